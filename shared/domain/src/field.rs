@@ -1,0 +1,55 @@
+//! What is wrong with an input, field by field; becomes `google.rpc.BadRequest` on the wire.
+
+use std::fmt;
+
+/// One field that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field as the client wrote it, such as `spec.finetuning.batch`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl Violation {
+    /// A violation of `field`.
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// Everything that is wrong with one input; never empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid(pub Vec<Violation>);
+
+impl Invalid {
+    /// An input with one bad field.
+    pub fn one(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self(vec![Violation::new(field, reason)])
+    }
+
+    /// `Ok` when nothing is wrong.
+    pub fn check(violations: Vec<Violation>) -> Result<(), Self> {
+        if violations.is_empty() { Ok(()) } else { Err(Self(violations)) }
+    }
+
+    /// The same violations, their fields seen from one level further out.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        for violation in &mut self.0 {
+            violation.field =
+                if violation.field.is_empty() { parent.to_owned() } else { format!("{parent}.{}", violation.field) };
+        }
+        self
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, violation) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {}", violation.field, violation.reason)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! What a user has interacted with. Knows external ids only: no model, no row number.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventId, ItemId};
+
+/// One interaction of a user with an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interaction {
+    /// The item.
+    #[serde(rename = "i")]
+    pub item: ItemId,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    #[serde(rename = "t")]
+    pub at_ms: i64,
+    /// A repeat of the same event changes nothing.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none", default)]
+    pub event: Option<EventId>,
+}
+
+impl Interaction {
+    /// Two interactions are one event when their ids agree, or, without ids, item and time.
+    fn same_event(&self, other: &Self) -> bool {
+        match (&self.event, &other.event) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.item == other.item && self.at_ms == other.at_ms,
+            _ => false,
+        }
+    }
+}
+
+/// How much of a history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// The latest this many events of a user.
+    pub max_events: usize,
+    /// Events older than this are dropped when the user's next event arrives; `None` keeps all.
+    pub max_age_ms: Option<i64>,
+}
+
+/// All interactions of one user, ascending by (time, item id): the order of a prompt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    #[serde(rename = "n")]
+    interactions: Vec<Interaction>,
+    /// The user was deleted at this time; nothing at or before it is ever accepted again.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none", default)]
+    deleted_at_ms: Option<i64>,
+}
+
+impl History {
+    /// A history that was given with a request instead of being stored.
+    pub fn inline(mut interactions: Vec<Interaction>) -> Self {
+        interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
+        Self { interactions, deleted_at_ms: None }
+    }
+
+    /// The interactions in prompt order.
+    pub fn interactions(&self) -> &[Interaction] {
+        &self.interactions
+    }
+
+    /// The distinct items, in the order of their latest occurrence.
+    pub fn items(&self) -> Vec<&ItemId> {
+        let mut seen = HashSet::new();
+        let mut latest_first: Vec<&ItemId> =
+            self.interactions.iter().rev().map(|i| &i.item).filter(|item| seen.insert(*item)).collect();
+        latest_first.reverse();
+        latest_first
+    }
+
+    /// True once the user was deleted: a model's row for this user must not be used.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at_ms.is_some()
+    }
+
+    /// Merges events in; returns how many were new. Repeats and events from before a deletion change nothing.
+    pub fn record(&mut self, events: impl IntoIterator<Item = Interaction>, retention: Retention, now_ms: i64) -> usize {
+        let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
+        let oldest_ms = retention.max_age_ms.map_or(i64::MIN, |age| now_ms.saturating_sub(age));
+        let mut n_new = 0;
+        for event in events {
+            if event.at_ms <= deleted_at_ms || self.interactions.iter().any(|known| known.same_event(&event)) {
+                continue;
+            }
+            let place = self.interactions.partition_point(|k| (k.at_ms, &k.item) <= (event.at_ms, &event.item));
+            self.interactions.insert(place, event);
+            n_new += 1;
+        }
+        self.interactions.retain(|known| known.at_ms >= oldest_ms);
+        let excess = self.interactions.len().saturating_sub(retention.max_events);
+        self.interactions.drain(..excess);
+        n_new
+    }
+
+    /// Forgets everything and leaves a tombstone.
+    pub fn delete(&mut self, now_ms: i64) {
+        self.interactions.clear();
+        self.deleted_at_ms = Some(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Retention = Retention { max_events: 100, max_age_ms: None };
+
+    fn at(item: &str, at_ms: i64) -> Interaction {
+        Interaction { item: ItemId::new(item).unwrap(), at_ms, event: None }
+    }
+
+    fn items(history: &History) -> Vec<&str> {
+        history.items().into_iter().map(ItemId::as_str).collect()
+    }
+
+    #[test]
+    fn the_order_is_time_then_item() {
+        let mut history = History::default();
+        history.record([at("c", 2), at("b", 1), at("a", 2)], ALL, 10);
+        assert_eq!(items(&history), ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_repeated_event_changes_nothing() {
+        let mut history = History::default();
+        let event = Interaction { event: Some(EventId::new("e1").unwrap()), ..at("a", 1) };
+        assert_eq!(history.record([event.clone(), at("b", 2)], ALL, 10), 2);
+        assert_eq!(history.record([event, at("b", 2)], ALL, 10), 0);
+        assert_eq!(history.interactions().len(), 2);
+    }
+
+    #[test]
+    fn a_late_event_does_not_bring_a_deleted_user_back() {
+        let mut history = History::default();
+        history.record([at("a", 1)], ALL, 10);
+        history.delete(5);
+        assert_eq!(history.record([at("b", 5)], ALL, 10), 0);
+        assert_eq!(history.record([at("c", 6)], ALL, 10), 1);
+        assert!(history.is_deleted());
+        assert_eq!(items(&history), ["c"]);
+    }
+
+    #[test]
+    fn retention_keeps_the_latest_and_the_young() {
+        let mut history = History::default();
+        let retention = Retention { max_events: 2, max_age_ms: Some(5) };
+        history.record([at("a", 1), at("b", 6), at("c", 7), at("d", 8)], retention, 10);
+        assert_eq!(items(&history), ["c", "d"]);
+    }
+
+    #[test]
+    fn a_repeated_item_counts_once_at_its_latest_place() {
+        let mut history = History::default();
+        history.record([at("a", 1), at("b", 2), at("a", 3)], ALL, 10);
+        assert_eq!(items(&history), ["b", "a"]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Identifiers. Each has one fallible constructor; past it nobody checks again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+
+/// Longest external id in bytes (users, items and events come from the customer's systems).
+const MAX_EXTERNAL_BYTES: usize = 256;
+/// Longest name of ours in bytes (a DNS label, so that a name is safe as a path and as a key).
+const MAX_NAME_BYTES: usize = 63;
+
+fn check_external(text: &str) -> Result<(), Invalid> {
+    if text.is_empty() || text.len() > MAX_EXTERNAL_BYTES {
+        return Err(Invalid::one("", format!("must be 1 to {MAX_EXTERNAL_BYTES} bytes of UTF-8, has {}", text.len())));
+    }
+    Ok(())
+}
+
+fn check_name(text: &str) -> Result<(), Invalid> {
+    let alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(alphabet) || text.starts_with('-') {
+        let reason = format!("`{text}` must be 1 to {MAX_NAME_BYTES} of a-z, 0-9 and '-', not starting with '-'");
+        return Err(Invalid::one("", reason));
+    }
+    Ok(())
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks `text`; the error names no field, the caller knows which it is.
+            pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+                let text = text.into();
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A user, as the customer's systems name it.
+    UserId, check_external
+);
+text_id!(
+    /// An item, as the customer's systems name it.
+    ItemId, check_external
+);
+text_id!(
+    /// Makes a repeated interaction recognisable.
+    EventId, check_external
+);
+text_id!(
+    /// The namespace that item ids and histories live in.
+    Catalog, check_name
+);
+text_id!(
+    /// An immutable data set; the hash of its content.
+    DatasetId, check_name
+);
+text_id!(
+    /// A training job.
+    JobId, check_name
+);
+text_id!(
+    /// A trained model; the hash of its artifact.
+    ModelVersion, check_name
+);
+text_id!(
+    /// A movable name for a model version, such as `live`.
+    Label, check_name
+);
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl Label {
+    /// The label that the scorer serves when a request names nothing else.
+    pub fn live() -> Self {
+        Self("live".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_id_has_1_to_256_bytes() {
+        assert!(UserId::new("").is_err());
+        assert!(UserId::new("ü".repeat(128)).is_ok());
+        assert!(UserId::new("ü".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_name_is_safe_as_a_path() {
+        for bad in ["", "..", "a/b", "-a", "A", "a.b"] {
+            assert!(Label::new(bad).is_err(), "{bad}");
+        }
+        assert!(Label::new("live-2").is_ok());
+    }
+}

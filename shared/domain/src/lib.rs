@@ -1,0 +1,21 @@
+//! The words of the product as types: identifiers, specifications, histories, queries and the job state machine.
+//!
+//! Every other crate builds on this one. It does no I/O, knows no tensors and never waits.
+
+mod field;
+mod history;
+mod ids;
+mod job;
+mod model_version;
+mod query;
+mod train_spec;
+
+pub use field::{Invalid, Violation};
+pub use history::{History, Interaction, Retention};
+pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
+pub use job::{Cause, CauseKind, Event, Job, Lease, Progress, Refused, StageReport, State};
+pub use model_version::ModelInfo;
+pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
+pub use train_spec::{
+    Backbone, Baselines, Evaluation, Finetuning, Pretraining, RandomBackbone, Target, TableInit, TrainSpec, ValuePath,
+};

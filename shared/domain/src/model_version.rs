@@ -1,0 +1,26 @@
+//! What the registry knows about a trained model.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Catalog, DatasetId, JobId, ModelVersion, TrainSpec};
+
+/// One entry of the model registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The version: the hash of its artifact.
+    pub version: ModelVersion,
+    /// Namespace of its item ids.
+    pub catalog: Catalog,
+    /// What it was trained on.
+    pub dataset: DatasetId,
+    /// Who trained it.
+    pub job: JobId,
+    /// How it was trained.
+    pub spec: TrainSpec,
+    /// Ranking metrics, such as `recall@20`.
+    pub metrics: BTreeMap<String, f64>,
+    /// When it was published, in milliseconds since 1970-01-01 UTC.
+    pub created_ms: i64,
+}

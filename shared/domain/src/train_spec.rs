@@ -1,0 +1,372 @@
+//! What a training job is to do. The defaults train the shipped example in minutes on two cores.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DatasetId, Invalid, Label, Violation};
+
+/// A training job's specification (paper, section 4; REFERENCE names in each field).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSpec {
+    /// What to train on.
+    pub dataset: DatasetId,
+    /// Every random choice follows from it: the same spec and seed give bit-identical tables.
+    #[serde(default)]
+    pub seed: u64,
+    /// The frozen language model.
+    #[serde(default)]
+    pub backbone: Backbone,
+    /// How the user and item tables start.
+    #[serde(default)]
+    pub init: TableInit,
+    /// Stage 1: mutually-regularised pretraining.
+    #[serde(default)]
+    pub pretraining: Pretraining,
+    /// Stage 2: recommendation-oriented finetuning.
+    #[serde(default)]
+    pub finetuning: Finetuning,
+    /// How the model is chosen and measured.
+    #[serde(default)]
+    pub evaluation: Evaluation,
+    /// Labels that move to the new version when the job succeeds.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+    /// How often the job may be started in all, when workers are lost.
+    #[serde(default = "default_max_attempts")]
+    pub max_attempts: u32,
+}
+
+fn default_max_attempts() -> u32 {
+    3
+}
+
+/// The GPT-2 that stays frozen behind the tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Backbone {
+    /// A folder with `config.json` and `model.safetensors` below the worker's backbone root.
+    Path(String),
+    /// Random weights of a given shape.
+    Random(RandomBackbone),
+}
+
+impl Default for Backbone {
+    fn default() -> Self {
+        Self::Random(RandomBackbone::default())
+    }
+}
+
+/// A backbone without pretrained weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RandomBackbone {
+    /// Embedding width.
+    pub n_embd: usize,
+    /// Transformer blocks.
+    pub n_layer: usize,
+    /// Attention heads; divides `n_embd`.
+    pub n_head: usize,
+    /// Longest prompt and main text together.
+    pub n_positions: usize,
+    /// Of the weights; independent of the job's seed, so that jobs can share a backbone.
+    pub seed: u64,
+    /// How the value and output projections start.
+    pub value_path: ValuePath,
+    /// Epochs as a plain language and item-sequence model before it is frozen.
+    pub warmup_epochs: usize,
+}
+
+impl Default for RandomBackbone {
+    fn default() -> Self {
+        Self {
+            n_embd: 256,
+            n_layer: 1,
+            n_head: 4,
+            n_positions: 512,
+            seed: 0,
+            value_path: ValuePath::NearIdentity,
+            warmup_epochs: 0,
+        }
+    }
+}
+
+/// How a random backbone's attention hands content on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValuePath {
+    /// N(0, 0.02²), as GPT-2 is initialised.
+    Random,
+    /// The identity plus noise, so that the prompt's items reach the last token unscrambled.
+    NearIdentity,
+}
+
+/// How the user and item tables start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableInit {
+    /// N(0, 0.02²), as published.
+    Normal,
+    /// Singular vectors of the degree-normalised training interactions, scaled to the size of `Normal`.
+    #[default]
+    Spectral,
+}
+
+/// Stage 1: content LM and collaborative LM, each pulled to the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pretraining {
+    /// Epochs of the content LM alone, before the alternation (published: 10).
+    pub content_epochs: usize,
+    /// Epochs of both, alternating (published: 100).
+    pub epochs: usize,
+    /// Documents a step.
+    pub batch: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Mutual regularisation λ: summed over the batch's user and item tokens, not averaged.
+    pub lambda: f64,
+    /// Prior on the collaborative tables, λ_l / 2 ‖z‖² (paper; absent from the published code).
+    pub lambda_l: f64,
+    /// Shuffle histories every epoch (histories are sets).
+    pub random_order: bool,
+    /// Texts are cut at this many tokens, or earlier where the backbone's positions end.
+    pub max_text_tokens: usize,
+    /// At most this many documents, drawn anew, in an epoch of the content LM; 0: all of them.
+    pub documents_per_epoch: usize,
+}
+
+impl Default for Pretraining {
+    fn default() -> Self {
+        Self {
+            content_epochs: 1,
+            epochs: 1,
+            batch: 20,
+            learning_rate: 1e-3,
+            lambda: 1.0,
+            lambda_l: 0.0,
+            random_order: true,
+            max_text_tokens: 64,
+            documents_per_epoch: 2_000,
+        }
+    }
+}
+
+/// Stage 2: one forward pass ranks the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Finetuning {
+    /// Most epochs; early stopping may end sooner (published: 150).
+    pub epochs: usize,
+    /// Users a step.
+    pub batch: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Mutual regularisation λ.
+    pub lambda: f64,
+    /// Share of the history that is hidden from the prompt, at least one item.
+    pub hidden_share: f64,
+    /// What the loss asks for.
+    pub target: Target,
+    /// Go on with the content LM in every epoch, as published.
+    pub with_content: bool,
+    /// Share of an item row's entries that are dropped while finetuning.
+    pub dropout: f64,
+    /// The item softmax sees scores times this (published: 1).
+    pub logit_scale: f64,
+    /// Leave the user token out of the training prompts; ranking keeps it.
+    pub without_user_token: bool,
+}
+
+impl Default for Finetuning {
+    fn default() -> Self {
+        Self {
+            epochs: 12,
+            batch: 20,
+            learning_rate: 2e-4,
+            lambda: 1.0,
+            hidden_share: 0.2,
+            target: Target::Hidden,
+            with_content: false,
+            dropout: 0.3,
+            logit_scale: 1.0,
+            without_user_token: false,
+        }
+    }
+}
+
+/// What the finetuning loss asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The whole history, as the published code does.
+    All,
+    /// Its hidden part, as the paper says.
+    Hidden,
+}
+
+/// How the model is chosen and measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Evaluation {
+    /// Validate after every so many finetuning epochs.
+    pub every: usize,
+    /// Stop after this many validations without a better sum of the three metrics; 0: never.
+    pub patience: usize,
+    /// Which simpler methods to report beside the model.
+    pub baselines: Baselines,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self { every: 1, patience: 2, baselines: Baselines::All }
+    }
+}
+
+/// Simpler methods, measured on the same split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Baselines {
+    /// None.
+    None,
+    /// Popularity.
+    Popularity,
+    /// Popularity and item-kNN.
+    All,
+}
+
+impl TrainSpec {
+    /// The default job on `dataset`.
+    pub fn new(dataset: DatasetId) -> Self {
+        Self {
+            dataset,
+            seed: 0,
+            backbone: Backbone::default(),
+            init: TableInit::default(),
+            pretraining: Pretraining::default(),
+            finetuning: Finetuning::default(),
+            evaluation: Evaluation::default(),
+            labels: Vec::new(),
+            max_attempts: default_max_attempts(),
+        }
+    }
+
+    /// Checks every number against what a worker can do; all that is wrong is reported at once.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let mut wrong = Vec::new();
+        match &self.backbone {
+            Backbone::Path(path) => check_location(&mut wrong, "backbone.path", path),
+            Backbone::Random(shape) => shape.check(&mut wrong),
+        }
+        self.pretraining.check(&mut wrong);
+        self.finetuning.check(&mut wrong);
+        at_least_one(&mut wrong, "evaluation.every", self.evaluation.every);
+        at_least_one(&mut wrong, "max_attempts", self.max_attempts as usize);
+        Invalid::check(wrong)
+    }
+}
+
+impl RandomBackbone {
+    fn check(&self, wrong: &mut Vec<Violation>) {
+        for (field, value, most) in [
+            ("n_embd", self.n_embd, 4096),
+            ("n_layer", self.n_layer, 96),
+            ("n_head", self.n_head, 128),
+            ("n_positions", self.n_positions, 8192),
+        ] {
+            if value == 0 || value > most {
+                wrong.push(Violation::new(
+                    format!("backbone.random.{field}"),
+                    format!("must be 1 to {most}, is {value}"),
+                ));
+            }
+        }
+        if self.n_head != 0 && !self.n_embd.is_multiple_of(self.n_head) {
+            let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
+            wrong.push(Violation::new("backbone.random.n_head", reason));
+        }
+        if self.n_positions < MIN_POSITIONS {
+            let reason = format!("must leave room for a prompt: at least {MIN_POSITIONS}, is {}", self.n_positions);
+            wrong.push(Violation::new("backbone.random.n_positions", reason));
+        }
+    }
+}
+
+/// The finetuning prompt has ten tokens besides the history's.
+const MIN_POSITIONS: usize = 12;
+
+impl Pretraining {
+    fn check(&self, wrong: &mut Vec<Violation>) {
+        at_least_one(wrong, "pretraining.batch", self.batch);
+        in_range(wrong, "pretraining.learning_rate", self.learning_rate, (1e-9, 1.0));
+        in_range(wrong, "pretraining.lambda", self.lambda, (0.0, 1e6));
+        in_range(wrong, "pretraining.lambda_l", self.lambda_l, (0.0, 1e6));
+        if self.max_text_tokens < 2 {
+            wrong.push(Violation::new("pretraining.max_text_tokens", "must be at least 2: one token predicts the next"));
+        }
+    }
+}
+
+impl Finetuning {
+    fn check(&self, wrong: &mut Vec<Violation>) {
+        at_least_one(wrong, "finetuning.batch", self.batch);
+        in_range(wrong, "finetuning.learning_rate", self.learning_rate, (1e-9, 1.0));
+        in_range(wrong, "finetuning.lambda", self.lambda, (0.0, 1e6));
+        in_range(wrong, "finetuning.hidden_share", self.hidden_share, (0.0, 1.0));
+        in_range(wrong, "finetuning.dropout", self.dropout, (0.0, 0.95));
+        in_range(wrong, "finetuning.logit_scale", self.logit_scale, (1e-6, 1e6));
+    }
+}
+
+fn at_least_one(wrong: &mut Vec<Violation>, field: &str, value: usize) {
+    if value == 0 {
+        wrong.push(Violation::new(field, "must be at least 1"));
+    }
+}
+
+fn in_range(wrong: &mut Vec<Violation>, field: &str, value: f64, (least, most): (f64, f64)) {
+    if !(least..=most).contains(&value) {
+        wrong.push(Violation::new(field, format!("must be {least} to {most}, is {value}")));
+    }
+}
+
+/// A location is a relative path of plain names: nothing that leads out of the configured root.
+fn check_location(wrong: &mut Vec<Violation>, field: &str, path: &str) {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
+    if path.is_empty() || !path.split('/').all(plain) {
+        let reason = format!("`{path}` must be a relative path below the worker's backbone root, without `..` or a scheme");
+        wrong.push(Violation::new(field, reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> TrainSpec {
+        TrainSpec::new(DatasetId::new("d").unwrap())
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(spec().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let mut spec = spec();
+        spec.finetuning.batch = 0;
+        spec.pretraining.learning_rate = f64::NAN;
+        let fields: Vec<String> = spec.validate().unwrap_err().0.into_iter().map(|v| v.field).collect();
+        assert_eq!(fields, ["pretraining.learning_rate", "finetuning.batch"]);
+    }
+
+    #[test]
+    fn a_backbone_outside_the_root_is_refused() {
+        for bad in ["../gpt2", "/etc", "http://host/gpt2", "a/../../b", "", "a//b", "."] {
+            let spec = TrainSpec { backbone: Backbone::Path(bad.to_owned()), ..spec() };
+            assert!(spec.validate().is_err(), "{bad}");
+        }
+        let spec = TrainSpec { backbone: Backbone::Path("openai/gpt2".to_owned()), ..spec() };
+        assert!(spec.validate().is_ok());
+    }
+}

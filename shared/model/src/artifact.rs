@@ -1,0 +1,144 @@
+//! A trained model as files: everything that serving needs, self-describing and immutable.
+//!
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`. The backbone is kept once for all
+//! models that share it, in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use domain::{Catalog, DatasetId, ItemId, TrainSpec, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::tensors::{TensorFile, write_atomically};
+use crate::{Device, Error, Gpt2, Gpt2Config, Tables, load_backbone, prompt, write_tensors};
+
+/// What a model is, beside its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of this file layout.
+    pub format: u32,
+    /// [`prompt::TEMPLATE_VERSION`] at training time.
+    pub prompt_template: u32,
+    /// Namespace of the item ids.
+    pub catalog: Catalog,
+    /// What it was trained on.
+    pub dataset: DatasetId,
+    /// How it was trained.
+    pub spec: TrainSpec,
+    /// Id of the backbone in the artifact store.
+    pub backbone: String,
+    /// Ranking metrics.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// Version of the file layout.
+const FORMAT: u32 = 1;
+
+/// One item of the vocabulary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactItem {
+    /// External id.
+    pub id: ItemId,
+    /// Empty when it has none.
+    #[serde(default)]
+    pub title: String,
+    /// From broad to narrow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    /// Anything else that is known.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A model without its backbone, in memory.
+#[derive(Debug)]
+pub struct Artifact {
+    /// What it is.
+    pub manifest: Manifest,
+    /// What was learned.
+    pub tables: Tables,
+    /// External user ids by row, ascending.
+    pub users: Vec<UserId>,
+    /// Items by row, ascending by id.
+    pub items: Vec<ArtifactItem>,
+}
+
+impl Manifest {
+    /// The manifest of a model that was just trained.
+    pub fn new(catalog: Catalog, spec: TrainSpec, backbone: String, metrics: BTreeMap<String, f64>) -> Self {
+        let dataset = spec.dataset.clone();
+        Self { format: FORMAT, prompt_template: prompt::TEMPLATE_VERSION, catalog, dataset, spec, backbone, metrics }
+    }
+
+    /// Reads `model.json`; a foreign format is refused.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("model.json");
+        let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+        if manifest.format != FORMAT || manifest.prompt_template != prompt::TEMPLATE_VERSION {
+            let reason = format!(
+                "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
+                manifest.format, manifest.prompt_template, prompt::TEMPLATE_VERSION
+            );
+            return Err(Error::malformed(path, reason));
+        }
+        Ok(manifest)
+    }
+}
+
+impl Artifact {
+    /// Writes the files into an existing folder.
+    pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        write_tensors(&folder.join("tables.safetensors"), &self.tables.tensors())?;
+        write_atomically(&folder.join("users.json"), &json(&self.users))?;
+        let lines: Vec<u8> = self.items.iter().flat_map(|item| [json(item), b"\n".to_vec()].concat()).collect();
+        write_atomically(&folder.join("items.jsonl"), &lines)?;
+        write_atomically(&folder.join("model.json"), &json(&self.manifest))
+    }
+
+    /// Reads and cross-checks the files.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let manifest = Manifest::read(folder)?;
+        let path = folder.join("users.json");
+        let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+        let users: Vec<UserId> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+        let items = read_items(&folder.join("items.jsonl"))?;
+        let path = folder.join("tables.safetensors");
+        let tables = Tables::read(&TensorFile::read(&path)?)?;
+        for (what, found, expected) in [
+            ("user rows", tables.collaborative.users.n_rows(), users.len()),
+            ("item rows", tables.collaborative.items.n_rows(), items.len()),
+        ] {
+            if found != expected {
+                return Err(Error::malformed(&path, format!("{found} {what}, the vocabulary has {expected}")));
+            }
+        }
+        Ok(Self { manifest, tables, users, items })
+    }
+
+    /// Reads the backbone that this model stands on and checks that the tables fit it.
+    pub fn load_backbone(&self, folder: &Path, device: &Device) -> Result<(Gpt2Config, Gpt2), Error> {
+        let (config, gpt2) = load_backbone(folder, device)?;
+        let width = self.tables.collaborative.items.width();
+        if config.n_embd != width {
+            let reason = format!("n_embd is {}, the model's tables are {width} wide", config.n_embd);
+            return Err(Error::malformed(folder.join("config.json"), reason));
+        }
+        Ok((config, gpt2))
+    }
+}
+
+fn read_items(path: &Path) -> Result<Vec<ArtifactItem>, Error> {
+    let file = std::fs::File::open(path).map_err(Error::file(path))?;
+    let mut items = Vec::new();
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(Error::file(path))?;
+        items.push(serde_json::from_str(&line).map_err(|e| Error::malformed(path, e.to_string()))?);
+    }
+    Ok(items)
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data becomes JSON")
+}

@@ -1,0 +1,11 @@
+//! The content LM (paper, section 3.2.2; reference: `ContentGPTForUserItemWithLMHeadBatch`): user and item tokens
+//! prompt their texts, the softmax is over the V words only.
+
+use crate::Objective;
+use crate::prompt::Document;
+use crate::step::Head;
+
+/// Mean next-word cross-entropy over the documents' main texts.
+pub fn objective(documents: &[Document]) -> Objective {
+    Objective::next_token("content", documents, Head::Words)
+}

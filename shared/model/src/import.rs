@@ -1,0 +1,161 @@
+//! GPT-2 weights: read from and written as Hugging Face's `config.json` + `model.safetensors`, or drawn at random.
+//!
+//! Conv1D weights are stored `[in, out]`, which is burn's `Linear` layout: nothing is transposed.
+
+use std::path::Path;
+
+use burn::module::Param;
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Device, Tensor, TensorData};
+use domain::{RandomBackbone, ValuePath};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
+use crate::packing::to_vec;
+use crate::tensors::{NamedTensor, TensorFile, write_atomically};
+use crate::{Error, Gpt2, Gpt2Config, Tokenizer, write_tensors};
+
+/// Reads a GPT-2 from a folder with `config.json` and `model.safetensors`.
+///
+/// Tensor names come with or without the `transformer.` prefix; other tensors of the file are passed over.
+pub fn load_backbone(folder: &Path, device: &Device) -> Result<(Gpt2Config, Gpt2), Error> {
+    let config = Gpt2Config::read(&folder.join("config.json"))?;
+    let source = Checkpoint::open(&folder.join("model.safetensors"))?;
+    let mut gpt2 = config.init(device);
+    let (embed, inner) = (config.n_embd, config.inner());
+    gpt2.wte = Param::from_tensor(source.tensor("wte.weight", [config.vocab_size, embed], device)?);
+    gpt2.wpe = Param::from_tensor(source.tensor("wpe.weight", [config.n_positions, embed], device)?);
+    for (layer, block) in gpt2.h.iter_mut().enumerate() {
+        let name = |part: &str| format!("h.{layer}.{part}");
+        source.layer_norm(&mut block.ln_1, &name("ln_1"), embed, device)?;
+        source.linear(&mut block.c_attn, &name("attn.c_attn"), [embed, 3 * embed], device)?;
+        source.linear(&mut block.attn_proj, &name("attn.c_proj"), [embed, embed], device)?;
+        source.layer_norm(&mut block.ln_2, &name("ln_2"), embed, device)?;
+        source.linear(&mut block.c_fc, &name("mlp.c_fc"), [embed, inner], device)?;
+        source.linear(&mut block.mlp_proj, &name("mlp.c_proj"), [inner, embed], device)?;
+    }
+    source.layer_norm(&mut gpt2.ln_f, "ln_f", embed, device)?;
+    Ok((config, gpt2))
+}
+
+/// A tensor file whose names may carry the `transformer.` prefix.
+struct Checkpoint {
+    file: TensorFile,
+    prefix: &'static str,
+}
+
+impl Checkpoint {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let file = TensorFile::read(path)?;
+        let prefixed = file.names()?.iter().any(|name| name.starts_with("transformer."));
+        Ok(Self { file, prefix: if prefixed { "transformer." } else { "" } })
+    }
+
+    fn tensor<const D: usize>(&self, name: &str, expected: [usize; D], device: &Device) -> Result<Tensor<D>, Error> {
+        let name = format!("{}{name}", self.prefix);
+        let (found, values) = self.file.f32(&name)?;
+        if found != expected {
+            return Err(Error::Shape { path: self.file.path().to_owned(), name, found, expected: expected.to_vec() });
+        }
+        Ok(Tensor::from_data(TensorData::new(values, expected), device))
+    }
+
+    fn linear(&self, linear: &mut Linear, name: &str, shape: [usize; 2], device: &Device) -> Result<(), Error> {
+        linear.weight = Param::from_tensor(self.tensor(&format!("{name}.weight"), shape, device)?);
+        linear.bias = Some(Param::from_tensor(self.tensor(&format!("{name}.bias"), [shape[1]], device)?));
+        Ok(())
+    }
+
+    fn layer_norm(&self, norm: &mut LayerNorm, name: &str, width: usize, device: &Device) -> Result<(), Error> {
+        norm.gamma = Param::from_tensor(self.tensor(&format!("{name}.weight"), [width], device)?);
+        norm.beta = Some(Param::from_tensor(self.tensor(&format!("{name}.bias"), [width], device)?));
+        Ok(())
+    }
+}
+
+/// Writes a GPT-2 as `transformers` reads it (`GPT2Model.from_pretrained`).
+pub fn save_backbone(folder: &Path, config: &Gpt2Config, gpt2: &Gpt2) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    let text = serde_json::to_vec_pretty(config).expect("a plain struct becomes JSON");
+    write_atomically(&folder.join("config.json"), &text)?;
+    let tensors = named_weights(gpt2);
+    let tensors: Vec<NamedTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NamedTensor { name: name.clone(), shape: shape.clone(), values })
+        .collect();
+    write_tensors(&folder.join("model.safetensors"), &tensors)
+}
+
+type Weight = (String, Vec<usize>, Vec<f32>);
+
+fn named_weights(gpt2: &Gpt2) -> Vec<Weight> {
+    fn weight<const D: usize>(name: String, tensor: Tensor<D>) -> Weight {
+        (name, tensor.dims().to_vec(), to_vec(tensor.inner()))
+    }
+    let mut weights = vec![weight("wte.weight".to_owned(), gpt2.wte.val()), weight("wpe.weight".to_owned(), gpt2.wpe.val())];
+    let mut linear = |name: String, linear: &Linear| {
+        weights.push(weight(format!("{name}.weight"), linear.weight.val()));
+        weights.extend(linear.bias.as_ref().map(|bias| weight(format!("{name}.bias"), bias.val())));
+    };
+    for (layer, block) in gpt2.h.iter().enumerate() {
+        linear(format!("h.{layer}.attn.c_attn"), &block.c_attn);
+        linear(format!("h.{layer}.attn.c_proj"), &block.attn_proj);
+        linear(format!("h.{layer}.mlp.c_fc"), &block.c_fc);
+        linear(format!("h.{layer}.mlp.c_proj"), &block.mlp_proj);
+    }
+    let mut norm = |name: String, norm: &LayerNorm| {
+        weights.push(weight(format!("{name}.weight"), norm.gamma.val()));
+        weights.extend(norm.beta.as_ref().map(|beta| weight(format!("{name}.bias"), beta.val())));
+    };
+    for (layer, block) in gpt2.h.iter().enumerate() {
+        norm(format!("h.{layer}.ln_1"), &block.ln_1);
+        norm(format!("h.{layer}.ln_2"), &block.ln_2);
+    }
+    norm("ln_f".to_owned(), &gpt2.ln_f);
+    weights
+}
+
+/// A GPT-2 of the given shape with random weights over GPT-2's vocabulary; the same for the same seed.
+///
+/// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that (a history is a set), and with
+/// [`ValuePath::NearIdentity`] the value and output projections are the identity plus that noise.
+pub fn random_backbone(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2) {
+    let config =
+        Gpt2Config::new(Tokenizer::N_WORDS, shape.n_positions, shape.n_embd, shape.n_layer, shape.n_head);
+    let mut draw = Draw { rng: ChaCha8Rng::seed_from_u64(shape.seed), device };
+    let mut gpt2 = config.init(device);
+    let (embed, inner) = (config.n_embd, config.inner());
+    gpt2.wte = Param::from_tensor(draw.normal([config.vocab_size, embed], WEIGHT_STD));
+    gpt2.wpe = Param::from_tensor(draw.normal([config.n_positions, embed], WEIGHT_STD / 10.0));
+    for block in &mut gpt2.h {
+        block.c_attn.weight = Param::from_tensor(draw.normal([embed, 3 * embed], WEIGHT_STD));
+        block.attn_proj.weight = Param::from_tensor(draw.normal([embed, embed], WEIGHT_STD));
+        block.c_fc.weight = Param::from_tensor(draw.normal([embed, inner], WEIGHT_STD));
+        block.mlp_proj.weight = Param::from_tensor(draw.normal([inner, embed], WEIGHT_STD));
+        if shape.value_path == ValuePath::NearIdentity {
+            let identity = Tensor::<2>::eye(embed, device);
+            let beside = Tensor::zeros([embed, 2 * embed], device); // queries and keys stay as drawn
+            let value = Tensor::cat(vec![beside, identity.clone()], 1);
+            block.c_attn.weight = Param::from_tensor(block.c_attn.weight.val() + value);
+            block.attn_proj.weight = Param::from_tensor(block.attn_proj.weight.val() + identity);
+        }
+    }
+    (config, gpt2)
+}
+
+/// GPT-2's `initializer_range`.
+const WEIGHT_STD: f32 = 0.02;
+
+struct Draw<'a> {
+    rng: ChaCha8Rng,
+    device: &'a Device,
+}
+
+impl Draw<'_> {
+    fn normal(&mut self, shape: [usize; 2], std: f32) -> Tensor<2> {
+        let normal = Normal::new(0.0, std).expect("a constant standard deviation is valid");
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| normal.sample(&mut self.rng)).collect();
+        Tensor::from_data(TensorData::new(values, shape), self.device)
+    }
+}

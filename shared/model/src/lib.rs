@@ -1,0 +1,43 @@
+//! The CLLM4Rec paper in Rust: GPT-2 extended with user and item tokens.
+//!
+//! Reading order: [`Gpt2Config`] and [`Gpt2`] (the frozen backbone), [`Tables`] (what is learned), [`prompt`] (what
+//! it reads), [`content`], [`collaborative`] and [`recommender`] (the three losses), [`step`] (their gradients),
+//! [`Adam`], [`metrics`], [`Artifact`].
+//!
+//! Everything here is synchronous and runs on the thread that calls it.
+
+mod artifact;
+pub mod collaborative;
+mod config;
+pub mod content;
+mod device;
+mod error;
+mod gpt2;
+mod import;
+mod loss;
+pub mod metrics;
+mod optimizer;
+mod packing;
+pub mod prompt;
+pub mod recommender;
+mod spectral;
+pub mod step;
+mod tables;
+mod tensors;
+mod tokenizer;
+mod warmup;
+
+pub use artifact::{Artifact, ArtifactItem, Manifest};
+pub use config::Gpt2Config;
+pub use device::{Device, compute_device};
+pub use error::Error;
+pub use gpt2::Gpt2;
+pub use import::{load_backbone, random_backbone, save_backbone};
+pub use optimizer::{Adam, Moments};
+pub use prompt::{PromptTexts, Token};
+pub use spectral::spectral_tables;
+pub use step::{Objective, Pull, RowGradients, Step};
+pub use tables::{Table, Tables, TokenTables};
+pub use tensors::{TensorFile, write_tensors};
+pub use tokenizer::Tokenizer;
+pub use warmup::Warmup;

@@ -1,0 +1,85 @@
+//! Ranking, and how good a ranking is (REFERENCE: evaluation).
+
+/// Recall@20, Recall@40 and NDCG@100 of one user, or their mean over users.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RankingMetrics {
+    /// Hits among the first 20 over min(20, number of true items).
+    pub recall_20: f64,
+    /// Hits among the first 40 over min(40, number of true items).
+    pub recall_40: f64,
+    /// Discounted gain of the first 100 over that of the best order.
+    pub ndcg_100: f64,
+}
+
+impl RankingMetrics {
+    /// The quantity that model selection maximises.
+    pub fn sum(&self) -> f64 {
+        self.recall_20 + self.recall_40 + self.ndcg_100
+    }
+
+    /// The metrics by the names they are reported under, behind a prefix.
+    pub fn named(&self, prefix: &str) -> [(String, f64); 3] {
+        [
+            (format!("{prefix}recall@20"), self.recall_20),
+            (format!("{prefix}recall@40"), self.recall_40),
+            (format!("{prefix}ndcg@100"), self.ndcg_100),
+        ]
+    }
+
+    /// Metrics of one user's ranking; `None` for a user without a true item.
+    pub fn of(ranking: &[u32], truth: &[u32]) -> Option<Self> {
+        if truth.is_empty() {
+            return None;
+        }
+        let hits_within = |k: usize| ranking.iter().take(k).filter(|item| truth.contains(item)).count();
+        let recall = |k: usize| hits_within(k) as f64 / k.min(truth.len()) as f64;
+        let discount = |place: usize| 1.0 / (place as f64 + 2.0).log2();
+        let hits = ranking.iter().take(LONGEST).enumerate().filter(|(_, item)| truth.contains(item));
+        let gain: f64 = hits.map(|(place, _)| discount(place)).sum();
+        let ideal: f64 = (0..truth.len().min(LONGEST)).map(discount).sum();
+        Some(Self { recall_20: recall(20), recall_40: recall(40), ndcg_100: gain / ideal })
+    }
+
+    /// Mean over users.
+    pub fn mean(users: &[Self]) -> Self {
+        let mean = |pick: fn(&Self) -> f64| users.iter().map(pick).sum::<f64>() / users.len().max(1) as f64;
+        Self { recall_20: mean(|m| m.recall_20), recall_40: mean(|m| m.recall_40), ndcg_100: mean(|m| m.ndcg_100) }
+    }
+}
+
+/// As far down as the metrics look.
+pub const LONGEST: usize = 100;
+
+/// The best `k` rows that `keep` admits: higher score first, then the lower row (rows are in the order of external
+/// ids). Does not sort what it leaves out.
+pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
+    let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut kept: Vec<(u32, f32)> =
+        scores.iter().enumerate().map(|(row, &score)| (row as u32, score)).filter(|(row, _)| keep(*row)).collect();
+    if kept.len() > k {
+        kept.select_nth_unstable_by(k, better);
+        kept.truncate(k);
+    }
+    kept.sort_unstable_by(better);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_go_to_the_lower_row_and_excluded_rows_never_appear() {
+        let ranking = top_k(&[1.0, 3.0, 3.0, 2.0, 3.0], 3, |row| row != 1);
+        assert_eq!(ranking, [(2, 3.0), (4, 3.0), (3, 2.0)]);
+        assert_eq!(top_k(&[1.0], 5, |_| true).len(), 1);
+    }
+
+    #[test]
+    fn recall_divides_by_what_could_be_found() {
+        let metrics = RankingMetrics::of(&[5, 1], &[1]).unwrap();
+        assert_eq!((metrics.recall_20, metrics.recall_40), (1.0, 1.0));
+        assert!((metrics.ndcg_100 - 1.0 / 3f64.log2()).abs() < 1e-12);
+        assert_eq!(RankingMetrics::of(&[1], &[]), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! The recommendation model (paper, section 3.3; reference: `CollaborativeGPTwithItemRecommendHead`): one forward
+//! pass over a prompt ranks the whole catalogue with a multinomial item head.
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
+use crate::prompt::Token;
+use crate::step::{Head, soft};
+use crate::{Gpt2, Objective, Table, TokenTables};
+
+use burn::tensor::Tensor;
+
+/// A prompt and the items that the user will interact with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// A recommendation prompt.
+    pub prompt: Vec<Token>,
+    /// Distinct item rows.
+    pub targets: Vec<u32>,
+}
+
+/// How the finetuning loss is computed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The softmax sees scores times this.
+    pub logit_scale: f64,
+    /// Share of the prompt's item entries that are dropped, and the randomness for it.
+    pub dropout: Option<(f64, ChaCha8Rng)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { logit_scale: 1.0, dropout: None }
+    }
+}
+
+/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's last token
+/// (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
+pub fn objective(examples: &[Example], options: Options) -> Objective {
+    let mut read = Vec::with_capacity(examples.len());
+    let mut n_tokens = 0;
+    for example in examples {
+        n_tokens += example.prompt.len();
+        read.push(n_tokens - 1);
+    }
+    let regularized = examples
+        .iter()
+        .flat_map(|example| soft(&example.prompt).chain(example.targets.iter().copied().map(Token::Item)))
+        .collect();
+    Objective {
+        stage: "finetuning",
+        documents: examples.iter().map(|example| example.prompt.clone()).collect(),
+        read,
+        targets: examples.iter().map(|example| example.targets.clone()).collect(),
+        head: Head::Items,
+        mean_over: examples.len().max(1),
+        logit_scale: options.logit_scale,
+        regularized,
+        dropout: options.dropout,
+    }
+}
+
+/// Hides a random share of a history, at least one item, and shuffles the rest: (visible, hidden).
+pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
+    let mut shuffled = history.to_vec();
+    shuffled.shuffle(rng);
+    let n_hidden = ((history.len() as f64 * share) as usize).max(1).min(history.len());
+    let visible = shuffled.split_off(n_hidden);
+    (visible, shuffled)
+}
+
+/// The hidden state of each prompt's last token, which scores the catalogue.
+///
+/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the batch.
+pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) -> Vec<f32> {
+    if prompts.is_empty() {
+        return Vec::new();
+    }
+    let device = gpt2.device().inner();
+    let batch = TokenBatch::new(prompts, gpt2.n_positions(), &device);
+    let rows = |table: &Table, rows: &[u32]| (!rows.is_empty()).then(|| rows_tensor(table, rows, &device));
+    let words = gpt2.wte.val().inner().select(0, batch.word_rows(&device));
+    let distinct = [Some(words), rows(&tables.users, &batch.users), rows(&tables.items, &batch.items)];
+    let embeddings = Tensor::cat(distinct.into_iter().flatten().collect(), 0).select(0, batch.index.clone());
+    let hidden = gpt2.forward(embeddings, &batch.layout);
+    let mut end = 0;
+    let last = prompts
+        .iter()
+        .map(|prompt| {
+            end += prompt.len();
+            to_index(end - 1)
+        })
+        .collect();
+    to_vec(hidden.select(0, index_tensor(last, &device)))
+}
+
+/// Inner products of user states and item rows.
+///
+/// Shapes: `states [users, embed]`, `items [items, embed]` → `[users, items]`, row-major.
+pub fn item_scores(gpt2: &Gpt2, states: &[f32], items: &Table) -> Vec<f32> {
+    let device = gpt2.device().inner();
+    let states = matrix(states.to_vec(), items.width(), &device);
+    let items = matrix(items.values().to_vec(), items.width(), &device);
+    to_vec(states.matmul(items.transpose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_one_item_user_has_an_empty_visible_part() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        assert_eq!(hide(&[7], 0.2, &mut rng), (vec![], vec![7]));
+    }
+
+    #[test]
+    fn a_fifth_of_the_history_is_hidden_and_nothing_is_lost() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let history: Vec<u32> = (0..11).collect();
+        let (visible, hidden) = hide(&history, 0.2, &mut rng);
+        assert_eq!(hidden.len(), 2);
+        let mut all = [visible, hidden].concat();
+        all.sort_unstable();
+        assert_eq!(all, history);
+    }
+}

@@ -1,0 +1,112 @@
+//! Safetensors files: read whole, written atomically.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::Error;
+
+/// An f32 tensor to be written.
+#[derive(Debug, Clone)]
+pub struct NamedTensor<'a> {
+    /// Its name in the file.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: &'a [f32],
+}
+
+/// A safetensors file in memory.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl TensorFile {
+    /// Reads `path`; a truncated or foreign file is an error that names it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(Error::file(path))?;
+        let file = Self { path: path.to_owned(), bytes };
+        file.parsed()?;
+        Ok(file)
+    }
+
+    fn parsed(&self) -> Result<SafeTensors<'_>, Error> {
+        let reason = |e| format!("not a complete safetensors file ({e})");
+        SafeTensors::deserialize(&self.bytes).map_err(|e| Error::malformed(&self.path, reason(e)))
+    }
+
+    /// Where it came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of its tensors.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.parsed()?.names().into_iter().map(str::to_owned).collect())
+    }
+
+    /// Shape and values of a tensor of any float type.
+    pub fn f32(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), Error> {
+        let parsed = self.parsed()?;
+        let missing = |_| Error::Missing { path: self.path.clone(), name: name.to_owned() };
+        let view = parsed.tensor(name).map_err(missing)?;
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => words(data).map(f32::from_le_bytes).collect(),
+            Dtype::F64 => words(data).map(|word| f64::from_le_bytes(word) as f32).collect(),
+            Dtype::F16 => words(data).map(|word| burn::tensor::f16::from_le_bytes(word).to_f32()).collect(),
+            Dtype::BF16 => words(data).map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32()).collect(),
+            other => return Err(self.wrong_type(name, &format!("{other:?}"), "a float type")),
+        };
+        Ok((view.shape().to_vec(), values))
+    }
+
+    /// Shape and values of an i32 tensor.
+    pub fn i32(&self, name: &str) -> Result<(Vec<usize>, Vec<i32>), Error> {
+        let parsed = self.parsed()?;
+        let missing = |_| Error::Missing { path: self.path.clone(), name: name.to_owned() };
+        let view = parsed.tensor(name).map_err(missing)?;
+        if view.dtype() != Dtype::I32 {
+            return Err(self.wrong_type(name, &format!("{:?}", view.dtype()), "I32"));
+        }
+        Ok((view.shape().to_vec(), words(view.data()).map(i32::from_le_bytes).collect()))
+    }
+
+    fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
+        Error::malformed(&self.path, format!("tensor `{name}` is of type {found}, expected {expected}"))
+    }
+}
+
+fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
+    data.as_chunks::<N>().0.iter().copied()
+}
+
+/// Writes a safetensors file under a temporary name and renames it: it is there whole or not at all.
+pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for (tensor, data) in tensors.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data)
+            .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
+        views.push((tensor.name.clone(), view));
+    }
+    let file = safetensors::serialize(views, None).map_err(|e| Error::malformed(path, e.to_string()))?;
+    write_atomically(path, &file)
+}
+
+/// Writes a file under a temporary name beside its place, flushes it and renames it.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    use std::io::Write;
+    let temporary = path.with_extension("partial");
+    let write = || {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(Error::file(path))
+}
