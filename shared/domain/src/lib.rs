@@ -5,6 +5,7 @@
 mod field;
 mod history;
 mod ids;
+mod item;
 mod job;
 mod model_version;
 mod query;
@@ -13,6 +14,7 @@ mod train_spec;
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
+pub use item::Item;
 pub use job::{Cause, CauseKind, Event, Job, Lease, Progress, Refused, StageReport, State};
 pub use model_version::ModelInfo;
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{Catalog, DatasetId, ItemId, TrainSpec, UserId};
+use domain::{Catalog, DatasetId, Item, TrainSpec, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::tensors::{TensorFile, write_atomically};
@@ -35,22 +35,6 @@ pub struct Manifest {
 /// Version of the file layout.
 const FORMAT: u32 = 1;
 
-/// One item of the vocabulary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ArtifactItem {
-    /// External id.
-    pub id: ItemId,
-    /// Empty when it has none.
-    #[serde(default)]
-    pub title: String,
-    /// From broad to narrow.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub categories: Vec<String>,
-    /// Anything else that is known.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    pub attributes: serde_json::Map<String, serde_json::Value>,
-}
-
 /// A model without its backbone, in memory.
 #[derive(Debug)]
 pub struct Artifact {
@@ -61,7 +45,7 @@ pub struct Artifact {
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
     /// Items by row, ascending by id.
-    pub items: Vec<ArtifactItem>,
+    pub items: Vec<Item>,
 }
 
 impl Manifest {
@@ -90,7 +74,7 @@ impl Manifest {
 impl Artifact {
     /// Writes the files into an existing folder.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        write_tensors(&folder.join("tables.safetensors"), &self.tables.tensors())?;
+        write_tensors(&folder.join("tables.safetensors"), &self.tables.tensors(""))?;
         write_atomically(&folder.join("users.json"), &json(&self.users))?;
         let lines: Vec<u8> = self.items.iter().flat_map(|item| [json(item), b"\n".to_vec()].concat()).collect();
         write_atomically(&folder.join("items.jsonl"), &lines)?;
@@ -105,7 +89,7 @@ impl Artifact {
         let users: Vec<UserId> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
         let items = read_items(&folder.join("items.jsonl"))?;
         let path = folder.join("tables.safetensors");
-        let tables = Tables::read(&TensorFile::read(&path)?)?;
+        let tables = Tables::read(&TensorFile::read(&path)?, "")?;
         for (what, found, expected) in [
             ("user rows", tables.collaborative.users.n_rows(), users.len()),
             ("item rows", tables.collaborative.items.n_rows(), items.len()),
@@ -129,7 +113,7 @@ impl Artifact {
     }
 }
 
-fn read_items(path: &Path) -> Result<Vec<ArtifactItem>, Error> {
+fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
     let file = std::fs::File::open(path).map_err(Error::file(path))?;
     let mut items = Vec::new();
     for line in BufReader::new(file).lines() {

@@ -27,7 +27,7 @@ mod tensors;
 mod tokenizer;
 mod warmup;
 
-pub use artifact::{Artifact, ArtifactItem, Manifest};
+pub use artifact::{Artifact, Manifest};
 pub use config::Gpt2Config;
 pub use device::{Device, compute_device};
 pub use error::Error;
@@ -38,6 +38,6 @@ pub use prompt::{PromptTexts, Token};
 pub use spectral::spectral_tables;
 pub use step::{Objective, Pull, RowGradients, Step};
 pub use tables::{Table, Tables, TokenTables};
-pub use tensors::{TensorFile, write_tensors};
+pub use tensors::{NamedTensor, TensorFile, write_tensors};
 pub use tokenizer::Tokenizer;
 pub use warmup::Warmup;

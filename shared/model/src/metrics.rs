@@ -1,7 +1,9 @@
 //! Ranking, and how good a ranking is (REFERENCE: evaluation).
 
+use serde::{Deserialize, Serialize};
+
 /// Recall@20, Recall@40 and NDCG@100 of one user, or their mean over users.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankingMetrics {
     /// Hits among the first 20 over min(20, number of true items).
     pub recall_20: f64,

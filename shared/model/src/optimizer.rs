@@ -43,6 +43,17 @@ impl Moments {
         Self { first: vec![0.0; n], second: vec![0.0; n], n_steps: 0 }
     }
 
+    /// First moments, second moments and the number of steps, for a checkpoint.
+    pub fn parts(&self) -> (&[f32], &[f32], u64) {
+        (&self.first, &self.second, self.n_steps)
+    }
+
+    /// From a checkpoint.
+    pub fn from_parts(first: Vec<f32>, second: Vec<f32>, n_steps: u64) -> Self {
+        assert_eq!(first.len(), second.len(), "both moments are of one table");
+        Self { first, second, n_steps }
+    }
+
     /// Moves the rows with a gradient one Adam step on.
     pub fn update(&mut self, adam: &Adam, table: &mut Table, gradients: &RowGradients) {
         self.n_steps += 1;

@@ -40,6 +40,11 @@ pub struct Objective {
 }
 
 impl Objective {
+    /// Real tokens of the batch.
+    pub fn n_tokens(&self) -> usize {
+        self.documents.iter().map(Vec::len).sum()
+    }
+
     /// Next-token prediction over the main texts: the mean over all predicted positions. The first main token is
     /// not predicted.
     pub(crate) fn next_token(stage: &'static str, documents: &[Document], head: Head) -> Self {

@@ -98,21 +98,22 @@ impl Tables {
         ]
     }
 
-    /// The tables as named tensors.
-    pub fn tensors(&self) -> Vec<NamedTensor<'_>> {
+    /// The tables as named tensors, a prefix in front of each name.
+    pub fn tensors(&self, prefix: &str) -> Vec<NamedTensor<'_>> {
         self.named()
             .into_iter()
             .map(|(name, table)| NamedTensor {
-                name: name.to_owned(),
+                name: format!("{prefix}{name}"),
                 shape: vec![table.n_rows(), table.width],
                 values: &table.values,
             })
             .collect()
     }
 
-    /// Reads the four tables from a tensor file.
-    pub fn read(file: &TensorFile) -> Result<Self, Error> {
+    /// Reads the four tables, a prefix in front of each name, from a tensor file.
+    pub fn read(file: &TensorFile, prefix: &str) -> Result<Self, Error> {
         let table = |name: &str| {
+            let name = &format!("{prefix}{name}");
             let (shape, values) = file.f32(name)?;
             match shape[..] {
                 [_, width] if width > 0 => Ok(Table::new(values, width)),

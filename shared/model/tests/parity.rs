@@ -36,7 +36,7 @@ impl Reference {
         let device = compute_device("flex").unwrap();
         let (_, gpt2) = load_backbone(&folder.join("backbone"), &device).unwrap();
         let numbers = TensorFile::read(&folder.join("reference.safetensors")).unwrap();
-        let tables = Tables::read(&numbers).unwrap();
+        let tables = Tables::read(&numbers, "").unwrap();
         let lambda = f64::from(numbers.f32("lambda").unwrap().1[0]);
         Self { sizes: json("reference.json"), cases: json("tokenizer_cases.json"), numbers, gpt2, tables, lambda }
     }

@@ -1,0 +1,96 @@
+//! A job's state on disk, so that another worker can go on where this one stopped.
+//!
+//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best tables so far), and for a warmed-up
+//! backbone its two files beside them.
+
+use std::path::Path;
+
+use domain::StageReport;
+use model::metrics::RankingMetrics;
+use model::{Moments, NamedTensor, Tables, TensorFile, write_tensors};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::stages::PairMoments;
+use crate::train::{Best, Run};
+
+/// The part of a checkpoint that is not numbers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) n_epochs_done: usize,
+    pub(crate) stages: Vec<StageReport>,
+    pub(crate) best: Option<RankingMetrics>,
+    pub(crate) pretrained: Option<RankingMetrics>,
+    pub(crate) n_without_better: usize,
+    /// Adam's step counts, in the order of [`moments`].
+    n_steps: [u64; 4],
+}
+
+const STATE: &str = "state.json";
+const NUMBERS: &str = "numbers.safetensors";
+
+/// Each table's moments by name.
+fn moments(run: &Run) -> [(&'static str, &Moments); 4] {
+    let (content, collaborative) = (&run.learned.content, &run.learned.collaborative);
+    [
+        ("content.users", &content.users),
+        ("content.items", &content.items),
+        ("collaborative.users", &collaborative.users),
+        ("collaborative.items", &collaborative.items),
+    ]
+}
+
+/// Writes a checkpoint into an existing, empty folder.
+pub(crate) fn write(run: &Run, stages: Vec<StageReport>, folder: &Path) -> Result<(), Error> {
+    let moments = moments(run);
+    let mut tensors = run.learned.tables.tensors("");
+    if let Some(best) = &run.best {
+        tensors.extend(best.tables.tensors("best."));
+    }
+    for (name, of_table) in &moments {
+        let (first, second, _) = of_table.parts();
+        for (part, values) in [("first", first), ("second", second)] {
+            tensors.push(NamedTensor { name: format!("{name}.{part}"), shape: vec![values.len()], values });
+        }
+    }
+    write_tensors(&folder.join(NUMBERS), &tensors)?;
+    let state = State {
+        n_epochs_done: run.n_epochs_done,
+        stages,
+        best: run.best.as_ref().map(|best| best.metrics),
+        pretrained: run.pretrained,
+        n_without_better: run.n_without_better,
+        n_steps: moments.map(|(_, of_table)| of_table.parts().2),
+    };
+    let path = folder.join(STATE);
+    std::fs::write(&path, serde_json::to_vec(&state).expect("plain data becomes JSON")).map_err(Error::file(path))
+}
+
+/// Reads a checkpoint into a run that has just started.
+pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Vec<StageReport>, Error> {
+    let path = folder.join(STATE);
+    let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+    let state: State =
+        serde_json::from_slice(&bytes).map_err(|e| Error::Spec(format!("checkpoint {}: {e}", path.display())))?;
+    let file = TensorFile::read(&folder.join(NUMBERS))?;
+    let moments = |name: &str, n_steps: u64| -> Result<Moments, Error> {
+        let part = |part: &str| file.f32(&format!("{name}.{part}")).map(|(_, values)| values);
+        Ok(Moments::from_parts(part("first")?, part("second")?, n_steps))
+    };
+    let pair = |model: &str, steps: [u64; 2]| -> Result<PairMoments, Error> {
+        let (users, items) = (moments(&format!("{model}.users"), steps[0])?, moments(&format!("{model}.items"), steps[1])?);
+        Ok(PairMoments { users, items })
+    };
+    let [content_users, content_items, collaborative_users, collaborative_items] = state.n_steps;
+    run.learned.tables = Tables::read(&file, "")?;
+    run.learned.content = pair("content", [content_users, content_items])?;
+    run.learned.collaborative = pair("collaborative", [collaborative_users, collaborative_items])?;
+    run.best = match state.best {
+        Some(metrics) => Some(Best { metrics, tables: Tables::read(&file, "best.")? }),
+        None => None,
+    };
+    run.pretrained = state.pretrained;
+    run.n_epochs_done = state.n_epochs_done;
+    run.n_without_better = state.n_without_better;
+    Ok(state.stages)
+}

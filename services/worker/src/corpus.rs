@@ -1,0 +1,87 @@
+//! A data set as the models read it: documents for the content LM, histories for the others.
+
+use dataset::{Dataset, Split, TextKind};
+use domain::TrainSpec;
+use model::prompt::Document;
+use model::{PromptTexts, Token, Tokenizer, collaborative};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Everything that the stages draw their batches from; encoded once.
+#[derive(Debug)]
+pub(crate) struct Corpus {
+    /// Titles, reviews, descriptions and biographies, each with its prompt; texts without a predicted token are left out.
+    pub(crate) documents: Vec<Document>,
+    /// Each user's training items in prompt order.
+    pub(crate) train: Vec<Vec<u32>>,
+    /// Held out to choose the model.
+    pub(crate) valid: Vec<Vec<u32>>,
+    /// Held out to measure it.
+    pub(crate) test: Vec<Vec<u32>>,
+    /// The words of the prompts.
+    pub(crate) texts: PromptTexts,
+    n_positions: usize,
+}
+
+impl Corpus {
+    pub(crate) fn new(dataset: &Dataset, spec: &TrainSpec, n_positions: usize) -> Self {
+        let tokenizer = Tokenizer::gpt2();
+        let texts = PromptTexts::new(&tokenizer);
+        let most = spec.pretraining.max_text_tokens;
+        let document = |prompt: Vec<Token>, text: &str| {
+            let words = tokenizer.encode_main(text).into_iter().take(most);
+            Document { prompt, main: words.map(Token::Word).collect() }.fitted(n_positions)
+        };
+        let titles = dataset.items.iter().zip(0..).filter(|(item, _)| !item.title.is_empty());
+        let mut documents: Vec<Document> =
+            titles.filter_map(|(item, row)| document(texts.title(row), &item.title)).collect();
+        documents.extend(dataset.texts.iter().filter_map(|text| {
+            let prompt = match (text.kind, text.user, text.item) {
+                (TextKind::Review, Some(user), Some(item)) => texts.review(user, item),
+                (TextKind::Description, _, Some(item)) => texts.description(item),
+                (TextKind::Biography, Some(user), _) => texts.biography(user),
+                _ => return None,
+            };
+            document(prompt, &text.text)
+        }));
+        let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| dataset.histories(split));
+        Self { documents, train, valid, test, texts, n_positions }
+    }
+
+    /// The documents of one epoch of the content LM, in random order.
+    pub(crate) fn text_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<&Document> {
+        let mut documents: Vec<&Document> = self.documents.iter().collect();
+        documents.shuffle(rng);
+        if spec.pretraining.documents_per_epoch > 0 {
+            documents.truncate(spec.pretraining.documents_per_epoch);
+        }
+        documents
+    }
+
+    /// The histories of one epoch of the collaborative LM: users in random order, and (paper: stochastic item
+    /// reordering) each history too. Users with nothing to predict are left out.
+    pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<Document> {
+        let mut documents: Vec<Document> = (0..)
+            .zip(&self.train)
+            .filter_map(|(user, history)| {
+                let mut items = history.clone();
+                if spec.pretraining.random_order {
+                    items.shuffle(rng);
+                }
+                collaborative::document(&self.texts, user, &items).fitted(self.n_positions)
+            })
+            .collect();
+        documents.shuffle(rng);
+        documents
+    }
+
+    /// A recommendation prompt as it is served: the whole training history in time order.
+    pub(crate) fn ranking_prompt(&self, user: u32) -> Vec<Token> {
+        self.texts.recommend(Some(user), &self.train[user as usize], self.n_positions)
+    }
+
+    /// A recommendation prompt of a training step.
+    pub(crate) fn training_prompt(&self, user: Option<u32>, visible: &[u32]) -> Vec<Token> {
+        self.texts.recommend(user, visible, self.n_positions)
+    }
+}

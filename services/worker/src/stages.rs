@@ -1,0 +1,182 @@
+//! One epoch of each stage: draw batches, compute the step, move the rows.
+
+use domain::{Target, TrainSpec};
+use model::prompt::Document;
+use model::recommender::{Example, Options, hide};
+use model::{
+    Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender,
+    step,
+};
+use rand::seq::SliceRandom;
+use rand::Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::Error;
+use crate::corpus::Corpus;
+use crate::error::in_step;
+use crate::plan::{Epoch, Stage};
+use crate::progress::Progress;
+
+/// Adam's state of one language model's tables.
+#[derive(Debug, Clone)]
+pub(crate) struct PairMoments {
+    pub(crate) users: Moments,
+    pub(crate) items: Moments,
+}
+
+impl PairMoments {
+    pub(crate) fn zeros(tables: &TokenTables) -> Self {
+        Self { users: Moments::zeros(&tables.users), items: Moments::zeros(&tables.items) }
+    }
+
+    fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
+        self.users.update(adam, &mut tables.users, &step.users);
+        self.items.update(adam, &mut tables.items, &step.items);
+    }
+}
+
+/// What training changes.
+#[derive(Debug)]
+pub(crate) struct Learned {
+    pub(crate) gpt2: Gpt2,
+    pub(crate) tables: Tables,
+    pub(crate) content: PairMoments,
+    pub(crate) collaborative: PairMoments,
+}
+
+/// What an epoch reads.
+pub(crate) struct Context<'a> {
+    pub(crate) spec: &'a TrainSpec,
+    pub(crate) corpus: &'a Corpus,
+    /// Epochs of the whole plan.
+    pub(crate) n_epochs: usize,
+}
+
+/// Runs one epoch.
+pub(crate) fn run(
+    context: &Context<'_>,
+    epoch: &Epoch,
+    learned: &mut Learned,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    let mut rng = epoch.rng(context.spec.seed);
+    match epoch.stage {
+        Stage::Warmup => warmup(context, epoch, learned, progress, &mut rng),
+        Stage::Content => {
+            let documents = context.corpus.text_epoch(context.spec, &mut rng);
+            let batches = batches(documents.into_iter().cloned().collect(), context.spec.pretraining.batch);
+            let objectives = batches.iter().map(|batch| content::objective(batch));
+            learn(context, epoch, learned, progress, objectives.collect())
+        }
+        Stage::Collaborative => {
+            let documents = context.corpus.history_epoch(context.spec, &mut rng);
+            let batches = batches(documents, context.spec.pretraining.batch);
+            let objectives = batches.iter().map(|batch| collaborative::objective(batch));
+            learn(context, epoch, learned, progress, objectives.collect())
+        }
+        Stage::Finetuning => {
+            let objectives = finetuning_objectives(context, &mut rng);
+            learn(context, epoch, learned, progress, objectives)
+        }
+    }
+}
+
+/// Steps over the objectives of a stage whose tables are learned.
+fn learn(
+    context: &Context<'_>,
+    epoch: &Epoch,
+    learned: &mut Learned,
+    progress: &mut Progress,
+    objectives: Vec<Objective>,
+) -> Result<(), Error> {
+    let (spec, n_steps) = (context.spec, objectives.len());
+    progress.epoch_begins(epoch, n_steps);
+    let Learned { gpt2, tables, content, collaborative } = learned;
+    let (own, other, moments) = match epoch.stage {
+        Stage::Content => (&mut tables.content, &tables.collaborative, content),
+        Stage::Warmup | Stage::Collaborative | Stage::Finetuning => {
+            (&mut tables.collaborative, &tables.content, collaborative)
+        }
+    };
+    let is_finetuning = epoch.stage == Stage::Finetuning;
+    let learning_rate = if is_finetuning { spec.finetuning.learning_rate } else { spec.pretraining.learning_rate };
+    let lambda = if is_finetuning { spec.finetuning.lambda } else { spec.pretraining.lambda };
+    let prior = if epoch.stage == Stage::Content { 0.0 } else { spec.pretraining.lambda_l };
+    let pull = Pull { toward: other, lambda, prior };
+    let adam = Adam::new(learning_rate);
+    for (number, objective) in objectives.iter().enumerate() {
+        progress.check()?;
+        let step = step::compute(gpt2, own, epoch.is_pulled.then_some(pull), objective).map_err(in_step)?;
+        moments.update(&adam, own, &step);
+        progress.step(step.loss, step.n_tokens, context.done(epoch, number + 1, n_steps));
+    }
+    progress.epoch_ends(epoch, n_steps);
+    Ok(())
+}
+
+impl Context<'_> {
+    /// Share of the plan that is done after `step` of `n_steps`.
+    fn done(&self, epoch: &Epoch, step: usize, n_steps: usize) -> f64 {
+        (epoch.number as f64 + step as f64 / n_steps.max(1) as f64) / self.n_epochs as f64
+    }
+}
+
+/// One pass of words and one of item sequences through a backbone that still learns.
+fn warmup(
+    context: &Context<'_>,
+    epoch: &Epoch,
+    learned: &mut Learned,
+    progress: &mut Progress,
+    rng: &mut ChaCha8Rng,
+) -> Result<(), Error> {
+    let (spec, corpus) = (context.spec, context.corpus);
+    let texts = batches(corpus.text_epoch(spec, rng).into_iter().cloned().collect(), spec.pretraining.batch);
+    let histories = batches(corpus.history_epoch(spec, rng), spec.pretraining.batch);
+    let mut objectives: Vec<(Objective, &TokenTables)> = Vec::new();
+    objectives.extend(texts.iter().map(|batch| (content::objective(batch), &learned.tables.content)));
+    objectives.extend(histories.iter().map(|batch| (collaborative::objective(batch), &learned.tables.collaborative)));
+    objectives.shuffle(rng);
+    let n_steps = objectives.len();
+    progress.epoch_begins(epoch, n_steps);
+    let mut warmup = Warmup::new(learned.gpt2.clone(), spec.pretraining.learning_rate);
+    for (number, (objective, tables)) in objectives.iter().enumerate() {
+        progress.check()?;
+        let loss = warmup.step(tables, objective).map_err(in_step)?;
+        progress.step(loss, objective.n_tokens(), context.done(epoch, number + 1, n_steps));
+    }
+    learned.gpt2 = warmup.finish();
+    progress.epoch_ends(epoch, n_steps);
+    Ok(())
+}
+
+/// Each user once: a part of the history hidden, the rest in the prompt (paper, section 3.3).
+fn finetuning_objectives(context: &Context<'_>, rng: &mut ChaCha8Rng) -> Vec<Objective> {
+    let (options, corpus) = (&context.spec.finetuning, context.corpus);
+    let mut users: Vec<u32> = (0u32..).zip(&corpus.train).filter(|(_, h)| !h.is_empty()).map(|(user, _)| user).collect();
+    users.shuffle(rng);
+    users
+        .chunks(options.batch)
+        .map(|batch| {
+            let examples: Vec<Example> = batch.iter().map(|&user| example(context, user, rng)).collect();
+            let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
+            recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout })
+        })
+        .collect()
+}
+
+fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
+    let (options, corpus) = (&context.spec.finetuning, context.corpus);
+    let history = &corpus.train[user as usize];
+    let (visible, hidden) = hide(history, options.hidden_share, rng);
+    let targets = match options.target {
+        Target::Hidden => hidden,
+        Target::All => history.clone(),
+    };
+    let user = (!options.without_user_token).then_some(user);
+    Example { prompt: corpus.training_prompt(user, &visible), targets }
+}
+
+fn batches(documents: Vec<Document>, size: usize) -> Vec<Vec<Document>> {
+    documents.chunks(size).map(<[Document]>::to_vec).collect()
+}

@@ -1,0 +1,51 @@
+//! Why a data set cannot be imported or read.
+
+use std::path::PathBuf;
+
+/// An error of the dataset crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("cannot access {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not in the form that it was taken for.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Too many lines were refused.
+    #[error("{refused} of {read} lines were refused, more than the share of {allowed} that is allowed; first: {first}")]
+    TooManyRefused {
+        /// How many.
+        refused: usize,
+        /// Of how many.
+        read: usize,
+        /// `ImportOptions::max_refused_share`.
+        allowed: f64,
+        /// The first one: file, line and reason.
+        first: String,
+    },
+    /// Nothing is left to train on.
+    #[error("{0}")]
+    Empty(String),
+}
+
+impl Error {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    pub(crate) fn malformed(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
+        Self::Malformed { path: path.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,21 @@
+//! What is known about an item besides who interacted with it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ItemId;
+
+/// One item of a catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// External id.
+    pub id: ItemId,
+    /// Empty when it has none.
+    #[serde(default)]
+    pub title: String,
+    /// From broad to narrow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    /// Anything else that is known.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,74 @@
+//! What can go wrong with storage, named by what the caller can do.
+
+use std::path::PathBuf;
+
+/// An error of the storage crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store or the artifacts are out of reach; a repeat may succeed.
+    #[error("{what} is out of reach")]
+    Unavailable {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is nothing under this name.
+    #[error("{kind} `{name}` does not exist")]
+    NotFound {
+        /// Of thing.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// What is stored is not what was written.
+    #[error("{what} is damaged: {reason}")]
+    Corrupt {
+        /// Which.
+        what: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// Another writer was faster, again and again.
+    #[error("{0} is being changed by too many writers at once")]
+    Contended(String),
+    /// A setting cannot be used.
+    #[error("setting `{setting}`: {reason}")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The embedded store belongs to one process at a time.
+    #[error("the embedded store {0} is in use by another process (`cllm4rec up`?)")]
+    InUse(PathBuf),
+    /// A local file.
+    #[error("cannot access {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn unavailable<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Unavailable { what, source: source.into() }
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what: what.into(), reason: reason.to_string() }
+    }
+}

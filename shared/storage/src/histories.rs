@@ -1,0 +1,84 @@
+//! Histories: external ids with times, one entry a (catalog, user). Nothing acknowledged is lost.
+
+use domain::{Catalog, History, Interaction, Retention, UserId};
+
+use crate::jobs::{decode, encode};
+use crate::store::{Commit, Entry, Store};
+use crate::{Error, now_ms};
+
+/// Writers that meet on one user.
+const N_TRIES: usize = 50;
+
+/// The history collection.
+#[derive(Debug, Clone)]
+pub struct Histories {
+    store: Store,
+    retention: Retention,
+}
+
+impl Histories {
+    pub(crate) fn new(store: Store, retention: Retention) -> Self {
+        Self { store, retention }
+    }
+
+    /// A user's history; empty for a user that nobody has heard of.
+    pub async fn of(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
+        self.read(&space(catalog), user).await.map(|(history, _)| history)
+    }
+
+    /// Records a user's interactions; returns how many were new. Repeats change nothing.
+    pub async fn record(&self, catalog: &Catalog, user: &UserId, events: &[Interaction]) -> Result<usize, Error> {
+        self.record_all(catalog, &[(user.clone(), events.to_vec())]).await
+    }
+
+    /// Records the interactions of several users in one commit; returns how many were new.
+    pub async fn record_all(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
+        let space = space(catalog);
+        for _ in 0..N_TRIES {
+            let (mut commit, mut n_new) = (Commit::default(), 0);
+            for (user, events) in batch {
+                let (mut history, before) = self.read(&space, user).await?;
+                let n = history.record(events.iter().cloned(), self.retention, now_ms());
+                if n == 0 {
+                    continue;
+                }
+                n_new += n;
+                commit.checks.push(Entry::new(&space, user.as_str(), before));
+                commit.writes.push(Entry::new(&space, user.as_str(), Some(encode(&history))));
+            }
+            if commit.writes.is_empty() || self.store.commit(commit).await? {
+                return Ok(n_new);
+            }
+        }
+        Err(Error::Contended(format!("the histories of {} users", batch.len())))
+    }
+
+    /// Forgets a user and leaves a tombstone, so that a late event does not bring them back.
+    pub async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+        let space = space(catalog);
+        for _ in 0..N_TRIES {
+            let (mut history, before) = self.read(&space, user).await?;
+            history.delete(now_ms());
+            let mut commit = Commit::default();
+            commit.checks.push(Entry::new(&space, user.as_str(), before));
+            commit.writes.push(Entry::new(&space, user.as_str(), Some(encode(&history))));
+            if self.store.commit(commit).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended(format!("the history of user `{user}`")))
+    }
+
+    async fn read(&self, space: &str, user: &UserId) -> Result<(History, Option<Vec<u8>>), Error> {
+        let bytes = self.store.get(space, user.as_str()).await?;
+        let history = match &bytes {
+            Some(bytes) => decode(&format!("the history of user `{user}`"), bytes)?,
+            None => History::default(),
+        };
+        Ok((history, bytes))
+    }
+}
+
+fn space(catalog: &Catalog) -> String {
+    format!("histories:{catalog}")
+}

@@ -1,0 +1,144 @@
+//! Training jobs, their requests and their numbered events. Written by the coordinator only.
+
+use domain::{Job, JobId};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::store::{Commit, Entry, Store};
+
+const JOBS: &str = "jobs";
+const REQUESTS: &str = "job-requests";
+/// Writers that meet on one job: workers' heartbeats and a cancel.
+const N_TRIES: usize = 20;
+
+/// A numbered change of a job, with the job as it was then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobEvent {
+    /// From 1, without gaps.
+    pub number: u64,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// What happened, for people.
+    pub message: String,
+    /// The job after it.
+    pub job: Job,
+}
+
+/// The answer to a create.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// The job is new.
+    New(Job),
+    /// The same request was made before; this is its job.
+    Before(Job),
+}
+
+/// The job collection.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    store: Store,
+}
+
+impl Jobs {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Stores a new job; with a request id that was seen before, returns the earlier job instead.
+    pub async fn create(&self, mut job: Job, request: Option<&str>) -> Result<Created, Error> {
+        if let Some(request) = request
+            && let Some(id) = self.store.get(REQUESTS, request).await?
+        {
+            let id = String::from_utf8_lossy(&id).into_owned();
+            return self.read(&id).await.map(|(job, _)| Created::Before(job));
+        }
+        job.n_events = 1;
+        let event = JobEvent { number: 1, at_ms: job.created_ms, message: "queued".to_owned(), job: job.clone() };
+        let mut commit = Commit::default();
+        commit.checks.push(Entry::new(JOBS, job.id.as_str(), None));
+        commit.writes.push(Entry::new(JOBS, job.id.as_str(), Some(encode(&job))));
+        commit.writes.push(event_entry(&event));
+        if let Some(request) = request {
+            commit.checks.push(Entry::new(REQUESTS, request, None));
+            commit.writes.push(Entry::new(REQUESTS, request, Some(job.id.as_str().into())));
+        }
+        if self.store.commit(commit).await? {
+            return Ok(Created::New(job));
+        }
+        // Another request with the same id was faster.
+        let winner = self.store.get(REQUESTS, request.unwrap_or_default()).await?;
+        let winner = winner.ok_or_else(|| Error::Contended(format!("job {}", job.id)))?;
+        self.read(&String::from_utf8_lossy(&winner)).await.map(|(job, _)| Created::Before(job))
+    }
+
+    /// One job.
+    pub async fn get(&self, id: &JobId) -> Result<Job, Error> {
+        self.read(id.as_str()).await.map(|(job, _)| job)
+    }
+
+    /// All jobs, by id: oldest first.
+    pub async fn list(&self) -> Result<Vec<Job>, Error> {
+        let entries = self.store.scan(JOBS).await?;
+        entries.iter().map(|(id, bytes)| decode(&format!("job {id}"), bytes)).collect()
+    }
+
+    /// Changes a job; `change` runs again when another writer was faster. With a message, the change becomes a
+    /// numbered event in the same commit. A change that fails writes nothing.
+    pub async fn update<E: From<Error>>(
+        &self,
+        id: &JobId,
+        mut change: impl FnMut(&mut Job) -> Result<Option<String>, E>,
+    ) -> Result<Job, E> {
+        for _ in 0..N_TRIES {
+            let (mut job, bytes) = self.read(id.as_str()).await?;
+            let message = change(&mut job)?;
+            let mut commit = Commit::default();
+            commit.checks.push(Entry::new(JOBS, id.as_str(), Some(bytes)));
+            if let Some(message) = message {
+                job.n_events += 1;
+                let event = JobEvent { number: job.n_events, at_ms: job.updated_ms, message, job: job.clone() };
+                commit.writes.push(event_entry(&event));
+            }
+            commit.writes.push(Entry::new(JOBS, id.as_str(), Some(encode(&job))));
+            if self.store.commit(commit).await? {
+                return Ok(job);
+            }
+        }
+        Err(Error::Contended(format!("job {id}")).into())
+    }
+
+    /// A job's events from number `from` on.
+    pub async fn events(&self, id: &JobId, from: u64) -> Result<Vec<JobEvent>, Error> {
+        let entries = self.store.scan(&events_of(id)).await?;
+        let first = event_key(from);
+        let wanted = entries.iter().filter(|(key, _)| *key >= first);
+        wanted.map(|(key, bytes)| decode(&format!("event {key} of job {id}"), bytes)).collect()
+    }
+
+    async fn read(&self, id: &str) -> Result<(Job, Vec<u8>), Error> {
+        let bytes = self.store.get(JOBS, id).await?;
+        let bytes = bytes.ok_or_else(|| Error::NotFound { kind: "job", name: id.to_owned() })?;
+        Ok((decode(&format!("job {id}"), &bytes)?, bytes))
+    }
+}
+
+fn events_of(id: &JobId) -> String {
+    format!("job-events:{id}")
+}
+
+/// Keys sort as numbers do.
+fn event_key(number: u64) -> String {
+    format!("{number:020}")
+}
+
+fn event_entry(event: &JobEvent) -> Entry {
+    Entry::new(&events_of(&event.job.id), &event_key(event.number), Some(encode(event)))
+}
+
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data becomes JSON")
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|e| Error::corrupt(what, e))
+}

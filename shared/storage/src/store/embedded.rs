@@ -1,0 +1,98 @@
+//! redb: one file, one process, every commit synced to disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::Error;
+use crate::store::{Commit, Entry};
+
+const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
+
+#[derive(Debug, Clone)]
+pub(crate) struct Embedded {
+    database: Arc<Database>,
+}
+
+impl Embedded {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        }
+        let database = match Database::create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(Error::InUse(path.to_owned())),
+            other => other.map_err(unavailable)?,
+        };
+        let write = database.begin_write().map_err(unavailable)?;
+        write.open_table(ENTRIES).map_err(unavailable)?;
+        write.commit().map_err(unavailable)?;
+        Ok(Self { database: Arc::new(database) })
+    }
+
+    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let (space, key) = (space.to_owned(), key.to_owned());
+        self.blocking(move |database| {
+            let table = database.begin_read().map_err(unavailable)?.open_table(ENTRIES).map_err(unavailable)?;
+            let value = table.get((space.as_str(), key.as_str())).map_err(unavailable)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+        .await
+    }
+
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let space = space.to_owned();
+        self.blocking(move |database| {
+            let table = database.begin_read().map_err(unavailable)?.open_table(ENTRIES).map_err(unavailable)?;
+            let mut entries = Vec::new();
+            for entry in table.range((space.as_str(), "")..).map_err(unavailable)? {
+                let (key, value) = entry.map_err(unavailable)?;
+                let (entry_space, key) = key.value();
+                if entry_space != space {
+                    break;
+                }
+                entries.push((key.to_owned(), value.value().to_vec()));
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<bool, Error> {
+        self.blocking(move |database| {
+            let write = database.begin_write().map_err(unavailable)?;
+            {
+                let mut table = write.open_table(ENTRIES).map_err(unavailable)?;
+                for Entry { space, key, value } in &commit.checks {
+                    let found = table.get((space.as_str(), key.as_str())).map_err(unavailable)?;
+                    if found.as_ref().map(|found| found.value()) != value.as_deref() {
+                        return Ok(false); // dropping the transaction aborts it
+                    }
+                }
+                for Entry { space, key, value } in &commit.writes {
+                    let place = (space.as_str(), key.as_str());
+                    match value {
+                        Some(value) => table.insert(place, value.as_slice()).map_err(unavailable)?,
+                        None => table.remove(place).map_err(unavailable)?,
+                    };
+                }
+            }
+            write.commit().map_err(unavailable)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// redb waits for the disk: never on an async thread.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let database = Arc::clone(&self.database);
+        tokio::task::spawn_blocking(move || work(&database)).await.map_err(Error::unavailable("the embedded store"))?
+    }
+}
+
+fn unavailable(error: impl Into<redb::Error>) -> Error {
+    Error::Unavailable { what: "the embedded store", source: Box::new(error.into()) }
+}

@@ -1,0 +1,125 @@
+//! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncCommands, Client, Script};
+
+use crate::store::{Commit, Entry};
+use crate::{Error, Settings};
+
+/// Four arguments an entry: hash, field, `1` with a value or `0` without, value. Checks come first.
+const COMMIT: &str = r"
+local at = 2
+for _ = 1, tonumber(ARGV[1]) do
+  local found = redis.call('HGET', ARGV[at], ARGV[at + 1])
+  if ARGV[at + 2] == '0' then
+    if found then return 0 end
+  elseif found ~= ARGV[at + 3] then
+    return 0
+  end
+  at = at + 4
+end
+while at <= #ARGV do
+  if ARGV[at + 2] == '0' then
+    redis.call('HDEL', ARGV[at], ARGV[at + 1])
+  else
+    redis.call('HSET', ARGV[at], ARGV[at + 1], ARGV[at + 3])
+  end
+  at = at + 4
+end
+return 1
+";
+
+#[derive(Clone)]
+pub(crate) struct Redis {
+    connection: ConnectionManager,
+    commit: Script,
+    prefix: String,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redis({})", self.prefix)
+    }
+}
+
+impl Redis {
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
+        let client = Client::open(settings.store.as_str()).map_err(|e| Error::Setting {
+            setting: "storage.store",
+            reason: e.to_string(),
+        })?;
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(settings.store_timeout()))
+            .set_connection_timeout(Some(settings.store_timeout()));
+        let connection = client.get_connection_manager_with_config(config).await.map_err(unavailable)?;
+        let store = Self {
+            connection,
+            commit: Script::new(COMMIT),
+            // One hash slot for all keys of a commit.
+            prefix: format!("{{{}}}", settings.key_prefix),
+        };
+        store.check_durability(settings.allow_volatile_store).await?;
+        Ok(store)
+    }
+
+    /// Refuses an instance that evicts keys or keeps nothing on disk.
+    async fn check_durability(&self, allow_volatile: bool) -> Result<(), Error> {
+        let mut connection = self.connection.clone();
+        let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(unavailable)?;
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("");
+        let (policy, append_only) = (field("maxmemory_policy").trim(), field("aof_enabled").trim());
+        let mut wrong = Vec::new();
+        if policy != "noeviction" {
+            wrong.push(format!("maxmemory-policy is `{policy}`, must be `noeviction`"));
+        }
+        if append_only != "1" {
+            wrong.push("appendonly is off, must be `yes`".to_owned());
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("this Redis may lose what it acknowledged: {}", wrong.join("; "));
+        if allow_volatile {
+            tracing::warn!(reason, "the store is volatile; allowed by storage.allow_volatile_store");
+            return Ok(());
+        }
+        let reason = format!("{reason} (for development: storage.allow_volatile_store = true)");
+        Err(Error::Setting { setting: "storage.store", reason })
+    }
+
+    fn hash(&self, space: &str) -> String {
+        format!("{}:{space}", self.prefix)
+    }
+
+    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.connection.clone().hget(self.hash(space), key).await.map_err(unavailable)
+    }
+
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut entries: Vec<(String, Vec<u8>)> =
+            self.connection.clone().hgetall(self.hash(space)).await.map_err(unavailable)?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    pub(crate) async fn commit(&self, commit: &Commit) -> Result<bool, Error> {
+        let mut call = self.commit.prepare_invoke();
+        let entries = || commit.checks.iter().chain(&commit.writes);
+        let mut hashes: Vec<String> = entries().map(|entry| self.hash(&entry.space)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes.iter().for_each(|hash| {
+            call.key(hash);
+        });
+        call.arg(commit.checks.len());
+        for Entry { space, key, value } in entries() {
+            call.arg(self.hash(space)).arg(key).arg(i32::from(value.is_some())).arg(value.as_deref().unwrap_or_default());
+        }
+        let done: i32 = call.invoke_async(&mut self.connection.clone()).await.map_err(unavailable)?;
+        Ok(done == 1)
+    }
+}
+
+fn unavailable(error: redis::RedisError) -> Error {
+    Error::Unavailable { what: "the Redis store", source: Box::new(error) }
+}
