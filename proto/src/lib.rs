@@ -1,0 +1,21 @@
+//! The wire: generated messages and services, and the conversions between them and the domain.
+//!
+//! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees `pb`.
+
+mod convert;
+mod error;
+
+/// Generated from `cllm4rec/v1/*.proto`.
+#[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs, reason = "generated code")]
+pub mod pb {
+    tonic::include_proto!("cllm4rec.v1");
+}
+
+pub use convert::{
+    EndOfAttempt, catalog, dataset_name, inline_history, job_id, job_name, recorded, timestamp, version_id,
+    version_name,
+};
+pub use error::invalid_argument;
+
+/// The file descriptors of all services, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

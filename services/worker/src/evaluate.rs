@@ -54,13 +54,14 @@ pub(crate) fn evaluate(
     holdout: Holdout,
     progress: &Progress,
 ) -> Result<RankingMetrics, Error> {
+    let head = recommender::ItemHead::new(gpt2, &tables.items);
     let mut all = Vec::new();
     for users in holdout.users(corpus).chunks(BATCH) {
         progress.check()?;
         let prompts: Vec<_> = users.iter().map(|&user| corpus.ranking_prompt(user)).collect();
         let states = recommender::user_states(gpt2, tables, &prompts);
-        let scores = recommender::item_scores(gpt2, &states, &tables.items);
-        let rows = users.par_iter().zip(scores.par_chunks(tables.items.n_rows()));
+        let scores = head.scores(&states);
+        let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
         let metrics: Vec<RankingMetrics> =
             rows.filter_map(|(&user, scores)| holdout.metrics(corpus, user, scores)).collect();
         all.extend(metrics);

@@ -9,7 +9,7 @@ use dataset::Dataset;
 use domain::{Backbone, TableInit, TrainSpec};
 use model::metrics::RankingMetrics;
 use model::{
-    Artifact, Device, Gpt2, Gpt2Config, Manifest, Tables, load_backbone, random_backbone, save_backbone,
+    Artifact, Device, Gpt2, Gpt2Config, Tables, load_backbone, new_manifest, random_backbone, save_backbone,
     spectral_tables,
 };
 
@@ -183,7 +183,7 @@ impl Run {
         save_backbone(&backbone, &self.config, gpt2)?;
         let backbone_id = storage::content_id(&backbone)?;
         let catalog = dataset.manifest.catalog.clone();
-        let manifest = Manifest::new(catalog, input.spec.clone(), backbone_id, metrics.clone());
+        let manifest = new_manifest(catalog, input.spec.clone(), backbone_id, &tables, metrics.clone());
         let model = new_folder(&input.scratch, "model")?;
         Artifact { manifest, tables, users: dataset.users.clone(), items: dataset.items.clone() }.write(&model)?;
         Ok(Trained { model, backbone, metrics })

@@ -16,7 +16,7 @@ pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
 pub use item::Item;
 pub use job::{Cause, CauseKind, Event, Job, Lease, Progress, Refused, StageReport, State};
-pub use model_version::ModelInfo;
+pub use model_version::{ModelInfo, ModelManifest};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
     Backbone, Baselines, Evaluation, Finetuning, Pretraining, RandomBackbone, Target, TableInit, TrainSpec, ValuePath,

@@ -24,3 +24,24 @@ pub struct ModelInfo {
     /// When it was published, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
 }
+
+/// `model.json` of an artifact: what a model is, beside its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelManifest {
+    /// Of the file layout.
+    pub format: u32,
+    /// Version of the prompts' words at training time.
+    pub prompt_template: u32,
+    /// Namespace of the item ids.
+    pub catalog: Catalog,
+    /// What it was trained on.
+    pub dataset: DatasetId,
+    /// How it was trained.
+    pub spec: TrainSpec,
+    /// Id of the backbone in the artifact store.
+    pub backbone: String,
+    /// SHA-256 of the served user and item rows.
+    pub rows_sha256: String,
+    /// Ranking metrics.
+    pub metrics: BTreeMap<String, f64>,
+}

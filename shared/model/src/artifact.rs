@@ -7,30 +7,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{Catalog, DatasetId, Item, TrainSpec, UserId};
-use serde::{Deserialize, Serialize};
+use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::tensors::{TensorFile, write_atomically};
-use crate::{Device, Error, Gpt2, Gpt2Config, Tables, load_backbone, prompt, write_tensors};
-
-/// What a model is, beside its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Of this file layout.
-    pub format: u32,
-    /// [`prompt::TEMPLATE_VERSION`] at training time.
-    pub prompt_template: u32,
-    /// Namespace of the item ids.
-    pub catalog: Catalog,
-    /// What it was trained on.
-    pub dataset: DatasetId,
-    /// How it was trained.
-    pub spec: TrainSpec,
-    /// Id of the backbone in the artifact store.
-    pub backbone: String,
-    /// Ranking metrics.
-    pub metrics: BTreeMap<String, f64>,
-}
+use crate::{Device, Error, Gpt2, Gpt2Config, Tables, TokenTables, load_backbone, prompt, write_tensors};
 
 /// Version of the file layout.
 const FORMAT: u32 = 1;
@@ -48,27 +30,44 @@ pub struct Artifact {
     pub items: Vec<Item>,
 }
 
-impl Manifest {
-    /// The manifest of a model that was just trained.
-    pub fn new(catalog: Catalog, spec: TrainSpec, backbone: String, metrics: BTreeMap<String, f64>) -> Self {
-        let dataset = spec.dataset.clone();
-        Self { format: FORMAT, prompt_template: prompt::TEMPLATE_VERSION, catalog, dataset, spec, backbone, metrics }
-    }
+/// The manifest of a model that was just trained.
+pub fn new_manifest(
+    catalog: Catalog,
+    spec: TrainSpec,
+    backbone: String,
+    tables: &Tables,
+    metrics: BTreeMap<String, f64>,
+) -> Manifest {
+    let dataset = spec.dataset.clone();
+    let rows_sha256 = rows_hash(&tables.collaborative);
+    let prompt_template = prompt::TEMPLATE_VERSION;
+    Manifest { format: FORMAT, prompt_template, catalog, dataset, spec, backbone, rows_sha256, metrics }
+}
 
-    /// Reads `model.json`; a foreign format is refused.
-    pub fn read(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join("model.json");
-        let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-        let manifest: Self = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
-        if manifest.format != FORMAT || manifest.prompt_template != prompt::TEMPLATE_VERSION {
-            let reason = format!(
-                "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
-                manifest.format, manifest.prompt_template, prompt::TEMPLATE_VERSION
-            );
-            return Err(Error::malformed(path, reason));
-        }
-        Ok(manifest)
+/// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong ones.
+pub fn rows_hash(tables: &TokenTables) -> String {
+    let mut hash = Sha256::new();
+    for table in [&tables.users, &tables.items] {
+        table.values().chunks(1 << 16).for_each(|part| {
+            hash.update(part.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        });
     }
+    hex::encode(hash.finalize())
+}
+
+/// Reads `model.json`; a foreign format is refused.
+fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
+    let path = folder.join("model.json");
+    let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+    if manifest.format != FORMAT || manifest.prompt_template != prompt::TEMPLATE_VERSION {
+        let reason = format!(
+            "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
+            manifest.format, manifest.prompt_template, prompt::TEMPLATE_VERSION
+        );
+        return Err(Error::malformed(path, reason));
+    }
+    Ok(manifest)
 }
 
 impl Artifact {
@@ -83,7 +82,7 @@ impl Artifact {
 
     /// Reads and cross-checks the files.
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let manifest = Manifest::read(folder)?;
+        let manifest = read_manifest(folder)?;
         let path = folder.join("users.json");
         let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
         let users: Vec<UserId> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;

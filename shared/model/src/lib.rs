@@ -27,7 +27,7 @@ mod tensors;
 mod tokenizer;
 mod warmup;
 
-pub use artifact::{Artifact, Manifest};
+pub use artifact::{Artifact, new_manifest, rows_hash};
 pub use config::Gpt2Config;
 pub use device::{Device, compute_device};
 pub use error::Error;

@@ -95,14 +95,32 @@ pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) ->
     to_vec(hidden.select(0, index_tensor(last, &device)))
 }
 
-/// Inner products of user states and item rows.
-///
-/// Shapes: `states [users, embed]`, `items [items, embed]` → `[users, items]`, row-major.
-pub fn item_scores(gpt2: &Gpt2, states: &[f32], items: &Table) -> Vec<f32> {
-    let device = gpt2.device().inner();
-    let states = matrix(states.to_vec(), items.width(), &device);
-    let items = matrix(items.values().to_vec(), items.width(), &device);
-    to_vec(states.matmul(items.transpose()))
+/// The item table as a scoring matrix, made once for many user states.
+#[derive(Debug)]
+pub struct ItemHead {
+    items: Tensor<2>,
+    n_items: usize,
+}
+
+impl ItemHead {
+    /// Puts the rows where the backbone is.
+    pub fn new(gpt2: &Gpt2, items: &Table) -> Self {
+        let device = gpt2.device().inner();
+        Self { items: matrix(items.values().to_vec(), items.width(), &device).transpose(), n_items: items.n_rows() }
+    }
+
+    /// Columns of the scores, J.
+    pub fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    /// Inner products of user states and item rows.
+    ///
+    /// Shapes: `states [users, embed]`, row-major → `[users, items]`, row-major.
+    pub fn scores(&self, states: &[f32]) -> Vec<f32> {
+        let [width, _] = self.items.dims();
+        to_vec(matrix(states.to_vec(), width, &self.items.device()).matmul(self.items.clone()))
+    }
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ fn hidden_states_and_logits_are_the_references() {
     reference.check("gpt2.last_hidden", &hidden, SCORE_TOLERANCE);
     let width = reference.gpt2.n_embd();
     let wte = model::Table::new(reference.gpt2.wte.val().into_data().try_into_vec().unwrap(), width);
-    let logits = recommender::item_scores(&reference.gpt2, &hidden, &wte);
+    let logits = recommender::ItemHead::new(&reference.gpt2, &wte).scores(&hidden);
     reference.check("gpt2.logits", &logits, SCORE_TOLERANCE);
 }
 
@@ -166,7 +166,7 @@ fn the_recommendation_model_is_the_references() {
     let prompts: Vec<Vec<Token>> = reference.examples().into_iter().map(|example| example.prompt).collect();
     let own = &reference.tables.collaborative;
     let states = recommender::user_states(&reference.gpt2, own, &prompts);
-    let mut log_probs = recommender::item_scores(&reference.gpt2, &states, &own.items);
+    let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
     for row in log_probs.chunks_mut(own.items.n_rows()) {
         let largest = row.iter().copied().fold(f32::MIN, f32::max);
         let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();

@@ -108,7 +108,8 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
+    /// Opens the store that the settings name, making its folder where there is none.
+    pub fn open(settings: &Settings) -> Result<Self, Error> {
         let root = settings.artifact_root();
         if settings.artifacts.contains("://") && !settings.artifacts.starts_with("file://") {
             let reason = format!("`{}` is neither a folder nor `file:///…`", settings.artifacts);
@@ -180,6 +181,12 @@ impl Artifacts {
             return Err(Error::NotFound { kind: kind.name(), name: id.to_owned() });
         }
         Ok(self.root.join(kind.folder()).join(id))
+    }
+
+    /// One file of an artifact.
+    pub async fn read(&self, kind: Kind, id: &str, name: &str) -> Result<Vec<u8>, Error> {
+        let path = self.folder(kind, id).await?.join(name);
+        tokio::fs::read(&path).await.map_err(Error::file(path))
     }
 
     /// The ids of all complete artifacts of a kind, ascending.

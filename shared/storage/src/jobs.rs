@@ -1,12 +1,14 @@
 //! Training jobs, their requests and their numbered events. Written by the coordinator only.
 
-use domain::{Job, JobId};
+use domain::{Job, JobId, Label, ModelInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::store::{Commit, Entry, Store};
+use crate::{Error, registry};
 
 const JOBS: &str = "jobs";
+/// Ids of the jobs that have not ended: what leasing and sweeping look at.
+const OPEN: &str = "jobs-open";
 const REQUESTS: &str = "job-requests";
 /// Writers that meet on one job: workers' heartbeats and a cancel.
 const N_TRIES: usize = 20;
@@ -57,6 +59,7 @@ impl Jobs {
         let mut commit = Commit::default();
         commit.checks.push(Entry::new(JOBS, job.id.as_str(), None));
         commit.writes.push(Entry::new(JOBS, job.id.as_str(), Some(encode(&job))));
+        commit.writes.push(Entry::new(OPEN, job.id.as_str(), Some(Vec::new())));
         commit.writes.push(event_entry(&event));
         if let Some(request) = request {
             commit.checks.push(Entry::new(REQUESTS, request, None));
@@ -82,18 +85,49 @@ impl Jobs {
         entries.iter().map(|(id, bytes)| decode(&format!("job {id}"), bytes)).collect()
     }
 
+    /// The jobs that have not ended, oldest first.
+    pub async fn open(&self) -> Result<Vec<Job>, Error> {
+        let mut jobs = Vec::new();
+        for (id, _) in self.store.scan(OPEN).await? {
+            jobs.push(self.read(&id).await?.0);
+        }
+        Ok(jobs)
+    }
+
     /// Changes a job; `change` runs again when another writer was faster. With a message, the change becomes a
     /// numbered event in the same commit. A change that fails writes nothing.
     pub async fn update<E: From<Error>>(
         &self,
         id: &JobId,
+        change: impl FnMut(&mut Job) -> Result<Option<String>, E>,
+    ) -> Result<Job, E> {
+        self.update_with(id, change, &[]).await
+    }
+
+    /// Changes a job and publishes a model version with its labels, all in one commit.
+    pub async fn update_and_publish<E: From<Error>>(
+        &self,
+        id: &JobId,
+        change: impl FnMut(&mut Job) -> Result<Option<String>, E>,
+        (info, labels): (&ModelInfo, &[Label]),
+    ) -> Result<Job, E> {
+        self.update_with(id, change, &registry::publication(info, labels)).await
+    }
+
+    async fn update_with<E: From<Error>>(
+        &self,
+        id: &JobId,
         mut change: impl FnMut(&mut Job) -> Result<Option<String>, E>,
+        writes: &[Entry],
     ) -> Result<Job, E> {
         for _ in 0..N_TRIES {
             let (mut job, bytes) = self.read(id.as_str()).await?;
             let message = change(&mut job)?;
-            let mut commit = Commit::default();
+            let mut commit = Commit { checks: Vec::new(), writes: writes.to_vec() };
             commit.checks.push(Entry::new(JOBS, id.as_str(), Some(bytes)));
+            if job.state.is_final() {
+                commit.writes.push(Entry::new(OPEN, id.as_str(), None));
+            }
             if let Some(message) = message {
                 job.n_events += 1;
                 let event = JobEvent { number: job.n_events, at_ms: job.updated_ms, message, job: job.clone() };

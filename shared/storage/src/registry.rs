@@ -22,16 +22,6 @@ impl Registry {
         Self { store }
     }
 
-    /// Publishes a version and moves labels to it, in one commit. Publishing it again changes nothing else.
-    pub async fn publish(&self, info: &ModelInfo, labels: &[Label]) -> Result<(), Error> {
-        let mut commit = Commit::default();
-        commit.writes.push(Entry::new(VERSIONS, info.version.as_str(), Some(encode(info))));
-        for label in labels {
-            commit.writes.push(Entry::new(LABELS, label.as_str(), Some(info.version.as_str().into())));
-        }
-        self.store.commit(commit).await.map(|_| ())
-    }
-
     /// One version.
     pub async fn get(&self, version: &ModelVersion) -> Result<ModelInfo, Error> {
         let bytes = self.store.get(VERSIONS, version.as_str()).await?.ok_or_else(|| not_found(version))?;
@@ -76,6 +66,14 @@ impl Registry {
         let writes = vec![Entry::new(VERSIONS, version.as_str(), None)];
         self.store.commit(Commit { checks: Vec::new(), writes }).await.map(|_| ())
     }
+}
+
+/// The writes that publish a version and move labels to it.
+pub(crate) fn publication(info: &ModelInfo, labels: &[Label]) -> Vec<Entry> {
+    let version = info.version.as_str();
+    let mut writes = vec![Entry::new(VERSIONS, version, Some(encode(info)))];
+    writes.extend(labels.iter().map(|label| Entry::new(LABELS, label.as_str(), Some(version.into()))));
+    writes
 }
 
 fn not_found(version: &ModelVersion) -> Error {

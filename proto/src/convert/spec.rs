@@ -1,0 +1,251 @@
+//! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
+
+use domain::{
+    Backbone, Baselines, DatasetId, Evaluation, Finetuning, Invalid, Label, Pretraining, RandomBackbone, TableInit,
+    Target, TrainSpec, ValuePath,
+};
+
+use crate::convert::{dataset_name, id_of};
+use crate::pb;
+
+impl TryFrom<pb::TrainSpec> for TrainSpec {
+    type Error = Invalid;
+
+    fn try_from(spec: pb::TrainSpec) -> Result<Self, Invalid> {
+        let dataset = id_of("dataset", "datasets", &spec.dataset)?;
+        let mut checked = Self::new(DatasetId::new(dataset).map_err(|invalid| invalid.under("dataset"))?);
+        checked.seed = spec.seed;
+        if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
+            checked.backbone = match kind {
+                pb::backbone::Kind::Path(path) => Backbone::Path(path),
+                pb::backbone::Kind::Random(shape) => Backbone::Random(random_backbone(&shape)),
+            };
+        }
+        checked.init = match pb::TableInit::try_from(spec.init) {
+            Ok(pb::TableInit::Unspecified) => TableInit::default(),
+            Ok(pb::TableInit::Normal) => TableInit::Normal,
+            Ok(pb::TableInit::Spectral) => TableInit::Spectral,
+            Err(_) => return Err(unknown("init", spec.init)),
+        };
+        checked.pretraining = spec.pretraining.as_ref().map(pretraining).unwrap_or_default();
+        checked.finetuning = spec.finetuning.as_ref().map_or_else(|| Ok(Finetuning::default()), finetuning)?;
+        checked.evaluation = spec.evaluation.as_ref().map_or_else(|| Ok(Evaluation::default()), evaluation)?;
+        for (number, label) in spec.labels.into_iter().enumerate() {
+            checked.labels.push(Label::new(label).map_err(|invalid| invalid.under(&format!("labels[{number}]")))?);
+        }
+        checked.max_attempts = spec.max_attempts.unwrap_or(checked.max_attempts);
+        checked.validate()?;
+        Ok(checked)
+    }
+}
+
+fn unknown(field: &str, value: i32) -> Invalid {
+    Invalid::one(field, format!("{value} is not a value of this enum"))
+}
+
+fn or(given: Option<u32>, default: usize) -> usize {
+    given.map_or(default, |value| value as usize)
+}
+
+fn random_backbone(shape: &pb::RandomBackbone) -> RandomBackbone {
+    let default = RandomBackbone::default();
+    RandomBackbone {
+        n_embd: or(shape.n_embd, default.n_embd),
+        n_layer: or(shape.n_layer, default.n_layer),
+        n_head: or(shape.n_head, default.n_head),
+        n_positions: or(shape.n_positions, default.n_positions),
+        seed: shape.seed,
+        value_path: match shape.value_path() {
+            pb::ValuePath::Unspecified => default.value_path,
+            pb::ValuePath::Random => ValuePath::Random,
+            pb::ValuePath::NearIdentity => ValuePath::NearIdentity,
+        },
+        warmup_epochs: shape.warmup_epochs as usize,
+    }
+}
+
+fn pretraining(stage: &pb::Pretraining) -> Pretraining {
+    let default = Pretraining::default();
+    Pretraining {
+        content_epochs: or(stage.content_epochs, default.content_epochs),
+        epochs: or(stage.epochs, default.epochs),
+        batch: or(stage.batch, default.batch),
+        learning_rate: stage.learning_rate.unwrap_or(default.learning_rate),
+        lambda: stage.lambda.unwrap_or(default.lambda),
+        lambda_l: stage.lambda_l.unwrap_or(default.lambda_l),
+        random_order: stage.random_order.unwrap_or(default.random_order),
+        max_text_tokens: or(stage.max_text_tokens, default.max_text_tokens),
+        documents_per_epoch: or(stage.documents_per_epoch, default.documents_per_epoch),
+    }
+}
+
+fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
+    let default = Finetuning::default();
+    Ok(Finetuning {
+        epochs: or(stage.epochs, default.epochs),
+        batch: or(stage.batch, default.batch),
+        learning_rate: stage.learning_rate.unwrap_or(default.learning_rate),
+        lambda: stage.lambda.unwrap_or(default.lambda),
+        hidden_share: stage.hidden_share.unwrap_or(default.hidden_share),
+        target: match pb::Target::try_from(stage.target) {
+            Ok(pb::Target::Unspecified) => default.target,
+            Ok(pb::Target::All) => Target::All,
+            Ok(pb::Target::Hidden) => Target::Hidden,
+            Err(_) => return Err(unknown("finetuning.target", stage.target)),
+        },
+        with_content: stage.with_content.unwrap_or(default.with_content),
+        dropout: stage.dropout.unwrap_or(default.dropout),
+        logit_scale: stage.logit_scale.unwrap_or(default.logit_scale),
+        without_user_token: stage.without_user_token.unwrap_or(default.without_user_token),
+    })
+}
+
+fn evaluation(stage: &pb::Evaluation) -> Result<Evaluation, Invalid> {
+    let default = Evaluation::default();
+    Ok(Evaluation {
+        every: or(stage.every, default.every),
+        patience: or(stage.patience, default.patience),
+        baselines: match pb::Baselines::try_from(stage.baselines) {
+            Ok(pb::Baselines::Unspecified) => default.baselines,
+            Ok(pb::Baselines::None) => Baselines::None,
+            Ok(pb::Baselines::Popularity) => Baselines::Popularity,
+            Ok(pb::Baselines::All) => Baselines::All,
+            Err(_) => return Err(unknown("evaluation.baselines", stage.baselines)),
+        },
+    })
+}
+
+fn small(value: usize) -> Option<u32> {
+    Some(u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+impl From<&TrainSpec> for pb::TrainSpec {
+    fn from(spec: &TrainSpec) -> Self {
+        Self {
+            dataset: dataset_name(&spec.dataset),
+            seed: spec.seed,
+            backbone: Some(pb::Backbone { kind: Some(pb::backbone::Kind::from(&spec.backbone)) }),
+            init: match spec.init {
+                TableInit::Normal => pb::TableInit::Normal,
+                TableInit::Spectral => pb::TableInit::Spectral,
+            }
+            .into(),
+            pretraining: Some(pb::Pretraining::from(&spec.pretraining)),
+            finetuning: Some(pb::Finetuning::from(&spec.finetuning)),
+            evaluation: Some(pb::Evaluation::from(&spec.evaluation)),
+            labels: spec.labels.iter().map(ToString::to_string).collect(),
+            max_attempts: Some(spec.max_attempts),
+        }
+    }
+}
+
+impl From<&Backbone> for pb::backbone::Kind {
+    fn from(backbone: &Backbone) -> Self {
+        match backbone {
+            Backbone::Path(path) => Self::Path(path.clone()),
+            Backbone::Random(shape) => Self::Random(pb::RandomBackbone {
+                n_embd: small(shape.n_embd),
+                n_layer: small(shape.n_layer),
+                n_head: small(shape.n_head),
+                n_positions: small(shape.n_positions),
+                seed: shape.seed,
+                value_path: match shape.value_path {
+                    ValuePath::Random => pb::ValuePath::Random,
+                    ValuePath::NearIdentity => pb::ValuePath::NearIdentity,
+                }
+                .into(),
+                warmup_epochs: small(shape.warmup_epochs).unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+impl From<&Pretraining> for pb::Pretraining {
+    fn from(stage: &Pretraining) -> Self {
+        Self {
+            content_epochs: small(stage.content_epochs),
+            epochs: small(stage.epochs),
+            batch: small(stage.batch),
+            learning_rate: Some(stage.learning_rate),
+            lambda: Some(stage.lambda),
+            lambda_l: Some(stage.lambda_l),
+            random_order: Some(stage.random_order),
+            max_text_tokens: small(stage.max_text_tokens),
+            documents_per_epoch: small(stage.documents_per_epoch),
+        }
+    }
+}
+
+impl From<&Finetuning> for pb::Finetuning {
+    fn from(stage: &Finetuning) -> Self {
+        Self {
+            epochs: small(stage.epochs),
+            batch: small(stage.batch),
+            learning_rate: Some(stage.learning_rate),
+            lambda: Some(stage.lambda),
+            hidden_share: Some(stage.hidden_share),
+            target: match stage.target {
+                Target::All => pb::Target::All,
+                Target::Hidden => pb::Target::Hidden,
+            }
+            .into(),
+            with_content: Some(stage.with_content),
+            dropout: Some(stage.dropout),
+            logit_scale: Some(stage.logit_scale),
+            without_user_token: Some(stage.without_user_token),
+        }
+    }
+}
+
+impl From<&Evaluation> for pb::Evaluation {
+    fn from(stage: &Evaluation) -> Self {
+        Self {
+            every: small(stage.every),
+            patience: small(stage.patience),
+            baselines: match stage.baselines {
+                Baselines::None => pb::Baselines::None,
+                Baselines::Popularity => pb::Baselines::Popularity,
+                Baselines::All => pb::Baselines::All,
+            }
+            .into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn default_spec() -> TrainSpec {
+        TrainSpec::new(DatasetId::new("d").unwrap())
+    }
+
+    #[test]
+    fn a_spec_survives_the_wire() {
+        let mut spec = default_spec();
+        spec.seed = 7;
+        spec.backbone = Backbone::Path("openai/gpt2".to_owned());
+        spec.finetuning.target = Target::Hidden;
+        spec.labels.push(Label::live());
+        assert_eq!(TrainSpec::try_from(pb::TrainSpec::from(&spec)), Ok(spec));
+    }
+
+    #[test]
+    fn one_line_is_a_whole_job() {
+        let spec = pb::TrainSpec { dataset: "datasets/d".to_owned(), ..Default::default() };
+        assert_eq!(TrainSpec::try_from(spec), Ok(default_spec()));
+    }
+
+    #[test]
+    fn each_malformed_field_is_named() {
+        let good = || pb::TrainSpec { dataset: "datasets/d".to_owned(), ..Default::default() };
+        let refused = |spec: pb::TrainSpec| TrainSpec::try_from(spec).unwrap_err().0[0].field.clone();
+        assert_eq!(refused(pb::TrainSpec::default()), "dataset");
+        assert_eq!(refused(pb::TrainSpec { init: 9, ..good() }), "init");
+        assert_eq!(refused(pb::TrainSpec { labels: vec!["A".into()], ..good() }), "labels[0]");
+        let finetuning = pb::Finetuning { batch: Some(0), ..Default::default() };
+        assert_eq!(refused(pb::TrainSpec { finetuning: Some(finetuning), ..good() }), "finetuning.batch");
+        let kind = Some(pb::backbone::Kind::Path("../gpt2".to_owned()));
+        assert_eq!(refused(pb::TrainSpec { backbone: Some(pb::Backbone { kind }), ..good() }), "backbone.path");
+    }
+}

@@ -1,0 +1,14 @@
+//! Bad input as a gRPC status with rich details.
+
+use domain::Invalid;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names every wrong field.
+pub fn invalid_argument(invalid: &Invalid) -> Status {
+    let mut details = ErrorDetails::new();
+    for violation in &invalid.0 {
+        details.add_bad_request_violation(&violation.field, &violation.reason);
+    }
+    Status::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+}

@@ -1,0 +1,111 @@
+//! `cllm4rec`: try it, run it, drive it.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the job ended without a model.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its standard streams")]
+
+mod dataset;
+mod demo;
+mod history;
+mod models;
+mod output;
+mod recommend;
+mod train;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use serde::Deserialize;
+use service::client::Target;
+
+use crate::output::Output;
+
+/// A production recommender on a language model with user and item tokens (CLLM4Rec).
+#[derive(Parser)]
+#[command(name = "cllm4rec", version)]
+struct Arguments {
+    /// Settings over the defaults (TOML).
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Write JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Coordinator, worker and scorer in one process, everything kept in one folder.
+    Up(up::Arguments),
+    /// The whole path on a small data set: import, train through the services, recommend.
+    Demo(demo::Arguments),
+    /// Data sets: import, list, show, delete.
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    /// Training jobs: submit, watch, list, cancel.
+    #[command(subcommand)]
+    Train(train::Command),
+    /// Model versions and their labels.
+    #[command(subcommand)]
+    Models(models::Command),
+    /// Items for a user.
+    Recommend(recommend::Arguments),
+    /// Interaction histories: record, show, delete.
+    #[command(subcommand)]
+    History(history::Command),
+    /// Write a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The command line's settings; `config.toml` beside this crate says what each is and holds the defaults.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    coordinator: Target,
+    scorer: Target,
+    storage: storage::Settings,
+    log: service::telemetry::Settings,
+}
+
+const DEFAULTS: &str = include_str!("../config.toml");
+/// The job ended, but without a model.
+const NO_MODEL: u8 = 3;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    service::install_tls_provider();
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", output::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings: Settings = service::load("cllm4rec", DEFAULTS, arguments.config.as_deref())?;
+    let output = Output { json: arguments.json };
+    if !matches!(arguments.command, Command::Up(_)) {
+        service::telemetry::start(&settings.log);
+    }
+    match arguments.command {
+        Command::Up(arguments) => up::run(&arguments).await?,
+        Command::Demo(arguments) => return demo::run(&arguments, output).await,
+        Command::Dataset(command) => dataset::run(command, &settings, output).await?,
+        Command::Train(command) => return train::run(command, &settings, output).await,
+        Command::Models(command) => models::run(command, &settings, output).await?,
+        Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
+        Command::History(command) => history::run(command, &settings, output).await?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "cllm4rec", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,130 @@
+//! How answers are written: text for people, JSON for programs.
+
+use proto::pb;
+use serde_json::{Value, json};
+use tonic_status::details;
+
+/// Text or JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// One answer, as one JSON line or as text.
+    pub(crate) fn write(self, value: &Value, text: impl FnOnce() -> String) {
+        if self.json {
+            println!("{value}");
+        } else {
+            println!("{}", text());
+        }
+    }
+}
+
+/// An error with its causes; for a refused call, what the service said and which fields it named.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    error.chain().map(one).collect::<Vec<_>>().join(": ")
+}
+
+fn one(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<tonic::Status>() {
+        Some(status) => details(status),
+        None => error.to_string(),
+    }
+}
+
+mod tonic_status {
+    /// Code and message of a refused call; the message names the fields already.
+    pub(super) fn details(status: &tonic::Status) -> String {
+        let hint = match status.code() {
+            tonic::Code::Unavailable => " (is the service running? `cllm4rec up` starts all of them)",
+            tonic::Code::Unauthenticated => " (set the token: CLLM4REC__SCORER__TOKEN, CLLM4REC__COORDINATOR__TOKEN)",
+            _ => "",
+        };
+        format!("{:?}: {}{hint}", status.code(), status.message())
+    }
+}
+
+/// Milliseconds since 1970.
+fn millis(time: Option<prost_types::Timestamp>) -> Option<i64> {
+    time.map(|time| time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000)
+}
+
+pub(crate) fn job(job: &pb::Job) -> Value {
+    let progress = job.progress.clone().unwrap_or_default();
+    json!({
+        "name": job.name,
+        "state": job.state().as_str_name(),
+        "dataset": job.spec.as_ref().map(|spec| &spec.dataset),
+        "create_time_ms": millis(job.create_time),
+        "update_time_ms": millis(job.update_time),
+        "stage": progress.stage,
+        "epoch": progress.epoch,
+        "n_epochs": progress.n_epochs,
+        "step": progress.step,
+        "n_steps": progress.n_steps,
+        "loss": progress.loss,
+        "tokens_per_second": progress.tokens_per_second,
+        "done": progress.done,
+        "eta_seconds": progress.eta_seconds,
+        "device": progress.device,
+        "stages": progress.stages.iter().map(stage).collect::<Vec<_>>(),
+        "attempts": job.attempts,
+        "worker": job.worker,
+        "cause": job.cause.as_ref().map(|cause| json!({ "kind": cause.kind().as_str_name(), "message": cause.message })),
+        "metrics": sorted(&job.metrics),
+        "model_version": job.model_version,
+    })
+}
+
+fn stage(stage: &pb::StageReport) -> Value {
+    json!({
+        "stage": stage.stage,
+        "first_loss": stage.first_loss,
+        "last_loss": stage.last_loss,
+        "n_epochs": stage.n_epochs,
+    })
+}
+
+fn sorted(metrics: &std::collections::HashMap<String, f64>) -> std::collections::BTreeMap<&String, f64> {
+    metrics.iter().map(|(name, value)| (name, *value)).collect()
+}
+
+pub(crate) fn model(model: &pb::ModelVersion) -> Value {
+    json!({
+        "name": model.name,
+        "catalog": model.catalog,
+        "dataset": model.dataset,
+        "job": model.job,
+        "labels": model.labels,
+        "metrics": sorted(&model.metrics),
+        "create_time_ms": millis(model.create_time),
+    })
+}
+
+pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
+    json!({
+        "items": answer.items.iter().map(|item| json!({
+            "rank": item.rank, "item_id": item.item_id, "title": item.title, "score": item.score,
+        })).collect::<Vec<_>>(),
+        "model_version": answer.model_version,
+        "history_length": answer.history_length,
+        "cached": answer.cached,
+        "degradations": answer.degradations.iter().map(|degradation| json!({
+            "kind": degradation.kind().as_str_name(), "message": degradation.message,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// A ranked list for people.
+pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
+    let line = |item: &pb::RecommendedItem| {
+        let title = if item.title.is_empty() { &item.item_id } else { &item.title };
+        format!("{:>4}. {:>8.3}  {title}", item.rank, item.score)
+    };
+    items.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn interaction(interaction: &pb::Interaction) -> Value {
+    json!({ "item_id": interaction.item_id, "time_ms": millis(interaction.time), "event_id": interaction.event_id })
+}

@@ -1,0 +1,58 @@
+//! Why a request cannot be answered, and the gRPC code each reason has.
+
+use domain::Invalid;
+use tonic::{Code, Status};
+
+/// An error of the scorer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Bad input.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// There is no model to serve yet.
+    #[error("no model is live; train one with the label `live`, or set the label on a version")]
+    NoModel,
+    /// The request names a version or label that does not exist.
+    #[error("{0} does not exist")]
+    NoSuchModel(String),
+    /// The version is there but cannot be served.
+    #[error("model version {version} cannot be loaded: {reason}")]
+    Unloadable {
+        /// Which.
+        version: String,
+        /// The whole chain of causes.
+        reason: String,
+    },
+    /// Too much is waiting already.
+    #[error("too many requests are waiting; try again in a moment")]
+    Overloaded,
+    /// The history is needed and cannot be read.
+    #[error("the history of this user is out of reach and not remembered; try again, or send it with the request")]
+    HistoryUnavailable(#[source] std::sync::Arc<storage::Error>),
+    /// Storage failed otherwise.
+    #[error("storage failed")]
+    Storage(#[source] std::sync::Arc<storage::Error>),
+    /// The model thread is gone.
+    #[error("the model is being replaced; try again")]
+    ModelStopped,
+}
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        Self::Storage(std::sync::Arc::new(error))
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::Invalid(invalid) => return proto::invalid_argument(invalid),
+            Error::NoModel => Code::FailedPrecondition,
+            Error::NoSuchModel(_) => Code::NotFound,
+            Error::Overloaded => Code::ResourceExhausted,
+            Error::HistoryUnavailable(_) | Error::Storage(_) | Error::ModelStopped => Code::Unavailable,
+            Error::Unloadable { .. } => Code::Internal,
+        };
+        service::status(code, &error)
+    }
+}

@@ -1,0 +1,256 @@
+//! Which model versions are in memory, and which one a request gets. Follows the labels without a restart; a version
+//! that cannot be loaded never takes a label's place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId};
+use model::{Artifact, Device, PromptTexts, Token, Tokenizer};
+use service::Health;
+use storage::{Kind, Storage};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::batcher::Batcher;
+use crate::rows::{self, Sizes};
+use crate::{Error, Settings};
+
+/// A version that is ready to serve.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) version: ModelVersion,
+    pub(crate) catalog: Catalog,
+    pub(crate) batcher: Batcher,
+    /// Width of a user state.
+    pub(crate) width: usize,
+    users: Vec<UserId>,
+    items: Vec<Item>,
+    texts: PromptTexts,
+    n_positions: usize,
+    last_used: AtomicU64,
+}
+
+impl Loaded {
+    /// A user's row; none for somebody who was not in the training data.
+    pub(crate) fn user_row(&self, user: &UserId) -> Option<u32> {
+        self.users.binary_search(user).ok().and_then(|row| u32::try_from(row).ok())
+    }
+
+    /// An item's row.
+    pub(crate) fn item_row(&self, item: &ItemId) -> Option<u32> {
+        self.items.binary_search_by(|known| known.id.cmp(item)).ok().and_then(|row| u32::try_from(row).ok())
+    }
+
+    /// The item of a row.
+    pub(crate) fn item(&self, row: u32) -> &Item {
+        &self.items[row as usize]
+    }
+
+    /// How many items of a history a prompt holds.
+    pub(crate) fn max_history(&self) -> usize {
+        self.texts.max_history(self.n_positions)
+    }
+
+    /// The prompt for a user and a history that fits.
+    pub(crate) fn prompt(&self, user: Option<u32>, items: &[u32]) -> Vec<Token> {
+        self.texts.recommend(user, items, self.n_positions)
+    }
+}
+
+/// What requests see: replaced as a whole, so that a request never meets half a change.
+#[derive(Debug, Default)]
+struct Snapshot {
+    labels: BTreeMap<Label, ModelVersion>,
+    loaded: HashMap<ModelVersion, Arc<Loaded>>,
+}
+
+/// The model versions in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Models {
+    storage: Storage,
+    settings: Arc<Settings>,
+    device: Device,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// One load at a time: memory for one more version, not for many.
+    loading: Arc<Mutex<()>>,
+    clock: Arc<AtomicU64>,
+}
+
+impl Models {
+    pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+        Ok(Self {
+            storage,
+            device: model::compute_device(&settings.device)?,
+            settings: Arc::new(settings.clone()),
+            snapshot: Arc::default(),
+            loading: Arc::default(),
+            clock: Arc::default(),
+        })
+    }
+
+    /// The model that a request asks for; a version that is not in memory yet is loaded for it.
+    pub(crate) async fn choose(&self, choice: &ModelChoice) -> Result<Arc<Loaded>, Error> {
+        let snapshot = self.snapshot.load();
+        let version = match choice {
+            ModelChoice::Version(version) => version,
+            ModelChoice::Label(label) => match snapshot.labels.get(label) {
+                Some(version) => version,
+                None if *label == Label::live() => return Err(Error::NoModel),
+                None => return Err(Error::NoSuchModel(format!("label `{label}`"))),
+            },
+        };
+        if let Some(model) = snapshot.loaded.get(version) {
+            model.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            return Ok(Arc::clone(model));
+        }
+        self.load(version).await
+    }
+
+    /// The versions in memory.
+    pub(crate) fn loaded(&self) -> Vec<Arc<Loaded>> {
+        self.snapshot.load().loaded.values().cloned().collect()
+    }
+
+    /// Looks at the labels again and again until `shutdown`; ready while `live` has a model.
+    pub(crate) async fn follow_until(&self, every: Duration, health: Health, shutdown: CancellationToken) {
+        loop {
+            if let Err(error) = self.follow().await {
+                tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+            health.set_ready(self.snapshot.load().labels.contains_key(&Label::live())).await;
+            if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Loads what labels newly point to, then moves the labels; one whose version fails stays where it was.
+    async fn follow(&self) -> Result<(), Error> {
+        let wanted = self.storage.registry.labels().await?;
+        let current = self.snapshot.load_full();
+        if wanted == current.labels {
+            return Ok(());
+        }
+        let mut labels = BTreeMap::new();
+        for (label, version) in wanted {
+            if current.labels.get(&label) == Some(&version) {
+                labels.insert(label, version);
+                continue;
+            }
+            match self.load(&version).await {
+                Ok(_) => {
+                    tracing::info!(%label, %version, "label moved");
+                    labels.insert(label, version);
+                }
+                Err(error) => {
+                    tracing::error!(%label, %version, error = service::chain(&error), "label not moved");
+                    if let Some(before) = current.labels.get(&label) {
+                        labels.insert(label, before.clone());
+                    }
+                }
+            }
+        }
+        let before = self.snapshot.load();
+        let loaded = before.loaded.clone();
+        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded })));
+        Ok(())
+    }
+
+    async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some(model) = self.snapshot.load().loaded.get(version) {
+            return Ok(Arc::clone(model));
+        }
+        let model = Arc::new(self.read(version).await?);
+        model.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let before = self.snapshot.load();
+        let mut loaded = before.loaded.clone();
+        loaded.insert(version.clone(), Arc::clone(&model));
+        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels: before.labels.clone(), loaded })));
+        tracing::info!(%version, "model version loaded");
+        Ok(model)
+    }
+
+    /// Drops the versions asked for longest ago; requests that hold one finish with it.
+    fn within_limit(&self, mut snapshot: Snapshot) -> Snapshot {
+        while snapshot.loaded.len() > self.settings.max_models {
+            let labelled = |version: &ModelVersion| snapshot.labels.values().any(|other| other == version);
+            let oldest = snapshot
+                .loaded
+                .iter()
+                .filter(|(version, _)| !labelled(version))
+                .min_by_key(|(_, model)| model.last_used.load(Ordering::Relaxed))
+                .map(|(version, _)| version.clone());
+            let Some(oldest) = oldest else { break };
+            snapshot.loaded.remove(&oldest);
+            tracing::info!(version = %oldest, "model version dropped from memory");
+        }
+        snapshot
+    }
+
+    /// Verifies the files, reads them off the async threads, and takes the rows from the cache where they are.
+    async fn read(&self, version: &ModelVersion) -> Result<Loaded, Error> {
+        let unloadable =
+            |reason: String| Error::Unloadable { version: version.to_string(), reason };
+        let artifacts = &self.storage.artifacts;
+        let folder = match artifacts.open_verified(Kind::Model, version.as_str()).await {
+            Err(storage::Error::NotFound { .. }) => return Err(Error::NoSuchModel(format!("model version {version}"))),
+            other => other.map_err(|error| unloadable(service::chain(&error)))?,
+        };
+        let mut artifact = blocking(move || Artifact::read(&folder)).await.map_err(&unloadable)?;
+        let backbone = artifacts.open_verified(Kind::Backbone, &artifact.manifest.backbone).await;
+        let backbone: PathBuf = backbone.map_err(|error| unloadable(service::chain(&error)))?;
+        let sizes = Sizes {
+            n_users: artifact.users.len(),
+            n_items: artifact.items.len(),
+            width: artifact.tables.collaborative.items.width(),
+        };
+        let cached = rows::fetch(&self.storage.cache, version, sizes, &artifact.manifest.rows_sha256).await;
+        match cached {
+            Some(tables) => artifact.tables.collaborative = tables,
+            None => rows::share(&self.storage.cache, version, &artifact.tables.collaborative).await,
+        }
+        let (settings, device, version) = (Arc::clone(&self.settings), self.device.clone(), version.clone());
+        blocking(move || start(artifact, (version, &backbone), &device, &settings)).await.map_err(unloadable)
+    }
+}
+
+fn start(
+    artifact: Artifact,
+    (version, backbone): (ModelVersion, &std::path::Path),
+    device: &Device,
+    settings: &Settings,
+) -> Result<Loaded, model::Error> {
+    let (config, gpt2) = artifact.load_backbone(backbone, device)?;
+    let width = artifact.tables.collaborative.items.width();
+    let batcher = Batcher::start(gpt2, artifact.tables.collaborative, settings)
+        .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
+    Ok(Loaded {
+        version,
+        catalog: artifact.manifest.catalog,
+        batcher,
+        width,
+        users: artifact.users,
+        items: artifact.items,
+        texts: PromptTexts::new(&Tokenizer::gpt2()),
+        n_positions: config.n_positions,
+        last_used: AtomicU64::new(0),
+    })
+}
+
+/// Work that reads files or computes, with its causes in one line.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, model::Error> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| service::chain(&error)),
+        Err(panic) => Err(panic.to_string()),
+    }
+}

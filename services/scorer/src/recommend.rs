@@ -1,0 +1,163 @@
+//! ★ `Recommend`: model → history → prompt → user state → scores → top k.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use domain::{Catalog, Degradation, History, Interaction, Query, Recommendation, ScoredItem, Source, UserId};
+use model::metrics::top_k;
+use storage::Storage;
+
+use crate::Error;
+use crate::batcher::StateSource;
+use crate::live_model::{Loaded, Models};
+use crate::states::{Key, States};
+
+/// Answers queries and keeps histories.
+#[derive(Debug, Clone)]
+pub(crate) struct Recommender {
+    models: Models,
+    states: States,
+    storage: Storage,
+    /// Histories as they were last read: they answer while the store is out of reach.
+    remembered: moka::sync::Cache<(Catalog, UserId), Arc<History>>,
+}
+
+/// A history, and what had to be done without to get it.
+struct Known {
+    history: Arc<History>,
+    degradations: Vec<Degradation>,
+}
+
+impl Recommender {
+    pub(crate) fn new(models: Models, states: States, storage: Storage, history_bytes: u64) -> Self {
+        let remembered = moka::sync::Cache::builder()
+            .weigher(|_, history: &Arc<History>| {
+                let bytes = 64 + history.interactions().iter().map(|i| 64 + i.item.as_str().len()).sum::<usize>();
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .max_capacity(history_bytes)
+            .build();
+        Self { models, states, storage, remembered }
+    }
+
+    /// Ranks the catalogue for one user. Seen is the whole history; the prompt is its latest part that fits.
+    pub(crate) async fn recommend(&self, query: Query) -> Result<Recommendation, Error> {
+        let model = self.models.choose(&query.model).await?;
+        let Known { history, mut degradations } = self.history(&query, &model).await?;
+        let user = query.user.as_ref().filter(|_| !history.is_deleted()).and_then(|user| model.user_row(user));
+        let seen = item_rows(&model, &history);
+        let latest = &seen[seen.len().saturating_sub(model.max_history())..];
+        degradations.extend(missing(&query, user, &history, (seen.len(), latest.len())));
+
+        let key = Key::new(&model.version, user, latest);
+        let known = self.states.get(&key, model.width).await;
+        let cached = known.is_some();
+        let source = known.map_or_else(|| StateSource::Prompt(model.prompt(user, latest)), StateSource::Known);
+        let scored = model.batcher.score(source).await?;
+        if !cached {
+            self.states.put(&key, &scored.state).await;
+        }
+
+        let mut left_out: HashSet<u32> = query.excluded.iter().filter_map(|item| model.item_row(item)).collect();
+        if query.exclude_seen {
+            left_out.extend(&seen);
+        }
+        let ranking = top_k(&scored.scores, query.k.get(), |row| !left_out.contains(&row));
+        if ranking.len() < query.k.get() {
+            degradations.push(Degradation::FewerThanAsked);
+        }
+        let items = ranking.into_iter().map(|(row, score)| scored_item(&model, row, score)).collect();
+        let version = model.version.clone();
+        Ok(Recommendation { items, version, history_length: latest.len(), cached, degradations })
+    }
+
+    /// The history to go by: the inline one, or the stored one, or the one that is remembered. An unknown history is
+    /// never passed off as empty.
+    async fn history(&self, query: &Query, model: &Loaded) -> Result<Known, Error> {
+        if let Some(inline) = &query.inline {
+            return Ok(Known { history: Arc::new(inline.clone()), degradations: Vec::new() });
+        }
+        let Some(user) = &query.user else {
+            return Ok(Known { history: Arc::default(), degradations: Vec::new() });
+        };
+        let place = (query.catalog.clone().unwrap_or_else(|| model.catalog.clone()), user.clone());
+        match self.storage.histories.of(&place.0, user).await {
+            Ok(history) => {
+                let history = Arc::new(history);
+                self.remembered.insert(place, Arc::clone(&history));
+                Ok(Known { history, degradations: Vec::new() })
+            }
+            Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
+                Some(history) => Ok(Known { history, degradations: vec![Degradation::HistoryStoreUnavailable] }),
+                None => Err(Error::HistoryUnavailable(Arc::new(error))),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Records interactions; all are stored when this returns. Returns how many were new.
+    pub(crate) async fn record(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
+        /// Users in one commit of the store.
+        const USERS_A_COMMIT: usize = 200;
+        let mut n_new = 0;
+        for part in batch.chunks(USERS_A_COMMIT) {
+            n_new += self.storage.histories.record_all(catalog, part).await?;
+        }
+        Ok(n_new)
+    }
+
+    /// A user's stored history.
+    pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
+        Ok(self.storage.histories.of(catalog, user).await?)
+    }
+
+    /// Forgets a user, here and in the caches.
+    pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+        self.storage.histories.delete(catalog, user).await?;
+        self.remembered.invalidate(&(catalog.clone(), user.clone()));
+        for model in self.models.loaded() {
+            if let Some(row) = model.user_row(user) {
+                self.states.forget(&model.version, row).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of the items that the model knows, in prompt order.
+fn item_rows(model: &Loaded, history: &History) -> Vec<u32> {
+    history.items().into_iter().filter_map(|item| model.item_row(item)).collect()
+}
+
+/// What the prompt has to do without.
+fn missing(
+    query: &Query,
+    user: Option<u32>,
+    history: &History,
+    (n_known, n_in_prompt): (usize, usize),
+) -> Vec<Degradation> {
+    let mut missing = Vec::new();
+    if query.user.is_some() && user.is_none() {
+        missing.push(Degradation::UnknownUser);
+    }
+    let n_items = history.items().len();
+    if n_items == 0 {
+        missing.push(Degradation::EmptyHistory);
+    }
+    if n_known < n_items {
+        missing.push(Degradation::UnknownItems(n_items - n_known));
+    }
+    if n_in_prompt < n_known {
+        missing.push(Degradation::TruncatedHistory);
+    }
+    missing
+}
+
+fn scored_item(model: &Loaded, row: u32, score: f32) -> ScoredItem {
+    let item = model.item(row);
+    ScoredItem { item: item.id.clone(), title: item.title.clone(), score, source: Source::Model }
+}

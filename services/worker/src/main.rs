@@ -1,0 +1,35 @@
+//! `worker`: trains models for the coordinator.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use storage::Artifacts;
+use tokio_util::sync::CancellationToken;
+use worker::{DEFAULTS, Settings, Worker};
+
+/// Trains models for the coordinator.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Settings over the defaults (TOML).
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    service::install_tls_provider();
+    let arguments = Arguments::parse();
+    let settings: Settings = service::load("worker", DEFAULTS, arguments.config.as_deref())?;
+    service::telemetry::start(&settings.log);
+    let shutdown = CancellationToken::new();
+    let artifacts = Artifacts::open(&settings.storage)?;
+    let worker = Worker::new(settings, artifacts)?;
+    let work = async {
+        worker.run(shutdown.clone()).await;
+        shutdown.cancel();
+        anyhow::Ok(())
+    };
+    tokio::try_join!(work, async { Ok(service::shutdown_on_signal(shutdown.clone()).await?) })?;
+    Ok(())
+}

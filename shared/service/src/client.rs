@@ -1,0 +1,72 @@
+//! Connecting to one of the services.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+pub use crate::auth::SendToken;
+
+/// Where a service is and how to be let in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `http://…`, or `https://…` with TLS.
+    pub url: String,
+    /// Sent with every call; empty: none.
+    #[serde(default)]
+    pub token: String,
+    /// Certificate authority to trust instead of the public ones, as a PEM file.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+}
+
+/// A target that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The URL or its TLS settings.
+    #[error("`{url}` cannot be connected to")]
+    Url {
+        /// Which.
+        url: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// The certificate authority.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The token has characters that a header cannot carry.
+    #[error("the token cannot be sent in a header")]
+    Token(#[source] tonic::metadata::errors::InvalidMetadataValue),
+}
+
+/// A channel that carries the token.
+pub type Connection = InterceptedService<Channel, SendToken>;
+
+/// Time to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that is made at the first call and again after every failure.
+pub fn connect(target: &Target) -> Result<Connection, TargetError> {
+    let bad_url = |source| TargetError::Url { url: target.url.clone(), source };
+    let mut endpoint = Endpoint::from_shared(target.url.clone()).map_err(bad_url)?.connect_timeout(CONNECT_TIMEOUT);
+    if target.url.starts_with("https://") {
+        let mut tls = ClientTlsConfig::new();
+        if let Some(path) = &target.ca {
+            let pem = std::fs::read(path).map_err(|source| TargetError::Read { path: path.clone(), source })?;
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
+        endpoint = endpoint.tls_config(tls).map_err(bad_url)?;
+    }
+    let token = SendToken::new(&target.token).map_err(TargetError::Token)?;
+    Ok(InterceptedService::new(endpoint.connect_lazy(), token))
+}

@@ -1,0 +1,22 @@
+//! Logs on standard error: text for people, JSON for machines.
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// The `[log]` section of every service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// A filter such as `info` or `info,scorer=debug`.
+    pub filter: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+/// Starts logging; a second call in one process changes nothing.
+pub fn start(settings: &Settings) {
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if settings.json { builder.json().try_init() } else { builder.try_init() };
+    drop(started); // an error means that logging has started already
+}
