@@ -79,8 +79,10 @@ impl Coordinator {
             token.clone(),
         ))
         .add_service(ModelServiceServer::with_interceptor(rpc::Registry { models: self.models }, token));
-        let workers =
-            Routes::new(WorkerServiceServer::with_interceptor(rpc::Workers { jobs: self.jobs.clone() }, worker_token));
+        let workers = Routes::new(WorkerServiceServer::with_interceptor(
+            rpc::Workers { jobs: self.jobs.clone(), shutdown: shutdown.clone() },
+            worker_token,
+        ));
         let health = Health::new().await;
         health.set_ready(true).await;
         let serve = |bound, routes| {

@@ -173,6 +173,7 @@ impl pb::model_service_server::ModelService for Registry {
 /// `WorkerService`.
 pub(crate) struct Workers {
     pub(crate) jobs: TrainJobs,
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// Longest wait for work.
@@ -186,7 +187,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             return Err(Error::from(Invalid::one("worker", "must name the worker")).into());
         }
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
-        let leased = self.jobs.lease(&request.worker, wait).await?.map(|leased| pb::LeasedJob {
+        let leased = self.jobs.lease(&request.worker, wait, &self.shutdown).await?.map(|leased| pb::LeasedJob {
             job: job_name(&leased.job.id),
             spec: Some((&leased.job.spec).into()),
             epoch: leased.job.epoch(),

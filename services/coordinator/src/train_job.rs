@@ -72,8 +72,13 @@ impl TrainJobs {
         self.apply(id, &Event::CancelRequested).await
     }
 
-    /// Gives the oldest due job to a worker; waits up to `wait` for one.
-    pub(crate) async fn lease(&self, worker: &str, wait: Duration) -> Result<Option<Leased>, Error> {
+    /// Gives the oldest due job to a worker; waits up to `wait` for one, or until `shutdown`.
+    pub(crate) async fn lease(
+        &self,
+        worker: &str,
+        wait: Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Leased>, Error> {
         let until = Instant::now() + wait;
         let mut changed = self.changed.subscribe();
         loop {
@@ -86,11 +91,12 @@ impl TrainJobs {
                     Err(error) => return Err(error),
                 }
             }
-            if Instant::now() >= until {
+            if Instant::now() >= until || shutdown.is_cancelled() {
                 return Ok(None);
             }
             // Woken or not, the next look decides.
-            drop(timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed.changed()).await);
+            let woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed.changed());
+            drop(shutdown.run_until_cancelled(woken).await);
         }
     }
 

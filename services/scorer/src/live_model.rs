@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId};
@@ -78,7 +78,12 @@ pub(crate) struct Models {
     /// One load at a time: memory for one more version, not for many.
     loading: Arc<Mutex<()>>,
     clock: Arc<AtomicU64>,
+    /// Versions that could not be loaded, and when that was tried.
+    failed: Arc<std::sync::Mutex<HashMap<ModelVersion, Instant>>>,
 }
+
+/// A version that could not be loaded is left alone for this long: reading it again costs what the first time did.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 impl Models {
     pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
@@ -89,6 +94,7 @@ impl Models {
             snapshot: Arc::default(),
             loading: Arc::default(),
             clock: Arc::default(),
+            failed: Arc::default(),
         })
     }
 
@@ -144,6 +150,10 @@ impl Models {
                 labels.insert(label, version);
                 continue;
             }
+            if self.failed_lately(&version) {
+                labels.extend(current.labels.get_key_value(&label).map(|(label, before)| (label.clone(), before.clone())));
+                continue;
+            }
             match self.load(&version).await {
                 Ok(_) => {
                     tracing::info!(%label, %version, "label moved");
@@ -151,6 +161,7 @@ impl Models {
                 }
                 Err(error) => {
                     tracing::error!(%label, %version, error = service::chain(&error), "label not moved");
+                    self.note_failure(&version);
                     if let Some(before) = current.labels.get(&label) {
                         labels.insert(label, before.clone());
                     }
@@ -161,6 +172,17 @@ impl Models {
         let loaded = before.loaded.clone();
         self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded })));
         Ok(())
+    }
+
+    fn failed_lately(&self, version: &ModelVersion) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(version).is_some_and(|at| at.elapsed() < RETRY_AFTER)
+    }
+
+    fn note_failure(&self, version: &ModelVersion) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.retain(|_, at| at.elapsed() < RETRY_AFTER);
+        failed.insert(version.clone(), Instant::now());
     }
 
     async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {

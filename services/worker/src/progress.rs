@@ -29,7 +29,15 @@ pub struct Progress {
     done_at_start: f64,
     epoch_started: Instant,
     epoch_tokens: usize,
-    epoch_loss: f64,
+    /// Losses of the epoch's steps.
+    losses: Vec<f64>,
+}
+
+/// A stage's first and last loss are means over this many steps.
+const WINDOW: usize = 10;
+
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len().max(1) as f64
 }
 
 impl Progress {
@@ -47,7 +55,7 @@ impl Progress {
             done_at_start: 0.0,
             epoch_started: now,
             epoch_tokens: 0,
-            epoch_loss: 0.0,
+            losses: Vec::new(),
         };
         (own, Watch { progress, checkpoints: taken })
     }
@@ -73,7 +81,8 @@ impl Progress {
 
     pub(crate) fn epoch_begins(&mut self, epoch: &Epoch, n_steps: usize) {
         self.epoch_started = Instant::now();
-        (self.epoch_tokens, self.epoch_loss) = (0, 0.0);
+        self.epoch_tokens = 0;
+        self.losses.clear();
         self.latest.send_modify(|latest| {
             latest.stage = epoch.stage.name().to_owned();
             (latest.epoch, latest.n_epochs) = (epoch.of_stage, epoch.n_of_stage);
@@ -83,7 +92,7 @@ impl Progress {
 
     pub(crate) fn step(&mut self, loss: f64, n_tokens: usize, done: f64) {
         self.epoch_tokens += n_tokens;
-        self.epoch_loss += loss;
+        self.losses.push(loss);
         let seconds = self.epoch_started.elapsed().as_secs_f64();
         let eta_seconds = self.eta(done);
         self.latest.send_modify(|latest| {
@@ -99,22 +108,23 @@ impl Progress {
         if progressed <= 0.0 { 0.0 } else { self.started.elapsed().as_secs_f64() / progressed * (1.0 - done) }
     }
 
-    /// Notes the epoch's mean loss under its stage.
-    pub(crate) fn epoch_ends(&mut self, epoch: &Epoch, n_steps: usize) {
-        let loss = self.epoch_loss / n_steps.max(1) as f64;
+    /// Notes the epoch's losses under its stage.
+    pub(crate) fn epoch_ends(&mut self, epoch: &Epoch) {
+        let first_loss = mean(&self.losses[..self.losses.len().min(WINDOW)]);
+        let last_loss = mean(&self.losses[self.losses.len().saturating_sub(WINDOW)..]);
         self.latest.send_modify(|latest| {
             let name = epoch.stage.name();
             match latest.stages.iter_mut().find(|report| report.stage == name) {
                 Some(report) => {
-                    report.last_loss = loss;
+                    report.last_loss = last_loss;
                     report.n_epochs += 1;
                 }
                 None => {
-                    let stage = name.to_owned();
-                    latest.stages.push(StageReport { stage, first_loss: loss, last_loss: loss, n_epochs: 1 });
+                    latest.stages.push(StageReport { stage: name.to_owned(), first_loss, last_loss, n_epochs: 1 });
                 }
             }
         });
+        let loss = mean(&self.losses);
         tracing::info!(stage = epoch.stage.name(), epoch = epoch.of_stage, loss, "epoch finished");
     }
 

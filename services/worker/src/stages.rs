@@ -109,9 +109,9 @@ fn learn(
         progress.check()?;
         let step = step::compute(gpt2, own, epoch.is_pulled.then_some(pull), objective).map_err(in_step)?;
         moments.update(&adam, own, &step);
-        progress.step(step.loss, step.n_tokens, context.done(epoch, number + 1, n_steps));
+        progress.step(step.cross_entropy, step.n_tokens, context.done(epoch, number + 1, n_steps));
     }
-    progress.epoch_ends(epoch, n_steps);
+    progress.epoch_ends(epoch);
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn warmup(
         progress.step(loss, objective.n_tokens(), context.done(epoch, number + 1, n_steps));
     }
     learned.gpt2 = warmup.finish();
-    progress.epoch_ends(epoch, n_steps);
+    progress.epoch_ends(epoch);
     Ok(())
 }
 

@@ -97,7 +97,7 @@ pub struct Progress {
     pub step: usize,
     /// Steps of the epoch.
     pub n_steps: usize,
-    /// Loss of the latest step.
+    /// Cross-entropy of the latest step, without regularisers: comparable between epochs.
     pub loss: f64,
     /// Real (unpadded) tokens a second.
     pub tokens_per_second: f64,
@@ -116,9 +116,9 @@ pub struct Progress {
 pub struct StageReport {
     /// Name of the stage.
     pub stage: String,
-    /// Mean loss of its first epoch.
+    /// Mean cross-entropy of its first ten steps.
     pub first_loss: f64,
-    /// Mean loss of its latest epoch.
+    /// Mean cross-entropy of its latest ten steps.
     pub last_loss: f64,
     /// Epochs so far.
     pub n_epochs: usize,

@@ -1,0 +1,81 @@
+//! Child processes that die with the test.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// A running binary; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts a binary; its log goes to the test's standard error.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).spawn();
+        Self { child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")) }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// `kill -TERM`, and waits; returns whether it left with success.
+    pub fn terminate(&mut self) -> bool {
+        let status = Command::new("kill").arg("-TERM").arg(self.id().to_string()).status().unwrap();
+        assert!(status.success(), "kill -TERM");
+        self.child.wait().unwrap().success()
+    }
+
+    /// Waits for it to leave by itself; returns whether it left with success.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One of the workspace's binaries, which `make test` builds first.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(std::path::Path::parent).unwrap();
+    let path = profile.join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Looks again and again until `check` gives something; fails the test after `within`.
+pub async fn eventually<T>(what: &str, within: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + within;
+    let mut looks = interval(Duration::from_millis(20));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what}: not within {within:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! What happens when something around the services goes away.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{Cluster, Process, Redis, binary, eventually, free_port};
+use proto::pb;
+use proto::pb::degradation::Kind;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+fn request(user: &str) -> pb::RecommendRequest {
+    pb::RecommendRequest { user_id: user.to_owned(), k: Some(5), ..Default::default() }
+}
+
+fn scored(answer: &pb::RecommendResponse) -> Vec<(String, f32)> {
+    answer.items.iter().map(|item| (item.item_id.clone(), item.score)).collect()
+}
+
+#[tokio::test]
+async fn a_lost_cache_changes_no_answer() {
+    let mut cluster = Cluster::start_with_model().await;
+    let mut client = cluster.recommendations();
+    let rows = cluster.cache.command(&["KEYS", "*rows*"]);
+    assert!(!rows.trim().is_empty(), "user and item rows are in the cache");
+    let mut before = Vec::new();
+    for user in 0..10 {
+        before.push(scored(client.recommend(request(&format!("u{user}"))).await.unwrap().get_ref()));
+    }
+    let (_other, port) = cluster.start_scorer();
+    cluster.wait_until_ready_at(port).await;
+    let warm = cluster.recommendations_at(port).recommend(request("u0")).await.unwrap().into_inner();
+    assert!(warm.cached, "a cold replica takes the state from the shared cache");
+    assert_eq!(scored(&warm), before[0]);
+
+    cluster.cache.command(&["FLUSHALL"]);
+    for (user, expected) in before.iter().enumerate() {
+        assert_eq!(&scored(client.recommend(request(&format!("u{user}"))).await.unwrap().get_ref()), expected);
+    }
+    cluster.cache.kill();
+    for (user, expected) in before.iter().enumerate() {
+        let answer = client.recommend(request(&format!("u{user}"))).await.unwrap().into_inner();
+        assert_eq!(&scored(&answer), expected);
+        assert!(answer.degradations.is_empty(), "a cache that is gone takes nothing from the answer");
+    }
+    let fresh = pb::RecommendRequest {
+        history: vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }],
+        ..request("u3")
+    };
+    assert!(!client.recommend(fresh).await.unwrap().get_ref().cached);
+}
+
+#[tokio::test]
+async fn a_restarted_store_has_every_acknowledged_interaction() {
+    let mut cluster = Cluster::start_with_model().await;
+    let mut histories = cluster.histories();
+    let mut client = cluster.recommendations();
+    let known = scored(client.recommend(request("u1")).await.unwrap().get_ref());
+    for number in 0..50 {
+        let interaction = pb::Interaction {
+            user_id: format!("new-{}", number % 5),
+            item_id: format!("item-{number}"),
+            event_id: format!("event-{number}"),
+            time: None,
+        };
+        let request = pb::RecordInteractionsRequest { interactions: vec![interaction], catalog: String::new() };
+        assert_eq!(histories.record_interactions(request).await.unwrap().into_inner().n_recorded, 1);
+    }
+    cluster.store.kill();
+
+    let remembered = client.recommend(request("u1")).await.unwrap().into_inner();
+    assert_eq!(scored(&remembered), known, "a known user is still answered from memory");
+    assert_eq!(remembered.degradations[0].kind(), Kind::HistoryStoreUnavailable);
+    let unknown = client.recommend(request("u4")).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::Unavailable, "an unknown history is never passed off as empty");
+    let inline = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
+    client.recommend(pb::RecommendRequest { history: inline, ..request("u4") }).await.unwrap();
+
+    cluster.store.resume().await;
+    for user in 0..5 {
+        let history = eventually("the store is back", Duration::from_secs(20), async || {
+            let request = pb::GetHistoryRequest { user_id: format!("new-{user}"), ..Default::default() };
+            cluster.histories().get_history(request).await.ok()
+        })
+        .await;
+        assert_eq!(history.get_ref().interactions.len(), 10, "user new-{user}");
+    }
+    client.recommend(request("u4")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_may_lose_what_it_acknowledged_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let volatile = Redis::cache(folder.path()).await;
+    for name in ["coordinator", "scorer"] {
+        let address = format!("127.0.0.1:{}", free_port());
+        let command = || {
+            let mut command = Command::new(binary(name));
+            let service = name.to_uppercase();
+            command.current_dir(folder.path());
+            command.env(format!("{service}__STORAGE__STORE"), volatile.url());
+            command.env(format!("{service}__API__ADDRESS"), &address);
+            command.env("COORDINATOR__WORKERS__ADDRESS", format!("127.0.0.1:{}", free_port()));
+            command
+        };
+        let output = command().output().unwrap();
+        assert!(!output.status.success());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("allkeys-lru") && error.contains("appendonly"), "{error}");
+        let mut allowed = Process::start(command().arg("--allow-volatile-store"));
+        eventually("the service starts", Duration::from_secs(20), async || {
+            tokio::net::TcpStream::connect(&address).await.ok()
+        })
+        .await;
+        assert!(allowed.terminate(), "{name} leaves in good order");
+    }
+}
+
+#[tokio::test]
+async fn a_scorer_without_a_model_is_alive_but_not_ready_and_drains_on_sigterm() {
+    let mut cluster = Cluster::start().await;
+    assert_eq!(cluster.scorer_health().await, Some(ServingStatus::NotServing));
+    let none = cluster.recommendations().recommend(request("u0")).await.unwrap_err();
+    assert_eq!(none.code(), tonic::Code::FailedPrecondition);
+    let dataset = cluster.import_two_groups();
+    cluster.train(&dataset, &[]).await;
+    cluster.wait_until_ready().await;
+    assert!(cluster.scorer.terminate());
+    assert!(cluster.coordinator.terminate());
+    assert!(cluster.workers[0].terminate());
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_gives_its_job_back_without_costing_an_attempt() {
+    let mut cluster = Cluster::start().await;
+    let dataset = cluster.import_two_groups();
+    let name = cluster.submit(&dataset, &e2e::SLOW_JOB);
+    cluster.job_when(&name, Duration::from_secs(60), |job| job.progress.as_ref().is_some_and(|p| p.step > 0)).await;
+    assert!(cluster.workers[0].terminate());
+    let job = cluster.job_when(&name, Duration::from_secs(5), |job| job.worker.is_empty()).await;
+    assert_eq!((job.state(), job.cause), (pb::job::State::Queued, None));
+}
