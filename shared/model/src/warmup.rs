@@ -19,9 +19,8 @@ pub struct Warmup {
 impl Warmup {
     /// Takes a backbone out of the freezer.
     pub fn new(gpt2: Gpt2, learning_rate: f64) -> Self {
-        let device = gpt2.device().autodiff();
         let optimizer = AdamConfig::new().with_epsilon(1e-8).init();
-        Self { gpt2: gpt2.fork(&device), optimizer, learning_rate }
+        Self { gpt2: gpt2.unfreeze().train(), optimizer, learning_rate }
     }
 
     /// One Adam step on an objective; returns its loss.
@@ -69,8 +68,7 @@ impl Warmup {
 
     /// The backbone, frozen.
     pub fn finish(self) -> Gpt2 {
-        let device = self.gpt2.device().inner();
-        self.gpt2.valid().fork(&device).freeze()
+        self.gpt2.valid().freeze()
     }
 }
 
