@@ -161,10 +161,8 @@ impl Cluster {
 
     /// A job once it has ended.
     pub async fn ended(&self, name: &str) -> pb::Job {
-        self.job_when(name, JOB_TIME, |job| {
-            matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled)
-        })
-        .await
+        self.job_when(name, JOB_TIME, |job| matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled))
+            .await
     }
 
     /// A job once `check` holds.
@@ -258,13 +256,7 @@ fn connection(port: u16) -> Connection {
     connect(&Target { url: format!("http://127.0.0.1:{port}"), token: String::new(), ca: None }).unwrap()
 }
 
-fn environment(
-    folder: &Path,
-    store: &Redis,
-    cache: &Redis,
-    ports: Ports,
-    options: &Options,
-) -> Vec<(String, String)> {
+fn environment(folder: &Path, store: &Redis, cache: &Redis, ports: Ports, options: &Options) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut set = |name: String, value: String| variables.push((name, value));
     for service in ["COORDINATOR", "WORKER", "SCORER", "CLLM4REC"] {

@@ -59,7 +59,10 @@ mod tests {
     fn a_batch_is_grouped_by_user_and_a_bad_entry_is_named() {
         let batch = vec![interaction("a", "1"), interaction("b", "2"), interaction("a", "3")];
         let grouped = recorded(batch, 5).unwrap();
-        assert_eq!(grouped.iter().map(|(user, events)| (user.as_str(), events.len())).collect::<Vec<_>>(), [("a", 2), ("b", 1)]);
+        assert_eq!(
+            grouped.iter().map(|(user, events)| (user.as_str(), events.len())).collect::<Vec<_>>(),
+            [("a", 2), ("b", 1)]
+        );
         assert_eq!(grouped[0].1[0].at_ms, 5);
 
         let invalid = recorded(vec![interaction("a", "1"), interaction("a", "")], 5).unwrap_err();

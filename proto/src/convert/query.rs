@@ -1,6 +1,8 @@
 //! `Recommend`.
 
-use domain::{Degradation, History, Interaction, Invalid, ItemId, Label, ModelChoice, Query, Recommendation, Source, TopK, UserId};
+use domain::{
+    Degradation, History, Interaction, Invalid, ItemId, Label, ModelChoice, Query, Recommendation, Source, TopK, UserId,
+};
 
 use crate::convert::{catalog, millis, version_id, version_name};
 use crate::pb;

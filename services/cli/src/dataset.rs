@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use ::dataset::{Columns, Dataset, Format, ImportOptions, Manifest, Report, Split, SplitRule, import};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use ::dataset::{Columns, Dataset, Format, ImportOptions, Manifest, Report, Split, SplitRule, import};
 use domain::{Catalog, Interaction, UserId};
 use proto::pb;
 use proto::pb::history_service_client::HistoryServiceClient;

@@ -149,7 +149,10 @@ async fn wait_until_live(scorer: &mut Scorer, version: &str, data: &Dataset) -> 
 /// The first users with a test item and a history worth showing.
 fn interesting_users(data: &Dataset) -> Vec<usize> {
     let (train, test) = (data.histories(Split::Train), data.histories(Split::Test));
-    (0..data.users.len()).filter(|&user| train[user].len() >= N_PLAYED && !test[user].is_empty()).take(N_USERS).collect()
+    (0..data.users.len())
+        .filter(|&user| train[user].len() >= N_PLAYED && !test[user].is_empty())
+        .take(N_USERS)
+        .collect()
 }
 
 async fn show_user(scorer: &mut Scorer, data: &Dataset, user: usize) -> anyhow::Result<()> {

@@ -39,10 +39,7 @@ impl pb::training_service_server::TrainingService for Training {
         Ok(Response::new((&self.jobs.get(&id).await?).into()))
     }
 
-    async fn list_jobs(
-        &self,
-        request: Request<pb::ListJobsRequest>,
-    ) -> Result<Response<pb::ListJobsResponse>, Status> {
+    async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Result<Response<pb::ListJobsResponse>, Status> {
         let request = request.into_inner();
         let jobs = self.jobs.list().await?;
         let page = Page::of(jobs, |job| job.id.to_string(), request.page_size, &request.page_token)?;
@@ -57,10 +54,7 @@ impl pb::training_service_server::TrainingService for Training {
 
     type WatchJobStream = Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
 
-    async fn watch_job(
-        &self,
-        request: Request<pb::WatchJobRequest>,
-    ) -> Result<Response<Self::WatchJobStream>, Status> {
+    async fn watch_job(&self, request: Request<pb::WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
         let request = request.into_inner();
         let id = job_id("name", &request.name).map_err(Error::from)?;
         self.jobs.get(&id).await?;

@@ -47,10 +47,8 @@ impl Batcher {
     /// Starts the thread.
     pub(crate) fn start(gpt2: Gpt2, tables: TokenTables, settings: &Settings) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(settings.max_queue.max(1));
-        let limits = Limits {
-            max_batch: settings.max_batch.max(1),
-            max_wait: Duration::from_millis(settings.max_wait_ms),
-        };
+        let limits =
+            Limits { max_batch: settings.max_batch.max(1), max_wait: Duration::from_millis(settings.max_wait_ms) };
         let thread = std::thread::Builder::new().name("model".to_owned());
         thread.spawn(move || serve(waiting, &gpt2, &tables, limits))?;
         Ok(Self { queue })

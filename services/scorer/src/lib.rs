@@ -92,8 +92,10 @@ impl Scorer {
         use pb::recommendation_service_server::RecommendationServiceServer;
         let token = self.api.token();
         let recommendations = rpc::Recommendations { recommender: self.recommender.clone() };
-        let routes = Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone()))
-            .add_service(HistoryServiceServer::with_interceptor(rpc::Histories { recommender: self.recommender }, token));
+        let routes =
+            Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone())).add_service(
+                HistoryServiceServer::with_interceptor(rpc::Histories { recommender: self.recommender }, token),
+            );
         let health = Health::new().await;
         let serving =
             service::serve(self.api, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace);

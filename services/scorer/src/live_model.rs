@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -151,7 +151,9 @@ impl Models {
                 continue;
             }
             if self.failed_lately(&version) {
-                labels.extend(current.labels.get_key_value(&label).map(|(label, before)| (label.clone(), before.clone())));
+                labels.extend(
+                    current.labels.get_key_value(&label).map(|(label, before)| (label.clone(), before.clone())),
+                );
                 continue;
             }
             match self.load(&version).await {
@@ -219,8 +221,7 @@ impl Models {
 
     /// Verifies the files, reads them off the async threads, and takes the rows from the cache where they are.
     async fn read(&self, version: &ModelVersion) -> Result<Loaded, Error> {
-        let unloadable =
-            |reason: String| Error::Unloadable { version: version.to_string(), reason };
+        let unloadable = |reason: String| Error::Unloadable { version: version.to_string(), reason };
         let artifacts = &self.storage.artifacts;
         let folder = match artifacts.open_verified(Kind::Model, version.as_str()).await {
             Err(storage::Error::NotFound { .. }) => return Err(Error::NoSuchModel(format!("model version {version}"))),

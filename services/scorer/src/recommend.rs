@@ -96,11 +96,7 @@ impl Recommender {
     }
 
     /// Records interactions; all are stored when this returns. Returns how many were new.
-    pub(crate) async fn record(
-        &self,
-        catalog: &Catalog,
-        batch: &[(UserId, Vec<Interaction>)],
-    ) -> Result<usize, Error> {
+    pub(crate) async fn record(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
         /// Users in one commit of the store.
         const USERS_A_COMMIT: usize = 200;
         let mut n_new = 0;

@@ -186,8 +186,7 @@ async fn store_checkpoint(worker: &mut Worker, leased: &pb::LeasedJob, folder: &
     if let Err(error) = tokio::fs::remove_dir_all(folder).await {
         tracing::warn!(%error, "cannot remove a local checkpoint");
     }
-    let request =
-        pb::CommitCheckpointRequest { job: leased.job.clone(), epoch: leased.epoch, checkpoint: id };
+    let request = pb::CommitCheckpointRequest { job: leased.job.clone(), epoch: leased.epoch, checkpoint: id };
     match worker.coordinator.commit_checkpoint(timed(request)).await {
         Ok(_) => Ok(()),
         Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
@@ -234,8 +233,7 @@ async fn commit(worker: &mut Worker, leased: &pb::LeasedJob, trained: &Trained) 
 /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it instead.
 async fn tell(worker: &mut Worker, leased: &pb::LeasedJob, reason: EndOfAttempt) {
     tracing::info!(job = leased.job, ?reason, "attempt ended without a model");
-    let request =
-        pb::EndAttemptRequest { job: leased.job.clone(), epoch: leased.epoch, reason: Some(reason.into()) };
+    let request = pb::EndAttemptRequest { job: leased.job.clone(), epoch: leased.epoch, reason: Some(reason.into()) };
     if let Err(status) = worker.coordinator.end_attempt(timed(request)).await {
         tracing::warn!(code = ?status.code(), message = status.message(), "cannot tell how the attempt ended");
     }

@@ -70,7 +70,10 @@ fn nearest(corpus: &Corpus, n_items: usize, most: usize) -> Vec<Vec<(u32, f32)>>
         .into_par_iter()
         .map(|item| {
             let mut shared = vec![0.0f32; n_items];
-            users_of[item].iter().flat_map(|&user| &corpus.train[user]).for_each(|&other| shared[other as usize] += 1.0);
+            users_of[item]
+                .iter()
+                .flat_map(|&user| &corpus.train[user])
+                .for_each(|&other| shared[other as usize] += 1.0);
             let cosine = |other: usize| shared[other] / (degree(item) * degree(other)).sqrt();
             let scores: Vec<f32> =
                 (0..n_items).map(|other| if shared[other] > 0.0 { cosine(other) } else { 0.0 }).collect();

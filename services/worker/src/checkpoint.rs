@@ -78,7 +78,8 @@ pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Vec<StageReport>, Err
         Ok(Moments::from_parts(part("first")?, part("second")?, n_steps))
     };
     let pair = |model: &str, steps: [u64; 2]| -> Result<PairMoments, Error> {
-        let (users, items) = (moments(&format!("{model}.users"), steps[0])?, moments(&format!("{model}.items"), steps[1])?);
+        let (users, items) =
+            (moments(&format!("{model}.users"), steps[0])?, moments(&format!("{model}.items"), steps[1])?);
         Ok(PairMoments { users, items })
     };
     let [content_users, content_items, collaborative_users, collaborative_items] = state.n_steps;

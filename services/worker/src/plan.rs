@@ -98,7 +98,16 @@ mod tests {
         let stages: Vec<&str> = plan.iter().map(|epoch| epoch.stage.name()).collect();
         assert_eq!(
             stages,
-            ["content", "collaborative", "content", "collaborative", "content", "finetuning", "finetuning", "finetuning"]
+            [
+                "content",
+                "collaborative",
+                "content",
+                "collaborative",
+                "content",
+                "finetuning",
+                "finetuning",
+                "finetuning"
+            ]
         );
         assert!(!plan[0].is_pulled && plan[1].is_pulled && plan[2].is_pulled);
         let validated: Vec<usize> = plan.iter().filter(|e| e.is_validated).map(|e| e.of_stage).collect();

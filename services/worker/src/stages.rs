@@ -4,12 +4,11 @@ use domain::{Target, TrainSpec};
 use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
-    Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender,
-    step,
+    Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender, step,
 };
-use rand::seq::SliceRandom;
 use rand::Rng;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::Error;
@@ -153,7 +152,8 @@ fn warmup(
 /// Each user once: a part of the history hidden, the rest in the prompt (paper, section 3.3).
 fn finetuning_objectives(context: &Context<'_>, rng: &mut ChaCha8Rng) -> Vec<Objective> {
     let (options, corpus) = (&context.spec.finetuning, context.corpus);
-    let mut users: Vec<u32> = (0u32..).zip(&corpus.train).filter(|(_, h)| !h.is_empty()).map(|(user, _)| user).collect();
+    let mut users: Vec<u32> =
+        (0u32..).zip(&corpus.train).filter(|(_, h)| !h.is_empty()).map(|(user, _)| user).collect();
     users.shuffle(rng);
     users
         .chunks(options.batch)

@@ -117,8 +117,7 @@ impl Run {
             gpt2,
             tables,
         };
-        let mut run =
-            Self { config, learned, best: None, pretrained: None, n_epochs_done: 0, n_without_better: 0 };
+        let mut run = Self { config, learned, best: None, pretrained: None, n_epochs_done: 0, n_without_better: 0 };
         if let Some(folder) = &input.resume {
             let stages = checkpoint::read(&mut run, folder)?;
             progress.resume(stages, run.n_epochs_done as f64 / plan(spec).len().max(1) as f64);
@@ -221,9 +220,10 @@ fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
         Error::Backbone(model::Error::File { path, source })
     };
     let inside = root.canonicalize().map_err(missing)?;
-    let folder = inside.join(path).canonicalize().map_err(|source| {
-        Error::Backbone(model::Error::File { path: inside.join(path), source })
-    })?;
+    let folder = inside
+        .join(path)
+        .canonicalize()
+        .map_err(|source| Error::Backbone(model::Error::File { path: inside.join(path), source }))?;
     if !folder.starts_with(&inside) {
         return Err(Error::Spec(format!("backbone.path `{path}` leads outside of the worker's backbone root")));
     }

@@ -9,7 +9,9 @@ use dataset::{Dataset, ImportOptions, Split, import};
 use domain::{Backbone, DatasetId, RandomBackbone, TableInit, TrainSpec};
 use model::prompt::Document;
 use model::step::compute;
-use model::{Artifact, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content};
+use model::{
+    Artifact, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content,
+};
 use tempfile::TempDir;
 use worker::train::{Input, train};
 use worker::{Error, Progress};
@@ -30,7 +32,8 @@ fn three_groups(folder: &Path) -> Dataset {
     std::fs::write(folder.join("interactions.csv"), rows).unwrap();
     let items: String = (0..N_ITEMS)
         .map(|item| {
-            let words = ["space ship battle in the stars", "quiet garden of flowers", "fast cars on the road"][item / 10];
+            let words =
+                ["space ship battle in the stars", "quiet garden of flowers", "fast cars on the road"][item / 10];
             format!("{{\"item_id\": \"i{item:02}\", \"title\": \"{words} {item}\"}}\n")
         })
         .collect();
@@ -101,7 +104,8 @@ fn held_out_content_loss(gpt2: &Gpt2, tables: &TokenTables) -> f64 {
     let texts = PromptTexts::new(&tokenizer);
     let documents: Vec<Document> = (0..N_ITEMS)
         .map(|item| {
-            let words = ["space ship battle in the stars", "quiet garden of flowers", "fast cars on the road"][item / 10];
+            let words =
+                ["space ship battle in the stars", "quiet garden of flowers", "fast cars on the road"][item / 10];
             let main = tokenizer.encode_main(&format!("{words} {}", item + 40));
             Document { prompt: texts.title(item as u32), main: main.into_iter().map(Token::Word).collect() }
         })

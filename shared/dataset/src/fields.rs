@@ -33,8 +33,7 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::User, Self::Item, Self::Timestamp, Self::Rating, Self::Split, Self::Text];
+    pub(crate) const ALL: [Self; 6] = [Self::User, Self::Item, Self::Timestamp, Self::Rating, Self::Split, Self::Text];
 
     /// Names that are recognised, in the spelling of [`normal`].
     fn known_names(self) -> &'static [&'static str] {

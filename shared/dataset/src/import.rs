@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use domain::{Catalog, Item, ItemId, UserId};
 
+use crate::Error;
 use crate::builder::{Builder, ItemFacts, RawText, Refusal, Row};
 use crate::dataset::{Dataset, Interactions, Split, Text};
 use crate::fields::Columns;
 use crate::readers::{delimited, jsonl, movielens, npz, parquet};
 use crate::split::{SplitRule, assign, k_core};
-use crate::Error;
 
 /// The forms that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +144,11 @@ fn recognise(path: &Path) -> Result<Format, Error> {
 fn read(builder: &mut Builder, path: &Path, format: Format, columns: &Columns) -> Result<(), Error> {
     match format {
         Format::Folder => {
-            let named = |name: &str| [path.join(name), path.join(format!("{name}.gz"))].into_iter().find(|p| p.is_file());
+            let named =
+                |name: &str| [path.join(name), path.join(format!("{name}.gz"))].into_iter().find(|p| p.is_file());
             let interactions = named("interactions.csv");
-            let interactions = interactions.ok_or_else(|| Error::malformed(path, "interactions.csv[.gz] is missing"))?;
+            let interactions =
+                interactions.ok_or_else(|| Error::malformed(path, "interactions.csv[.gz] is missing"))?;
             delimited::interactions(builder, &interactions, b',', columns)?;
             named("items.jsonl").map_or(Ok(()), |items| jsonl::items(builder, &items))?;
             named("reviews.jsonl").map_or(Ok(()), |reviews| jsonl::reviews(builder, &reviews))

@@ -10,9 +10,9 @@ mod import;
 mod readers;
 mod split;
 
+pub use builder::Refusal;
 pub use dataset::{Dataset, Interactions, Manifest, Split, Text, TextKind};
 pub use error::Error;
 pub use fields::Columns;
 pub use import::{Format, ImportOptions, Report, import};
-pub use builder::Refusal;
 pub use split::SplitRule;

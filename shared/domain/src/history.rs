@@ -77,7 +77,12 @@ impl History {
     }
 
     /// Merges events in; returns how many were new. Repeats and events from before a deletion change nothing.
-    pub fn record(&mut self, events: impl IntoIterator<Item = Interaction>, retention: Retention, now_ms: i64) -> usize {
+    pub fn record(
+        &mut self,
+        events: impl IntoIterator<Item = Interaction>,
+        retention: Retention,
+        now_ms: i64,
+    ) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
         let oldest_ms = retention.max_age_ms.map_or(i64::MIN, |age| now_ms.saturating_sub(age));
         let mut n_new = 0;

@@ -301,7 +301,8 @@ impl Pretraining {
         in_range(wrong, "pretraining.lambda", self.lambda, (0.0, 1e6));
         in_range(wrong, "pretraining.lambda_l", self.lambda_l, (0.0, 1e6));
         if self.max_text_tokens < 2 {
-            wrong.push(Violation::new("pretraining.max_text_tokens", "must be at least 2: one token predicts the next"));
+            wrong
+                .push(Violation::new("pretraining.max_text_tokens", "must be at least 2: one token predicts the next"));
         }
     }
 }
@@ -333,7 +334,8 @@ fn in_range(wrong: &mut Vec<Violation>, field: &str, value: f64, (least, most): 
 fn check_location(wrong: &mut Vec<Violation>, field: &str, path: &str) {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
     if path.is_empty() || !path.split('/').all(plain) {
-        let reason = format!("`{path}` must be a relative path below the worker's backbone root, without `..` or a scheme");
+        let reason =
+            format!("`{path}` must be a relative path below the worker's backbone root, without `..` or a scheme");
         wrong.push(Violation::new(field, reason));
     }
 }

@@ -63,7 +63,9 @@ fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     if manifest.format != FORMAT || manifest.prompt_template != prompt::TEMPLATE_VERSION {
         let reason = format!(
             "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
-            manifest.format, manifest.prompt_template, prompt::TEMPLATE_VERSION
+            manifest.format,
+            manifest.prompt_template,
+            prompt::TEMPLATE_VERSION
         );
         return Err(Error::malformed(path, reason));
     }

@@ -93,7 +93,8 @@ fn named_weights(gpt2: &Gpt2) -> Vec<Weight> {
     fn weight<const D: usize>(name: String, tensor: Tensor<D>) -> Weight {
         (name, tensor.dims().to_vec(), to_vec(tensor.inner()))
     }
-    let mut weights = vec![weight("wte.weight".to_owned(), gpt2.wte.val()), weight("wpe.weight".to_owned(), gpt2.wpe.val())];
+    let mut weights =
+        vec![weight("wte.weight".to_owned(), gpt2.wte.val()), weight("wpe.weight".to_owned(), gpt2.wpe.val())];
     let mut linear = |name: String, linear: &Linear| {
         weights.push(weight(format!("{name}.weight"), linear.weight.val()));
         weights.extend(linear.bias.as_ref().map(|bias| weight(format!("{name}.bias"), bias.val())));
@@ -121,8 +122,7 @@ fn named_weights(gpt2: &Gpt2) -> Vec<Weight> {
 /// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that (a history is a set), and with
 /// [`ValuePath::NearIdentity`] the value and output projections are the identity plus that noise.
 pub fn random_backbone(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2) {
-    let config =
-        Gpt2Config::new(Tokenizer::N_WORDS, shape.n_positions, shape.n_embd, shape.n_layer, shape.n_head);
+    let config = Gpt2Config::new(Tokenizer::N_WORDS, shape.n_positions, shape.n_embd, shape.n_layer, shape.n_head);
     let mut draw = Draw { rng: ChaCha8Rng::seed_from_u64(shape.seed), device };
     let mut gpt2 = config.init(device);
     let (embed, inner) = (config.n_embd, config.inner());

@@ -81,7 +81,10 @@ impl TokenBatch {
     /// Packs documents; each must fit into `n_positions`, which the prompt functions see to.
     pub(crate) fn new(documents: &[Vec<Token>], n_positions: usize, device: &Device) -> Self {
         let lengths: Vec<usize> = documents.iter().map(Vec::len).collect();
-        debug_assert!(lengths.iter().all(|&length| length <= n_positions), "a document exceeds {n_positions} positions");
+        debug_assert!(
+            lengths.iter().all(|&length| length <= n_positions),
+            "a document exceeds {n_positions} positions"
+        );
         let tokens: Vec<Token> = documents.iter().flatten().copied().collect();
         let distinct = |pick: fn(Token) -> Option<u32>| {
             let mut rows: Vec<u32> = tokens.iter().filter_map(|&token| pick(token)).collect();

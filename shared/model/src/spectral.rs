@@ -122,9 +122,8 @@ mod tests {
     #[test]
     fn items_that_go_together_start_close_together() {
         let tables = spectral_tables(&two_groups(), 20, 32, 0);
-        let dot = |a: u32, b: u32| -> f32 {
-            tables.items.row(a).iter().zip(tables.items.row(b)).map(|(x, y)| x * y).sum()
-        };
+        let dot =
+            |a: u32, b: u32| -> f32 { tables.items.row(a).iter().zip(tables.items.row(b)).map(|(x, y)| x * y).sum() };
         let within: f32 = (1..10).map(|item| dot(0, item)).sum();
         let across: f32 = (10..20).map(|item| dot(0, item)).sum();
         assert!(within > across.abs() + 1e-4, "{within} {across}");

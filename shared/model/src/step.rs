@@ -199,7 +199,13 @@ impl Leaves {
     }
 
     /// Shapes: → `[tokens, embed]`.
-    fn embed(&self, gpt2: &Gpt2, batch: &TokenBatch, dropout: Option<&(f64, ChaCha8Rng)>, device: &Device) -> Tensor<2> {
+    fn embed(
+        &self,
+        gpt2: &Gpt2,
+        batch: &TokenBatch,
+        dropout: Option<&(f64, ChaCha8Rng)>,
+        device: &Device,
+    ) -> Tensor<2> {
         let words = gpt2.wte.val().select(0, batch.word_rows(device)).autodiff();
         let items = self.items.clone().map(|items| match dropout {
             Some((share, rng)) if *share > 0.0 => items.clone() * dropout_mask(items.dims(), *share, rng, device),

@@ -117,11 +117,16 @@ impl Tables {
             let (shape, values) = file.f32(name)?;
             match shape[..] {
                 [_, width] if width > 0 => Ok(Table::new(values, width)),
-                _ => Err(Error::malformed(file.path(), format!("`{name}` has shape {shape:?}, expected two dimensions"))),
+                _ => {
+                    Err(Error::malformed(file.path(), format!("`{name}` has shape {shape:?}, expected two dimensions")))
+                }
             }
         };
         let pair = |model: &str| {
-            Ok::<_, Error>(TokenTables { users: table(&format!("{model}.users"))?, items: table(&format!("{model}.items"))? })
+            Ok::<_, Error>(TokenTables {
+                users: table(&format!("{model}.users"))?,
+                items: table(&format!("{model}.items"))?,
+            })
         };
         Ok(Self { collaborative: pair("collaborative")?, content: pair("content")? })
     }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
-use tokenizers::Model as _;
 
 /// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of text.
 pub struct Tokenizer {

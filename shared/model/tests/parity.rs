@@ -28,11 +28,10 @@ struct Reference {
 
 impl Reference {
     fn load() -> Self {
-        let folder = std::env::var_os("CLLM4REC_PARITY").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"),
-            PathBuf::from,
-        );
-        let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
+        let folder = std::env::var_os("CLLM4REC_PARITY")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"), PathBuf::from);
+        let json =
+            |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
         let device = compute_device("flex").unwrap();
         let (_, gpt2) = load_backbone(&folder.join("backbone"), &device).unwrap();
         let numbers = TensorFile::read(&folder.join("reference.safetensors")).unwrap();

@@ -74,9 +74,8 @@ impl Port {
 
     pub(crate) fn tls_config(&self) -> Result<Option<ServerTlsConfig>, PortError> {
         let Some(tls) = &self.tls else { return Ok(None) };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|source| PortError::Read { path: path.clone(), source })
-        };
+        let read =
+            |path: &PathBuf| std::fs::read(path).map_err(|source| PortError::Read { path: path.clone(), source });
         let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
         Ok(Some(ServerTlsConfig::new().identity(identity)))
     }
@@ -88,7 +87,12 @@ mod tests {
 
     #[test]
     fn a_port_that_others_can_reach_needs_tls_and_a_token_or_a_word() {
-        let port = |address: &str| Port { address: address.parse().unwrap(), token: String::new(), tls: None, insecure: false };
+        let port = |address: &str| Port {
+            address: address.parse().unwrap(),
+            token: String::new(),
+            tls: None,
+            insecure: false,
+        };
         assert!(port("127.0.0.1:1").check().is_ok());
         assert!(port("0.0.0.0:1").check().is_err());
         assert!(Port { token: "t".into(), ..port("0.0.0.0:1") }.check().is_err());

@@ -74,8 +74,25 @@ fn genre_list(genres: &str) -> Vec<String> {
 /// The last 19 cells of `u.item` are flags in this order (`u.genre`).
 fn genre_flags(cells: &[&str]) -> Vec<String> {
     const GENRES: [&str; 19] = [
-        "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
-        "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+        "unknown",
+        "Action",
+        "Adventure",
+        "Animation",
+        "Children's",
+        "Comedy",
+        "Crime",
+        "Documentary",
+        "Drama",
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
     ];
     let flags = &cells[cells.len().saturating_sub(GENRES.len())..];
     GENRES.iter().zip(flags).filter(|(_, flag)| flag.trim() == "1").map(|(genre, _)| (*genre).to_owned()).collect()

@@ -44,10 +44,8 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
-        let client = Client::open(settings.store.as_str()).map_err(|e| Error::Setting {
-            setting: "storage.store",
-            reason: e.to_string(),
-        })?;
+        let client = Client::open(settings.store.as_str())
+            .map_err(|e| Error::Setting { setting: "storage.store", reason: e.to_string() })?;
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.store_timeout()))
             .set_connection_timeout(Some(settings.store_timeout()));
@@ -113,7 +111,10 @@ impl Redis {
         });
         call.arg(commit.checks.len());
         for Entry { space, key, value } in entries() {
-            call.arg(self.hash(space)).arg(key).arg(i32::from(value.is_some())).arg(value.as_deref().unwrap_or_default());
+            call.arg(self.hash(space))
+                .arg(key)
+                .arg(i32::from(value.is_some()))
+                .arg(value.as_deref().unwrap_or_default());
         }
         let done: i32 = call.invoke_async(&mut self.connection.clone()).await.map_err(unavailable)?;
         Ok(done == 1)

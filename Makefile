@@ -1,0 +1,37 @@
+# Targets are one plain line each; `make` alone lists them.
+help: ## what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: ## the whole path on a small data set; DATA=path for another one, ARGS='--set …' for another job
+	cargo run --release --bin cllm4rec -- demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: ## unit and end-to-end tests; sets up what they need
+	tests/run.sh
+
+lint: ## format and clippy, warnings are errors
+	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+layers: ## dependencies between our crates point one way
+	tests/layers.sh
+
+e2e: ## the end-to-end tests alone
+	tests/run.sh --test jobs --test serving --test faults --test access
+
+bench-import: ## import ten million generated rows; prints seconds and peak memory
+	cargo run --release -p dataset --example bench_import
+
+deny: ## licences, bans and sources of all dependencies
+	cargo deny --all-features check licenses bans sources
+
+k8s: ## render the overlays and validate them against the Kubernetes schemas
+	tests/k8s.sh
+
+libtorch-check: ## compile with LibTorch; needs LIBTORCH=folder of LibTorch 2.9.0
+	cargo check --workspace --features cli/tch
+
+images: ## container images of all services
+	docker build -t cllm4rec .
+
+ci: lint layers test deny k8s ## everything that CI runs
+
+.PHONY: help demo test lint layers e2e bench-import deny k8s libtorch-check images ci
