@@ -6,7 +6,14 @@ mod convert;
 mod error;
 
 /// Generated from `cllm4rec/v1/*.proto`.
-#[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs, reason = "generated code")]
+#[allow(
+    clippy::allow_attributes_without_reason,
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    missing_docs,
+    reason = "generated code"
+)]
 pub mod pb {
     tonic::include_proto!("cllm4rec.v1");
 }

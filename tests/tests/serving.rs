@@ -166,7 +166,8 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
     let first = recommend(&cluster, request("u0", 1)).await.model_version;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let (stopped, mut client) = (stop.clone(), cluster.recommendations());
-    let asking = tokio::spawn(async move {
+    let mut asking = tokio::task::JoinSet::new();
+    asking.spawn(async move {
         let mut versions = HashSet::new();
         let mut n = 0;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
@@ -183,7 +184,7 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
     })
     .await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let (versions, n) = asking.await.unwrap();
+    let (versions, n) = asking.join_next().await.unwrap().unwrap();
     assert!(n > 10 && versions.contains(&first), "{n} requests, {versions:?}");
 
     let old = Some(pb::recommend_request::Model::ModelVersion(first.clone()));

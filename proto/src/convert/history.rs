@@ -8,6 +8,9 @@ use crate::pb;
 /// Most interactions in one call: bounds what a client can make the server hold.
 const MAX_INTERACTIONS: usize = 10_000;
 
+/// Events from the future would outlive a deletion.
+const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+
 /// A batch grouped by user, in the order of first appearance; events without a time happen at `now_ms`.
 pub fn recorded(
     interactions: Vec<pb::Interaction>,
@@ -24,6 +27,9 @@ pub fn recorded(
         let user = UserId::new(interaction.user_id).map_err(|invalid| invalid.under(&field("user_id")))?;
         let item = ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
         let at_ms = interaction.time.map_or(Ok(now_ms), |time| millis(&field("time"), time))?;
+        if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
+            return Err(Invalid::one(field("time"), "is more than five minutes in the future"));
+        }
         let event = Some(interaction.event_id).filter(|id| !id.is_empty()).map(EventId::new).transpose();
         let event = event.map_err(|invalid| invalid.under(&field("event_id")))?;
         let place = *places.entry(user.clone()).or_insert_with(|| {
@@ -67,6 +73,8 @@ mod tests {
 
         let invalid = recorded(vec![interaction("a", "1"), interaction("a", "")], 5).unwrap_err();
         assert_eq!(invalid.0[0].field, "interactions[1].item_id");
+        let future = pb::Interaction { time: Some(timestamp(400_000)), ..interaction("a", "1") };
+        assert_eq!(recorded(vec![future], 5).unwrap_err().0[0].field, "interactions[0].time");
         assert_eq!(recorded(Vec::new(), 5).unwrap_err().0[0].field, "interactions");
     }
 }

@@ -100,6 +100,11 @@ impl From<&Progress> for pb::Progress {
     }
 }
 
+/// Progress is for people: a number that JSON has no word for is shown as 0 rather than losing the job's record.
+fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { 0.0 }
+}
+
 impl From<pb::Progress> for Progress {
     fn from(progress: pb::Progress) -> Self {
         Self {
@@ -108,18 +113,18 @@ impl From<pb::Progress> for Progress {
             n_epochs: progress.n_epochs as usize,
             step: progress.step as usize,
             n_steps: progress.n_steps as usize,
-            loss: progress.loss,
-            tokens_per_second: progress.tokens_per_second,
-            done: progress.done,
-            eta_seconds: progress.eta_seconds,
+            loss: finite(progress.loss),
+            tokens_per_second: finite(progress.tokens_per_second),
+            done: finite(progress.done),
+            eta_seconds: finite(progress.eta_seconds),
             device: progress.device,
             stages: progress
                 .stages
                 .into_iter()
                 .map(|stage| StageReport {
                     stage: stage.stage,
-                    first_loss: stage.first_loss,
-                    last_loss: stage.last_loss,
+                    first_loss: finite(stage.first_loss),
+                    last_loss: finite(stage.last_loss),
                     n_epochs: stage.n_epochs as usize,
                 })
                 .collect(),

@@ -2,7 +2,6 @@
 
 use proto::pb;
 use serde_json::{Value, json};
-use tonic_status::details;
 
 /// Text or JSON.
 #[derive(Debug, Clone, Copy)]
@@ -33,16 +32,17 @@ fn one(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-mod tonic_status {
-    /// Code and message of a refused call; the message names the fields already.
-    pub(super) fn details(status: &tonic::Status) -> String {
-        let hint = match status.code() {
-            tonic::Code::Unavailable => " (is the service running? `cllm4rec up` starts all of them)",
-            tonic::Code::Unauthenticated => " (set the token: CLLM4REC__SCORER__TOKEN, CLLM4REC__COORDINATOR__TOKEN)",
-            _ => "",
-        };
-        format!("{:?}: {}{hint}", status.code(), status.message())
-    }
+/// Code and message of a refused call; the message names the fields already.
+fn details(status: &tonic::Status) -> String {
+    let code = status.code();
+    let hint = if code == tonic::Code::Unavailable {
+        " (is the service running? `cllm4rec up` starts all of them)"
+    } else if code == tonic::Code::Unauthenticated {
+        " (set the token: CLLM4REC__SCORER__TOKEN, CLLM4REC__COORDINATOR__TOKEN)"
+    } else {
+        ""
+    };
+    format!("{code:?}: {}{hint}", status.message())
 }
 
 /// Milliseconds since 1970.

@@ -41,11 +41,12 @@ impl Models {
 
     /// Removes a version that no label points to, then its files.
     pub(crate) async fn delete(&self, version: &ModelVersion) -> Result<(), Error> {
+        let revision = self.storage.registry.revision().await?;
         let (_, labels) = self.get(version).await?;
         if let Some(label) = labels.first() {
             return Err(Error::Labelled { version: version.clone(), label: label.to_string() });
         }
-        self.storage.registry.delete(version).await?;
+        self.storage.registry.delete(version, revision).await?;
         self.storage.artifacts.delete(Kind::Model, version.as_str()).await?;
         tracing::info!(%version, "model version deleted");
         Ok(())

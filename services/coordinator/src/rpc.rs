@@ -181,6 +181,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             return Err(Error::from(Invalid::one("worker", "must name the worker")).into());
         }
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
+        tracing::debug!(worker = request.worker, device = request.device, "a worker asks for work");
         let leased = self.jobs.lease(&request.worker, wait, &self.shutdown).await?.map(|leased| pb::LeasedJob {
             job: job_name(&leased.job.id),
             spec: Some((&leased.job.spec).into()),

@@ -96,7 +96,7 @@ impl TrainJobs {
             }
             // Woken or not, the next look decides.
             let woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed.changed());
-            drop(shutdown.run_until_cancelled(woken).await);
+            let _woken = shutdown.run_until_cancelled(woken).await;
         }
     }
 
@@ -166,17 +166,24 @@ impl TrainJobs {
             EndOfAttempt::Cancelled => Event::Stopped { epoch },
             EndOfAttempt::Released => Event::Released { epoch },
         };
-        let job = self.apply(id, &event).await?;
-        if job.state.is_final() {
-            self.forget_checkpoint(job.checkpoint).await;
-        }
+        self.apply(id, &event).await?;
         Ok(())
     }
 
-    /// Ends leases that nobody renewed, until `shutdown`.
+    /// Ends leases that nobody renewed, until `shutdown`. While this coordinator or the store was away nobody could
+    /// renew one: after that, workers have a whole term to speak up.
     pub(crate) async fn sweep_until(&self, shutdown: CancellationToken) {
+        let mut not_before = Instant::now() + self.lease_term;
         while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
-            if let Err(error) = self.sweep().await {
+            let started = Instant::now();
+            if started < not_before {
+                continue;
+            }
+            let swept = self.sweep().await;
+            if swept.is_err() || started.elapsed() > self.lease_term / 2 {
+                not_before = Instant::now() + self.lease_term;
+            }
+            if let Err(error) = swept {
                 tracing::warn!(error = service::chain(&error), "cannot look for ended leases");
             }
         }
@@ -199,6 +206,9 @@ impl TrainJobs {
     async fn apply(&self, id: &JobId, event: &Event) -> Result<Job, Error> {
         let job = self.storage.jobs.update(id, |job| step(job, event)).await?;
         self.changed.send_replace(());
+        if job.state.is_final() {
+            self.forget_checkpoint(job.checkpoint.clone()).await;
+        }
         Ok(job)
     }
 
@@ -296,7 +306,7 @@ impl Watcher {
                 self.ready.push_back(JobEvent { number: job.n_events, at_ms: job.updated_ms, message, job });
             } else {
                 let look_again = tokio::time::timeout(LOOK_AGAIN, self.changed.changed());
-                drop(self.shutdown.run_until_cancelled(look_again).await);
+                let _woken = self.shutdown.run_until_cancelled(look_again).await;
             }
         }
     }

@@ -54,6 +54,11 @@ impl Batcher {
         Ok(Self { queue })
     }
 
+    /// True when the thread has ended, which a panic in it does.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Scores the catalogue for one user state; refused at once when too much is waiting.
     pub(crate) async fn score(&self, source: StateSource) -> Result<Scored, Error> {
         let (answer, scored) = oneshot::channel();

@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{0} does not exist")]
     NoSuchModel(String),
     /// The version is there but cannot be served.
-    #[error("model version {version} cannot be loaded: {reason}")]
+    #[error("model version {version} cannot be loaded; the scorer's log says why")]
     Unloadable {
         /// Which.
         version: String,
@@ -50,7 +50,14 @@ impl From<Error> for Status {
             Error::NoModel => Code::FailedPrecondition,
             Error::NoSuchModel(_) => Code::NotFound,
             Error::Overloaded => Code::ResourceExhausted,
-            Error::HistoryUnavailable(_) | Error::Storage(_) | Error::ModelStopped => Code::Unavailable,
+            Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
+            Error::Storage(storage) => match storage.as_ref() {
+                storage::Error::Unavailable { .. } | storage::Error::File { .. } => Code::Unavailable,
+                storage::Error::NotFound { .. } => Code::NotFound,
+                storage::Error::Contended(_) => Code::Aborted,
+                storage::Error::Corrupt { .. } => Code::DataLoss,
+                storage::Error::Setting { .. } | storage::Error::InUse(_) => Code::Internal,
+            },
             Error::Unloadable { .. } => Code::Internal,
         };
         service::status(code, &error)

@@ -78,8 +78,8 @@ pub(crate) struct Models {
     /// One load at a time: memory for one more version, not for many.
     loading: Arc<Mutex<()>>,
     clock: Arc<AtomicU64>,
-    /// Versions that could not be loaded, and when that was tried.
-    failed: Arc<std::sync::Mutex<HashMap<ModelVersion, Instant>>>,
+    /// Versions that could not be loaded, when that was tried and why it failed.
+    failed: Arc<std::sync::Mutex<HashMap<ModelVersion, (Instant, String)>>>,
 }
 
 /// A version that could not be loaded is left alone for this long: reading it again costs what the first time did.
@@ -109,11 +109,15 @@ impl Models {
                 None => return Err(Error::NoSuchModel(format!("label `{label}`"))),
             },
         };
-        if let Some(model) = snapshot.loaded.get(version) {
+        if let Some(model) = snapshot.loaded.get(version).filter(|model| !model.batcher.has_stopped()) {
             model.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             return Ok(Arc::clone(model));
         }
-        self.load(version).await
+        if let Some(reason) = self.failed_lately(version) {
+            return Err(Error::Unloadable { version: version.to_string(), reason });
+        }
+        let model = self.load(version).await;
+        model.inspect_err(|error| self.note_failure(version, error))
     }
 
     /// The versions in memory.
@@ -124,11 +128,9 @@ impl Models {
     /// Looks at the labels again and again until `shutdown`; ready while `live` has a model.
     pub(crate) async fn follow_until(&self, every: Duration, health: Health, shutdown: CancellationToken) {
         loop {
-            if let Err(error) = self.follow().await {
+            let Some(followed) = shutdown.run_until_cancelled(self.follow()).await else { return };
+            if let Err(error) = followed {
                 tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
-            }
-            if shutdown.is_cancelled() {
-                return;
             }
             health.set_ready(self.snapshot.load().labels.contains_key(&Label::live())).await;
             if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
@@ -150,7 +152,7 @@ impl Models {
                 labels.insert(label, version);
                 continue;
             }
-            if self.failed_lately(&version) {
+            if self.failed_lately(&version).is_some() {
                 labels.extend(
                     current.labels.get_key_value(&label).map(|(label, before)| (label.clone(), before.clone())),
                 );
@@ -162,34 +164,37 @@ impl Models {
                     labels.insert(label, version);
                 }
                 Err(error) => {
-                    tracing::error!(%label, %version, error = service::chain(&error), "label not moved");
-                    self.note_failure(&version);
+                    let reason = if let Error::Unloadable { reason, .. } = &error { reason } else { &String::new() };
+                    tracing::error!(%label, %version, %error, reason, "label not moved");
+                    self.note_failure(&version, &error);
                     if let Some(before) = current.labels.get(&label) {
                         labels.insert(label, before.clone());
                     }
                 }
             }
         }
-        let before = self.snapshot.load();
-        let loaded = before.loaded.clone();
-        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded })));
+        let _no_load_meanwhile = self.loading.lock().await;
+        let loaded = self.snapshot.load().loaded.clone();
+        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded }, None)));
         Ok(())
     }
 
-    fn failed_lately(&self, version: &ModelVersion) -> bool {
+    fn failed_lately(&self, version: &ModelVersion) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get(version).is_some_and(|at| at.elapsed() < RETRY_AFTER)
+        failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, reason)| reason.clone())
     }
 
-    fn note_failure(&self, version: &ModelVersion) {
+    fn note_failure(&self, version: &ModelVersion, error: &Error) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.retain(|_, at| at.elapsed() < RETRY_AFTER);
-        failed.insert(version.clone(), Instant::now());
+        failed.retain(|_, (at, _)| at.elapsed() < RETRY_AFTER);
+        if let Error::Unloadable { reason, .. } = error {
+            failed.insert(version.clone(), (Instant::now(), reason.clone()));
+        }
     }
 
     async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
         let _one_at_a_time = self.loading.lock().await;
-        if let Some(model) = self.snapshot.load().loaded.get(version) {
+        if let Some(model) = self.snapshot.load().loaded.get(version).filter(|model| !model.batcher.has_stopped()) {
             return Ok(Arc::clone(model));
         }
         let model = Arc::new(self.read(version).await?);
@@ -197,19 +202,22 @@ impl Models {
         let before = self.snapshot.load();
         let mut loaded = before.loaded.clone();
         loaded.insert(version.clone(), Arc::clone(&model));
-        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels: before.labels.clone(), loaded })));
+        let snapshot = Snapshot { labels: before.labels.clone(), loaded };
+        self.snapshot.store(Arc::new(self.within_limit(snapshot, Some(version))));
         tracing::info!(%version, "model version loaded");
         Ok(model)
     }
 
-    /// Drops the versions asked for longest ago; requests that hold one finish with it.
-    fn within_limit(&self, mut snapshot: Snapshot) -> Snapshot {
+    /// Drops the versions asked for longest ago but for `newest`; requests that hold one finish with it.
+    fn within_limit(&self, mut snapshot: Snapshot, newest: Option<&ModelVersion>) -> Snapshot {
         while snapshot.loaded.len() > self.settings.max_models {
-            let labelled = |version: &ModelVersion| snapshot.labels.values().any(|other| other == version);
+            let stays = |version: &ModelVersion| {
+                newest == Some(version) || snapshot.labels.values().any(|other| other == version)
+            };
             let oldest = snapshot
                 .loaded
                 .iter()
-                .filter(|(version, _)| !labelled(version))
+                .filter(|(version, _)| !stays(version))
                 .min_by_key(|(_, model)| model.last_used.load(Ordering::Relaxed))
                 .map(|(version, _)| version.clone());
             let Some(oldest) = oldest else { break };

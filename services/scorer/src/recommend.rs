@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{Catalog, Degradation, History, Interaction, Query, Recommendation, ScoredItem, Source, UserId};
 use model::metrics::top_k;
@@ -22,9 +23,14 @@ pub(crate) struct Recommender {
     remembered: moka::sync::Cache<(Catalog, UserId), Arc<History>>,
 }
 
+/// How long a history may stand in for the stored one.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// A history, and what had to be done without to get it.
 struct Known {
     history: Arc<History>,
+    /// The user's row may be used: nobody deleted the user.
+    row_is_allowed: bool,
     degradations: Vec<Degradation>,
 }
 
@@ -36,6 +42,7 @@ impl Recommender {
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .max_capacity(history_bytes)
+            .time_to_live(REMEMBERED_FOR)
             .build();
         Self { models, states, storage, remembered }
     }
@@ -43,8 +50,8 @@ impl Recommender {
     /// Ranks the catalogue for one user. Seen is the whole history; the prompt is its latest part that fits.
     pub(crate) async fn recommend(&self, query: Query) -> Result<Recommendation, Error> {
         let model = self.models.choose(&query.model).await?;
-        let Known { history, mut degradations } = self.history(&query, &model).await?;
-        let user = query.user.as_ref().filter(|_| !history.is_deleted()).and_then(|user| model.user_row(user));
+        let Known { history, row_is_allowed, mut degradations } = self.history(&query, &model).await?;
+        let user = query.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
         let seen = item_rows(&model, &history);
         let latest = &seen[seen.len().saturating_sub(model.max_history())..];
         degradations.extend(missing(&query, user, &history, (seen.len(), latest.len())));
@@ -72,27 +79,45 @@ impl Recommender {
     }
 
     /// The history to go by: the inline one, or the stored one, or the one that is remembered. An unknown history is
-    /// never passed off as empty.
+    /// never passed off as empty, and a user who may have been deleted is a stranger.
     async fn history(&self, query: &Query, model: &Loaded) -> Result<Known, Error> {
-        if let Some(inline) = &query.inline {
-            return Ok(Known { history: Arc::new(inline.clone()), degradations: Vec::new() });
-        }
-        let Some(user) = &query.user else {
-            return Ok(Known { history: Arc::default(), degradations: Vec::new() });
+        let stored = match &query.user {
+            Some(user) => self.stored_or_remembered(query, user, model).await,
+            None => Ok(Known { history: Arc::default(), row_is_allowed: false, degradations: Vec::new() }),
         };
-        let place = (query.catalog.clone().unwrap_or_else(|| model.catalog.clone()), user.clone());
-        match self.storage.histories.of(&place.0, user).await {
-            Ok(history) => {
-                let history = Arc::new(history);
-                self.remembered.insert(place, Arc::clone(&history));
-                Ok(Known { history, degradations: Vec::new() })
+        let Some(inline) = &query.inline else { return stored };
+        let history = Arc::new(inline.clone());
+        match stored {
+            Ok(stored) => Ok(Known { history, ..stored }),
+            Err(Error::HistoryUnavailable(_)) => {
+                let degradations = vec![Degradation::HistoryStoreUnavailable];
+                Ok(Known { history, row_is_allowed: false, degradations })
             }
-            Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
-                Some(history) => Ok(Known { history, degradations: vec![Degradation::HistoryStoreUnavailable] }),
-                None => Err(Error::HistoryUnavailable(Arc::new(error))),
-            },
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
+    }
+
+    async fn stored_or_remembered(&self, query: &Query, user: &UserId, model: &Loaded) -> Result<Known, Error> {
+        let place = (query.catalog.clone().unwrap_or_else(|| model.catalog.clone()), user.clone());
+        let (history, degradations) = match self.storage.histories.of(&place.0, user).await {
+            Ok(history) => (self.remember(place, Arc::new(history)), Vec::new()),
+            Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
+                Some(history) => (history, vec![Degradation::HistoryStoreUnavailable]),
+                None => return Err(Error::HistoryUnavailable(Arc::new(error))),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Known { row_is_allowed: !history.is_deleted(), history, degradations })
+    }
+
+    /// Remembers a history, unless a deletion was seen since it was read; returns it.
+    fn remember(&self, place: (Catalog, UserId), history: Arc<History>) -> Arc<History> {
+        let read = Arc::clone(&history);
+        self.remembered.entry(place).and_upsert_with(|known| match known.map(moka::Entry::into_value) {
+            Some(known) if known.is_deleted() && !read.is_deleted() => known,
+            Some(_) | None => read,
+        });
+        history
     }
 
     /// Records interactions; all are stored when this returns. Returns how many were new.
@@ -102,6 +127,8 @@ impl Recommender {
         let mut n_new = 0;
         for part in batch.chunks(USERS_A_COMMIT) {
             n_new += self.storage.histories.record_all(catalog, part).await?;
+            // What is remembered lacks these: better to say "out of reach" than to recommend what was just bought.
+            part.iter().for_each(|(user, _)| self.remembered.invalidate(&(catalog.clone(), user.clone())));
         }
         Ok(n_new)
     }
@@ -114,7 +141,8 @@ impl Recommender {
     /// Forgets a user, here and in the caches.
     pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
         self.storage.histories.delete(catalog, user).await?;
-        self.remembered.invalidate(&(catalog.clone(), user.clone()));
+        let deleted = self.storage.histories.of(catalog, user).await?;
+        self.remember((catalog.clone(), user.clone()), Arc::new(deleted));
         for model in self.models.loaded() {
             if let Some(row) = model.user_row(user) {
                 self.states.forget(&model.version, row).await;

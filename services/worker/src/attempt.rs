@@ -1,12 +1,15 @@
 //! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive, commit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{Cause, CauseKind, TrainSpec};
+use proto::pb::worker_service_client::WorkerServiceClient;
 use proto::{EndOfAttempt, pb};
-use storage::Kind;
-use tokio::sync::oneshot;
+use service::client::Connection;
+use storage::{Artifacts, Kind};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -15,8 +18,8 @@ use crate::{Error, Progress, Watch, Worker};
 
 /// How an attempt ends.
 enum End {
-    /// With a model.
-    Trained(Trained),
+    /// With a model that is published.
+    Trained,
     /// Without one; the coordinator is told why.
     Told(EndOfAttempt),
     /// The lease is somebody else's now: nothing of this attempt counts.
@@ -25,98 +28,110 @@ enum End {
 
 /// Longest time for one call to the coordinator.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tries for a call that must get through, a second apart.
-const N_TRIES: u32 = 30;
+/// The coordinator reads every byte of a model before it answers.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Between two tries of a call that must get through.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs an attempt to its end, whatever that is.
-pub(crate) async fn run(worker: &mut Worker, leased: pb::LeasedJob, shutdown: &CancellationToken) {
+/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a checkpoint or the
+/// model is being stored.
+pub(crate) async fn run(worker: &Worker, leased: pb::LeasedJob, shutdown: &CancellationToken) {
     tracing::info!(job = leased.job, epoch = leased.epoch, "job leased");
-    let end = match tempfile::tempdir_in(&worker.settings.scratch) {
-        Err(source) => {
-            let error = Error::File { path: worker.settings.scratch.clone(), source };
-            End::Told(EndOfAttempt::Failed(error.cause()))
-        }
-        Ok(scratch) => {
-            let end = work(worker, &leased, scratch.path(), shutdown).await;
-            match end {
-                End::Trained(trained) => commit(worker, &leased, &trained).await,
-                End::Told(_) | End::LeaseLost => end,
+    let stop = CancellationToken::new();
+    let (progress, Watch { progress: latest, checkpoints }) = Progress::new(&worker.settings.device, stop.clone());
+    let mut lease = Lease { coordinator: worker.coordinator.clone(), leased };
+    let mut kept = lease.clone();
+    let every = Duration::from_millis(worker.settings.heartbeat_ms.max(1));
+    let mut training = Training::default();
+    let end = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => End::Told(EndOfAttempt::Released),
+        end = kept.keep_alive(every, latest) => end,
+        end = work(worker, &mut lease, &mut training, (progress, checkpoints)) => end,
+    };
+    stop.cancel();
+    let (job, epoch) = (lease.leased.job.clone(), lease.leased.epoch);
+    match end {
+        End::Trained => tracing::info!(job, "job done"),
+        End::LeaseLost => tracing::warn!(job, epoch, "the lease was lost; its work is dropped"),
+        End::Told(reason) => {
+            let grace = Duration::from_secs(worker.settings.grace_s);
+            if tokio::time::timeout(grace, lease.tell(reason)).await.is_err() {
+                tracing::warn!(
+                    job,
+                    ?grace,
+                    "the coordinator did not hear how the attempt ended; the lease will run out"
+                );
             }
         }
-    };
-    match end {
-        End::Trained(_) => tracing::info!(job = leased.job, "job done"),
-        End::LeaseLost => tracing::warn!(job = leased.job, epoch = leased.epoch, "the lease was lost; work dropped"),
-        End::Told(reason) => tell(worker, &leased, reason).await,
+    }
+    if !shutdown.is_cancelled() {
+        training.ended().await;
     }
 }
 
-/// Trains, and keeps the lease alive meanwhile.
-async fn work(worker: &mut Worker, leased: &pb::LeasedJob, scratch: &Path, shutdown: &CancellationToken) -> End {
-    let input = match input(worker, leased, scratch).await {
+/// The training thread and its folder: the next job waits until both are gone.
+#[derive(Default)]
+struct Training {
+    thread: Option<std::thread::JoinHandle<()>>,
+    scratch: Option<TempDir>,
+}
+
+impl Training {
+    async fn ended(self) {
+        let Some(thread) = self.thread else { return };
+        // A panic of the thread was told as the attempt's end already.
+        let _joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        drop(self.scratch);
+    }
+}
+
+/// Trains on a thread of its own, stores what comes out, commits.
+async fn work(
+    worker: &Worker,
+    lease: &mut Lease,
+    training: &mut Training,
+    (mut progress, mut checkpoints): (Progress, mpsc::Receiver<PathBuf>),
+) -> End {
+    let failed = |error: &Error| End::Told(EndOfAttempt::Failed(error.cause()));
+    let scratch = match tempfile::tempdir_in(&worker.settings.scratch) {
+        Ok(scratch) => training.scratch.insert(scratch).path().to_owned(),
+        Err(source) => return failed(&Error::File { path: worker.settings.scratch.clone(), source }),
+    };
+    let input = match input(worker, &lease.leased, &scratch).await {
         Ok(input) => input,
         Err(cause) => return End::Told(EndOfAttempt::Failed(cause)),
     };
-    let stop = CancellationToken::new();
-    let (mut progress, watch) = Progress::new(&worker.settings.device, stop.clone());
-    let (done, result) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("training".to_owned());
-    let spawned = thread.spawn(move || {
+    let (done, mut result) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("training".to_owned()).spawn(move || {
         // The receiver is gone only when the attempt was given up.
         drop(done.send(train(&input, &mut progress)));
     });
-    if let Err(source) = spawned {
-        let error = Error::File { path: "thread `training`".into(), source };
-        return End::Told(EndOfAttempt::Failed(error.cause()));
+    match spawned {
+        Ok(thread) => training.thread = Some(thread),
+        Err(source) => return failed(&Error::File { path: "thread `training`".into(), source }),
     }
-    let end = tend(worker, leased, watch, result, shutdown).await;
-    stop.cancel();
-    end
-}
-
-/// Heartbeats and checkpoints until the training ends or must end.
-async fn tend(
-    worker: &mut Worker,
-    leased: &pb::LeasedJob,
-    mut watch: Watch,
-    mut result: oneshot::Receiver<Result<Trained, Error>>,
-    shutdown: &CancellationToken,
-) -> End {
-    let mut beat = tokio::time::interval(Duration::from_millis(worker.settings.heartbeat_ms));
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return End::Told(EndOfAttempt::Released),
-            trained = &mut result => return finished(trained),
-            Some(folder) = watch.checkpoints.recv() => {
-                if let Err(end) = store_checkpoint(worker, leased, &folder).await {
+            trained = &mut result => match finished(trained) {
+                Ok(trained) => return lease.commit(&worker.artifacts, &trained).await,
+                Err(cause) => return End::Told(EndOfAttempt::Failed(cause)),
+            },
+            Some(folder) = checkpoints.recv() => {
+                if let Err(end) = lease.store_checkpoint(&worker.artifacts, &folder).await {
                     return end;
-                }
-            }
-            _ = beat.tick() => {
-                let progress = watch.progress.borrow().clone();
-                match heartbeat(worker, leased, &progress).await {
-                    Ok(false) => {}
-                    Ok(true) => return End::Told(EndOfAttempt::Cancelled),
-                    Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
-                    Err(status) => {
-                        // The work goes on; if the lease ends meanwhile, the coordinator says so at the next call.
-                        tracing::warn!(code = ?status.code(), message = status.message(), "heartbeat failed");
-                    }
                 }
             }
         }
     }
 }
 
-fn finished(trained: Result<Result<Trained, Error>, oneshot::error::RecvError>) -> End {
+fn finished(trained: Result<Result<Trained, Error>, oneshot::error::RecvError>) -> Result<Trained, Cause> {
     match trained {
-        Ok(Ok(trained)) => End::Trained(trained),
-        Ok(Err(error)) => End::Told(EndOfAttempt::Failed(error.cause())),
+        Ok(trained) => trained.map_err(|error| error.cause()),
         Err(_) => {
-            let message = "the training thread panicked; its log has the place".to_owned();
-            End::Told(EndOfAttempt::Failed(Cause { kind: CauseKind::Internal, message }))
+            let message = "the training thread panicked; the worker's log has the place".to_owned();
+            Err(Cause { kind: CauseKind::Internal, message })
         }
     }
 }
@@ -148,6 +163,7 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
         },
     };
     Ok(Input {
+        job: leased.job.clone(),
         spec,
         dataset,
         backbone_root: worker.settings.backbone_root.clone(),
@@ -158,83 +174,111 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
     })
 }
 
-async fn heartbeat(
-    worker: &mut Worker,
-    leased: &pb::LeasedJob,
-    progress: &domain::Progress,
-) -> Result<bool, tonic::Status> {
-    let progress = Some(progress.into());
-    let request = pb::HeartbeatRequest { job: leased.job.clone(), epoch: leased.epoch, progress };
-    Ok(worker.coordinator.heartbeat(timed(request)).await?.into_inner().cancel)
-}
-
-fn timed<T>(message: T) -> tonic::Request<T> {
+fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
-    request.set_timeout(CALL_TIMEOUT);
+    request.set_timeout(timeout);
     request
 }
 
-/// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the job.
-async fn store_checkpoint(worker: &mut Worker, leased: &pb::LeasedJob, folder: &Path) -> Result<(), End> {
-    let id = match worker.artifacts.put(Kind::Checkpoint, folder).await {
-        Ok(id) => id,
-        Err(error) => {
-            tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
-            return Ok(());
-        }
-    };
-    if let Err(error) = tokio::fs::remove_dir_all(folder).await {
-        tracing::warn!(%error, "cannot remove a local checkpoint");
-    }
-    let request = pb::CommitCheckpointRequest { job: leased.job.clone(), epoch: leased.epoch, checkpoint: id };
-    match worker.coordinator.commit_checkpoint(timed(request)).await {
-        Ok(_) => Ok(()),
-        Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
-        Err(status) => {
-            tracing::warn!(code = ?status.code(), message = status.message(), "cannot commit a checkpoint");
-            Ok(())
-        }
-    }
+/// A worker's claim on a job, and the way to the coordinator.
+#[derive(Clone)]
+struct Lease {
+    coordinator: WorkerServiceClient<Connection>,
+    leased: pb::LeasedJob,
 }
 
-/// Stores backbone and model, then commits: the job has succeeded once the coordinator says so.
-async fn commit(worker: &mut Worker, leased: &pb::LeasedJob, trained: &Trained) -> End {
-    let stored = async {
-        worker.artifacts.put(Kind::Backbone, &trained.backbone).await?;
-        worker.artifacts.put(Kind::Model, &trained.model).await
-    };
-    let model = match stored.await {
-        Ok(model) => model,
-        Err(error) => return End::Told(EndOfAttempt::Failed(Error::Storage(error).cause())),
-    };
-    let request = pb::CommitModelRequest {
-        job: leased.job.clone(),
-        epoch: leased.epoch,
-        model,
-        metrics: trained.metrics.clone().into_iter().collect(),
-    };
-    for _ in 0..N_TRIES {
-        // A repeat is safe: the coordinator refuses a second commit, and the first one counts.
-        match worker.coordinator.commit_model(timed(request.clone())).await {
-            Ok(_) => return End::Trained(trained.clone()),
-            Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
-            Err(status) if status.code() == Code::InvalidArgument => {
-                let cause = Cause { kind: CauseKind::Internal, message: status.message().to_owned() };
-                return End::Told(EndOfAttempt::Failed(cause));
+impl Lease {
+    /// Sends heartbeats; returns when the job is to stop or the lease is lost.
+    async fn keep_alive(&mut self, every: Duration, latest: watch::Receiver<domain::Progress>) -> End {
+        let mut beat = tokio::time::interval(every);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let progress = Some((&*latest.borrow()).into());
+            let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
+            let request = pb::HeartbeatRequest { job, epoch, progress };
+            match self.coordinator.heartbeat(timed(request, CALL_TIMEOUT)).await {
+                Ok(answer) if answer.get_ref().cancel => return End::Told(EndOfAttempt::Cancelled),
+                Ok(_) => {}
+                Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
+                // The work goes on; if the lease ends meanwhile, the coordinator says so at the next call.
+                Err(status) => log_failure("heartbeat", &status),
             }
-            Err(status) => tracing::warn!(code = ?status.code(), message = status.message(), "commit failed"),
         }
-        // The lease is kept alive while the coordinator is away.
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    End::LeaseLost
+
+    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the job.
+    async fn store_checkpoint(&mut self, artifacts: &Artifacts, folder: &Path) -> Result<(), End> {
+        let id = match artifacts.put(Kind::Checkpoint, folder).await {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
+                return Ok(());
+            }
+        };
+        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
+            tracing::warn!(%error, "cannot remove a local checkpoint");
+        }
+        let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
+        let request = pb::CommitCheckpointRequest { job, epoch, checkpoint: id };
+        match self.coordinator.commit_checkpoint(timed(request, CALL_TIMEOUT)).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
+            Err(status) => {
+                log_failure("committing a checkpoint", &status);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores backbone and model, then commits: the job has succeeded once the coordinator says so.
+    async fn commit(&mut self, artifacts: &Artifacts, trained: &Trained) -> End {
+        let stored = async {
+            artifacts.put(Kind::Backbone, &trained.backbone).await?;
+            artifacts.put(Kind::Model, &trained.model).await
+        };
+        let model = match stored.await {
+            Ok(model) => model,
+            Err(error) => return End::Told(EndOfAttempt::Failed(Error::Storage(error).cause())),
+        };
+        let metrics = trained.metrics.clone().into_iter().collect();
+        let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
+        let request = pb::CommitModelRequest { job, epoch, model, metrics };
+        loop {
+            // A repeat is safe: the coordinator refuses a second commit, and the first one counts. The heartbeats
+            // beside this end the loop when the lease is lost.
+            match self.coordinator.commit_model(timed(request.clone(), COMMIT_TIMEOUT)).await {
+                Ok(_) => return End::Trained,
+                Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
+                Err(status) if is_passing(&status) => log_failure("committing the model", &status),
+                Err(status) => {
+                    let message = format!("the coordinator refused the model: {}", status.message());
+                    return End::Told(EndOfAttempt::Failed(Cause { kind: CauseKind::Internal, message }));
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it instead.
+    async fn tell(&mut self, reason: EndOfAttempt) {
+        tracing::info!(job = self.leased.job, ?reason, "attempt ended without a model");
+        let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
+        let request = pb::EndAttemptRequest { job, epoch, reason: Some(reason.into()) };
+        if let Err(status) = self.coordinator.end_attempt(timed(request, CALL_TIMEOUT)).await {
+            log_failure("telling how the attempt ended", &status);
+        }
+    }
 }
 
-/// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it instead.
-async fn tell(worker: &mut Worker, leased: &pb::LeasedJob, reason: EndOfAttempt) {
-    tracing::info!(job = leased.job, ?reason, "attempt ended without a model");
-    let request = pb::EndAttemptRequest { job: leased.job.clone(), epoch: leased.epoch, reason: Some(reason.into()) };
-    if let Err(status) = worker.coordinator.end_attempt(timed(request)).await {
-        tracing::warn!(code = ?status.code(), message = status.message(), "cannot tell how the attempt ended");
-    }
+/// A failure that a repeat may not meet.
+fn is_passing(status: &tonic::Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled | Code::Unknown
+    )
+}
+
+fn log_failure(what: &str, status: &tonic::Status) {
+    tracing::warn!(what, code = ?status.code(), message = status.message(), "a call to the coordinator failed");
 }

@@ -17,6 +17,8 @@ use crate::train::{Best, Run};
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// Whose it is: two jobs that compute the same must not share a checkpoint that one of them deletes.
+    job: String,
     pub(crate) n_epochs_done: usize,
     pub(crate) stages: Vec<StageReport>,
     pub(crate) best: Option<RankingMetrics>,
@@ -41,7 +43,7 @@ fn moments(run: &Run) -> [(&'static str, &Moments); 4] {
 }
 
 /// Writes a checkpoint into an existing, empty folder.
-pub(crate) fn write(run: &Run, stages: Vec<StageReport>, folder: &Path) -> Result<(), Error> {
+pub(crate) fn write(run: &Run, stages: Vec<StageReport>, job: &str, folder: &Path) -> Result<(), Error> {
     let moments = moments(run);
     let mut tensors = run.learned.tables.tensors("");
     if let Some(best) = &run.best {
@@ -55,6 +57,7 @@ pub(crate) fn write(run: &Run, stages: Vec<StageReport>, folder: &Path) -> Resul
     }
     write_tensors(&folder.join(NUMBERS), &tensors)?;
     let state = State {
+        job: job.to_owned(),
         n_epochs_done: run.n_epochs_done,
         stages,
         best: run.best.as_ref().map(|best| best.metrics),

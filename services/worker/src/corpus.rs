@@ -49,8 +49,8 @@ impl Corpus {
     }
 
     /// The documents of one epoch of the content LM, in random order.
-    pub(crate) fn text_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<&Document> {
-        let mut documents: Vec<&Document> = self.documents.iter().collect();
+    pub(crate) fn text_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<Document> {
+        let mut documents = self.documents.clone();
         documents.shuffle(rng);
         if spec.pretraining.documents_per_epoch > 0 {
             documents.truncate(spec.pretraining.documents_per_epoch);

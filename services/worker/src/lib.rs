@@ -96,7 +96,7 @@ impl Worker {
                 Some(Ok(leased)) => {
                     pause = FIRST_PAUSE;
                     if let Some(leased) = leased {
-                        attempt::run(&mut self, leased, &shutdown).await;
+                        attempt::run(&self, leased, &shutdown).await;
                     }
                 }
                 Some(Err(status)) => {
@@ -112,7 +112,6 @@ impl Worker {
         let mut request = tonic::Request::new(pb::LeaseRequest {
             worker: self.settings.name.clone(),
             device: self.settings.device.clone(),
-            memory_bytes: 0,
             wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis()).unwrap_or(u32::MAX),
         });
         request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);

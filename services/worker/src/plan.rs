@@ -1,5 +1,7 @@
 //! The order of a job's epochs: content LM alone, both models alternating, then finetuning (REFERENCE: schedule).
 
+use std::collections::HashMap;
+
 use domain::{Backbone, TrainSpec};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -62,15 +64,16 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
         let is_last = epoch == spec.finetuning.epochs;
         stages.push((Stage::Finetuning, true, is_last || epoch.is_multiple_of(spec.evaluation.every)));
     }
-    let n_of = |stage: Stage| stages.iter().filter(|(s, ..)| *s == stage).count();
-    let mut so_far = std::collections::HashMap::new();
+    let mut n_of: HashMap<Stage, usize> = HashMap::new();
+    stages.iter().for_each(|(stage, ..)| *n_of.entry(*stage).or_default() += 1);
+    let mut so_far = HashMap::new();
     stages
         .iter()
         .enumerate()
         .map(|(number, &(stage, is_pulled, is_validated))| {
             let of_stage = so_far.entry(stage).or_insert(0);
             *of_stage += 1;
-            Epoch { stage, number, of_stage: *of_stage, n_of_stage: n_of(stage), is_pulled, is_validated }
+            Epoch { stage, number, of_stage: *of_stage, n_of_stage: n_of[&stage], is_pulled, is_validated }
         })
         .collect()
 }

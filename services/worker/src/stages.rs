@@ -1,7 +1,6 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
 use domain::{Target, TrainSpec};
-use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
     Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender, step,
@@ -64,19 +63,19 @@ pub(crate) fn run(
         Stage::Warmup => warmup(context, epoch, learned, progress, &mut rng),
         Stage::Content => {
             let documents = context.corpus.text_epoch(context.spec, &mut rng);
-            let batches = batches(documents.into_iter().cloned().collect(), context.spec.pretraining.batch);
-            let objectives = batches.iter().map(|batch| content::objective(batch));
-            learn(context, epoch, learned, progress, objectives.collect())
+            let batches = documents.chunks(context.spec.pretraining.batch);
+            let objectives: Vec<Objective> = batches.map(content::objective).collect();
+            learn(context, epoch, learned, progress, &objectives)
         }
         Stage::Collaborative => {
             let documents = context.corpus.history_epoch(context.spec, &mut rng);
-            let batches = batches(documents, context.spec.pretraining.batch);
-            let objectives = batches.iter().map(|batch| collaborative::objective(batch));
-            learn(context, epoch, learned, progress, objectives.collect())
+            let batches = documents.chunks(context.spec.pretraining.batch);
+            let objectives: Vec<Objective> = batches.map(collaborative::objective).collect();
+            learn(context, epoch, learned, progress, &objectives)
         }
         Stage::Finetuning => {
             let objectives = finetuning_objectives(context, &mut rng);
-            learn(context, epoch, learned, progress, objectives)
+            learn(context, epoch, learned, progress, &objectives)
         }
     }
 }
@@ -87,7 +86,7 @@ fn learn(
     epoch: &Epoch,
     learned: &mut Learned,
     progress: &mut Progress,
-    objectives: Vec<Objective>,
+    objectives: &[Objective],
 ) -> Result<(), Error> {
     let (spec, n_steps) = (context.spec, objectives.len());
     progress.epoch_begins(epoch, n_steps);
@@ -130,11 +129,12 @@ fn warmup(
     rng: &mut ChaCha8Rng,
 ) -> Result<(), Error> {
     let (spec, corpus) = (context.spec, context.corpus);
-    let texts = batches(corpus.text_epoch(spec, rng).into_iter().cloned().collect(), spec.pretraining.batch);
-    let histories = batches(corpus.history_epoch(spec, rng), spec.pretraining.batch);
+    let (texts, histories) = (corpus.text_epoch(spec, rng), corpus.history_epoch(spec, rng));
     let mut objectives: Vec<(Objective, &TokenTables)> = Vec::new();
-    objectives.extend(texts.iter().map(|batch| (content::objective(batch), &learned.tables.content)));
-    objectives.extend(histories.iter().map(|batch| (collaborative::objective(batch), &learned.tables.collaborative)));
+    let (content_tables, collaborative_tables) = (&learned.tables.content, &learned.tables.collaborative);
+    objectives.extend(texts.chunks(spec.pretraining.batch).map(|batch| (content::objective(batch), content_tables)));
+    let batches = histories.chunks(spec.pretraining.batch);
+    objectives.extend(batches.map(|batch| (collaborative::objective(batch), collaborative_tables)));
     objectives.shuffle(rng);
     let n_steps = objectives.len();
     progress.epoch_begins(epoch, n_steps);
@@ -175,8 +175,4 @@ fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
     };
     let user = (!options.without_user_token).then_some(user);
     Example { prompt: corpus.training_prompt(user, &visible), targets }
-}
-
-fn batches(documents: Vec<Document>, size: usize) -> Vec<Vec<Document>> {
-    documents.chunks(size).map(<[Document]>::to_vec).collect()
 }

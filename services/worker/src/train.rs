@@ -23,6 +23,8 @@ use crate::{Error, baselines, checkpoint, stages};
 /// What a training attempt works from.
 #[derive(Debug, Clone)]
 pub struct Input {
+    /// Which job it is for.
+    pub job: String,
     /// What to do.
     pub spec: TrainSpec,
     /// Folder of the data set.
@@ -54,6 +56,7 @@ pub struct Trained {
 /// stop. The same input gives bit-identical tables on the same kind of machine.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let dataset = Dataset::read(&input.dataset).map_err(Error::Data)?;
+    progress.check()?;
     let (mut run, corpus) = Run::start(input, &dataset, progress)?;
     let epochs = plan(&input.spec);
     let context = Context { spec: &input.spec, corpus: &corpus, n_epochs: epochs.len() };
@@ -151,7 +154,7 @@ impl Run {
 
     fn save_checkpoint(&self, input: &Input, progress: &Progress) -> Result<(), Error> {
         let folder = new_folder(&input.scratch, &format!("checkpoint-{}", self.n_epochs_done))?;
-        checkpoint::write(self, progress.stages(), &folder)?;
+        checkpoint::write(self, progress.stages(), &input.job, &folder)?;
         if is_warmed_up(&input.spec) {
             save_backbone(&folder, &self.config, &self.learned.gpt2)?;
         }
@@ -177,6 +180,7 @@ impl Run {
         let test = evaluate(gpt2, &tables.collaborative, corpus, Holdout::Test, progress)?;
         let mut metrics: BTreeMap<String, f64> = test.named("").into_iter().chain(valid.named("valid_")).collect();
         metrics.extend(self.pretrained.iter().flat_map(|pretrained| pretrained.named("valid_pretrained_")));
+        progress.check()?;
         metrics.extend(baselines::measure(input.spec.evaluation.baselines, corpus, dataset.items.len()));
         let backbone = new_folder(&input.scratch, "backbone")?;
         save_backbone(&backbone, &self.config, gpt2)?;
@@ -191,7 +195,7 @@ impl Run {
 
 fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
     let folder = parent.join(name);
-    std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    std::fs::create_dir(&folder).map_err(Error::file(&folder))?; // the parent is gone when the attempt was given up
     Ok(folder)
 }
 

@@ -77,6 +77,7 @@ impl Bench {
 
     fn input(&self, spec: &TrainSpec, scratch: &Path, resume: Option<PathBuf>) -> Input {
         Input {
+            job: "job-test".to_owned(),
             spec: spec.clone(),
             dataset: self.data.clone(),
             backbone_root: self.folder.path().to_owned(),

@@ -20,14 +20,16 @@ pub struct Interaction {
     pub event: Option<EventId>,
 }
 
+/// What makes two interactions one event: their ids, or, without ids, item and time.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity<'a> {
+    Event(&'a EventId),
+    Place(&'a ItemId, i64),
+}
+
 impl Interaction {
-    /// Two interactions are one event when their ids agree, or, without ids, item and time.
-    fn same_event(&self, other: &Self) -> bool {
-        match (&self.event, &other.event) {
-            (Some(a), Some(b)) => a == b,
-            (None, None) => self.item == other.item && self.at_ms == other.at_ms,
-            _ => false,
-        }
+    fn identity(&self) -> Identity<'_> {
+        self.event.as_ref().map_or(Identity::Place(&self.item, self.at_ms), Identity::Event)
     }
 }
 
@@ -77,23 +79,18 @@ impl History {
     }
 
     /// Merges events in; returns how many were new. Repeats and events from before a deletion change nothing.
-    pub fn record(
-        &mut self,
-        events: impl IntoIterator<Item = Interaction>,
-        retention: Retention,
-        now_ms: i64,
-    ) -> usize {
+    pub fn record(&mut self, events: &[Interaction], retention: Retention, now_ms: i64) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
         let oldest_ms = retention.max_age_ms.map_or(i64::MIN, |age| now_ms.saturating_sub(age));
-        let mut n_new = 0;
-        for event in events {
-            if event.at_ms <= deleted_at_ms || self.interactions.iter().any(|known| known.same_event(&event)) {
-                continue;
-            }
-            let place = self.interactions.partition_point(|k| (k.at_ms, &k.item) <= (event.at_ms, &event.item));
-            self.interactions.insert(place, event);
-            n_new += 1;
+        let mut new: Vec<Interaction> = Vec::new();
+        {
+            let mut known: HashSet<Identity<'_>> = self.interactions.iter().map(Interaction::identity).collect();
+            let events: Vec<&Interaction> = events.iter().filter(|event| event.at_ms > deleted_at_ms).collect();
+            new.extend(events.into_iter().filter(|event| known.insert(event.identity())).cloned());
         }
+        let n_new = new.len();
+        self.interactions.extend(new);
+        self.interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         self.interactions.retain(|known| known.at_ms >= oldest_ms);
         let excess = self.interactions.len().saturating_sub(retention.max_events);
         self.interactions.drain(..excess);
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn the_order_is_time_then_item() {
         let mut history = History::default();
-        history.record([at("c", 2), at("b", 1), at("a", 2)], ALL, 10);
+        history.record(&[at("c", 2), at("b", 1), at("a", 2)], ALL, 10);
         assert_eq!(items(&history), ["b", "a", "c"]);
     }
 
@@ -132,18 +129,18 @@ mod tests {
     fn a_repeated_event_changes_nothing() {
         let mut history = History::default();
         let event = Interaction { event: Some(EventId::new("e1").unwrap()), ..at("a", 1) };
-        assert_eq!(history.record([event.clone(), at("b", 2)], ALL, 10), 2);
-        assert_eq!(history.record([event, at("b", 2)], ALL, 10), 0);
+        assert_eq!(history.record(&[event.clone(), at("b", 2)], ALL, 10), 2);
+        assert_eq!(history.record(&[event, at("b", 2)], ALL, 10), 0);
         assert_eq!(history.interactions().len(), 2);
     }
 
     #[test]
     fn a_late_event_does_not_bring_a_deleted_user_back() {
         let mut history = History::default();
-        history.record([at("a", 1)], ALL, 10);
+        history.record(&[at("a", 1)], ALL, 10);
         history.delete(5);
-        assert_eq!(history.record([at("b", 5)], ALL, 10), 0);
-        assert_eq!(history.record([at("c", 6)], ALL, 10), 1);
+        assert_eq!(history.record(&[at("b", 5)], ALL, 10), 0);
+        assert_eq!(history.record(&[at("c", 6)], ALL, 10), 1);
         assert!(history.is_deleted());
         assert_eq!(items(&history), ["c"]);
     }
@@ -152,14 +149,14 @@ mod tests {
     fn retention_keeps_the_latest_and_the_young() {
         let mut history = History::default();
         let retention = Retention { max_events: 2, max_age_ms: Some(5) };
-        history.record([at("a", 1), at("b", 6), at("c", 7), at("d", 8)], retention, 10);
+        history.record(&[at("a", 1), at("b", 6), at("c", 7), at("d", 8)], retention, 10);
         assert_eq!(items(&history), ["c", "d"]);
     }
 
     #[test]
     fn a_repeated_item_counts_once_at_its_latest_place() {
         let mut history = History::default();
-        history.record([at("a", 1), at("b", 2), at("a", 3)], ALL, 10);
+        history.record(&[at("a", 1), at("b", 2), at("a", 3)], ALL, 10);
         assert_eq!(items(&history), ["b", "a"]);
     }
 }

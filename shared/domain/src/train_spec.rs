@@ -259,8 +259,8 @@ impl TrainSpec {
         }
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
-        at_least_one(&mut wrong, "evaluation.every", self.evaluation.every);
-        at_least_one(&mut wrong, "max_attempts", self.max_attempts as usize);
+        counted(&mut wrong, "evaluation.every", self.evaluation.every, MAX_EPOCHS);
+        counted(&mut wrong, "max_attempts", self.max_attempts as usize, MAX_ATTEMPTS);
         Invalid::check(wrong)
     }
 }
@@ -284,6 +284,11 @@ impl RandomBackbone {
             let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
             wrong.push(Violation::new("backbone.random.n_head", reason));
         }
+        at_most(wrong, "backbone.random.warmup_epochs", self.warmup_epochs, MAX_EPOCHS);
+        if self.n_layer.saturating_mul(self.n_embd).saturating_mul(self.n_embd) > MAX_SQUARES {
+            let reason = format!("n_layer · n_embd² must be at most {MAX_SQUARES} (GPT-2 XL has 123 million)");
+            wrong.push(Violation::new("backbone.random.n_embd", reason));
+        }
         if self.n_positions < MIN_POSITIONS {
             let reason = format!("must leave room for a prompt: at least {MIN_POSITIONS}, is {}", self.n_positions);
             wrong.push(Violation::new("backbone.random.n_positions", reason));
@@ -296,7 +301,9 @@ const MIN_POSITIONS: usize = 12;
 
 impl Pretraining {
     fn check(&self, wrong: &mut Vec<Violation>) {
-        at_least_one(wrong, "pretraining.batch", self.batch);
+        at_most(wrong, "pretraining.content_epochs", self.content_epochs, MAX_EPOCHS);
+        at_most(wrong, "pretraining.epochs", self.epochs, MAX_EPOCHS);
+        counted(wrong, "pretraining.batch", self.batch, MAX_BATCH);
         in_range(wrong, "pretraining.learning_rate", self.learning_rate, (1e-9, 1.0));
         in_range(wrong, "pretraining.lambda", self.lambda, (0.0, 1e6));
         in_range(wrong, "pretraining.lambda_l", self.lambda_l, (0.0, 1e6));
@@ -309,7 +316,8 @@ impl Pretraining {
 
 impl Finetuning {
     fn check(&self, wrong: &mut Vec<Violation>) {
-        at_least_one(wrong, "finetuning.batch", self.batch);
+        at_most(wrong, "finetuning.epochs", self.epochs, MAX_EPOCHS);
+        counted(wrong, "finetuning.batch", self.batch, MAX_BATCH);
         in_range(wrong, "finetuning.learning_rate", self.learning_rate, (1e-9, 1.0));
         in_range(wrong, "finetuning.lambda", self.lambda, (0.0, 1e6));
         in_range(wrong, "finetuning.hidden_share", self.hidden_share, (0.0, 1.0));
@@ -318,9 +326,26 @@ impl Finetuning {
     }
 }
 
-fn at_least_one(wrong: &mut Vec<Violation>, field: &str, value: usize) {
-    if value == 0 {
-        wrong.push(Violation::new(field, "must be at least 1"));
+/// Most epochs of a stage: a plan is held in memory.
+const MAX_EPOCHS: usize = 10_000;
+/// Most documents or users a step: a batch is held in memory.
+const MAX_BATCH: usize = 4_096;
+/// Most failed attempts.
+const MAX_ATTEMPTS: usize = 100;
+/// Most `n_layer · n_embd²` of a random backbone: 12 times that are its weights.
+const MAX_SQUARES: usize = 130_000_000;
+
+/// 1 to `most`.
+fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+    if value == 0 || value > most {
+        wrong.push(Violation::new(field, format!("must be 1 to {most}, is {value}")));
+    }
+}
+
+/// 0 to `most`.
+fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+    if value > most {
+        wrong.push(Violation::new(field, format!("must be at most {most}, is {value}")));
     }
 }
 
@@ -357,9 +382,10 @@ mod tests {
     fn every_wrong_field_is_named() {
         let mut spec = spec();
         spec.finetuning.batch = 0;
+        spec.finetuning.epochs = 1_000_000;
         spec.pretraining.learning_rate = f64::NAN;
         let fields: Vec<String> = spec.validate().unwrap_err().0.into_iter().map(|v| v.field).collect();
-        assert_eq!(fields, ["pretraining.learning_rate", "finetuning.batch"]);
+        assert_eq!(fields, ["pretraining.learning_rate", "finetuning.epochs", "finetuning.batch"]);
     }
 
     #[test]

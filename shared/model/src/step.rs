@@ -176,7 +176,7 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     };
     let ce = softmax.cross_entropy(&hidden.clone().inner());
     // There is no `backward(gradient)`: a product with the constant gradient has it as its derivative.
-    let mut step = leaves.backward((hidden * ce.d_hidden).sum(), &batch);
+    let mut step = leaves.backward(&(hidden * ce.d_hidden).sum(), &batch);
     if let Some(d_head) = ce.d_head {
         step.items = add_dense(&step.items, to_vec(d_head), own.items.width());
     }
@@ -215,7 +215,7 @@ impl Leaves {
         Tensor::cat(distinct, 0).select(0, batch.index.clone())
     }
 
-    fn backward(&self, objective: Tensor<1>, batch: &TokenBatch) -> Step {
+    fn backward(&self, objective: &Tensor<1>, batch: &TokenBatch) -> Step {
         if self.users.is_none() && self.items.is_none() {
             return Step::default();
         }

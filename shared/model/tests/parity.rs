@@ -2,6 +2,8 @@
 //!
 //! `CLLM4REC_PARITY` names another folder of the same form; sizes, ids, masks and λ all come from the folder.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::path::{Path, PathBuf};
 
 use model::metrics::{LONGEST, RankingMetrics, top_k};

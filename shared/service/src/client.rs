@@ -10,7 +10,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 pub use crate::auth::SendToken;
 
 /// Where a service is and how to be let in.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// `http://…`, or `https://…` with TLS.
@@ -21,6 +21,13 @@ pub struct Target {
     /// Certificate authority to trust instead of the public ones, as a PEM file.
     #[serde(default)]
     pub ca: Option<PathBuf>,
+}
+
+/// Without the token.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// A target that cannot be used.
@@ -54,11 +61,18 @@ pub type Connection = InterceptedService<Channel, SendToken>;
 
 /// Time to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Finds out that a peer is gone without saying so.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// A connection that is made at the first call and again after every failure.
 pub fn connect(target: &Target) -> Result<Connection, TargetError> {
     let bad_url = |source| TargetError::Url { url: target.url.clone(), source };
-    let mut endpoint = Endpoint::from_shared(target.url.clone()).map_err(bad_url)?.connect_timeout(CONNECT_TIMEOUT);
+    let mut endpoint = Endpoint::from_shared(target.url.clone())
+        .map_err(bad_url)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(CONNECT_TIMEOUT)
+        .keep_alive_while_idle(true);
     if target.url.starts_with("https://") {
         let mut tls = ClientTlsConfig::new();
         if let Some(path) = &target.ca {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 /// Settings of a listening port.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
     /// Address and port; 127.0.0.1 unless there is a reason.
@@ -60,6 +60,13 @@ pub enum PortError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Without the token.
+impl std::fmt::Debug for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Port").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Port {

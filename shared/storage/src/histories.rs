@@ -38,7 +38,7 @@ impl Histories {
             let (mut commit, mut n_new) = (Commit::default(), 0);
             for (user, events) in batch {
                 let (mut history, before) = self.read(&space, user).await?;
-                let n = history.record(events.iter().cloned(), self.retention, now_ms());
+                let n = history.record(events, self.retention, now_ms());
                 if n == 0 {
                     continue;
                 }

@@ -89,7 +89,12 @@ impl Jobs {
     pub async fn open(&self) -> Result<Vec<Job>, Error> {
         let mut jobs = Vec::new();
         for (id, _) in self.store.scan(OPEN).await? {
-            jobs.push(self.read(&id).await?.0);
+            match self.read(&id).await {
+                Ok((job, _)) => jobs.push(job),
+                // One job that cannot be read must not stop the others.
+                Err(error @ Error::Corrupt { .. }) => tracing::error!(job = id, %error, "skipped"),
+                Err(error) => return Err(error),
+            }
         }
         Ok(jobs)
     }

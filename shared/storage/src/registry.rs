@@ -10,6 +10,8 @@ use crate::store::{Commit, Entry, Store};
 
 const VERSIONS: &str = "model-versions";
 const LABELS: &str = "model-labels";
+/// Changes with every change of a label, so that a delete notices one that came in between.
+const REVISION: &str = "model-labels-revision";
 
 /// The model registry.
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ impl Registry {
         let mut commit = Commit::default();
         commit.checks.push(Entry::new(VERSIONS, version.as_str(), Some(exists)));
         commit.writes.push(Entry::new(LABELS, label.as_str(), Some(version.as_str().into())));
+        commit.writes.push(new_revision());
         if self.store.commit(commit).await? { Ok(()) } else { Err(not_found(version)) }
     }
 
@@ -60,11 +63,17 @@ impl Registry {
         self.store.commit(Commit { checks: Vec::new(), writes }).await.map(|_| ())
     }
 
-    /// Removes a version from the registry.
-    pub async fn delete(&self, version: &ModelVersion) -> Result<(), Error> {
-        self.get(version).await?;
+    /// What [`Registry::delete`] compares.
+    pub async fn revision(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.store.get(REVISION, REVISION).await
+    }
+
+    /// Removes a version from the registry, unless a label has moved since `revision` was read.
+    pub async fn delete(&self, version: &ModelVersion, revision: Option<Vec<u8>>) -> Result<(), Error> {
+        let checks = vec![Entry::new(REVISION, REVISION, revision)];
         let writes = vec![Entry::new(VERSIONS, version.as_str(), None)];
-        self.store.commit(Commit { checks: Vec::new(), writes }).await.map(|_| ())
+        let is_deleted = self.store.commit(Commit { checks, writes }).await?;
+        if is_deleted { Ok(()) } else { Err(Error::Contended(format!("model version {version}"))) }
     }
 }
 
@@ -72,8 +81,15 @@ impl Registry {
 pub(crate) fn publication(info: &ModelInfo, labels: &[Label]) -> Vec<Entry> {
     let version = info.version.as_str();
     let mut writes = vec![Entry::new(VERSIONS, version, Some(encode(info)))];
+    if !labels.is_empty() {
+        writes.push(new_revision());
+    }
     writes.extend(labels.iter().map(|label| Entry::new(LABELS, label.as_str(), Some(version.into()))));
     writes
+}
+
+fn new_revision() -> Entry {
+    Entry::new(REVISION, REVISION, Some(uuid::Uuid::now_v7().as_bytes().to_vec()))
 }
 
 fn not_found(version: &ModelVersion) -> Error {

@@ -7,7 +7,7 @@ use domain::Retention;
 use serde::Deserialize;
 
 /// The `[storage]` section of every service.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// `embedded:PATH` (one process) or `redis://…` (AOF on, no eviction): histories, jobs, registry.
@@ -30,6 +30,13 @@ pub struct Settings {
     pub max_events_per_user: usize,
     /// Events older than this are dropped when the user's next event arrives; 0 keeps all.
     pub max_event_age_days: u32,
+}
+
+/// Without the URLs, which may hold passwords.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("artifacts", &self.artifacts).finish_non_exhaustive()
+    }
 }
 
 impl Settings {

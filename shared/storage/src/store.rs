@@ -42,7 +42,9 @@ impl Store {
         if settings.store.starts_with("redis://") || settings.store.starts_with("unix://") {
             return redis::Redis::open(settings).await.map(Self::Redis);
         }
-        let reason = format!("`{}` is neither `embedded:PATH` nor `redis://HOST:PORT`", settings.store);
+        // The rest of a URL may hold a password.
+        let scheme = settings.store.split(':').next().unwrap_or_default();
+        let reason = format!("`{scheme}:…` is neither `embedded:PATH` nor `redis://HOST:PORT`");
         Err(Error::Setting { setting: "storage.store", reason })
     }
 

@@ -32,6 +32,10 @@ pub(crate) fn interactions(builder: &mut Builder, path: &Path, columns: &Columns
 }
 
 /// A scalar as text, times as milliseconds; `None` for null.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "numbers and flags, of all widths, are printed as parquet prints them"
+)]
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

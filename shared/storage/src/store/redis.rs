@@ -1,5 +1,7 @@
 //! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
 
+use std::time::Duration;
+
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
 
@@ -34,6 +36,7 @@ pub(crate) struct Redis {
     connection: ConnectionManager,
     commit: Script,
     prefix: String,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for Redis {
@@ -55,6 +58,7 @@ impl Redis {
             commit: Script::new(COMMIT),
             // One hash slot for all keys of a commit.
             prefix: format!("{{{}}}", settings.key_prefix),
+            timeout: settings.store_timeout(),
         };
         store.check_durability(settings.allow_volatile_store).await?;
         Ok(store)
@@ -85,17 +89,26 @@ impl Redis {
         Err(Error::Setting { setting: "storage.store", reason })
     }
 
+    /// One command, reconnecting included, within the configured time.
+    async fn bounded<T>(&self, command: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
+        tokio::time::timeout(self.timeout, command)
+            .await
+            .map_err(Error::unavailable("the Redis store"))?
+            .map_err(unavailable)
+    }
+
     fn hash(&self, space: &str) -> String {
         format!("{}:{space}", self.prefix)
     }
 
     pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.connection.clone().hget(self.hash(space), key).await.map_err(unavailable)
+        let mut connection = self.connection.clone();
+        self.bounded(connection.hget(self.hash(space), key)).await
     }
 
     pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let mut entries: Vec<(String, Vec<u8>)> =
-            self.connection.clone().hgetall(self.hash(space)).await.map_err(unavailable)?;
+        let mut connection = self.connection.clone();
+        let mut entries: Vec<(String, Vec<u8>)> = self.bounded(connection.hgetall(self.hash(space))).await?;
         entries.sort_unstable();
         Ok(entries)
     }
@@ -116,7 +129,8 @@ impl Redis {
                 .arg(i32::from(value.is_some()))
                 .arg(value.as_deref().unwrap_or_default());
         }
-        let done: i32 = call.invoke_async(&mut self.connection.clone()).await.map_err(unavailable)?;
+        let mut connection = self.connection.clone();
+        let done: i32 = self.bounded(call.invoke_async(&mut connection)).await?;
         Ok(done == 1)
     }
 }
