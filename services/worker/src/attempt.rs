@@ -13,8 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::train::{Input, Trained, train};
-use crate::{Error, Progress, Watch, Worker};
+use crate::{Error, Input, Progress, Trained, Watch, Worker, train};
 
 /// How an attempt ends.
 enum End {

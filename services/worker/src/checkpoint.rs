@@ -11,8 +11,8 @@ use model::{Moments, NamedTensor, Tables, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::run::{Best, Run};
 use crate::stages::PairMoments;
-use crate::train::{Best, Run};
 
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The worker: turns a `TrainSpec` into an artifact.
 //!
-//! [`attempt`] is the conversation with the coordinator about one job, [`train`] is the work itself.
+//! [`attempt`] is the conversation with the coordinator about one job, [`train()`] is the work itself.
 
 mod attempt;
 mod baselines;
@@ -10,8 +10,9 @@ mod error;
 mod evaluate;
 mod plan;
 mod progress;
+mod run;
 mod stages;
-pub mod train;
+mod train;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 pub use progress::{Progress, Watch};
+pub use run::{Input, Trained};
+pub use train::train;
 
 /// The worker's settings; `config.toml` beside this crate says what each is and holds the defaults.
 #[derive(Debug, Clone, Deserialize)]

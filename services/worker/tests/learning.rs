@@ -13,8 +13,7 @@ use model::{
     Artifact, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content,
 };
 use tempfile::TempDir;
-use worker::train::{Input, train};
-use worker::{Error, Progress};
+use worker::{Error, Input, Progress, train};
 
 const N_USERS: usize = 80;
 const N_ITEMS: usize = 30;

@@ -13,7 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::jobs::encode;
+use crate::store::encode;
 use crate::{Error, Settings};
 
 /// What an artifact is.

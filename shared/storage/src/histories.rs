@@ -2,8 +2,7 @@
 
 use domain::{Catalog, History, Interaction, Retention, UserId};
 
-use crate::jobs::{decode, encode};
-use crate::store::{Commit, Entry, Store};
+use crate::store::{Commit, Entry, Store, decode, encode};
 use crate::{Error, now_ms};
 
 /// Writers that meet on one user.

@@ -3,7 +3,7 @@
 use domain::{Job, JobId, Label, ModelInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Commit, Entry, Store};
+use crate::store::{Commit, Entry, Store, decode, encode};
 use crate::{Error, registry};
 
 const JOBS: &str = "jobs";
@@ -172,12 +172,4 @@ fn event_key(number: u64) -> String {
 
 fn event_entry(event: &JobEvent) -> Entry {
     Entry::new(&events_of(&event.job.id), &event_key(event.number), Some(encode(event)))
-}
-
-pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("plain data becomes JSON")
-}
-
-pub(crate) fn decode<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|e| Error::corrupt(what, e))
 }

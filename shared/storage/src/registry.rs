@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use domain::{Label, ModelInfo, ModelVersion};
 
 use crate::Error;
-use crate::jobs::{decode, encode};
-use crate::store::{Commit, Entry, Store};
+use crate::store::{Commit, Entry, Store, decode, encode};
 
 const VERSIONS: &str = "model-versions";
 const LABELS: &str = "model-labels";

@@ -4,6 +4,9 @@
 mod embedded;
 mod redis;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::{Error, Settings};
 
 /// A closed set of backends.
@@ -70,4 +73,14 @@ impl Store {
             Self::Redis(store) => store.commit(&commit).await,
         }
     }
+}
+
+/// A value as it is stored.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data becomes JSON")
+}
+
+/// A stored value; `what` names it when it is damaged.
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|e| Error::corrupt(what, e))
 }
