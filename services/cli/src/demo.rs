@@ -60,27 +60,31 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result
 
 /// Import, train, measure, recommend.
 async fn walk(arguments: &Arguments, up: &Up, output: Output) -> anyhow::Result<ExitCode> {
+    let say = |text: String| {
+        if !output.json {
+            println!("{text}\n");
+        }
+    };
     let (data, id) = import(&arguments.data, up).await?;
-    println!("{}\n", dataset::describe(&id, &data.manifest));
+    say(dataset::describe(&id, &data.manifest));
 
     let started = Instant::now();
     let mut client = train::client(&up.coordinator)?;
     let spec = spec(arguments, &id)?;
     let request = pb::TrainJobRequest { spec: Some((&spec).into()), ..pb::TrainJobRequest::default() };
     let job = client.train_job(request).await?.into_inner();
-    let job = train::follow(&mut client, &job.name, 1, Output { json: false }).await?;
+    let job = train::follow(&mut client, &job.name, 1, output).await?;
     if job.state() != State::Succeeded {
         return Ok(ExitCode::from(NO_MODEL));
     }
     let train_seconds = started.elapsed().as_secs_f64();
-    println!("{}\n\n{}\n", stages(&job), metrics_table(&job));
+    say(format!("{}\n\n{}", stages(&job), metrics_table(&job)));
 
     let mut scorer = RecommendationServiceClient::new(connect(&up.scorer)?);
     wait_until_live(&mut scorer, &job.model_version, &data).await?;
     for user in interesting_users(&data) {
-        show_user(&mut scorer, &data, user).await?;
+        say(user_and_recommendations(&mut scorer, &data, user).await?);
     }
-    let _ = output; // the last line is JSON whatever was asked for
     println!("{}", summary(&job, &id, train_seconds));
     Ok(ExitCode::SUCCESS)
 }
@@ -155,24 +159,28 @@ fn interesting_users(data: &Dataset) -> Vec<usize> {
         .collect()
 }
 
-async fn show_user(scorer: &mut Scorer, data: &Dataset, user: usize) -> anyhow::Result<()> {
+/// What a user played, and what is recommended.
+async fn user_and_recommendations(scorer: &mut Scorer, data: &Dataset, user: usize) -> anyhow::Result<String> {
     let title = |row: u32| {
         let item = &data.items[row as usize];
         if item.title.is_empty() { item.id.to_string() } else { item.title.clone() }
     };
     let history = &data.histories(Split::Train)[user];
-    println!("user {}", data.users[user]);
     let latest = &history[history.len().saturating_sub(N_PLAYED)..];
-    println!("  history ({} items), latest:", history.len());
-    latest.iter().for_each(|&row| println!("       - {}", title(row)));
+    let played: Vec<String> = latest.iter().map(|&row| format!("       - {}", title(row))).collect();
     let request = pb::RecommendRequest {
         user_id: data.users[user].to_string(),
         k: Some(N_RECOMMENDED),
         ..pb::RecommendRequest::default()
     };
     let answer = scorer.recommend(request).await?.into_inner();
-    println!("  recommended:\n{}\n", output::ranking(&answer.items));
-    Ok(())
+    Ok(format!(
+        "user {}\n  history ({} items), latest:\n{}\n  recommended:\n{}",
+        data.users[user],
+        history.len(),
+        played.join("\n"),
+        output::ranking(&answer.items)
+    ))
 }
 
 /// The last line: what a script reads.

@@ -69,7 +69,10 @@ impl Recommender {
         if query.exclude_seen {
             left_out.extend(&seen);
         }
-        let ranking = top_k(&scored.scores, query.k.get(), |row| !left_out.contains(&row));
+        let k = query.k.get();
+        // A large catalogue takes milliseconds: not on an async thread.
+        let ranked = tokio::task::spawn_blocking(move || top_k(&scored.scores, k, |row| !left_out.contains(&row)));
+        let ranking = ranked.await.map_err(|_| Error::ModelStopped)?;
         if ranking.len() < query.k.get() {
             degradations.push(Degradation::FewerThanAsked);
         }

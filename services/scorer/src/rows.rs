@@ -43,7 +43,9 @@ pub(crate) async fn fetch(cache: &Cache, version: &ModelVersion, sizes: Sizes, h
     let users = table(cache, &group, "users", sizes.n_users, sizes.width).await?;
     let items = table(cache, &group, "items", sizes.n_items, sizes.width).await?;
     let tables = TokenTables { users, items };
-    let found = rows_hash(&tables);
+    // Hashing takes a second a gigabyte: not on an async thread.
+    let hashed = tokio::task::spawn_blocking(move || (rows_hash(&tables), tables)).await;
+    let (found, tables) = hashed.ok()?;
     if found != hash {
         tracing::warn!(%version, found, "the rows in the cache are not this version's; taking the artifact's");
         return None;

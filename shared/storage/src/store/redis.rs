@@ -1,12 +1,14 @@
 //! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
 
 use crate::store::{Commit, Entry};
-use crate::{Error, Settings};
+use crate::{Error, Settings, now_ms};
 
 /// Four arguments an entry: hash, field, `1` with a value or `0` without, value. Checks come first.
 const COMMIT: &str = r"
@@ -37,7 +39,12 @@ pub(crate) struct Redis {
     commit: Script,
     prefix: String,
     timeout: Duration,
+    /// After a failure, commands fail at once until this time: whoever can do without the store need not wait for it.
+    resume_ms: Arc<AtomicI64>,
 }
+
+/// How long the store is left alone after a failure.
+const PAUSE_MS: i64 = 500;
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,6 +66,7 @@ impl Redis {
             // One hash slot for all keys of a commit.
             prefix: format!("{{{}}}", settings.key_prefix),
             timeout: settings.store_timeout(),
+            resume_ms: Arc::default(),
         };
         store.check_durability(settings.allow_volatile_store).await?;
         Ok(store)
@@ -91,10 +99,15 @@ impl Redis {
 
     /// One command, reconnecting included, within the configured time.
     async fn bounded<T>(&self, command: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
-        tokio::time::timeout(self.timeout, command)
-            .await
-            .map_err(Error::unavailable("the Redis store"))?
-            .map_err(unavailable)
+        if self.resume_ms.load(Ordering::Relaxed) > now_ms() {
+            return Err(Error::unavailable("the Redis store")("it failed a moment ago"));
+        }
+        let answer = match tokio::time::timeout(self.timeout, command).await {
+            Ok(answer) => answer.map_err(unavailable),
+            Err(late) => Err(Error::unavailable("the Redis store")(late)),
+        };
+        self.resume_ms.store(if answer.is_err() { now_ms() + PAUSE_MS } else { 0 }, Ordering::Relaxed);
+        answer
     }
 
     fn hash(&self, space: &str) -> String {
