@@ -15,13 +15,13 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test serving --test faults --test access
+	tests/run.sh --test jobs --test serving --test faults --test access --test cli
 
 bench-import: ## import ten million generated rows; prints seconds and peak memory
 	cargo run --release -p dataset --example bench_import
 
 deny: ## licences, bans and sources of all dependencies
-	cargo deny --all-features check licenses bans sources
+	cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked cargo-deny@0.20.2; cargo deny --all-features check licenses bans sources
 
 k8s: ## render the overlays and validate them against the Kubernetes schemas
 	tests/k8s.sh

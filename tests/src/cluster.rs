@@ -191,6 +191,11 @@ impl Cluster {
         TrainingServiceClient::new(connection(self.ports.coordinator))
     }
 
+    /// A connection to each port: coordinator, workers, scorer.
+    pub fn ports(&self) -> [Connection; 3] {
+        [self.ports.coordinator, self.ports.workers, self.ports.scorer].map(connection)
+    }
+
     /// A connection to the port for workers.
     pub fn worker_port(&self) -> Connection {
         connection(self.ports.workers)

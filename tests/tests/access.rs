@@ -65,3 +65,28 @@ fn an_unknown_setting_is_refused_by_name() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("adress"), "{error}");
 }
+
+#[tokio::test]
+async fn every_port_lists_its_services() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let cluster = e2e::Cluster::start_with(e2e::Options { without_worker: true, ..Default::default() }).await;
+    for (connection, expected) in
+        cluster.ports().into_iter().zip(["TrainingService", "WorkerService", "HistoryService"])
+    {
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = ServerReflectionClient::new(connection);
+        let answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
+        let answer = answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap();
+        let MessageResponse::ListServicesResponse(services) = answer else { panic!("{answer:?}") };
+        let names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
+        assert!(names.contains(&format!("cllm4rec.v1.{expected}")), "{names:?}");
+        assert!(names.contains(&"grpc.health.v1.Health".to_owned()), "{names:?}");
+    }
+}

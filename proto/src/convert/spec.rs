@@ -1,8 +1,8 @@
 //! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
 
 use domain::{
-    Backbone, Baselines, DatasetId, Evaluation, Finetuning, Invalid, Label, Pretraining, RandomBackbone, TableInit,
-    Target, TrainSpec, ValuePath,
+    Backbone, Baselines, DatasetId, Evaluation, Finetuning, Invalid, Label, Optimizer, Pretraining, RandomBackbone,
+    TableInit, Target, TrainSpec, ValuePath,
 };
 
 use crate::convert::{dataset_name, id_of};
@@ -26,6 +26,12 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             Ok(pb::TableInit::Normal) => TableInit::Normal,
             Ok(pb::TableInit::Spectral) => TableInit::Spectral,
             Err(_) => return Err(unknown("init", spec.init)),
+        };
+        checked.optimizer = match pb::Optimizer::try_from(spec.optimizer) {
+            Ok(pb::Optimizer::Unspecified) => Optimizer::default(),
+            Ok(pb::Optimizer::Lazy) => Optimizer::Lazy,
+            Ok(pb::Optimizer::Dense) => Optimizer::Dense,
+            Err(_) => return Err(unknown("optimizer", spec.optimizer)),
         };
         checked.pretraining = spec.pretraining.as_ref().map(pretraining).unwrap_or_default();
         checked.finetuning = spec.finetuning.as_ref().map_or_else(|| Ok(Finetuning::default()), finetuning)?;
@@ -130,6 +136,11 @@ impl From<&TrainSpec> for pb::TrainSpec {
                 TableInit::Spectral => pb::TableInit::Spectral,
             }
             .into(),
+            optimizer: match spec.optimizer {
+                Optimizer::Lazy => pb::Optimizer::Lazy,
+                Optimizer::Dense => pb::Optimizer::Dense,
+            }
+            .into(),
             pretraining: Some(pb::Pretraining::from(&spec.pretraining)),
             finetuning: Some(pb::Finetuning::from(&spec.finetuning)),
             evaluation: Some(pb::Evaluation::from(&spec.evaluation)),
@@ -224,6 +235,7 @@ mod tests {
     fn a_spec_survives_the_wire() {
         let mut spec = default_spec();
         spec.seed = 7;
+        spec.optimizer = Optimizer::Dense;
         spec.backbone = Backbone::Path("openai/gpt2".to_owned());
         spec.finetuning.target = Target::Hidden;
         spec.labels.push(Label::live());

@@ -9,7 +9,8 @@ use domain::{Catalog, Interaction, UserId};
 use proto::pb;
 use proto::pb::history_service_client::HistoryServiceClient;
 use serde_json::json;
-use storage::{Artifacts, Histories, Kind, Storage};
+use service::client::{Connection, connect};
+use storage::{Artifacts, Kind, Storage};
 
 use crate::Settings;
 use crate::output::Output;
@@ -78,6 +79,12 @@ pub(crate) struct Import {
     /// Column of the rating.
     #[arg(long)]
     rating_column: Option<String>,
+    /// Column of the split: train, valid or test.
+    #[arg(long)]
+    split_column: Option<String>,
+    /// Column of a review.
+    #[arg(long)]
+    text_column: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -141,9 +148,20 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
     match command {
         Command::Import(arguments) => {
             let seed = arguments.seed_histories;
+            let histories = Histories::open(settings, seed).await?; // before anything is stored
             let (dataset, report) = read(*arguments).await?;
+            let is_new = |ids: Vec<String>, id: &str| !ids.iter().any(|known| known == id);
+            let before = artifacts.list(Kind::Dataset).await?;
             let id = store(&artifacts, &dataset).await?;
-            let n_seeded = seed_histories(settings, &dataset, seed).await?;
+            let n_seeded = match histories.seed(&dataset, seed).await {
+                Ok(n_seeded) => n_seeded,
+                Err(error) => {
+                    if is_new(before, &id) {
+                        artifacts.delete(Kind::Dataset, &id).await?;
+                    }
+                    return Err(error.context("the histories could not be seeded; the data set was not kept"));
+                }
+            };
             show_import(output, &id, &dataset.manifest, &report, n_seeded);
         }
         Command::List => {
@@ -173,7 +191,8 @@ async fn read(arguments: Import) -> anyhow::Result<(Dataset, Report)> {
             item: arguments.item_column,
             timestamp: arguments.timestamp_column,
             rating: arguments.rating_column,
-            ..Columns::default()
+            split: arguments.split_column,
+            text: arguments.text_column,
         },
         items: arguments.items,
         name: arguments.name,
@@ -204,60 +223,100 @@ pub(crate) async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::R
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
 }
 
-/// Users in one write.
-const USERS_A_WRITE: usize = 500;
-
-/// Puts the interactions of the chosen splits into the histories, straight into the store, or through a running
-/// scorer where `cllm4rec up` holds the embedded one. Returns how many were new.
-async fn seed_histories(settings: &Settings, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-    if seed == Seed::None {
-        return Ok(0);
-    }
-    match Storage::open(&settings.storage).await {
-        Ok(storage) => seed_store(&storage.histories, dataset, seed).await,
-        Err(storage::Error::InUse(_)) => seed_through_scorer(settings, dataset, seed).await,
-        Err(error) => Err(error.into()),
-    }
+/// Where histories are seeded.
+pub(crate) enum Histories {
+    /// Nowhere.
+    None,
+    /// Straight into the store.
+    Store(Box<Storage>),
+    /// Through a running scorer, where `cllm4rec up` holds the embedded store.
+    Scorer(HistoryServiceClient<Connection>),
 }
 
-/// The same, with a store at hand.
-pub(crate) async fn seed_store(histories: &Histories, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-    let mut n_new = 0;
-    for batch in by_user(dataset, seed).chunks(USERS_A_WRITE) {
-        n_new += histories.record_all(&dataset.manifest.catalog, batch).await?;
-    }
-    Ok(n_new)
-}
-
-async fn seed_through_scorer(settings: &Settings, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-    let mut scorer = HistoryServiceClient::new(service::client::connect(&settings.scorer)?);
-    let mut n_new = 0;
-    for (user, events) in by_user(dataset, seed) {
-        let interactions = events.iter().map(|event| pb::Interaction::of(&user, event)).collect();
-        let catalog = dataset.manifest.catalog.to_string();
-        let request = pb::RecordInteractionsRequest { interactions, catalog };
-        n_new += scorer.record_interactions(request).await?.into_inner().n_recorded as usize;
-    }
-    Ok(n_new)
-}
-
-fn by_user(dataset: &Dataset, seed: Seed) -> Vec<(UserId, Vec<Interaction>)> {
-    let rows = &dataset.interactions;
-    let mut by_user: Vec<(UserId, Vec<Interaction>)> =
-        dataset.users.iter().map(|user| (user.clone(), Vec::new())).collect();
-    for place in 0..rows.users.len() {
-        let wanted = match rows.splits[place] {
-            Split::Train => true,
-            Split::Valid => seed == Seed::TrainValid,
-            Split::Test => false,
-        };
-        if wanted {
-            let item = dataset.items[rows.items[place] as usize].id.clone();
-            by_user[rows.users[place] as usize].1.push(Interaction { item, at_ms: rows.at_ms[place], event: None });
+impl Histories {
+    async fn open(settings: &Settings, seed: Seed) -> anyhow::Result<Self> {
+        if seed == Seed::None {
+            return Ok(Self::None);
+        }
+        match Storage::open(&settings.storage).await {
+            Ok(storage) => Ok(Self::Store(Box::new(storage))),
+            Err(storage::Error::InUse(_)) => {
+                let mut scorer = HistoryServiceClient::new(connect(&settings.scorer)?);
+                // One harmless call: is anybody there?
+                let nobody = pb::GetHistoryRequest { user_id: "-".to_owned(), ..pb::GetHistoryRequest::default() };
+                scorer
+                    .get_history(nobody)
+                    .await
+                    .context("the embedded store is in use, and its scorer cannot be reached")?;
+                Ok(Self::Scorer(scorer))
+            }
+            Err(error) => Err(error.into()),
         }
     }
-    by_user.retain(|(_, events)| !events.is_empty());
-    by_user
+
+    /// Records the interactions of the chosen splits; returns how many were new.
+    pub(crate) async fn seed(mut self, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
+        let catalog = &dataset.manifest.catalog;
+        let mut n_new = 0;
+        for batch in (Batches { dataset, seed, place: 0 }) {
+            n_new += match &mut self {
+                Self::None => 0,
+                Self::Store(storage) => storage.histories.record_all(catalog, &batch).await?,
+                Self::Scorer(scorer) => {
+                    let events = batch.iter().flat_map(|(user, events)| events.iter().map(move |event| (user, event)));
+                    let interactions = events.map(|(user, event)| pb::Interaction::of(user, event)).collect();
+                    let request = pb::RecordInteractionsRequest { interactions, catalog: catalog.to_string() };
+                    scorer.record_interactions(request).await?.into_inner().n_recorded as usize
+                }
+            };
+        }
+        Ok(n_new)
+    }
+}
+
+/// Seeds a store that is open already.
+pub(crate) async fn seed_store(storage: Storage, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
+    Histories::Store(Box::new(storage)).seed(dataset, seed).await
+}
+
+/// A data set's interactions by user, a bounded part at a time.
+struct Batches<'a> {
+    dataset: &'a Dataset,
+    seed: Seed,
+    place: usize,
+}
+
+/// Interactions in one write.
+const EVENTS_A_WRITE: usize = 5_000;
+
+impl Iterator for Batches<'_> {
+    type Item = Vec<(UserId, Vec<Interaction>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = &self.dataset.interactions;
+        let (mut batch, mut n_events): (Self::Item, usize) = (Vec::new(), 0);
+        while self.place < rows.users.len() && n_events < EVENTS_A_WRITE {
+            let place = self.place;
+            self.place += 1;
+            let is_wanted = match rows.splits[place] {
+                Split::Train => true,
+                Split::Valid => self.seed == Seed::TrainValid,
+                Split::Test => false,
+            };
+            if !is_wanted {
+                continue;
+            }
+            let user = &self.dataset.users[rows.users[place] as usize];
+            let item = self.dataset.items[rows.items[place] as usize].id.clone();
+            let event = Interaction { item, at_ms: rows.at_ms[place], event: None };
+            n_events += 1;
+            match batch.last_mut() {
+                Some((last, events)) if last == user => events.push(event),
+                _ => batch.push((user.clone(), vec![event])),
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
 }
 
 fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n_seeded: usize) {

@@ -92,7 +92,7 @@ async fn walk(arguments: &Arguments, up: &Up, output: Output) -> anyhow::Result<
 async fn import(path: &Path, up: &Up) -> anyhow::Result<(Dataset, String)> {
     let (data, _) = dataset::read_path(path).await?;
     let id = dataset::store(&up.storage.artifacts, &data).await?;
-    dataset::seed_store(&up.storage.histories, &data, dataset::Seed::TrainValid).await?;
+    dataset::seed_store(up.storage.clone(), &data, dataset::Seed::TrainValid).await?;
     Ok((data, id))
 }
 
@@ -150,13 +150,12 @@ async fn wait_until_live(scorer: &mut Scorer, version: &str, data: &Dataset) -> 
     }
 }
 
-/// The first users with a test item and a history worth showing.
+/// The first users with a history worth showing and a test item; where there are too few, any with a history.
 fn interesting_users(data: &Dataset) -> Vec<usize> {
     let (train, test) = (data.histories(Split::Train), data.histories(Split::Test));
-    (0..data.users.len())
-        .filter(|&user| train[user].len() >= N_PLAYED && !test[user].is_empty())
-        .take(N_USERS)
-        .collect()
+    let is_good = |user: &usize| train[*user].len() >= N_PLAYED && !test[*user].is_empty();
+    let others = (0..data.users.len()).filter(|user| !is_good(user) && !train[*user].is_empty());
+    (0..data.users.len()).filter(is_good).chain(others).take(N_USERS).collect()
 }
 
 /// What a user played, and what is recommended.

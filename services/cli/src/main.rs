@@ -90,12 +90,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let settings: Settings = service::load("cllm4rec", DEFAULTS, arguments.config.as_deref())?;
+    let is_up = matches!(arguments.command, Command::Up(_));
+    let config = arguments.config.as_deref().filter(|_| !is_up);
+    let settings: Settings = service::load("cllm4rec", DEFAULTS, config)?;
     let output = Output { json: arguments.json };
-    if !matches!(arguments.command, Command::Up(_)) {
+    if !is_up {
         service::telemetry::start(&settings.log);
     }
     match arguments.command {
+        Command::Up(_) if arguments.config.is_some() => anyhow::bail!(
+            "`up` takes its services' settings from the environment (COORDINATOR__…, WORKER__…, SCORER__…), not from --config"
+        ),
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
         Command::Dataset(command) => dataset::run(command, &settings, output).await?,

@@ -39,6 +39,11 @@ impl UpSettings {
         let storage = &mut settings.coordinator.storage;
         storage.store = format!("embedded:{}", folder.join("store.redb").display());
         storage.artifacts = folder.join("artifacts").display().to_string();
+        if settings.coordinator.workers.tls.is_some() {
+            anyhow::bail!(
+                "COORDINATOR__WORKERS__TLS: `up`'s worker is in the same process; leave its port in plain text"
+            );
+        }
         settings.worker.storage = storage.clone();
         settings.scorer.storage = storage.clone();
         settings.worker.backbone_root = folder.join("backbones");

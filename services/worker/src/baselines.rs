@@ -55,7 +55,8 @@ fn item_knn(corpus: &Corpus, n_items: usize) -> RankingMetrics {
         scores
     };
     let on_validation = |n: usize| mean(corpus, Holdout::Valid, |user| scores(user, n)).sum();
-    let best = NEIGHBOURS.into_iter().max_by(|&a, &b| on_validation(a).total_cmp(&on_validation(b))).unwrap_or(most);
+    let tried = NEIGHBOURS.map(|n| (n, on_validation(n)));
+    let best = tried.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(most, |(n, _)| n);
     mean(corpus, Holdout::Test, |user| scores(user, best))
 }
 

@@ -1,5 +1,7 @@
 //! Full-catalogue ranking on a held-out split (REFERENCE: evaluation).
 
+use std::collections::HashSet;
+
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::{Gpt2, TokenTables, recommender};
 use rayon::prelude::*;
@@ -25,9 +27,14 @@ impl Holdout {
         }
     }
 
-    fn is_excluded(self, corpus: &Corpus, user: u32, item: u32) -> bool {
+    /// The items that may not appear in a user's ranking.
+    fn excluded(self, corpus: &Corpus, user: u32) -> HashSet<u32> {
         let user = user as usize;
-        corpus.train[user].contains(&item) || (self == Self::Test && corpus.valid[user].contains(&item))
+        let mut excluded: HashSet<u32> = corpus.train[user].iter().copied().collect();
+        if self == Self::Test {
+            excluded.extend(&corpus.valid[user]);
+        }
+        excluded
     }
 
     /// The users that have something to be found.
@@ -37,7 +44,8 @@ impl Holdout {
 
     /// One user's metrics for given catalogue scores.
     pub(crate) fn metrics(self, corpus: &Corpus, user: u32, scores: &[f32]) -> Option<RankingMetrics> {
-        let ranking = top_k(scores, LONGEST, |item| !self.is_excluded(corpus, user, item));
+        let excluded = self.excluded(corpus, user);
+        let ranking = top_k(scores, LONGEST, |item| !excluded.contains(&item));
         let ranking: Vec<u32> = ranking.into_iter().map(|(item, _)| item).collect();
         RankingMetrics::of(&ranking, &self.truth(corpus)[user as usize])
     }

@@ -109,6 +109,11 @@ impl Run {
     pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &Progress) -> Result<Patience, Error> {
         let Learned { gpt2, tables, .. } = &self.learned;
         let metrics = evaluate(gpt2, &tables.collaborative, corpus, Holdout::Valid, progress)?;
+        if Holdout::Valid.users(corpus).is_empty() {
+            // Nothing to choose by: the latest tables count.
+            self.best = Some(Best { metrics, tables: tables.clone() });
+            return Ok(Patience(0));
+        }
         let RankingMetrics { recall_20, recall_40, ndcg_100 } = metrics;
         tracing::info!(recall_20, recall_40, ndcg_100, "validated");
         if self.best.as_ref().is_none_or(|best| metrics.sum() > best.metrics.sum()) {
@@ -172,7 +177,9 @@ fn start_backbone(input: &Input) -> Result<(Gpt2Config, Gpt2), Error> {
         (Backbone::Random(shape), _) => Ok(random_backbone(shape, &input.device)),
         (Backbone::Path(path), _) => {
             let folder = confined(&input.backbone_root, path)?;
-            load_backbone(&folder, &input.device).map_err(Error::Backbone)
+            let (config, gpt2) = load_backbone(&folder, &input.device).map_err(Error::Backbone)?;
+            config.check_prompts(&folder).map_err(Error::Backbone)?;
+            Ok((config, gpt2))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
-use domain::{Target, TrainSpec};
+use domain::{Optimizer, Target, TrainSpec};
+use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
     Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender, step,
@@ -28,9 +29,18 @@ impl PairMoments {
         Self { users: Moments::zeros(&tables.users), items: Moments::zeros(&tables.items) }
     }
 
-    fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
-        self.users.update(adam, &mut tables.users, &step.users);
-        self.items.update(adam, &mut tables.items, &step.items);
+    fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step, rule: Optimizer) {
+        for (moments, table, gradients) in
+            [(&mut self.users, &mut tables.users, &step.users), (&mut self.items, &mut tables.items, &step.items)]
+        {
+            match rule {
+                Optimizer::Lazy => moments.update(adam, table, gradients),
+                Optimizer::Dense => {
+                    let gradients = gradients.dense(table.n_rows(), table.width());
+                    moments.update(adam, table, &gradients);
+                }
+            }
+        }
     }
 }
 
@@ -62,31 +72,32 @@ pub(crate) fn run(
     match epoch.stage {
         Stage::Warmup => warmup(context, epoch, learned, progress, &mut rng),
         Stage::Content => {
-            let documents = context.corpus.text_epoch(context.spec, &mut rng);
-            let batches = documents.chunks(context.spec.pretraining.batch);
-            let objectives: Vec<Objective> = batches.map(content::objective).collect();
-            learn(context, epoch, learned, progress, &objectives)
+            let places = context.corpus.text_epoch(context.spec, &mut rng);
+            let batches = places.chunks(context.spec.pretraining.batch);
+            let objectives = batches.map(|batch| content::objective(&context.corpus.documents_at(batch)));
+            learn(context, epoch, learned, progress, objectives)
         }
         Stage::Collaborative => {
             let documents = context.corpus.history_epoch(context.spec, &mut rng);
             let batches = documents.chunks(context.spec.pretraining.batch);
-            let objectives: Vec<Objective> = batches.map(collaborative::objective).collect();
-            learn(context, epoch, learned, progress, &objectives)
+            learn(context, epoch, learned, progress, batches.map(collaborative::objective))
         }
         Stage::Finetuning => {
-            let objectives = finetuning_objectives(context, &mut rng);
-            learn(context, epoch, learned, progress, &objectives)
+            let users = training_users(context.corpus, &mut rng);
+            let batches = users.chunks(context.spec.finetuning.batch);
+            let objectives = batches.map(|batch| finetuning_objective(context, batch, &mut rng));
+            learn(context, epoch, learned, progress, objectives)
         }
     }
 }
 
-/// Steps over the objectives of a stage whose tables are learned.
+/// Steps over the objectives of a stage whose tables are learned; one is made at a time.
 fn learn(
     context: &Context<'_>,
     epoch: &Epoch,
     learned: &mut Learned,
     progress: &mut Progress,
-    objectives: &[Objective],
+    objectives: impl ExactSizeIterator<Item = Objective>,
 ) -> Result<(), Error> {
     let (spec, n_steps) = (context.spec, objectives.len());
     progress.epoch_begins(epoch, n_steps);
@@ -103,10 +114,10 @@ fn learn(
     let prior = if epoch.stage == Stage::Content { 0.0 } else { spec.pretraining.lambda_l };
     let pull = Pull { toward: other, lambda, prior };
     let adam = Adam::new(learning_rate);
-    for (number, objective) in objectives.iter().enumerate() {
+    for (number, objective) in objectives.enumerate() {
         progress.check()?;
-        let step = step::compute(gpt2, own, epoch.is_pulled.then_some(pull), objective).map_err(in_step)?;
-        moments.update(&adam, own, &step);
+        let step = step::compute(gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;
+        moments.update(&adam, own, &step, spec.optimizer);
         progress.step(step.cross_entropy, step.n_tokens, context.done(epoch, number + 1, n_steps));
     }
     progress.epoch_ends(epoch);
@@ -130,18 +141,20 @@ fn warmup(
 ) -> Result<(), Error> {
     let (spec, corpus) = (context.spec, context.corpus);
     let (texts, histories) = (corpus.text_epoch(spec, rng), corpus.history_epoch(spec, rng));
-    let mut objectives: Vec<(Objective, &TokenTables)> = Vec::new();
-    let (content_tables, collaborative_tables) = (&learned.tables.content, &learned.tables.collaborative);
-    objectives.extend(texts.chunks(spec.pretraining.batch).map(|batch| (content::objective(batch), content_tables)));
-    let batches = histories.chunks(spec.pretraining.batch);
-    objectives.extend(batches.map(|batch| (collaborative::objective(batch), collaborative_tables)));
-    objectives.shuffle(rng);
-    let n_steps = objectives.len();
+    let size = spec.pretraining.batch;
+    let mut batches: Vec<Batch<'_>> = texts.chunks(size).map(Batch::Texts).collect();
+    batches.extend(histories.chunks(size).map(Batch::Histories));
+    batches.shuffle(rng);
+    let n_steps = batches.len();
     progress.epoch_begins(epoch, n_steps);
     let mut warmup = Warmup::new(learned.gpt2.clone(), spec.pretraining.learning_rate);
-    for (number, (objective, tables)) in objectives.iter().enumerate() {
+    for (number, batch) in batches.into_iter().enumerate() {
         progress.check()?;
-        let loss = warmup.step(tables, objective).map_err(in_step)?;
+        let (objective, tables) = match batch {
+            Batch::Texts(places) => (content::objective(&corpus.documents_at(places)), &learned.tables.content),
+            Batch::Histories(documents) => (collaborative::objective(documents), &learned.tables.collaborative),
+        };
+        let loss = warmup.step(tables, &objective).map_err(in_step)?;
         progress.step(loss, objective.n_tokens(), context.done(epoch, number + 1, n_steps));
     }
     learned.gpt2 = warmup.finish();
@@ -149,20 +162,26 @@ fn warmup(
     Ok(())
 }
 
-/// Each user once: a part of the history hidden, the rest in the prompt (paper, section 3.3).
-fn finetuning_objectives(context: &Context<'_>, rng: &mut ChaCha8Rng) -> Vec<Objective> {
-    let (options, corpus) = (&context.spec.finetuning, context.corpus);
+/// One step's material of the warm-up.
+enum Batch<'a> {
+    Texts(&'a [usize]),
+    Histories(&'a [Document]),
+}
+
+/// Each user with a history once, in random order.
+fn training_users(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
     let mut users: Vec<u32> =
-        (0u32..).zip(&corpus.train).filter(|(_, h)| !h.is_empty()).map(|(user, _)| user).collect();
+        (0u32..).zip(&corpus.train).filter(|(_, history)| !history.is_empty()).map(|(user, _)| user).collect();
     users.shuffle(rng);
     users
-        .chunks(options.batch)
-        .map(|batch| {
-            let examples: Vec<Example> = batch.iter().map(|&user| example(context, user, rng)).collect();
-            let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
-            recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout })
-        })
-        .collect()
+}
+
+/// A part of each history hidden, the rest in the prompt (paper, section 3.3).
+fn finetuning_objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8Rng) -> Objective {
+    let options = &context.spec.finetuning;
+    let examples: Vec<Example> = users.iter().map(|&user| example(context, user, rng)).collect();
+    let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
+    recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout })
 }
 
 fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {

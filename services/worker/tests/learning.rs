@@ -201,6 +201,9 @@ fn a_resumed_job_ends_where_an_uninterrupted_one_does() {
     let bench = Bench::new();
     let mut spec = nothing();
     (spec.pretraining.content_epochs, spec.pretraining.epochs, spec.finetuning.epochs) = (1, 1, 3);
+    spec.finetuning.with_content = true;
+    let Backbone::Random(shape) = &mut spec.backbone else { panic!("a random backbone") };
+    shape.warmup_epochs = 1;
     let whole = bench.train(&spec);
 
     let scratch = tempfile::tempdir().unwrap();
@@ -208,8 +211,8 @@ fn a_resumed_job_ends_where_an_uninterrupted_one_does() {
     let (mut progress, mut watch) = Progress::new("flex", stop.clone());
     let input = Input { checkpoint_every: Duration::ZERO, ..bench.input(&spec, scratch.path(), None) };
     let interrupted = std::thread::spawn(move || train(&input, &mut progress));
-    // The fourth checkpoint is in the middle of finetuning; nobody takes the fifth.
-    let checkpoints: Vec<PathBuf> = (0..4).map(|_| watch.checkpoints.blocking_recv().unwrap()).collect();
+    // The sixth checkpoint is in the middle of finetuning; nobody takes the seventh.
+    let checkpoints: Vec<PathBuf> = (0..6).map(|_| watch.checkpoints.blocking_recv().unwrap()).collect();
     stop.cancel();
     drop(watch);
     assert!(matches!(interrupted.join().unwrap(), Err(Error::Stopped)));
@@ -268,4 +271,9 @@ fn users_without_training_items_and_items_without_text_are_no_obstacle() {
     let result = bench.train(&spec);
     assert!(result.artifact.tables.collaborative.items.values().iter().all(|value| value.is_finite()));
     assert!(result.metrics["recall@20"] > 0.0);
+
+    // Nothing can be validated here: the tables are those of the last epoch, not of the first.
+    spec.finetuning.epochs = 0;
+    let pretrained = bench.train(&spec);
+    assert!(result.tables_file != pretrained.tables_file);
 }

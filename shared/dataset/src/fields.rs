@@ -47,26 +47,38 @@ impl Field {
         }
     }
 
-    /// The column for this field among `names`, if there is one.
-    pub(crate) fn find<'a>(self, columns: &Columns, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<usize> {
-        let given = match self {
+    /// The name that was given for this field's column.
+    pub(crate) fn given(self, columns: &Columns) -> Option<&String> {
+        match self {
             Self::User => &columns.user,
             Self::Item => &columns.item,
             Self::Timestamp => &columns.timestamp,
             Self::Rating => &columns.rating,
             Self::Split => &columns.split,
             Self::Text => &columns.text,
-        };
-        if let Some(given) = given {
+        }
+        .as_ref()
+    }
+
+    /// The column for this field among `names`, if there is one.
+    pub(crate) fn find<'a>(self, columns: &Columns, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<usize> {
+        if let Some(given) = self.given(columns) {
             return names.position(|name| name == given);
         }
         self.known_names().iter().find_map(|known| names.clone().position(|name| normal(name) == *known))
     }
 }
 
-/// `User_ID`, `user id` and `userId` are the same name.
+/// `User_ID`, `user id`, `userId` and RecBole's `user_id:token` are the same name.
 fn normal(name: &str) -> String {
-    name.trim_start_matches('\u{feff}').chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    name.split(':')
+        .next()
+        .unwrap_or(name)
+        .trim_start_matches('\u{feff}')
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// One interaction as a file has it; absent cells are `None`.
@@ -97,6 +109,9 @@ impl<'a> Cells<'a> {
 /// Times beyond this many seconds (the year 5138) are milliseconds.
 const LARGEST_SECONDS: f64 = 1e11;
 
+/// Beyond this (the year 5138 in milliseconds) they are microseconds, and beyond a thousand times that nanoseconds.
+const LARGEST_MILLISECONDS: f64 = 1e14;
+
 /// Milliseconds since 1970.
 pub(crate) fn parse_timestamp(cell: &str) -> Result<i64, String> {
     let number: f64 = cell
@@ -105,7 +120,12 @@ pub(crate) fn parse_timestamp(cell: &str) -> Result<i64, String> {
         .ok()
         .filter(|number: &f64| number.is_finite())
         .ok_or_else(|| format!("timestamp `{cell}` is not a number of seconds or milliseconds since 1970"))?;
-    let ms = if number.abs() < LARGEST_SECONDS { number * 1_000.0 } else { number };
+    let ms = match number.abs() {
+        size if size < LARGEST_SECONDS => number * 1_000.0,
+        size if size < LARGEST_MILLISECONDS => number,
+        size if size < LARGEST_MILLISECONDS * 1_000.0 => number / 1e3,
+        _ => number / 1e6,
+    };
     Ok(ms as i64)
 }
 
@@ -141,6 +161,8 @@ mod tests {
     fn seconds_and_milliseconds_are_told_apart() {
         assert_eq!(parse_timestamp("1393545600"), Ok(1_393_545_600_000));
         assert_eq!(parse_timestamp("1393545600123"), Ok(1_393_545_600_123));
+        assert_eq!(parse_timestamp("1393545600123456"), Ok(1_393_545_600_123));
+        assert_eq!(parse_timestamp("1393545600123456789"), Ok(1_393_545_600_123));
         assert_eq!(parse_timestamp("7"), Ok(7_000));
         assert!(parse_timestamp("yesterday").is_err());
     }

@@ -187,7 +187,10 @@ fn finish(mut builder: Builder, name: String, options: &ImportOptions) -> Result
         n_repeats: n_all - n_distinct,
         n_outside_core: n_distinct - rows.len(),
     };
-    assign(&mut rows, options.split);
+    if options.split == SplitRule::LeaveLastOut && rows.iter().all(|row| row.at_ms == 0) {
+        return Err(Error::Empty("leave-last-out needs a timestamp column: without times nothing is last".to_owned()));
+    }
+    assign(&mut rows, options.split, &ranks(&builder.users));
     let dataset = number(builder, rows, name, options.catalog.clone())?;
     if dataset.manifest.n_train < 2 || dataset.manifest.n_items < 2 {
         let reason = format!(
@@ -209,9 +212,9 @@ fn check_refusals(builder: &Builder, allowed: f64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Rank of each item number in the order of external ids.
-fn ranks(items: &crate::builder::Interner) -> Vec<u32> {
-    let mut order = items.by_id();
+/// Rank of each number in the order of external ids.
+fn ranks(interner: &crate::builder::Interner) -> Vec<u32> {
+    let mut order = interner.by_id();
     order.sort_unstable();
     let mut ranks = vec![0; order.len()];
     for (rank, (_, number)) in order.into_iter().enumerate() {

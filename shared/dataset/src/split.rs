@@ -47,17 +47,18 @@ fn counts(numbers: impl Iterator<Item = u32>) -> Vec<u32> {
     counts
 }
 
-/// Sets the split of every row; rows are ordered by user and then by time.
-pub(crate) fn assign(rows: &mut [Row], rule: SplitRule) {
+/// Sets the split of every row; rows are ordered by user and then by time. `user_ranks` are the users' places in the
+/// order of ids: the random split of a user does not depend on where the user stands in the file.
+pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     match rule {
         SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => {
             rows.iter_mut().for_each(|row| row.split = Some(row.split.unwrap_or(Split::Train)));
         }
-        SplitRule::Given => assign(rows, SplitRule::Random { seed: 0 }),
+        SplitRule::Given => assign(rows, SplitRule::Random { seed: 0 }, user_ranks),
         SplitRule::Random { seed } => {
             for of_user in rows.chunk_by_mut(|a, b| a.user == b.user) {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                rng.set_stream(u64::from(of_user[0].user));
+                rng.set_stream(u64::from(user_ranks[of_user[0].user as usize]));
                 randomly(of_user, &mut rng);
             }
         }
@@ -113,8 +114,8 @@ mod tests {
     fn a_random_split_holds_a_tenth_out_twice_and_repeats() {
         let mut first = rows(&(0..20).map(|item| (0, item)).collect::<Vec<_>>());
         let mut second = first.clone();
-        assign(&mut first, SplitRule::Random { seed: 1 });
-        assign(&mut second, SplitRule::Random { seed: 1 });
+        assign(&mut first, SplitRule::Random { seed: 1 }, &[0]);
+        assign(&mut second, SplitRule::Random { seed: 1 }, &[0]);
         let splits = |rows: &[Row]| rows.iter().map(|row| row.split).collect::<Vec<_>>();
         assert_eq!(splits(&first), splits(&second));
         assert_eq!(first.iter().filter(|row| row.split == Some(Split::Test)).count(), 2);
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn the_last_item_is_for_the_test_and_a_short_history_is_kept_whole() {
         let mut found = rows(&[(0, 5), (0, 6), (0, 7), (1, 5), (1, 6)]);
-        assign(&mut found, SplitRule::LeaveLastOut);
+        assign(&mut found, SplitRule::LeaveLastOut, &[]);
         let splits: Vec<Split> = found.iter().filter_map(|row| row.split).collect();
         assert_eq!(splits, [Split::Train, Split::Valid, Split::Test, Split::Train, Split::Train]);
     }

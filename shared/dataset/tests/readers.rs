@@ -67,10 +67,12 @@ fn amazon_2014() {
     let data = read("amazon-2014");
     assert_eq!(counts(&data), (2, 2, 3));
     let first = item(&data, "B1");
-    assert_eq!((first.title.as_str(), first.categories.len()), ("Tom & Jerry", 2));
+    assert_eq!(first.title, "Tom & Jerry", "the metadata are printed Python");
+    assert_eq!(first.categories, ["Toys", "Kids' Cartoons"]);
     assert_eq!((&first.attributes["brand"], &first.attributes["price"]), (&"ACME".into(), &9.99.into()));
     let kinds: Vec<TextKind> = data.texts.iter().map(|text| text.kind).collect();
     assert_eq!(kinds, [TextKind::Review, TextKind::Review, TextKind::Description], "an empty review is no text");
+    assert_eq!(data.texts[2].text, "Two of \"them\".");
 }
 
 #[test]
@@ -108,6 +110,9 @@ fn jsonl_and_tsv_with_guessed_and_given_columns() {
     let options = ImportOptions { columns, ..ImportOptions::default() };
     let (data, _) = import(&file("shop.tsv"), &options).unwrap();
     assert_eq!((counts(&data), data.interactions.at_ms[0]), ((2, 2, 3), 1_400_000_000_000));
+    let columns = Columns { rating: Some("stars".to_owned()), ..options.columns };
+    let missing = import(&file("shop.tsv"), &ImportOptions { columns, ..ImportOptions::default() });
+    assert!(missing.unwrap_err().to_string().contains("no column `stars`"), "a column that was named must be there");
     let unknown = import(&file("shop.tsv"), &ImportOptions::default()).unwrap_err().to_string();
     assert!(unknown.contains("--user-column") && unknown.contains("customer, sku"), "{unknown}");
 }
@@ -154,6 +159,19 @@ fn the_earliest_of_a_repeat_is_kept_and_rows_are_in_the_order_of_ids() {
     assert_eq!(data.items.iter().map(|item| item.id.as_str()).collect::<Vec<_>>(), ["x", "y", "z"]);
     assert_eq!(data.histories(Split::Train), [vec![2], vec![1, 0]], "time first, then the item's id");
     assert_eq!(data.histories(Split::Valid), [vec![1], vec![]]);
+}
+
+#[test]
+fn a_random_split_does_not_depend_on_the_order_of_the_lines() {
+    let options = ImportOptions { split: SplitRule::Random { seed: 3 }, ..ImportOptions::default() };
+    let mut lines: Vec<String> = (0..60).map(|n| format!("u{},i{n:02},{n}", n % 4)).collect();
+    let (data, _) = import_text(&format!("user_id,item_id,timestamp\n{}\n", lines.join("\n")), &options).unwrap();
+    lines.reverse();
+    let (same, _) = import_text(&format!("user_id,item_id,timestamp\n{}\n", lines.join("\n")), &options).unwrap();
+    assert_eq!(data, same);
+    let leave_last_out = ImportOptions { split: SplitRule::LeaveLastOut, ..ImportOptions::default() };
+    let timeless = import_text("user_id,item_id\na,x\na,y\nb,x\n", &leave_last_out).unwrap_err().to_string();
+    assert!(timeless.contains("timestamp"), "{timeless}");
 }
 
 #[test]

@@ -302,6 +302,7 @@ impl Job {
             Event::Committed { epoch, version, metrics } => {
                 self.held(epoch)?;
                 self.end(State::Succeeded);
+                (self.progress.done, self.progress.eta_seconds) = (1.0, 0.0); // early stopping leaves a part undone
                 self.cause = None;
                 self.version = Some(version);
                 self.metrics = metrics;

@@ -19,6 +19,9 @@ pub struct TrainSpec {
     /// How the user and item tables start.
     #[serde(default)]
     pub init: TableInit,
+    /// Which rows a step moves.
+    #[serde(default)]
+    pub optimizer: Optimizer,
     /// Stage 1: mutually-regularised pretraining.
     #[serde(default)]
     pub pretraining: Pretraining,
@@ -98,6 +101,17 @@ pub enum ValuePath {
     Random,
     /// The identity plus noise, so that the prompt's items reach the last token unscrambled.
     NearIdentity,
+}
+
+/// Which rows a step moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// Those with a gradient: a step costs what its batch costs.
+    #[default]
+    Lazy,
+    /// All, as published: moments decay and move rows without a gradient too.
+    Dense,
 }
 
 /// How the user and item tables start.
@@ -242,6 +256,7 @@ impl TrainSpec {
             seed: 0,
             backbone: Backbone::default(),
             init: TableInit::default(),
+            optimizer: Optimizer::default(),
             pretraining: Pretraining::default(),
             finetuning: Finetuning::default(),
             evaluation: Evaluation::default(),

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Tokenizer};
+
+/// A recommendation prompt has ten tokens besides the history, and one item at least.
+const MIN_POSITIONS: usize = 12;
 
 /// Shape of a GPT-2. Field names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Gpt2Config {
     /// A variant of attention that is not computed here.
     #[serde(default)]
     pub scale_attn_by_inverse_layer_idx: bool,
+    /// Attention scores are divided by the root of the head's width; GPT-2 always does.
+    #[serde(default = "default_true")]
+    pub scale_attn_weights: bool,
     /// `gpt2`, for programs that read the file.
     #[serde(default = "default_model_type")]
     pub model_type: String,
@@ -42,6 +48,10 @@ fn default_epsilon() -> f64 {
 
 fn default_activation() -> String {
     "gelu_new".to_owned()
+}
+
+fn default_true() -> bool {
+    true
 }
 
 fn default_model_type() -> String {
@@ -61,6 +71,7 @@ impl Gpt2Config {
             layer_norm_epsilon: default_epsilon(),
             activation_function: default_activation(),
             scale_attn_by_inverse_layer_idx: false,
+            scale_attn_weights: true,
             model_type: default_model_type(),
         }
     }
@@ -80,14 +91,27 @@ impl Gpt2Config {
         if self.activation_function != "gelu_new" {
             return Err(format!("activation_function is `{}`; only `gelu_new` is supported", self.activation_function));
         }
-        if self.scale_attn_by_inverse_layer_idx {
-            return Err("scale_attn_by_inverse_layer_idx is set; it is not supported".to_owned());
+        if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
+            return Err("only attention scaled by the head's width alone is supported".to_owned());
         }
         if self.n_head == 0 || !self.n_embd.is_multiple_of(self.n_head) || self.n_embd == 0 {
             return Err(format!("n_head = {} does not divide n_embd = {}", self.n_head, self.n_embd));
         }
         if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
             return Err("vocab_size, n_positions and n_layer must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
+    pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
+        let (n_words, n_positions) = (Tokenizer::N_WORDS, MIN_POSITIONS);
+        if self.vocab_size < n_words || self.n_positions < n_positions {
+            let reason = format!(
+                "vocab_size {} and n_positions {} must be at least {n_words} (GPT-2's vocabulary) and {n_positions}",
+                self.vocab_size, self.n_positions
+            );
+            return Err(Error::malformed(folder.join("config.json"), reason));
         }
         Ok(())
     }

@@ -28,8 +28,9 @@ impl Table {
     }
 
     /// Rows drawn from N(0, 0.02²).
-    fn normal(n_rows: usize, width: usize, seed: u64) -> Self {
+    fn normal(n_rows: usize, width: usize, seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream); // a table of its own: not the draws of another table or of a backbone
         let normal = Normal::new(0.0, INIT_STD).expect("a constant standard deviation is valid");
         Self::new((0..n_rows * width).map(|_| normal.sample(&mut rng)).collect(), width)
     }
@@ -81,11 +82,11 @@ pub struct Tables {
 impl Tables {
     /// Fresh rows, N(0, 0.02²), the same for the same seed.
     pub fn normal(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
-        let pair = |offset: u64| TokenTables {
-            users: Table::normal(n_users, width, seed.wrapping_mul(4).wrapping_add(offset)),
-            items: Table::normal(n_items, width, seed.wrapping_mul(4).wrapping_add(offset + 1)),
+        let pair = |stream: u64| TokenTables {
+            users: Table::normal(n_users, width, seed, stream),
+            items: Table::normal(n_items, width, seed, stream + 1),
         };
-        Self { collaborative: pair(0), content: pair(2) }
+        Self { collaborative: pair(1), content: pair(3) }
     }
 
     /// The tables by the names they have in `tables.safetensors`.

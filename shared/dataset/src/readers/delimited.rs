@@ -43,6 +43,11 @@ pub(crate) fn places(path: &Path, columns: &Columns, header: &[&str]) -> Result<
     for field in Field::ALL {
         match field.find(columns, header.iter().copied()) {
             Some(place) => places.push((field, place)),
+            None if field.given(columns).is_some() => {
+                let name = field.given(columns).map(String::as_str).unwrap_or_default();
+                let reason = format!("no column `{name}` among `{}`", header.join(", "));
+                return Err(Error::malformed(path, reason));
+            }
             None if matches!(field, Field::User | Field::Item) => {
                 let kind = if field == Field::User { "user" } else { "item" };
                 let reason = format!("no {kind} column among `{}`; name it with `--{kind}-column`", header.join(", "));

@@ -53,8 +53,8 @@ pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
     each_object(builder, path, |builder, line, object| {
         let id = ["item_id", "id", "parent_asin", "asin"].into_iter().find_map(|key| text_of(object.get(key)?));
         let Some(id) = id else {
-            builder.refuse(path, line, "item id is missing (`item_id`, `id`, `parent_asin` or `asin`)".to_owned());
-            return;
+            let reason = "item id is missing (`item_id`, `id`, `parent_asin` or `asin`)";
+            return refuse(builder, path, line, reason.to_owned());
         };
         let title = object.get("title").and_then(Value::as_str).map(clean_title).unwrap_or_default();
         builder.item(&id, ItemFacts { title, categories: categories(object), attributes: attributes(object) });
@@ -72,7 +72,7 @@ pub(crate) fn reviews(builder: &mut Builder, path: &Path) -> Result<(), Error> {
             (Some(user), Some(item), Some(review)) => {
                 builder.text(TextKind::Review, Some(&user), Some(&item), &review);
             }
-            _ => builder.refuse(path, line, "`user_id`, `item_id` or `text` is missing".to_owned()),
+            _ => refuse(builder, path, line, "`user_id`, `item_id` or `text` is missing".to_owned()),
         }
     })
 }
@@ -82,24 +82,91 @@ fn each_object(
     path: &Path,
     mut take: impl FnMut(&mut Builder, usize, &Object),
 ) -> Result<(), Error> {
-    for (number, line) in open(path)?.lines().enumerate() {
-        let line = line.map_err(Error::file(path))?;
-        if line.trim().is_empty() {
-            continue;
+    let mut file = open(path)?;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if file.read_until(b'\n', &mut line).map_err(Error::file(path))? == 0 {
+            break;
         }
-        match serde_json::from_str::<Value>(&line) {
-            Ok(Value::Object(object)) => take(builder, number + 1, &object),
-            Ok(_) => {
-                builder.n_read += 1;
-                builder.refuse(path, number + 1, "is not a JSON object".to_owned());
-            }
-            Err(e) => {
-                builder.n_read += 1;
-                builder.refuse(path, number + 1, format!("is not JSON ({e})"));
-            }
+        match object(&line) {
+            Ok(Some(object)) => take(builder, number, &object),
+            Ok(None) => {}
+            Err(reason) => refuse(builder, path, number, reason),
         }
     }
     Ok(())
+}
+
+/// A line as an object; nothing for an empty line.
+fn object(line: &[u8]) -> Result<Option<Object>, String> {
+    let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let line = line.trim_start_matches('\u{feff}').trim();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let parsed = serde_json::from_str::<Value>(line).or_else(|e| {
+        // Amazon's 2014 metadata is printed Python, not JSON.
+        serde_json::from_str(&json_of_python(line)).map_err(|_| e)
+    });
+    match parsed {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err("is not a JSON object".to_owned()),
+        Err(e) => Err(format!("is not JSON ({e})")),
+    }
+}
+
+/// A refused line of a file that brings no interactions.
+fn refuse(builder: &mut Builder, path: &Path, number: usize, reason: String) {
+    builder.n_read += 1;
+    builder.refuse(path, number, reason);
+}
+
+/// A printed Python dictionary as JSON: strings in double quotes, `True`, `False` and `None` by their other names.
+fn json_of_python(line: &str) -> String {
+    let mut json = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find(['\'', '"']) {
+        json.push_str(&constants(&rest[..start]));
+        let quote = rest[start..].chars().next().unwrap_or('"');
+        let (text, after) = python_string(&rest[start + 1..], quote);
+        json.push_str(&Value::String(text).to_string());
+        rest = after;
+    }
+    json.push_str(&constants(rest));
+    json
+}
+
+fn constants(code: &str) -> String {
+    code.replace("True", "true").replace("False", "false").replace("None", "null")
+}
+
+/// The text up to the closing quote, escapes resolved, and what follows.
+fn python_string(code: &str, quote: char) -> (String, &str) {
+    let mut text = String::new();
+    let mut chars = code.char_indices();
+    while let Some((place, c)) = chars.next() {
+        if c == quote {
+            return (text, &code[place + 1..]);
+        }
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match chars.next().map(|(_, escaped)| escaped) {
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some('r') => text.push('\r'),
+            Some(kind @ ('x' | 'u')) => {
+                let n_digits = if kind == 'x' { 2 } else { 4 };
+                let digits: String = chars.by_ref().take(n_digits).map(|(_, digit)| digit).collect();
+                text.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+            }
+            Some(other) => text.push(other),
+            None => {}
+        }
+    }
+    (text, "")
 }
 
 /// A scalar as text; `None` for null and for anything nested.

@@ -23,6 +23,7 @@ pub(crate) fn matrices(builder: &mut Builder, folder: &Path) -> Result<(), Error
 }
 
 fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> {
+    check_format(path)?;
     let starts = integers(path, "indptr")?;
     let columns = integers(path, "indices")?;
     let data = numbers(path, "data")?;
@@ -50,6 +51,17 @@ fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> 
     Ok(())
 }
 
+/// scipy names the form; a CSC matrix would be read with users and items swapped.
+fn check_format(path: &Path) -> Result<(), Error> {
+    let format: Vec<Vec<u8>> = array(path, "format")?;
+    let format = format.concat();
+    if format != b"csr" {
+        let reason = format!("is in the form `{}`; save it with `.tocsr()`", String::from_utf8_lossy(&format));
+        return Err(Error::malformed(path, reason));
+    }
+    Ok(())
+}
+
 /// An i32 or i64 array, as scipy writes indices.
 fn integers(path: &Path, name: &str) -> Result<Vec<i64>, Error> {
     if let Ok(short) = array::<i32>(path, name) {
@@ -65,6 +77,12 @@ fn numbers(path: &Path, name: &str) -> Result<Vec<f64>, Error> {
     }
     if let Ok(floats) = array::<f64>(path, name) {
         return Ok(floats);
+    }
+    if let Ok(flags) = array::<u8>(path, name).or_else(|_| {
+        let flags = array::<bool>(path, name)?;
+        Ok::<_, Error>(flags.into_iter().map(u8::from).collect())
+    }) {
+        return Ok(flags.into_iter().map(f64::from).collect());
     }
     Ok(integers(path, name)?.into_iter().map(|number| number as f64).collect())
 }
