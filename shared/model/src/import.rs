@@ -159,3 +159,43 @@ impl Draw<'_> {
         Tensor::from_data(TensorData::new(values, shape), self.device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape() -> RandomBackbone {
+        RandomBackbone { n_embd: 8, n_layer: 2, n_head: 2, n_positions: 16, ..RandomBackbone::default() }
+    }
+
+    #[test]
+    fn a_backbone_that_is_written_is_read_back_bit_for_bit() {
+        let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+        let (config, gpt2) = random_backbone(&shape(), &device);
+        save_backbone(folder.path(), &config, &gpt2).unwrap();
+        let (read_config, read) = load_backbone(folder.path(), &device).unwrap();
+        assert_eq!(read_config, config);
+        assert_eq!(named_weights(&read), named_weights(&gpt2));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_checkpoint_is_named() {
+        let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+        let (config, gpt2) = random_backbone(&shape(), &device);
+        save_backbone(folder.path(), &config, &gpt2).unwrap();
+        let deeper = Gpt2Config { n_layer: 3, ..config.clone() };
+        std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&deeper).unwrap()).unwrap();
+        let missing = load_backbone(folder.path(), &device).unwrap_err().to_string();
+        assert!(missing.contains("h.2.ln_1.weight"), "{missing}");
+
+        let foreign = Gpt2Config { activation_function: "relu".to_owned(), ..config };
+        std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&foreign).unwrap()).unwrap();
+        assert!(load_backbone(folder.path(), &device).unwrap_err().to_string().contains("gelu_new"));
+
+        let path = folder.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let truncated = TensorFile::read(&path).unwrap_err().to_string();
+        assert!(truncated.contains("model.safetensors") && truncated.contains("not a complete"), "{truncated}");
+    }
+}

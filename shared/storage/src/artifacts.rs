@@ -228,3 +228,29 @@ fn location(kind: Kind, id: &str, name: &str) -> Location {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(Error::unavailable(ARTIFACTS))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_artifact_is_named_by_its_content_and_damage_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(&crate::settings::embedded(folder.path())).unwrap();
+        let source = tempfile::tempdir().unwrap();
+        std::fs::write(source.path().join("a"), "one").unwrap();
+        std::fs::write(source.path().join("b"), vec![7; PART_BYTES + 1]).unwrap();
+        let id = artifacts.put(Kind::Model, source.path()).await.unwrap();
+        assert_eq!(id, content_id(source.path()).unwrap());
+        assert_eq!(artifacts.put(Kind::Model, source.path()).await.unwrap(), id, "the same content, the same artifact");
+        let stored = artifacts.open_verified(Kind::Model, &id).await.unwrap();
+        assert_eq!(std::fs::read(stored.join("b")).unwrap().len(), PART_BYTES + 1);
+        assert_eq!(artifacts.list(Kind::Model).await.unwrap(), [id.as_str()]);
+        assert!(matches!(artifacts.folder(Kind::Dataset, &id).await, Err(Error::NotFound { .. })));
+
+        std::fs::write(stored.join("a"), "two").unwrap();
+        assert!(matches!(artifacts.open_verified(Kind::Model, &id).await, Err(Error::Corrupt { .. })));
+        artifacts.delete(Kind::Model, &id).await.unwrap();
+        assert!(artifacts.list(Kind::Model).await.unwrap().is_empty());
+    }
+}

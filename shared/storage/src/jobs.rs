@@ -173,3 +173,66 @@ fn event_key(number: u64) -> String {
 fn event_entry(event: &JobEvent) -> Entry {
     Entry::new(&events_of(&event.job.id), &event_key(event.number), Some(encode(event)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{DatasetId, Event, ModelVersion, TrainSpec};
+    use std::time::Duration;
+
+    async fn jobs(folder: &tempfile::TempDir) -> (Jobs, crate::Registry) {
+        let settings = crate::settings::embedded(folder.path());
+        let store = Store::open(&settings).await.unwrap();
+        (Jobs::new(store.clone()), crate::Registry::new(store))
+    }
+
+    fn queued(id: &str) -> Job {
+        Job::queued(JobId::new(id).unwrap(), TrainSpec::new(DatasetId::new("d").unwrap()), 1)
+    }
+
+    #[tokio::test]
+    async fn the_same_request_gives_the_same_job_and_events_are_numbered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (jobs, _) = jobs(&folder).await;
+        let Created::New(first) = jobs.create(queued("a"), Some("r")).await.unwrap() else { panic!("a new job") };
+        let again = jobs.create(queued("b"), Some("r")).await.unwrap();
+        assert_eq!(again, Created::Before(first.clone()));
+        let change = |job: &mut Job| Ok::<_, Error>(Some(format!("{:?}", job.apply(Event::CancelRequested, 2))));
+        jobs.update(&first.id, change).await.unwrap();
+        let events = jobs.events(&first.id, 1).await.unwrap();
+        assert_eq!(events.iter().map(|event| event.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(jobs.events(&first.id, 2).await.unwrap().len(), 1);
+        assert!(jobs.open().await.unwrap().is_empty(), "a job that has ended is not looked at again");
+        assert_eq!(jobs.list().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_publishes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (jobs, registry) = jobs(&folder).await;
+        let Created::New(mut job) = jobs.create(queued("a"), None).await.unwrap() else { panic!("a new job") };
+        job.apply(Event::Leased { worker: "w".to_owned(), term: Duration::from_secs(1) }, 1).unwrap();
+        let version = ModelVersion::new("v").unwrap();
+        let info = ModelInfo {
+            version: version.clone(),
+            catalog: domain::Catalog::default(),
+            dataset: job.spec.dataset.clone(),
+            job: job.id.clone(),
+            spec: job.spec.clone(),
+            metrics: std::collections::BTreeMap::new(),
+            created_ms: 1,
+        };
+        let refuse = |_: &mut Job| Err::<Option<String>, _>(Error::Contended("refused".to_owned()));
+        let labels = [Label::live()];
+        assert!(jobs.update_and_publish(&job.id, refuse, (&info, &labels)).await.is_err());
+        assert!(registry.list().await.unwrap().is_empty() && registry.labels().await.unwrap().is_empty());
+        let accept = |_: &mut Job| Ok::<_, Error>(None);
+        jobs.update_and_publish(&job.id, accept, (&info, &labels)).await.unwrap();
+        assert_eq!(registry.labels().await.unwrap()[&Label::live()], version);
+
+        let before = registry.revision().await.unwrap();
+        registry.set_label(&Label::new("canary").unwrap(), &version).await.unwrap();
+        let late = registry.delete(&version, before).await.unwrap_err();
+        assert!(matches!(late, Error::Contended(_)), "a label moved in between");
+    }
+}

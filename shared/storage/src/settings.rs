@@ -60,3 +60,20 @@ impl Settings {
         Duration::from_millis(self.cache_timeout_ms)
     }
 }
+
+/// Everything below one folder, for tests.
+#[cfg(test)]
+pub(crate) fn embedded(folder: &std::path::Path) -> Settings {
+    Settings {
+        store: format!("embedded:{}", folder.join("store.redb").display()),
+        cache: String::new(),
+        artifacts: folder.join("artifacts").display().to_string(),
+        allow_volatile_store: false,
+        key_prefix: "test".to_owned(),
+        store_timeout_ms: 1_000,
+        cache_timeout_ms: 50,
+        state_ttl_s: 60,
+        max_events_per_user: 100,
+        max_event_age_days: 0,
+    }
+}
