@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+/// Longer than any grace period.
+const LEAVE_TIME: Duration = Duration::from_secs(30);
+
 /// A running binary; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -31,17 +34,14 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// `kill -TERM`, and waits; returns whether it left with success.
-    pub fn terminate(&mut self) -> bool {
+    /// `kill -TERM`, and waits, while the test's own connections go on and can be closed; returns whether it left with
+    /// success.
+    pub async fn terminate(&mut self) -> bool {
         // The shell's own `kill`: the program is not everywhere.
         let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.id())).status().unwrap();
         assert!(status.success(), "kill -TERM");
-        self.child.wait().unwrap().success()
-    }
-
-    /// Waits for it to leave by itself; returns whether it left with success.
-    pub fn wait(&mut self) -> bool {
-        self.child.wait().unwrap().success()
+        let left = eventually("the process leaves", LEAVE_TIME, async || self.child.try_wait().unwrap());
+        left.await.success()
     }
 }
 

@@ -89,11 +89,11 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     assert_eq!(newcomer.json(&["history", "show", "u1"])["deleted"], true);
 
     newcomer.json(&["dataset", "delete", id]);
-    assert!(up.terminate(), "up leaves in good order");
+    assert!(up.terminate().await, "up leaves in good order");
     let mut again = newcomer.up().await;
     assert_eq!(newcomer.json(&["history", "show", "u1"])["deleted"], true, "what was acknowledged is there");
     assert_eq!(newcomer.json(&["models", "list"])["labels"][0], "live");
-    assert!(again.terminate());
+    assert!(again.terminate().await);
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn a_store_that_may_lose_what_it_acknowledged_is_refused() {
             tokio::net::TcpStream::connect(&address).await.ok()
         })
         .await;
-        assert!(allowed.terminate(), "{name} leaves in good order");
+        assert!(allowed.terminate().await, "{name} leaves in good order");
     }
 }
 
@@ -125,9 +125,9 @@ async fn a_scorer_without_a_model_is_alive_but_not_ready_and_drains_on_sigterm()
     let dataset = cluster.import_two_groups();
     cluster.train(&dataset, &[]).await;
     cluster.wait_until_ready().await;
-    assert!(cluster.scorer.terminate());
-    assert!(cluster.coordinator.terminate());
-    assert!(cluster.workers[0].terminate());
+    assert!(cluster.scorer.terminate().await);
+    assert!(cluster.coordinator.terminate().await);
+    assert!(cluster.workers[0].terminate().await);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_worker_that_leaves_gives_its_job_back_without_costing_an_attempt() {
     let dataset = cluster.import_two_groups();
     let name = cluster.submit(&dataset, &e2e::SLOW_JOB);
     cluster.job_when(&name, Duration::from_secs(60), |job| job.progress.as_ref().is_some_and(|p| p.step > 0)).await;
-    assert!(cluster.workers[0].terminate());
+    assert!(cluster.workers[0].terminate().await);
     let job = cluster.job_when(&name, Duration::from_secs(5), |job| job.worker.is_empty()).await;
     assert_eq!((job.state(), job.cause), (pb::job::State::Queued, None));
 }

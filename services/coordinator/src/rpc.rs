@@ -189,6 +189,10 @@ impl pb::worker_service_server::WorkerService for Workers {
             term_ms: u32::try_from(leased.term.as_millis()).unwrap_or(u32::MAX),
             checkpoint: leased.job.checkpoint.unwrap_or_default(),
         });
+        if leased.is_none() && self.shutdown.is_cancelled() {
+            // Not "no work": the worker would ask again at once and keep the connection open.
+            return Err(Status::unavailable("this coordinator is leaving"));
+        }
         Ok(Response::new(pb::LeaseResponse { leased }))
     }
 
