@@ -75,11 +75,8 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     TINY_JOB.iter().for_each(|field| submit.extend(["--set", field]));
     let last = newcomer.json(&submit);
     assert_eq!(last["job"]["state"], "SUCCEEDED");
-    let answer = eventually("the model is live", Duration::from_secs(10), async || {
-        let output = newcomer.run(&["--json", "recommend", "u1", "-k", "3"]);
-        output.status.success().then(|| serde_json::from_slice::<Value>(&output.stdout).unwrap())
-    })
-    .await;
+    assert_eq!(last["job"]["stages"].as_array().unwrap().len(), 3, "the record ends with the last stage's losses");
+    let answer = newcomer.json(&["recommend", "u1", "-k", "3"]); // at once: the scorer looks the label up
     assert_eq!(answer["model_version"], last["job"]["model_version"]);
 
     assert_eq!(newcomer.json(&["history", "record", "u1", "i19"])["n_recorded"], 1);
@@ -87,6 +84,12 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     assert_eq!(shown["interactions"].as_array().unwrap().last().unwrap()["item_id"], "i19");
     newcomer.json(&["history", "delete", "u1"]);
     assert_eq!(newcomer.json(&["history", "show", "u1"])["deleted"], true);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let lost =
+        newcomer.command(&["dataset", "import", &path(&data), "--name", "lost"]).current_dir(elsewhere.path()).output();
+    let error = String::from_utf8_lossy(&lost.unwrap().stderr).into_owned();
+    assert!(error.contains("keeps its data sets elsewhere"), "{error}");
 
     newcomer.json(&["dataset", "delete", id]);
     assert!(up.terminate().await, "up leaves in good order");

@@ -12,8 +12,8 @@ use serde_json::json;
 use service::client::{Connection, connect};
 use storage::{Artifacts, Kind, Storage};
 
-use crate::Settings;
 use crate::output::Output;
+use crate::{Settings, train};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -153,13 +153,17 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             let is_new = |ids: Vec<String>, id: &str| !ids.iter().any(|known| known == id);
             let before = artifacts.list(Kind::Dataset).await?;
             let id = store(&artifacts, &dataset).await?;
-            let n_seeded = match histories.seed(&dataset, seed).await {
+            let seeded = match check_that_services_see(settings, &id).await {
+                Ok(()) => histories.seed(&dataset, seed).await.context("the histories could not be seeded"),
+                Err(error) => Err(error),
+            };
+            let n_seeded = match seeded {
                 Ok(n_seeded) => n_seeded,
                 Err(error) => {
                     if is_new(before, &id) {
                         artifacts.delete(Kind::Dataset, &id).await?;
                     }
-                    return Err(error.context("the histories could not be seeded; the data set was not kept"));
+                    return Err(error.context("the data set was not kept"));
                 }
             };
             show_import(output, &id, &dataset.manifest, &report, n_seeded);
@@ -176,6 +180,20 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
         }
     }
     Ok(())
+}
+
+/// A running coordinator must know the data set: else it was stored where no service looks. None running is fine.
+async fn check_that_services_see(settings: &Settings, id: &str) -> anyhow::Result<()> {
+    let spec = Some(pb::TrainSpec { dataset: format!("datasets/{id}"), ..pb::TrainSpec::default() });
+    let request = pb::TrainJobRequest { spec, validate_only: true, ..pb::TrainJobRequest::default() };
+    match train::client(&settings.coordinator)?.train_job(request).await {
+        Err(status) if status.code() == tonic::Code::NotFound => anyhow::bail!(
+            "the running coordinator keeps its data sets elsewhere than {}: set CLLM4REC__STORAGE__ARTIFACTS and \
+             CLLM4REC__STORAGE__STORE to its places",
+            std::path::absolute(&settings.storage.artifacts)?.display()
+        ),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// `datasets/{id}` and `{id}` are the same.

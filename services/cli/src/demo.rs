@@ -78,7 +78,7 @@ async fn walk(arguments: &Arguments, up: &Up, output: Output) -> anyhow::Result<
         return Ok(ExitCode::from(NO_MODEL));
     }
     let train_seconds = started.elapsed().as_secs_f64();
-    say(format!("{}\n\n{}", stages(&job), metrics_table(&job)));
+    say(format!("{}\n\n{}", stages(&job), output::metrics_table(&job)));
 
     let mut scorer = RecommendationServiceClient::new(connect(&up.scorer)?);
     wait_until_live(&mut scorer, &job.model_version, &data).await?;
@@ -113,22 +113,6 @@ fn stages(job: &pb::Job) -> String {
         format!("{:<14} {:>2} epochs   first loss {first:>8.3}   last loss {last:>8.3}", stage.stage, stage.n_epochs)
     };
     progress.stages.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-const METRICS: [&str; 3] = ["recall@20", "recall@40", "ndcg@100"];
-
-fn metrics_table(job: &pb::Job) -> String {
-    let mut table = format!("{:<12} {:>10} {:>10} {:>10}   (test split)", "", METRICS[0], METRICS[1], METRICS[2]);
-    for (name, prefix) in [("cllm4rec", ""), ("item-kNN", "knn_"), ("popularity", "popularity_")] {
-        table.push_str(&format!("\n{name:<12}"));
-        for metric in METRICS {
-            match job.metrics.get(&format!("{prefix}{metric}")) {
-                Some(value) => table.push_str(&format!(" {value:>10.4}")),
-                None => table.push_str(&format!(" {:>10}", "-")),
-            }
-        }
-    }
-    table
 }
 
 type Scorer = RecommendationServiceClient<Connection>;
@@ -186,7 +170,7 @@ async fn user_and_recommendations(scorer: &mut Scorer, data: &Dataset, user: usi
 fn summary(job: &pb::Job, dataset: &str, train_seconds: f64) -> Value {
     let mut summary = Map::new();
     for prefix in ["", "popularity_", "knn_"] {
-        for metric in METRICS {
+        for metric in output::METRICS {
             let name = format!("{prefix}{metric}");
             summary.insert(name.clone(), json!(job.metrics.get(&name)));
         }

@@ -1,6 +1,6 @@
 //! `cllm4rec`: try it, run it, drive it.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the job ended without a model.
+//! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a model.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its standard streams")]
 
 mod dataset;

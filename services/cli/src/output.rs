@@ -35,7 +35,7 @@ fn one(error: &(dyn std::error::Error + 'static)) -> String {
 /// Code and message of a refused call; the message names the fields already.
 fn details(status: &tonic::Status) -> String {
     let code = status.code();
-    let hint = if code == tonic::Code::Unavailable {
+    let hint = if code == tonic::Code::Unavailable && status.message().contains("connect") {
         " (is the service running? `cllm4rec up` starts all of them)"
     } else if code == tonic::Code::Unauthenticated {
         " (set the token: CLLM4REC__SCORER__TOKEN, CLLM4REC__COORDINATOR__TOKEN)"
@@ -127,4 +127,22 @@ pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
 
 pub(crate) fn interaction(interaction: &pb::Interaction) -> Value {
     json!({ "item_id": interaction.item_id, "time_ms": millis(interaction.time), "event_id": interaction.event_id })
+}
+
+/// What is reported of a ranking.
+pub(crate) const METRICS: [&str; 3] = ["recall@20", "recall@40", "ndcg@100"];
+
+/// A job's metrics beside the simpler methods'.
+pub(crate) fn metrics_table(job: &pb::Job) -> String {
+    let mut table = format!("{:<12} {:>10} {:>10} {:>10}   (test split)", "", METRICS[0], METRICS[1], METRICS[2]);
+    for (name, prefix) in [("cllm4rec", ""), ("item-kNN", "knn_"), ("popularity", "popularity_")] {
+        table.push_str(&format!("\n{name:<12}"));
+        for metric in METRICS {
+            match job.metrics.get(&format!("{prefix}{metric}")) {
+                Some(value) => table.push_str(&format!(" {value:>10.4}")),
+                None => table.push_str(&format!(" {:>10}", "-")),
+            }
+        }
+    }
+    table
 }

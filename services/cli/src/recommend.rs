@@ -15,11 +15,11 @@ pub(crate) struct Arguments {
     /// How many items.
     #[arg(short, default_value_t = 10)]
     k: u32,
-    /// Item ids in the place of the stored history, oldest first.
-    #[arg(long, value_delimiter = ',')]
+    /// Item ids in the place of the stored history, oldest first; commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     history: Vec<String>,
-    /// Item ids to leave out.
-    #[arg(long, value_delimiter = ',')]
+    /// Item ids to leave out; commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     exclude: Vec<String>,
     /// Also recommend what the history holds.
     #[arg(long)]

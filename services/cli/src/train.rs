@@ -88,16 +88,16 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             let text = if validate_only { "the specification is valid".to_owned() } else { job.name.clone() };
             output.write(&output::job(&job), || text);
             if watch && !validate_only {
-                return Ok(exit_code(&follow(&mut client, &job.name, 1, output).await?));
+                return watched(&mut client, &job.name, 1, output).await;
             }
         }
         Command::Watch { job, from } => {
-            return Ok(exit_code(&follow(&mut client, &named(&job), from, output).await?));
+            return watched(&mut client, &named(&job), from, output).await;
         }
         Command::List => list(&mut client, output).await?,
         Command::Show { job } => {
             let job = client.get_job(pb::GetJobRequest { name: named(&job) }).await?.into_inner();
-            output.write(&output::job(&job), || describe(&job));
+            output.write(&output::job(&job), || with_metrics(&job));
         }
         Command::Cancel { job } => {
             let job = client.cancel_job(pb::CancelJobRequest { name: named(&job) }).await?.into_inner();
@@ -105,6 +105,15 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Follows a job to its end and shows its metrics.
+async fn watched(client: &mut Client, name: &str, from: u64, output: Output) -> anyhow::Result<ExitCode> {
+    let job = follow(client, name, from, output).await?;
+    if !output.json && !job.metrics.is_empty() {
+        println!("{}", output::metrics_table(&job));
+    }
+    Ok(exit_code(&job))
 }
 
 /// `jobs/{job}` and `{job}` are the same.
@@ -173,6 +182,11 @@ async fn list(client: &mut Client, output: Output) -> anyhow::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// A job, and how good its model is when there is one.
+fn with_metrics(job: &pb::Job) -> String {
+    if job.metrics.is_empty() { describe(job) } else { format!("{}\n{}", describe(job), output::metrics_table(job)) }
 }
 
 /// A job in one line.

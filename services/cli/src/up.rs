@@ -36,7 +36,11 @@ impl UpSettings {
             worker: service::load("worker", worker::DEFAULTS, None)?,
             scorer: service::load("scorer", scorer::DEFAULTS, None)?,
         };
+        let usual: coordinator::Settings = toml::from_str(coordinator::DEFAULTS)?;
         let storage = &mut settings.coordinator.storage;
+        if storage.store != usual.storage.store || storage.artifacts != usual.storage.artifacts {
+            anyhow::bail!("`up` keeps everything in --data-dir: unset COORDINATOR__STORAGE__STORE and …__ARTIFACTS");
+        }
         storage.store = format!("embedded:{}", folder.join("store.redb").display());
         storage.artifacts = folder.join("artifacts").display().to_string();
         if settings.coordinator.workers.tls.is_some() {

@@ -101,12 +101,15 @@ impl Models {
     /// The model that a request asks for; a version that is not in memory yet is loaded for it.
     pub(crate) async fn choose(&self, choice: &ModelChoice) -> Result<Arc<Loaded>, Error> {
         let snapshot = self.snapshot.load();
+        let just_set;
         let version = match choice {
             ModelChoice::Version(version) => version,
             ModelChoice::Label(label) => match snapshot.labels.get(label) {
                 Some(version) => version,
-                None if *label == Label::live() => return Err(Error::NoModel),
-                None => return Err(Error::NoSuchModel(format!("label `{label}`"))),
+                None => {
+                    just_set = self.look_up(label).await?;
+                    &just_set
+                }
             },
         };
         if let Some(model) = snapshot.loaded.get(version).filter(|model| !model.batcher.has_stopped()) {
@@ -118,6 +121,14 @@ impl Models {
         }
         let model = self.load(version).await;
         model.inspect_err(|error| self.note_failure(version, error))
+    }
+
+    /// A label that this scorer has not followed yet: set a moment ago, or not at all.
+    async fn look_up(&self, label: &Label) -> Result<ModelVersion, Error> {
+        let mut labels = self.storage.registry.labels().await?;
+        labels.remove(label).ok_or_else(|| {
+            if *label == Label::live() { Error::NoModel } else { Error::NoSuchModel(format!("label `{label}`")) }
+        })
     }
 
     /// The versions in memory.

@@ -38,14 +38,14 @@ pub(crate) async fn run(worker: &Worker, leased: pb::LeasedJob, shutdown: &Cance
     tracing::info!(job = leased.job, epoch = leased.epoch, "job leased");
     let stop = CancellationToken::new();
     let (progress, Watch { progress: latest, checkpoints }) = Progress::new(&worker.settings.device, stop.clone());
-    let mut lease = Lease { coordinator: worker.coordinator.clone(), leased };
+    let mut lease = Lease { coordinator: worker.coordinator.clone(), leased, latest };
     let mut kept = lease.clone();
     let every = Duration::from_millis(worker.settings.heartbeat_ms.max(1));
     let mut training = Training::default();
     let end = tokio::select! {
         biased;
         () = shutdown.cancelled() => End::Told(EndOfAttempt::Released),
-        end = kept.keep_alive(every, latest) => end,
+        end = kept.keep_alive(every) => end,
         end = work(worker, &mut lease, &mut training, (progress, checkpoints)) => end,
     };
     stop.cancel();
@@ -184,19 +184,17 @@ fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
 struct Lease {
     coordinator: WorkerServiceClient<Connection>,
     leased: pb::LeasedJob,
+    latest: watch::Receiver<domain::Progress>,
 }
 
 impl Lease {
     /// Sends heartbeats; returns when the job is to stop or the lease is lost.
-    async fn keep_alive(&mut self, every: Duration, latest: watch::Receiver<domain::Progress>) -> End {
+    async fn keep_alive(&mut self, every: Duration) -> End {
         let mut beat = tokio::time::interval(every);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            let progress = Some((&*latest.borrow()).into());
-            let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
-            let request = pb::HeartbeatRequest { job, epoch, progress };
-            match self.coordinator.heartbeat(timed(request, CALL_TIMEOUT)).await {
+            match self.heartbeat().await {
                 Ok(answer) if answer.get_ref().cancel => return End::Told(EndOfAttempt::Cancelled),
                 Ok(_) => {}
                 Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
@@ -204,6 +202,13 @@ impl Lease {
                 Err(status) => log_failure("heartbeat", &status),
             }
         }
+    }
+
+    async fn heartbeat(&mut self) -> Result<tonic::Response<pb::HeartbeatResponse>, tonic::Status> {
+        let progress = Some((&*self.latest.borrow()).into());
+        let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
+        let request = pb::HeartbeatRequest { job, epoch, progress };
+        self.coordinator.heartbeat(timed(request, CALL_TIMEOUT)).await
     }
 
     /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the job.
@@ -240,6 +245,10 @@ impl Lease {
             Ok(model) => model,
             Err(error) => return End::Told(EndOfAttempt::Failed(Error::Storage(error).cause())),
         };
+        // The job's record ends with the last losses, not with those of half a second ago.
+        if let Err(status) = self.heartbeat().await {
+            log_failure("the last heartbeat", &status);
+        }
         let metrics = trained.metrics.clone().into_iter().collect();
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
         let request = pb::CommitModelRequest { job, epoch, model, metrics };

@@ -100,6 +100,9 @@ fn learn(
     objectives: impl ExactSizeIterator<Item = Objective>,
 ) -> Result<(), Error> {
     let (spec, n_steps) = (context.spec, objectives.len());
+    if n_steps == 0 {
+        return Ok(()); // a data set without texts has no content stage
+    }
     progress.epoch_begins(epoch, n_steps);
     let Learned { gpt2, tables, content, collaborative } = learned;
     let (own, other, moments) = match epoch.stage {

@@ -48,7 +48,8 @@ impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, violation) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {}", violation.field, violation.reason)?;
+            let colon = if violation.field.is_empty() { "" } else { ": " };
+            write!(f, "{separator}{}{colon}{}", violation.field, violation.reason)?;
         }
         Ok(())
     }
