@@ -10,7 +10,6 @@ use domain::{Catalog, DatasetId, Invalid, JobId, ModelVersion};
 
 pub use history::recorded;
 pub use job::EndOfAttempt;
-pub use query::inline_history;
 
 /// `collection/{id}` → id.
 fn id_of<'a>(field: &str, collection: &str, name: &'a str) -> Result<&'a str, Invalid> {
@@ -41,7 +40,7 @@ pub fn version_name(id: &ModelVersion) -> String {
 }
 
 /// Id → `datasets/{dataset}`.
-pub fn dataset_name(id: &DatasetId) -> String {
+fn dataset_name(id: &DatasetId) -> String {
     format!("datasets/{id}")
 }
 

@@ -55,7 +55,7 @@ fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
 }
 
 /// Inline interactions as a history; entries without a time keep the order given.
-pub fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, Invalid> {
+fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, Invalid> {
     bounded("history", interactions.len())?;
     let mut history = Vec::with_capacity(interactions.len());
     for (number, interaction) in interactions.into_iter().enumerate() {

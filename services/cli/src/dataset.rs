@@ -150,7 +150,6 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             let seed = arguments.seed_histories;
             let histories = Histories::open(settings, seed).await?; // before anything is stored
             let (dataset, report) = read(*arguments).await?;
-            let is_new = |ids: Vec<String>, id: &str| !ids.iter().any(|known| known == id);
             let before = artifacts.list(Kind::Dataset).await?;
             let id = store(&artifacts, &dataset).await?;
             let seeded = match check_that_services_see(settings, &id).await {
@@ -160,7 +159,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             let n_seeded = match seeded {
                 Ok(n_seeded) => n_seeded,
                 Err(error) => {
-                    if is_new(before, &id) {
+                    if !before.contains(&id) {
                         artifacts.delete(Kind::Dataset, &id).await?;
                     }
                     return Err(error.context("the data set was not kept"));

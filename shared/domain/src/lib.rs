@@ -19,6 +19,6 @@ pub use job::{Cause, CauseKind, Event, Job, Lease, Progress, Refused, StageRepor
 pub use model_version::{ModelInfo, ModelManifest};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
-    Backbone, Baselines, Evaluation, Finetuning, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec,
-    ValuePath,
+    Backbone, Baselines, Evaluation, Finetuning, MIN_POSITIONS, Optimizer, Pretraining, RandomBackbone, TableInit,
+    Target, TrainSpec, ValuePath,
 };

@@ -311,8 +311,8 @@ impl RandomBackbone {
     }
 }
 
-/// The finetuning prompt has ten tokens besides the history's.
-const MIN_POSITIONS: usize = 12;
+/// A recommendation prompt has ten tokens besides the history's, and room for an item or two.
+pub const MIN_POSITIONS: usize = 12;
 
 impl Pretraining {
     fn check(&self, wrong: &mut Vec<Violation>) {

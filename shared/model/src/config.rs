@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
+use domain::MIN_POSITIONS;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Tokenizer};
-
-/// A recommendation prompt has ten tokens besides the history, and one item at least.
-const MIN_POSITIONS: usize = 12;
 
 /// Shape of a GPT-2. Field names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

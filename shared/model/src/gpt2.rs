@@ -103,11 +103,6 @@ impl Gpt2 {
         self.wpe.val().dims()[0]
     }
 
-    /// Words in the vocabulary, V.
-    pub fn vocab_size(&self) -> usize {
-        self.wte.val().dims()[0]
-    }
-
     /// Last hidden states of sequences of words alone, padded rows of zeros after each (the plain GPT-2).
     ///
     /// Shapes: `sequences [batch][seq]` → `[batch * longest, embed]`, row-major.

@@ -45,6 +45,21 @@ impl Objective {
         self.documents.iter().map(Vec::len).sum()
     }
 
+    /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a gradient.
+    pub(crate) fn softmax(&self, gpt2: &Gpt2, tables: &TokenTables, learned: Head) -> Softmax<'_> {
+        let head = match self.head {
+            Head::Words => gpt2.wte.val().inner(),
+            Head::Items => matrix(tables.items.values().to_vec(), tables.items.width(), &gpt2.device().inner()),
+        };
+        Softmax {
+            head,
+            targets: &self.targets,
+            logit_scale: self.logit_scale,
+            weight: 1.0 / self.mean_over as f64,
+            head_is_learned: self.head == learned,
+        }
+    }
+
     /// Next-token prediction over the main texts: the mean over all predicted positions. The first main token is
     /// not predicted.
     pub(crate) fn next_token(stage: &'static str, documents: &[Document], head: Head) -> Self {
@@ -163,18 +178,7 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     let hidden = gpt2.forward(embeddings, &batch.layout); // [tokens, embed]
     let read = index_tensor(objective.read.iter().map(|&t| to_index(t)).collect(), &device);
     let hidden = hidden.select(0, read); // [read, embed]
-    let head = match objective.head {
-        Head::Words => gpt2.wte.val().inner(),
-        Head::Items => matrix(own.items.values().to_vec(), own.items.width(), &device),
-    };
-    let softmax = Softmax {
-        head,
-        targets: &objective.targets,
-        logit_scale: objective.logit_scale,
-        weight: 1.0 / objective.mean_over as f64,
-        head_is_learned: objective.head == Head::Items,
-    };
-    let ce = softmax.cross_entropy(&hidden.clone().inner());
+    let ce = objective.softmax(gpt2, own, Head::Items).cross_entropy(&hidden.clone().inner());
     // There is no `backward(gradient)`: a product with the constant gradient has it as its derivative.
     let mut step = leaves.backward(&(hidden * ce.d_hidden).sum(), &batch);
     if let Some(d_head) = ce.d_head {

@@ -4,8 +4,7 @@ use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-use crate::loss::Softmax;
-use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index};
+use crate::packing::{TokenBatch, index_tensor, rows_tensor, to_index};
 use crate::step::Head;
 use crate::{Error, Gpt2, Objective, TokenTables};
 
@@ -42,18 +41,7 @@ impl Warmup {
         let hidden = self.gpt2.forward(embeddings, &batch.layout);
         let read = index_tensor(objective.read.iter().map(|&t| to_index(t)).collect(), &device);
         let hidden = hidden.select(0, read);
-        let words_are_classes = objective.head == Head::Words;
-        let softmax = Softmax {
-            head: match objective.head {
-                Head::Words => wte.clone().inner(),
-                Head::Items => matrix(tables.items.values().to_vec(), tables.items.width(), &device),
-            },
-            targets: &objective.targets,
-            logit_scale: objective.logit_scale,
-            weight: 1.0 / objective.mean_over as f64,
-            head_is_learned: words_are_classes,
-        };
-        let ce = softmax.cross_entropy(&hidden.clone().inner());
+        let ce = objective.softmax(&self.gpt2, tables, Head::Words).cross_entropy(&hidden.clone().inner());
         if !ce.loss.is_finite() {
             return Err(Error::Diverged { stage: "warmup", loss: ce.loss });
         }

@@ -25,11 +25,6 @@ impl Histories {
         self.read(&space(catalog), user).await.map(|(history, _)| history)
     }
 
-    /// Records a user's interactions; returns how many were new. Repeats change nothing.
-    pub async fn record(&self, catalog: &Catalog, user: &UserId, events: &[Interaction]) -> Result<usize, Error> {
-        self.record_all(catalog, &[(user.clone(), events.to_vec())]).await
-    }
-
     /// Records the interactions of several users in one commit; returns how many were new.
     pub async fn record_all(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
         let space = space(catalog);
