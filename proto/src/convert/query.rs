@@ -79,8 +79,11 @@ impl From<Recommendation> for pb::RecommendResponse {
                     score: item.score,
                     rank,
                     source: match item.source {
-                        Source::Model => pb::recommended_item::Source::Model.into(),
-                    },
+                        Source::Model => pb::recommended_item::Source::Model,
+                        Source::CoOccurrence => pb::recommended_item::Source::CoOccurrence,
+                        Source::Both => pb::recommended_item::Source::Both,
+                    }
+                    .into(),
                 })
                 .collect(),
             model_version: version_name(&recommendation.version),

@@ -1,8 +1,8 @@
 //! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
 
 use domain::{
-    Backbone, Baselines, DatasetId, Evaluation, Finetuning, Invalid, Label, Optimizer, Pretraining, RandomBackbone,
-    TableInit, Target, TrainSpec, ValuePath,
+    Backbone, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid, Invalid, Label, Light, Optimizer,
+    Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };
 
 use crate::convert::{dataset_name, id_of};
@@ -35,6 +35,14 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
         };
         checked.pretraining = spec.pretraining.as_ref().map(pretraining).unwrap_or_default();
         checked.finetuning = spec.finetuning.as_ref().map_or_else(|| Ok(Finetuning::default()), finetuning)?;
+        checked.spectral_rank = spec.spectral_rank as usize;
+        checked.cold_items = match pb::ColdItems::try_from(spec.cold_items) {
+            Ok(pb::ColdItems::Unspecified) => ColdItems::default(),
+            Ok(pb::ColdItems::Rows) => ColdItems::Rows,
+            Ok(pb::ColdItems::Text) => ColdItems::Text,
+            Err(_) => return Err(unknown("cold_items", spec.cold_items)),
+        };
+        checked.hybrid = spec.hybrid.as_ref().map_or_else(|| Ok(Hybrid::default()), hybrid)?;
         checked.evaluation = spec.evaluation.as_ref().map_or_else(|| Ok(Evaluation::default()), evaluation)?;
         for (number, label) in spec.labels.into_iter().enumerate() {
             checked.labels.push(Label::new(label).map_err(|invalid| invalid.under(&format!("labels[{number}]")))?);
@@ -79,6 +87,7 @@ fn pretraining(stage: &pb::Pretraining) -> Pretraining {
         learning_rate: stage.learning_rate.unwrap_or(default.learning_rate),
         lambda: stage.lambda.unwrap_or(default.lambda),
         lambda_l: stage.lambda_l.unwrap_or(default.lambda_l),
+        with_content: stage.with_content.unwrap_or(default.with_content),
         random_order: stage.random_order.unwrap_or(default.random_order),
         max_text_tokens: or(stage.max_text_tokens, default.max_text_tokens),
         documents_per_epoch: or(stage.documents_per_epoch, default.documents_per_epoch),
@@ -103,6 +112,21 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
         dropout: stage.dropout.unwrap_or(default.dropout),
         logit_scale: stage.logit_scale.unwrap_or(default.logit_scale),
         without_user_token: stage.without_user_token.unwrap_or(default.without_user_token),
+        distilled_share: stage.distilled_share.unwrap_or(default.distilled_share),
+        teacher_sharpness: stage.teacher_sharpness.unwrap_or(default.teacher_sharpness),
+    })
+}
+
+fn hybrid(hybrid: &pb::Hybrid) -> Result<Hybrid, Invalid> {
+    let default = Hybrid::default();
+    Ok(Hybrid {
+        light: match pb::Light::try_from(hybrid.light) {
+            Ok(pb::Light::Unspecified) => default.light,
+            Ok(pb::Light::None) => Light::None,
+            Ok(pb::Light::Ease) => Light::Ease,
+            Err(_) => return Err(unknown("hybrid.light", hybrid.light)),
+        },
+        n_kept: or(hybrid.n_kept, default.n_kept),
     })
 }
 
@@ -143,6 +167,20 @@ impl From<&TrainSpec> for pb::TrainSpec {
             .into(),
             pretraining: Some(pb::Pretraining::from(&spec.pretraining)),
             finetuning: Some(pb::Finetuning::from(&spec.finetuning)),
+            spectral_rank: small(spec.spectral_rank).unwrap_or_default(),
+            cold_items: match spec.cold_items {
+                ColdItems::Rows => pb::ColdItems::Rows,
+                ColdItems::Text => pb::ColdItems::Text,
+            }
+            .into(),
+            hybrid: Some(pb::Hybrid {
+                light: match spec.hybrid.light {
+                    Light::None => pb::Light::None,
+                    Light::Ease => pb::Light::Ease,
+                }
+                .into(),
+                n_kept: small(spec.hybrid.n_kept),
+            }),
             evaluation: Some(pb::Evaluation::from(&spec.evaluation)),
             labels: spec.labels.iter().map(ToString::to_string).collect(),
             max_attempts: Some(spec.max_attempts),
@@ -180,6 +218,7 @@ impl From<&Pretraining> for pb::Pretraining {
             learning_rate: Some(stage.learning_rate),
             lambda: Some(stage.lambda),
             lambda_l: Some(stage.lambda_l),
+            with_content: Some(stage.with_content),
             random_order: Some(stage.random_order),
             max_text_tokens: small(stage.max_text_tokens),
             documents_per_epoch: small(stage.documents_per_epoch),
@@ -204,6 +243,8 @@ impl From<&Finetuning> for pb::Finetuning {
             dropout: Some(stage.dropout),
             logit_scale: Some(stage.logit_scale),
             without_user_token: Some(stage.without_user_token),
+            distilled_share: Some(stage.distilled_share),
+            teacher_sharpness: Some(stage.teacher_sharpness),
         }
     }
 }
@@ -238,6 +279,10 @@ mod tests {
         spec.optimizer = Optimizer::Dense;
         spec.backbone = Backbone::Path("openai/gpt2".to_owned());
         spec.finetuning.target = Target::Hidden;
+        spec.finetuning.distilled_share = 0.5;
+        spec.spectral_rank = 32;
+        spec.cold_items = ColdItems::Rows;
+        spec.hybrid = Hybrid { light: Light::None, n_kept: 7 };
         spec.labels.push(Label::live());
         assert_eq!(TrainSpec::try_from(pb::TrainSpec::from(&spec)), Ok(spec));
     }

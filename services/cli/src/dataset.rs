@@ -61,6 +61,9 @@ pub(crate) struct Import {
     /// Leave out interactions rated lower.
     #[arg(long)]
     min_rating: Option<f64>,
+    /// Items of the items file that have a title and no interaction stay in the catalogue, ranked by their texts.
+    #[arg(long)]
+    new_items: bool,
     /// Fail when a larger share of the lines is refused.
     #[arg(long, default_value_t = 0.01)]
     max_refused_share: f64,
@@ -221,6 +224,7 @@ async fn read(arguments: Import) -> anyhow::Result<(Dataset, Report)> {
         },
         k_core: arguments.k_core,
         min_rating: arguments.min_rating,
+        with_new_items: arguments.new_items,
         max_refused_share: arguments.max_refused_share,
     };
     let path = arguments.path;

@@ -8,8 +8,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId};
-use model::{Artifact, Device, PromptTexts, Token, Tokenizer};
+use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId, UserToken};
+use model::hybrid::Mixed;
+use model::{Artifact, Device, ItemWeights, PromptTexts, Token, Tokenizer};
 use service::Health;
 use storage::{Kind, Storage};
 use tokio::sync::Mutex;
@@ -27,7 +28,13 @@ pub(crate) struct Loaded {
     pub(crate) batcher: Batcher,
     /// Width of a user state.
     pub(crate) width: usize,
+    /// The light model of a hybrid and how much it counts.
+    light: Option<(ItemWeights, f64)>,
     users: Vec<UserId>,
+    known_user: UserToken,
+    new_user: UserToken,
+    /// The mean of the user rows.
+    mean_user: u32,
     items: Vec<Item>,
     texts: PromptTexts,
     n_positions: usize,
@@ -50,14 +57,29 @@ impl Loaded {
         &self.items[row as usize]
     }
 
+    /// The language model's scores mixed with the light model's, where there is one.
+    pub(crate) fn mixed(&self, scores: &[f32], history: &[u32]) -> Option<Mixed> {
+        let (weights, weight) = self.light.as_ref()?;
+        Some(Mixed::new(scores.to_vec(), weights.scores(history), *weight))
+    }
+
     /// How many items of a history a prompt holds.
     pub(crate) fn max_history(&self) -> usize {
         self.texts.max_history(self.n_positions)
     }
 
-    /// The prompt for a user and a history that fits.
-    pub(crate) fn prompt(&self, user: Option<u32>, items: &[u32]) -> Vec<Token> {
-        self.texts.recommend(user, items, self.n_positions)
+    /// The row of the user token in the prompt of a user with this row, or without one: as was best on validation.
+    pub(crate) fn token(&self, user: Option<u32>) -> Option<u32> {
+        match if user.is_some() { self.known_user } else { self.new_user } {
+            UserToken::Own => user,
+            UserToken::Absent => None,
+            UserToken::Mean => Some(self.mean_user),
+        }
+    }
+
+    /// The prompt for a user token and a history that fits.
+    pub(crate) fn prompt(&self, token: Option<u32>, items: &[u32]) -> Vec<Token> {
+        self.texts.recommend(token, items, self.n_positions)
     }
 }
 
@@ -265,13 +287,14 @@ impl Models {
 }
 
 fn start(
-    artifact: Artifact,
+    mut artifact: Artifact,
     (version, backbone): (ModelVersion, &std::path::Path),
     device: &Device,
     settings: &Settings,
 ) -> Result<Loaded, model::Error> {
     let (config, gpt2) = artifact.load_backbone(backbone, device)?;
     let width = artifact.tables.collaborative.items.width();
+    let mean_user = artifact.tables.collaborative.push_mean_user();
     let batcher = Batcher::start(gpt2, artifact.tables.collaborative, settings)
         .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
     Ok(Loaded {
@@ -279,7 +302,11 @@ fn start(
         catalog: artifact.manifest.catalog,
         batcher,
         width,
+        light: artifact.light.map(|weights| (weights, artifact.manifest.light_weight)),
         users: artifact.users,
+        known_user: artifact.manifest.known_user,
+        new_user: artifact.manifest.new_user,
+        mean_user,
         items: artifact.items,
         texts: PromptTexts::new(&Tokenizer::gpt2()),
         n_positions: config.n_positions,

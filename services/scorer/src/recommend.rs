@@ -1,10 +1,11 @@
-//! ★ `Recommend`: model → history → prompt → user state → scores → top k.
+//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a light model's in a hybrid) → top k.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Catalog, Degradation, History, Interaction, Query, Recommendation, ScoredItem, Source, UserId};
+use model::hybrid::Origin;
 use model::metrics::top_k;
 use storage::Storage;
 
@@ -56,10 +57,11 @@ impl Recommender {
         let latest = &seen[seen.len().saturating_sub(model.max_history())..];
         degradations.extend(missing(&query, user, &history, (seen.len(), latest.len())));
 
-        let key = Key::new(&model.version, user, latest);
+        let token = model.token(user);
+        let key = Key::new(&model.version, token, latest);
         let known = self.states.get(&key, model.width).await;
         let cached = known.is_some();
-        let source = known.map_or_else(|| StateSource::Prompt(model.prompt(user, latest)), StateSource::Known);
+        let source = known.map_or_else(|| StateSource::Prompt(model.prompt(token, latest)), StateSource::Known);
         let scored = model.batcher.score(source).await?;
         if !cached {
             self.states.put(&key, &scored.state).await;
@@ -69,16 +71,15 @@ impl Recommender {
         if query.exclude_seen {
             left_out.extend(&seen);
         }
-        let k = query.k.get();
+        let (k, history_length, ranker) = (query.k.get(), latest.len(), Arc::clone(&model));
         // A large catalogue takes milliseconds: not on an async thread.
-        let ranked = tokio::task::spawn_blocking(move || top_k(&scored.scores, k, |row| !left_out.contains(&row)));
-        let ranking = ranked.await.map_err(|_| Error::ModelStopped)?;
-        if ranking.len() < query.k.get() {
+        let ranked = tokio::task::spawn_blocking(move || rank(&ranker, &scored.scores, &seen, &left_out, k));
+        let items = ranked.await.map_err(|_| Error::ModelStopped)?;
+        if items.len() < query.k.get() {
             degradations.push(Degradation::FewerThanAsked);
         }
-        let items = ranking.into_iter().map(|(row, score)| scored_item(&model, row, score)).collect();
         let version = model.version.clone();
-        Ok(Recommendation { items, version, history_length: latest.len(), cached, degradations })
+        Ok(Recommendation { items, version, history_length, cached, degradations })
     }
 
     /// The history to go by: the inline one, or the stored one, or the one that is remembered. An unknown history is
@@ -184,7 +185,26 @@ fn missing(
     missing
 }
 
-fn scored_item(model: &Loaded, row: u32, score: f32) -> ScoredItem {
+/// The best items that are not left out. `history` is all of it, as the light model was measured.
+fn rank(model: &Loaded, scores: &[f32], history: &[u32], left_out: &HashSet<u32>, k: usize) -> Vec<ScoredItem> {
+    let keep = |row| !left_out.contains(&row);
+    let Some(mixed) = model.mixed(scores, history) else {
+        let best = top_k(scores, k, keep).into_iter();
+        return best.map(|(row, score)| scored_item(model, row, score, Source::Model)).collect();
+    };
+    let best = top_k(&mixed.scores(), k, keep).into_iter();
+    best.map(|(row, score)| scored_item(model, row, score, source(mixed.origin(row)))).collect()
+}
+
+fn source(origin: Origin) -> Source {
+    match origin {
+        Origin::LanguageModel => Source::Model,
+        Origin::CoOccurrence => Source::CoOccurrence,
+        Origin::Both => Source::Both,
+    }
+}
+
+fn scored_item(model: &Loaded, row: u32, score: f32, source: Source) -> ScoredItem {
     let item = model.item(row);
-    ScoredItem { item: item.id.clone(), title: item.title.clone(), score, source: Source::Model }
+    ScoredItem { item: item.id.clone(), title: item.title.clone(), score, source }
 }

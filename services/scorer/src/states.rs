@@ -6,7 +6,7 @@ use model::prompt::TEMPLATE_VERSION;
 use sha2::{Digest, Sha256};
 use storage::Cache;
 
-/// (model version, user row or none, ordered item rows of the effective history, prompt template).
+/// (model version, row of the user token or none, ordered item rows of the effective history, prompt template).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     group: String,

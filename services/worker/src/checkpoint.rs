@@ -52,7 +52,7 @@ pub(crate) fn write(run: &Run, stages: Vec<StageReport>, job: &str, folder: &Pat
     for (name, of_table) in &moments {
         let (first, second, _) = of_table.parts();
         for (part, values) in [("first", first), ("second", second)] {
-            tensors.push(NamedTensor { name: format!("{name}.{part}"), shape: vec![values.len()], values });
+            tensors.push(NamedTensor::f32(format!("{name}.{part}"), vec![values.len()], values));
         }
     }
     write_tensors(&folder.join(NUMBERS), &tensors)?;

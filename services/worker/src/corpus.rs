@@ -18,15 +18,20 @@ pub(crate) struct Corpus {
     pub(crate) train: Vec<Vec<u32>>,
     /// Held out to choose the model.
     pub(crate) valid: Vec<Vec<u32>>,
-    /// Held out to measure it.
-    pub(crate) test: Vec<Vec<u32>>,
+    /// Items in the catalogue, J.
+    pub(crate) n_items: usize,
     /// The words of the prompts.
     pub(crate) texts: PromptTexts,
     n_positions: usize,
 }
 
+/// What each user did that nothing may be chosen by: held out to measure the model at the end.
+#[derive(Debug)]
+pub(crate) struct TestSplit(pub(crate) Vec<Vec<u32>>);
+
 impl Corpus {
-    pub(crate) fn new(dataset: &Dataset, spec: &TrainSpec, n_positions: usize) -> Self {
+    /// Everything but the test split, and the test split.
+    pub(crate) fn new(dataset: &Dataset, spec: &TrainSpec, n_positions: usize) -> (Self, TestSplit) {
         let tokenizer = Tokenizer::gpt2();
         let texts = PromptTexts::new(&tokenizer);
         let most = spec.pretraining.max_text_tokens;
@@ -50,7 +55,19 @@ impl Corpus {
             document(prompt, &text.text)
         }));
         let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| dataset.histories(split));
-        Self { documents, train, valid, test, texts, n_positions }
+        (Self { documents, train, valid, n_items: dataset.items.len(), texts, n_positions }, TestSplit(test))
+    }
+
+    /// All documents of the content LM.
+    pub(crate) fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    /// Items without a training interaction, ascending.
+    pub(crate) fn cold_items(&self) -> Vec<u32> {
+        let mut is_warm = vec![false; self.n_items];
+        self.train.iter().flatten().for_each(|&item| is_warm[item as usize] = true);
+        (0u32..).zip(is_warm).filter(|(_, is_warm)| !is_warm).map(|(item, _)| item).collect()
     }
 
     /// The places of one epoch's documents of the content LM, in random order.
@@ -85,9 +102,10 @@ impl Corpus {
         documents
     }
 
-    /// A recommendation prompt as it is served: the whole training history in time order.
-    pub(crate) fn ranking_prompt(&self, user: u32) -> Vec<Token> {
-        self.texts.recommend(Some(user), &self.train[user as usize], self.n_positions)
+    /// A recommendation prompt as it is served: the whole training history of `user` in time order, with `token` for
+    /// the user.
+    pub(crate) fn ranking_prompt(&self, user: u32, token: Option<u32>) -> Vec<Token> {
+        self.texts.recommend(token, &self.train[user as usize], self.n_positions)
     }
 
     /// A recommendation prompt of a training step.
@@ -119,6 +137,6 @@ mod tests {
         let dataset = import(&path, &ImportOptions::default()).unwrap().0;
         assert_eq!(dataset.texts.len(), 3);
         let spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        assert_eq!(Corpus::new(&dataset, &spec, 64).documents.len(), 2);
+        assert_eq!(Corpus::new(&dataset, &spec, 64).0.documents.len(), 2);
     }
 }

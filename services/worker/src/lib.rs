@@ -5,11 +5,13 @@
 mod attempt;
 mod baselines;
 mod checkpoint;
+mod choose;
 mod corpus;
 mod error;
 mod evaluate;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod stages;
 mod train;

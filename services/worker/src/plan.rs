@@ -55,7 +55,9 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
     stages.extend(std::iter::repeat_n((Stage::Content, false, false), spec.pretraining.content_epochs));
     for _ in 0..spec.pretraining.epochs {
         stages.push((Stage::Collaborative, true, false));
-        stages.push((Stage::Content, true, false));
+        if spec.pretraining.with_content {
+            stages.push((Stage::Content, true, false));
+        }
     }
     for epoch in 1..=spec.finetuning.epochs {
         if spec.finetuning.with_content {

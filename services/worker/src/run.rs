@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataset::Dataset;
-use domain::{Backbone, TableInit, TrainSpec};
+use domain::{Backbone, Baselines, Light, TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{
-    Artifact, Device, Gpt2, Gpt2Config, Tables, load_backbone, new_manifest, random_backbone, save_backbone,
-    spectral_tables,
-};
+use model::{Device, Gpt2, Gpt2Config, Spectrum, Tables, load_backbone, random_backbone};
 
-use crate::corpus::Corpus;
-use crate::evaluate::{Holdout, evaluate};
+use crate::Error;
+use crate::baselines::{ChosenEase, choose_ease};
+use crate::corpus::{Corpus, TestSplit};
+use crate::evaluate::{Holdout, Ranker};
 use crate::progress::Progress;
 use crate::stages::{Learned, PairMoments};
-use crate::{Error, baselines};
 
 /// What a training attempt works from.
 #[derive(Debug, Clone)]
@@ -55,6 +53,10 @@ pub struct Trained {
 pub(crate) struct Run {
     pub(crate) config: Gpt2Config,
     pub(crate) learned: Learned,
+    /// Finetuning leaves the user token out.
+    without_user_token: bool,
+    /// A baseline, a teacher and a partner; present where the job wants any of these.
+    pub(crate) ease: Option<ChosenEase>,
     /// The best validated tables so far.
     pub(crate) best: Option<Best>,
     /// Validation before finetuning.
@@ -82,19 +84,34 @@ impl Patience {
 
 impl Run {
     /// Backbone, corpus and fresh tables.
-    pub(crate) fn start(input: &Input, dataset: &Dataset) -> Result<(Self, Corpus), Error> {
+    pub(crate) fn start(
+        input: &Input,
+        dataset: &Dataset,
+        progress: &Progress,
+    ) -> Result<(Self, Corpus, TestSplit), Error> {
         let spec = &input.spec;
         let (config, gpt2) = start_backbone(input)?;
-        let corpus = Corpus::new(dataset, spec, config.n_positions);
-        let tables = start_tables(spec, &corpus, config.n_embd, dataset.items.len());
+        let (corpus, test) = Corpus::new(dataset, spec, config.n_positions);
+        let ease = if wants_ease(spec) { choose_ease(&corpus, progress)? } else { None };
+        let tables = start_tables(spec, &corpus, &gpt2);
         let learned = Learned {
             content: PairMoments::zeros(&tables.content),
             collaborative: PairMoments::zeros(&tables.collaborative),
             gpt2,
             tables,
         };
-        let run = Self { config, learned, best: None, pretrained: None, n_epochs_done: 0, n_without_better: 0 };
-        Ok((run, corpus))
+        let without_user_token = spec.finetuning.without_user_token;
+        let run = Self {
+            without_user_token,
+            config,
+            learned,
+            ease,
+            best: None,
+            pretrained: None,
+            n_epochs_done: 0,
+            n_without_better: 0,
+        };
+        Ok((run, corpus, test))
     }
 
     /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser (published: a new Adam).
@@ -108,8 +125,12 @@ impl Run {
     /// Ranks the validation split; keeps the tables when they are the best so far.
     pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &Progress) -> Result<Patience, Error> {
         let Learned { gpt2, tables, .. } = &self.learned;
-        let metrics = evaluate(gpt2, &tables.collaborative, corpus, Holdout::Valid, progress)?;
-        if Holdout::Valid.users(corpus).is_empty() {
+        // As the training prompts were; which token serves best is chosen at the end.
+        let user_token = if self.without_user_token { UserToken::Absent } else { UserToken::Own };
+        let ranker = Ranker { gpt2, tables: &tables.collaborative, light: None, user_token };
+        let holdout = Holdout::valid(corpus);
+        let metrics = ranker.evaluate(holdout, progress)?;
+        if holdout.users().is_empty() {
             // Nothing to choose by: the latest tables count.
             self.best = Some(Best { metrics, tables: tables.clone() });
             return Ok(Patience(0));
@@ -124,43 +145,17 @@ impl Run {
         }
         Ok(Patience(self.n_without_better))
     }
-
-    /// Measures the best tables on the test split, beside the baselines, and writes the model's files.
-    pub(crate) fn finish(
-        mut self,
-        input: &Input,
-        dataset: &Dataset,
-        corpus: &Corpus,
-        progress: &Progress,
-    ) -> Result<Trained, Error> {
-        if self.best.is_none() {
-            self.validate(corpus, progress)?;
-        }
-        progress.enters("evaluation");
-        let Some(Best { metrics: valid, tables }) = self.best else {
-            return Err(Error::Spec("no tables were validated".to_owned()));
-        };
-        let gpt2 = &self.learned.gpt2;
-        let test = evaluate(gpt2, &tables.collaborative, corpus, Holdout::Test, progress)?;
-        let mut metrics: BTreeMap<String, f64> = test.named("").into_iter().chain(valid.named("valid_")).collect();
-        metrics.extend(self.pretrained.iter().flat_map(|pretrained| pretrained.named("valid_pretrained_")));
-        progress.check()?;
-        metrics.extend(baselines::measure(input.spec.evaluation.baselines, corpus, dataset.items.len()));
-        let backbone = new_folder(&input.scratch, "backbone")?;
-        save_backbone(&backbone, &self.config, gpt2)?;
-        let backbone_id = storage::content_id(&backbone)?;
-        let catalog = dataset.manifest.catalog.clone();
-        let manifest = new_manifest(catalog, input.spec.clone(), backbone_id, &tables, metrics.clone());
-        let model = new_folder(&input.scratch, "model")?;
-        Artifact { manifest, tables, users: dataset.users.clone(), items: dataset.items.clone() }.write(&model)?;
-        Ok(Trained { model, backbone, metrics })
-    }
 }
 
 pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
     let folder = parent.join(name);
     std::fs::create_dir(&folder).map_err(Error::file(&folder))?; // the parent is gone when the attempt was given up
     Ok(folder)
+}
+
+fn wants_ease(spec: &TrainSpec) -> bool {
+    let as_teacher = spec.finetuning.distilled_share > 0.0 && spec.finetuning.epochs > 0;
+    as_teacher || spec.hybrid.light == Light::Ease || spec.evaluation.baselines == Baselines::All
 }
 
 /// The backbone is the job's own work, not somebody's file or seed.
@@ -201,12 +196,32 @@ fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-fn start_tables(spec: &TrainSpec, corpus: &Corpus, width: usize, n_items: usize) -> Tables {
+fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {
+    let words = gpt2.word_rows(&corpus.texts.words());
     match spec.init {
-        TableInit::Normal => Tables::normal(corpus.train.len(), n_items, width, spec.seed),
+        TableInit::Normal => Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed),
         TableInit::Spectral => {
-            let pair = spectral_tables(&corpus.train, n_items, width, spec.seed);
+            let spectrum = Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
+            let rank = if spec.spectral_rank > 0 { spec.spectral_rank } else { best_rank(&spectrum, corpus) };
+            let pair = spectrum.tables(rank, &words, spec.seed);
             Tables { collaborative: pair.clone(), content: pair }
         }
     }
+}
+
+/// Numbers of singular vectors that are tried.
+const RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];
+
+/// The number of singular vectors that rank the validation split best by themselves.
+fn best_rank(spectrum: &Spectrum, corpus: &Corpus) -> usize {
+    let holdout = Holdout::valid(corpus);
+    let (mut best, mut most) = (1, f64::NEG_INFINITY);
+    for rank in RANKS.into_iter().filter(|&rank| rank <= spectrum.n_vectors()) {
+        let sum = holdout.ranked(|user| spectrum.scores(rank, holdout.history(user))).sum();
+        tracing::info!(rank, sum, "singular vectors tried");
+        if sum > most {
+            (best, most) = (rank, sum);
+        }
+    }
+    best
 }

@@ -1,10 +1,12 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
 use domain::{Optimizer, Target, TrainSpec};
+use model::hybrid::softened;
 use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
-    Adam, Gpt2, Moments, Objective, Pull, Step, Tables, TokenTables, Warmup, collaborative, content, recommender, step,
+    Adam, Ease, Gpt2, Moments, Objective, Pull, Step, Tables, Teacher, TokenTables, Warmup, collaborative, content,
+    recommender, step,
 };
 use rand::Rng;
 use rand::SeedableRng;
@@ -57,6 +59,8 @@ pub(crate) struct Learned {
 pub(crate) struct Context<'a> {
     pub(crate) spec: &'a TrainSpec,
     pub(crate) corpus: &'a Corpus,
+    /// What is distilled.
+    pub(crate) teacher: Option<&'a Ease>,
     /// Epochs of the whole plan.
     pub(crate) n_epochs: usize,
 }
@@ -184,7 +188,16 @@ fn finetuning_objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8R
     let options = &context.spec.finetuning;
     let examples: Vec<Example> = users.iter().map(|&user| example(context, user, rng)).collect();
     let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
-    recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout })
+    let teacher = context.teacher.filter(|_| options.distilled_share > 0.0).map(|ease| teacher(context, ease, users));
+    recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout, teacher })
+}
+
+/// What EASE would say of each user's whole history.
+fn teacher(context: &Context<'_>, ease: &Ease, users: &[u32]) -> Teacher {
+    let options = &context.spec.finetuning;
+    let distribution =
+        |user: &u32| softened(ease.scores(&context.corpus.train[*user as usize]), options.teacher_sharpness);
+    Teacher { share: options.distilled_share, probabilities: users.iter().flat_map(distribution).collect() }
 }
 
 fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {

@@ -17,14 +17,16 @@ use crate::{Error, checkpoint, stages};
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let dataset = Dataset::read(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
-    let (mut run, corpus) = Run::start(input, &dataset)?;
+    let (mut run, corpus, test) = Run::start(input, &dataset, progress)?;
     let epochs = plan(&input.spec);
     if let Some(folder) = &input.resume {
         let stages = checkpoint::read(&mut run, folder)?;
         progress.resume(stages, run.n_epochs_done as f64 / epochs.len().max(1) as f64);
         tracing::info!(n_epochs_done = run.n_epochs_done, "going on from a checkpoint");
     }
-    let context = Context { spec: &input.spec, corpus: &corpus, n_epochs: epochs.len() };
+    let ease = run.ease.take();
+    let teacher = ease.as_ref().map(|ease| &ease.weights);
+    let context = Context { spec: &input.spec, corpus: &corpus, teacher, n_epochs: epochs.len() };
     let mut last_checkpoint = Instant::now();
     for epoch in epochs.iter().skip(run.n_epochs_done) {
         if epoch.stage == Stage::Finetuning && run.pretrained.is_none() {
@@ -40,7 +42,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
             last_checkpoint = Instant::now();
         }
     }
-    run.finish(input, &dataset, &corpus, progress)
+    run.ease = ease;
+    run.finish(input, &dataset, (&corpus, &test), progress)
 }
 
 /// Writes a checkpoint and hands it over to be stored.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataset::{Dataset, ImportOptions, Split, import};
-use domain::{Backbone, DatasetId, RandomBackbone, TableInit, TrainSpec};
+use domain::{Backbone, DatasetId, Light, RandomBackbone, TableInit, TrainSpec};
+use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Artifact, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content,
+    Artifact, Ease, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content,
+    recommender,
 };
 use tempfile::TempDir;
 use worker::{Error, Input, Progress, train};
@@ -49,6 +51,7 @@ fn nothing() -> TrainSpec {
     spec.pretraining.learning_rate = 5e-3;
     spec.finetuning.learning_rate = 5e-3;
     spec.evaluation.patience = 0;
+    spec.hybrid.light = Light::None;
     spec
 }
 
@@ -67,10 +70,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Dataset)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        three_groups(folder.path()).write(&data).unwrap();
+        let mut dataset = three_groups(folder.path());
+        change(&mut dataset);
+        dataset.write(&data).unwrap();
         Self { folder, data }
     }
 
@@ -179,7 +188,7 @@ fn finetuning_beats_pretraining_alone() {
     let mut spec = nothing();
     (spec.pretraining.epochs, spec.finetuning.epochs) = (2, 40);
     let metrics = bench.train(&spec).metrics;
-    let (pretrained, finetuned) = (metrics["valid_pretrained_ndcg@100"], metrics["valid_ndcg@100"]);
+    let (pretrained, finetuned) = (metrics["valid_pretrained_ndcg@100"], metrics["valid_llm_ndcg@100"]);
     assert!(finetuned > pretrained + 0.1, "{pretrained} → {finetuned}");
     assert!(metrics["ndcg@100"] > metrics["popularity_ndcg@100"] + 0.1, "{metrics:?}");
 }
@@ -276,4 +285,97 @@ fn users_without_training_items_and_items_without_text_are_no_obstacle() {
     spec.finetuning.epochs = 0;
     let pretrained = bench.train(&spec);
     assert!(result.tables_file != pretrained.tables_file);
+}
+
+#[test]
+fn no_choice_depends_on_the_test_split() {
+    let mut spec = nothing();
+    (spec.pretraining.content_epochs, spec.pretraining.epochs, spec.finetuning.epochs) = (1, 1, 3);
+    (spec.init, spec.hybrid.light, spec.finetuning.distilled_share) = (TableInit::Spectral, Light::Ease, 0.5);
+    let known = Bench::new().train(&spec);
+    // Everybody's test item is another one now: nothing that training reads has changed.
+    let other = Bench::with(|dataset| {
+        let rows = &mut dataset.interactions;
+        let test = rows.items.iter_mut().zip(&rows.splits).filter(|(_, split)| **split == Split::Test);
+        test.for_each(|(item, _)| *item = (*item + 10) % N_ITEMS as u32);
+    })
+    .train(&spec);
+    assert_eq!(known.artifact.tables, other.artifact.tables);
+    assert_eq!(known.artifact.light, other.artifact.light);
+    let choices = |result: &Result| {
+        let manifest = &result.artifact.manifest;
+        (manifest.known_user, manifest.new_user, manifest.light_weight.to_bits())
+    };
+    assert_eq!(choices(&known), choices(&other));
+    let valid = |result: &Result| -> Vec<(String, f64)> {
+        let metrics = result.metrics.clone().into_iter();
+        metrics.filter(|(name, _)| name.starts_with("valid_") || name == "ease_lambda").collect()
+    };
+    assert_eq!(valid(&known), valid(&other));
+    assert!(known.metrics["ndcg@100"] > other.metrics["ndcg@100"] + 0.1, "the test split itself is measured");
+}
+
+#[test]
+fn a_distilled_model_ranks_more_like_its_teacher() {
+    let bench = Bench::new();
+    let mut spec = nothing();
+    spec.finetuning.epochs = 30;
+    let data = Dataset::read(&bench.data).unwrap();
+    let train = data.histories(Split::Train);
+    let ease = Ease::fit(&train, N_ITEMS, 50.0).unwrap();
+    let divergence = |result: &Result| -> f64 {
+        let texts = PromptTexts::new(&Tokenizer::gpt2());
+        let tables = &result.artifact.tables.collaborative;
+        let prompts: Vec<_> = train.iter().map(|history| texts.recommend(None, history, 48)).collect();
+        let states = recommender::user_states(&result.gpt2, tables, &prompts);
+        let scores = recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&states);
+        let own = scores.chunks(N_ITEMS).map(|scores| standardized(scores.to_vec()));
+        let teacher = train.iter().map(|history| standardized(ease.scores(history)));
+        own.zip(teacher).flat_map(|(a, b)| a.into_iter().zip(b)).map(|(a, b)| f64::from((a - b).powi(2))).sum()
+    };
+    let alone = divergence(&bench.train(&spec));
+    spec.finetuning.distilled_share = 1.0;
+    let taught = divergence(&bench.train(&spec));
+    assert!(taught < 0.8 * alone, "{alone} → {taught}");
+}
+
+#[test]
+fn a_job_reports_its_lift_over_every_baseline() {
+    let bench = Bench::new();
+    let mut spec = nothing();
+    (spec.finetuning.epochs, spec.hybrid.light) = (5, Light::Ease);
+    let result = bench.train(&spec);
+    for baseline in ["popularity", "knn", "ease"] {
+        let lift = result.metrics[&format!("lift_over_{baseline}_recall@20")];
+        let ratio = result.metrics["recall@20"] / result.metrics[&format!("{baseline}_recall@20")];
+        assert!((lift - (ratio - 1.0)).abs() < 1e-9, "{baseline}");
+    }
+    assert_eq!(result.artifact.light.is_some(), result.metrics["hybrid_weight"] > 0.0);
+    let sum = |prefix: &str| -> f64 {
+        ["recall@20", "recall@40", "ndcg@100"].iter().map(|name| result.metrics[&format!("{prefix}{name}")]).sum()
+    };
+    assert!(sum("valid_") >= sum("valid_llm_"), "a weight that does not help on validation is 0");
+}
+
+#[test]
+fn an_item_that_nobody_took_is_ranked_by_its_text() {
+    // i05 and i25 lose all interactions; their titles tell the groups.
+    let bench = Bench::with(|dataset| {
+        let rows = &mut dataset.interactions;
+        let lost = |item: u32| item == 5 || item == 25;
+        rows.items.iter().zip(&mut rows.splits).filter(|(item, _)| lost(**item)).for_each(|(_, s)| *s = Split::Test);
+    });
+    let mut spec = nothing();
+    spec.init = TableInit::Spectral;
+    spec.finetuning.epochs = 10;
+    let result = bench.train(&spec);
+    let texts = PromptTexts::new(&Tokenizer::gpt2());
+    let tables = &result.artifact.tables.collaborative;
+    let score = |history: &[u32], item: usize| {
+        let state = recommender::user_states(&result.gpt2, tables, &[texts.recommend(None, history, 48)]);
+        recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&state)[item]
+    };
+    let (first, third) = ([1, 2, 3], [21, 22, 23]);
+    assert!(score(&first, 5) > score(&third, 5), "space ships go to those who like space ships");
+    assert!(score(&third, 25) > score(&first, 25));
 }

@@ -103,6 +103,8 @@ pub(crate) struct Builder {
     pub(crate) n_below_rating: usize,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) min_rating: Option<f64>,
+    /// Items with a title that have no interaction stay in the catalogue.
+    pub(crate) with_new_items: bool,
 }
 
 impl Builder {
@@ -135,9 +137,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Takes what is known of an item; one that nobody interacted with is passed over.
+    /// Takes what is known of an item; one that nobody interacted with is passed over, unless new items are wanted and
+    /// it has a title.
     pub(crate) fn item(&mut self, id: &str, facts: ItemFacts) {
-        if let Some(item) = self.items.known(id) {
+        let is_wanted = self.with_new_items && !facts.title.is_empty();
+        let item = if is_wanted { Some(self.items.number(id)) } else { self.items.known(id) };
+        if let Some(item) = item {
             self.facts.insert(item, facts);
         }
     }

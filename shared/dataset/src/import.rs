@@ -56,6 +56,8 @@ pub struct ImportOptions {
     pub k_core: usize,
     /// Interactions rated lower are left out.
     pub min_rating: Option<f64>,
+    /// Items that have a title and no interaction stay in the catalogue.
+    pub with_new_items: bool,
     /// The import fails when a larger share of the lines is refused.
     pub max_refused_share: f64,
 }
@@ -71,6 +73,7 @@ impl Default for ImportOptions {
             split: SplitRule::Given,
             k_core: 1,
             min_rating: None,
+            with_new_items: false,
             max_refused_share: 0.01,
         }
     }
@@ -96,7 +99,8 @@ pub struct Report {
 /// Reads `path` and makes a data set of it.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
     let format = options.format.map_or_else(|| recognise(path), Ok)?;
-    let mut builder = Builder { min_rating: options.min_rating, ..Builder::default() };
+    let (min_rating, with_new_items) = (options.min_rating, options.with_new_items);
+    let mut builder = Builder { min_rating, with_new_items, ..Builder::default() };
     read(&mut builder, path, format, &options.columns)?;
     if let Some(items) = &options.items {
         jsonl::items(&mut builder, items)?;
@@ -231,9 +235,10 @@ fn drop_repeats(rows: &mut Vec<Row>, n_items: usize) {
 
 /// Gives users and items the row numbers of the data set: ascending by external id.
 fn number(builder: Builder, rows: Vec<Row>, name: String, catalog: Catalog) -> Result<Dataset, Error> {
-    let Builder { users, items, mut facts, texts, .. } = builder;
+    let Builder { users, items, mut facts, texts, with_new_items, .. } = builder;
+    let new_items: Vec<u32> = if with_new_items { facts.keys().copied().collect() } else { Vec::new() };
     let (user_rows, user_ids) = renumber(users.into_ids(), rows.iter().map(|row| row.user));
-    let (item_rows, item_ids) = renumber(items.into_ids(), rows.iter().map(|row| row.item));
+    let (item_rows, item_ids) = renumber(items.into_ids(), rows.iter().map(|row| row.item).chain(new_items));
     let texts = texts.into_iter().filter_map(|text| renumbered(text, &user_rows, &item_rows)).collect();
     let valid_id = |invalid: domain::Invalid| Error::Empty(format!("an id that was accepted is invalid: {invalid}"));
     let users: Vec<UserId> =

@@ -184,3 +184,19 @@ fn nothing_to_train_on_is_an_error_that_says_so() {
     let wrong = ImportOptions { format: Some(Format::Npz), ..ImportOptions::default() };
     assert!(import(&file("ml-1m"), &wrong).unwrap_err().to_string().contains("train_matrix.npz"));
 }
+
+#[test]
+fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "user_id,item_id,split\nu1,a,train\nu1,c,train\nu2,a,train\n";
+    std::fs::write(folder.path().join("interactions.csv"), rows).unwrap();
+    let items = "{\"item_id\": \"b\", \"title\": \"brand new\"}\n{\"item_id\": \"d\"}\n{\"item_id\": \"c\", \"title\": \"sea\"}\n";
+    std::fs::write(folder.path().join("items.jsonl"), items).unwrap();
+    let ids = |with_new_items| -> Vec<String> {
+        let options = ImportOptions { with_new_items, ..ImportOptions::default() };
+        let (dataset, _) = import(folder.path(), &options).unwrap();
+        dataset.items.iter().map(|item| item.id.to_string()).collect()
+    };
+    assert_eq!(ids(false), ["a", "c"]);
+    assert_eq!(ids(true), ["a", "b", "c"], "`d` has no title to be ranked by");
+}

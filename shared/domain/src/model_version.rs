@@ -25,6 +25,18 @@ pub struct ModelInfo {
     pub created_ms: i64,
 }
 
+/// Which user token a prompt has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserToken {
+    /// The user's own row.
+    Own,
+    /// None.
+    Absent,
+    /// The mean of all user rows.
+    Mean,
+}
+
 /// `model.json` of an artifact: what a model is, beside its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelManifest {
@@ -42,6 +54,12 @@ pub struct ModelManifest {
     pub backbone: String,
     /// SHA-256 of the served user and item rows.
     pub rows_sha256: String,
+    /// Share of the light model in the mixed scores; 0: the language model ranks alone.
+    pub light_weight: f64,
+    /// In the prompts of users with a row: what ranks validation best.
+    pub known_user: UserToken,
+    /// In the prompts of users without a row: the better of no token and the mean on validation.
+    pub new_user: UserToken,
     /// Ranking metrics.
     pub metrics: BTreeMap<String, f64>,
 }

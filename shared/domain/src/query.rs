@@ -55,8 +55,12 @@ pub struct Query {
 /// Where an item's score comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The language model's item head.
+    /// The language model's item head, alone or for the most part.
     Model,
+    /// The light model of a hybrid, for the most part: what others took together.
+    CoOccurrence,
+    /// Both models of a hybrid.
+    Both,
 }
 
 /// One item of an answer.
@@ -66,7 +70,8 @@ pub struct ScoredItem {
     pub item: ItemId,
     /// Its title in the served model version; empty when it has none.
     pub title: String,
-    /// Inner product of the user state and the item's row.
+    /// Inner product of the user state and the item's row; in a hybrid, the weighted sum of both models'
+    /// standardised scores.
     pub score: f32,
     /// Where the score comes from.
     pub source: Source,

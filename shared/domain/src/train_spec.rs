@@ -19,6 +19,9 @@ pub struct TrainSpec {
     /// How the user and item tables start.
     #[serde(default)]
     pub init: TableInit,
+    /// Singular vectors of a spectral start; 0: as many as rank the validation split best by themselves.
+    #[serde(default)]
+    pub spectral_rank: usize,
     /// Which rows a step moves.
     #[serde(default)]
     pub optimizer: Optimizer,
@@ -28,6 +31,12 @@ pub struct TrainSpec {
     /// Stage 2: recommendation-oriented finetuning.
     #[serde(default)]
     pub finetuning: Finetuning,
+    /// What items that nobody has interacted with are ranked by.
+    #[serde(default)]
+    pub cold_items: ColdItems,
+    /// A light model beside the language model.
+    #[serde(default)]
+    pub hybrid: Hybrid,
     /// How the model is chosen and measured.
     #[serde(default)]
     pub evaluation: Evaluation,
@@ -141,6 +150,8 @@ pub struct Pretraining {
     pub lambda: f64,
     /// Prior on the collaborative tables, λ_l / 2 ‖z‖² (paper; absent from the published code).
     pub lambda_l: f64,
+    /// The content LM takes part in the alternation, as published.
+    pub with_content: bool,
     /// Shuffle histories every epoch (histories are sets).
     pub random_order: bool,
     /// Texts are cut at this many tokens, or earlier where the backbone's positions end.
@@ -155,12 +166,13 @@ impl Default for Pretraining {
             content_epochs: 1,
             epochs: 1,
             batch: 20,
-            learning_rate: 1e-3,
+            learning_rate: 2e-4,
             lambda: 1.0,
             lambda_l: 0.0,
+            with_content: true,
             random_order: true,
             max_text_tokens: 64,
-            documents_per_epoch: 2_000,
+            documents_per_epoch: 500,
         }
     }
 }
@@ -189,6 +201,10 @@ pub struct Finetuning {
     pub logit_scale: f64,
     /// Leave the user token out of the training prompts; ranking keeps it.
     pub without_user_token: bool,
+    /// Share of the loss that asks for EASE's distribution over the catalogue instead of the targets (published: 0).
+    pub distilled_share: f64,
+    /// EASE's standardised scores count this much in that distribution's softmax.
+    pub teacher_sharpness: f64,
 }
 
 impl Default for Finetuning {
@@ -204,6 +220,8 @@ impl Default for Finetuning {
             dropout: 0.3,
             logit_scale: 1.0,
             without_user_token: true,
+            distilled_share: 0.0,
+            teacher_sharpness: 1.0,
         }
     }
 }
@@ -216,6 +234,44 @@ pub enum Target {
     All,
     /// Its hidden part, as the paper says.
     Hidden,
+}
+
+/// What items without a training interaction are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColdItems {
+    /// Their rows as training left them.
+    Rows,
+    /// Rows made from their texts by what the other items' texts and rows have in common.
+    #[default]
+    Text,
+}
+
+/// A light model beside the language model; their standardised scores are mixed, with the weight that is best on
+/// validation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hybrid {
+    /// Which one.
+    pub light: Light,
+    /// Its largest weights that each item keeps.
+    pub n_kept: usize,
+}
+
+impl Default for Hybrid {
+    fn default() -> Self {
+        Self { light: Light::Ease, n_kept: 400 }
+    }
+}
+
+/// Light models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Light {
+    /// None: the language model ranks alone.
+    None,
+    /// EASE's item-to-item weights, for catalogues of up to 10,000 items; beyond, the language model ranks alone.
+    Ease,
 }
 
 /// How the model is chosen and measured.
@@ -244,7 +300,7 @@ pub enum Baselines {
     None,
     /// Popularity.
     Popularity,
-    /// Popularity and item-kNN.
+    /// Popularity, item-kNN and, for catalogues of up to 10,000 items, EASE.
     All,
 }
 
@@ -256,9 +312,12 @@ impl TrainSpec {
             seed: 0,
             backbone: Backbone::default(),
             init: TableInit::default(),
+            spectral_rank: 0,
             optimizer: Optimizer::default(),
             pretraining: Pretraining::default(),
             finetuning: Finetuning::default(),
+            cold_items: ColdItems::default(),
+            hybrid: Hybrid::default(),
             evaluation: Evaluation::default(),
             labels: Vec::new(),
             max_attempts: default_max_attempts(),
@@ -274,6 +333,8 @@ impl TrainSpec {
         }
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
+        at_most(&mut wrong, "spectral_rank", self.spectral_rank, MAX_RANK);
+        counted(&mut wrong, "hybrid.n_kept", self.hybrid.n_kept, MAX_KEPT);
         counted(&mut wrong, "evaluation.every", self.evaluation.every, MAX_EPOCHS);
         counted(&mut wrong, "max_attempts", self.max_attempts as usize, MAX_ATTEMPTS);
         Invalid::check(wrong)
@@ -338,6 +399,8 @@ impl Finetuning {
         in_range(wrong, "finetuning.hidden_share", self.hidden_share, (0.0, 1.0));
         in_range(wrong, "finetuning.dropout", self.dropout, (0.0, 0.95));
         in_range(wrong, "finetuning.logit_scale", self.logit_scale, (1e-6, 1e6));
+        in_range(wrong, "finetuning.distilled_share", self.distilled_share, (0.0, 1.0));
+        in_range(wrong, "finetuning.teacher_sharpness", self.teacher_sharpness, (0.0, 100.0));
     }
 }
 
@@ -345,6 +408,10 @@ impl Finetuning {
 const MAX_EPOCHS: usize = 10_000;
 /// Most documents or users a step: a batch is held in memory.
 const MAX_BATCH: usize = 4_096;
+/// Most singular vectors of a spectral start.
+const MAX_RANK: usize = 128;
+/// Most weights that an item of a light model keeps.
+const MAX_KEPT: usize = 10_000;
 /// Most failed attempts.
 const MAX_ATTEMPTS: usize = 100;
 /// Most `n_layer · n_embd²` of a random backbone: 12 times that are its weights.

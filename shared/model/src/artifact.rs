@@ -1,21 +1,22 @@
 //! A trained model as files: everything that serving needs, self-describing and immutable.
 //!
-//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`. The backbone is kept once for all
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`, for a hybrid `light.safetensors`. The backbone is kept once for all
 //! models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId};
+use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::tensors::{TensorFile, write_atomically};
-use crate::{Device, Error, Gpt2, Gpt2Config, Tables, TokenTables, load_backbone, prompt, write_tensors};
+use crate::{Device, Error, Gpt2, Gpt2Config, ItemWeights, Tables, TokenTables, load_backbone, prompt, write_tensors};
 
 /// Version of the file layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const LIGHT: &str = "light.safetensors";
 
 /// A model without its backbone, in memory.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Artifact {
     pub manifest: Manifest,
     /// What was learned.
     pub tables: Tables,
+    /// The light model of a hybrid.
+    pub light: Option<ItemWeights>,
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
     /// Items by row, ascending by id.
@@ -41,7 +44,19 @@ pub fn new_manifest(
     let dataset = spec.dataset.clone();
     let rows_sha256 = rows_hash(&tables.collaborative);
     let prompt_template = prompt::TEMPLATE_VERSION;
-    Manifest { format: FORMAT, prompt_template, catalog, dataset, spec, backbone, rows_sha256, metrics }
+    Manifest {
+        format: FORMAT,
+        prompt_template,
+        catalog,
+        dataset,
+        spec,
+        backbone,
+        rows_sha256,
+        light_weight: 0.0,
+        known_user: UserToken::Own,
+        new_user: UserToken::Absent,
+        metrics,
+    }
 }
 
 /// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong ones.
@@ -76,6 +91,9 @@ impl Artifact {
     /// Writes the files into an existing folder.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         write_tensors(&folder.join("tables.safetensors"), &self.tables.tensors(""))?;
+        if let Some(light) = &self.light {
+            light.write(&folder.join(LIGHT))?;
+        }
         write_atomically(&folder.join("users.json"), &json(&self.users))?;
         let lines: Vec<u8> = self.items.iter().flat_map(|item| [json(item), b"\n".to_vec()].concat()).collect();
         write_atomically(&folder.join("items.jsonl"), &lines)?;
@@ -99,7 +117,9 @@ impl Artifact {
                 return Err(Error::malformed(&path, format!("{found} {what}, the vocabulary has {expected}")));
             }
         }
-        Ok(Self { manifest, tables, users, items })
+        let is_hybrid = manifest.light_weight > 0.0;
+        let light = is_hybrid.then(|| ItemWeights::read(&folder.join(LIGHT), items.len())).transpose()?;
+        Ok(Self { manifest, tables, light, users, items })
     }
 
     /// Reads the backbone that this model stands on and checks that the tables fit it.

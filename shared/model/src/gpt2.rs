@@ -8,8 +8,8 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
 
-use crate::packing::Layout;
-use crate::{Gpt2Config, Token};
+use crate::packing::{Layout, TokenBatch, index_tensor, to_index, to_vec};
+use crate::{Gpt2Config, Table, Token};
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
 #[derive(Module, Debug)]
@@ -103,16 +103,22 @@ impl Gpt2 {
         self.wpe.val().dims()[0]
     }
 
+    /// The embeddings of some words.
+    pub fn word_rows(&self, words: &[u32]) -> Table {
+        let rows = index_tensor(words.iter().map(|&word| to_index(word as usize)).collect(), &self.device());
+        Table::new(to_vec(self.wte.val().select(0, rows)), self.n_embd())
+    }
+
     /// Last hidden states of sequences of words alone, padded rows of zeros after each (the plain GPT-2).
     ///
     /// Shapes: `sequences [batch][seq]` → `[batch * longest, embed]`, row-major.
     pub fn hidden_of_words(&self, sequences: &[Vec<u32>]) -> Vec<f32> {
         let documents: Vec<Vec<Token>> =
             sequences.iter().map(|words| words.iter().map(|&word| Token::Word(word)).collect()).collect();
-        let batch = crate::packing::TokenBatch::new(&documents, self.n_positions(), &self.device());
+        let batch = TokenBatch::new(&documents, self.n_positions(), &self.device());
         let words = self.wte.val().select(0, batch.word_rows(&self.device()));
         let hidden = self.forward(words.select(0, batch.index.clone()), &batch.layout);
-        crate::packing::to_vec(hidden)
+        to_vec(hidden)
     }
 }
 

@@ -80,10 +80,8 @@ pub fn save_backbone(folder: &Path, config: &Gpt2Config, gpt2: &Gpt2) -> Result<
     let text = serde_json::to_vec_pretty(config).expect("a plain struct becomes JSON");
     write_atomically(&folder.join("config.json"), &text)?;
     let tensors = named_weights(gpt2);
-    let tensors: Vec<NamedTensor<'_>> = tensors
-        .iter()
-        .map(|(name, shape, values)| NamedTensor { name: name.clone(), shape: shape.clone(), values })
-        .collect();
+    let tensors: Vec<NamedTensor<'_>> =
+        tensors.iter().map(|(name, shape, values)| NamedTensor::f32(name, shape.clone(), values)).collect();
     write_tensors(&folder.join("model.safetensors"), &tensors)
 }
 

@@ -2,17 +2,20 @@
 //!
 //! Reading order: [`Gpt2Config`] and [`Gpt2`] (the frozen backbone), [`Tables`] (what is learned), [`prompt`] (what
 //! it reads), [`content`], [`collaborative`] and [`recommender`] (the three losses), [`step`] (their gradients),
-//! [`Adam`], [`metrics`], [`Artifact`].
+//! [`Adam`], [`metrics`], [`Artifact`]; beside it [`ease`], the linear model that it must beat or join.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
 mod artifact;
+mod cold;
 pub mod collaborative;
 mod config;
 pub mod content;
 mod device;
+pub mod ease;
 mod error;
 mod gpt2;
+pub mod hybrid;
 mod import;
 mod loss;
 pub mod metrics;
@@ -28,14 +31,17 @@ mod tokenizer;
 mod warmup;
 
 pub use artifact::{Artifact, new_manifest, rows_hash};
+pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
 pub use device::{Device, compute_device};
+pub use ease::{Ease, ItemWeights};
 pub use error::Error;
 pub use gpt2::Gpt2;
 pub use import::{load_backbone, random_backbone, save_backbone};
+pub use loss::Teacher;
 pub use optimizer::{Adam, Moments};
 pub use prompt::{PromptTexts, Token};
-pub use spectral::spectral_tables;
+pub use spectral::Spectrum;
 pub use step::{Objective, Pull, RowGradients, Step};
 pub use tables::{Table, Tables, TokenTables};
 pub use tensors::{NamedTensor, TensorFile, write_tensors};

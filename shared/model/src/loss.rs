@@ -1,6 +1,6 @@
 //! The losses' closed forms. Logits exist for one chunk of positions at a time and are never kept for backward.
 
-use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
+use burn::tensor::{Device, IndexingUpdateOp, Tensor, TensorData};
 
 use crate::packing::{index_tensor, matrix, to_index, to_vec};
 
@@ -23,6 +23,8 @@ pub(crate) struct Softmax<'a> {
     pub(crate) head: Tensor<2>,
     /// Classes asked for at each position; several for a multinomial likelihood.
     pub(crate) targets: &'a [Vec<u32>],
+    /// What a teacher would say, and how much it counts.
+    pub(crate) teacher: Option<&'a Teacher>,
     /// Logits are inner products times this.
     pub(crate) logit_scale: f64,
     /// The summed loss counts this much (one over what it is a mean over).
@@ -31,9 +33,19 @@ pub(crate) struct Softmax<'a> {
     pub(crate) head_is_learned: bool,
 }
 
+/// A teacher's distribution at each position (Hinton et al., "Distilling the Knowledge in a Neural Network").
+#[derive(Debug, Clone)]
+pub struct Teacher {
+    /// Share of the loss that asks for the teacher's distribution instead of the targets.
+    pub share: f64,
+    /// `[positions, classes]`, row-major; each row sums to 1.
+    pub probabilities: Vec<f32>,
+}
+
 impl Softmax<'_> {
     /// `−Σ r_j log softmax(h · headᵀ)_j` and its gradients: `dlogits = n·softmax − multihot`,
-    /// `dh = dlogits · head`, `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`).
+    /// `dh = dlogits · head`, `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`). With a teacher
+    /// of share α, r is `(1 − α) · multihot + α · n · teacher`.
     ///
     /// Shapes: `hidden [positions, embed]`.
     pub(crate) fn cross_entropy(&self, hidden: &Tensor<2>) -> CrossEntropy {
@@ -45,7 +57,7 @@ impl Softmax<'_> {
         for (chunk, targets) in self.targets.chunks(rows_per_chunk).enumerate() {
             let start = chunk * rows_per_chunk;
             let part = hidden.clone().slice([start..start + targets.len(), 0..embed]);
-            let (part_loss, d_logits) = self.d_logits(&part, targets);
+            let (part_loss, d_logits) = self.d_logits(&part, targets, start);
             loss += part_loss;
             d_hidden.push(d_logits.clone().matmul(self.head.clone())); // [chunk, embed]
             if self.head_is_learned {
@@ -59,8 +71,9 @@ impl Softmax<'_> {
         CrossEntropy { loss: loss * self.weight, d_hidden: Tensor::cat(d_hidden, 0), d_head }
     }
 
-    /// Loss of one chunk, unweighted, and the weighted gradient of its inner products `[chunk, classes]`.
-    fn d_logits(&self, hidden: &Tensor<2>, targets: &[Vec<u32>]) -> (f64, Tensor<2>) {
+    /// Loss of the chunk from position `start` on, unweighted, and the weighted gradient of its inner products
+    /// `[chunk, classes]`.
+    fn d_logits(&self, hidden: &Tensor<2>, targets: &[Vec<u32>], start: usize) -> (f64, Tensor<2>) {
         let device = hidden.device();
         let n_classes = self.head.dims()[0];
         let logits = hidden.clone().matmul(self.head.clone().transpose()) * self.logit_scale; // [chunk, classes]
@@ -73,25 +86,46 @@ impl Softmax<'_> {
         let n_places = places.len();
         let places = index_tensor(places, &device);
         let wanted = to_vec(shifted.clone().reshape([targets.len() * n_classes]).select(0, places.clone()));
+        let hard = 1.0 - self.teacher.map_or(0.0, |teacher| teacher.share);
+        let asked = hard * wanted.iter().map(|&score| f64::from(score)).sum::<f64>();
+        let soft = self.soft_targets(targets, start, &device);
+        let softly_asked =
+            soft.as_ref().map_or(0.0, |soft| f64::from(to_vec((shifted.clone() * soft.clone()).sum())[0]));
         let exponentials = shifted.exp();
         let sums = exponentials.clone().sum_dim(1); // [chunk, 1]
         let log_sums = to_vec(sums.clone().log());
-        let loss: f64 = targets.iter().zip(&log_sums).map(|(w, &log)| w.len() as f64 * f64::from(log)).sum::<f64>()
-            - wanted.iter().map(|&score| f64::from(score)).sum::<f64>();
+        let normalizer: f64 = targets.iter().zip(&log_sums).map(|(w, &log)| w.len() as f64 * f64::from(log)).sum();
 
         let weight = self.weight * self.logit_scale;
         let counts = matrix(targets.iter().map(|w| (w.len() as f64 * weight) as f32).collect(), 1, &device);
-        let ones = Tensor::from_data(TensorData::new(vec![-weight as f32; n_places], [n_places]), &device);
+        let ones = vec![(-hard * weight) as f32; n_places];
+        let ones = Tensor::from_data(TensorData::new(ones, [n_places]), &device);
         let d_logits = (exponentials * (counts / sums)).reshape([targets.len() * n_classes]);
         let d_logits = d_logits.select_assign(0, places, ones, IndexingUpdateOp::Add);
-        (loss, d_logits.reshape([targets.len(), n_classes]))
+        let d_logits = d_logits.reshape([targets.len(), n_classes]);
+        let d_logits = match soft {
+            Some(soft) => d_logits - soft * weight,
+            None => d_logits,
+        };
+        (normalizer - asked - softly_asked, d_logits)
+    }
+
+    /// The teacher's part of r for the chunk from position `start` on: `α · n · teacher` `[chunk, classes]`.
+    fn soft_targets(&self, targets: &[Vec<u32>], start: usize, device: &Device) -> Option<Tensor<2>> {
+        let teacher = self.teacher?;
+        let n_classes = self.head.dims()[0];
+        let rows = teacher.probabilities[start * n_classes..].chunks_exact(n_classes).zip(targets);
+        let soft = rows.flat_map(|(row, wanted)| {
+            let count = (teacher.share * wanted.len() as f64) as f32;
+            row.iter().map(move |probability| probability * count)
+        });
+        Some(matrix(soft.collect(), n_classes, device))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn chunked_cross_entropy_equals_finite_differences() {
@@ -99,10 +133,13 @@ mod tests {
         let hidden = [0.3, -0.2, 0.5, 0.1, 0.9, -0.7];
         let head = vec![0.2, -0.4, 0.6, 0.8, -0.1, 0.3, -0.5, 0.7];
         let targets = vec![vec![1], vec![0, 3], vec![2]];
+        let probabilities = [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.25; 4]].concat();
+        let teacher = Teacher { share: 0.3, probabilities };
         let evaluate = |hidden: Vec<f32>, head: Vec<f32>| {
             let softmax = Softmax {
                 head: matrix(head, 2, &device),
                 targets: &targets,
+                teacher: Some(&teacher),
                 logit_scale: 1.5,
                 weight: 0.5,
                 head_is_learned: true,

@@ -95,6 +95,16 @@ impl PromptTexts {
         assemble(&[&user, &before, &items, &words(&self.comma), &user, &question])
     }
 
+    /// The distinct words of all prompts.
+    pub fn words(&self) -> Vec<u32> {
+        let prompts = [self.recommend(None, &[], usize::MAX), self.review(0, 0), self.title(0), self.description(0)];
+        let mut words: Vec<u32> = prompts.concat().into_iter().filter_map(Token::word).collect();
+        words.extend(self.biography(0).into_iter().filter_map(Token::word));
+        words.sort_unstable();
+        words.dedup();
+        words
+    }
+
     /// How many items of a history a recommendation prompt holds.
     pub fn max_history(&self, n_positions: usize) -> usize {
         let fixed = 2 + self.has_interacted_with.len() + self.comma.len() + self.will_interact_with.len();

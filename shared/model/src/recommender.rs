@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
 use crate::prompt::Token;
 use crate::step::{Head, soft};
-use crate::{Gpt2, Objective, Table, TokenTables};
+use crate::{Gpt2, Objective, Table, Teacher, TokenTables};
 
 use burn::tensor::Tensor;
 
@@ -27,11 +27,13 @@ pub struct Options {
     pub logit_scale: f64,
     /// Share of the prompt's item entries that are dropped, and the randomness for it.
     pub dropout: Option<(f64, ChaCha8Rng)>,
+    /// A distribution over the catalogue to be learned beside the targets, for each example.
+    pub teacher: Option<Teacher>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { logit_scale: 1.0, dropout: None }
+        Self { logit_scale: 1.0, dropout: None, teacher: None }
     }
 }
 
@@ -56,6 +58,7 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
         head: Head::Items,
         mean_over: examples.len().max(1),
         logit_scale: options.logit_scale,
+        teacher: options.teacher,
         regularized,
         dropout: options.dropout,
     }

@@ -9,38 +9,89 @@ use rayon::prelude::*;
 
 use crate::tables::{INIT_STD, Table, TokenTables};
 
-/// Singular vectors that are used.
-const RANK: usize = 64;
+/// Most singular vectors that are computed.
+const MOST: usize = 128;
 /// Extra directions of the randomised iteration, for accuracy.
 const OVERSAMPLING: usize = 10;
-/// Of a small catalogue's directions only one in so many is kept: all of them together tell nothing apart.
-const SHARE_KEPT: usize = 4;
 /// Power iterations.
-const N_ITERATIONS: usize = 4;
+const N_ITERATIONS: usize = 8;
 
-/// Rows from the top singular vectors of `D_u^-½ R D_i^-½`: item rows are the right ones times the square root of
-/// the item's degree, user rows the left ones; both under one random rotation into `width` dimensions and scaled to
-/// the size of a fresh N(0, 0.02²) table. The same for the same seed.
-pub fn spectral_tables(histories: &[Vec<u32>], n_items: usize, width: usize, seed: u64) -> TokenTables {
-    let interactions = Interactions::new(histories, n_items);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let n_vectors = (RANK + OVERSAMPLING).min(n_items).min(histories.len());
-    let rank = RANK.min(n_vectors / SHARE_KEPT).clamp(1, width);
-    let mut basis = orthonormal(&normal(n_items, n_vectors, &mut rng)); // [items, vectors]
-    for _ in 0..N_ITERATIONS {
-        basis = orthonormal(&interactions.transposed_times(&interactions.times(&basis)));
+/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users, right ones times the square root of
+/// the item's degree for the items. The same for the same seed.
+#[derive(Debug)]
+pub struct Spectrum {
+    /// `[users, vectors]`.
+    users: Mat<f64>,
+    /// `[items, vectors]`.
+    items: Mat<f64>,
+}
+
+impl Spectrum {
+    /// Computes up to 128 vectors by randomised subspace iteration.
+    pub fn new(histories: &[Vec<u32>], n_items: usize, seed: u64) -> Self {
+        let interactions = Interactions::new(histories, n_items);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let n_vectors = (MOST + OVERSAMPLING).min(n_items).min(histories.len());
+        let mut basis = orthonormal(&normal(n_items, n_vectors, &mut rng)); // [items, vectors]
+        for _ in 0..N_ITERATIONS {
+            basis = orthonormal(&interactions.transposed_times(&interactions.times(&basis)));
+        }
+        let projected = interactions.times(&basis); // [users, vectors]
+        let svd = projected.thin_svd().expect("the singular values of a finite matrix converge");
+        let mut items = &basis * svd.V(); // [items, vectors]
+        for (item, degree) in interactions.item_degrees.iter().enumerate() {
+            items.row_mut(item).iter_mut().for_each(|entry| *entry *= degree.max(1.0).sqrt());
+        }
+        Self { users: svd.U().to_owned(), items }
     }
-    let projected = interactions.times(&basis); // [users, vectors]
-    let svd = projected.thin_svd().expect("the singular values of a finite matrix converge");
-    let right = &basis * svd.V(); // [items, vectors]
-    let rotation = orthonormal(&normal(width, rank, &mut rng)); // [width, rank]
-    let rotated = |vectors: faer::MatRef<'_, f64>| vectors.subcols(0, rank) * rotation.transpose();
-    let users = rotated(svd.U());
-    let mut items = rotated(right.as_ref());
-    for (item, degree) in interactions.item_degrees.iter().enumerate() {
-        items.row_mut(item).iter_mut().for_each(|entry| *entry *= degree.max(1.0).sqrt());
+
+    /// Vectors there are.
+    pub fn n_vectors(&self) -> usize {
+        self.items.ncols().min(MOST)
     }
-    TokenTables { users: scaled(&users), items: scaled(&items) }
+
+    /// What a block that hands normalised rows on would score with the first `rank` vectors: the inner products of
+    /// the items with the sum of the history's rows, each of length one. `[items]`.
+    pub fn scores(&self, rank: usize, history: &[u32]) -> Vec<f32> {
+        let row = |item: usize| (0..rank).map(move |column| self.items[(item, column)]);
+        let mut sum = vec![0.0; rank];
+        for &item in history {
+            let length = row(item as usize).map(|entry| entry * entry).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            sum.iter_mut().zip(row(item as usize)).for_each(|(sum, entry)| *sum += entry / length);
+        }
+        let mut scores = vec![0.0; self.items.nrows()];
+        for (column, weight) in sum.into_iter().enumerate() {
+            let entries = self.items.col(column);
+            scores.iter_mut().zip(entries.iter()).for_each(|(score, entry)| *score += (weight * entry) as f32);
+        }
+        scores
+    }
+
+    /// Tables from the first `rank` vectors, under one random rotation into the columns of `avoid` and scaled to
+    /// the size of a fresh N(0, 0.02²) table.
+    ///
+    /// `avoid` are the rows of the prompt's words: the rotation is orthogonal to them (and to the direction that a
+    /// layer norm removes), so that what attention gathers from the words adds no constant to an item's score.
+    pub fn tables(&self, rank: usize, avoid: &Table, seed: u64) -> TokenTables {
+        let width = avoid.width();
+        let n_avoided = (avoid.n_rows() + 1).min(width / 2);
+        let rank = rank.min(width - n_avoided).max(1);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1); // not the draws of the iteration
+        let mut directions = normal(width, n_avoided + rank, &mut rng);
+        for column in 0..n_avoided {
+            for row in 0..width {
+                directions[(row, column)] = match column {
+                    0 => 1.0,
+                    word => f64::from(avoid.row(word as u32 - 1)[row]),
+                };
+            }
+        }
+        let orthogonal = orthonormal(&directions); // [width, avoided + rank]
+        let rotation = orthogonal.subcols(n_avoided, rank);
+        let rotated = |vectors: &Mat<f64>| vectors.subcols(0, rank) * rotation.transpose();
+        TokenTables { users: scaled(&rotated(&self.users)), items: scaled(&rotated(&self.items)) }
+    }
 }
 
 /// Histories as a sparse matrix, by user and by item.
@@ -119,18 +170,36 @@ mod tests {
         (0..40).map(|user: u32| (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect()).collect()
     }
 
+    fn words(n: usize) -> Table {
+        Table::new((0..n * 32).map(|place| (place as f32 * 0.7).sin()).collect(), 32)
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(x, y)| x * y).sum()
+    }
+
     #[test]
     fn items_that_go_together_start_close_together() {
-        let tables = spectral_tables(&two_groups(), 20, 32, 0);
-        let dot =
-            |a: u32, b: u32| -> f32 { tables.items.row(a).iter().zip(tables.items.row(b)).map(|(x, y)| x * y).sum() };
-        let within: f32 = (1..10).map(|item| dot(0, item)).sum();
-        let across: f32 = (10..20).map(|item| dot(0, item)).sum();
+        let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words(3), 0);
+        let row = |item| tables.items.row(item);
+        let within: f32 = (1..10).map(|item| dot(row(0), row(item))).sum();
+        let across: f32 = (10..20).map(|item| dot(row(0), row(item))).sum();
         assert!(within > across.abs() + 1e-4, "{within} {across}");
     }
 
     #[test]
+    fn rows_are_orthogonal_to_the_words_of_the_prompt() {
+        let words = words(3);
+        let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words, 0);
+        for item in 0..20 {
+            (0..3).for_each(|word| assert!(dot(tables.items.row(item), words.row(word)).abs() < 1e-6));
+            assert!(tables.items.row(item).iter().sum::<f32>().abs() < 1e-6);
+        }
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_rows() {
-        assert_eq!(spectral_tables(&two_groups(), 20, 32, 3), spectral_tables(&two_groups(), 20, 32, 3));
+        let tables = || Spectrum::new(&two_groups(), 20, 3).tables(4, &words(3), 3);
+        assert_eq!(tables(), tables());
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::loss::Softmax;
+use crate::loss::{Softmax, Teacher};
 use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
 use crate::prompt::{Document, Token};
 use crate::{Error, Gpt2, Table, TokenTables};
@@ -33,6 +33,7 @@ pub struct Objective {
     /// The summed loss is divided by this.
     pub(crate) mean_over: usize,
     pub(crate) logit_scale: f64,
+    pub(crate) teacher: Option<Teacher>,
     /// The soft tokens that the regulariser sums over, one entry a position.
     pub(crate) regularized: Vec<Token>,
     /// Dropout on item rows as they enter the prompt.
@@ -54,6 +55,7 @@ impl Objective {
         Softmax {
             head,
             targets: &self.targets,
+            teacher: self.teacher.as_ref(),
             logit_scale: self.logit_scale,
             weight: 1.0 / self.mean_over as f64,
             head_is_learned: self.head == learned,
@@ -71,6 +73,7 @@ impl Objective {
             head,
             mean_over: 1,
             logit_scale: 1.0,
+            teacher: None,
             regularized: Vec::new(),
             dropout: None,
         };

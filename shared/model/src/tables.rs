@@ -70,6 +70,19 @@ pub struct TokenTables {
     pub items: Table,
 }
 
+impl TokenTables {
+    /// The tables with one more user row, the mean of all: somebody about whom nothing is known. Returns that row.
+    pub fn push_mean_user(&mut self) -> u32 {
+        let (width, n_rows) = (self.users.width, self.users.n_rows());
+        let mut mean = vec![0.0_f64; width];
+        for row in self.users.values.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += f64::from(entry));
+        }
+        self.users.values.extend(mean.into_iter().map(|sum| (sum / n_rows.max(1) as f64) as f32));
+        u32::try_from(n_rows).expect("row numbers are u32")
+    }
+}
+
 /// Both pairs: collaborative `z^l` and content `z^c` (paper, section 3.1).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tables {
@@ -103,10 +116,8 @@ impl Tables {
     pub fn tensors(&self, prefix: &str) -> Vec<NamedTensor<'_>> {
         self.named()
             .into_iter()
-            .map(|(name, table)| NamedTensor {
-                name: format!("{prefix}{name}"),
-                shape: vec![table.n_rows(), table.width],
-                values: &table.values,
+            .map(|(name, table)| {
+                NamedTensor::f32(format!("{prefix}{name}"), vec![table.n_rows(), table.width], &table.values)
             })
             .collect()
     }

@@ -6,15 +6,40 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::Error;
 
-/// An f32 tensor to be written.
+/// A tensor to be written.
 #[derive(Debug, Clone)]
 pub struct NamedTensor<'a> {
-    /// Its name in the file.
-    pub name: String,
-    /// Its dimensions.
-    pub shape: Vec<usize>,
-    /// Row-major.
-    pub values: &'a [f32],
+    name: String,
+    shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+/// Row-major.
+#[derive(Debug, Clone, Copy)]
+enum Values<'a> {
+    F32(&'a [f32]),
+    I32(&'a [i32]),
+}
+
+impl<'a> NamedTensor<'a> {
+    /// Row-major `values` of the given dimensions.
+    pub fn f32(name: impl Into<String>, shape: Vec<usize>, values: &'a [f32]) -> Self {
+        Self { name: name.into(), shape, values: Values::F32(values) }
+    }
+
+    /// Row-major `values` of the given dimensions.
+    pub fn i32(name: impl Into<String>, shape: Vec<usize>, values: &'a [i32]) -> Self {
+        Self { name: name.into(), shape, values: Values::I32(values) }
+    }
+}
+
+impl Values<'_> {
+    fn bytes(self) -> (Dtype, Vec<u8>) {
+        match self {
+            Self::F32(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Self::I32(values) => (Dtype::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        }
+    }
 }
 
 /// A safetensors file in memory.
@@ -87,11 +112,10 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 
 /// Writes a safetensors file under a temporary name and renames it: it is there whole or not at all.
 pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let bytes: Vec<(Dtype, Vec<u8>)> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
     let mut views = Vec::with_capacity(tensors.len());
-    for (tensor, data) in tensors.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data)
+    for (tensor, (dtype, data)) in tensors.iter().zip(&bytes) {
+        let view = TensorView::new(*dtype, tensor.shape.clone(), data)
             .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
         views.push((tensor.name.clone(), view));
     }

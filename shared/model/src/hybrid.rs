@@ -1,0 +1,113 @@
+//! Two models' scores as one: the language model's and a light one's, each standardised over the catalogue.
+//! Evaluation and serving call the same function.
+
+/// Where most of an item's score comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The language model.
+    LanguageModel,
+    /// The light model: what others took together.
+    CoOccurrence,
+    /// Both.
+    Both,
+}
+
+/// The two parts of one user's scores.
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// The language model's part, `[items]`.
+    language: Vec<f32>,
+    /// The light model's part, `[items]`.
+    light: Vec<f32>,
+}
+
+/// A part that makes up this much of both is the origin by itself.
+const MOST: f32 = 0.75;
+
+impl Mixed {
+    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`.
+    pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64) -> Self {
+        debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
+        let scaled = |scores: Vec<f32>, share: f64| {
+            let mut scores = standardized(scores);
+            scores.iter_mut().for_each(|score| *score = (f64::from(*score) * share) as f32);
+            scores
+        };
+        Self { language: scaled(language, 1.0 - weight), light: scaled(light, weight) }
+    }
+
+    /// The sums, `[items]`.
+    pub fn scores(&self) -> Vec<f32> {
+        self.language.iter().zip(&self.light).map(|(language, light)| language + light).collect()
+    }
+
+    /// Where an item's score comes from.
+    pub fn origin(&self, row: u32) -> Origin {
+        let (language, light) = (self.language[row as usize].max(0.0), self.light[row as usize].max(0.0));
+        if language >= MOST * (language + light) {
+            Origin::LanguageModel
+        } else if light >= MOST * (language + light) {
+            Origin::CoOccurrence
+        } else {
+            Origin::Both
+        }
+    }
+}
+
+/// Scores of one user over the catalogue, shifted and scaled to mean 0 and variance 1; all 0 where they are all the
+/// same.
+pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
+    let n = scores.len().max(1) as f64;
+    let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / n;
+    let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / n;
+    let scale = if variance > 0.0 { 1.0 / variance.sqrt() } else { 0.0 };
+    scores.iter_mut().for_each(|score| *score = ((f64::from(*score) - mean) * scale) as f32);
+    scores
+}
+
+/// A teacher's distribution over the catalogue: the softmax of its standardised scores times `sharpness`.
+pub fn softened(scores: Vec<f32>, sharpness: f64) -> Vec<f32> {
+    let mut scores = standardized(scores);
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|score| *score = ((*score - most) * sharpness as f32).exp());
+    let sum = scores.iter().map(|&score| f64::from(score)).sum::<f64>();
+    scores.iter_mut().for_each(|score| *score = (f64::from(*score) / sum) as f32);
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standardized_scores_have_mean_0_and_variance_1() {
+        let scores = standardized(vec![1.0, 2.0, 6.0]);
+        assert!(scores.iter().sum::<f32>().abs() < 1e-6);
+        assert!((scores.iter().map(|s| s * s).sum::<f32>() - 3.0).abs() < 1e-5);
+        assert_eq!(standardized(vec![4.0; 3]), [0.0; 3]);
+    }
+
+    #[test]
+    fn the_ends_of_the_mix_are_the_two_models() {
+        let (language, light) = (vec![3.0, 1.0, 2.0], vec![0.0, 5.0, 0.5]);
+        let order = |weight: f64| {
+            let scores = Mixed::new(language.clone(), light.clone(), weight).scores();
+            crate::metrics::top_k(&scores, 3, |_| true).into_iter().map(|(item, _)| item).collect::<Vec<_>>()
+        };
+        assert_eq!(order(0.0), [0, 2, 1]);
+        assert_eq!(order(1.0), [1, 2, 0]);
+    }
+
+    #[test]
+    fn an_item_that_one_model_alone_likes_comes_from_that_model() {
+        let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5);
+        assert_eq!([0, 1, 2].map(|row| mixed.origin(row)), [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]);
+    }
+
+    #[test]
+    fn a_sharper_teacher_is_surer() {
+        let [soft, sharp] = [1.0, 4.0].map(|sharpness| softened(vec![0.1, 0.5, 0.2], sharpness));
+        assert!((sharp.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(sharp[1] > soft[1] && soft[1] > soft[2]);
+    }
+}
