@@ -26,12 +26,24 @@ deny: ## licences, bans and sources of all dependencies
 k8s: ## render the overlays and validate them against the Kubernetes schemas
 	tests/k8s.sh
 
-libtorch-check: ## compile with LibTorch; needs LIBTORCH=folder of LibTorch 2.9.0
-	cargo check --workspace --features cli/tch
+libtorch: ## a CPU LibTorch from PyPI's wheels in target/libtorch; prints the two lines to use it
+	@shared/model/libtorch.sh
+
+test-tch: ## parity, property and training tests on LibTorch
+	eval "$$(shared/model/libtorch.sh)" && cargo test --workspace --features cli/tch --test parity --test properties --test learning
+
+quality: ## train what quality/grid.toml asks for and quality/results.jsonl lacks, then write docs/quality.md; DATA_ROOT=folder
+	cargo run --release --bin quality -- run --data-root '$(DATA_ROOT)' $(ARGS)
+
+quality-report: ## write docs/quality.md from quality/results.jsonl
+	cargo run --bin quality -- report
+
+quality-check: ## docs/quality.md is what quality/results.jsonl gives
+	cargo run --bin quality -- check
 
 images: ## container images of all services
 	docker build -t cllm4rec .
 
-ci: lint layers test deny k8s ## everything that CI runs
+ci: lint layers test quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-import deny k8s libtorch-check images ci
+.PHONY: help demo test lint layers e2e bench-import deny k8s libtorch test-tch quality quality-report quality-check images ci

@@ -13,6 +13,7 @@ declare -A allowed=(
   [coordinator]="domain proto service storage"
   [worker]="dataset domain model proto service storage"
   [scorer]="domain model proto service storage"
+  [quality]="dataset domain model storage worker"
   [cli]="coordinator dataset domain proto scorer service storage worker"
 )
 

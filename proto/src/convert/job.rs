@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Cause, CauseKind, Invalid, Job, Progress, StageReport, State};
+use domain::{Cause, CauseKind, EpochReport, Invalid, Job, Progress, StageReport, State};
 
 use crate::convert::{job_name, timestamp, version_name};
 use crate::pb;
@@ -22,6 +22,7 @@ impl From<&Job> for pb::Job {
             metrics: job.metrics.iter().map(|(name, value)| (name.clone(), *value)).collect::<HashMap<_, _>>(),
             model_version: job.version.as_ref().map(version_name).unwrap_or_default(),
             n_events: job.n_events,
+            notes: Vec::new(),
         }
     }
 }
@@ -96,6 +97,16 @@ impl From<&Progress> for pb::Progress {
                     n_epochs: small(stage.n_epochs),
                 })
                 .collect(),
+            epochs: progress
+                .epochs
+                .iter()
+                .map(|epoch| pb::EpochReport {
+                    stage: epoch.stage.clone(),
+                    epoch: small(epoch.epoch),
+                    loss: epoch.loss,
+                    valid_ndcg_100: epoch.valid_ndcg_100,
+                })
+                .collect(),
         }
     }
 }
@@ -126,6 +137,16 @@ impl From<pb::Progress> for Progress {
                     first_loss: finite(stage.first_loss),
                     last_loss: finite(stage.last_loss),
                     n_epochs: stage.n_epochs as usize,
+                })
+                .collect(),
+            epochs: progress
+                .epochs
+                .into_iter()
+                .map(|epoch| EpochReport {
+                    stage: epoch.stage,
+                    epoch: epoch.epoch as usize,
+                    loss: finite(epoch.loss),
+                    valid_ndcg_100: epoch.valid_ndcg_100.map(finite),
                 })
                 .collect(),
         }

@@ -153,21 +153,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             let seed = arguments.seed_histories;
             let histories = Histories::open(settings, seed).await?; // before anything is stored
             let (dataset, report) = read(*arguments).await?;
-            let before = artifacts.list(Kind::Dataset).await?;
-            let id = store(&artifacts, &dataset).await?;
-            let seeded = match check_that_services_see(settings, &id).await {
-                Ok(()) => histories.seed(&dataset, seed).await.context("the histories could not be seeded"),
-                Err(error) => Err(error),
-            };
-            let n_seeded = match seeded {
-                Ok(n_seeded) => n_seeded,
-                Err(error) => {
-                    if !before.contains(&id) {
-                        artifacts.delete(Kind::Dataset, &id).await?;
-                    }
-                    return Err(error.context("the data set was not kept"));
-                }
-            };
+            let (id, n_seeded) = store_and_seed(&dataset, histories, seed, settings).await?;
             show_import(output, &id, &dataset.manifest, &report, n_seeded);
         }
         Command::List => {
@@ -182,6 +168,40 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
         }
     }
     Ok(())
+}
+
+/// Stores a data set and seeds its histories; when that fails nothing new is left. Returns its id and how many events
+/// were new.
+async fn store_and_seed(
+    dataset: &Dataset,
+    histories: Histories,
+    seed: Seed,
+    settings: &Settings,
+) -> anyhow::Result<(String, usize)> {
+    let artifacts = Artifacts::open(&settings.storage)?;
+    let before = artifacts.list(Kind::Dataset).await?;
+    let id = store(&artifacts, dataset).await?;
+    let seeded = match check_that_services_see(settings, &id).await {
+        Ok(()) => histories.seed(dataset, seed).await.context("the histories could not be seeded"),
+        Err(error) => Err(error),
+    };
+    match seeded {
+        Ok(n_seeded) => Ok((id, n_seeded)),
+        Err(error) => {
+            if !before.contains(&id) {
+                artifacts.delete(Kind::Dataset, &id).await?;
+            }
+            Err(error.context("the data set was not kept"))
+        }
+    }
+}
+
+/// Imports a path with the usual options where running services see it, and seeds the histories.
+pub(crate) async fn import_and_seed(path: &Path, settings: &Settings) -> anyhow::Result<(Dataset, String)> {
+    let histories = Histories::open(settings, Seed::TrainValid).await?;
+    let (dataset, _) = read_path(path).await?;
+    let (id, _) = store_and_seed(&dataset, histories, Seed::TrainValid, settings).await?;
+    Ok((dataset, id))
 }
 
 /// A running coordinator must know the data set: else it was stored where no service looks. None running is fine.

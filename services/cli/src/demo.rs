@@ -169,7 +169,7 @@ async fn user_and_recommendations(scorer: &mut Scorer, data: &Dataset, user: usi
 /// The last line: what a script reads.
 fn summary(job: &pb::Job, dataset: &str, train_seconds: f64) -> Value {
     let mut summary = Map::new();
-    for prefix in ["", "popularity_", "knn_"] {
+    for (_, prefix) in output::RANKERS {
         for metric in output::METRICS {
             let name = format!("{prefix}{metric}");
             summary.insert(name.clone(), json!(job.metrics.get(&name)));

@@ -9,6 +9,8 @@ mod history;
 mod models;
 mod output;
 mod recommend;
+mod report;
+mod study;
 mod train;
 mod up;
 

@@ -74,6 +74,14 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "cause": job.cause.as_ref().map(|cause| json!({ "kind": cause.kind().as_str_name(), "message": cause.message })),
         "metrics": sorted(&job.metrics),
         "model_version": job.model_version,
+        "notes": job.notes,
+        "epochs": progress.epochs.iter().map(epoch).collect::<Vec<_>>(),
+    })
+}
+
+fn epoch(epoch: &pb::EpochReport) -> Value {
+    json!({
+        "stage": epoch.stage, "epoch": epoch.epoch, "loss": epoch.loss, "valid_ndcg@100": epoch.valid_ndcg_100,
     })
 }
 
@@ -106,6 +114,7 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
     json!({
         "items": answer.items.iter().map(|item| json!({
             "rank": item.rank, "item_id": item.item_id, "title": item.title, "score": item.score,
+            "source": item.source().as_str_name(),
         })).collect::<Vec<_>>(),
         "model_version": answer.model_version,
         "history_length": answer.history_length,
@@ -129,14 +138,29 @@ pub(crate) fn interaction(interaction: &pb::Interaction) -> Value {
     json!({ "item_id": interaction.item_id, "time_ms": millis(interaction.time), "event_id": interaction.event_id })
 }
 
+/// A specification that was only checked.
+pub(crate) fn valid(job: &pb::Job) -> String {
+    let lines = std::iter::once("the specification is valid".to_owned());
+    lines.chain(job.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
+}
+
 /// What is reported of a ranking.
 pub(crate) const METRICS: [&str; 3] = ["recall@20", "recall@40", "ndcg@100"];
 
+/// Who is compared: name and prefix of the metrics.
+pub(crate) const RANKERS: [(&str, &str); 5] = [
+    ("cllm4rec", ""),
+    ("language model", "llm_"),
+    ("EASE", "ease_"),
+    ("item-kNN", "knn_"),
+    ("popularity", "popularity_"),
+];
+
 /// A job's metrics beside the simpler methods'.
 pub(crate) fn metrics_table(job: &pb::Job) -> String {
-    let mut table = format!("{:<12} {:>10} {:>10} {:>10}   (test split)", "", METRICS[0], METRICS[1], METRICS[2]);
-    for (name, prefix) in [("cllm4rec", ""), ("item-kNN", "knn_"), ("popularity", "popularity_")] {
-        table.push_str(&format!("\n{name:<12}"));
+    let mut table = format!("{:<15} {:>10} {:>10} {:>10}   (test split)", "", METRICS[0], METRICS[1], METRICS[2]);
+    for (name, prefix) in RANKERS {
+        table.push_str(&format!("\n{name:<15}"));
         for metric in METRICS {
             match job.metrics.get(&format!("{prefix}{metric}")) {
                 Some(value) => table.push_str(&format!(" {value:>10.4}")),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use domain::TrainSpec;
 use indicatif::{ProgressBar, ProgressStyle};
 use proto::pb;
@@ -15,7 +15,7 @@ use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::{Connection, Target, connect};
 
 use crate::output::{self, Output};
-use crate::{NO_MODEL, Settings, dataset};
+use crate::{NO_MODEL, Settings, dataset, study};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -46,8 +46,18 @@ pub(crate) enum Command {
 #[derive(clap::Args)]
 pub(crate) struct Submit {
     /// Id of the data set; over the specification's.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
+    /// Import this first (any form that `dataset import` reads), follow the job and write a report; without running
+    /// services, start them for it.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// What the job starts from; the specification and single fields go over it.
+    #[arg(long, default_value = "small")]
+    preset: Preset,
+    /// Where the report of a job with `--data` goes.
+    #[arg(long, default_value = "report.html")]
+    pub(crate) report: PathBuf,
     /// A specification (TOML); every field but the data set has a default.
     #[arg(long)]
     spec: Option<PathBuf>,
@@ -59,13 +69,36 @@ pub(crate) struct Submit {
     label: Vec<String>,
     /// The same id gives the same job.
     #[arg(long, default_value = "")]
-    request_id: String,
-    /// Only check.
+    pub(crate) request_id: String,
+    /// Only check, and say what the baselines will cost.
     #[arg(long)]
-    validate_only: bool,
+    pub(crate) validate_only: bool,
     /// Follow the job to its end.
     #[arg(long)]
     watch: bool,
+}
+
+/// Sizes of a job.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Preset {
+    /// The defaults: a random backbone 256 wide, minutes on two cores.
+    Small,
+    /// Three times as wide, all texts, EASE as a teacher.
+    Base,
+}
+
+impl Preset {
+    fn fields(self) -> toml::Table {
+        let fields = match self {
+            Self::Small => "",
+            Self::Base => {
+                "backbone.random = { n_embd = 768, n_head = 12 }
+                 pretraining = { documents_per_epoch = 0 }
+                 finetuning = { distilled_share = 0.5, teacher_sharpness = 0.5 }"
+            }
+        };
+        fields.parse().expect("the presets are TOML")
+    }
 }
 
 pub(crate) type Client = TrainingServiceClient<Connection>;
@@ -78,14 +111,17 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
     let mut client = client(&settings.coordinator)?;
     match command {
         Command::Submit(arguments) => {
+            if let Some(path) = &arguments.data {
+                return study::run(&arguments, path, settings, output).await;
+            }
             let (watch, validate_only) = (arguments.watch, arguments.validate_only);
             let request = pb::TrainJobRequest {
                 request_id: arguments.request_id.clone(),
                 validate_only,
-                spec: Some((&spec(&arguments)?).into()),
+                spec: Some((&spec(&arguments, None)?).into()),
             };
             let job = client.train_job(request).await?.into_inner();
-            let text = if validate_only { "the specification is valid".to_owned() } else { job.name.clone() };
+            let text = if validate_only { output::valid(&job) } else { job.name.clone() };
             output.write(&output::job(&job), || text);
             if watch && !validate_only {
                 return watched(&mut client, &job.name, 1, output).await;
@@ -125,10 +161,17 @@ fn exit_code(job: &pb::Job) -> ExitCode {
     if job.state() == State::Succeeded { ExitCode::SUCCESS } else { ExitCode::from(NO_MODEL) }
 }
 
-fn spec(arguments: &Submit) -> anyhow::Result<TrainSpec> {
-    let mut spec = arguments.spec.as_deref().map_or_else(|| Ok(toml::Table::new()), read_spec)?;
-    if let Some(id) = &arguments.dataset {
+/// The preset, the specification's fields over it, then the single ones; `imported` is the data set of `--data`.
+pub(crate) fn spec(arguments: &Submit, imported: Option<&str>) -> anyhow::Result<TrainSpec> {
+    let mut spec = arguments.preset.fields();
+    if let Some(path) = &arguments.spec {
+        merge(&mut spec, read_spec(path)?);
+    }
+    if let Some(id) = arguments.dataset.as_deref().or(imported) {
         spec.insert("dataset".to_owned(), dataset::bare(id).into());
+    }
+    if imported.is_some() && arguments.label.is_empty() && !spec.contains_key("labels") {
+        spec.insert("labels".to_owned(), vec!["live"].into());
     }
     if !arguments.label.is_empty() {
         spec.insert("labels".to_owned(), arguments.label.clone().into());
@@ -137,6 +180,18 @@ fn spec(arguments: &Submit) -> anyhow::Result<TrainSpec> {
         set(&mut spec, field)?;
     }
     checked(spec)
+}
+
+/// Puts `over` over `under`, section by section.
+fn merge(under: &mut toml::Table, over: toml::Table) {
+    for (name, value) in over {
+        match (under.get_mut(&name), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => merge(under, over),
+            (_, value) => {
+                under.insert(name, value);
+            }
+        }
+    }
 }
 
 /// A specification file as a table.

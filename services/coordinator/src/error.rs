@@ -20,6 +20,9 @@ pub enum Error {
         /// One of its labels.
         label: String,
     },
+    /// The data set's manifest cannot be read.
+    #[error("the data set cannot be used: {0}; import it again")]
+    BadDataset(String),
     /// A worker's model is not what it says.
     #[error("the committed model cannot be published: {0}")]
     BadModel(String),
@@ -32,7 +35,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
-            Error::Refused(_) | Error::Labelled { .. } => Code::FailedPrecondition,
+            Error::Refused(_) | Error::Labelled { .. } | Error::BadDataset(_) => Code::FailedPrecondition,
             Error::BadModel(_) => Code::InvalidArgument,
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,

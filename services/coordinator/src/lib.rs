@@ -1,5 +1,6 @@
 //! The coordinator: owns jobs, leases and the model registry. Links no tensor library.
 
+mod costs;
 mod error;
 mod models;
 mod rpc;

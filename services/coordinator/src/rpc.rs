@@ -27,8 +27,8 @@ impl pb::training_service_server::TrainingService for Training {
         let spec = TrainSpec::try_from(spec).map_err(|invalid| Error::from(invalid.under("spec")))?;
         let id = checked_request_id(&request.request_id)?;
         if request.validate_only {
-            self.jobs.check(&spec).await?;
-            return Ok(Response::new(pb::Job { spec: Some((&spec).into()), ..pb::Job::default() }));
+            let notes = self.jobs.costs(&spec).await?;
+            return Ok(Response::new(pb::Job { spec: Some((&spec).into()), notes, ..pb::Job::default() }));
         }
         let job = self.jobs.submit(spec, id).await?;
         Ok(Response::new((&job).into()))

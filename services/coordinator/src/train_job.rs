@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
+use crate::{Error, costs};
 
 /// Waiters look again after this long even when nothing woke them: pauses end, and other coordinators write too.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -54,9 +54,17 @@ impl TrainJobs {
     }
 
     /// What can be known before a worker has the job: the data set exists.
-    pub(crate) async fn check(&self, spec: &TrainSpec) -> Result<(), Error> {
+    async fn check(&self, spec: &TrainSpec) -> Result<(), Error> {
         self.storage.artifacts.folder(Kind::Dataset, spec.dataset.as_str()).await?;
         Ok(())
+    }
+
+    /// Checks a specification without queueing it, and says what its parts will cost.
+    pub(crate) async fn costs(&self, spec: &TrainSpec) -> Result<Vec<String>, Error> {
+        self.check(spec).await?;
+        let manifest = self.storage.artifacts.read(Kind::Dataset, spec.dataset.as_str(), "users.json").await?;
+        let counts = serde_json::from_slice(&manifest).map_err(|e| Error::BadDataset(format!("users.json: {e}")))?;
+        Ok(costs::notes(spec, &counts))
     }
 
     pub(crate) async fn get(&self, id: &JobId) -> Result<Job, Error> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use dataset::{Dataset, ImportOptions, Split, TextKind, import};
 use domain::{DatasetId, TrainSpec};
 use tokio_util::sync::CancellationToken;
-use worker::{Input, Progress, train};
+use worker::{Backbones, Input, Progress, train};
 
 use crate::grid::{Cell, Data, Grid, PLACE_HOLDER};
 use crate::results::{Line, Results, append, hash, name};
@@ -137,17 +137,18 @@ fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder:
     std::fs::create_dir(&scratch)?;
     dataset.write(&data)?;
     let id = storage::content_id(&data)?;
+    let device = model::compute_device(&arguments.device)?;
     let input = Input {
         job: "quality".to_owned(),
         spec: TrainSpec { dataset: DatasetId::new(id.clone())?, ..spec.clone() },
         dataset: data,
-        backbone_root: folder.to_owned(),
+        backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
         resume: None,
         scratch,
-        device: model::compute_device(&arguments.device)?,
+        device: device.device,
         checkpoint_every: Duration::MAX,
     };
-    let (mut progress, _watch) = Progress::new(&arguments.device, CancellationToken::new());
+    let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;
     Ok(Line {
@@ -155,7 +156,7 @@ fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder:
         dataset: id,
         spec_hash: hash(&spec)?,
         spec: TrainSpec { dataset: DatasetId::new(PLACE_HOLDER)?, ..spec },
-        device: arguments.device.clone(),
+        device: device.name,
         threads: arguments.threads,
         seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         peak_mb: peak_mb()?,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId, UserToken};
 use model::hybrid::Mixed;
-use model::{Artifact, Device, ItemWeights, PromptTexts, Token, Tokenizer};
+use model::{Artifact, ComputeDevice, Device, ItemWeights, PromptTexts, Token, Tokenizer};
 use service::Health;
 use storage::{Kind, Storage};
 use tokio::sync::Mutex;
@@ -109,9 +109,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 impl Models {
     pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+        let ComputeDevice { device, name, reason } = model::compute_device(&settings.device)?;
+        tracing::info!(device = name, reason, "computing");
         Ok(Self {
             storage,
-            device: model::compute_device(&settings.device)?,
+            device,
             settings: Arc::new(settings.clone()),
             snapshot: Arc::default(),
             loading: Arc::default(),

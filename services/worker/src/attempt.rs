@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{Cause, CauseKind, TrainSpec};
+use domain::{Backbone, BackboneLocation, Cause, CauseKind, TrainSpec};
 use proto::pb::worker_service_client::WorkerServiceClient;
 use proto::{EndOfAttempt, pb};
 use service::client::Connection;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::{Error, Input, Progress, Trained, Watch, Worker, train};
+use crate::{Backbones, Error, Input, Progress, Trained, Watch, Worker, train};
 
 /// How an attempt ends.
 enum End {
@@ -163,14 +163,32 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
     };
     Ok(Input {
         job: leased.job.clone(),
-        spec,
         dataset,
-        backbone_root: worker.settings.backbone_root.clone(),
+        backbones: backbones(worker, &spec).await?,
+        spec,
         resume,
         scratch: scratch.to_owned(),
         device: worker.device.clone(),
         checkpoint_every: Duration::from_secs(worker.settings.checkpoint_every_s),
     })
+}
+
+/// Where the job's backbone comes from; an artifact is verified here.
+async fn backbones(worker: &Worker, spec: &TrainSpec) -> Result<Backbones, Cause> {
+    let location = match &spec.backbone {
+        Backbone::Path(location) => BackboneLocation::new(location).ok(),
+        Backbone::Random(_) => None,
+    };
+    let artifact = match location {
+        Some(BackboneLocation::Artifact(id)) => {
+            let folder = worker.artifacts.open_verified(Kind::Backbone, &id).await;
+            let unusable = |error| Cause { kind: CauseKind::BadBackbone, message: service::chain(&error) };
+            Some(folder.map_err(unusable)?)
+        }
+        Some(BackboneLocation::Folder(_) | BackboneLocation::Hub { .. }) | None => None,
+    };
+    let (root, hub_url) = (worker.settings.backbone_root.clone(), worker.settings.hub_url.clone());
+    Ok(Backbones { root, hub_url, artifact })
 }
 
 fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {

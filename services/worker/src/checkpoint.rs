@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use domain::StageReport;
+use domain::{EpochReport, StageReport};
 use model::metrics::RankingMetrics;
 use model::{Moments, NamedTensor, Tables, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,16 @@ pub(crate) struct State {
     job: String,
     pub(crate) n_epochs_done: usize,
     pub(crate) stages: Vec<StageReport>,
+    pub(crate) epochs: Vec<EpochReport>,
     pub(crate) best: Option<RankingMetrics>,
     pub(crate) pretrained: Option<RankingMetrics>,
     pub(crate) n_without_better: usize,
     /// Adam's step counts, in the order of [`moments`].
     n_steps: [u64; 4],
 }
+
+/// How the stages and the epochs went.
+type Reports = (Vec<StageReport>, Vec<EpochReport>);
 
 const STATE: &str = "state.json";
 const NUMBERS: &str = "numbers.safetensors";
@@ -43,7 +47,7 @@ fn moments(run: &Run) -> [(&'static str, &Moments); 4] {
 }
 
 /// Writes a checkpoint into an existing, empty folder.
-pub(crate) fn write(run: &Run, stages: Vec<StageReport>, job: &str, folder: &Path) -> Result<(), Error> {
+pub(crate) fn write(run: &Run, (stages, epochs): Reports, job: &str, folder: &Path) -> Result<(), Error> {
     let moments = moments(run);
     let mut tensors = run.learned.tables.tensors("");
     if let Some(best) = &run.best {
@@ -60,6 +64,7 @@ pub(crate) fn write(run: &Run, stages: Vec<StageReport>, job: &str, folder: &Pat
         job: job.to_owned(),
         n_epochs_done: run.n_epochs_done,
         stages,
+        epochs,
         best: run.best.as_ref().map(|best| best.metrics),
         pretrained: run.pretrained,
         n_without_better: run.n_without_better,
@@ -70,7 +75,7 @@ pub(crate) fn write(run: &Run, stages: Vec<StageReport>, job: &str, folder: &Pat
 }
 
 /// Reads a checkpoint into a run that has just started.
-pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Vec<StageReport>, Error> {
+pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let path = folder.join(STATE);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let state: State =
@@ -96,5 +101,5 @@ pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Vec<StageReport>, Err
     run.pretrained = state.pretrained;
     run.n_epochs_done = state.n_epochs_done;
     run.n_without_better = state.n_without_better;
-    Ok(state.stages)
+    Ok((state.stages, state.epochs))
 }

@@ -14,6 +14,17 @@ pub enum Error {
     /// The backbone cannot be loaded.
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
+    /// A hub's file cannot be fetched.
+    #[error("cannot fetch {url}; without a network, put the backbone's files and an empty `.complete` into {folder}")]
+    Hub {
+        /// Of the file.
+        url: String,
+        /// Where it would be kept.
+        folder: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: Box<ureq::Error>,
+    },
     /// A loss was not a finite number.
     #[error("training diverged")]
     Diverged(#[source] model::Error),
@@ -42,7 +53,7 @@ impl Error {
     pub fn cause(&self) -> Cause {
         let kind = match self {
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
-            Self::Backbone(_) => CauseKind::BadBackbone,
+            Self::Backbone(_) | Self::Hub { .. } => CauseKind::BadBackbone,
             Self::Diverged(_) => CauseKind::Diverged,
             Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => CauseKind::Internal,
         };

@@ -3,6 +3,7 @@
 //! [`attempt`] is the conversation with the coordinator about one job, [`train()`] is the work itself.
 
 mod attempt;
+mod backbone;
 mod baselines;
 mod checkpoint;
 mod choose;
@@ -19,7 +20,7 @@ mod train;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::Device;
+use model::{ComputeDevice, Device};
 use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use serde::Deserialize;
@@ -27,6 +28,7 @@ use service::client::{Connection, Target, connect};
 use storage::Artifacts;
 use tokio_util::sync::CancellationToken;
 
+pub use backbone::Backbones;
 pub use error::Error;
 pub use progress::{Progress, Watch};
 pub use run::{Input, Trained};
@@ -42,6 +44,8 @@ pub struct Settings {
     pub device: String,
     /// Where backbones are.
     pub backbone_root: PathBuf,
+    /// Where `hf://` backbones are fetched from.
+    pub hub_url: String,
     /// For files in the making.
     pub scratch: PathBuf,
     /// Between two checkpoints, in seconds.
@@ -84,7 +88,9 @@ impl Worker {
         if settings.name.is_empty() {
             settings.name = format!("worker-{}", uuid::Uuid::now_v7().simple());
         }
-        let device = model::compute_device(&settings.device)?;
+        let ComputeDevice { device, name, reason } = model::compute_device(&settings.device)?;
+        tracing::info!(device = name, reason, "computing");
+        settings.device = name;
         std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
         let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use domain::StageReport;
+use domain::{EpochReport, StageReport};
+use model::metrics::RankingMetrics;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -61,17 +62,27 @@ impl Progress {
     }
 
     /// Where a resumed job goes on.
-    pub(crate) fn resume(&mut self, stages: Vec<StageReport>, done: f64) {
+    pub(crate) fn resume(&mut self, (stages, epochs): (Vec<StageReport>, Vec<EpochReport>), done: f64) {
         self.done_at_start = done;
         self.latest.send_modify(|latest| {
-            latest.stages = stages;
+            (latest.stages, latest.epochs) = (stages, epochs);
             latest.done = done;
         });
     }
 
-    /// The stages so far.
-    pub(crate) fn stages(&self) -> Vec<StageReport> {
-        self.latest.borrow().stages.clone()
+    /// The stages and the epochs so far.
+    pub(crate) fn reports(&self) -> (Vec<StageReport>, Vec<EpochReport>) {
+        let latest = self.latest.borrow();
+        (latest.stages.clone(), latest.epochs.clone())
+    }
+
+    /// Notes a validation under the epoch that it follows.
+    pub(crate) fn validated(&self, metrics: &RankingMetrics) {
+        self.latest.send_modify(|latest| {
+            if let Some(epoch) = latest.epochs.last_mut() {
+                epoch.valid_ndcg_100 = Some(metrics.ndcg_100);
+            }
+        });
     }
 
     /// An error once somebody wants the training to stop.
@@ -112,8 +123,11 @@ impl Progress {
     pub(crate) fn epoch_ends(&mut self, epoch: &Epoch) {
         let first_loss = mean(&self.losses[..self.losses.len().min(WINDOW)]);
         let last_loss = mean(&self.losses[self.losses.len().saturating_sub(WINDOW)..]);
+        let loss = mean(&self.losses);
         self.latest.send_modify(|latest| {
             let name = epoch.stage.name();
+            let (stage, epoch) = (name.to_owned(), epoch.of_stage);
+            latest.epochs.push(EpochReport { stage, epoch, loss, valid_ndcg_100: None });
             match latest.stages.iter_mut().find(|report| report.stage == name) {
                 Some(report) => {
                     report.last_loss = last_loss;
@@ -124,7 +138,6 @@ impl Progress {
                 }
             }
         });
-        let loss = mean(&self.losses);
         tracing::info!(stage = epoch.stage.name(), epoch = epoch.of_stage, loss, "epoch finished");
     }
 

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataset::Dataset;
-use domain::{Backbone, Baselines, Light, TableInit, TrainSpec, UserToken};
+use domain::{Baselines, Light, TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Device, Gpt2, Gpt2Config, Spectrum, Tables, load_backbone, random_backbone};
+use model::{Device, Gpt2, Gpt2Config, Spectrum, Tables};
 
-use crate::Error;
+use crate::backbone::Backbones;
 use crate::baselines::{ChosenEase, choose_ease};
 use crate::corpus::{Corpus, TestSplit};
 use crate::evaluate::{Holdout, Ranker};
 use crate::progress::Progress;
 use crate::stages::{Learned, PairMoments};
+use crate::{Error, backbone};
 
 /// What a training attempt works from.
 #[derive(Debug, Clone)]
@@ -25,8 +26,8 @@ pub struct Input {
     pub spec: TrainSpec,
     /// Folder of the data set.
     pub dataset: PathBuf,
-    /// Backbones named by a path are below this folder and nowhere else.
-    pub backbone_root: PathBuf,
+    /// Where backbones come from.
+    pub backbones: Backbones,
     /// Folder of the checkpoint to go on from.
     pub resume: Option<PathBuf>,
     /// An empty folder for checkpoints and the result.
@@ -90,7 +91,7 @@ impl Run {
         progress: &Progress,
     ) -> Result<(Self, Corpus, TestSplit), Error> {
         let spec = &input.spec;
-        let (config, gpt2) = start_backbone(input)?;
+        let (config, gpt2) = backbone::start(input)?;
         let (corpus, test) = Corpus::new(dataset, spec, config.n_positions);
         let ease = if wants_ease(spec) { choose_ease(&corpus, progress)? } else { None };
         let tables = start_tables(spec, &corpus, &gpt2);
@@ -137,6 +138,7 @@ impl Run {
         }
         let RankingMetrics { recall_20, recall_40, ndcg_100 } = metrics;
         tracing::info!(recall_20, recall_40, ndcg_100, "validated");
+        progress.validated(&metrics);
         if self.best.as_ref().is_none_or(|best| metrics.sum() > best.metrics.sum()) {
             self.best = Some(Best { metrics, tables: tables.clone() });
             self.n_without_better = 0;
@@ -156,44 +158,6 @@ pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
 fn wants_ease(spec: &TrainSpec) -> bool {
     let as_teacher = spec.finetuning.distilled_share > 0.0 && spec.finetuning.epochs > 0;
     as_teacher || spec.hybrid.light == Light::Ease || spec.evaluation.baselines == Baselines::All
-}
-
-/// The backbone is the job's own work, not somebody's file or seed.
-pub(crate) fn is_warmed_up(spec: &TrainSpec) -> bool {
-    matches!(&spec.backbone, Backbone::Random(shape) if shape.warmup_epochs > 0)
-}
-
-/// The backbone: a checkpoint's own when it was warmed up, a folder below the root, or drawn at random.
-fn start_backbone(input: &Input) -> Result<(Gpt2Config, Gpt2), Error> {
-    match (&input.spec.backbone, &input.resume) {
-        (Backbone::Random(_), Some(folder)) if is_warmed_up(&input.spec) => {
-            load_backbone(folder, &input.device).map_err(Error::Backbone)
-        }
-        (Backbone::Random(shape), _) => Ok(random_backbone(shape, &input.device)),
-        (Backbone::Path(path), _) => {
-            let folder = confined(&input.backbone_root, path)?;
-            let (config, gpt2) = load_backbone(&folder, &input.device).map_err(Error::Backbone)?;
-            config.check_prompts(&folder).map_err(Error::Backbone)?;
-            Ok((config, gpt2))
-        }
-    }
-}
-
-/// `path` below `root`, links resolved; anything that leads outside is refused.
-fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
-    let missing = |source| {
-        let path = root.join(path);
-        Error::Backbone(model::Error::File { path, source })
-    };
-    let inside = root.canonicalize().map_err(missing)?;
-    let folder = inside
-        .join(path)
-        .canonicalize()
-        .map_err(|source| Error::Backbone(model::Error::File { path: inside.join(path), source }))?;
-    if !folder.starts_with(&inside) {
-        return Err(Error::Spec(format!("backbone.path `{path}` leads outside of the worker's backbone root")));
-    }
-    Ok(folder)
 }
 
 fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use dataset::Dataset;
 use model::save_backbone;
 
+use crate::backbone::is_warmed_up;
 use crate::plan::{Stage, plan};
 use crate::progress::Progress;
-use crate::run::{Input, Run, Trained, is_warmed_up, new_folder};
+use crate::run::{Input, Run, Trained, new_folder};
 use crate::stages::Context;
 use crate::{Error, checkpoint, stages};
 
@@ -20,8 +21,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let (mut run, corpus, test) = Run::start(input, &dataset, progress)?;
     let epochs = plan(&input.spec);
     if let Some(folder) = &input.resume {
-        let stages = checkpoint::read(&mut run, folder)?;
-        progress.resume(stages, run.n_epochs_done as f64 / epochs.len().max(1) as f64);
+        let reports = checkpoint::read(&mut run, folder)?;
+        progress.resume(reports, run.n_epochs_done as f64 / epochs.len().max(1) as f64);
         tracing::info!(n_epochs_done = run.n_epochs_done, "going on from a checkpoint");
     }
     let ease = run.ease.take();
@@ -49,8 +50,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
 /// Writes a checkpoint and hands it over to be stored.
 fn save_checkpoint(run: &Run, input: &Input, progress: &Progress) -> Result<(), Error> {
     let folder = new_folder(&input.scratch, &format!("checkpoint-{}", run.n_epochs_done))?;
-    checkpoint::write(run, progress.stages(), &input.job, &folder)?;
-    if is_warmed_up(&input.spec) {
+    checkpoint::write(run, progress.reports(), &input.job, &folder)?;
+    if is_warmed_up(&input.spec.backbone) {
         save_backbone(&folder, &run.config, &run.learned.gpt2)?;
     }
     progress.checkpoint(folder)

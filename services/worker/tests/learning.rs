@@ -11,11 +11,11 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Artifact, Ease, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device, content,
-    recommender,
+    Artifact, Device, Ease, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device,
+    content, random_backbone, recommender, save_backbone,
 };
 use tempfile::TempDir;
-use worker::{Error, Input, Progress, train};
+use worker::{Backbones, Error, Input, Progress, train};
 
 const N_USERS: usize = 80;
 const N_ITEMS: usize = 30;
@@ -63,9 +63,15 @@ struct Result {
     _folder: TempDir,
 }
 
+/// The fastest that this build has.
+fn device() -> Device {
+    compute_device("auto").unwrap().device
+}
+
 struct Bench {
     folder: TempDir,
     data: PathBuf,
+    hub_url: String,
 }
 
 impl Bench {
@@ -80,7 +86,7 @@ impl Bench {
         let mut dataset = three_groups(folder.path());
         change(&mut dataset);
         dataset.write(&data).unwrap();
-        Self { folder, data }
+        Self { folder, data, hub_url: String::new() }
     }
 
     fn input(&self, spec: &TrainSpec, scratch: &Path, resume: Option<PathBuf>) -> Input {
@@ -88,10 +94,10 @@ impl Bench {
             job: "job-test".to_owned(),
             spec: spec.clone(),
             dataset: self.data.clone(),
-            backbone_root: self.folder.path().to_owned(),
+            backbones: Backbones { root: self.folder.path().to_owned(), hub_url: self.hub_url.clone(), artifact: None },
             resume,
             scratch: scratch.to_owned(),
-            device: compute_device("flex").unwrap(),
+            device: device(),
             checkpoint_every: Duration::MAX,
         }
     }
@@ -101,7 +107,7 @@ impl Bench {
         let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
         let trained = train(&self.input(spec, scratch.path(), None), &mut progress).unwrap();
         let artifact = Artifact::read(&trained.model).unwrap();
-        let (_, gpt2) = artifact.load_backbone(&trained.backbone, &compute_device("flex").unwrap()).unwrap();
+        let (_, gpt2) = artifact.load_backbone(&trained.backbone, &device()).unwrap();
         let tables_file = std::fs::read(trained.model.join("tables.safetensors")).unwrap();
         Result { artifact, gpt2, metrics: trained.metrics, tables_file, _folder: scratch }
     }
@@ -274,7 +280,7 @@ fn users_without_training_items_and_items_without_text_are_no_obstacle() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     import(folder.path(), &ImportOptions::default()).unwrap().0.write(&data).unwrap();
-    let bench = Bench { folder, data };
+    let bench = Bench { folder, data, hub_url: String::new() };
     let mut spec = nothing();
     (spec.pretraining.content_epochs, spec.pretraining.epochs, spec.finetuning.epochs) = (1, 1, 1);
     let result = bench.train(&spec);
@@ -378,4 +384,51 @@ fn an_item_that_nobody_took_is_ranked_by_its_text() {
     let (first, third) = ([1, 2, 3], [21, 22, 23]);
     assert!(score(&first, 5) > score(&third, 5), "space ships go to those who like space ships");
     assert!(score(&third, 25) > score(&first, 25));
+}
+
+/// Serves the files of a folder as a hub does: `/{repo}/resolve/{revision}/{file}`. Ends with its listener's thread.
+fn serve_as_hub(folder: PathBuf) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let path = lines.next().unwrap().unwrap().split(' ').nth(1).unwrap().to_owned();
+            lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).for_each(drop);
+            let name = path.strip_prefix("/own/tiny/resolve/v1/").map(|name| folder.join(name));
+            let (status, body) = match name.and_then(|path| std::fs::read(path).ok()) {
+                Some(body) => ("200 OK", body),
+                None => ("404 Not Found", Vec::new()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
+    let shape = RandomBackbone { n_embd: 16, n_head: 2, n_positions: 48, ..Default::default() };
+    let (config, gpt2) = random_backbone(&shape, &device());
+    let files = tempfile::tempdir().unwrap();
+    save_backbone(files.path(), &config, &gpt2).unwrap();
+    let mut bench = Bench::new();
+    bench.hub_url = serve_as_hub(files.path().to_owned());
+    let mut spec = nothing();
+    spec.backbone = Backbone::Path("hf://own/tiny@v1".to_owned());
+    let fetched = bench.train(&spec);
+    bench.hub_url = "http://127.0.0.1:9".to_owned(); // nobody is there
+    let cached = bench.train(&spec);
+    assert_eq!(fetched.artifact.manifest.backbone, cached.artifact.manifest.backbone, "the hash of its files");
+
+    spec.backbone = Backbone::Path("hf://own/tiny@v2".to_owned());
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let error = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap_err();
+    assert_eq!(error.cause().kind, domain::CauseKind::BadBackbone);
+    let message = error.cause().message;
+    assert!(message.contains("127.0.0.1:9") && message.contains("without a network"), "{message}");
 }

@@ -109,6 +109,8 @@ pub struct Progress {
     pub device: String,
     /// First and latest mean loss of the stages so far.
     pub stages: Vec<StageReport>,
+    /// The epochs so far.
+    pub epochs: Vec<EpochReport>,
 }
 
 /// How a stage went.
@@ -122,6 +124,19 @@ pub struct StageReport {
     pub last_loss: f64,
     /// Epochs so far.
     pub n_epochs: usize,
+}
+
+/// How an epoch went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Name of the stage.
+    pub stage: String,
+    /// Within the stage, from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy of its steps.
+    pub loss: f64,
+    /// NDCG@100 on validation, where it was measured after the epoch.
+    pub valid_ndcg_100: Option<f64>,
 }
 
 /// A training job as it is stored.

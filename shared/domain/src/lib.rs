@@ -15,10 +15,10 @@ pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
 pub use item::Item;
-pub use job::{Cause, CauseKind, Event, Job, Lease, Progress, Refused, StageReport, State};
+pub use job::{Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refused, StageReport, State};
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
-    Backbone, Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MIN_POSITIONS, Optimizer, Pretraining,
-    RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    Backbone, BackboneLocation, Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MIN_POSITIONS, Optimizer,
+    Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };

@@ -56,7 +56,7 @@ fn default_max_attempts() -> u32 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Backbone {
-    /// A folder with `config.json` and `model.safetensors` below the worker's backbone root.
+    /// A [`BackboneLocation`] with `config.json` and `model.safetensors`, whole or in shards.
     Path(String),
     /// Random weights of a given shape.
     Random(RandomBackbone),
@@ -328,7 +328,11 @@ impl TrainSpec {
     pub fn validate(&self) -> Result<(), Invalid> {
         let mut wrong = Vec::new();
         match &self.backbone {
-            Backbone::Path(path) => check_location(&mut wrong, "backbone.path", path),
+            Backbone::Path(location) => {
+                wrong.extend(
+                    BackboneLocation::new(location).err().into_iter().flat_map(|bad| bad.under("backbone.path").0),
+                );
+            }
             Backbone::Random(shape) => shape.check(&mut wrong),
         }
         self.pretraining.check(&mut wrong);
@@ -437,13 +441,49 @@ fn in_range(wrong: &mut Vec<Violation>, field: &str, value: f64, (least, most): 
     }
 }
 
-/// A location is a relative path of plain names: nothing that leads out of the configured root.
-fn check_location(wrong: &mut Vec<Violation>, field: &str, path: &str) {
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
-    if path.is_empty() || !path.split('/').all(plain) {
-        let reason =
-            format!("`{path}` must be a relative path below the worker's backbone root, without `..` or a scheme");
-        wrong.push(Violation::new(field, reason));
+/// Where a backbone's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackboneLocation {
+    /// A folder below the worker's backbone root.
+    Folder(String),
+    /// `artifact://ID`: a backbone of the artifact store.
+    Artifact(String),
+    /// `hf://OWNER/NAME@REVISION`: a repository of the hub.
+    Hub {
+        /// `OWNER/NAME`.
+        repo: String,
+        /// A tag, branch or commit; a commit never changes.
+        revision: String,
+    },
+}
+
+impl BackboneLocation {
+    /// Reads a location; nothing that leads out of the configured root, and no other scheme.
+    pub fn new(location: &str) -> Result<Self, Invalid> {
+        let is_plain = |part: &str| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+');
+            !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain)
+        };
+        if let Some(id) = location.strip_prefix("artifact://").filter(|id| is_plain(id)) {
+            return Ok(Self::Artifact(id.to_owned()));
+        }
+        if let Some((repo, revision)) = location.strip_prefix("hf://").and_then(|rest| rest.split_once('@'))
+            && is_plain(revision)
+            && repo.split('/').count() <= 2
+            && repo.split('/').all(is_plain)
+        {
+            return Ok(Self::Hub { repo: repo.to_owned(), revision: revision.to_owned() });
+        }
+        if location.split('/').all(is_plain) {
+            return Ok(Self::Folder(location.to_owned()));
+        }
+        Err(Invalid::one(
+            "",
+            format!(
+                "`{location}` must be a relative path below the worker's backbone root without `..`, \
+                 artifact://ID or hf://OWNER/NAME@REVISION"
+            ),
+        ))
     }
 }
 
@@ -472,11 +512,24 @@ mod tests {
 
     #[test]
     fn a_backbone_outside_the_root_is_refused() {
-        for bad in ["../gpt2", "/etc", "http://host/gpt2", "a/../../b", "", "a//b", "."] {
+        for bad in [
+            "../gpt2",
+            "/etc",
+            "http://host/gpt2",
+            "a/../../b",
+            "",
+            "a//b",
+            ".",
+            "hf://gpt2",
+            "hf://../x@main",
+            "artifact://a/b",
+        ] {
             let spec = TrainSpec { backbone: Backbone::Path(bad.to_owned()), ..spec() };
             assert!(spec.validate().is_err(), "{bad}");
         }
-        let spec = TrainSpec { backbone: Backbone::Path("openai/gpt2".to_owned()), ..spec() };
-        assert!(spec.validate().is_ok());
+        for good in ["openai/gpt2", "artifact://0a1b", "hf://openai-community/gpt2@main", "hf://gpt2@607a30d"] {
+            let spec = TrainSpec { backbone: Backbone::Path(good.to_owned()), ..spec() };
+            assert!(spec.validate().is_ok(), "{good}");
+        }
     }
 }

@@ -4,22 +4,117 @@ pub use burn::tensor::Device;
 
 use crate::Error;
 
-/// The device for a setting: `auto` and `flex` are the CPU in pure Rust; `tch` is LibTorch on the CPU.
-pub fn compute_device(name: &str) -> Result<Device, Error> {
-    match name {
-        "auto" | "flex" => Ok(Device::flex()),
-        #[cfg(feature = "tch")]
-        "tch" => Ok(libtorch()),
-        _ => Err(Error::Device { name: name.to_owned(), available: available().to_owned() }),
+/// A device that was asked for and is there.
+#[derive(Debug, Clone)]
+pub struct ComputeDevice {
+    /// What computes.
+    pub device: Device,
+    /// Its name: `flex`, `tch` or `tch-cuda:N`.
+    pub name: String,
+    /// Why it was taken.
+    pub reason: &'static str,
+}
+
+/// The device for a setting:
+///
+/// - `flex`: the CPU in pure Rust, in every build;
+/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with the feature `tch`;
+/// - `auto`: the fastest of these that works here.
+///
+/// `cuda:N` is a name that no build of this version has a backend for.
+pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
+    if setting == "auto" {
+        return Ok(fastest());
     }
+    let found = match setting {
+        "flex" => Some(Device::flex()),
+        other => libtorch::device(other),
+    };
+    let device = found.ok_or_else(|| Error::Device { name: setting.to_owned(), available: available().join(", ") })?;
+    Ok(ComputeDevice { device, name: setting.to_owned(), reason: "the settings name it" })
+}
+
+/// What can be asked for here, slowest first.
+pub fn available() -> Vec<String> {
+    let mut names = vec!["flex".to_owned()];
+    names.extend(libtorch::names());
+    names
+}
+
+fn fastest() -> ComputeDevice {
+    let name = available().pop().unwrap_or_default();
+    let reason = match &*name {
+        "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
+        "tch" => "LibTorch is twice as fast as pure Rust on a CPU, and there is no graphics card that it can use",
+        _ => "there is a graphics card that LibTorch can use",
+    };
+    let device = libtorch::device(&name).unwrap_or_else(Device::flex);
+    ComputeDevice { device, name, reason }
 }
 
 #[cfg(feature = "tch")]
-#[expect(deprecated, reason = "burn-tch has no successor for LibTorch; it is named here alone")]
-fn libtorch() -> Device {
-    Device::libtorch()
+mod libtorch {
+    use super::Device;
+
+    #[expect(deprecated, reason = "burn-tch has no successor for LibTorch; it is named here alone")]
+    pub(super) fn device(name: &str) -> Option<Device> {
+        match name {
+            "tch" => {
+                use_one_thread_a_core();
+                Some(Device::libtorch())
+            }
+            _ => {
+                let index: usize = name.strip_prefix("tch-cuda:")?.parse().ok()?;
+                (index < n_cards()).then(|| Device::libtorch_cuda(index))
+            }
+        }
+    }
+
+    pub(super) fn names() -> Vec<String> {
+        let cards = (0..n_cards()).rev().map(|index| format!("tch-cuda:{index}"));
+        std::iter::once("tch".to_owned()).chain(cards).collect()
+    }
+
+    fn n_cards() -> usize {
+        usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
+    }
+
+    /// LibTorch counts the machine's cores, whatever share of them a container has.
+    fn use_one_thread_a_core() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        tch::set_num_threads(i32::try_from(cores).unwrap_or(1));
+    }
 }
 
-fn available() -> &'static str {
-    if cfg!(feature = "tch") { "auto, flex, tch" } else { "auto, flex" }
+#[cfg(not(feature = "tch"))]
+mod libtorch {
+    use super::Device;
+
+    pub(super) fn device(_: &str) -> Option<Device> {
+        None
+    }
+
+    pub(super) fn names() -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_refused_with_what_is() {
+        for name in ["cuda:0", "tch-cuda:99", "gpu", ""] {
+            let error = compute_device(name).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}`")) && error.contains("flex"), "{error}");
+        }
+    }
+
+    #[test]
+    fn auto_takes_the_last_and_says_why() {
+        let device = compute_device("auto").unwrap();
+        assert_eq!(Some(&device.name), available().last());
+        assert!(!device.reason.is_empty());
+    }
 }

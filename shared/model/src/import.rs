@@ -2,6 +2,7 @@
 //!
 //! Conv1D weights are stored `[in, out]`, which is burn's `Linear` layout: nothing is transposed.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use burn::module::Param;
@@ -11,17 +12,19 @@ use domain::{RandomBackbone, ValuePath};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
+use serde::Deserialize;
 
 use crate::packing::to_vec;
 use crate::tensors::{NamedTensor, TensorFile, write_atomically};
 use crate::{Error, Gpt2, Gpt2Config, Tokenizer, write_tensors};
 
-/// Reads a GPT-2 from a folder with `config.json` and `model.safetensors`.
+/// Reads a GPT-2 from a folder with `config.json` and `model.safetensors`, or with the shards that
+/// `model.safetensors.index.json` names; f32, f16 or bf16.
 ///
-/// Tensor names come with or without the `transformer.` prefix; other tensors of the file are passed over.
+/// Tensor names come with or without the `transformer.` prefix; other tensors of the files are passed over.
 pub fn load_backbone(folder: &Path, device: &Device) -> Result<(Gpt2Config, Gpt2), Error> {
     let config = Gpt2Config::read(&folder.join("config.json"))?;
-    let source = Checkpoint::open(&folder.join("model.safetensors"))?;
+    let source = Checkpoint::open(folder)?;
     let mut gpt2 = config.init(device);
     let (embed, inner) = (config.n_embd, config.inner());
     gpt2.wte = Param::from_tensor(source.tensor("wte.weight", [config.vocab_size, embed], device)?);
@@ -39,24 +42,40 @@ pub fn load_backbone(folder: &Path, device: &Device) -> Result<(Gpt2Config, Gpt2
     Ok((config, gpt2))
 }
 
-/// A tensor file whose names may carry the `transformer.` prefix.
+/// Tensor files whose names may carry the `transformer.` prefix.
 struct Checkpoint {
-    file: TensorFile,
+    files: Vec<TensorFile>,
+    /// Which file has a tensor.
+    place: HashMap<String, usize>,
     prefix: &'static str,
 }
 
+/// Names the shards of a checkpoint.
+const INDEX: &str = "model.safetensors.index.json";
+
 impl Checkpoint {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let file = TensorFile::read(path)?;
-        let prefixed = file.names()?.iter().any(|name| name.starts_with("transformer."));
-        Ok(Self { file, prefix: if prefixed { "transformer." } else { "" } })
+    fn open(folder: &Path) -> Result<Self, Error> {
+        let whole = folder.join("model.safetensors");
+        let paths = if whole.exists() || !folder.join(INDEX).exists() {
+            vec![whole]
+        } else {
+            shard_names(folder)?.into_iter().map(|name| folder.join(name)).collect()
+        };
+        let files = paths.iter().map(|path| TensorFile::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut place = HashMap::new();
+        for (number, file) in files.iter().enumerate() {
+            place.extend(file.names()?.into_iter().map(|name| (name, number)));
+        }
+        let is_prefixed = place.keys().any(|name| name.starts_with("transformer."));
+        Ok(Self { files, place, prefix: if is_prefixed { "transformer." } else { "" } })
     }
 
     fn tensor<const D: usize>(&self, name: &str, expected: [usize; D], device: &Device) -> Result<Tensor<D>, Error> {
         let name = format!("{}{name}", self.prefix);
-        let (found, values) = self.file.f32(&name)?;
+        let file = &self.files[self.place.get(&name).copied().unwrap_or(0)]; // the first says what is missing
+        let (found, values) = file.f32(&name)?;
         if found != expected {
-            return Err(Error::Shape { path: self.file.path().to_owned(), name, found, expected: expected.to_vec() });
+            return Err(Error::Shape { path: file.path().to_owned(), name, found, expected: expected.to_vec() });
         }
         Ok(Tensor::from_data(TensorData::new(values, expected), device))
     }
@@ -72,6 +91,25 @@ impl Checkpoint {
         norm.beta = Some(Param::from_tensor(self.tensor(&format!("{name}.bias"), [width], device)?));
         Ok(())
     }
+}
+
+/// The files beside `model.safetensors.index.json` that it names, each once.
+pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let path = folder.join(INDEX);
+    let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    if let Some(outside) = names.iter().find(|name| name.contains(['/', '\\'])) {
+        return Err(Error::malformed(&path, format!("shard `{outside}` is not a file beside the index")));
+    }
+    if names.is_empty() {
+        return Err(Error::malformed(&path, "it names no shard"));
+    }
+    Ok(names)
 }
 
 /// Writes a GPT-2 as `transformers` reads it (`GPT2Model.from_pretrained`).
@@ -161,6 +199,7 @@ impl Draw<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
 
     fn shape() -> RandomBackbone {
         RandomBackbone { n_embd: 8, n_layer: 2, n_head: 2, n_positions: 16, ..RandomBackbone::default() }
@@ -176,6 +215,63 @@ mod tests {
         assert_eq!(named_weights(&read), named_weights(&gpt2));
     }
 
+    /// The weights again, as another program may have written them: prefixed, in two shards, of another float type.
+    fn write_shards(folder: &Path, gpt2: &Gpt2, dtype: Dtype) {
+        let weights = named_weights(gpt2);
+        let bytes = |values: &[f32]| -> Vec<u8> {
+            let half = |value: &f32| {
+                if dtype == Dtype::F16 {
+                    burn::tensor::f16::from_f32(*value).to_le_bytes()
+                } else {
+                    burn::tensor::bf16::from_f32(*value).to_le_bytes()
+                }
+            };
+            values.iter().flat_map(half).collect()
+        };
+        let mut weight_map = serde_json::Map::new();
+        for (number, part) in weights.chunks(weights.len().div_ceil(2)).enumerate() {
+            let file = format!("model-{number}.safetensors");
+            let data: Vec<Vec<u8>> = part.iter().map(|(_, _, values)| bytes(values)).collect();
+            let views = part.iter().zip(&data).map(|((name, shape, _), data)| {
+                weight_map.insert(format!("transformer.{name}"), file.clone().into());
+                (format!("transformer.{name}"), TensorView::new(dtype, shape.clone(), data).unwrap())
+            });
+            std::fs::write(folder.join(&file), safetensors::serialize(views, None).unwrap()).unwrap();
+        }
+        let index = serde_json::json!({ "weight_map": weight_map });
+        std::fs::write(folder.join(INDEX), index.to_string()).unwrap();
+    }
+
+    #[test]
+    fn prefixed_half_precision_shards_are_read() {
+        let device = Device::flex();
+        let (config, gpt2) = random_backbone(&shape(), &device);
+        for (dtype, step) in [(Dtype::F16, 1e-3), (Dtype::BF16, 8e-3)] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
+            write_shards(folder.path(), &gpt2, dtype);
+            let (_, read) = load_backbone(folder.path(), &device).unwrap();
+            for ((name, _, found), (_, _, expected)) in named_weights(&read).iter().zip(&named_weights(&gpt2)) {
+                let is_close = |(a, b): (&f32, &f32)| (a - b).abs() <= step * b.abs().max(1e-3);
+                assert!(found.iter().zip(expected).all(is_close), "{name} as {dtype:?}");
+            }
+            std::fs::remove_file(folder.path().join("model-1.safetensors")).unwrap();
+            let error = load_backbone(folder.path(), &device).unwrap_err().to_string();
+            assert!(error.contains("model-1.safetensors"), "{error}");
+        }
+    }
+
+    #[test]
+    fn gpt_2s_own_shapes_are_read() {
+        // Widths and heads of distilgpt2 and GPT-2 small (768, 12) and medium (1024, 16), one block of each.
+        for (n_embd, n_head) in [(768, 12), (1024, 16)] {
+            let config = Gpt2Config::new(64, 32, n_embd, 1, n_head);
+            let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+            save_backbone(folder.path(), &config, &config.init(&device)).unwrap();
+            assert_eq!(load_backbone(folder.path(), &device).unwrap().1.n_embd(), n_embd);
+        }
+    }
+
     #[test]
     fn what_is_wrong_with_a_checkpoint_is_named() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
@@ -185,6 +281,11 @@ mod tests {
         std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&deeper).unwrap()).unwrap();
         let missing = load_backbone(folder.path(), &device).unwrap_err().to_string();
         assert!(missing.contains("h.2.ln_1.weight"), "{missing}");
+
+        let wider = Gpt2Config { n_inner: Some(40), ..config.clone() };
+        std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&wider).unwrap()).unwrap();
+        let shape = load_backbone(folder.path(), &device).unwrap_err().to_string();
+        assert!(shape.contains("h.0.mlp.c_fc.weight") && shape.contains("[8, 32]"), "{shape}");
 
         let foreign = Gpt2Config { activation_function: "relu".to_owned(), ..config };
         std::fs::write(folder.path().join("config.json"), serde_json::to_vec(&foreign).unwrap()).unwrap();

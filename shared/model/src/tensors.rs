@@ -119,7 +119,9 @@ pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Err
             .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
         views.push((tensor.name.clone(), view));
     }
-    let file = safetensors::serialize(views, None).map_err(|e| Error::malformed(path, e.to_string()))?;
+    // transformers reads a file only when it says which framework it is for.
+    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::malformed(path, e.to_string()))?;
     write_atomically(path, &file)
 }
 

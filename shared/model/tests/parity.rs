@@ -10,7 +10,7 @@ use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
 use model::{
     Adam, Gpt2, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token, TokenTables, Tokenizer,
-    collaborative, compute_device, content, load_backbone, recommender, step,
+    available_devices, collaborative, compute_device, content, load_backbone, recommender, step,
 };
 use serde_json::Value;
 
@@ -29,12 +29,17 @@ struct Reference {
 }
 
 impl Reference {
-    fn load() -> Self {
+    /// The reference on each device that this build has.
+    fn on_all_devices() -> impl Iterator<Item = Self> {
+        available_devices().into_iter().map(|name| Self::load(&name))
+    }
+
+    fn load(device: &str) -> Self {
         let folder = std::env::var_os("CLLM4REC_PARITY")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"), PathBuf::from);
         let json =
             |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
-        let device = compute_device("flex").unwrap();
+        let device = compute_device(device).unwrap().device;
         let (_, gpt2) = load_backbone(&folder.join("backbone"), &device).unwrap();
         let numbers = TensorFile::read(&folder.join("reference.safetensors")).unwrap();
         let tables = Tables::read(&numbers, "").unwrap();
@@ -95,6 +100,16 @@ impl Reference {
         close(name, found, &expected, tolerance);
     }
 
+    /// Scores are compared row by row.
+    fn check_rows(&self, name: &str, found: &[f32]) {
+        let (shape, expected) = self.numbers.f32(name).unwrap();
+        let width = *shape.last().unwrap();
+        assert_eq!(found.len(), expected.len(), "{name}: sizes");
+        for (row, (found, expected)) in found.chunks(width).zip(expected.chunks(width)).enumerate() {
+            close(&format!("{name}, row {row}"), found, expected, SCORE_TOLERANCE);
+        }
+    }
+
     /// The loss and both gradients under `prefix`.
     fn check_step(&self, prefix: &str, found: &Step, tables: &TokenTables) {
         let width = tables.items.width();
@@ -132,75 +147,80 @@ fn words(row: &[Token]) -> Vec<u32> {
 
 #[test]
 fn hidden_states_and_logits_are_the_references() {
-    let reference = Reference::load();
-    let (shape, ids) = reference.numbers.i32("gpt2.input_ids").unwrap();
-    let rows: Vec<Vec<Token>> =
-        ids.chunks(shape[1]).map(|row| row.iter().map(|&id| reference.token(id as usize)).collect()).collect();
-    let hidden = reference.gpt2.hidden_of_words(&rows.iter().map(|row| words(row)).collect::<Vec<_>>());
-    reference.check("gpt2.last_hidden", &hidden, SCORE_TOLERANCE);
-    let width = reference.gpt2.n_embd();
-    let wte = model::Table::new(reference.gpt2.wte.val().into_data().try_into_vec().unwrap(), width);
-    let logits = recommender::ItemHead::new(&reference.gpt2, &wte).scores(&hidden);
-    reference.check("gpt2.logits", &logits, SCORE_TOLERANCE);
+    for reference in Reference::on_all_devices() {
+        let (shape, ids) = reference.numbers.i32("gpt2.input_ids").unwrap();
+        let rows: Vec<Vec<Token>> =
+            ids.chunks(shape[1]).map(|row| row.iter().map(|&id| reference.token(id as usize)).collect()).collect();
+        let hidden = reference.gpt2.hidden_of_words(&rows.iter().map(|row| words(row)).collect::<Vec<_>>());
+        reference.check_rows("gpt2.last_hidden", &hidden);
+        let width = reference.gpt2.n_embd();
+        let wte = model::Table::new(reference.gpt2.wte.val().into_data().try_into_vec().unwrap(), width);
+        let logits = recommender::ItemHead::new(&reference.gpt2, &wte).scores(&hidden);
+        reference.check_rows("gpt2.logits", &logits);
+    }
 }
 
 #[test]
 fn the_content_lm_is_the_references() {
-    let reference = Reference::load();
-    let objective = content::objective(&reference.documents("content"));
-    reference.check_stage("content", &reference.tables.content, &reference.tables.collaborative, &objective);
+    for reference in Reference::on_all_devices() {
+        let objective = content::objective(&reference.documents("content"));
+        reference.check_stage("content", &reference.tables.content, &reference.tables.collaborative, &objective);
+    }
 }
 
 #[test]
 fn the_collaborative_lm_is_the_references() {
-    let reference = Reference::load();
-    let objective = collaborative::objective(&reference.documents("collaborative"));
-    reference.check_stage("collaborative", &reference.tables.collaborative, &reference.tables.content, &objective);
+    for reference in Reference::on_all_devices() {
+        let objective = collaborative::objective(&reference.documents("collaborative"));
+        reference.check_stage("collaborative", &reference.tables.collaborative, &reference.tables.content, &objective);
+    }
 }
 
 #[test]
 fn the_recommendation_model_is_the_references() {
-    let reference = Reference::load();
-    let objective = reference.recommend_objective();
-    reference.check_stage("recommend", &reference.tables.collaborative, &reference.tables.content, &objective);
+    for reference in Reference::on_all_devices() {
+        let objective = reference.recommend_objective();
+        reference.check_stage("recommend", &reference.tables.collaborative, &reference.tables.content, &objective);
 
-    let prompts: Vec<Vec<Token>> = reference.examples().into_iter().map(|example| example.prompt).collect();
-    let own = &reference.tables.collaborative;
-    let states = recommender::user_states(&reference.gpt2, own, &prompts);
-    let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
-    for row in log_probs.chunks_mut(own.items.n_rows()) {
-        let largest = row.iter().copied().fold(f32::MIN, f32::max);
-        let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
-        row.iter_mut().for_each(|score| *score -= largest + sum.ln());
+        let prompts: Vec<Vec<Token>> = reference.examples().into_iter().map(|example| example.prompt).collect();
+        let own = &reference.tables.collaborative;
+        let states = recommender::user_states(&reference.gpt2, own, &prompts);
+        let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
+        for row in log_probs.chunks_mut(own.items.n_rows()) {
+            let largest = row.iter().copied().fold(f32::MIN, f32::max);
+            let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
+            row.iter_mut().for_each(|score| *score -= largest + sum.ln());
+        }
+        reference.check_rows("recommend.item_log_probs", &log_probs);
     }
-    reference.check("recommend.item_log_probs", &log_probs, SCORE_TOLERANCE);
 }
 
 #[test]
 fn ten_steps_of_dense_adam_are_torchs() {
-    let reference = Reference::load();
-    let objective = reference.recommend_objective();
-    let mut own = reference.tables.collaborative.clone();
-    let (mut users, mut items) = (Moments::zeros(&own.users), Moments::zeros(&own.items));
-    let adam = Adam::new(1e-2);
-    let (n_steps, _) = reference.numbers.f32("adam.losses").unwrap();
-    let mut losses = Vec::new();
-    for _ in 0..n_steps[0] {
-        let found = step::compute(&reference.gpt2, &own, None, &objective).unwrap();
-        losses.push(found.loss as f32);
-        let dense = |gradients: &RowGradients, table: &model::Table| gradients.dense(table.n_rows(), table.width());
-        let (user_gradients, item_gradients) = (dense(&found.users, &own.users), dense(&found.items, &own.items));
-        users.update(&adam, &mut own.users, &user_gradients);
-        items.update(&adam, &mut own.items, &item_gradients);
+    for reference in Reference::on_all_devices() {
+        let objective = reference.recommend_objective();
+        let mut own = reference.tables.collaborative.clone();
+        let (mut users, mut items) = (Moments::zeros(&own.users), Moments::zeros(&own.items));
+        let adam = Adam::new(1e-2);
+        let (n_steps, _) = reference.numbers.f32("adam.losses").unwrap();
+        let mut losses = Vec::new();
+        for _ in 0..n_steps[0] {
+            let found = step::compute(&reference.gpt2, &own, None, &objective).unwrap();
+            losses.push(found.loss as f32);
+            let dense = |gradients: &RowGradients, table: &model::Table| gradients.dense(table.n_rows(), table.width());
+            let (user_gradients, item_gradients) = (dense(&found.users, &own.users), dense(&found.items, &own.items));
+            users.update(&adam, &mut own.users, &user_gradients);
+            items.update(&adam, &mut own.items, &item_gradients);
+        }
+        reference.check("adam.losses", &losses, GRADIENT_TOLERANCE);
+        reference.check("adam.users", own.users.values(), GRADIENT_TOLERANCE);
+        reference.check("adam.items", own.items.values(), GRADIENT_TOLERANCE);
     }
-    reference.check("adam.losses", &losses, GRADIENT_TOLERANCE);
-    reference.check("adam.users", own.users.values(), GRADIENT_TOLERANCE);
-    reference.check("adam.items", own.items.values(), GRADIENT_TOLERANCE);
 }
 
 #[test]
 fn ranking_metrics_are_the_references() {
-    let reference = Reference::load();
+    let reference = Reference::load("flex");
     let (shape, scores) = reference.numbers.f32("metrics.scores").unwrap();
     let (_, seen) = reference.numbers.i32("metrics.seen").unwrap();
     let (_, truth) = reference.numbers.f32("metrics.truth").unwrap();
@@ -224,7 +244,7 @@ fn ranking_metrics_are_the_references() {
 /// The fixture's texts hold soft tokens as `user_i` and `item_j`; the reference encodes what lies between them.
 #[test]
 fn the_tokenizer_gives_the_references_ids() {
-    let reference = Reference::load();
+    let reference = Reference::load("flex");
     let tokenizer = Tokenizer::gpt2();
     let count = |name: &str| reference.cases[name].as_u64().unwrap() as u32;
     for case in reference.cases["cases"].as_array().unwrap() {

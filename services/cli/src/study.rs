@@ -1,0 +1,90 @@
+//! `train submit --data PATH`: from a file to a report in one command. Uses the services that run, or its own.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ::dataset::Dataset;
+use anyhow::{Context, bail};
+use proto::pb;
+use proto::pb::job::State;
+use service::client::Target;
+use tokio_util::sync::CancellationToken;
+
+use crate::output::Output;
+use crate::train::{Submit, client, follow, spec};
+use crate::up::{Up, UpSettings};
+use crate::{NO_MODEL, Settings, dataset, output, report};
+
+/// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
+const OWN_FOLDER: &str = "data";
+
+/// Imports, trains and reports.
+pub(crate) async fn run(
+    arguments: &Submit,
+    path: &Path,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    if somebody_answers(&settings.coordinator).await? {
+        let (data, id) = dataset::import_and_seed(path, settings).await?;
+        return train_and_report(arguments, (&data, &id), &settings.coordinator, output).await;
+    }
+    eprintln!("no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`");
+    let shutdown = CancellationToken::new();
+    let up = Up::start(UpSettings::below(Path::new(OWN_FOLDER))?.on_free_ports(), shutdown.clone()).await?;
+    let work = async {
+        let (data, _) = dataset::read_path(path).await?;
+        let id = dataset::store(&up.storage.artifacts, &data).await?;
+        dataset::seed_store(up.storage.clone(), &data, dataset::Seed::TrainValid).await?;
+        train_and_report(arguments, (&data, &id), &up.coordinator, output).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        stopped = service::shutdown_on_signal(shutdown) => {
+            stopped?;
+            bail!("stopped")
+        }
+    };
+    up.stop().await?;
+    result
+}
+
+async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
+    match client(coordinator)?.list_jobs(pb::ListJobsRequest::default()).await {
+        Ok(_) => Ok(true),
+        Err(status) if status.code() == tonic::Code::Unavailable => Ok(false),
+        Err(status) => Err(status.into()),
+    }
+}
+
+async fn train_and_report(
+    arguments: &Submit,
+    (data, id): (&Dataset, &str),
+    coordinator: &Target,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    if !output.json {
+        println!("{}\n", dataset::describe(id, &data.manifest));
+    }
+    let spec = spec(arguments, Some(id))?;
+    let mut client = client(coordinator)?;
+    let request_id = arguments.request_id.clone();
+    let request =
+        pb::TrainJobRequest { spec: Some((&spec).into()), request_id, validate_only: arguments.validate_only };
+    let job = client.train_job(request).await?.into_inner();
+    if arguments.validate_only {
+        output.write(&output::job(&job), || output::valid(&job));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let job = follow(&mut client, &job.name, 1, output).await?;
+    if job.state() != State::Succeeded {
+        return Ok(ExitCode::from(NO_MODEL));
+    }
+    let n_users = data.manifest.n_users;
+    let page = report::html(&job, &data.manifest.name, n_users);
+    std::fs::write(&arguments.report, page)
+        .with_context(|| format!("the report {} cannot be written", arguments.report.display()))?;
+    let where_it_is = arguments.report.display();
+    output.write(&output::job(&job), || format!("{}\n\nwritten to {where_it_is}", report::text(&job, n_users)));
+    Ok(ExitCode::SUCCESS)
+}
