@@ -62,8 +62,8 @@ impl TrainJobs {
     /// Checks a specification without queueing it, and says what its parts will cost.
     pub(crate) async fn costs(&self, spec: &TrainSpec) -> Result<Vec<String>, Error> {
         self.check(spec).await?;
-        let manifest = self.storage.artifacts.read(Kind::Dataset, spec.dataset.as_str(), "users.json").await?;
-        let counts = serde_json::from_slice(&manifest).map_err(|e| Error::BadDataset(format!("users.json: {e}")))?;
+        let manifest = self.storage.artifacts.read(Kind::Dataset, spec.dataset.as_str(), "dataset.json").await?;
+        let counts = serde_json::from_slice(&manifest).map_err(|e| Error::BadDataset(format!("dataset.json: {e}")))?;
         Ok(costs::notes(spec, &counts))
     }
 
