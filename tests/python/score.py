@@ -14,7 +14,7 @@ from transformers import GPT2Model
 arguments = argparse.ArgumentParser()
 arguments.add_argument("model"), arguments.add_argument("backbone"), arguments.add_argument("items", nargs="*")
 arguments.add_argument("--user"), arguments.add_argument("-k", type=int, default=10)
-a = arguments.parse_args()
+a = arguments.parse_intermixed_args()
 
 read = lambda name: open(os.path.join(a.model, name), encoding="utf-8")
 manifest, users, items = json.load(read("model.json")), json.load(read("users.json")), [json.loads(l) for l in read("items.jsonl")]

@@ -62,9 +62,21 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody listens on. Each test process takes its own stretch below the ports that outgoing connections get:
+/// one that was just found free is not taken by another test before its service listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    use std::sync::atomic::{AtomicU16, Ordering};
+    const FIRST: u16 = 10_000;
+    const STRETCH: u16 = 50;
+    const N_STRETCHES: u32 = 440;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let stretch = (std::process::id() % N_STRETCHES) as u16;
+    loop {
+        let port = FIRST + stretch * STRETCH + NEXT.fetch_add(1, Ordering::Relaxed) % STRETCH;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Looks again and again until `check` gives something; fails the test after `within`.

@@ -279,7 +279,8 @@ mod tests {
         spec.optimizer = Optimizer::Dense;
         spec.backbone = Backbone::Path("openai/gpt2".to_owned());
         spec.finetuning.target = Target::Hidden;
-        spec.finetuning.distilled_share = 0.5;
+        (spec.finetuning.distilled_share, spec.finetuning.teacher_sharpness) = (0.25, 2.0);
+        spec.pretraining.with_content = false;
         spec.spectral_rank = 32;
         spec.cold_items = ColdItems::Rows;
         spec.hybrid = Hybrid { light: Light::None, n_kept: 7 };

@@ -13,6 +13,7 @@ use service::client::{Connection, connect};
 use storage::{Artifacts, Kind, Storage};
 
 use crate::output::Output;
+use crate::train::dataset_id;
 use crate::{Settings, train};
 
 #[derive(Subcommand)]
@@ -161,10 +162,10 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
                 show(output, &artifacts, &id).await?;
             }
         }
-        Command::Show { id } => show(output, &artifacts, bare(&id)).await?,
+        Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await?,
         Command::Delete { id } => {
-            artifacts.delete(Kind::Dataset, bare(&id)).await?;
-            output.write(&json!({ "deleted": bare(&id) }), || format!("deleted {}", bare(&id)));
+            artifacts.delete(Kind::Dataset, dataset_id(&id)).await?;
+            output.write(&json!({ "deleted": dataset_id(&id) }), || format!("deleted {}", dataset_id(&id)));
         }
     }
     Ok(())
@@ -216,11 +217,6 @@ async fn check_that_services_see(settings: &Settings, id: &str) -> anyhow::Resul
         ),
         Ok(_) | Err(_) => Ok(()),
     }
-}
-
-/// `datasets/{id}` and `{id}` are the same.
-pub(crate) fn bare(id: &str) -> &str {
-    id.strip_prefix("datasets/").unwrap_or(id)
 }
 
 async fn read(arguments: Import) -> anyhow::Result<(Dataset, Report)> {

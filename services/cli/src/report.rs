@@ -16,7 +16,9 @@ const FEW_USERS: usize = 300;
 pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     let metric = |name: &str| job.metrics.get(name).copied();
     let mut advice = Vec::new();
-    let served = metric("ndcg@100").unwrap_or_default();
+    let Some(served) = metric("ndcg@100") else {
+        return vec!["The job has no metrics: its data set has no test split to measure on.".to_owned()];
+    };
     let simpler = RANKERS[2..].iter().filter_map(|(name, prefix)| Some((*name, metric(&format!("{prefix}ndcg@100"))?)));
     match simpler.max_by(|a, b| a.1.total_cmp(&b.1)) {
         None => {
@@ -36,12 +38,14 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
         }
     }
     if let (Some(alone), Some(ease)) = (metric("llm_ndcg@100"), metric("ease_ndcg@100")) {
-        let weight = metric("hybrid_weight").unwrap_or_default();
-        if alone < ease {
-            let share = format!("weight {weight:.1} on validation");
-            advice.push(format!("The language model alone is behind EASE; the hybrid ({share}) makes up for it."));
-        } else if weight == 0.0 {
-            advice.push("Mixing EASE in did not help on validation: the language model ranks alone.".to_owned());
+        match metric("hybrid_weight") {
+            Some(weight) if weight > 0.0 && alone < ease && served >= ease => advice.push(format!(
+                "The language model alone is behind EASE; the hybrid (weight {weight:.1}) makes up for it."
+            )),
+            Some(0.0) => {
+                advice.push("Mixing EASE in did not help on validation: the language model ranks alone.".to_owned());
+            }
+            Some(_) | None => {}
         }
     }
     if n_users < FEW_USERS {
@@ -152,7 +156,13 @@ mod tests {
 
     #[test]
     fn a_model_that_adds_nothing_is_called_that() {
-        let job = job(&[("ndcg@100", 0.101), ("llm_ndcg@100", 0.09), ("ease_ndcg@100", 0.1), ("knn_ndcg@100", 0.08)]);
+        let job = job(&[
+            ("ndcg@100", 0.101),
+            ("llm_ndcg@100", 0.09),
+            ("ease_ndcg@100", 0.1),
+            ("knn_ndcg@100", 0.08),
+            ("hybrid_weight", 0.4),
+        ]);
         let advice = advice(&job, 10_000);
         assert!(advice[0].contains("adds nothing") && advice[0].contains("EASE"), "{advice:?}");
         assert!(advice[1].contains("behind EASE"), "{advice:?}");

@@ -11,9 +11,9 @@ use service::client::Target;
 use tokio_util::sync::CancellationToken;
 
 use crate::output::Output;
-use crate::train::{Submit, client, follow, spec};
+use crate::train::{Imported, Submit, client, follow, spec};
 use crate::up::{Up, UpSettings};
-use crate::{NO_MODEL, Settings, dataset, output, report};
+use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report};
 
 /// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
 const OWN_FOLDER: &str = "data";
@@ -25,9 +25,11 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    spec(arguments, Some(Imported { id: "not-imported-yet", is_private: true }))?; // wrong fields before a long import
     if somebody_answers(&settings.coordinator).await? {
         let (data, id) = dataset::import_and_seed(path, settings).await?;
-        return train_and_report(arguments, (&data, &id), &settings.coordinator, output).await;
+        let imported = Imported { id: &id, is_private: false };
+        return train_and_report(arguments, (&data, imported), &settings.coordinator, output).await;
     }
     eprintln!("no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`");
     let shutdown = CancellationToken::new();
@@ -36,7 +38,7 @@ pub(crate) async fn run(
         let (data, _) = dataset::read_path(path).await?;
         let id = dataset::store(&up.storage.artifacts, &data).await?;
         dataset::seed_store(up.storage.clone(), &data, dataset::Seed::TrainValid).await?;
-        train_and_report(arguments, (&data, &id), &up.coordinator, output).await
+        train_and_report(arguments, (&data, Imported { id: &id, is_private: true }), &up.coordinator, output).await
     };
     let result = tokio::select! {
         result = work => result,
@@ -52,21 +54,27 @@ pub(crate) async fn run(
 async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
     match client(coordinator)?.list_jobs(pb::ListJobsRequest::default()).await {
         Ok(_) => Ok(true),
-        Err(status) if status.code() == tonic::Code::Unavailable => Ok(false),
+        // Where a coordinator was configured, its absence is an error, not a reason to train somewhere else.
+        Err(status) if status.code() == tonic::Code::Unavailable && is_usual(coordinator)? => Ok(false),
         Err(status) => Err(status.into()),
     }
 }
 
+fn is_usual(coordinator: &Target) -> anyhow::Result<bool> {
+    let usual: Settings = toml::from_str(DEFAULTS)?;
+    Ok(usual.coordinator.url == coordinator.url)
+}
+
 async fn train_and_report(
     arguments: &Submit,
-    (data, id): (&Dataset, &str),
+    (data, imported): (&Dataset, Imported<'_>),
     coordinator: &Target,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     if !output.json {
-        println!("{}\n", dataset::describe(id, &data.manifest));
+        println!("{}\n", dataset::describe(imported.id, &data.manifest));
     }
-    let spec = spec(arguments, Some(id))?;
+    let spec = spec(arguments, Some(imported))?;
     let mut client = client(coordinator)?;
     let request_id = arguments.request_id.clone();
     let request =

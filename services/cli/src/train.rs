@@ -15,7 +15,7 @@ use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::{Connection, Target, connect};
 
 use crate::output::{self, Output};
-use crate::{NO_MODEL, Settings, dataset, study};
+use crate::{NO_MODEL, Settings, study};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -48,9 +48,9 @@ pub(crate) struct Submit {
     /// Id of the data set; over the specification's.
     #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
-    /// Import this first (any form that `dataset import` reads), follow the job and write a report; without running
-    /// services, start them for it.
-    #[arg(long)]
+    /// Import this first (any form that `dataset import` reads), follow the job and write a report. Without running
+    /// services they are started for it, and the model gets the label `live`.
+    #[arg(long, conflicts_with = "validate_only")]
     data: Option<PathBuf>,
     /// What the job starts from; the specification and single fields go over it.
     #[arg(long, default_value = "small")]
@@ -83,7 +83,7 @@ pub(crate) struct Submit {
 enum Preset {
     /// The defaults: a random backbone 256 wide, minutes on two cores.
     Small,
-    /// Three times as wide, all texts, EASE as a teacher.
+    /// Three times as wide, all texts in every epoch.
     Base,
 }
 
@@ -93,8 +93,7 @@ impl Preset {
             Self::Small => "",
             Self::Base => {
                 "backbone.random = { n_embd = 768, n_head = 12 }
-                 pretraining = { documents_per_epoch = 0 }
-                 finetuning = { distilled_share = 0.5, teacher_sharpness = 0.5 }"
+                 pretraining = { documents_per_epoch = 0 }"
             }
         };
         fields.parse().expect("the presets are TOML")
@@ -161,16 +160,29 @@ fn exit_code(job: &pb::Job) -> ExitCode {
     if job.state() == State::Succeeded { ExitCode::SUCCESS } else { ExitCode::from(NO_MODEL) }
 }
 
-/// The preset, the specification's fields over it, then the single ones; `imported` is the data set of `--data`.
-pub(crate) fn spec(arguments: &Submit, imported: Option<&str>) -> anyhow::Result<TrainSpec> {
+/// `datasets/{id}` and `{id}` are the same.
+pub(crate) fn dataset_id(id: &str) -> &str {
+    id.strip_prefix("datasets/").unwrap_or(id)
+}
+
+/// The data set of `--data`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Imported<'a> {
+    pub(crate) id: &'a str,
+    /// The services are this command's own: nobody else's `live` is moved.
+    pub(crate) is_private: bool,
+}
+
+/// The preset, the specification's fields over it, then the single ones.
+pub(crate) fn spec(arguments: &Submit, imported: Option<Imported<'_>>) -> anyhow::Result<TrainSpec> {
     let mut spec = arguments.preset.fields();
     if let Some(path) = &arguments.spec {
         merge(&mut spec, read_spec(path)?);
     }
-    if let Some(id) = arguments.dataset.as_deref().or(imported) {
-        spec.insert("dataset".to_owned(), dataset::bare(id).into());
+    if let Some(id) = arguments.dataset.as_deref().or(imported.map(|imported| imported.id)) {
+        spec.insert("dataset".to_owned(), dataset_id(id).into());
     }
-    if imported.is_some() && arguments.label.is_empty() && !spec.contains_key("labels") {
+    if imported.is_some_and(|imported| imported.is_private) && !spec.contains_key("labels") {
         spec.insert("labels".to_owned(), vec!["live"].into());
     }
     if !arguments.label.is_empty() {

@@ -1,6 +1,6 @@
 //! What parts of a job will cost, said before it is queued.
 
-use domain::{Baselines, Light, TrainSpec};
+use domain::{Baselines, MAX_LIGHT_ITEMS, TrainSpec};
 use serde::Deserialize;
 
 /// The counts in a data set's manifest that costs follow from.
@@ -10,32 +10,30 @@ pub(crate) struct Counts {
     n_users: usize,
 }
 
-/// Largest catalogue that EASE is fitted for (`model::ease::MAX_ITEMS`; the coordinator links no tensors).
-const MAX_ITEMS: usize = 10_000;
 /// Values of λ.
 const N_LAMBDAS: f64 = 5.0;
 /// Seconds for one value of λ, over n³: measured on two Zen 4 cores with n = 2,493 (.25 s) and 5,869 (1.9 s).
 const SECONDS_PER_CUBE: f64 = 1.1e-11;
-/// The Gram matrix and its inverse in f64, the weights in f32.
-const BYTES_PER_PAIR: usize = 20;
+/// A factor and an inverse in f64, the best weights so far and the new ones in f32.
+const BYTES_PER_PAIR: usize = 24;
 
 /// One line a part, for people.
 pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
     let n = counts.n_items;
     let as_baseline = spec.evaluation.baselines == Baselines::All;
-    let as_teacher = spec.finetuning.distilled_share > 0.0;
-    let wants_ease = as_baseline || as_teacher || spec.hybrid.light == Light::Ease;
     let mut notes = Vec::new();
     if spec.evaluation.baselines != Baselines::None {
         notes.push(format!("popularity: one ranking for {} users, nothing to speak of", counts.n_users));
     }
-    if as_baseline {
+    if as_baseline && n <= MAX_LIGHT_ITEMS {
         let most = (n * n * 8) >> 20;
         notes.push(format!("item-kNN: the cosines of items that share a user, at most {most} MiB for {n} items"));
     }
-    if wants_ease && n > MAX_ITEMS {
-        notes.push(format!("EASE: left out, {n} items are more than {MAX_ITEMS}; the language model ranks alone"));
-    } else if wants_ease {
+    if spec.wants_ease() && n > MAX_LIGHT_ITEMS {
+        notes.push(format!(
+            "item-kNN and EASE: left out, {n} items are more than {MAX_LIGHT_ITEMS}; the language model ranks alone"
+        ));
+    } else if spec.wants_ease() {
         let seconds = (N_LAMBDAS * SECONDS_PER_CUBE * (n as f64).powi(3)).ceil();
         let memory = (n * n * BYTES_PER_PAIR) >> 20;
         notes.push(format!("EASE: {N_LAMBDAS} inverses of {n} × {n}, about {seconds} s on two cores and {memory} MiB"));
@@ -46,7 +44,7 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::DatasetId;
+    use domain::{DatasetId, Light};
 
     #[test]
     fn a_large_catalogue_is_told_that_ease_is_left_out() {
@@ -55,6 +53,7 @@ mod tests {
         assert!(of(&spec, 2_493).contains("about 1 s"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));
         (spec.evaluation.baselines, spec.hybrid.light) = (Baselines::None, Light::None);
+        spec.finetuning.distilled_share = 0.0;
         assert_eq!(of(&spec, 10_001), "");
     }
 }

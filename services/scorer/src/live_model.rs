@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batcher::Batcher;
 use crate::rows::{self, Sizes};
+use crate::states::TokenRow;
 use crate::{Error, Settings};
 
 /// A version that is ready to serve.
@@ -68,18 +69,18 @@ impl Loaded {
         self.texts.max_history(self.n_positions)
     }
 
-    /// The row of the user token in the prompt of a user with this row, or without one: as was best on validation.
-    pub(crate) fn token(&self, user: Option<u32>) -> Option<u32> {
+    /// The user token in the prompt of a user with this row, or without one: as was best on validation.
+    pub(crate) fn token(&self, user: Option<u32>) -> TokenRow {
         match if user.is_some() { self.known_user } else { self.new_user } {
-            UserToken::Own => user,
-            UserToken::Absent => None,
-            UserToken::Mean => Some(self.mean_user),
+            UserToken::Own => user.map_or(TokenRow::Absent, TokenRow::Own),
+            UserToken::Absent => TokenRow::Absent,
+            UserToken::Mean => TokenRow::Mean(self.mean_user),
         }
     }
 
     /// The prompt for a user token and a history that fits.
-    pub(crate) fn prompt(&self, token: Option<u32>, items: &[u32]) -> Vec<Token> {
-        self.texts.recommend(token, items, self.n_positions)
+    pub(crate) fn prompt(&self, token: TokenRow, items: &[u32]) -> Vec<Token> {
+        self.texts.recommend(token.row(), items, self.n_positions)
     }
 }
 

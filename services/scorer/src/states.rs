@@ -6,6 +6,27 @@ use model::prompt::TEMPLATE_VERSION;
 use sha2::{Digest, Sha256};
 use storage::Cache;
 
+/// The user token of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenRow {
+    /// The user's own row.
+    Own(u32),
+    /// There is none.
+    Absent,
+    /// The row that is the mean of all.
+    Mean(u32),
+}
+
+impl TokenRow {
+    /// The row in the prompt.
+    pub(crate) fn row(self) -> Option<u32> {
+        match self {
+            Self::Own(row) | Self::Mean(row) => Some(row),
+            Self::Absent => None,
+        }
+    }
+}
+
 /// (model version, row of the user token or none, ordered item rows of the effective history, prompt template).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -14,20 +35,25 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn new(version: &ModelVersion, user: Option<u32>, items: &[u32]) -> Self {
+    /// States with users' own tokens lie together by user, so that deleting a user forgets them; the others belong to a
+    /// history, whoever has it.
+    pub(crate) fn new(version: &ModelVersion, token: TokenRow, items: &[u32]) -> Self {
         let mut hash = Sha256::new();
         hash.update(TEMPLATE_VERSION.to_le_bytes());
         items.iter().for_each(|item| hash.update(item.to_le_bytes()));
         let history = hex::encode(hash.finalize());
-        match user {
-            Some(_) => Self { group: Self::group(version, user), field: history },
-            None => Self { group: format!("{}:{history}", Self::group(version, None)), field: "state".to_owned() },
+        let shared =
+            |whose: &str| Self { group: format!("states:{version}:{whose}:{history}"), field: "state".to_owned() };
+        match token {
+            TokenRow::Own(row) => Self { group: Self::of_user(version, row), field: history },
+            TokenRow::Absent => shared("none"),
+            TokenRow::Mean(_) => shared("mean"),
         }
     }
 
-    /// All states of one user in one version; two users with the same history have different states.
-    fn group(version: &ModelVersion, user: Option<u32>) -> String {
-        user.map_or_else(|| format!("states:{version}:none"), |row| format!("states:{version}:{row}"))
+    /// All states of one user in one version.
+    fn of_user(version: &ModelVersion, row: u32) -> String {
+        format!("states:{version}:{row}")
     }
 }
 
@@ -74,7 +100,7 @@ impl States {
 
     /// Forgets a user's states in one version.
     pub(crate) async fn forget(&self, version: &ModelVersion, user: u32) {
-        let group = Key::group(version, Some(user));
+        let group = Key::of_user(version, user);
         let wanted = group.clone();
         if let Err(error) = self.memory.invalidate_entries_if(move |key, _| key.group == wanted) {
             tracing::error!(%error, "cannot forget a user's states in memory");

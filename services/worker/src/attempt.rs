@@ -140,17 +140,7 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
     let spec = leased.spec.clone().unwrap_or_default();
     let spec = TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())?;
     let dataset = worker.artifacts.open_verified(Kind::Dataset, spec.dataset.as_str()).await;
-    let dataset = dataset.map_err(|error| {
-        let kind = match &error {
-            storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => CauseKind::BadData,
-            storage::Error::Unavailable { .. }
-            | storage::Error::Contended(_)
-            | storage::Error::Setting { .. }
-            | storage::Error::InUse(_)
-            | storage::Error::File { .. } => CauseKind::Internal,
-        };
-        Cause { kind, message: service::chain(&error) }
-    })?;
+    let dataset = dataset.map_err(|error| unusable(&error, CauseKind::BadData))?;
     let resume = match leased.checkpoint.as_str() {
         "" => None,
         id => match worker.artifacts.open_verified(Kind::Checkpoint, id).await {
@@ -173,6 +163,19 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
     })
 }
 
+/// An artifact that cannot be opened: of the given kind where it is missing or broken, else storage's own failure.
+fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
+    let kind = match error {
+        storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,
+        storage::Error::Unavailable { .. }
+        | storage::Error::Contended(_)
+        | storage::Error::Setting { .. }
+        | storage::Error::InUse(_)
+        | storage::Error::File { .. } => CauseKind::Internal,
+    };
+    Cause { kind, message: service::chain(error) }
+}
+
 /// Where the job's backbone comes from; an artifact is verified here.
 async fn backbones(worker: &Worker, spec: &TrainSpec) -> Result<Backbones, Cause> {
     let location = match &spec.backbone {
@@ -182,8 +185,7 @@ async fn backbones(worker: &Worker, spec: &TrainSpec) -> Result<Backbones, Cause
     let artifact = match location {
         Some(BackboneLocation::Artifact(id)) => {
             let folder = worker.artifacts.open_verified(Kind::Backbone, &id).await;
-            let unusable = |error| Cause { kind: CauseKind::BadBackbone, message: service::chain(&error) };
-            Some(folder.map_err(unusable)?)
+            Some(folder.map_err(|error| unusable(&error, CauseKind::BadBackbone))?)
         }
         Some(BackboneLocation::Folder(_) | BackboneLocation::Hub { .. }) | None => None,
     };
@@ -291,8 +293,13 @@ impl Lease {
         tracing::info!(job = self.leased.job, ?reason, "attempt ended without a model");
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
         let request = pb::EndAttemptRequest { job, epoch, reason: Some(reason.into()) };
-        if let Err(status) = self.coordinator.end_attempt(timed(request, CALL_TIMEOUT)).await {
-            log_failure("telling how the attempt ended", &status);
+        match self.coordinator.end_attempt(timed(request, CALL_TIMEOUT)).await {
+            Ok(_) => {}
+            // The job ended meanwhile, or is somebody else's: there is nothing left to tell.
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                tracing::info!(message = status.message(), "the lease is over");
+            }
+            Err(status) => log_failure("telling how the attempt ended", &status),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct State {
     job: String,
     pub(crate) n_epochs_done: usize,
     pub(crate) stages: Vec<StageReport>,
+    #[serde(default)]
     pub(crate) epochs: Vec<EpochReport>,
     pub(crate) best: Option<RankingMetrics>,
     pub(crate) pretrained: Option<RankingMetrics>,

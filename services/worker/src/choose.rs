@@ -29,6 +29,8 @@ pub(crate) struct Chosen {
     pub(crate) known_user: UserToken,
     pub(crate) new_user: UserToken,
     pub(crate) partner: Option<Partner>,
+    /// The weight that was best, where a mix was tried.
+    pub(crate) tried_weight: Option<f64>,
     /// Validation metrics: `valid_…`, `valid_llm_…`, `valid_pretrained_…`.
     pub(crate) metrics: BTreeMap<String, f64>,
 }
@@ -52,8 +54,11 @@ impl Chosen {
         }
         let mut served = tables.collaborative.clone();
         served.push_mean_user();
-        let (known_user, new_user, partner, metrics) = (UserToken::Own, UserToken::Absent, None, BTreeMap::new());
-        let mut chosen = Self { tables, served, known_user, new_user, partner, metrics };
+        // As the training prompts were, where there is no validation split to choose by.
+        let known_user = if run.without_user_token { UserToken::Absent } else { UserToken::Own };
+        let (new_user, partner, metrics) = (UserToken::Absent, None, BTreeMap::new());
+        let tried_weight = None;
+        let mut chosen = Self { tables, served, known_user, new_user, partner, tried_weight, metrics };
         if !Holdout::valid(corpus).users().is_empty() {
             chosen.choose_user_tokens(run, corpus, progress)?;
             chosen.choose_weight(run, spec, corpus, progress)?;
@@ -99,6 +104,7 @@ impl Chosen {
         }
         tracing::info!(weight, sum = best.sum(), "hybrid chosen");
         self.metrics.extend(best.named("valid_"));
+        self.tried_weight = Some(weight);
         self.partner = (weight > 0.0).then_some(Partner { weights, weight });
         Ok(())
     }

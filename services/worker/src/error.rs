@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
     /// A hub's file cannot be fetched.
-    #[error("cannot fetch {url}; without a network, put the backbone's files and an empty `.complete` into {folder}")]
+    #[error("cannot fetch {url}; without a network, put the backbone's files into {folder}")]
     Hub {
         /// Of the file.
         url: String,
@@ -53,7 +53,12 @@ impl Error {
     pub fn cause(&self) -> Cause {
         let kind = match self {
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
-            Self::Backbone(_) | Self::Hub { .. } => CauseKind::BadBackbone,
+            Self::Backbone(_) => CauseKind::BadBackbone,
+            // What the hub refuses it will refuse again; a hub out of reach may be back.
+            Self::Hub { source, .. } => {
+                let refused = matches!(**source, ureq::Error::StatusCode(400..=407 | 409..=428 | 430..500));
+                if refused { CauseKind::BadBackbone } else { CauseKind::Internal }
+            }
             Self::Diverged(_) => CauseKind::Diverged,
             Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => CauseKind::Internal,
         };

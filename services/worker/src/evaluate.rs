@@ -1,6 +1,6 @@
 //! Full-catalogue ranking on a held-out split (REFERENCE: evaluation).
 //!
-//! Whatever is chosen (epoch, rank, neighbours, λ, weight) is chosen on [`Holdout::valid`]. The test split is a value of
+//! Whatever is chosen (epoch, rank, λ, user token, weight) is chosen on [`Holdout::valid`]. The test split is a value of
 //! its own, [`TestSplit`], that only the report at the end is given.
 
 use std::collections::HashSet;

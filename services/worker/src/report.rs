@@ -65,7 +65,7 @@ impl Run {
             metrics.extend(baselines::popularity(cold).named("cold_popularity_"));
         }
         metrics.extend(served.named("").into_iter().chain(alone.named("llm_")));
-        metrics.insert("hybrid_weight".to_owned(), chosen.partner.as_ref().map_or(0.0, |partner| partner.weight));
+        metrics.extend(chosen.tried_weight.map(|weight| ("hybrid_weight".to_owned(), weight)));
         Ok(served)
     }
 

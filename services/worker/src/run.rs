@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataset::Dataset;
-use domain::{Baselines, Light, TableInit, TrainSpec, UserToken};
+use domain::{TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Device, Gpt2, Gpt2Config, Spectrum, Tables};
+use model::{Device, Gpt2, Gpt2Config, Spectrum, Table, Tables};
 
 use crate::backbone::Backbones;
 use crate::baselines::{ChosenEase, choose_ease};
@@ -55,7 +55,7 @@ pub(crate) struct Run {
     pub(crate) config: Gpt2Config,
     pub(crate) learned: Learned,
     /// Finetuning leaves the user token out.
-    without_user_token: bool,
+    pub(crate) without_user_token: bool,
     /// A baseline, a teacher and a partner; present where the job wants any of these.
     pub(crate) ease: Option<ChosenEase>,
     /// The best validated tables so far.
@@ -91,9 +91,9 @@ impl Run {
         progress: &Progress,
     ) -> Result<(Self, Corpus, TestSplit), Error> {
         let spec = &input.spec;
-        let (config, gpt2) = backbone::start(input)?;
+        let (config, gpt2) = backbone::start(input, progress)?;
         let (corpus, test) = Corpus::new(dataset, spec, config.n_positions);
-        let ease = if wants_ease(spec) { choose_ease(&corpus, progress)? } else { None };
+        let ease = if spec.wants_ease() { choose_ease(&corpus, progress)? } else { None };
         let tables = start_tables(spec, &corpus, &gpt2);
         let learned = Learned {
             content: PairMoments::zeros(&tables.content),
@@ -155,18 +155,13 @@ pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-fn wants_ease(spec: &TrainSpec) -> bool {
-    let as_teacher = spec.finetuning.distilled_share > 0.0 && spec.finetuning.epochs > 0;
-    as_teacher || spec.hybrid.light == Light::Ease || spec.evaluation.baselines == Baselines::All
-}
-
 fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {
     let words = gpt2.word_rows(&corpus.texts.words());
     match spec.init {
         TableInit::Normal => Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed),
         TableInit::Spectral => {
             let spectrum = Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
-            let rank = if spec.spectral_rank > 0 { spec.spectral_rank } else { best_rank(&spectrum, corpus) };
+            let rank = if spec.spectral_rank > 0 { spec.spectral_rank } else { best_rank(&spectrum, &words, corpus) };
             let pair = spectrum.tables(rank, &words, spec.seed);
             Tables { collaborative: pair.clone(), content: pair }
         }
@@ -175,12 +170,18 @@ fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {
 
 /// Numbers of singular vectors that are tried.
 const RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];
+/// Where there is nothing to choose by.
+const UNCHOSEN_RANK: usize = 64;
 
 /// The number of singular vectors that rank the validation split best by themselves.
-fn best_rank(spectrum: &Spectrum, corpus: &Corpus) -> usize {
+fn best_rank(spectrum: &Spectrum, words: &Table, corpus: &Corpus) -> usize {
     let holdout = Holdout::valid(corpus);
+    if holdout.users().is_empty() {
+        tracing::info!(rank = UNCHOSEN_RANK, "no validation split: the usual number of singular vectors");
+        return UNCHOSEN_RANK;
+    }
     let (mut best, mut most) = (1, f64::NEG_INFINITY);
-    for rank in RANKS.into_iter().filter(|&rank| rank <= spectrum.n_vectors()) {
+    for rank in RANKS.into_iter().filter(|&rank| rank <= spectrum.n_vectors(words)) {
         let sum = holdout.ranked(|user| spectrum.scores(rank, holdout.history(user))).sum();
         tracing::info!(rank, sum, "singular vectors tried");
         if sum > most {

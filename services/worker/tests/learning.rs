@@ -52,6 +52,7 @@ fn nothing() -> TrainSpec {
     spec.finetuning.learning_rate = 5e-3;
     spec.evaluation.patience = 0;
     spec.hybrid.light = Light::None;
+    spec.finetuning.distilled_share = 0.0;
     spec
 }
 
@@ -342,7 +343,7 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
     let alone = divergence(&bench.train(&spec));
     spec.finetuning.distilled_share = 1.0;
     let taught = divergence(&bench.train(&spec));
-    assert!(taught < 0.8 * alone, "{alone} → {taught}");
+    assert!(taught < 0.9 * alone, "{alone} → {taught}");
 }
 
 #[test]
@@ -356,6 +357,7 @@ fn a_job_reports_its_lift_over_every_baseline() {
         let ratio = result.metrics["recall@20"] / result.metrics[&format!("{baseline}_recall@20")];
         assert!((lift - (ratio - 1.0)).abs() < 1e-9, "{baseline}");
     }
+    assert_eq!(result.artifact.manifest.light_weight, result.metrics["hybrid_weight"]);
     assert_eq!(result.artifact.light.is_some(), result.metrics["hybrid_weight"] > 0.0);
     let sum = |prefix: &str| -> f64 {
         ["recall@20", "recall@40", "ndcg@100"].iter().map(|name| result.metrics[&format!("{prefix}{name}")]).sum()
@@ -428,7 +430,7 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
     let error = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap_err();
-    assert_eq!(error.cause().kind, domain::CauseKind::BadBackbone);
+    assert_eq!(error.cause().kind, domain::CauseKind::Internal, "a hub that may be back: worth another attempt");
     let message = error.cause().message;
     assert!(message.contains("127.0.0.1:9") && message.contains("without a network"), "{message}");
 }

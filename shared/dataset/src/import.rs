@@ -1,6 +1,6 @@
 //! From a path to a checked data set: recognise the form, read, filter, split, number.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use domain::{Catalog, Item, ItemId, UserId};
@@ -182,6 +182,7 @@ fn finish(mut builder: Builder, name: String, options: &ImportOptions) -> Result
     let n_all = rows.len();
     drop_repeats(&mut rows, item_rank.len());
     let n_distinct = rows.len();
+    let taken: HashSet<u32> = rows.iter().map(|row| row.item).collect();
     k_core(&mut rows, options.k_core.max(1));
     let report = Report {
         n_read: builder.n_read,
@@ -195,7 +196,7 @@ fn finish(mut builder: Builder, name: String, options: &ImportOptions) -> Result
         return Err(Error::Empty("leave-last-out needs a timestamp column: without times nothing is last".to_owned()));
     }
     assign(&mut rows, options.split, &ranks(&builder.users));
-    let dataset = number(builder, rows, name, options.catalog.clone())?;
+    let dataset = number(builder, (rows, &taken), name, options.catalog.clone())?;
     if dataset.manifest.n_train < 2 || dataset.manifest.n_items < 2 {
         let reason = format!(
             "{} training interactions with {} items are left of {} lines: nothing to train on",
@@ -233,10 +234,18 @@ fn drop_repeats(rows: &mut Vec<Row>, n_items: usize) {
     rows.retain(|row| std::mem::replace(&mut last_user_of[row.item as usize], row.user) != row.user);
 }
 
-/// Gives users and items the row numbers of the data set: ascending by external id.
-fn number(builder: Builder, rows: Vec<Row>, name: String, catalog: Catalog) -> Result<Dataset, Error> {
+/// Gives users and items the row numbers of the data set: ascending by external id. `taken` are the items that
+/// somebody interacted with, whether the k-core kept them or not: they are not new.
+fn number(
+    builder: Builder,
+    (rows, taken): (Vec<Row>, &HashSet<u32>),
+    name: String,
+    catalog: Catalog,
+) -> Result<Dataset, Error> {
     let Builder { users, items, mut facts, texts, with_new_items, .. } = builder;
-    let new_items: Vec<u32> = if with_new_items { facts.keys().copied().collect() } else { Vec::new() };
+    let is_new = |(number, facts): &(&u32, &ItemFacts)| !taken.contains(*number) && !facts.title.is_empty();
+    let new_items: Vec<u32> =
+        if with_new_items { facts.iter().filter(is_new).map(|(number, _)| *number).collect() } else { Vec::new() };
     let (user_rows, user_ids) = renumber(users.into_ids(), rows.iter().map(|row| row.user));
     let (item_rows, item_ids) = renumber(items.into_ids(), rows.iter().map(|row| row.item).chain(new_items));
     let texts = texts.into_iter().filter_map(|text| renumbered(text, &user_rows, &item_rows)).collect();

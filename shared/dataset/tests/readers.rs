@@ -188,15 +188,15 @@ fn nothing_to_train_on_is_an_error_that_says_so() {
 #[test]
 fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = "user_id,item_id,split\nu1,a,train\nu1,c,train\nu2,a,train\n";
+    let rows = "user_id,item_id,split\nu1,a,train\nu1,c,train\nu2,a,train\nu2,c,train\nu3,e,train\n";
     std::fs::write(folder.path().join("interactions.csv"), rows).unwrap();
-    let items = "{\"item_id\": \"b\", \"title\": \"brand new\"}\n{\"item_id\": \"d\"}\n{\"item_id\": \"c\", \"title\": \"sea\"}\n";
+    let items = "{\"item_id\": \"b\", \"title\": \"brand new\"}\n{\"item_id\": \"d\"}\n{\"item_id\": \"e\", \"title\": \"taken once\"}\n{\"item_id\": \"c\", \"title\": \"sea\"}\n";
     std::fs::write(folder.path().join("items.jsonl"), items).unwrap();
     let ids = |with_new_items| -> Vec<String> {
-        let options = ImportOptions { with_new_items, ..ImportOptions::default() };
+        let options = ImportOptions { with_new_items, k_core: 2, ..ImportOptions::default() };
         let (dataset, _) = import(folder.path(), &options).unwrap();
         dataset.items.iter().map(|item| item.id.to_string()).collect()
     };
     assert_eq!(ids(false), ["a", "c"]);
-    assert_eq!(ids(true), ["a", "b", "c"], "`d` has no title to be ranked by");
+    assert_eq!(ids(true), ["a", "b", "c"], "`d` has no title to be ranked by, `e` is not new: the core left it out");
 }

@@ -19,6 +19,6 @@ pub use job::{Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refuse
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
-    Backbone, BackboneLocation, Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MIN_POSITIONS, Optimizer,
-    Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    Backbone, BackboneLocation, Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
+    MIN_POSITIONS, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };

@@ -187,7 +187,7 @@ pub struct Finetuning {
     pub batch: usize,
     /// Adam's step size.
     pub learning_rate: f64,
-    /// Mutual regularisation λ; weaker than in pretraining (1 costs .01 of Recall@20 on games, see README).
+    /// Mutual regularisation λ; weaker than in pretraining (docs/quality.md has the curve).
     pub lambda: f64,
     /// Share of the history that is hidden from the prompt, at least one item.
     pub hidden_share: f64,
@@ -199,7 +199,7 @@ pub struct Finetuning {
     pub dropout: f64,
     /// The item softmax sees scores times this (published: 1).
     pub logit_scale: f64,
-    /// Leave the user token out of the training prompts; ranking keeps it.
+    /// Leave the user token out of the training prompts; which token serves is chosen on validation.
     pub without_user_token: bool,
     /// Share of the loss that asks for EASE's distribution over the catalogue instead of the targets (published: 0); none
     /// of it for catalogues of more than 10,000 items.
@@ -301,11 +301,20 @@ pub enum Baselines {
     None,
     /// Popularity.
     Popularity,
-    /// Popularity, item-kNN and, for catalogues of up to 10,000 items, EASE.
+    /// Popularity and, for catalogues of up to 10,000 items, item-kNN and EASE.
     All,
 }
 
+/// Largest catalogue that item-kNN and EASE are computed for: both may hold every pair of items.
+pub const MAX_LIGHT_ITEMS: usize = 10_000;
+
 impl TrainSpec {
+    /// EASE is needed: as a baseline, a teacher or a partner.
+    pub fn wants_ease(&self) -> bool {
+        let as_teacher = self.finetuning.distilled_share > 0.0 && self.finetuning.epochs > 0;
+        as_teacher || self.hybrid.light == Light::Ease || self.evaluation.baselines == Baselines::All
+    }
+
     /// The default job on `dataset`.
     pub fn new(dataset: DatasetId) -> Self {
         Self {
@@ -463,7 +472,7 @@ impl BackboneLocation {
     pub fn new(location: &str) -> Result<Self, Invalid> {
         let is_plain = |part: &str| {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+');
-            !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain)
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(is_plain)
         };
         if let Some(id) = location.strip_prefix("artifact://").filter(|id| is_plain(id)) {
             return Ok(Self::Artifact(id.to_owned()));

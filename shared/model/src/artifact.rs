@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::tensors::{TensorFile, write_atomically};
@@ -74,17 +74,25 @@ pub fn rows_hash(tables: &TokenTables) -> String {
 fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     let path = folder.join("model.json");
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
-    if manifest.format != FORMAT || manifest.prompt_template != prompt::TEMPLATE_VERSION {
+    let malformed = |e: serde_json::Error| Error::malformed(&path, e.to_string());
+    let version: Version = serde_json::from_slice(&bytes).map_err(malformed)?;
+    if version.format != FORMAT || version.prompt_template != prompt::TEMPLATE_VERSION {
         let reason = format!(
             "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
-            manifest.format,
-            manifest.prompt_template,
+            version.format,
+            version.prompt_template,
             prompt::TEMPLATE_VERSION
         );
         return Err(Error::malformed(path, reason));
     }
-    Ok(manifest)
+    serde_json::from_slice(&bytes).map_err(malformed)
+}
+
+/// What must be right before the rest of a manifest means anything.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+    prompt_template: u32,
 }
 
 impl Artifact {

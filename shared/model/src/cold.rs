@@ -22,6 +22,9 @@ const HELD_OUT_ONE_IN: usize = 5;
 /// pulls the item's token. The map is ridge regression to the rows less their mean; what it gives, the mean added, is
 /// scaled to the mean length of the learned rows.
 pub fn rows_from_texts(gpt2: &Gpt2, documents: &[Document], items: &mut Table, cold: &[u32]) -> usize {
+    if cold.is_empty() {
+        return 0;
+    }
     let texts = Texts::new(gpt2, documents, items.n_rows());
     let is_cold = |item: &u32| cold.binary_search(item).is_ok();
     let warm: Vec<u32> = texts.items().filter(|item| !is_cold(item)).collect();

@@ -10,9 +10,6 @@ use rayon::prelude::*;
 use crate::tensors::{NamedTensor, TensorFile};
 use crate::{Error, metrics, write_tensors};
 
-/// Largest catalogue whose weights are computed: they and their inverse take 12 bytes a pair of items.
-pub const MAX_ITEMS: usize = 10_000;
-
 /// EASE's item-to-item weights, all of them.
 #[derive(Debug)]
 pub struct Ease {
@@ -33,8 +30,9 @@ impl Ease {
             }
         }
         (0..n_items).for_each(|item| gram[(item, item)] += lambda);
-        let inverse = gram.llt(Side::Lower).ok()?.inverse();
-        drop(gram);
+        let factor = gram.llt(Side::Lower).ok()?;
+        drop(gram); // the largest catalogue's takes .8 GB
+        let inverse = factor.inverse();
         let diagonal: Vec<f64> = (0..n_items).map(|item| inverse[(item, item)]).collect();
         let mut weights = vec![0.0; n_items * n_items];
         weights.par_chunks_mut(n_items).enumerate().for_each(|(row, weights)| {

@@ -19,21 +19,26 @@ pub struct Mixed {
     language: Vec<f32>,
     /// The light model's part, `[items]`.
     light: Vec<f32>,
+    /// Where an item comes from that neither model likes better than the average.
+    usual: Origin,
 }
 
 /// A part that makes up this much of both is the origin by itself.
 const MOST: f32 = 0.75;
 
 impl Mixed {
-    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`.
+    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`; a light model that knows
+    /// nothing of this user counts for nothing.
     pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64) -> Self {
+        let weight = if light.iter().all(|&score| score == light[0]) { 0.0 } else { weight };
+        let usual = if weight > 0.5 { Origin::CoOccurrence } else { Origin::LanguageModel };
         debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
         let scaled = |scores: Vec<f32>, share: f64| {
             let mut scores = standardized(scores);
             scores.iter_mut().for_each(|score| *score = (f64::from(*score) * share) as f32);
             scores
         };
-        Self { language: scaled(language, 1.0 - weight), light: scaled(light, weight) }
+        Self { language: scaled(language, 1.0 - weight), light: scaled(light, weight), usual }
     }
 
     /// The sums, `[items]`.
@@ -44,7 +49,9 @@ impl Mixed {
     /// Where an item's score comes from.
     pub fn origin(&self, row: u32) -> Origin {
         let (language, light) = (self.language[row as usize].max(0.0), self.light[row as usize].max(0.0));
-        if language >= MOST * (language + light) {
+        if language + light == 0.0 {
+            self.usual
+        } else if language >= MOST * (language + light) {
             Origin::LanguageModel
         } else if light >= MOST * (language + light) {
             Origin::CoOccurrence
@@ -102,6 +109,13 @@ mod tests {
     fn an_item_that_one_model_alone_likes_comes_from_that_model() {
         let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5);
         assert_eq!([0, 1, 2].map(|row| mixed.origin(row)), [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]);
+    }
+
+    #[test]
+    fn a_light_model_that_knows_nothing_leaves_the_language_model_alone() {
+        let mixed = Mixed::new(vec![1.0, 3.0, 2.0], vec![0.0; 3], 1.0);
+        assert_eq!(mixed.scores(), standardized(vec![1.0, 3.0, 2.0]));
+        assert_eq!(mixed.origin(1), Origin::LanguageModel);
     }
 
     #[test]

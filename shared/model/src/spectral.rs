@@ -45,9 +45,9 @@ impl Spectrum {
         Self { users: svd.U().to_owned(), items }
     }
 
-    /// Vectors there are.
-    pub fn n_vectors(&self) -> usize {
-        self.items.ncols().min(MOST)
+    /// Most vectors that [`Self::tables`] can use beside the rows of `avoid`.
+    pub fn n_vectors(&self, avoid: &Table) -> usize {
+        self.items.ncols().min(MOST).min(avoid.width() - n_avoided(avoid))
     }
 
     /// What a block that hands normalised rows on would score with the first `rank` vectors: the inner products of
@@ -74,8 +74,8 @@ impl Spectrum {
     /// layer norm removes), so that what attention gathers from the words adds no constant to an item's score.
     pub fn tables(&self, rank: usize, avoid: &Table, seed: u64) -> TokenTables {
         let width = avoid.width();
-        let n_avoided = (avoid.n_rows() + 1).min(width / 2);
-        let rank = rank.min(width - n_avoided).max(1);
+        let n_avoided = n_avoided(avoid);
+        let rank = rank.min(self.n_vectors(avoid)).max(1);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1); // not the draws of the iteration
         let mut directions = normal(width, n_avoided + rank, &mut rng);
@@ -92,6 +92,11 @@ impl Spectrum {
         let rotated = |vectors: &Mat<f64>| vectors.subcols(0, rank) * rotation.transpose();
         TokenTables { users: scaled(&rotated(&self.users)), items: scaled(&rotated(&self.items)) }
     }
+}
+
+/// Directions that the rows stay out of: the words' and the one that a layer norm removes, at most half of all.
+fn n_avoided(avoid: &Table) -> usize {
+    (avoid.n_rows() + 1).min(avoid.width() / 2)
 }
 
 /// Histories as a sparse matrix, by user and by item.
@@ -195,6 +200,13 @@ mod tests {
             (0..3).for_each(|word| assert!(dot(tables.items.row(item), words.row(word)).abs() < 1e-6));
             assert!(tables.items.row(item).iter().sum::<f32>().abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn more_vectors_than_there_are_are_all_of_them() {
+        let (spectrum, words) = (Spectrum::new(&two_groups(), 20, 0), words(3));
+        assert_eq!(spectrum.n_vectors(&words), 20);
+        assert_eq!(spectrum.tables(128, &words, 0), spectrum.tables(20, &words, 0));
     }
 
     #[test]

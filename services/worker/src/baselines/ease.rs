@@ -1,7 +1,7 @@
 //! EASE with the λ that ranks the validation split best.
 
+use domain::MAX_LIGHT_ITEMS;
 use model::Ease;
-use model::ease::MAX_ITEMS;
 use model::metrics::RankingMetrics;
 
 use crate::Error;
@@ -11,6 +11,9 @@ use crate::progress::Progress;
 
 /// Values of λ that are tried.
 const LAMBDAS: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1000.0];
+
+/// Where there is nothing to choose by.
+const UNCHOSEN_LAMBDA: f64 = 200.0;
 
 /// The chosen EASE.
 #[derive(Debug)]
@@ -30,13 +33,14 @@ impl ChosenEase {
 
 /// Fits EASE for each λ and keeps the best; `None` for a catalogue that is too large for it.
 pub(crate) fn choose_ease(corpus: &Corpus, progress: &Progress) -> Result<Option<ChosenEase>, Error> {
-    if corpus.n_items > MAX_ITEMS {
-        tracing::info!(n_items = corpus.n_items, MAX_ITEMS, "the catalogue is too large for EASE");
+    if corpus.n_items > MAX_LIGHT_ITEMS {
+        tracing::info!(n_items = corpus.n_items, MAX_LIGHT_ITEMS, "the catalogue is too large for EASE");
         return Ok(None);
     }
     let holdout = Holdout::valid(corpus);
     let mut best: Option<ChosenEase> = None;
-    for lambda in LAMBDAS {
+    let lambdas = if holdout.users().is_empty() { &[UNCHOSEN_LAMBDA][..] } else { &LAMBDAS };
+    for &lambda in lambdas {
         progress.check()?;
         let Some(weights) = Ease::fit(&corpus.train, corpus.n_items, lambda) else { continue };
         let valid = holdout.ranked(|user| weights.scores(holdout.history(user)));

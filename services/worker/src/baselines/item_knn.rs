@@ -1,5 +1,5 @@
-//! Item-kNN: an item's score is the sum of its cosines with the items of the history. All neighbours count: on the
-//! data sets in the README fewer are worse or the same.
+//! Item-kNN: an item's score is the sum of its cosines with the items of the history. All neighbours count: with
+//! 20 to 400 of them games falls from .2021 to as little as .1702 of Recall@20, musical_instruments from .1376 to .0976.
 
 use model::metrics::RankingMetrics;
 use rayon::prelude::*;

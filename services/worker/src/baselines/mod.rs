@@ -7,7 +7,7 @@ mod popularity;
 
 use std::collections::BTreeMap;
 
-use domain::Baselines;
+use domain::{Baselines, MAX_LIGHT_ITEMS};
 use model::metrics::RankingMetrics;
 
 pub(crate) use ease::{ChosenEase, choose_ease};
@@ -17,7 +17,7 @@ use crate::Error;
 use crate::evaluate::Holdout;
 use crate::progress::Progress;
 
-/// Test metrics of the chosen baselines, under `popularity_…`, `knn_…` and `ease_…`.
+/// Test metrics of the chosen baselines, those that the catalogue is not too large for, under `popularity_…`, `knn_…` and `ease_…`.
 pub(crate) fn measure(
     which: Baselines,
     ease: Option<&ChosenEase>,
@@ -29,7 +29,7 @@ pub(crate) fn measure(
         return Ok(metrics);
     }
     metrics.extend(popularity::measure(test).named("popularity_"));
-    if which == Baselines::All {
+    if which == Baselines::All && test.corpus.n_items <= MAX_LIGHT_ITEMS {
         progress.check()?;
         metrics.extend(item_knn::measure(test).named("knn_"));
     }
