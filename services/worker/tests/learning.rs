@@ -426,6 +426,14 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let cached = bench.train(&spec);
     assert_eq!(fetched.artifact.manifest.backbone, cached.artifact.manifest.backbone, "the hash of its files");
 
+    // The same in shards.
+    std::fs::rename(files.path().join("model.safetensors"), files.path().join("model-1-of-1.safetensors")).unwrap();
+    let index = r#"{"weight_map": {"wte.weight": "model-1-of-1.safetensors"}}"#;
+    std::fs::write(files.path().join("model.safetensors.index.json"), index).unwrap();
+    let mut other = Bench::new();
+    other.hub_url = serve_as_hub(files.path().to_owned());
+    assert_eq!(other.train(&spec).tables_file, cached.tables_file);
+
     spec.backbone = Backbone::Path("hf://own/tiny@v2".to_owned());
     let scratch = tempfile::tempdir().unwrap();
     let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());

@@ -45,7 +45,7 @@ fn fastest() -> ComputeDevice {
     let name = available().pop().unwrap_or_default();
     let reason = match &*name {
         "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
-        "tch" => "LibTorch is twice as fast as pure Rust on a CPU, and there is no graphics card that it can use",
+        "tch" => "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use",
         _ => "there is a graphics card that LibTorch can use",
     };
     let device = libtorch::device(&name).unwrap_or_else(Device::flex);

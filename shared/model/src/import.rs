@@ -103,8 +103,10 @@ pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    if let Some(outside) = names.iter().find(|name| name.contains(['/', '\\'])) {
-        return Err(Error::malformed(&path, format!("shard `{outside}` is not a file beside the index")));
+    let is_shard =
+        |name: &String| name.ends_with(".safetensors") && !name.starts_with('.') && !name.contains(['/', '\\']);
+    if let Some(outside) = names.iter().find(|name| !is_shard(name)) {
+        return Err(Error::malformed(&path, format!("shard `{outside}` is not a safetensors file beside the index")));
     }
     if names.is_empty() {
         return Err(Error::malformed(&path, "it names no shard"));
