@@ -106,6 +106,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
         Command::Dataset(command) => dataset::run(command, &settings, output).await?,
+        Command::Train(train::Command::Submit(arguments)) if arguments.data.is_some() => {
+            return study::run(&arguments, &settings, output).await;
+        }
         Command::Train(command) => return train::run(command, &settings, output).await,
         Command::Models(command) => models::run(command, &settings, output).await?,
         Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,

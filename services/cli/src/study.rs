@@ -19,12 +19,8 @@ use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report};
 const OWN_FOLDER: &str = "data";
 
 /// Imports, trains and reports.
-pub(crate) async fn run(
-    arguments: &Submit,
-    path: &Path,
-    settings: &Settings,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: &Submit, settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
+    let path = arguments.data.as_deref().context("`--data` names what to import")?;
     spec(arguments, Some(Imported { id: "not-imported-yet", is_private: true }))?; // wrong fields before a long import
     if somebody_answers(&settings.coordinator).await? {
         let (data, id) = dataset::import_and_seed(path, settings).await?;

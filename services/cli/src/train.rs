@@ -15,7 +15,7 @@ use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::{Connection, Target, connect};
 
 use crate::output::{self, Output};
-use crate::{NO_MODEL, Settings, study};
+use crate::{NO_MODEL, Settings};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -51,7 +51,7 @@ pub(crate) struct Submit {
     /// Import this first (any form that `dataset import` reads), follow the job and write a report. Without running
     /// services they are started for it, and the model gets the label `live`.
     #[arg(long, conflicts_with = "validate_only")]
-    data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// What the job starts from; the specification and single fields go over it.
     #[arg(long, default_value = "small")]
     preset: Preset,
@@ -110,9 +110,6 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
     let mut client = client(&settings.coordinator)?;
     match command {
         Command::Submit(arguments) => {
-            if let Some(path) = &arguments.data {
-                return study::run(&arguments, path, settings, output).await;
-            }
             let (watch, validate_only) = (arguments.watch, arguments.validate_only);
             let request = pb::TrainJobRequest {
                 request_id: arguments.request_id.clone(),

@@ -8,19 +8,8 @@ use domain::{Backbone, BackboneLocation};
 use model::{Gpt2, Gpt2Config, load_backbone, random_backbone};
 
 use crate::Error;
+use crate::input::{Backbones, Input};
 use crate::progress::Progress;
-use crate::run::Input;
-
-/// Where backbones come from.
-#[derive(Debug, Clone)]
-pub struct Backbones {
-    /// Folders named by a path, and the hub's cached files, are below this one.
-    pub root: PathBuf,
-    /// Answers `GET {url}/{repo}/resolve/{revision}/{file}`.
-    pub hub_url: String,
-    /// The folder of the artifact that the job names.
-    pub artifact: Option<PathBuf>,
-}
 
 /// The backbone is the job's own work, not somebody's file or seed.
 pub(crate) fn is_warmed_up(backbone: &Backbone) -> bool {

@@ -10,6 +10,7 @@ mod choose;
 mod corpus;
 mod error;
 mod evaluate;
+mod input;
 mod plan;
 mod progress;
 mod report;
@@ -28,10 +29,9 @@ use service::client::{Connection, Target, connect};
 use storage::Artifacts;
 use tokio_util::sync::CancellationToken;
 
-pub use backbone::Backbones;
 pub use error::Error;
+pub use input::{Backbones, Input, Trained};
 pub use progress::{Progress, Watch};
-pub use run::{Input, Trained};
 pub use train::train;
 
 /// The worker's settings; `config.toml` beside this crate says what each is and holds the defaults.

@@ -10,8 +10,9 @@ use model::{Artifact, new_manifest, save_backbone};
 use crate::choose::{Chosen, Partner};
 use crate::corpus::{Corpus, TestSplit};
 use crate::evaluate::{Holdout, Ranker};
+use crate::input::{Input, Trained, new_folder};
 use crate::progress::Progress;
-use crate::run::{Input, Run, Trained, new_folder};
+use crate::run::Run;
 use crate::{Error, baselines};
 
 /// So few cold items are all among the first of their ranking: nothing to measure.

@@ -1,53 +1,17 @@
 //! The state of a training attempt: what it starts from, how it is validated, what it leaves.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use dataset::Dataset;
 use domain::{TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Device, Gpt2, Gpt2Config, Spectrum, Table, Tables};
+use model::{Gpt2, Gpt2Config, Spectrum, Table, Tables};
 
-use crate::backbone::Backbones;
 use crate::baselines::{ChosenEase, choose_ease};
 use crate::corpus::{Corpus, TestSplit};
 use crate::evaluate::{Holdout, Ranker};
+use crate::input::Input;
 use crate::progress::Progress;
 use crate::stages::{Learned, PairMoments};
 use crate::{Error, backbone};
-
-/// What a training attempt works from.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// Which job it is for.
-    pub job: String,
-    /// What to do.
-    pub spec: TrainSpec,
-    /// Folder of the data set.
-    pub dataset: PathBuf,
-    /// Where backbones come from.
-    pub backbones: Backbones,
-    /// Folder of the checkpoint to go on from.
-    pub resume: Option<PathBuf>,
-    /// An empty folder for checkpoints and the result.
-    pub scratch: PathBuf,
-    /// What computes.
-    pub device: Device,
-    /// At most one checkpoint in this time.
-    pub checkpoint_every: Duration,
-}
-
-/// What a training attempt leaves in its scratch folder.
-#[derive(Debug, Clone)]
-pub struct Trained {
-    /// The model's files.
-    pub model: PathBuf,
-    /// The backbone's files.
-    pub backbone: PathBuf,
-    /// Ranking metrics.
-    pub metrics: BTreeMap<String, f64>,
-}
 
 /// The state of a training attempt between two epochs.
 #[derive(Debug)]
@@ -147,12 +111,6 @@ impl Run {
         }
         Ok(Patience(self.n_without_better))
     }
-}
-
-pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
-    let folder = parent.join(name);
-    std::fs::create_dir(&folder).map_err(Error::file(&folder))?; // the parent is gone when the attempt was given up
-    Ok(folder)
 }
 
 fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {

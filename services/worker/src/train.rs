@@ -7,9 +7,10 @@ use dataset::Dataset;
 use model::save_backbone;
 
 use crate::backbone::is_warmed_up;
+use crate::input::{Input, Trained, new_folder};
 use crate::plan::{Stage, plan};
 use crate::progress::Progress;
-use crate::run::{Input, Run, Trained, new_folder};
+use crate::run::Run;
 use crate::stages::Context;
 use crate::{Error, checkpoint, stages};
 

@@ -54,3 +54,23 @@ impl fmt::Display for Invalid {
         Ok(())
     }
 }
+
+/// 1 to `most`.
+pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+    if value == 0 || value > most {
+        wrong.push(Violation::new(field, format!("must be 1 to {most}, is {value}")));
+    }
+}
+
+/// 0 to `most`.
+pub(crate) fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+    if value > most {
+        wrong.push(Violation::new(field, format!("must be at most {most}, is {value}")));
+    }
+}
+
+pub(crate) fn in_range(wrong: &mut Vec<Violation>, field: &str, value: f64, (least, most): (f64, f64)) {
+    if !(least..=most).contains(&value) {
+        wrong.push(Violation::new(field, format!("must be {least} to {most}, is {value}")));
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Every other crate builds on this one. It does no I/O, knows no tensors and never waits.
 
+mod backbone;
 mod field;
 mod history;
 mod ids;
@@ -11,6 +12,7 @@ mod model_version;
 mod query;
 mod train_spec;
 
+pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
@@ -19,6 +21,6 @@ pub use job::{Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refuse
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
-    Backbone, BackboneLocation, Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
-    MIN_POSITIONS, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS, Optimizer, Pretraining, TableInit,
+    Target, TrainSpec,
 };

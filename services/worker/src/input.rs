@@ -1,0 +1,59 @@
+//! What a training attempt works from and what it leaves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::TrainSpec;
+use model::Device;
+
+use crate::Error;
+
+/// What a training attempt works from.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Which job it is for.
+    pub job: String,
+    /// What to do.
+    pub spec: TrainSpec,
+    /// Folder of the data set.
+    pub dataset: PathBuf,
+    /// Where backbones come from.
+    pub backbones: Backbones,
+    /// Folder of the checkpoint to go on from.
+    pub resume: Option<PathBuf>,
+    /// An empty folder for checkpoints and the result.
+    pub scratch: PathBuf,
+    /// What computes.
+    pub device: Device,
+    /// At most one checkpoint in this time.
+    pub checkpoint_every: Duration,
+}
+
+/// What a training attempt leaves in its scratch folder.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The model's files.
+    pub model: PathBuf,
+    /// The backbone's files.
+    pub backbone: PathBuf,
+    /// Ranking metrics.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// Where backbones come from.
+#[derive(Debug, Clone)]
+pub struct Backbones {
+    /// Folders named by a path, and the hub's cached files, are below this one.
+    pub root: PathBuf,
+    /// Answers `GET {url}/{repo}/resolve/{revision}/{file}`.
+    pub hub_url: String,
+    /// The folder of the artifact that the job names.
+    pub artifact: Option<PathBuf>,
+}
+
+pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
+    let folder = parent.join(name);
+    std::fs::create_dir(&folder).map_err(Error::file(&folder))?; // the parent is gone when the attempt was given up
+    Ok(folder)
+}
