@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use ::dataset::{Columns, Dataset, Format, ImportOptions, Manifest, Report, Split, SplitRule, import};
+use ::dataset::{Columns, Dataset, Format, ImportOptions, Manifest, Report, SplitRule, import};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use domain::{Catalog, Interaction, UserId};
+use domain::Catalog;
 use proto::pb;
-use proto::pb::history_service_client::HistoryServiceClient;
 use serde_json::json;
-use service::client::{Connection, connect};
-use storage::{Artifacts, Kind, Storage};
+use storage::{Artifacts, Kind};
 
 use crate::output::Output;
+use crate::seeding::{Histories, Seed};
 use crate::train::dataset_id;
 use crate::{Settings, train};
 
@@ -38,6 +37,16 @@ pub(crate) enum Command {
 pub(crate) struct Import {
     /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens, scipy CSR matrices.
     path: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
+    /// Which splits become histories.
+    #[arg(long, default_value = "train,valid")]
+    seed_histories: Seed,
+}
+
+/// How a file becomes a data set.
+#[derive(clap::Args)]
+pub(crate) struct Reading {
     /// The form, where it cannot be told from the path.
     #[arg(long)]
     format: Option<FormatName>,
@@ -68,9 +77,6 @@ pub(crate) struct Import {
     /// Fail when a larger share of the lines is refused.
     #[arg(long, default_value_t = 0.01)]
     max_refused_share: f64,
-    /// Which splits become histories.
-    #[arg(long, default_value = "train,valid")]
-    seed_histories: Seed,
     /// Column of the user's id.
     #[arg(long)]
     user_column: Option<String>,
@@ -135,25 +141,13 @@ enum SplitName {
     LeaveLastOut,
 }
 
-/// Which splits become histories.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Seed {
-    /// None.
-    None,
-    /// What was learned from; for evaluation.
-    Train,
-    /// Everything but the test.
-    #[value(name = "train,valid")]
-    TrainValid,
-}
-
 pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
         Command::Import(arguments) => {
             let seed = arguments.seed_histories;
             let histories = Histories::open(settings, seed).await?; // before anything is stored
-            let (dataset, report) = read(*arguments).await?;
+            let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
             let (id, n_seeded) = store_and_seed(&dataset, histories, seed, settings).await?;
             show_import(output, &id, &dataset.manifest, &report, n_seeded);
         }
@@ -197,10 +191,14 @@ async fn store_and_seed(
     }
 }
 
-/// Imports a path with the usual options where running services see it, and seeds the histories.
-pub(crate) async fn import_and_seed(path: &Path, settings: &Settings) -> anyhow::Result<(Dataset, String)> {
+/// Imports a path where running services see it, and seeds the histories.
+pub(crate) async fn import_and_seed(
+    path: &Path,
+    reading: &Reading,
+    settings: &Settings,
+) -> anyhow::Result<(Dataset, String)> {
     let histories = Histories::open(settings, Seed::TrainValid).await?;
-    let (dataset, _) = read_path(path).await?;
+    let (dataset, _) = read(path, reading).await?;
     let (id, _) = store_and_seed(&dataset, histories, Seed::TrainValid, settings).await?;
     Ok((dataset, id))
 }
@@ -219,20 +217,21 @@ async fn check_that_services_see(settings: &Settings, id: &str) -> anyhow::Resul
     }
 }
 
-async fn read(arguments: Import) -> anyhow::Result<(Dataset, Report)> {
+/// Imports a path.
+pub(crate) async fn read(path: &Path, arguments: &Reading) -> anyhow::Result<(Dataset, Report)> {
     let options = ImportOptions {
         format: arguments.format.map(Into::into),
         columns: Columns {
-            user: arguments.user_column,
-            item: arguments.item_column,
-            timestamp: arguments.timestamp_column,
-            rating: arguments.rating_column,
-            split: arguments.split_column,
-            text: arguments.text_column,
+            user: arguments.user_column.clone(),
+            item: arguments.item_column.clone(),
+            timestamp: arguments.timestamp_column.clone(),
+            rating: arguments.rating_column.clone(),
+            split: arguments.split_column.clone(),
+            text: arguments.text_column.clone(),
         },
-        items: arguments.items,
-        name: arguments.name,
-        catalog: Catalog::new(arguments.catalog).context("--catalog")?,
+        items: arguments.items.clone(),
+        name: arguments.name.clone(),
+        catalog: Catalog::new(arguments.catalog.clone()).context("--catalog")?,
         split: match arguments.split {
             SplitName::Given => SplitRule::Given,
             SplitName::Random => SplitRule::Random { seed: arguments.split_seed },
@@ -243,7 +242,7 @@ async fn read(arguments: Import) -> anyhow::Result<(Dataset, Report)> {
         with_new_items: arguments.new_items,
         max_refused_share: arguments.max_refused_share,
     };
-    let path = arguments.path;
+    let path = path.to_owned();
     Ok(tokio::task::spawn_blocking(move || import(&path, &options)).await??)
 }
 
@@ -258,102 +257,6 @@ pub(crate) async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::R
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
-}
-
-/// Where histories are seeded.
-pub(crate) enum Histories {
-    /// Nowhere.
-    None,
-    /// Straight into the store.
-    Store(Box<Storage>),
-    /// Through a running scorer, where `cllm4rec up` holds the embedded store.
-    Scorer(HistoryServiceClient<Connection>),
-}
-
-impl Histories {
-    async fn open(settings: &Settings, seed: Seed) -> anyhow::Result<Self> {
-        if seed == Seed::None {
-            return Ok(Self::None);
-        }
-        match Storage::open(&settings.storage).await {
-            Ok(storage) => Ok(Self::Store(Box::new(storage))),
-            Err(storage::Error::InUse(_)) => {
-                let mut scorer = HistoryServiceClient::new(connect(&settings.scorer)?);
-                // One harmless call: is anybody there?
-                let nobody = pb::GetHistoryRequest { user_id: "-".to_owned(), ..pb::GetHistoryRequest::default() };
-                scorer
-                    .get_history(nobody)
-                    .await
-                    .context("the embedded store is in use, and its scorer cannot be reached")?;
-                Ok(Self::Scorer(scorer))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Records the interactions of the chosen splits; returns how many were new.
-    pub(crate) async fn seed(mut self, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-        let catalog = &dataset.manifest.catalog;
-        let mut n_new = 0;
-        for batch in (Batches { dataset, seed, place: 0 }) {
-            n_new += match &mut self {
-                Self::None => 0,
-                Self::Store(storage) => storage.histories.record_all(catalog, &batch).await?,
-                Self::Scorer(scorer) => {
-                    let events = batch.iter().flat_map(|(user, events)| events.iter().map(move |event| (user, event)));
-                    let interactions = events.map(|(user, event)| pb::Interaction::of(user, event)).collect();
-                    let request = pb::RecordInteractionsRequest { interactions, catalog: catalog.to_string() };
-                    scorer.record_interactions(request).await?.into_inner().n_recorded as usize
-                }
-            };
-        }
-        Ok(n_new)
-    }
-}
-
-/// Seeds a store that is open already.
-pub(crate) async fn seed_store(storage: Storage, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-    Histories::Store(Box::new(storage)).seed(dataset, seed).await
-}
-
-/// A data set's interactions by user, a bounded part at a time.
-struct Batches<'a> {
-    dataset: &'a Dataset,
-    seed: Seed,
-    place: usize,
-}
-
-/// Interactions in one write.
-const EVENTS_A_WRITE: usize = 5_000;
-
-impl Iterator for Batches<'_> {
-    type Item = Vec<(UserId, Vec<Interaction>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rows = &self.dataset.interactions;
-        let (mut batch, mut n_events): (Self::Item, usize) = (Vec::new(), 0);
-        while self.place < rows.users.len() && n_events < EVENTS_A_WRITE {
-            let place = self.place;
-            self.place += 1;
-            let is_wanted = match rows.splits[place] {
-                Split::Train => true,
-                Split::Valid => self.seed == Seed::TrainValid,
-                Split::Test => false,
-            };
-            if !is_wanted {
-                continue;
-            }
-            let user = &self.dataset.users[rows.users[place] as usize];
-            let item = self.dataset.items[rows.items[place] as usize].id.clone();
-            let event = Interaction { item, at_ms: rows.at_ms[place], event: None };
-            n_events += 1;
-            match batch.last_mut() {
-                Some((last, events)) if last == user => events.push(event),
-                _ => batch.push((user.clone(), vec![event])),
-            }
-        }
-        (!batch.is_empty()).then_some(batch)
-    }
 }
 
 fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n_seeded: usize) {

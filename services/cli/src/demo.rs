@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::output::{self, Output};
 use crate::up::{Up, UpSettings};
-use crate::{NO_MODEL, dataset, train};
+use crate::{NO_MODEL, dataset, seeding, train};
 
 /// The whole path on a small data set: import, train through the services, recommend.
 #[derive(clap::Args)]
@@ -92,7 +92,7 @@ async fn walk(arguments: &Arguments, up: &Up, output: Output) -> anyhow::Result<
 async fn import(path: &Path, up: &Up) -> anyhow::Result<(Dataset, String)> {
     let (data, _) = dataset::read_path(path).await?;
     let id = dataset::store(&up.storage.artifacts, &data).await?;
-    dataset::seed_store(up.storage.clone(), &data, dataset::Seed::TrainValid).await?;
+    seeding::seed_store(up.storage.clone(), &data, seeding::Seed::TrainValid).await?;
     Ok((data, id))
 }
 

@@ -10,6 +10,7 @@ mod models;
 mod output;
 mod recommend;
 mod report;
+mod seeding;
 mod study;
 mod train;
 mod up;

@@ -128,8 +128,7 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
 /// A ranked list for people.
 pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
     let line = |item: &pb::RecommendedItem| {
-        let title = if item.title.is_empty() { &item.item_id } else { &item.title };
-        format!("{:>4}. {:>8.3}  {title}", item.rank, item.score)
+        format!("{:>4}. {:>8.3}  {}  {}", item.rank, item.score, item.item_id, item.title).trim_end().to_owned()
     };
     items.iter().map(line).collect::<Vec<_>>().join("\n")
 }

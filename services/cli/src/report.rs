@@ -31,7 +31,7 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
             let lift = served / best - 1.0;
             let lift_text = format!("{:+.1} % NDCG@100 over {name}, the best simpler method", 100.0 * lift);
             advice.push(if lift < WORTH {
-                format!("The model adds nothing here ({lift_text}): {name} costs a fraction of it. Serve that instead.")
+                format!("The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost.")
             } else {
                 format!("The model is worth its cost: {lift_text}.")
             });
@@ -39,9 +39,12 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     }
     if let (Some(alone), Some(ease)) = (metric("llm_ndcg@100"), metric("ease_ndcg@100")) {
         match metric("hybrid_weight") {
-            Some(weight) if weight > 0.0 && alone < ease && served >= ease => advice.push(format!(
+            Some(weight) if weight > 0.0 && weight < 1.0 && alone < ease && served >= ease => advice.push(format!(
                 "The language model alone is behind EASE; the hybrid (weight {weight:.1}) makes up for it."
             )),
+            Some(weight) if weight >= 1.0 => {
+                advice.push("Validation gave EASE all the weight: what is served is EASE alone.".to_owned());
+            }
             Some(0.0) => {
                 advice.push("Mixing EASE in did not help on validation: the language model ranks alone.".to_owned());
             }
@@ -50,7 +53,7 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     }
     if n_users < FEW_USERS {
         advice.push(format!(
-            "There are {n_users} users only: differences of a few percent can be chance. Try several seeds."
+            "There are {n_users} users only: differences of a few percent can be chance. Try several seeds (`--set seed=1`)."
         ));
     }
     advice

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::output::Output;
 use crate::train::{Imported, Submit, client, follow, spec};
 use crate::up::{Up, UpSettings};
-use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report};
+use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report, seeding};
 
 /// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
 const OWN_FOLDER: &str = "data";
@@ -21,9 +21,10 @@ const OWN_FOLDER: &str = "data";
 /// Imports, trains and reports.
 pub(crate) async fn run(arguments: &Submit, settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
     let path = arguments.data.as_deref().context("`--data` names what to import")?;
+    path.metadata().with_context(|| format!("--data {}", path.display()))?; // before anything is started
     spec(arguments, Some(Imported { id: "not-imported-yet", is_private: true }))?; // wrong fields before a long import
     if somebody_answers(&settings.coordinator).await? {
-        let (data, id) = dataset::import_and_seed(path, settings).await?;
+        let (data, id) = dataset::import_and_seed(path, &arguments.reading, settings).await?;
         let imported = Imported { id: &id, is_private: false };
         return train_and_report(arguments, (&data, imported), &settings.coordinator, output).await;
     }
@@ -31,9 +32,9 @@ pub(crate) async fn run(arguments: &Submit, settings: &Settings, output: Output)
     let shutdown = CancellationToken::new();
     let up = Up::start(UpSettings::below(Path::new(OWN_FOLDER))?.on_free_ports(), shutdown.clone()).await?;
     let work = async {
-        let (data, _) = dataset::read_path(path).await?;
+        let (data, _) = dataset::read(path, &arguments.reading).await?;
         let id = dataset::store(&up.storage.artifacts, &data).await?;
-        dataset::seed_store(up.storage.clone(), &data, dataset::Seed::TrainValid).await?;
+        seeding::seed_store(up.storage.clone(), &data, seeding::Seed::TrainValid).await?;
         train_and_report(arguments, (&data, Imported { id: &id, is_private: true }), &up.coordinator, output).await
     };
     let result = tokio::select! {

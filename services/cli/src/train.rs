@@ -15,12 +15,12 @@ use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::{Connection, Target, connect};
 
 use crate::output::{self, Output};
-use crate::{NO_MODEL, Settings};
+use crate::{NO_MODEL, Settings, dataset};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Queue a job; with `--watch`, follow it to its end.
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Follow a job to its end.
     Watch {
         /// jobs/{job}
@@ -52,6 +52,8 @@ pub(crate) struct Submit {
     /// services they are started for it, and the model gets the label `live`.
     #[arg(long, conflicts_with = "validate_only")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: dataset::Reading,
     /// What the job starts from; the specification and single fields go over it.
     #[arg(long, default_value = "small")]
     preset: Preset,

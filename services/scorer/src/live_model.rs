@@ -29,8 +29,7 @@ pub(crate) struct Loaded {
     pub(crate) batcher: Batcher,
     /// Width of a user state.
     pub(crate) width: usize,
-    /// The light model of a hybrid and how much it counts.
-    light: Option<(ItemWeights, f64)>,
+    light: Option<Light>,
     users: Vec<UserId>,
     known_user: UserToken,
     new_user: UserToken,
@@ -40,6 +39,16 @@ pub(crate) struct Loaded {
     texts: PromptTexts,
     n_positions: usize,
     last_used: AtomicU64,
+}
+
+/// The light model of a hybrid.
+#[derive(Debug)]
+struct Light {
+    weights: ItemWeights,
+    /// How much it counts.
+    weight: f64,
+    /// Items that it does not know.
+    unknown: Vec<u32>,
 }
 
 impl Loaded {
@@ -60,8 +69,8 @@ impl Loaded {
 
     /// The language model's scores mixed with the light model's, where there is one.
     pub(crate) fn mixed(&self, scores: &[f32], history: &[u32]) -> Option<Mixed> {
-        let (weights, weight) = self.light.as_ref()?;
-        Some(Mixed::new(scores.to_vec(), weights.scores(history), *weight))
+        let Light { weights, weight, unknown } = self.light.as_ref()?;
+        Some(Mixed::new(scores.to_vec(), weights.scores(history), *weight, unknown))
     }
 
     /// How many items of a history a prompt holds.
@@ -305,7 +314,11 @@ fn start(
         catalog: artifact.manifest.catalog,
         batcher,
         width,
-        light: artifact.light.map(|weights| (weights, artifact.manifest.light_weight)),
+        light: artifact.light.map(|weights| Light {
+            unknown: weights.unknown_items(),
+            weights,
+            weight: artifact.manifest.light_weight,
+        }),
         users: artifact.users,
         known_user: artifact.manifest.known_user,
         new_user: artifact.manifest.new_user,

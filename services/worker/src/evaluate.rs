@@ -137,7 +137,10 @@ impl Ranker<'_> {
 
     fn mixed(self, user: u32, scores: &[f32], weight: f64, holdout: Holdout<'_>) -> Vec<f32> {
         match self.light {
-            Some(light) => Mixed::new(scores.to_vec(), light.scores(holdout.history(user)), weight).scores(),
+            Some(light) => {
+                let of_user = light.scores(holdout.history(user));
+                Mixed::new(scores.to_vec(), of_user, weight, &light.unknown_items()).scores()
+            }
             None => scores.to_vec(),
         }
     }

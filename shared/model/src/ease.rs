@@ -99,6 +99,11 @@ impl ItemWeights {
         self.offsets.len() - 1
     }
 
+    /// Items without a weight: nobody has interacted with them.
+    pub fn unknown_items(&self) -> Vec<u32> {
+        (0u32..).zip(self.offsets.windows(2)).filter(|(_, span)| span[0] == span[1]).map(|(item, _)| item).collect()
+    }
+
     /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items()];
@@ -177,6 +182,8 @@ mod tests {
         let ease = Ease::fit(&pairs(), 4, 1.0).unwrap();
         let all = ease.sparse(4);
         assert_eq!(all.scores(&[0, 3]), ease.scores(&[0, 3]));
+        assert!(all.unknown_items().is_empty());
+        assert_eq!(Ease::fit(&pairs(), 6, 1.0).unwrap().sparse(6).unknown_items(), [4, 5], "nobody took them");
         let best = ease.sparse(1);
         assert_eq!(best.scores(&[0])[1], ease.scores(&[0])[1], "the largest weight stays");
         let folder = tempfile::tempdir().unwrap();

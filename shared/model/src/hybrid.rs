@@ -27,18 +27,21 @@ pub struct Mixed {
 const MOST: f32 = 0.75;
 
 impl Mixed {
-    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`; a light model that knows
-    /// nothing of this user counts for nothing.
-    pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64) -> Self {
+    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`. A light model that knows
+    /// nothing of this user counts for nothing, and the items that it does not know are the language model's alone.
+    pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64, unknown: &[u32]) -> Self {
         let weight = if light.iter().all(|&score| score == light[0]) { 0.0 } else { weight };
         let usual = if weight > 0.5 { Origin::CoOccurrence } else { Origin::LanguageModel };
         debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
-        let scaled = |scores: Vec<f32>, share: f64| {
-            let mut scores = standardized(scores);
+        let (mut language, mut light) = (standardized(language), standardized(light));
+        let whole: Vec<f32> = unknown.iter().map(|&item| language[item as usize]).collect();
+        for (scores, share) in [(&mut language, 1.0 - weight), (&mut light, weight)] {
             scores.iter_mut().for_each(|score| *score = (f64::from(*score) * share) as f32);
-            scores
-        };
-        Self { language: scaled(language, 1.0 - weight), light: scaled(light, weight), usual }
+        }
+        for (&item, score) in unknown.iter().zip(whole) {
+            (language[item as usize], light[item as usize]) = (score, 0.0);
+        }
+        Self { language, light, usual }
     }
 
     /// The sums, `[items]`.
@@ -98,7 +101,7 @@ mod tests {
     fn the_ends_of_the_mix_are_the_two_models() {
         let (language, light) = (vec![3.0, 1.0, 2.0], vec![0.0, 5.0, 0.5]);
         let order = |weight: f64| {
-            let scores = Mixed::new(language.clone(), light.clone(), weight).scores();
+            let scores = Mixed::new(language.clone(), light.clone(), weight, &[]).scores();
             crate::metrics::top_k(&scores, 3, |_| true).into_iter().map(|(item, _)| item).collect::<Vec<_>>()
         };
         assert_eq!(order(0.0), [0, 2, 1]);
@@ -107,15 +110,24 @@ mod tests {
 
     #[test]
     fn an_item_that_one_model_alone_likes_comes_from_that_model() {
-        let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5);
+        let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5, &[]);
         assert_eq!([0, 1, 2].map(|row| mixed.origin(row)), [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]);
     }
 
     #[test]
     fn a_light_model_that_knows_nothing_leaves_the_language_model_alone() {
-        let mixed = Mixed::new(vec![1.0, 3.0, 2.0], vec![0.0; 3], 1.0);
+        let mixed = Mixed::new(vec![1.0, 3.0, 2.0], vec![0.0; 3], 1.0, &[]);
         assert_eq!(mixed.scores(), standardized(vec![1.0, 3.0, 2.0]));
         assert_eq!(mixed.origin(1), Origin::LanguageModel);
+    }
+
+    #[test]
+    fn an_item_that_the_light_model_does_not_know_is_the_language_models() {
+        let language = vec![1.0, 3.0, 2.0];
+        let mixed = Mixed::new(language.clone(), vec![5.0, 0.0, 1.0], 1.0, &[1]);
+        assert_eq!(mixed.scores()[1], standardized(language)[1]);
+        assert_eq!(mixed.origin(1), Origin::LanguageModel);
+        assert_eq!(mixed.origin(0), Origin::CoOccurrence);
     }
 
     #[test]
