@@ -8,10 +8,10 @@ use clap::{Subcommand, ValueEnum};
 use domain::Catalog;
 use proto::pb;
 use serde_json::json;
-use storage::{Artifacts, Kind};
+use storage::{Artifacts, Kind, Storage};
 
 use crate::output::Output;
-use crate::seeding::{Histories, Seed};
+use crate::seeding::{Histories, Seed, seed_store};
 use crate::train::dataset_id;
 use crate::{Settings, train};
 
@@ -253,10 +253,17 @@ pub(crate) async fn read_path(path: &Path) -> anyhow::Result<(Dataset, Report)> 
 }
 
 /// Writes a data set into the artifact store; nothing is left of one that fails half-way.
-pub(crate) async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<String> {
+async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<String> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
+}
+
+/// Stores a data set where services of this process see it, and seeds its histories. Returns its id.
+pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
+    let id = store(&storage.artifacts, dataset).await?;
+    seed_store(storage.clone(), dataset, Seed::TrainValid).await?;
+    Ok(id)
 }
 
 fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n_seeded: usize) {

@@ -12,11 +12,10 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use serde_json::{Map, Value, json};
 use service::client::{Connection, connect};
 use storage::now_ms;
-use tokio_util::sync::CancellationToken;
 
 use crate::output::{self, Output};
-use crate::up::{Up, UpSettings};
-use crate::{NO_MODEL, dataset, seeding, train};
+use crate::up::Up;
+use crate::{NO_MODEL, dataset, train};
 
 /// The whole path on a small data set: import, train through the services, recommend.
 #[derive(clap::Args)]
@@ -45,17 +44,7 @@ const N_RECOMMENDED: u32 = 5;
 pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = arguments.data_dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let shutdown = CancellationToken::new();
-    let up = Up::start(UpSettings::below(&folder)?.on_free_ports(), shutdown.clone()).await?;
-    let result = tokio::select! {
-        result = walk(arguments, &up, output) => result,
-        stopped = service::shutdown_on_signal(shutdown) => {
-            stopped?;
-            bail!("stopped")
-        }
-    };
-    up.stop().await?;
-    result
+    Up::during(&folder, async |up| walk(arguments, up, output).await).await
 }
 
 /// Import, train, measure, recommend.
@@ -91,8 +80,7 @@ async fn walk(arguments: &Arguments, up: &Up, output: Output) -> anyhow::Result<
 
 async fn import(path: &Path, up: &Up) -> anyhow::Result<(Dataset, String)> {
     let (data, _) = dataset::read_path(path).await?;
-    let id = dataset::store(&up.storage.artifacts, &data).await?;
-    seeding::seed_store(up.storage.clone(), &data, seeding::Seed::TrainValid).await?;
+    let id = dataset::store_in(&up.storage, &data).await?;
     Ok((data, id))
 }
 

@@ -4,16 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ::dataset::Dataset;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use proto::pb;
 use proto::pb::job::State;
 use service::client::Target;
-use tokio_util::sync::CancellationToken;
 
 use crate::output::Output;
 use crate::train::{Imported, Submit, client, follow, spec};
-use crate::up::{Up, UpSettings};
-use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report, seeding};
+use crate::up::Up;
+use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report};
 
 /// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
 const OWN_FOLDER: &str = "data";
@@ -29,23 +28,12 @@ pub(crate) async fn run(arguments: &Submit, settings: &Settings, output: Output)
         return train_and_report(arguments, (&data, imported), &settings.coordinator, output).await;
     }
     eprintln!("no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`");
-    let shutdown = CancellationToken::new();
-    let up = Up::start(UpSettings::below(Path::new(OWN_FOLDER))?.on_free_ports(), shutdown.clone()).await?;
-    let work = async {
+    Up::during(Path::new(OWN_FOLDER), async |up| {
         let (data, _) = dataset::read(path, &arguments.reading).await?;
-        let id = dataset::store(&up.storage.artifacts, &data).await?;
-        seeding::seed_store(up.storage.clone(), &data, seeding::Seed::TrainValid).await?;
+        let id = dataset::store_in(&up.storage, &data).await?;
         train_and_report(arguments, (&data, Imported { id: &id, is_private: true }), &up.coordinator, output).await
-    };
-    let result = tokio::select! {
-        result = work => result,
-        stopped = service::shutdown_on_signal(shutdown) => {
-            stopped?;
-            bail!("stopped")
-        }
-    };
-    up.stop().await?;
-    result
+    })
+    .await
 }
 
 async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {

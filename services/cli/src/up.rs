@@ -95,6 +95,24 @@ impl Up {
         Ok(Self { coordinator, scorer: scorer_target, storage, tasks, shutdown })
     }
 
+    /// Everything in a folder, on free ports, for one piece of work; stopped whatever comes of it.
+    pub(crate) async fn during<T>(
+        folder: &Path,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let shutdown = CancellationToken::new();
+        let up = Self::start(UpSettings::below(folder)?.on_free_ports(), shutdown.clone()).await?;
+        let result = tokio::select! {
+            result = work(&up) => result,
+            stopped = service::shutdown_on_signal(shutdown) => {
+                stopped?;
+                anyhow::bail!("stopped")
+            }
+        };
+        up.stop().await?;
+        result
+    }
+
     /// Waits until all have ended; one that fails takes the others with it.
     pub(crate) async fn wait(mut self) -> anyhow::Result<()> {
         let mut first_failure = Ok(());

@@ -24,12 +24,7 @@ pub(crate) fn page(grid: &Grid, results: &Results, conclusions: &str) -> String 
     );
     let view = View { grid, results };
     view.main(&mut page);
-    view.changes(
-        &mut page,
-        Table::Ablation,
-        "What each part is worth",
-        "The language model alone, without a teacher; differences to the first row.",
-    );
+    view.ablation(&mut page);
     view.lambda(&mut page);
     view.cold(&mut page);
     view.new_users(&mut page);
@@ -85,14 +80,17 @@ impl<'a> View<'a> {
         }
     }
 
-    fn changes(&self, page: &mut String, table: Table, title: &str, words: &str) {
+    fn ablation(&self, page: &mut String) {
         let data: Vec<&String> = self
             .grid
             .data
             .keys()
-            .filter(|data| self.variants(table).any(|variant| variant.data.contains(*data)))
+            .filter(|data| self.variants(Table::Ablation).any(|variant| variant.data.contains(*data)))
             .collect();
-        let _ = write!(page, "\n## {title}\n\n{words}\n\n|");
+        let _ = write!(
+            page,
+            "\n## What each part is worth\n\nThe language model alone, without a teacher; differences to the first row.\n\n|"
+        );
         for data in &data {
             let _ = write!(page, " | {data}: {COLUMNS}");
         }
@@ -105,7 +103,7 @@ impl<'a> View<'a> {
             }
         }
         page.push('\n');
-        for variant in self.variants(table) {
+        for variant in self.variants(Table::Ablation) {
             let _ = write!(page, "| {} |", variant.name);
             for data in &data {
                 let lines = self.lines(variant, data);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Catalog, Degradation, History, Interaction, Query, Recommendation, ScoredItem, Source, UserId};
-use model::hybrid::Origin;
+use model::hybrid::{Mixed, Origin};
 use model::metrics::top_k;
 use storage::Storage;
 
@@ -187,13 +187,11 @@ fn missing(
 
 /// The best items that are not left out. `history` is all of it, as the light model was measured.
 fn rank(model: &Loaded, scores: &[f32], history: &[u32], left_out: &HashSet<u32>, k: usize) -> Vec<ScoredItem> {
-    let keep = |row| !left_out.contains(&row);
-    let Some(mixed) = model.mixed(scores, history) else {
-        let best = top_k(scores, k, keep).into_iter();
-        return best.map(|(row, score)| scored_item(model, row, score, Source::Model)).collect();
-    };
-    let best = top_k(&mixed.scores(), k, keep).into_iter();
-    best.map(|(row, score)| scored_item(model, row, score, source(mixed.origin(row)))).collect()
+    let mixed = model.mixed(scores, history);
+    let mixed_scores = mixed.as_ref().map(Mixed::scores);
+    let best = top_k(mixed_scores.as_deref().unwrap_or(scores), k, |row| !left_out.contains(&row));
+    let source_of = |row| mixed.as_ref().map_or(Source::Model, |mixed| source(mixed.origin(row)));
+    best.into_iter().map(|(row, score)| scored_item(model, row, score, source_of(row))).collect()
 }
 
 fn source(origin: Origin) -> Source {

@@ -107,6 +107,7 @@ impl Ranker<'_> {
         progress: &Progress,
     ) -> Result<Vec<RankingMetrics>, Error> {
         let head = recommender::ItemHead::new(self.gpt2, &self.tables.items);
+        let unknown = self.light.map(ItemWeights::unknown_items).unwrap_or_default();
         let mut of_users: Vec<Vec<RankingMetrics>> = Vec::new();
         for users in holdout.users().chunks(BATCH) {
             progress.check()?;
@@ -116,10 +117,15 @@ impl Ranker<'_> {
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
             of_users.par_extend(rows.map(|(&user, scores)| {
-                weights
-                    .iter()
-                    .filter_map(|&weight| holdout.metrics(user, &self.mixed(user, scores, weight, holdout)))
-                    .collect()
+                let light = self.light.map(|light| light.scores(holdout.history(user)));
+                let ranked = |&weight: &f64| match &light {
+                    Some(light) => {
+                        let mixed = Mixed::new(scores.to_vec(), light.clone(), weight, &unknown);
+                        holdout.metrics(user, &mixed.scores())
+                    }
+                    None => holdout.metrics(user, scores),
+                };
+                weights.iter().filter_map(ranked).collect()
             }));
         }
         let of_weight =
@@ -132,16 +138,6 @@ impl Ranker<'_> {
             UserToken::Own => Some(user),
             UserToken::Absent => None,
             UserToken::Mean => u32::try_from(self.tables.users.n_rows() - 1).ok(),
-        }
-    }
-
-    fn mixed(self, user: u32, scores: &[f32], weight: f64, holdout: Holdout<'_>) -> Vec<f32> {
-        match self.light {
-            Some(light) => {
-                let of_user = light.scores(holdout.history(user));
-                Mixed::new(scores.to_vec(), of_user, weight, &light.unknown_items()).scores()
-            }
-            None => scores.to_vec(),
         }
     }
 }

@@ -55,8 +55,12 @@ impl Run {
             }
             None => alone,
         };
-        let stranger = Ranker { user_token: chosen.new_user, ..chosen.ranker(self, None) };
-        metrics.extend(stranger.evaluate(test, progress)?.named("new_user_"));
+        let stranger = if chosen.new_user == chosen.known_user {
+            alone
+        } else {
+            Ranker { user_token: chosen.new_user, ..chosen.ranker(self, None) }.evaluate(test, progress)?
+        };
+        metrics.extend(stranger.named("new_user_"));
         // Items that nobody has interacted with, ranked among themselves: among all items the others win.
         let cold = test.corpus.cold_items();
         let cold_truth = test.truth_among(&cold);

@@ -26,14 +26,13 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
         progress.resume(reports, run.n_epochs_done as f64 / epochs.len().max(1) as f64);
         tracing::info!(n_epochs_done = run.n_epochs_done, "going on from a checkpoint");
     }
-    let ease = run.ease.take();
-    let teacher = ease.as_ref().map(|ease| &ease.weights);
-    let context = Context { spec: &input.spec, corpus: &corpus, teacher, n_epochs: epochs.len() };
     let mut last_checkpoint = Instant::now();
     for epoch in epochs.iter().skip(run.n_epochs_done) {
         if epoch.stage == Stage::Finetuning && run.pretrained.is_none() {
             run.begin_finetuning(&corpus, progress)?;
         }
+        let teacher = run.ease.as_ref().map(|ease| &ease.weights);
+        let context = Context { spec: &input.spec, corpus: &corpus, teacher, n_epochs: epochs.len() };
         stages::run(&context, epoch, &mut run.learned, progress)?;
         run.n_epochs_done += 1;
         if epoch.is_validated && run.validate(&corpus, progress)?.is_worse_for(input.spec.evaluation.patience) {
@@ -44,7 +43,6 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
             last_checkpoint = Instant::now();
         }
     }
-    run.ease = ease;
     run.finish(input, &dataset, (&corpus, &test), progress)
 }
 

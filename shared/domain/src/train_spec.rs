@@ -328,6 +328,7 @@ const MAX_RANK: usize = 128;
 const MAX_KEPT: usize = 10_000;
 /// Most failed attempts.
 const MAX_ATTEMPTS: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! A trained model as files: everything that serving needs, self-describing and immutable.
 //!
-//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`, for a hybrid `light.safetensors`. The backbone is kept once for all
-//! models that share it, in a folder of its own.
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`, for a hybrid `light.safetensors`.
+//! The backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
