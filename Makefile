@@ -20,6 +20,15 @@ e2e: ## the end-to-end tests alone
 bench-import: ## import ten million generated rows; prints seconds and peak memory
 	cargo run --release -p dataset --example bench_import
 
+bench: ## time training and ranking; DATA=folder, REFERENCE='program that takes the same weights and batches'
+	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- run --data $(or $(DATA),examples/games) --reference '$(REFERENCE)' $(ARGS)
+
+bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they have grown
+	cargo run --bin bench -- smoke $(ARGS)
+
+profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`
+	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(or $(DATA),examples/games) --weights target/bench --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
+
 deny: ## licences, bans and sources of all dependencies
 	cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked cargo-deny@0.20.2; cargo deny --all-features check licenses bans sources
 
@@ -44,6 +53,6 @@ quality-check: ## docs/quality.md is what quality/results.jsonl gives
 images: ## container images of all services
 	docker build -t cllm4rec .
 
-ci: lint layers test quality-check deny k8s ## everything that CI runs
+ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-import deny k8s libtorch test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-import bench bench-smoke profile deny k8s libtorch test-tch quality quality-report quality-check images ci

@@ -14,6 +14,7 @@ declare -A allowed=(
   [worker]="dataset domain model proto service storage"
   [scorer]="domain model proto service storage"
   [quality]="dataset domain model storage worker"
+  [bench]="domain model"
   [cli]="coordinator dataset domain proto scorer service storage worker"
 )
 

@@ -7,12 +7,11 @@ use std::path::Path;
 
 use domain::{EpochReport, StageReport};
 use model::metrics::RankingMetrics;
-use model::{Moments, NamedTensor, Tables, TensorFile, write_tensors};
+use model::{Moments, NamedTensor, PairMoments, Tables, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::run::{Best, Run};
-use crate::stages::PairMoments;
 
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]

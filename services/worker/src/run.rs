@@ -3,14 +3,14 @@
 use dataset::Dataset;
 use domain::{TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Gpt2, Gpt2Config, Spectrum, Table, Tables};
+use model::{Gpt2, Gpt2Config, PairMoments, Spectrum, Table, Tables};
 
 use crate::baselines::{ChosenEase, choose_ease};
 use crate::corpus::{Corpus, TestSplit};
 use crate::evaluate::{Holdout, Ranker};
 use crate::input::Input;
 use crate::progress::Progress;
-use crate::stages::{Learned, PairMoments};
+use crate::stages::Learned;
 use crate::{Error, backbone};
 
 /// The state of a training attempt between two epochs.

@@ -1,12 +1,11 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
-use domain::{Optimizer, Target, TrainSpec};
+use domain::{Target, TrainSpec};
 use model::hybrid::softened;
 use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
-    Adam, Ease, Gpt2, Moments, Objective, Pull, Step, Tables, Teacher, TokenTables, Warmup, collaborative, content,
-    recommender, step,
+    Adam, Ease, Gpt2, Objective, PairMoments, Pull, Tables, Teacher, Warmup, collaborative, content, recommender, step,
 };
 use rand::Rng;
 use rand::SeedableRng;
@@ -18,33 +17,6 @@ use crate::corpus::Corpus;
 use crate::error::in_step;
 use crate::plan::{Epoch, Stage};
 use crate::progress::Progress;
-
-/// Adam's state of one language model's tables.
-#[derive(Debug, Clone)]
-pub(crate) struct PairMoments {
-    pub(crate) users: Moments,
-    pub(crate) items: Moments,
-}
-
-impl PairMoments {
-    pub(crate) fn zeros(tables: &TokenTables) -> Self {
-        Self { users: Moments::zeros(&tables.users), items: Moments::zeros(&tables.items) }
-    }
-
-    fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step, rule: Optimizer) {
-        for (moments, table, gradients) in
-            [(&mut self.users, &mut tables.users, &step.users), (&mut self.items, &mut tables.items, &step.items)]
-        {
-            match rule {
-                Optimizer::Lazy => moments.update(adam, table, gradients),
-                Optimizer::Dense => {
-                    let gradients = gradients.dense(table.n_rows(), table.width());
-                    moments.update(adam, table, &gradients);
-                }
-            }
-        }
-    }
-}
 
 /// What training changes.
 #[derive(Debug)]

@@ -179,7 +179,7 @@ fn mutual_regularisation_pulls_the_tables_together() {
     let bench = Bench::new();
     let distance = |tables: &Tables| -> f64 {
         let (own, other) = (tables.collaborative.items.values(), tables.content.items.values());
-        own.iter().zip(other).map(|(a, b)| f64::from((a - b) * (a - b))).sum()
+        own.iter().zip(&*other).map(|(a, b)| f64::from((a - b) * (a - b))).sum()
     };
     let mut spec = nothing();
     (spec.pretraining.epochs, spec.pretraining.lambda) = (10, 0.0);

@@ -34,12 +34,11 @@ pub fn rows_from_texts(gpt2: &Gpt2, documents: &[Document], items: &mut Table, c
     }
     let map = Map::choose(&texts, items, &warm);
     let length = |row: &[f32]| row.iter().map(|&entry| f64::from(entry).powi(2)).sum::<f64>().sqrt();
-    let mean_length = warm.iter().map(|&item| length(items.row(item))).sum::<f64>() / warm.len() as f64;
-    let width = items.width();
+    let mean_length = warm.iter().map(|&item| length(&items.row(item))).sum::<f64>() / warm.len() as f64;
     for &item in &told {
         let row = map.apply(&texts, item);
         let size = length(&row).max(f64::MIN_POSITIVE);
-        let target = &mut items.values_mut()[item as usize * width..][..width];
+        let target = items.row_mut(item);
         target.iter_mut().zip(row).for_each(|(to, entry)| *to = (f64::from(entry) / size * mean_length) as f32);
     }
     told.len()
@@ -79,7 +78,7 @@ impl Texts {
                     for word in of_item {
                         let weight = (n_texts as f64 / n_with[word] as f64).ln() / of_item.len() as f64;
                         let place = words.binary_search(word).expect("every word was counted") as u32;
-                        row.iter_mut().zip(table.row(place)).for_each(|(sum, &x)| *sum += weight * f64::from(x));
+                        row.iter_mut().zip(&*table.row(place)).for_each(|(sum, &x)| *sum += weight * f64::from(x));
                     }
                     row
                 })
@@ -124,7 +123,7 @@ impl Map {
         if !rest.is_empty() {
             for strength in STRENGTHS {
                 let map = Self::fit(texts, items, &rest, strength);
-                let likeness = held_out.iter().map(|&item| cosine(&map.apply(texts, item), items.row(item))).sum();
+                let likeness = held_out.iter().map(|&item| cosine(&map.apply(texts, item), &items.row(item))).sum();
                 if likeness > best.0 {
                     best = (likeness, strength);
                 }
@@ -187,7 +186,7 @@ mod tests {
         let expected = items.row(8).to_vec();
         items.values_mut()[10 * 32..11 * 32].fill(0.0);
         assert_eq!(rows_from_texts(&gpt2, &documents, &mut items, &[10]), 1);
-        assert!(cosine(items.row(10), &expected) > 0.9, "{:?}", items.row(10));
+        assert!(cosine(&items.row(10), &expected) > 0.9, "{:?}", items.row(10));
     }
 
     #[test]

@@ -1,8 +1,37 @@
 //! The only place where a compute device has a name.
 
+use burn::backend::DispatchDevice;
 pub use burn::tensor::Device;
+use burn::tensor::{DType, Tensor};
 
 use crate::Error;
+
+/// Which kernels know a tensor's memory.
+pub(crate) enum Engine {
+    /// Host memory.
+    Flex,
+    /// LibTorch's own.
+    #[cfg(feature = "tch")]
+    LibTorch,
+    /// Any other, and all under autodiff.
+    Other,
+}
+
+impl Engine {
+    /// Of a tensor.
+    pub(crate) fn of(tensor: &Tensor<2>) -> Self {
+        let device = tensor.device();
+        let device = device.as_dispatch();
+        #[cfg(feature = "tch")]
+        if matches!(device, DispatchDevice::LibTorch(_)) {
+            return Self::LibTorch;
+        }
+        if matches!(device, DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32 {
+            return Self::Flex;
+        }
+        Self::Other
+    }
+}
 
 /// A device that was asked for and is there.
 #[derive(Debug, Clone)]
@@ -32,6 +61,11 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     };
     let device = found.ok_or_else(|| Error::Device { name: setting.to_owned(), available: available().join(", ") })?;
     Ok(ComputeDevice { device, name: setting.to_owned(), reason: "the settings name it" })
+}
+
+/// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex computes on rayon's.
+pub fn use_threads(n: usize) {
+    libtorch::use_threads(n);
 }
 
 /// What can be asked for here, slowest first.
@@ -81,8 +115,11 @@ mod libtorch {
 
     /// LibTorch counts the machine's cores, whatever share of them a container has.
     fn use_one_thread_a_core() {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        tch::set_num_threads(i32::try_from(cores).unwrap_or(1));
+        use_threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    }
+
+    pub(super) fn use_threads(n: usize) {
+        tch::set_num_threads(i32::try_from(n).unwrap_or(1));
     }
 }
 
@@ -97,6 +134,8 @@ mod libtorch {
     pub(super) fn names() -> Vec<String> {
         Vec::new()
     }
+
+    pub(super) fn use_threads(_: usize) {}
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! GPT-2 as one readable file (reference: `transformers.GPT2Model`). Linear layers see only real tokens; rows are
-//! padded for attention alone.
+//! GPT-2 as one readable file (reference: `transformers.GPT2Model`): forward, and the gradient of its input.
+//!
+//! The body is frozen, so only the input's gradient is wanted, and it has a closed form for each step of a block.
+//! Written out it keeps ten rows of the embedding's width for each token and block, and frees them as it goes back;
+//! `tests/properties.rs` holds it against finite differences. A backbone that still learns (the warm-up) goes through
+//! the same forward on an autodiff device.
 
 use burn::module::{Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu_approximate;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
-use crate::packing::{Layout, TokenBatch, index_tensor, to_index, to_vec};
+use crate::kernels::{self, Attended, Attention};
+use crate::layers::{Columns, LayerNorm, Linear};
+use crate::packing::{Layout, Read, Reading, Span, TokenBatch, index_tensor, to_index, to_vec};
 use crate::{Gpt2Config, Table, Token};
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
@@ -55,37 +57,72 @@ impl Gpt2Config {
     }
 
     fn init_block(&self, device: &Device) -> Block {
-        let linear = |d_input, d_output| {
-            LinearConfig::new(d_input, d_output).with_initializer(burn::nn::Initializer::Zeros).init(device)
-        };
         Block {
             ln_1: self.layer_norm(device),
-            c_attn: linear(self.n_embd, 3 * self.n_embd),
-            attn_proj: linear(self.n_embd, self.n_embd),
+            c_attn: Linear::zeros(self.n_embd, 3 * self.n_embd, device),
+            attn_proj: Linear::zeros(self.n_embd, self.n_embd, device),
             ln_2: self.layer_norm(device),
-            c_fc: linear(self.n_embd, self.inner()),
-            mlp_proj: linear(self.inner(), self.n_embd),
+            c_fc: Linear::zeros(self.n_embd, self.inner(), device),
+            mlp_proj: Linear::zeros(self.inner(), self.n_embd, device),
             n_head: self.n_head,
         }
     }
 
     fn layer_norm(&self, device: &Device) -> LayerNorm {
-        LayerNormConfig::new(self.n_embd).with_epsilon(self.layer_norm_epsilon).init(device)
+        LayerNorm::identity(self.n_embd, self.layer_norm_epsilon, device)
     }
 }
 
 impl Gpt2 {
-    /// Last hidden states of packed documents (reference: `GPT2Model.forward(inputs_embeds=…)`).
+    /// Last hidden states of the positions that are read (reference: `GPT2Model.forward(inputs_embeds=…)`).
     ///
     /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as `layout` says →
-    /// `[tokens, embed]`.
+    /// `[read, embed]`.
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
-        let positions = self.wpe.val().select(0, layout.positions.clone()); // [tokens, embed]
-        let mut hidden = embeddings + positions;
-        for block in &self.h {
-            hidden = block.forward(hidden, layout);
+        let mut hidden = embeddings + self.wpe.val().select(0, layout.positions.clone()); // [tokens, embed]
+        for (number, block) in self.h.iter().enumerate() {
+            hidden = block.forward(hidden, &self.asked(number, layout)).0;
         }
         self.ln_f.forward(hidden)
+    }
+
+    /// The same, with what [`Self::backward`] needs.
+    pub(crate) fn forward_kept(&self, embeddings: Tensor<2>, layout: &Layout) -> (Tensor<2>, Kept) {
+        let mut hidden = embeddings + self.wpe.val().select(0, layout.positions.clone());
+        let mut blocks = Vec::with_capacity(self.h.len());
+        for (number, block) in self.h.iter().enumerate() {
+            let (output, kept) = block.forward(hidden, &self.asked(number, layout));
+            hidden = output;
+            blocks.push(kept);
+        }
+        let normed = self.ln_f.forward(hidden.clone());
+        (normed, Kept { blocks, last: hidden })
+    }
+
+    /// Gradient of the embeddings at some packed rows, given that of the hidden states.
+    ///
+    /// Shapes: `d_hidden [read, embed]`, `wanted [wanted]` → `[wanted, embed]`.
+    pub(crate) fn backward(
+        &self,
+        kept: Kept,
+        layout: &Layout,
+        d_hidden: Tensor<2>,
+        wanted: &Tensor<1, Int>,
+    ) -> Tensor<2> {
+        let mut gradient = self.ln_f.backward(kept.last, d_hidden);
+        for (number, (block, kept)) in self.h.iter().zip(kept.blocks).enumerate().rev() {
+            let wanted = (number == 0).then_some(wanted);
+            gradient = block.backward(kept, &self.asked(number, layout), gradient, wanted);
+        }
+        gradient
+    }
+
+    /// The last block computes no queries and no MLP where nobody reads.
+    fn asked<'a>(&self, block: usize, layout: &'a Layout) -> Asked<'a> {
+        match &layout.read {
+            Some(read) if block + 1 == self.h.len() => Asked { spans: &read.spans, read: Some(read) },
+            _ => Asked { spans: &layout.spans, read: None },
+        }
     }
 
     /// Where the weights are.
@@ -109,12 +146,12 @@ impl Gpt2 {
         Table::new(to_vec(self.wte.val().select(0, rows)), self.n_embd())
     }
 
-    /// Last hidden states of sequences of words alone, padded rows of zeros after each (the plain GPT-2).
+    /// Last hidden states of sequences of words alone, one sequence after the other (the plain GPT-2).
     ///
-    /// Shapes: `sequences [batch][seq]` → `[batch * longest, embed]`, row-major.
+    /// Shapes: `sequences [batch][seq]` → `[words, embed]`, row-major.
     pub fn hidden_of_words(&self, sequences: &[Vec<u32>]) -> Vec<f32> {
-        let documents: Vec<Vec<Token>> =
-            sequences.iter().map(|words| words.iter().map(|&word| Token::Word(word)).collect()).collect();
+        let document = |words: &Vec<u32>| Reading::whole(words.iter().map(|&word| Token::Word(word)).collect());
+        let documents: Vec<Reading> = sequences.iter().map(document).collect();
         let batch = TokenBatch::new(&documents, self.n_positions(), &self.device());
         let words = self.wte.val().select(0, batch.word_rows(&self.device()));
         let hidden = self.forward(words.select(0, batch.index.clone()), &batch.layout);
@@ -122,36 +159,186 @@ impl Gpt2 {
     }
 }
 
+/// The positions whose output a block computes.
+struct Asked<'a> {
+    spans: &'a [Span],
+    /// Absent where all are.
+    read: Option<&'a Read>,
+}
+
+impl Asked<'_> {
+    fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
+        match self.read {
+            Some(read) => read.gather(packed),
+            None => packed,
+        }
+    }
+
+    fn scatter(&self, asked: Tensor<2>) -> Tensor<2> {
+        match self.read {
+            Some(read) => read.scatter(asked),
+            None => asked,
+        }
+    }
+}
+
+/// What the way back needs of a forward pass.
+pub(crate) struct Kept {
+    blocks: Vec<KeptBlock>,
+    /// Before the final layer norm `[read, embed]`.
+    last: Tensor<2>,
+}
+
+/// Of one block: the inputs of its layer norms, of its attention and of its activation; the rest is recomputed.
+struct KeptBlock {
+    attention: KeptAttention,
+    /// Between attention and MLP `[asked, embed]`.
+    middle: Tensor<2>,
+    /// Before the activation `[asked, inner]`.
+    inner: Tensor<2>,
+}
+
+/// Of its first half.
+struct KeptAttention {
+    /// `[tokens, embed]`
+    input: Tensor<2>,
+    /// `[asked, embed]`
+    queries: Tensor<2>,
+    /// Keys, then values `[tokens, 2 embed]`.
+    keys_values: Tensor<2>,
+    attended: Attended,
+}
+
 impl Block {
-    /// Shapes: `hidden [tokens, embed]` → `[tokens, embed]`.
-    fn forward(&self, hidden: Tensor<2>, layout: &Layout) -> Tensor<2> {
-        let hidden = hidden.clone() + self.attention(self.ln_1.forward(hidden), layout);
-        hidden.clone() + self.mlp(self.ln_2.forward(hidden))
+    /// Shapes: `input [tokens, embed]` → `[asked, embed]`.
+    fn forward(&self, input: Tensor<2>, asked: &Asked<'_>) -> (Tensor<2>, KeptBlock) {
+        let (middle, attention) = self.attention(input, asked);
+        let (output, inner) = self.mlp(middle.clone());
+        (output, KeptBlock { attention, middle, inner })
     }
 
-    /// Causal self-attention inside each document. A document is padded on the right, where no real token looks,
-    /// so the causal mask is the only one.
-    ///
-    /// Shapes: `input [tokens, embed]` → `[tokens, embed]`.
-    fn attention(&self, input: Tensor<2>, layout: &Layout) -> Tensor<2> {
-        let [_, embed] = input.dims();
-        let [batch, longest] = layout.padded_shape;
-        let head_dim = embed / self.n_head;
-        let qkv = layout.pad(self.c_attn.forward(input)); // [batch * longest, 3 embed]
-        let heads = |part: usize| {
-            qkv.clone()
-                .slice([0..batch * longest, part * embed..(part + 1) * embed])
-                .reshape([batch, longest, self.n_head, head_dim])
-                .swap_dims(1, 2) // [batch, heads, longest, head_dim]
+    /// Shapes: `d_output [asked, embed]` → `[tokens, embed]`, or `[wanted, embed]`.
+    fn backward(
+        &self,
+        kept: KeptBlock,
+        asked: &Asked<'_>,
+        d_output: Tensor<2>,
+        wanted: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        let d_middle = self.mlp_backward(kept.middle, kept.inner, d_output);
+        self.attention_backward(kept.attention, asked, d_middle, wanted)
+    }
+
+    /// Shapes: `input [tokens, embed]` → `[asked, embed]`.
+    #[tracing::instrument(level = "trace", name = "attention", skip_all)]
+    fn attention(&self, input: Tensor<2>, asked: &Asked<'_>) -> (Tensor<2>, KeptAttention) {
+        let normed = self.ln_1.forward(input.clone()); // [tokens, embed]
+        let queries = self.query().forward(asked.gather(normed.clone())); // [asked, embed]
+        let keys_values = self.key_value().forward(normed); // [tokens, 2 embed]
+        let attention = Attention { queries, keys_values, spans: asked.spans, n_head: self.n_head };
+        let attended = kernels::attention(&attention);
+        let output = asked.gather(input.clone()) + self.attn_proj.forward(attended.mixed.clone());
+        let Attention { queries, keys_values, .. } = attention;
+        (output, KeptAttention { input, queries, keys_values, attended })
+    }
+
+    /// Shapes: `d_output [asked, embed]` → `[tokens, embed]`, or `[wanted, embed]`.
+    #[tracing::instrument(level = "trace", name = "attention", skip_all)]
+    fn attention_backward(
+        &self,
+        kept: KeptAttention,
+        asked: &Asked<'_>,
+        d_output: Tensor<2>,
+        wanted: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        let only_wanted = |tensor: Tensor<2>| match wanted {
+            Some(rows) => tensor.select(0, rows.clone()),
+            None => tensor,
         };
-        let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
-        let mixed = attention(heads(0), heads(1), heads(2), None, None, options);
-        let mixed = mixed.swap_dims(1, 2).reshape([batch * longest, embed]);
-        self.attn_proj.forward(layout.unpad(mixed))
+        let d_mixed = self.attn_proj.backward(d_output.clone()); // [asked, embed]
+        let KeptAttention { input, queries, keys_values, attended } = kept;
+        let attention = Attention { queries, keys_values, spans: asked.spans, n_head: self.n_head };
+        let (d_queries, d_keys_values) = kernels::attention_backward(&attention, attended, d_mixed);
+        let d_normed = self.query().backward(only_wanted(asked.scatter(d_queries)));
+        let d_normed = self.key_value().backward_onto(d_normed, only_wanted(d_keys_values));
+        only_wanted(asked.scatter(d_output)) + self.ln_1.backward(only_wanted(input), d_normed)
     }
 
-    /// Shapes: `input [tokens, embed]` → `[tokens, embed]`.
-    fn mlp(&self, input: Tensor<2>) -> Tensor<2> {
-        self.mlp_proj.forward(gelu_approximate(self.c_fc.forward(input)))
+    /// The output, and what its activation got. Shapes: `[asked, embed]` → `[asked, embed]`, `[asked, inner]`.
+    #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
+    fn mlp(&self, input: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let inner = self.c_fc.forward(self.ln_2.forward(input.clone()));
+        (input + self.mlp_proj.forward(kernels::gelu(inner.clone())), inner)
+    }
+
+    /// Shapes: `input [asked, embed]`, `inner [asked, inner]`, `d_output [asked, embed]` → `[asked, embed]`.
+    #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
+    fn mlp_backward(&self, input: Tensor<2>, inner: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+        let d_inner = kernels::gelu_backward(inner, self.mlp_proj.backward(d_output.clone()));
+        d_output + self.ln_2.backward(input, self.c_fc.backward(d_inner))
+    }
+
+    /// The first third of `c_attn`.
+    fn query(&self) -> Columns {
+        let [embed, _] = self.attn_proj.weight.val().dims();
+        self.c_attn.columns(0..embed)
+    }
+
+    /// The rest of `c_attn`.
+    fn key_value(&self) -> Columns {
+        let [embed, _] = self.attn_proj.weight.val().dims();
+        self.c_attn.columns(embed..3 * embed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+    use domain::RandomBackbone;
+
+    use crate::{available_devices, compute_device, random_backbone};
+
+    /// Three documents; the last block computes some positions of each, or all.
+    fn documents(reads_all: bool) -> Vec<Reading> {
+        let lengths = [(9, 3..8), (1, 0..1), (14, 13..14)];
+        let document = |(length, read): (u32, std::ops::Range<usize>)| {
+            let tokens: Vec<Token> =
+                (0..length).map(|t| if t % 4 == 0 { Token::Item(t) } else { Token::Word(t) }).collect();
+            if reads_all { Reading::whole(tokens) } else { Reading { tokens, read } }
+        };
+        lengths.into_iter().map(document).collect()
+    }
+
+    #[test]
+    fn the_closed_form_gradient_is_that_of_autodiff() {
+        let names = available_devices();
+        for (name, (reads_all, n_layer)) in
+            names.iter().flat_map(|name| [(name, (true, 2)), (name, (false, 2)), (name, (false, 1))])
+        {
+            let device = compute_device(name).unwrap().device;
+            let shape = RandomBackbone { n_embd: 24, n_layer, n_head: 3, n_positions: 16, ..Default::default() };
+            let (_, gpt2) = random_backbone(&shape, &device);
+            let batch = TokenBatch::new(&documents(reads_all), 16, &device);
+            let embeddings = Tensor::<2>::random([batch.n_tokens, 24], Distribution::Uniform(-1.0, 1.0), &device);
+            let (hidden, kept) = gpt2.forward_kept(embeddings.clone(), &batch.layout);
+            let d_hidden = Tensor::<2>::random(hidden.dims(), Distribution::Uniform(-1.0, 1.0), &device);
+            let wanted = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
+            let found = gpt2.backward(kept, &batch.layout, d_hidden.clone(), &wanted);
+
+            let leaf = embeddings.autodiff().require_grad();
+            let twin = gpt2.forward(leaf.clone(), &batch.layout);
+            assert_close(&to_vec(twin.clone().inner()), &to_vec(hidden));
+            let mut gradients = (twin * d_hidden.autodiff()).sum().backward();
+            let expected = leaf.grad_remove(&mut gradients).unwrap().select(0, wanted);
+            assert_close(&to_vec(found), &to_vec(expected));
+        }
+    }
+
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        let largest = expected.iter().fold(1e-6_f32, |largest, x| largest.max(x.abs()));
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5 * largest, "{found} {expected}");
+        }
     }
 }

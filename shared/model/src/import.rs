@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use burn::module::Param;
-use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use domain::{RandomBackbone, ValuePath};
 use rand::SeedableRng;
@@ -14,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::Deserialize;
 
+use crate::layers::{LayerNorm, Linear};
 use crate::packing::to_vec;
 use crate::tensors::{NamedTensor, TensorFile, write_atomically};
 use crate::{Error, Gpt2, Gpt2Config, Tokenizer, write_tensors};
@@ -82,13 +82,13 @@ impl Checkpoint {
 
     fn linear(&self, linear: &mut Linear, name: &str, shape: [usize; 2], device: &Device) -> Result<(), Error> {
         linear.weight = Param::from_tensor(self.tensor(&format!("{name}.weight"), shape, device)?);
-        linear.bias = Some(Param::from_tensor(self.tensor(&format!("{name}.bias"), [shape[1]], device)?));
+        linear.bias = Param::from_tensor(self.tensor(&format!("{name}.bias"), [shape[1]], device)?);
         Ok(())
     }
 
     fn layer_norm(&self, norm: &mut LayerNorm, name: &str, width: usize, device: &Device) -> Result<(), Error> {
         norm.gamma = Param::from_tensor(self.tensor(&format!("{name}.weight"), [width], device)?);
-        norm.beta = Some(Param::from_tensor(self.tensor(&format!("{name}.bias"), [width], device)?));
+        norm.beta = Param::from_tensor(self.tensor(&format!("{name}.bias"), [width], device)?);
         Ok(())
     }
 }
@@ -135,7 +135,7 @@ fn named_weights(gpt2: &Gpt2) -> Vec<Weight> {
         vec![weight("wte.weight".to_owned(), gpt2.wte.val()), weight("wpe.weight".to_owned(), gpt2.wpe.val())];
     let mut linear = |name: String, linear: &Linear| {
         weights.push(weight(format!("{name}.weight"), linear.weight.val()));
-        weights.extend(linear.bias.as_ref().map(|bias| weight(format!("{name}.bias"), bias.val())));
+        weights.push(weight(format!("{name}.bias"), linear.bias.val()));
     };
     for (layer, block) in gpt2.h.iter().enumerate() {
         linear(format!("h.{layer}.attn.c_attn"), &block.c_attn);
@@ -145,7 +145,7 @@ fn named_weights(gpt2: &Gpt2) -> Vec<Weight> {
     }
     let mut norm = |name: String, norm: &LayerNorm| {
         weights.push(weight(format!("{name}.weight"), norm.gamma.val()));
-        weights.extend(norm.beta.as_ref().map(|beta| weight(format!("{name}.bias"), beta.val())));
+        weights.push(weight(format!("{name}.bias"), norm.beta.val()));
     };
     for (layer, block) in gpt2.h.iter().enumerate() {
         norm(format!("h.{layer}.ln_1"), &block.ln_1);

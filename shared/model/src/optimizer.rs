@@ -4,9 +4,10 @@
 //! this equals dense Adam; a row that is left out keeps its moments as they are (the lazy rule), where dense Adam
 //! would decay them and move the row on. [`RowGradients::dense`] gives the dense behaviour.
 
+use domain::Optimizer;
 use rayon::prelude::*;
 
-use crate::{RowGradients, Table};
+use crate::{RowGradients, Step, Table, TokenTables};
 
 /// Adam's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +40,8 @@ pub struct Moments {
 impl Moments {
     /// No steps yet.
     pub fn zeros(table: &Table) -> Self {
-        let n = table.values().len();
+        let n = table.n_rows() * table.width();
+        // Zeroed memory is the system's to hand out when it is written: untouched rows cost nothing.
         Self { first: vec![0.0; n], second: vec![0.0; n], n_steps: 0 }
     }
 
@@ -76,9 +78,41 @@ impl Moments {
         }
         for (row, gradient) in gradients.rows.iter().zip(gradients.values.chunks_exact(width)) {
             let span = *row as usize * width..(*row as usize + 1) * width;
-            let (first, second) = (&mut self.first[span.clone()], &mut self.second[span.clone()]);
-            for (((z, m), v), &g) in table.values_mut()[span].iter_mut().zip(first).zip(second).zip(gradient) {
+            let (first, second) = (&mut self.first[span.clone()], &mut self.second[span]);
+            for (((z, m), v), &g) in table.row_mut(*row).iter_mut().zip(first).zip(second).zip(gradient) {
                 scale.advance(z, m, v, g);
+            }
+        }
+    }
+}
+
+/// Adam's state of one language model's tables.
+#[derive(Debug, Clone)]
+pub struct PairMoments {
+    /// Of the user table.
+    pub users: Moments,
+    /// Of the item table.
+    pub items: Moments,
+}
+
+impl PairMoments {
+    /// No steps yet.
+    pub fn zeros(tables: &TokenTables) -> Self {
+        Self { users: Moments::zeros(&tables.users), items: Moments::zeros(&tables.items) }
+    }
+
+    /// Moves the rows of both tables one Adam step on.
+    #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
+    pub fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step, rule: Optimizer) {
+        for (moments, table, gradients) in
+            [(&mut self.users, &mut tables.users, &step.users), (&mut self.items, &mut tables.items, &step.items)]
+        {
+            match rule {
+                Optimizer::Lazy => moments.update(adam, table, gradients),
+                Optimizer::Dense => {
+                    let gradients = gradients.dense(table.n_rows(), table.width());
+                    moments.update(adam, table, &gradients);
+                }
             }
         }
     }

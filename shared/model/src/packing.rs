@@ -1,62 +1,107 @@
-//! Documents of different lengths as one packed batch: only real tokens are computed.
+//! Documents of different lengths, one after the other: only real tokens are computed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::{Table, Token};
 
-/// Where the packed tokens of a batch lie.
+/// A document that goes through the backbone, and which of its positions are read at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) tokens: Vec<Token>,
+    /// Positions whose hidden state is wanted.
+    pub(crate) read: Range<usize>,
+}
+
+impl Reading {
+    /// Only the last token is read.
+    pub(crate) fn last(tokens: Vec<Token>) -> Self {
+        let end = tokens.len();
+        Self { tokens, read: end.saturating_sub(1)..end }
+    }
+
+    /// Every token is read.
+    pub(crate) fn whole(tokens: Vec<Token>) -> Self {
+        let end = tokens.len();
+        Self { tokens, read: 0..end }
+    }
+}
+
+/// One document in an attention: its keys and its queries, each a run of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Packed rows of the document's tokens.
+    pub(crate) keys: Range<usize>,
+    /// Rows of its queries.
+    pub(crate) queries: Range<usize>,
+    /// Position of its first query; a query sees the positions up to its own.
+    pub(crate) offset: usize,
+}
+
+/// Where the tokens of a batch lie, and which are read.
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// Position of each packed token within its document `[tokens]`.
     pub(crate) positions: Tensor<1, Int>,
-    /// `[batch, longest]` of the padded form.
-    pub(crate) padded_shape: [usize; 2],
-    /// `None` when all documents have the same length: packed and padded form are the same then.
-    maps: Option<Maps>,
+    /// Each document when all its tokens are queries.
+    pub(crate) spans: Vec<Span>,
+    /// What the last block computes; absent when every token is read.
+    pub(crate) read: Option<Read>,
 }
 
+/// The tokens that are read.
 #[derive(Debug)]
-struct Maps {
-    /// Packed row of each padded row `[batch * longest]`; padding reads row 0, and nothing reads the padding.
-    to_padded: Tensor<1, Int>,
-    /// Padded row of each packed row `[tokens]`.
-    to_packed: Tensor<1, Int>,
+pub(crate) struct Read {
+    /// Each document when only these are queries.
+    pub(crate) spans: Vec<Span>,
+    /// Packed row of each `[read]`.
+    rows: Tensor<1, Int>,
+    /// Read row of each packed row, one past the end where it is not read `[tokens]`.
+    places: Tensor<1, Int>,
+}
+
+impl Read {
+    /// Shapes: `[tokens, width]` → `[read, width]`.
+    pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
+        packed.select(0, self.rows.clone())
+    }
+
+    /// Zero where a token is not read. Shapes: `[read, width]` → `[tokens, width]`.
+    pub(crate) fn scatter(&self, read: Tensor<2>) -> Tensor<2> {
+        let [_, width] = read.dims();
+        let zero = Tensor::zeros([1, width], (&read.device(), read.dtype()));
+        Tensor::cat(vec![read, zero], 0).select(0, self.places.clone())
+    }
 }
 
 impl Layout {
-    fn new(lengths: &[usize], device: &Device) -> Self {
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let positions: Vec<i32> = lengths.iter().flat_map(|&length| (0..length).map(to_index)).collect();
-        let maps = lengths.iter().any(|&length| length != longest).then(|| {
-            let mut to_padded = Vec::with_capacity(lengths.len() * longest);
-            let mut to_packed = Vec::with_capacity(positions.len());
-            let mut start = 0;
-            for (row, &length) in lengths.iter().enumerate() {
-                to_padded.extend((0..longest).map(|t| if t < length { to_index(start + t) } else { 0 }));
-                to_packed.extend((0..length).map(|t| to_index(row * longest + t)));
-                start += length;
+    fn new(documents: &[Reading], device: &Device) -> Self {
+        let positions = documents.iter().flat_map(|document| (0..document.tokens.len()).map(to_index)).collect();
+        let (mut spans, mut read_spans) = (Vec::with_capacity(documents.len()), Vec::with_capacity(documents.len()));
+        let (mut rows, mut places) = (Vec::new(), Vec::new());
+        let n_read: usize = documents.iter().map(|document| document.read.len()).sum();
+        for document in documents {
+            let start = places.len();
+            let keys = start..start + document.tokens.len();
+            spans.push(Span { keys: keys.clone(), queries: keys.clone(), offset: 0 });
+            let queries = rows.len()..rows.len() + document.read.len();
+            for position in 0..document.tokens.len() {
+                let is_read = document.read.contains(&position);
+                places.push(to_index(if is_read { rows.len() } else { n_read }));
+                if is_read {
+                    rows.push(to_index(start + position));
+                }
             }
-            Maps { to_padded: index_tensor(to_padded, device), to_packed: index_tensor(to_packed, device) }
+            read_spans.push(Span { keys, queries, offset: document.read.start });
+        }
+        let read = (n_read < places.len()).then(|| Read {
+            spans: read_spans,
+            rows: index_tensor(rows, device),
+            places: index_tensor(places, device),
         });
-        Self { positions: index_tensor(positions, device), padded_shape: [lengths.len(), longest], maps }
-    }
-
-    /// Shapes: `[tokens, width]` → `[batch * longest, width]`.
-    pub(crate) fn pad(&self, packed: Tensor<2>) -> Tensor<2> {
-        match &self.maps {
-            Some(maps) => packed.select(0, maps.to_padded.clone()),
-            None => packed,
-        }
-    }
-
-    /// Shapes: `[batch * longest, width]` → `[tokens, width]`.
-    pub(crate) fn unpad(&self, padded: Tensor<2>) -> Tensor<2> {
-        match &self.maps {
-            Some(maps) => padded.select(0, maps.to_packed.clone()),
-            None => padded,
-        }
+        Self { positions: index_tensor(positions, device), spans, read }
     }
 }
 
@@ -73,26 +118,22 @@ pub(crate) struct TokenBatch {
     pub(crate) index: Tensor<1, Int>,
     /// Where the tokens lie.
     pub(crate) layout: Layout,
+    /// The packed rows that hold a user or an item, and which: what gets a gradient.
+    pub(crate) soft: Vec<(usize, Token)>,
     /// Real tokens.
     pub(crate) n_tokens: usize,
 }
 
 impl TokenBatch {
     /// Packs documents; each must fit into `n_positions`, which the prompt functions see to.
-    pub(crate) fn new(documents: &[Vec<Token>], n_positions: usize, device: &Device) -> Self {
-        let lengths: Vec<usize> = documents.iter().map(Vec::len).collect();
+    pub(crate) fn new(documents: &[Reading], n_positions: usize, device: &Device) -> Self {
         debug_assert!(
-            lengths.iter().all(|&length| length <= n_positions),
+            documents.iter().all(|document| document.tokens.len() <= n_positions),
             "a document exceeds {n_positions} positions"
         );
-        let tokens: Vec<Token> = documents.iter().flatten().copied().collect();
-        let distinct = |pick: fn(Token) -> Option<u32>| {
-            let mut rows: Vec<u32> = tokens.iter().filter_map(|&token| pick(token)).collect();
-            rows.sort_unstable();
-            rows.dedup();
-            rows
-        };
-        let (words, users, items) = (distinct(Token::word), distinct(Token::user), distinct(Token::item));
+        let tokens: Vec<Token> = documents.iter().flat_map(|document| &document.tokens).copied().collect();
+        let (words, users) = (distinct(&tokens, Token::word), distinct(&tokens, Token::user));
+        let items = distinct(&tokens, Token::item);
         let place = |rows: &[u32], offset: usize| -> HashMap<u32, i32> {
             rows.iter().enumerate().map(|(place, &row)| (row, to_index(offset + place))).collect()
         };
@@ -106,8 +147,9 @@ impl TokenBatch {
                 Token::Item(row) => item_at[row],
             })
             .collect();
-        let layout = Layout::new(&lengths, device);
-        Self { words, users, items, index: index_tensor(index, device), layout, n_tokens: tokens.len() }
+        let layout = Layout::new(documents, device);
+        let soft = tokens.iter().copied().enumerate().filter(|(_, token)| token.word().is_none()).collect();
+        Self { words, users, items, index: index_tensor(index, device), layout, soft, n_tokens: tokens.len() }
     }
 
     /// Row numbers of the distinct words `[words]`.
@@ -116,11 +158,19 @@ impl TokenBatch {
     }
 }
 
+/// The distinct rows of one kind of token, ascending.
+pub(crate) fn distinct(tokens: &[Token], pick: fn(Token) -> Option<u32>) -> Vec<u32> {
+    let mut rows: Vec<u32> = tokens.iter().filter_map(|&token| pick(token)).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
 /// The rows of a table as a tensor `[rows, width]`.
 pub(crate) fn rows_tensor(table: &Table, rows: &[u32], device: &Device) -> Tensor<2> {
     let mut values = Vec::with_capacity(rows.len() * table.width());
     for &row in rows {
-        values.extend_from_slice(table.row(row));
+        values.extend_from_slice(&table.row(row));
     }
     matrix(values, table.width(), device)
 }

@@ -4,8 +4,9 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
+use crate::packing::{Reading, TokenBatch, matrix, to_vec};
 use crate::prompt::Token;
+use crate::soft_tokens::embed;
 use crate::step::{Head, soft};
 use crate::{Gpt2, Objective, Table, Teacher, TokenTables};
 
@@ -40,20 +41,13 @@ impl Default for Options {
 /// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's last token
 /// (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
 pub fn objective(examples: &[Example], options: Options) -> Objective {
-    let mut read = Vec::with_capacity(examples.len());
-    let mut n_tokens = 0;
-    for example in examples {
-        n_tokens += example.prompt.len();
-        read.push(n_tokens - 1);
-    }
     let regularized = examples
         .iter()
         .flat_map(|example| soft(&example.prompt).chain(example.targets.iter().copied().map(Token::Item)))
         .collect();
     Objective {
         stage: "finetuning",
-        documents: examples.iter().map(|example| example.prompt.clone()).collect(),
-        read,
+        documents: examples.iter().map(|example| Reading::last(example.prompt.clone())).collect(),
         targets: examples.iter().map(|example| example.targets.clone()).collect(),
         head: Head::Items,
         mean_over: examples.len().max(1),
@@ -76,26 +70,14 @@ pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec
 /// The hidden state of each prompt's last token, which scores the catalogue.
 ///
 /// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the batch.
+#[tracing::instrument(level = "trace", skip_all)]
 pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) -> Vec<f32> {
     if prompts.is_empty() {
         return Vec::new();
     }
-    let device = gpt2.device().inner();
-    let batch = TokenBatch::new(prompts, gpt2.n_positions(), &device);
-    let rows = |table: &Table, rows: &[u32]| (!rows.is_empty()).then(|| rows_tensor(table, rows, &device));
-    let words = gpt2.wte.val().inner().select(0, batch.word_rows(&device));
-    let distinct = [Some(words), rows(&tables.users, &batch.users), rows(&tables.items, &batch.items)];
-    let embeddings = Tensor::cat(distinct.into_iter().flatten().collect(), 0).select(0, batch.index.clone());
-    let hidden = gpt2.forward(embeddings, &batch.layout);
-    let mut end = 0;
-    let last = prompts
-        .iter()
-        .map(|prompt| {
-            end += prompt.len();
-            to_index(end - 1)
-        })
-        .collect();
-    to_vec(hidden.select(0, index_tensor(last, &device)))
+    let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
+    let batch = TokenBatch::new(&documents, gpt2.n_positions(), &gpt2.device());
+    to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
 }
 
 /// The item table as a scoring matrix, made once for many user states.

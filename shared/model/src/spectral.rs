@@ -187,8 +187,8 @@ mod tests {
     fn items_that_go_together_start_close_together() {
         let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words(3), 0);
         let row = |item| tables.items.row(item);
-        let within: f32 = (1..10).map(|item| dot(row(0), row(item))).sum();
-        let across: f32 = (10..20).map(|item| dot(row(0), row(item))).sum();
+        let within: f32 = (1..10).map(|item| dot(&row(0), &row(item))).sum();
+        let across: f32 = (10..20).map(|item| dot(&row(0), &row(item))).sum();
         assert!(within > across.abs() + 1e-4, "{within} {across}");
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let words = words(3);
         let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words, 0);
         for item in 0..20 {
-            (0..3).for_each(|word| assert!(dot(tables.items.row(item), words.row(word)).abs() < 1e-6));
+            (0..3).for_each(|word| assert!(dot(&tables.items.row(item), &words.row(word)).abs() < 1e-6));
             assert!(tables.items.row(item).iter().sum::<f32>().abs() < 1e-6);
         }
     }

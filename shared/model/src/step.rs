@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Tensor};
-use rand::Rng;
+use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use crate::loss::{Softmax, Teacher};
-use crate::packing::{TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
+use crate::packing::{Reading, TokenBatch, index_tensor, matrix, to_index, to_vec};
 use crate::prompt::{Document, Token};
+use crate::soft_tokens::{ItemMask, SoftGradients, embed};
 use crate::{Error, Gpt2, Table, TokenTables};
 
 /// What a softmax is taken over.
@@ -24,10 +24,8 @@ pub enum Head {
 #[derive(Debug, Clone)]
 pub struct Objective {
     pub(crate) stage: &'static str,
-    pub(crate) documents: Vec<Vec<Token>>,
-    /// Packed positions whose hidden state is read.
-    pub(crate) read: Vec<usize>,
-    /// Classes asked for at each read position.
+    pub(crate) documents: Vec<Reading>,
+    /// Classes asked for at each position that is read.
     pub(crate) targets: Vec<Vec<u32>>,
     pub(crate) head: Head,
     /// The summed loss is divided by this.
@@ -43,7 +41,7 @@ pub struct Objective {
 impl Objective {
     /// Real tokens of the batch.
     pub fn n_tokens(&self) -> usize {
-        self.documents.iter().map(Vec::len).sum()
+        self.documents.iter().map(|document| document.tokens.len()).sum()
     }
 
     /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a gradient.
@@ -68,7 +66,6 @@ impl Objective {
         let mut objective = Self {
             stage,
             documents: Vec::with_capacity(documents.len()),
-            read: Vec::new(),
             targets: Vec::new(),
             head,
             mean_over: 1,
@@ -77,20 +74,18 @@ impl Objective {
             regularized: Vec::new(),
             dropout: None,
         };
-        let mut start = 0;
         for document in documents {
-            let main_start = start + document.prompt.len();
-            for (t, next) in document.main.iter().enumerate().skip(1) {
-                objective.read.push(main_start + t - 1);
+            for next in document.main.iter().skip(1) {
                 let (Token::Word(row) | Token::User(row) | Token::Item(row)) = *next;
                 objective.targets.push(vec![row]);
             }
             let tokens = [document.prompt.as_slice(), &document.main].concat();
             objective.regularized.extend(soft(&tokens));
-            start += tokens.len();
-            objective.documents.push(tokens);
+            let first = document.prompt.len();
+            let read = first..first + document.main.len().saturating_sub(1);
+            objective.documents.push(Reading { tokens, read });
         }
-        objective.mean_over = objective.read.len().max(1);
+        objective.mean_over = objective.targets.len().max(1);
         objective
     }
 }
@@ -121,6 +116,19 @@ pub struct RowGradients {
 }
 
 impl RowGradients {
+    /// Zero for some rows, ascending.
+    pub(crate) fn zeros(rows: Vec<u32>, width: usize) -> Self {
+        let values = vec![0.0; rows.len() * width];
+        Self { rows, values }
+    }
+
+    /// Adds to the gradient of one of the rows.
+    pub(crate) fn add(&mut self, row: u32, gradient: &[f32]) {
+        let place = self.rows.binary_search(&row).expect("the gradients are of this row");
+        let sum = &mut self.values[place * gradient.len()..][..gradient.len()];
+        sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+    }
+
     /// The gradients as a full table of `n_rows`, zero elsewhere.
     #[must_use]
     pub fn dense(&self, n_rows: usize, width: usize) -> Self {
@@ -143,6 +151,8 @@ pub struct Step {
     pub regularizer: f64,
     /// Real tokens that went through the backbone.
     pub n_tokens: usize,
+    /// Entries of the softmax.
+    pub n_logits: usize,
     /// Of the user table.
     pub users: RowGradients,
     /// Of the item table.
@@ -152,8 +162,9 @@ pub struct Step {
 /// Computes an objective's loss and gradients with respect to `own` (paper, eqs. 5 to 9).
 ///
 /// A batch without a predicted token has loss 0 and no gradients. A loss that is not finite is an error.
+#[tracing::instrument(level = "trace", name = "step", skip_all)]
 pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective: &Objective) -> Result<Step, Error> {
-    if objective.read.is_empty() {
+    if objective.targets.is_empty() {
         return Ok(Step::default());
     }
     let mut step = cross_entropy(gpt2, own, objective);
@@ -172,78 +183,65 @@ pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective
     Ok(step)
 }
 
-/// The cross-entropy part, through the backbone.
+/// Real tokens that go through the backbone at once. More only costs memory: a forward pass keeps 370 kB a token
+/// (GPT-2 small), and products are as fast as they get from a few hundred rows on (docs/performance.md).
+const TOKENS_AT_ONCE: usize = 1024;
+
+/// The cross-entropy part, through the backbone, some documents at a time.
 fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step {
-    let device = gpt2.device().inner();
-    let batch = TokenBatch::new(&objective.documents, gpt2.n_positions(), &device);
-    let leaves = Leaves::new(own, &batch, &device);
-    let embeddings = leaves.embed(gpt2, &batch, objective.dropout.as_ref(), &device);
-    let hidden = gpt2.forward(embeddings, &batch.layout); // [tokens, embed]
-    let read = index_tensor(objective.read.iter().map(|&t| to_index(t)).collect(), &device);
-    let hidden = hidden.select(0, read); // [read, embed]
-    let ce = objective.softmax(gpt2, own, Head::Items).cross_entropy(&hidden.clone().inner());
-    // There is no `backward(gradient)`: a product with the constant gradient has it as its derivative.
-    let mut step = leaves.backward(&(hidden * ce.d_hidden).sum(), &batch);
-    if let Some(d_head) = ce.d_head {
-        step.items = add_dense(&step.items, to_vec(d_head), own.items.width());
-    }
-    Step { loss: ce.loss, cross_entropy: ce.loss, n_tokens: batch.n_tokens, ..step }
-}
-
-/// The rows of a batch as leaves of the autodiff graph; absent where the batch has none.
-struct Leaves {
-    users: Option<Tensor<2>>,
-    items: Option<Tensor<2>>,
-}
-
-impl Leaves {
-    fn new(own: &TokenTables, batch: &TokenBatch, device: &Device) -> Self {
-        let autodiff = device.clone().autodiff();
-        let leaf = |table: &Table, rows: &[u32]| {
-            (!rows.is_empty()).then(|| rows_tensor(table, rows, &autodiff).require_grad())
-        };
-        Self { users: leaf(&own.users, &batch.users), items: leaf(&own.items, &batch.items) }
-    }
-
-    /// Shapes: → `[tokens, embed]`.
-    fn embed(
-        &self,
-        gpt2: &Gpt2,
-        batch: &TokenBatch,
-        dropout: Option<&(f64, ChaCha8Rng)>,
-        device: &Device,
-    ) -> Tensor<2> {
-        let words = gpt2.wte.val().select(0, batch.word_rows(device)).autodiff();
-        let items = self.items.clone().map(|items| match dropout {
-            Some((share, rng)) if *share > 0.0 => items.clone() * dropout_mask(items.dims(), *share, rng, device),
-            _ => items,
-        });
-        let distinct: Vec<Tensor<2>> = [Some(words), self.users.clone(), items].into_iter().flatten().collect();
-        Tensor::cat(distinct, 0).select(0, batch.index.clone())
-    }
-
-    fn backward(&self, objective: &Tensor<1>, batch: &TokenBatch) -> Step {
-        if self.users.is_none() && self.items.is_none() {
-            return Step::default();
+    let (device, width) = (gpt2.device(), own.items.width());
+    let tokens: Vec<Token> = objective.documents.iter().flat_map(|document| &document.tokens).copied().collect();
+    let mask = objective
+        .dropout
+        .as_ref()
+        .filter(|(share, _)| *share > 0.0)
+        .map(|(share, rng)| ItemMask::new(&tokens, width, *share, rng));
+    let softmax = objective.softmax(gpt2, own, Head::Items);
+    let mut gradients = SoftGradients::zeros(&tokens, width);
+    let mut head: Option<Tensor<2>> = None;
+    let (mut loss, mut n_read, mut n_tokens, mut n_logits) = (0.0, 0, 0, 0);
+    for documents in parts(&objective.documents) {
+        let batch = TokenBatch::new(documents, gpt2.n_positions(), &device);
+        let (hidden, kept) = gpt2.forward_kept(embed(gpt2, own, &batch, mask.as_ref()), &batch.layout);
+        let of_part = n_read..n_read + hidden.dims()[0];
+        n_read = of_part.end;
+        let ce = softmax.cross_entropy(&hidden, of_part);
+        loss += ce.loss;
+        n_tokens += batch.n_tokens;
+        n_logits += ce.n_logits;
+        head = sum(head, ce.d_head);
+        let soft = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
+        if !batch.soft.is_empty() {
+            gradients.add(&batch, &to_vec(gpt2.backward(kept, &batch.layout, ce.d_hidden, &soft)), width);
         }
-        let mut gradients = objective.backward();
-        let mut take = |leaf: &Option<Tensor<2>>, rows: &[u32]| {
-            let gradient = leaf.as_ref().and_then(|leaf| leaf.grad_remove(&mut gradients));
-            gradient.map_or_else(RowGradients::default, |gradient| RowGradients {
-                rows: rows.to_vec(),
-                values: to_vec(gradient),
-            })
-        };
-        Step { users: take(&self.users, &batch.users), items: take(&self.items, &batch.items), ..Step::default() }
     }
+    let SoftGradients { users, mut items } = gradients.masked(mask.as_ref());
+    if let Some(head) = head {
+        items = add_dense(&items, to_vec(head), width);
+    }
+    Step { loss, cross_entropy: loss, n_tokens, n_logits, users, items, ..Step::default() }
 }
 
-/// Entries that stay are scaled up, so that a row keeps its expected value.
-fn dropout_mask(shape: [usize; 2], share: f64, rng: &ChaCha8Rng, device: &Device) -> Tensor<2> {
-    let mut rng = rng.clone();
-    let kept = 1.0 / (1.0 - share as f32);
-    let mask = (0..shape[0] * shape[1]).map(|_| if rng.random::<f64>() < share { 0.0 } else { kept }).collect();
-    matrix(mask, shape[1], device)
+/// Consecutive documents, at most [`TOKENS_AT_ONCE`] tokens together unless one alone has more.
+fn parts(documents: &[Reading]) -> Vec<&[Reading]> {
+    let (mut parts, mut start, mut n_tokens) = (Vec::new(), 0, 0);
+    for (place, document) in documents.iter().enumerate() {
+        let n = document.tokens.len();
+        if n_tokens + n > TOKENS_AT_ONCE && place > start {
+            parts.push(&documents[start..place]);
+            (start, n_tokens) = (place, 0);
+        }
+        n_tokens += n;
+    }
+    parts.push(&documents[start..]);
+    parts
+}
+
+fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Tensor<2>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
+    }
 }
 
 fn add_dense(sparse: &RowGradients, mut dense: Vec<f32>, width: usize) -> RowGradients {
@@ -297,7 +295,7 @@ fn regularize(
     for (place, row) in gradients.rows.iter().enumerate() {
         let Some(&count) = counts.get(row) else { continue };
         let gradient = &mut gradients.values[place * width..][..width];
-        for ((slope, &z), &constant) in gradient.iter_mut().zip(own.row(*row)).zip(other.row(*row)) {
+        for ((slope, &z), &constant) in gradient.iter_mut().zip(&*own.row(*row)).zip(&*other.row(*row)) {
             let difference = f64::from(z) - f64::from(constant);
             squares.distance += count as f64 * difference * difference;
             squares.norm += f64::from(z) * f64::from(z);

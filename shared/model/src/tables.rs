@@ -3,6 +3,8 @@
 //! They stay on the host because gradients and optimisers on a device are dense: a step would cost as much as all
 //! users together. A step gathers the rows it needs.
 
+use std::borrow::Cow;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
@@ -14,25 +16,48 @@ use crate::tensors::{NamedTensor, TensorFile};
 pub(crate) const INIT_STD: f32 = 0.02;
 
 /// One embedding table, row-major `[rows, width]`.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// A fresh table of many users is drawn row by row as rows are asked for: a million users whose rows nobody has
+/// touched cost address space, not memory.
+#[derive(Debug, Clone)]
 pub struct Table {
     width: usize,
     values: Vec<f32>,
+    fresh: Option<Fresh>,
+}
+
+/// Rows that are still to be drawn.
+#[derive(Debug, Clone)]
+struct Fresh {
+    seed: u64,
+    /// A table of its own: not the draws of another table or of a backbone.
+    stream: u64,
+    /// Which rows hold their values.
+    is_drawn: Vec<bool>,
+}
+
+impl Fresh {
+    /// The same for the same row, whichever rows were drawn before.
+    fn draw(&self, row: usize, values: &mut [f32]) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.stream << 32 | row as u64);
+        let normal = Normal::new(0.0, INIT_STD).expect("a constant standard deviation is valid");
+        values.iter_mut().for_each(|value| *value = normal.sample(&mut rng));
+    }
 }
 
 impl Table {
     /// A table of given values.
     pub fn new(values: Vec<f32>, width: usize) -> Self {
         assert!(width > 0 && values.len().is_multiple_of(width), "{} values are not rows of {width}", values.len());
-        Self { width, values }
+        Self { width, values, fresh: None }
     }
 
-    /// Rows drawn from N(0, 0.02²).
+    /// Rows of N(0, 0.02²), each drawn when it is first moved.
     fn normal(n_rows: usize, width: usize, seed: u64, stream: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream); // a table of its own: not the draws of another table or of a backbone
-        let normal = Normal::new(0.0, INIT_STD).expect("a constant standard deviation is valid");
-        Self::new((0..n_rows * width).map(|_| normal.sample(&mut rng)).collect(), width)
+        let fresh = Fresh { seed, stream, is_drawn: vec![false; n_rows] };
+        // Zeroed memory is the system's to hand out when it is written.
+        Self { width, values: vec![0.0; n_rows * width], fresh: Some(fresh) }
     }
 
     /// Number of rows.
@@ -46,18 +71,53 @@ impl Table {
     }
 
     /// One row `[width]`.
-    pub fn row(&self, row: u32) -> &[f32] {
-        let start = row as usize * self.width;
-        &self.values[start..start + self.width]
+    pub fn row(&self, row: u32) -> Cow<'_, [f32]> {
+        let row = row as usize;
+        match &self.fresh {
+            Some(fresh) if !fresh.is_drawn[row] => {
+                let mut values = vec![0.0; self.width];
+                fresh.draw(row, &mut values);
+                values.into()
+            }
+            _ => self.values[row * self.width..][..self.width].into(),
+        }
     }
 
-    /// All rows, row-major.
-    pub fn values(&self) -> &[f32] {
-        &self.values
+    /// One row, to be moved.
+    pub(crate) fn row_mut(&mut self, row: u32) -> &mut [f32] {
+        let row = row as usize;
+        let values = &mut self.values[row * self.width..][..self.width];
+        if let Some(fresh) = &mut self.fresh
+            && !std::mem::replace(&mut fresh.is_drawn[row], true)
+        {
+            fresh.draw(row, values);
+        }
+        values
     }
 
+    /// All rows, row-major; a copy where some are still to be drawn.
+    pub fn values(&self) -> Cow<'_, [f32]> {
+        if self.fresh.is_none() {
+            return (&*self.values).into();
+        }
+        let mut whole = self.clone();
+        whole.values_mut();
+        whole.values.into()
+    }
+
+    /// All rows, to be moved.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        if let Some(fresh) = self.fresh.take() {
+            let rows = self.values.chunks_exact_mut(self.width).zip(&fresh.is_drawn).enumerate();
+            rows.filter(|(_, (_, is_drawn))| !**is_drawn).for_each(|(row, (values, _))| fresh.draw(row, values));
+        }
         &mut self.values
+    }
+}
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.width == other.width && self.values() == other.values()
     }
 }
 
@@ -75,8 +135,8 @@ impl TokenTables {
     pub fn push_mean_user(&mut self) -> u32 {
         let (width, n_rows) = (self.users.width, self.users.n_rows());
         let mut mean = vec![0.0_f64; width];
-        for row in self.users.values.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += f64::from(entry));
+        for row in self.users.values_mut().chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, entry)| *sum += f64::from(*entry));
         }
         self.users.values.extend(mean.into_iter().map(|sum| (sum / n_rows.max(1) as f64) as f32));
         u32::try_from(n_rows).expect("row numbers are u32")
@@ -93,11 +153,12 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Fresh rows, N(0, 0.02²), the same for the same seed.
+    /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are drawn when they are first moved.
     pub fn normal(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
-        let pair = |stream: u64| TokenTables {
-            users: Table::normal(n_users, width, seed, stream),
-            items: Table::normal(n_items, width, seed, stream + 1),
+        let pair = |stream: u64| {
+            let mut items = Table::normal(n_items, width, seed, stream + 1);
+            items.values_mut(); // every step reads all of them
+            TokenTables { users: Table::normal(n_users, width, seed, stream), items }
         };
         Self { collaborative: pair(1), content: pair(3) }
     }
@@ -117,7 +178,7 @@ impl Tables {
         self.named()
             .into_iter()
             .map(|(name, table)| {
-                NamedTensor::f32(format!("{prefix}{name}"), vec![table.n_rows(), table.width], &table.values)
+                NamedTensor::f32(format!("{prefix}{name}"), vec![table.n_rows(), table.width], table.values())
             })
             .collect()
     }
@@ -141,5 +202,24 @@ impl Tables {
             })
         };
         Ok(Self { collaborative: pair("collaborative")?, content: pair("content")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_row_is_the_same_whenever_it_is_drawn() {
+        let (fresh, mut one_drawn, mut all_drawn) =
+            (Table::normal(5, 3, 1, 2), Table::normal(5, 3, 1, 2), Table::normal(5, 3, 1, 2));
+        one_drawn.row_mut(3);
+        all_drawn.values_mut();
+        assert_eq!(fresh, one_drawn);
+        assert_eq!(fresh, all_drawn);
+        assert_eq!(fresh.row(3), one_drawn.row(3));
+        assert_ne!(fresh.row(3), fresh.row(2));
+        one_drawn.row_mut(3)[0] = 7.0;
+        assert_eq!((one_drawn.row(3)[0], one_drawn.row_mut(3)[0]), (7.0, 7.0));
     }
 }

@@ -1,5 +1,6 @@
 //! Safetensors files: read whole, written atomically.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -15,16 +16,16 @@ pub struct NamedTensor<'a> {
 }
 
 /// Row-major.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Values<'a> {
-    F32(&'a [f32]),
+    F32(Cow<'a, [f32]>),
     I32(&'a [i32]),
 }
 
 impl<'a> NamedTensor<'a> {
     /// Row-major `values` of the given dimensions.
-    pub fn f32(name: impl Into<String>, shape: Vec<usize>, values: &'a [f32]) -> Self {
-        Self { name: name.into(), shape, values: Values::F32(values) }
+    pub fn f32(name: impl Into<String>, shape: Vec<usize>, values: impl Into<Cow<'a, [f32]>>) -> Self {
+        Self { name: name.into(), shape, values: Values::F32(values.into()) }
     }
 
     /// Row-major `values` of the given dimensions.
@@ -34,7 +35,7 @@ impl<'a> NamedTensor<'a> {
 }
 
 impl Values<'_> {
-    fn bytes(self) -> (Dtype, Vec<u8>) {
+    fn bytes(&self) -> (Dtype, Vec<u8>) {
         match self {
             Self::F32(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
             Self::I32(values) => (Dtype::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),

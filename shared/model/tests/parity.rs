@@ -213,8 +213,8 @@ fn ten_steps_of_dense_adam_are_torchs() {
             items.update(&adam, &mut own.items, &item_gradients);
         }
         reference.check("adam.losses", &losses, GRADIENT_TOLERANCE);
-        reference.check("adam.users", own.users.values(), GRADIENT_TOLERANCE);
-        reference.check("adam.items", own.items.values(), GRADIENT_TOLERANCE);
+        reference.check("adam.users", &own.users.values(), GRADIENT_TOLERANCE);
+        reference.check("adam.items", &own.items.values(), GRADIENT_TOLERANCE);
     }
 }
 

@@ -1,0 +1,55 @@
+//! `bench`: how fast this project trains and ranks, beside a program that does the same work.
+//!
+//! [`batches`] are the steps that both programs take, [`stage`] measures one stage in a process of its own, [`compare`]
+//! runs the processes in turn and makes the ratios, [`machine`] says what the machine could do. [`smoke`] counts instead
+//! of timing. Run by `make bench` and `make bench-smoke`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+mod batches;
+mod compare;
+mod machine;
+mod profile;
+mod smoke;
+mod stage;
+
+use std::alloc::System;
+
+use clap::{Parser, Subcommand};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts bytes, for [`smoke`].
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Measures training steps and ranking; one JSON line a stage and device.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure all stages on all devices, and the reference beside them.
+    Run(compare::Arguments),
+    /// Count the work of a step on a small model; fails when it has grown.
+    Smoke(smoke::Arguments),
+    /// Say where a stage's time goes.
+    Profile(profile::Arguments),
+    /// Measure one stage on one device and print its line; for `run`.
+    #[command(hide = true)]
+    Stage(stage::Arguments),
+    /// Measure what products of matrices reach on one device; for `run`.
+    #[command(hide = true)]
+    Peak(machine::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Run(arguments) => compare::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
+        Command::Smoke(arguments) => smoke::run(&arguments),
+        Command::Stage(arguments) => stage::measure(&arguments),
+        Command::Peak(arguments) => machine::print_peak(&arguments),
+    }
+}

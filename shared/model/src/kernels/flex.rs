@@ -1,0 +1,153 @@
+//! The kernels on flex tensors: slices of host memory, in place where nobody else holds them. Products are faer's,
+//! whose assembly is faster than flex's own (figures in docs/performance.md).
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+use super::{Attended, Attention, heads, rows};
+use crate::layers::LayerNorm;
+use crate::packing::{matrix, to_vec};
+
+/// A tensor's memory, to be read where it lies.
+struct Matrix(FlexTensor);
+
+impl Matrix {
+    fn of(tensor: Tensor<2>) -> Self {
+        let tensor = tensor.try_into_primitive::<Flex>().expect("the engine of the tensor is flex");
+        match tensor.layout().strides() {
+            [1, rows] | [rows, 1] if *rows > 0 => Self(tensor),
+            _ => Self(tensor.to_contiguous()),
+        }
+    }
+
+    fn view(&self) -> MatRef<'_, f32> {
+        let layout = self.0.layout();
+        let values = &self.0.storage::<f32>()[layout.start_offset()..];
+        let (n_rows, n_columns) = (layout.shape()[0], layout.shape()[1]);
+        match *layout.strides() {
+            [rows, 1] => MatRef::from_row_major_slice_with_stride(values, n_rows, n_columns, rows.unsigned_abs()),
+            [1, columns] => {
+                MatRef::from_row_major_slice_with_stride(values, n_columns, n_rows, columns.unsigned_abs()).transpose()
+            }
+            _ => unreachable!("a matrix was made contiguous when it was neither row-major nor column-major"),
+        }
+    }
+}
+
+/// A row vector's memory.
+struct Row(FlexTensor);
+
+impl Row {
+    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
+        let tensor = tensor.try_into_primitive::<Flex>().expect("the engine of the tensor is flex");
+        Self(tensor.to_contiguous())
+    }
+
+    fn values(&self) -> &[f32] {
+        self.0.storage()
+    }
+}
+
+/// A tensor's values: its own memory where nobody else holds it, else a copy.
+fn owned(tensor: Tensor<2>) -> Vec<f32> {
+    let tensor = tensor.try_into_primitive::<Flex>().expect("the engine of the tensor is flex");
+    match tensor.as_slice::<f32>().filter(|_| !tensor.is_unique()) {
+        // burn's own copy is of bytes, which a second copy then aligns.
+        Some(shared) => shared.to_vec(),
+        None => to_vec(Tensor::<2>::from_primitive::<Flex>(tensor)),
+    }
+}
+
+fn threads() -> Par {
+    Par::rayon(0)
+}
+
+pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
+    let mut values = vec![0.0; m * n];
+    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
+    matmul(product, Accum::Replace, Matrix::of(lhs).view(), Matrix::of(rhs).view(), 1.0, threads());
+    matrix(values, n, &device)
+}
+
+pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
+    let mut values = if sum.dims()[0] == m { owned(sum) } else { rows::repeated(Row::of(sum).values(), m) };
+    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
+    matmul(product, Accum::Add, Matrix::of(lhs).view(), Matrix::of(rhs).view(), 1.0, threads());
+    matrix(values, n, &device)
+}
+
+pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let input = Row::of(input);
+    let mut output = vec![0.0; input.values().len()];
+    rows::gelu(input.values(), &mut output);
+    matrix(output, width, &device)
+}
+
+pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    rows::gelu_backward(Row::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+/// The weights of a layer norm.
+struct Weights {
+    gamma: Row,
+    beta: Row,
+    epsilon: f32,
+}
+
+impl Weights {
+    fn of(norm: &LayerNorm) -> Self {
+        Self { gamma: Row::of(norm.gamma.val()), beta: Row::of(norm.beta.val()), epsilon: norm.epsilon as f32 }
+    }
+
+    fn norm(&self) -> rows::Norm<'_> {
+        rows::Norm { gamma: self.gamma.values(), beta: self.beta.values(), epsilon: self.epsilon }
+    }
+}
+
+pub(super) fn layer_norm(input: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
+    let (device, [n_rows, width]) = (input.device(), input.dims());
+    let mut output = vec![0.0; n_rows * width];
+    Weights::of(norm).norm().forward(Row::of(input).values(), &mut output);
+    matrix(output, width, &device)
+}
+
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &LayerNorm, d_output: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    Weights::of(norm).norm().backward(Row::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+    let (device, [_, width]) = (logits.device(), logits.dims());
+    let mut values = owned(logits);
+    let (highest, sums) = rows::exponentials_of_rows(&mut values, width);
+    (matrix(values, width, &device), highest, sums)
+}
+
+pub(super) fn attention(of: &Attention<'_>) -> Attended {
+    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
+    let (queries, keys_values) = (Row::of(of.queries.clone()), Row::of(of.keys_values.clone()));
+    let heads = heads::Heads::new(queries.values(), keys_values.values(), of.spans, [of.n_head, embed]);
+    let (mixed, log_sums) = heads.forward();
+    Attended { mixed: matrix(mixed, embed, &device), log_sums: matrix(log_sums, of.n_head, &device) }
+}
+
+pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
+    let (queries, keys_values) = (Row::of(of.queries.clone()), Row::of(of.keys_values.clone()));
+    let heads = heads::Heads::new(queries.values(), keys_values.values(), of.spans, [of.n_head, embed]);
+    let (mixed, log_sums) = (Row::of(attended.mixed), Row::of(attended.log_sums));
+    let kept = heads::Kept { mixed: mixed.values(), log_sums: log_sums.values() };
+    let (d_queries, d_keys_values) = heads.backward(&kept, Row::of(d_mixed).values());
+    (matrix(d_queries, embed, &device), matrix(d_keys_values, 2 * embed, &device))
+}
