@@ -36,6 +36,7 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
         checked.pretraining = spec.pretraining.as_ref().map(pretraining).unwrap_or_default();
         checked.finetuning = spec.finetuning.as_ref().map_or_else(|| Ok(Finetuning::default()), finetuning)?;
         checked.spectral_rank = spec.spectral_rank as usize;
+        checked.n_sampled_items = spec.n_sampled_items as usize;
         checked.cold_items = match pb::ColdItems::try_from(spec.cold_items) {
             Ok(pb::ColdItems::Unspecified) => ColdItems::default(),
             Ok(pb::ColdItems::Rows) => ColdItems::Rows,
@@ -168,6 +169,7 @@ impl From<&TrainSpec> for pb::TrainSpec {
             pretraining: Some(pb::Pretraining::from(&spec.pretraining)),
             finetuning: Some(pb::Finetuning::from(&spec.finetuning)),
             spectral_rank: small(spec.spectral_rank).unwrap_or_default(),
+            n_sampled_items: small(spec.n_sampled_items).unwrap_or_default(),
             cold_items: match spec.cold_items {
                 ColdItems::Rows => pb::ColdItems::Rows,
                 ColdItems::Text => pb::ColdItems::Text,
@@ -281,7 +283,7 @@ mod tests {
         spec.finetuning.target = Target::Hidden;
         (spec.finetuning.distilled_share, spec.finetuning.teacher_sharpness) = (0.25, 2.0);
         spec.pretraining.with_content = false;
-        spec.spectral_rank = 32;
+        (spec.spectral_rank, spec.n_sampled_items) = (32, 1000);
         spec.cold_items = ColdItems::Rows;
         spec.hybrid = Hybrid { light: Light::None, n_kept: 7 };
         spec.labels.push(Label::live());

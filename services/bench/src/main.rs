@@ -9,6 +9,7 @@ mod batches;
 mod compare;
 mod machine;
 mod profile;
+mod scale;
 mod smoke;
 mod stage;
 
@@ -34,6 +35,8 @@ enum Command {
     Run(compare::Arguments),
     /// Count the work of a step on a small model; fails when it has grown.
     Smoke(smoke::Arguments),
+    /// Time the same steps on more and more users.
+    Scale(scale::Arguments),
     /// Say where a stage's time goes.
     Profile(profile::Arguments),
     /// Measure one stage on one device and print its line; for `run`.
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => compare::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),
         Command::Stage(arguments) => stage::measure(&arguments),
         Command::Peak(arguments) => machine::print_peak(&arguments),

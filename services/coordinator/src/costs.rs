@@ -38,6 +38,12 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
         let memory = (n * n * BYTES_PER_PAIR) >> 20;
         notes.push(format!("EASE: {N_LAMBDAS} inverses of {n} × {n}, about {seconds} s on two cores and {memory} MiB"));
     }
+    if spec.n_sampled_items > 0 {
+        notes.push(format!(
+            "the item softmax is over {} of {n} items a step, and no teacher is asked",
+            spec.n_sampled_items.min(n)
+        ));
+    }
     notes
 }
 

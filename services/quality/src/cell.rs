@@ -146,6 +146,7 @@ fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder:
         resume: None,
         scratch,
         device: device.device,
+        precision: model::Precision::F32,
         checkpoint_every: Duration::MAX,
     };
     let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());

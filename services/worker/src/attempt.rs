@@ -159,6 +159,7 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
         resume,
         scratch: scratch.to_owned(),
         device: worker.device.clone(),
+        precision: worker.settings.precision,
         checkpoint_every: Duration::from_secs(worker.settings.checkpoint_every_s),
     })
 }

@@ -85,6 +85,7 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::Malformed { .. }
         | model::Error::Shape { .. }
         | model::Error::Missing { .. }
-        | model::Error::Device { .. } => Error::Model(error),
+        | model::Error::Device { .. }
+        | model::Error::Precision { .. } => Error::Model(error),
     }
 }

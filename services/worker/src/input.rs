@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::TrainSpec;
-use model::Device;
+use model::{Device, Precision};
 
 use crate::Error;
 
@@ -26,6 +26,8 @@ pub struct Input {
     pub scratch: PathBuf,
     /// What computes.
     pub device: Device,
+    /// Of the backbone while it computes; it is kept in f32.
+    pub precision: Precision,
     /// At most one checkpoint in this time.
     pub checkpoint_every: Duration,
 }

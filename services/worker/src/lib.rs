@@ -21,7 +21,7 @@ mod train;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{ComputeDevice, Device};
+use model::{Device, Precision};
 use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use serde::Deserialize;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub name: String,
     /// What computes.
     pub device: String,
+    /// In which precision.
+    pub precision: Precision,
     /// Where backbones are.
     pub backbone_root: PathBuf,
     /// Where `hf://` backbones are fetched from.
@@ -88,13 +90,14 @@ impl Worker {
         if settings.name.is_empty() {
             settings.name = format!("worker-{}", uuid::Uuid::now_v7().simple());
         }
-        let ComputeDevice { device, name, reason } = model::compute_device(&settings.device)?;
-        tracing::info!(device = name, reason, "computing");
-        settings.device = name;
+        let computing = model::compute_device(&settings.device)?;
+        computing.check(settings.precision)?;
+        tracing::info!(device = computing.name, precision = ?settings.precision, reason = computing.reason, "computing");
+        settings.device = computing.name;
         std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
         let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);
-        Ok(Self { settings, artifacts, device, coordinator })
+        Ok(Self { settings, artifacts, device: computing.device, coordinator })
     }
 
     /// Takes one job after the other until `shutdown`; a job at hand is given back then.

@@ -5,7 +5,8 @@ use model::hybrid::softened;
 use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
-    Adam, Ease, Gpt2, Objective, PairMoments, Pull, Tables, Teacher, Warmup, collaborative, content, recommender, step,
+    Adam, Ease, Gpt2, Objective, PairMoments, Precision, Pull, Tables, Teacher, Warmup, collaborative, content,
+    recommender, step,
 };
 use rand::Rng;
 use rand::SeedableRng;
@@ -21,6 +22,7 @@ use crate::progress::Progress;
 /// What training changes.
 #[derive(Debug)]
 pub(crate) struct Learned {
+    /// In f32, as it is kept.
     pub(crate) gpt2: Gpt2,
     pub(crate) tables: Tables,
     pub(crate) content: PairMoments,
@@ -33,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) corpus: &'a Corpus,
     /// What is distilled.
     pub(crate) teacher: Option<&'a Ease>,
+    /// Of the backbone while it computes.
+    pub(crate) precision: Precision,
     /// Epochs of the whole plan.
     pub(crate) n_epochs: usize,
 }
@@ -56,12 +60,16 @@ pub(crate) fn run(
         Stage::Collaborative => {
             let documents = context.corpus.history_epoch(context.spec, &mut rng);
             let batches = documents.chunks(context.spec.pretraining.batch);
-            learn(context, epoch, learned, progress, batches.map(collaborative::objective))
+            let objectives = batches.map(|batch| context.sampled(collaborative::objective(batch), &mut rng));
+            learn(context, epoch, learned, progress, objectives)
         }
         Stage::Finetuning => {
             let users = training_users(context.corpus, &mut rng);
             let batches = users.chunks(context.spec.finetuning.batch);
-            let objectives = batches.map(|batch| finetuning_objective(context, batch, &mut rng));
+            let objectives = batches.map(|batch| {
+                let objective = finetuning_objective(context, batch, &mut rng);
+                context.sampled(objective, &mut rng)
+            });
             learn(context, epoch, learned, progress, objectives)
         }
     }
@@ -92,10 +100,10 @@ fn learn(
     let lambda = if is_finetuning { spec.finetuning.lambda } else { spec.pretraining.lambda };
     let prior = if epoch.stage == Stage::Content { 0.0 } else { spec.pretraining.lambda_l };
     let pull = Pull { toward: other, lambda, prior };
-    let adam = Adam::new(learning_rate);
+    let (adam, gpt2) = (Adam::new(learning_rate), gpt2.in_precision(context.precision));
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
-        let step = step::compute(gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;
+        let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;
         moments.update(&adam, own, &step, spec.optimizer);
         progress.step(step.cross_entropy, step.n_tokens, context.done(epoch, number + 1, n_steps));
     }
@@ -104,6 +112,14 @@ fn learn(
 }
 
 impl Context<'_> {
+    /// With a softmax over some items, where the job wants that.
+    fn sampled(&self, objective: Objective, rng: &mut ChaCha8Rng) -> Objective {
+        match self.spec.n_sampled_items {
+            0 => objective,
+            n_sampled => objective.sampled(n_sampled, self.corpus.n_items, rng),
+        }
+    }
+
     /// Share of the plan that is done after `step` of `n_steps`.
     fn done(&self, epoch: &Epoch, step: usize, n_steps: usize) -> f64 {
         (epoch.number as f64 + step as f64 / n_steps.max(1) as f64) / self.n_epochs as f64
@@ -160,7 +176,8 @@ fn finetuning_objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8R
     let options = &context.spec.finetuning;
     let examples: Vec<Example> = users.iter().map(|&user| example(context, user, rng)).collect();
     let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
-    let teacher = context.teacher.filter(|_| options.distilled_share > 0.0).map(|ease| teacher(context, ease, users));
+    let asks_teacher = options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
+    let teacher = context.teacher.filter(|_| asks_teacher).map(|ease| teacher(context, ease, users));
     recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout, teacher })
 }
 

@@ -11,8 +11,8 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Artifact, Device, Ease, Gpt2, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, compute_device,
-    content, random_backbone, recommender, save_backbone,
+    Artifact, Device, Ease, Gpt2, Precision, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative,
+    compute_device, content, random_backbone, recommender, save_backbone,
 };
 use tempfile::TempDir;
 use worker::{Backbones, Error, Input, Progress, train};
@@ -99,6 +99,7 @@ impl Bench {
             resume,
             scratch: scratch.to_owned(),
             device: device(),
+            precision: Precision::F32,
             checkpoint_every: Duration::MAX,
         }
     }

@@ -23,6 +23,10 @@ pub struct TrainSpec {
     /// Singular vectors of a spectral start; 0: as many as rank the validation split best by themselves.
     #[serde(default)]
     pub spectral_rank: usize,
+    /// Items that a step's item softmax is over beside its targets, drawn anew for each step with a correction for
+    /// their chance; 0: the whole catalogue. For catalogues of more than some 100,000 items; no teacher is asked then.
+    #[serde(default)]
+    pub n_sampled_items: usize,
     /// Which rows a step moves.
     #[serde(default)]
     pub optimizer: Optimizer,
@@ -264,6 +268,7 @@ impl TrainSpec {
             backbone: Backbone::default(),
             init: TableInit::default(),
             spectral_rank: 0,
+            n_sampled_items: 0,
             optimizer: Optimizer::default(),
             pretraining: Pretraining::default(),
             finetuning: Finetuning::default(),
@@ -282,6 +287,7 @@ impl TrainSpec {
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
         at_most(&mut wrong, "spectral_rank", self.spectral_rank, MAX_RANK);
+        at_most(&mut wrong, "n_sampled_items", self.n_sampled_items, MAX_SAMPLED);
         counted(&mut wrong, "hybrid.n_kept", self.hybrid.n_kept, MAX_KEPT);
         counted(&mut wrong, "evaluation.every", self.evaluation.every, MAX_EPOCHS);
         counted(&mut wrong, "max_attempts", self.max_attempts as usize, MAX_ATTEMPTS);
@@ -324,6 +330,8 @@ pub(crate) const MAX_EPOCHS: usize = 10_000;
 const MAX_BATCH: usize = 4_096;
 /// Most singular vectors of a spectral start.
 const MAX_RANK: usize = 128;
+/// Most items of a sampled softmax: a million rows are a step's memory.
+const MAX_SAMPLED: usize = 1_000_000;
 /// Most weights that an item of a light model keeps.
 const MAX_KEPT: usize = 10_000;
 /// Most failed attempts.

@@ -6,6 +6,17 @@ use burn::tensor::{DType, Tensor};
 
 use crate::Error;
 
+/// Of weights and activations. Tables, losses and Adam's moments are f32 always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 24 bits of significand.
+    #[default]
+    F32,
+    /// 8 bits of significand: for devices that multiply such matrices faster.
+    Bf16,
+}
+
 /// Which kernels know a tensor's memory.
 pub(crate) enum Engine {
     /// Host memory.
@@ -42,6 +53,29 @@ pub struct ComputeDevice {
     pub name: String,
     /// Why it was taken.
     pub reason: &'static str,
+}
+
+impl ComputeDevice {
+    /// Refuses a precision that the device does not have in hardware: it would be slower there, not faster.
+    pub fn check(&self, precision: Precision) -> Result<(), Error> {
+        let has_it = match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => self.name.starts_with("tch-cuda") || (self.name == "tch" && cpu_has_bf16()),
+        };
+        if has_it { Ok(()) } else { Err(Error::Precision { device: self.name.clone() }) }
+    }
+}
+
+/// AVX-512-BF16, which every CPU with AMX has too.
+fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
 }
 
 /// The device for a setting:
@@ -148,6 +182,14 @@ mod tests {
             let error = compute_device(name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}`")) && error.contains("flex"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_precision_without_hardware_is_refused() {
+        let flex = compute_device("flex").unwrap();
+        assert!(flex.check(Precision::F32).is_ok());
+        let error = flex.check(Precision::Bf16).unwrap_err().to_string();
+        assert!(error.contains("flex") && error.contains("f32"), "{error}");
     }
 
     #[test]

@@ -50,6 +50,15 @@ pub enum Error {
         /// What could be asked for.
         available: String,
     },
+    /// A device that does not compute in bf16.
+    #[error(
+        "device `{device}` has no bf16 in hardware (LibTorch on a CPU with AVX-512-BF16 or AMX, or on a graphics card, \
+         has); set precision = \"f32\""
+    )]
+    Precision {
+        /// What was asked.
+        device: String,
+    },
     /// A loss is not a finite number.
     #[error("the loss of stage {stage} is {loss}; lower the learning rate or λ")]
     Diverged {

@@ -5,13 +5,13 @@
 //! `tests/properties.rs` holds it against finite differences. A backbone that still learns (the warm-up) goes through
 //! the same forward on an autodiff device.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::kernels::{self, Attended, Attention};
 use crate::layers::{Columns, LayerNorm, Linear};
 use crate::packing::{Layout, Read, Reading, Span, TokenBatch, index_tensor, to_index, to_vec};
-use crate::{Gpt2Config, Table, Token};
+use crate::{Gpt2Config, Precision, Table, Token};
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
 #[derive(Module, Debug)]
@@ -79,7 +79,7 @@ impl Gpt2 {
     /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as `layout` says →
     /// `[read, embed]`.
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
-        let mut hidden = embeddings + self.wpe.val().select(0, layout.positions.clone()); // [tokens, embed]
+        let mut hidden = self.positioned(embeddings, layout); // [tokens, embed]
         for (number, block) in self.h.iter().enumerate() {
             hidden = block.forward(hidden, &self.asked(number, layout)).0;
         }
@@ -88,7 +88,7 @@ impl Gpt2 {
 
     /// The same, with what [`Self::backward`] needs.
     pub(crate) fn forward_kept(&self, embeddings: Tensor<2>, layout: &Layout) -> (Tensor<2>, Kept) {
-        let mut hidden = embeddings + self.wpe.val().select(0, layout.positions.clone());
+        let mut hidden = self.positioned(embeddings, layout);
         let mut blocks = Vec::with_capacity(self.h.len());
         for (number, block) in self.h.iter().enumerate() {
             let (output, kept) = block.forward(hidden, &self.asked(number, layout));
@@ -109,12 +109,27 @@ impl Gpt2 {
         d_hidden: Tensor<2>,
         wanted: &Tensor<1, Int>,
     ) -> Tensor<2> {
-        let mut gradient = self.ln_f.backward(kept.last, d_hidden);
+        let mut gradient = self.ln_f.backward(kept.last, d_hidden.cast(self.wte.val().dtype()));
         for (number, (block, kept)) in self.h.iter().zip(kept.blocks).enumerate().rev() {
             let wanted = (number == 0).then_some(wanted);
             gradient = block.backward(kept, &self.asked(number, layout), gradient, wanted);
         }
         gradient
+    }
+
+    /// In the precision of the weights.
+    fn positioned(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
+        let positions = self.wpe.val().select(0, layout.positions.clone());
+        embeddings.cast(positions.dtype()) + positions
+    }
+
+    /// The same backbone with its weights, and so its activations, in another precision; f32 is the one that is kept.
+    #[must_use]
+    pub fn in_precision(&self, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => self.clone(),
+            Precision::Bf16 => self.clone().map(&mut Cast(DType::BF16)),
+        }
     }
 
     /// The last block computes no queries and no MLP where nobody reads.
@@ -156,6 +171,16 @@ impl Gpt2 {
         let words = self.wte.val().select(0, batch.word_rows(&self.device()));
         let hidden = self.forward(words.select(0, batch.index.clone()), &batch.layout);
         to_vec(hidden)
+    }
+}
+
+/// Casts every float of a module.
+struct Cast(DType);
+
+impl ModuleMapper for Cast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, tensor.cast(self.0), mapper)
     }
 }
 

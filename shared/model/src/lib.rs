@@ -7,6 +7,7 @@
 //! Everything here is synchronous and runs on the thread that calls it.
 
 mod artifact;
+mod candidates;
 mod cold;
 pub mod collaborative;
 mod config;
@@ -38,7 +39,7 @@ mod work;
 pub use artifact::{Artifact, new_manifest, rows_hash};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
-pub use device::{ComputeDevice, Device, available as available_devices, compute_device, use_threads};
+pub use device::{ComputeDevice, Device, Precision, available as available_devices, compute_device, use_threads};
 pub use ease::{Ease, ItemWeights};
 pub use error::Error;
 pub use gemm::Gemm;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor};
 
 use crate::kernels;
 use crate::packing::{index_tensor, matrix, to_index, to_vec};
@@ -29,6 +29,8 @@ pub(crate) struct CrossEntropy {
 pub(crate) struct Softmax<'a> {
     /// One row a class `[classes, embed]`.
     pub(crate) head: Tensor<2>,
+    /// Added to each class's logit (constants); none where absent.
+    pub(crate) offsets: Option<&'a [f32]>,
     /// Classes asked for at each position; several for a multinomial likelihood.
     pub(crate) targets: &'a [Vec<u32>],
     /// What a teacher would say, and how much it counts.
@@ -82,14 +84,18 @@ impl Softmax<'_> {
     /// states: no logit-sized one-hot matrix is made.
     fn chunk(&self, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
         let (device, targets) = (hidden.device(), &self.targets[of.clone()]);
-        let scaled = if self.logit_scale == 1.0 { hidden.clone() } else { hidden.clone() * self.logit_scale };
+        let hidden = hidden.clone().cast(self.head.dtype());
+        let scaled = if self.logit_scale == 1.0 { hidden } else { hidden * self.logit_scale };
         let (tiles, softly_asked) = self.tiles(&scaled, of);
         let log_sums = log_sums(&tiles);
         let n_targets = targets.iter().map(|wanted| wanted.len() as f64);
         let normalizer: f64 = n_targets.zip(&log_sums).map(|(n, &log_sum)| n * log_sum).sum();
         let picks = Picks::new(targets, &device);
         let hard = 1.0 - self.teacher.map_or(0.0, |teacher| teacher.share);
-        let asked = hard * picks.inner_products(&scaled, &self.head);
+        let offsets = self.offsets.map_or(0.0, |offsets| {
+            targets.iter().flatten().map(|&class| f64::from(offsets[class as usize])).sum::<f64>()
+        });
+        let asked = hard * (picks.inner_products(&scaled, &self.head) + offsets);
 
         let (mut d_hidden, mut d_head, mut n_logits) = (None, Vec::new(), 0);
         for tile in tiles {
@@ -108,7 +114,8 @@ impl Softmax<'_> {
             if self.head_is_learned {
                 d_head.push(kernels::product(shares.clone().transpose(), times(scaled.clone()))); // [classes, embed]
             }
-            let part = times(kernels::product(shares, head)); // [chunk, embed]
+            // The softmax is f32 whatever the head is.
+            let part = times(kernels::product(shares.cast(head.dtype()), head).cast(DType::F32)); // [chunk, embed]
             d_hidden = Some(match d_hidden {
                 Some(sum) => sum + part,
                 None => part,
@@ -135,12 +142,19 @@ impl Softmax<'_> {
         let (mut tiles, mut softly_asked) = (Vec::new(), 0.0);
         for start in (0..n_classes).step_by(CLASSES_PER_TILE) {
             let classes = start..(start + CLASSES_PER_TILE).min(n_classes);
-            let logits = kernels::product(hidden.clone(), self.rows_of_head(&classes).transpose()); // [chunk, classes]
+            let rows = self.rows_of_head(&classes).transpose();
+            let logits = match self.offsets {
+                Some(offsets) => {
+                    let offsets = matrix(offsets[classes.clone()].to_vec(), classes.len(), &hidden.device());
+                    kernels::add_product(offsets, hidden.clone(), rows)
+                }
+                None => kernels::product(hidden.clone(), rows),
+            }; // [chunk, classes]
             let soft = self.soft_targets(of.clone(), &classes, &hidden.device());
             if let Some(soft) = &soft {
                 softly_asked += f64::from(to_vec((logits.clone() * soft.clone()).sum())[0]);
             }
-            let (exponentials, highest, sums) = kernels::exponentials(logits);
+            let (exponentials, highest, sums) = kernels::exponentials(logits.cast(DType::F32));
             tiles.push(Tile { classes, exponentials, highest, sums, soft });
         }
         (tiles, softly_asked)
@@ -207,13 +221,15 @@ impl Picks {
 
     /// The sum of the targets' logits.
     fn inner_products(&self, hidden: &Tensor<2>, head: &Tensor<2>) -> f64 {
-        let products = hidden.clone().select(0, self.rows.clone()) * head.clone().select(0, self.classes.clone());
+        let [hidden, head] = [(hidden, &self.rows), (head, &self.classes)]
+            .map(|(tensor, rows)| tensor.clone().select(0, rows.clone()).cast(DType::F32));
+        let products = hidden * head;
         to_vec(products.sum_dim(1)).into_iter().map(f64::from).sum()
     }
 
     /// Takes weighted rows of `from` off rows of `sum`.
     fn subtract(&self, sum: Tensor<2>, [to, rows]: [&Tensor<1, Int>; 2], from: &Tensor<2>, weight: f64) -> Tensor<2> {
-        let picked = from.clone().select(0, rows.clone()) * -weight;
+        let picked = from.clone().select(0, rows.clone()).cast(sum.dtype()) * -weight;
         sum.select_assign(0, to.clone(), picked, IndexingUpdateOp::Add)
     }
 }
@@ -233,6 +249,7 @@ mod tests {
         let evaluate = |hidden: Vec<f32>, head: Vec<f32>| {
             let softmax = Softmax {
                 head: matrix(head, 2, &device),
+                offsets: Some(&[0.0, 0.4, -0.3, 0.0]),
                 targets: &targets,
                 teacher: Some(&teacher),
                 logit_scale: 1.5,

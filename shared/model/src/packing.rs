@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::{Table, Token};
 
@@ -187,9 +187,9 @@ pub(crate) fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int>
     Tensor::from_data(TensorData::new(indices, [n]), device)
 }
 
-/// A tensor's values in row-major order.
+/// A float tensor's values in row-major order.
 pub(crate) fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("all float tensors are f32 here")
+    tensor.cast(DType::F32).into_data().try_into_vec().expect("the tensor was cast to f32")
 }
 
 /// An index in the integer type that every device takes.

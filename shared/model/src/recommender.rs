@@ -55,6 +55,7 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
         teacher: options.teacher,
         regularized,
         dropout: options.dropout,
+        candidates: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The user and item rows of a batch: how they enter the backbone, and how their gradients are gathered.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -44,7 +44,7 @@ pub(crate) fn embed(gpt2: &Gpt2, tables: &TokenTables, batch: &TokenBatch, mask:
     let device = gpt2.device();
     let mut distinct = Vec::with_capacity(3);
     if !batch.words.is_empty() {
-        distinct.push(gpt2.wte.val().select(0, batch.word_rows(&device)));
+        distinct.push(gpt2.wte.val().select(0, batch.word_rows(&device)).cast(DType::F32));
     }
     if !batch.users.is_empty() {
         distinct.push(rows_tensor(&tables.users, &batch.users, &device));

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
+use crate::candidates::Candidates;
 use crate::loss::{Softmax, Teacher};
-use crate::packing::{Reading, TokenBatch, index_tensor, matrix, to_index, to_vec};
+use crate::packing::{Reading, TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
 use crate::prompt::{Document, Token};
 use crate::soft_tokens::{ItemMask, SoftGradients, embed};
 use crate::{Error, Gpt2, Table, TokenTables};
@@ -36,9 +37,24 @@ pub struct Objective {
     pub(crate) regularized: Vec<Token>,
     /// Dropout on item rows as they enter the prompt.
     pub(crate) dropout: Option<(f64, ChaCha8Rng)>,
+    /// What an item softmax is over; the whole catalogue where absent. Targets are places among them then.
+    pub(crate) candidates: Option<Candidates>,
 }
 
 impl Objective {
+    /// The same with its item softmax over the targets and a sample of the other items; without a teacher, which
+    /// asks for all of them. An objective over words stays as it is.
+    #[must_use]
+    pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
+        if self.head == Head::Words {
+            return self;
+        }
+        let candidates = Candidates::draw(&self.targets, n_sampled, n_items, rng);
+        self.targets.iter_mut().flatten().for_each(|target| *target = candidates.place(*target));
+        self.teacher = None;
+        Self { candidates: Some(candidates), ..self }
+    }
+
     /// Real tokens of the batch.
     pub fn n_tokens(&self) -> usize {
         self.documents.iter().map(|document| document.tokens.len()).sum()
@@ -46,12 +62,15 @@ impl Objective {
 
     /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a gradient.
     pub(crate) fn softmax(&self, gpt2: &Gpt2, tables: &TokenTables, learned: Head) -> Softmax<'_> {
-        let head = match self.head {
-            Head::Words => gpt2.wte.val().inner(),
-            Head::Items => matrix(tables.items.values().to_vec(), tables.items.width(), &gpt2.device().inner()),
+        let device = gpt2.device().inner();
+        let head = match (self.head, &self.candidates) {
+            (Head::Words, _) => gpt2.wte.val().inner(),
+            (Head::Items, None) => matrix(tables.items.values().into_owned(), tables.items.width(), &device),
+            (Head::Items, Some(candidates)) => rows_tensor(&tables.items, &candidates.rows, &device),
         };
         Softmax {
             head,
+            offsets: self.candidates.as_ref().map(|candidates| &*candidates.offsets),
             targets: &self.targets,
             teacher: self.teacher.as_ref(),
             logit_scale: self.logit_scale,
@@ -73,6 +92,7 @@ impl Objective {
             teacher: None,
             regularized: Vec::new(),
             dropout: None,
+            candidates: None,
         };
         for document in documents {
             for next in document.main.iter().skip(1) {
@@ -217,7 +237,11 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     }
     let SoftGradients { users, mut items } = gradients.masked(mask.as_ref());
     if let Some(head) = head {
-        items = add_dense(&items, to_vec(head), width);
+        let rows = objective
+            .candidates
+            .as_ref()
+            .map_or_else(|| (0..own.items.n_rows() as u32).collect(), |candidates| candidates.rows.clone());
+        items = merged(&items, RowGradients { rows, values: to_vec(head) }, width);
     }
     Step { loss, cross_entropy: loss, n_tokens, n_logits, users, items, ..Step::default() }
 }
@@ -244,12 +268,16 @@ fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Tensor<2>> {
     }
 }
 
-fn add_dense(sparse: &RowGradients, mut dense: Vec<f32>, width: usize) -> RowGradients {
-    for (row, gradient) in sparse.rows.iter().zip(sparse.values.chunks_exact(width)) {
-        let sum = &mut dense[*row as usize * width..][..width];
-        sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+/// The sum of two gradients of a table.
+fn merged(one: &RowGradients, mut other: RowGradients, width: usize) -> RowGradients {
+    let missing: Vec<u32> = one.rows.iter().copied().filter(|row| other.rows.binary_search(row).is_err()).collect();
+    if !missing.is_empty() {
+        insert_rows(&mut other, &missing, width);
     }
-    RowGradients { rows: (0..(dense.len() / width) as u32).collect(), values: dense }
+    for (&row, gradient) in one.rows.iter().zip(one.values.chunks_exact(width)) {
+        other.add(row, gradient);
+    }
+    other
 }
 
 /// How often each row occurs in the batch.

@@ -21,7 +21,8 @@ impl Work {
         let body = Body::new(&objective.documents, config);
         let (n_classes, n_products) = match objective.head {
             Head::Words => (config.vocab_size, 2),
-            Head::Items => (n_items, 3), // the head has a gradient too
+            // The head has a gradient too.
+            Head::Items => (objective.candidates.as_ref().map_or(n_items, |candidates| candidates.rows.len()), 3),
         };
         let n_logits = objective.targets.len() * n_classes;
         let head = n_products as f64 * 2.0 * (n_logits * config.n_embd) as f64;

@@ -6,8 +6,8 @@ use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, objective, user_states};
 use model::{
-    Adam, Gpt2, Moments, PromptTexts, RowGradients, Tables, Token, Tokenizer, available_devices, compute_device,
-    content, random_backbone, step,
+    Adam, Gpt2, Moments, Precision, PromptTexts, RowGradients, Tables, Token, Tokenizer, available_devices,
+    compute_device, content, random_backbone, step,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,9 @@ const N_POSITIONS: usize = 40;
 const WIDTH: usize = 32;
 
 struct Model {
+    device: String,
+    /// Whatever its speed.
+    computes_bf16: bool,
     gpt2: Gpt2,
     tables: Tables,
     texts: PromptTexts,
@@ -30,7 +33,13 @@ fn models() -> impl Iterator<Item = Model> {
             RandomBackbone { n_embd: WIDTH, n_layer: 2, n_head: 4, n_positions: N_POSITIONS, ..Default::default() };
         let (_, gpt2) = random_backbone(&shape, &compute_device(&device).unwrap().device);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
-        Model { gpt2, tables: Tables::normal(N_USERS, N_ITEMS, WIDTH, 5), texts }
+        Model {
+            computes_bf16: device != "flex",
+            device,
+            gpt2,
+            tables: Tables::normal(N_USERS, N_ITEMS, WIDTH, 5),
+            texts,
+        }
     })
 }
 
@@ -151,4 +160,71 @@ fn lazy_adam_leaves_a_row_where_dense_adam_moves_it_on() {
     assert!((moved(&dense) + 1e-2 + second_step).abs() < 1e-6, "dense Adam: {} {second_step}", moved(&dense));
     assert_eq!(lazy.row(1), start.row(1), "a row that never had a gradient");
     assert_eq!(dense.row(1), start.row(1));
+}
+
+#[test]
+fn a_softmax_over_a_sample_of_all_items_is_the_softmax_over_the_catalogue() {
+    for model in models() {
+        let examples: Vec<Example> =
+            model.prompts().into_iter().map(|prompt| Example { prompt, targets: vec![1, 5, 22] }).collect();
+        let own = &model.tables.collaborative;
+        let whole = objective(&examples, Options::default());
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let sampled = whole.clone().sampled(N_ITEMS, N_ITEMS, &mut rng);
+        let [whole, sampled] =
+            [whole, sampled].map(|objective| step::compute(&model.gpt2, own, None, &objective).unwrap());
+        assert!((whole.loss - sampled.loss).abs() < 1e-5 * whole.loss, "{} {}", whole.loss, sampled.loss);
+        assert_eq!(whole.items.rows, sampled.items.rows);
+        assert_close(&sampled.items.values, &whole.items.values, 1e-4);
+        assert_close(&sampled.users.values, &whole.users.values, 1e-4);
+    }
+}
+
+#[test]
+fn the_loss_over_samples_is_right_on_average_and_moves_only_its_candidates() {
+    for model in models() {
+        let examples: Vec<Example> =
+            model.prompts().into_iter().map(|_| Example { prompt: vec![Token::Word(9)], targets: vec![3] }).collect();
+        let own = &model.tables.collaborative;
+        let whole = objective(&examples, Options::default());
+        let expected = step::compute(&model.gpt2, own, None, &whole).unwrap().loss;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let losses: Vec<f64> = (0..200)
+            .map(|_| {
+                let sampled = whole.clone().sampled(6, N_ITEMS, &mut rng);
+                let step = step::compute(&model.gpt2, own, None, &sampled).unwrap();
+                assert!(step.items.rows.len() == 7 && step.items.rows.contains(&3), "{:?}", step.items.rows);
+                step.loss
+            })
+            .collect();
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!((mean - expected).abs() < 0.02 * expected, "{mean} {expected}");
+    }
+}
+
+#[test]
+fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
+    for model in models().filter(|model| model.computes_bf16) {
+        let rounded = Model { gpt2: model.gpt2.in_precision(Precision::Bf16), ..model };
+        let exact = models().find(|exact| exact.device == rounded.device).unwrap();
+        let prompts = exact.prompts();
+        for (found, expected) in rounded.scores(&prompts).iter().zip(exact.scores(&prompts)) {
+            assert_close(found, &expected, 0.03);
+        }
+        let examples: Vec<Example> =
+            prompts.into_iter().map(|prompt| Example { prompt, targets: vec![1, 5] }).collect();
+        let own = &exact.tables.collaborative;
+        let objective = objective(&examples, Options::default());
+        let [found, expected] =
+            [&rounded.gpt2, &exact.gpt2].map(|gpt2| step::compute(gpt2, own, None, &objective).unwrap());
+        assert!((found.loss - expected.loss).abs() < 1e-3 * expected.loss, "{} {}", found.loss, expected.loss);
+        assert_close(&found.items.values, &expected.items.values, 0.05);
+        assert_ne!(found.loss, expected.loss);
+        let texts =
+            [Document { prompt: vec![Token::Item(3)], main: vec![Token::Word(5), Token::Word(900), Token::Word(7)] }];
+        let [found, expected] = [&rounded.gpt2, &exact.gpt2]
+            .map(|gpt2| step::compute(gpt2, own, None, &content::objective(&texts)).unwrap());
+        assert!((found.loss - expected.loss).abs() < 2e-3 * expected.loss, "{} {}", found.loss, expected.loss);
+        assert_close(&found.items.values, &expected.items.values, 0.1);
+    }
 }
