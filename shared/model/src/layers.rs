@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels;
+use crate::kernels::{self, Norm};
 
 /// `x · weight + bias` (reference: `Conv1D`).
 #[derive(Module, Debug)]
@@ -90,13 +90,17 @@ impl LayerNorm {
         }
     }
 
+    fn weights(&self) -> Norm {
+        Norm { gamma: self.gamma.val(), beta: self.beta.val(), epsilon: self.epsilon }
+    }
+
     /// Shapes: `[rows, width]` → `[rows, width]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        kernels::layer_norm(input, self)
+        kernels::layer_norm(input, &self.weights())
     }
 
     /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` → `[rows, width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::layer_norm_backward(input, self, d_output)
+        kernels::layer_norm_backward(input, &self.weights(), d_output)
     }
 }

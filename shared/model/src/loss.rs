@@ -61,7 +61,9 @@ impl Softmax<'_> {
     #[tracing::instrument(level = "trace", name = "head", skip_all)]
     pub(crate) fn cross_entropy(&self, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
         let [n_classes, embed] = self.head.dims();
-        let rows_per_chunk = (MAX_LOGITS / n_classes).max(1);
+        // The exponentials of a head that is learned wait for the denominator; others are gone with their tile.
+        let kept_at_once = if self.head_is_learned { n_classes } else { CLASSES_PER_TILE.min(n_classes) };
+        let rows_per_chunk = (MAX_LOGITS / kept_at_once).max(1);
         let (mut loss, mut n_logits) = (0.0, 0);
         let mut d_hidden = Vec::new();
         let mut d_head: Option<Tensor<2>> = None;
@@ -99,23 +101,20 @@ impl Softmax<'_> {
 
         let (mut d_hidden, mut d_head, mut n_logits) = (None, Vec::new(), 0);
         for tile in tiles {
-            n_logits += tile.exponentials.dims().iter().product::<usize>();
-            let head = self.rows_of_head(&tile.classes);
-            let factors = tile.factors(&log_sums, targets);
-            let factors = matrix(factors, 1, &device); // [chunk, 1]
-            let (shares, factors) = match tile.soft {
-                Some(soft) => (tile.exponentials * factors - soft, None),
-                None => (tile.exponentials, Some(factors)),
+            n_logits += targets.len() * tile.classes.len();
+            let factors = matrix(tile.factors(&log_sums, targets), 1, &device); // [chunk, 1]
+            let of_shares = tile.product * factors.clone(); // [chunk, embed]
+            let part = match &tile.soft {
+                Some(soft) => of_shares - kernels::product(soft.clone(), self.rows_of_head(&tile.classes)),
+                None => of_shares,
             };
-            let times = |tensor: Tensor<2>| match &factors {
-                Some(factors) => tensor * factors.clone(),
-                None => tensor,
-            };
-            if self.head_is_learned {
-                d_head.push(kernels::product(shares.clone().transpose(), times(scaled.clone()))); // [classes, embed]
+            if let Some(exponentials) = tile.exponentials {
+                let of_shares = kernels::product(exponentials.transpose(), scaled.clone() * factors);
+                d_head.push(match tile.soft {
+                    Some(soft) => of_shares - kernels::product(soft.transpose(), scaled.clone()),
+                    None => of_shares,
+                }); // [classes, embed]
             }
-            // The softmax is f32 whatever the head is.
-            let part = times(kernels::product(shares.cast(head.dtype()), head).cast(DType::F32)); // [chunk, embed]
             d_hidden = Some(match d_hidden {
                 Some(sum) => sum + part,
                 None => part,
@@ -136,26 +135,30 @@ impl Softmax<'_> {
         self.head.clone().slice([classes.clone(), 0..embed])
     }
 
-    /// The exponentials of all logits, and what the teacher's distribution gives of the logits themselves.
+    /// The softmax of all logits, not yet normalised, and what the teacher's distribution gives of the logits
+    /// themselves.
     fn tiles(&self, hidden: &Tensor<2>, of: Range<usize>) -> (Vec<Tile>, f64) {
         let [n_classes, _] = self.head.dims();
         let (mut tiles, mut softly_asked) = (Vec::new(), 0.0);
         for start in (0..n_classes).step_by(CLASSES_PER_TILE) {
             let classes = start..(start + CLASSES_PER_TILE).min(n_classes);
-            let rows = self.rows_of_head(&classes).transpose();
+            let head = self.rows_of_head(&classes);
             let logits = match self.offsets {
                 Some(offsets) => {
                     let offsets = matrix(offsets[classes.clone()].to_vec(), classes.len(), &hidden.device());
-                    kernels::add_product(offsets, hidden.clone(), rows)
+                    kernels::add_product(offsets, hidden.clone(), head.clone().transpose())
                 }
-                None => kernels::product(hidden.clone(), rows),
+                None => kernels::product(hidden.clone(), head.clone().transpose()),
             }; // [chunk, classes]
             let soft = self.soft_targets(of.clone(), &classes, &hidden.device());
             if let Some(soft) = &soft {
                 softly_asked += f64::from(to_vec((logits.clone() * soft.clone()).sum())[0]);
             }
+            // The softmax is f32 whatever the head is.
             let (exponentials, highest, sums) = kernels::exponentials(logits.cast(DType::F32));
-            tiles.push(Tile { classes, exponentials, highest, sums, soft });
+            let product = kernels::product(exponentials.clone().cast(head.dtype()), head).cast(DType::F32);
+            let exponentials = self.head_is_learned.then_some(exponentials);
+            tiles.push(Tile { classes, product, exponentials, highest, sums, soft });
         }
         (tiles, softly_asked)
     }
@@ -173,11 +176,13 @@ impl Softmax<'_> {
     }
 }
 
-/// The logits of a chunk for some classes, as `e^(logit − highest)`.
+/// A chunk's softmax over some classes, as `e^(logit − highest)`.
 struct Tile {
     classes: Range<usize>,
-    /// `[chunk, classes]`
-    exponentials: Tensor<2>,
+    /// Exponentials times the classes' rows of the head `[chunk, embed]`.
+    product: Tensor<2>,
+    /// `[chunk, classes]`; where the head is learned.
+    exponentials: Option<Tensor<2>>,
     /// Of each row's logits in the tile.
     highest: Vec<f32>,
     /// Of each row's exponentials.
@@ -279,6 +284,45 @@ mod tests {
             };
             let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
             assert!((slope - f64::from(expected)).abs() < 1e-3, "head {place}: {slope} {expected}");
+        }
+    }
+
+    #[test]
+    fn the_tiles_of_many_classes_are_one_softmax() {
+        let device = Device::flex();
+        let n_classes = 2 * CLASSES_PER_TILE + 77;
+        let head: Vec<f32> = (0..n_classes * 2).map(|place| (place as f32 * 0.37).sin() * 3.0).collect();
+        let hidden = [0.8_f32, -1.9, 2.5, 0.4];
+        let targets = vec![vec![n_classes as u32 - 1], vec![5]];
+        for head_is_learned in [false, true] {
+            let softmax = Softmax {
+                head: matrix(head.clone(), 2, &device),
+                offsets: None,
+                targets: &targets,
+                teacher: None,
+                logit_scale: 1.0,
+                weight: 1.0,
+                head_is_learned,
+            };
+            let found = softmax.cross_entropy(&matrix(hidden.to_vec(), 2, &device), 0..2);
+            let (mut loss, mut d_hidden) = (0.0, [0.0_f64; 4]);
+            for (row, target) in [n_classes - 1, 5].into_iter().enumerate() {
+                let entry = |class: usize, column: usize| f64::from(head[class * 2 + column]);
+                let logit = |class: usize| {
+                    (0..2).map(|column| entry(class, column) * f64::from(hidden[row * 2 + column])).sum::<f64>()
+                };
+                let sum: f64 = (0..n_classes).map(|class| logit(class).exp()).sum();
+                loss += sum.ln() - logit(target);
+                for column in 0..2 {
+                    let mean = (0..n_classes).map(|class| logit(class).exp() / sum * entry(class, column)).sum::<f64>();
+                    d_hidden[row * 2 + column] = mean - entry(target, column);
+                }
+            }
+            assert!((found.loss - loss).abs() < 1e-5 * loss, "{} {loss}", found.loss);
+            assert_eq!(found.n_logits, 2 * n_classes);
+            for (found, expected) in to_vec(found.d_hidden).into_iter().zip(d_hidden) {
+                assert!((f64::from(found) - expected).abs() < 1e-4, "{found} {expected}");
+            }
         }
     }
 }

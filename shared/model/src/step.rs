@@ -246,12 +246,15 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     Step { loss, cross_entropy: loss, n_tokens, n_logits, users, items, ..Step::default() }
 }
 
-/// Consecutive documents, at most [`TOKENS_AT_ONCE`] tokens together unless one alone has more.
+/// Consecutive documents, at most [`TOKENS_AT_ONCE`] tokens together unless one alone has more; parts of about the
+/// same size, because products of few rows are slow.
 fn parts(documents: &[Reading]) -> Vec<&[Reading]> {
+    let all: usize = documents.iter().map(|document| document.tokens.len()).sum();
+    let fair = all.div_ceil(all.div_ceil(TOKENS_AT_ONCE).max(1));
     let (mut parts, mut start, mut n_tokens) = (Vec::new(), 0, 0);
     for (place, document) in documents.iter().enumerate() {
         let n = document.tokens.len();
-        if n_tokens + n > TOKENS_AT_ONCE && place > start {
+        if place > start && (n_tokens + n > TOKENS_AT_ONCE || n_tokens >= fair) {
             parts.push(&documents[start..place]);
             (start, n_tokens) = (place, 0);
         }

@@ -4,8 +4,7 @@ use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Attended, Attention};
-use crate::layers::LayerNorm;
+use super::{Attended, Attention, Norm};
 use crate::packing::{Span, index_tensor, to_index, to_vec};
 
 pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
@@ -31,15 +30,15 @@ pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> 
     d_output * ((tanh + 1.0) + input * d_tanh) * 0.5
 }
 
-pub(super) fn layer_norm(input: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
-    module::layer_norm(input, norm.gamma.val(), Some(norm.beta.val()), norm.epsilon)
+pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
+    module::layer_norm(input, norm.gamma.clone(), Some(norm.beta.clone()), norm.epsilon)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &LayerNorm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let centered = input.clone() - input.mean_dim(1);
     let scale = ((centered.clone() * centered.clone()).mean_dim(1) + norm.epsilon).sqrt().recip();
     let normed = centered * scale.clone();
-    let d_normed = d_output * norm.gamma.val().unsqueeze();
+    let d_normed = d_output * norm.gamma.clone().unsqueeze();
     let along = (d_normed.clone() * normed.clone()).mean_dim(1);
     let mean = d_normed.clone().mean_dim(1);
     (d_normed - mean - normed * along) * scale

@@ -7,8 +7,7 @@ use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::{Attended, Attention, heads, rows};
-use crate::layers::LayerNorm;
+use super::{Attended, Attention, Norm, heads, rows};
 use crate::packing::{matrix, to_vec};
 
 /// A tensor's memory, to be read where it lies.
@@ -104,8 +103,8 @@ struct Weights {
 }
 
 impl Weights {
-    fn of(norm: &LayerNorm) -> Self {
-        Self { gamma: Row::of(norm.gamma.val()), beta: Row::of(norm.beta.val()), epsilon: norm.epsilon as f32 }
+    fn of(norm: &Norm) -> Self {
+        Self { gamma: Row::of(norm.gamma.clone()), beta: Row::of(norm.beta.clone()), epsilon: norm.epsilon as f32 }
     }
 
     fn norm(&self) -> rows::Norm<'_> {
@@ -113,14 +112,14 @@ impl Weights {
     }
 }
 
-pub(super) fn layer_norm(input: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
+pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     let (device, [n_rows, width]) = (input.device(), input.dims());
     let mut output = vec![0.0; n_rows * width];
     Weights::of(norm).norm().forward(Row::of(input).values(), &mut output);
     matrix(output, width, &device)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &LayerNorm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
     let mut gradient = owned(d_output);
     Weights::of(norm).norm().backward(Row::of(input).values(), &mut gradient);

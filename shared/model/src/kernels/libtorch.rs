@@ -6,8 +6,7 @@ use burn::backend::libtorch::TchTensor;
 use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
-use super::{Attended, Attention, composed};
-use crate::layers::LayerNorm;
+use super::{Attended, Attention, Norm, composed};
 use crate::packing::Span;
 
 fn native<const D: usize>(tensor: Tensor<D>) -> Native {
@@ -36,16 +35,16 @@ pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> 
     wrapped(native(input).gelu_backward(&native(d_output), TANH))
 }
 
-pub(super) fn layer_norm(input: Tensor<2>, norm: &LayerNorm) -> Tensor<2> {
+pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     composed::layer_norm(input, norm)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &LayerNorm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let width = i64::try_from(input.dims()[1]).expect("a width is small");
     let none: Option<&Native> = None;
     let (normed, _, scale) = native(input).native_layer_norm(width, none, none, norm.epsilon);
     let kind = normed.kind();
-    let mut gradient = native(d_output) * native(norm.gamma.val());
+    let mut gradient = native(d_output) * native(norm.gamma.clone());
     let average = gradient.mean_dim(&[1_i64][..], true, kind);
     let along = (&gradient * &normed).mean_dim(&[1_i64][..], true, kind);
     // In place: the gradient is this function's own.
