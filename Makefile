@@ -20,14 +20,18 @@ e2e: ## the end-to-end tests alone
 bench-import: ## import ten million generated rows; prints seconds and peak memory
 	cargo run --release -p dataset --example bench_import
 
+# A data set has weights of its own.
+BENCH_DATA = $(or $(DATA),examples/games)
+BENCH_WEIGHTS = target/bench/$(notdir $(BENCH_DATA))
+
 bench: ## time training and ranking; DATA=folder, REFERENCE='program that takes the same weights and batches'
-	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- run --data $(or $(DATA),examples/games) --reference '$(REFERENCE)' $(ARGS)
+	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- run --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --reference '$(REFERENCE)' $(ARGS)
 
 bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they have grown
 	cargo run --bin bench -- smoke $(ARGS)
 
 profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`
-	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(or $(DATA),examples/games) --weights target/bench --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
+	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
 
 deny: ## licences, bans and sources of all dependencies
 	cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked cargo-deny@0.20.2; cargo deny --all-features check licenses bans sources

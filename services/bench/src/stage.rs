@@ -82,7 +82,11 @@ fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {
     let tables = Tables::read(&TensorFile::read(&weights.join("tables.safetensors"))?, "")?;
     let found = (tables.content.users.n_rows(), tables.content.items.n_rows());
     if found != (data.n_users, data.n_items) {
-        bail!("the tables have {found:?} users and items, the data {:?}", (data.n_users, data.n_items));
+        bail!(
+            "the tables in {} have {found:?} users and items, the data {:?}; remove the folder and they are written again",
+            weights.display(),
+            (data.n_users, data.n_items)
+        );
     }
     Ok(tables)
 }
