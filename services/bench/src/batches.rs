@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use flate2::read::GzDecoder;
@@ -14,6 +14,24 @@ use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{Objective, PromptTexts, Token, Tokenizer, collaborative, content, recommender};
 use serde::Deserialize;
+
+/// How much of which data.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Workload {
+    /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Training steps, or batches to rank.
+    #[arg(long, default_value_t = 6)]
+    pub(crate) steps: usize,
+    /// Documents or users a training step.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) batch: usize,
+    /// Threads that compute.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: usize,
+}
 
 /// A data set as the stages read it.
 pub(crate) struct Data {

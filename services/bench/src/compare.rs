@@ -12,16 +12,15 @@ use domain::RandomBackbone;
 use model::{Tables, compute_device, random_backbone, save_backbone, write_tensors};
 use serde_json::{Value, json};
 
-use crate::batches::Data;
+use crate::batches::{Data, Workload};
 use crate::machine::peak_memory;
 use crate::stage::Measured;
 
 /// What is compared.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
-    #[arg(long)]
-    data: PathBuf,
+    #[command(flatten)]
+    workload: Workload,
     /// Where the weights are kept; written when they are not there.
     #[arg(long, default_value = "target/bench")]
     weights: PathBuf,
@@ -38,15 +37,6 @@ pub(crate) struct Arguments {
     /// --threads.
     #[arg(long, default_value = "")]
     reference: String,
-    /// Training steps, or batches to rank.
-    #[arg(long, default_value_t = 6)]
-    steps: usize,
-    /// Documents or users a training step.
-    #[arg(long, default_value_t = 20)]
-    batch: usize,
-    /// Threads that compute.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
     /// How often each stage is measured, in turn; times are summed.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
@@ -57,15 +47,18 @@ const SAME_LOSS: f64 = 1e-4;
 
 /// Measures everything and prints a line for each stage and system.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let data = Data::read(&arguments.data)?;
+    let data = Data::read(&arguments.workload.data)?;
     write_weights(arguments, &data)?;
     let devices = if arguments.devices.is_empty() { model::available_devices() } else { arguments.devices.clone() };
     let peak = devices.iter().map(|device| peak(arguments, device)).collect::<anyhow::Result<Vec<f64>>>()?;
     let peak = peak.into_iter().fold(0.0, f64::max);
-    println!("{}", json!({"gemm_gflops": (peak / 1e9).round(), "threads": arguments.threads}));
+    println!("{}", json!({"gemm_gflops": (peak / 1e9).round(), "threads": arguments.workload.threads}));
     for stage in &arguments.stages {
         if stage == "content" && !data.has_texts() {
-            eprintln!("no reviews.jsonl.gz in {}: there is no content stage to time", arguments.data.display());
+            eprintln!(
+                "no reviews.jsonl.gz in {}: there is no content stage to time",
+                arguments.workload.data.display()
+            );
             continue;
         }
         let mut systems: Vec<System> = devices.iter().map(|device| System::ours(arguments, stage, device)).collect();
@@ -105,7 +98,7 @@ fn write_weights(arguments: &Arguments, data: &Data) -> anyhow::Result<()> {
 }
 
 fn peak(arguments: &Arguments, device: &str) -> anyhow::Result<f64> {
-    let threads = arguments.threads.to_string();
+    let threads = arguments.workload.threads.to_string();
     let output =
         Command::new(std::env::current_exe()?).args(["peak", "--device", device, "--threads", &threads]).output()?;
     let rate = String::from_utf8_lossy(&output.stdout);
@@ -143,12 +136,12 @@ impl System {
     fn of(mut self, arguments: &Arguments, stage: &str) -> Self {
         let path = |path: &Path| path.display().to_string();
         let options = [
-            ("--data", path(&arguments.data)),
+            ("--data", path(&arguments.workload.data)),
             ("--weights", path(&arguments.weights)),
             ("--stage", stage.to_owned()),
-            ("--steps", arguments.steps.to_string()),
-            ("--batch", arguments.batch.to_string()),
-            ("--threads", arguments.threads.to_string()),
+            ("--steps", arguments.workload.steps.to_string()),
+            ("--batch", arguments.workload.batch.to_string()),
+            ("--threads", arguments.workload.threads.to_string()),
         ];
         self.command.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
         self

@@ -12,15 +12,14 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Data, Question};
+use crate::batches::{Data, Question, Workload};
 use crate::machine;
 
 /// Of the hidden command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
-    #[arg(long)]
-    data: PathBuf,
+    #[command(flatten)]
+    workload: Workload,
     /// Folder with `backbone/` and `tables.safetensors`.
     #[arg(long)]
     weights: PathBuf,
@@ -30,15 +29,6 @@ pub(crate) struct Arguments {
     /// What computes.
     #[arg(long)]
     device: String,
-    /// Training steps, or batches to rank.
-    #[arg(long, default_value_t = 6)]
-    steps: usize,
-    /// Documents or users a training step.
-    #[arg(long, default_value_t = 20)]
-    batch: usize,
-    /// Threads that compute.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
 }
 
 /// What a stage came to; the fields of the reference's line where it has them.
@@ -64,8 +54,8 @@ pub(crate) struct Measured {
 
 /// Measures and prints.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, arguments.threads)?;
-    let data = Data::read(&arguments.data)?;
+    let device = machine::device(&arguments.device, arguments.workload.threads)?;
+    let data = Data::read(&arguments.workload.data)?;
     let (config, gpt2) = load_backbone(&arguments.weights.join("backbone"), &device)?;
     let tables = tables(&arguments.weights, &data)?;
     let mut bench = Bench { arguments, data: &data, config, gpt2, tables };
@@ -108,21 +98,27 @@ const N_SINGLE_USERS: usize = 20;
 
 impl Bench<'_> {
     fn content(&mut self) -> anyhow::Result<()> {
-        let objectives = self.data.content(self.arguments.batch, self.arguments.steps, self.config.n_positions);
+        let objectives =
+            self.data.content(self.arguments.workload.batch, self.arguments.workload.steps, self.config.n_positions);
         let other = self.tables.collaborative.clone();
         let mut own = self.tables.content.clone();
         self.learn(objectives, (&mut own, &other), PRETRAINING, 0.0)
     }
 
     fn collaborative(&mut self) -> anyhow::Result<()> {
-        let objectives = self.data.collaborative(self.arguments.batch, self.arguments.steps, self.config.n_positions);
+        let objectives = self.data.collaborative(
+            self.arguments.workload.batch,
+            self.arguments.workload.steps,
+            self.config.n_positions,
+        );
         let other = self.tables.content.clone();
         let mut own = self.tables.collaborative.clone();
         self.learn(objectives, (&mut own, &other), PRETRAINING, 1.0)
     }
 
     fn recommend(&mut self) -> anyhow::Result<()> {
-        let objectives = self.data.recommend(self.arguments.batch, self.arguments.steps, self.config.n_positions);
+        let objectives =
+            self.data.recommend(self.arguments.workload.batch, self.arguments.workload.steps, self.config.n_positions);
         let other = self.tables.content.clone();
         let mut own = self.tables.collaborative.clone();
         self.learn(objectives, (&mut own, &other), FINETUNING, 1.0)
@@ -166,7 +162,7 @@ impl Bench<'_> {
     fn predict(&mut self) -> anyhow::Result<()> {
         let head = ItemHead::new(&self.gpt2, &self.tables.collaborative.items);
         for size in SIZES {
-            let n_batches = if size > 1 { self.arguments.steps } else { N_SINGLE_USERS };
+            let n_batches = if size > 1 { self.arguments.workload.steps } else { N_SINGLE_USERS };
             let batches = self.data.predict(size, n_batches, self.config.n_positions);
             let (mut elapsed, mut n_tokens, mut n_users, mut operations) = (Duration::ZERO, 0, 0, 0.0);
             for (number, questions) in batches.iter().enumerate() {

@@ -3,7 +3,7 @@
 use dataset::Dataset;
 use domain::{TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Gpt2, Gpt2Config, PairMoments, Precision, Spectrum, Table, Tables};
+use model::{Gpt2, Gpt2Config, PairMoments, Spectrum, Table, Tables};
 
 use crate::baselines::{ChosenEase, choose_ease};
 use crate::corpus::{Corpus, TestSplit};
@@ -18,8 +18,6 @@ use crate::{Error, backbone};
 pub(crate) struct Run {
     pub(crate) config: Gpt2Config,
     pub(crate) learned: Learned,
-    /// Of the backbone while it computes.
-    pub(crate) precision: Precision,
     /// Finetuning leaves the user token out.
     pub(crate) without_user_token: bool,
     /// A baseline, a teacher and a partner; present where the job wants any of these.
@@ -65,11 +63,11 @@ impl Run {
             content: PairMoments::zeros(&tables.content),
             collaborative: PairMoments::zeros(&tables.collaborative),
             gpt2,
+            precision: input.precision,
             tables,
         };
         let without_user_token = spec.finetuning.without_user_token;
         let run = Self {
-            precision: input.precision,
             without_user_token,
             config,
             learned,
@@ -82,11 +80,6 @@ impl Run {
         Ok((run, corpus, test))
     }
 
-    /// The backbone as it computes.
-    pub(crate) fn gpt2(&self) -> Gpt2 {
-        self.learned.gpt2.in_precision(self.precision)
-    }
-
     /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser (published: a new Adam).
     pub(crate) fn begin_finetuning(&mut self, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
         self.validate(corpus, progress)?;
@@ -97,7 +90,7 @@ impl Run {
 
     /// Ranks the validation split; keeps the tables when they are the best so far.
     pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &Progress) -> Result<Patience, Error> {
-        let (gpt2, tables) = (&self.gpt2(), &self.learned.tables);
+        let (gpt2, tables) = (&self.learned.computing(), &self.learned.tables);
         // As the training prompts were; which token serves best is chosen at the end.
         let user_token = if self.without_user_token { UserToken::Absent } else { UserToken::Own };
         let ranker = Ranker { gpt2, tables: &tables.collaborative, light: None, user_token };

@@ -24,9 +24,18 @@ use crate::progress::Progress;
 pub(crate) struct Learned {
     /// In f32, as it is kept.
     pub(crate) gpt2: Gpt2,
+    /// Of the backbone while it computes.
+    pub(crate) precision: Precision,
     pub(crate) tables: Tables,
     pub(crate) content: PairMoments,
     pub(crate) collaborative: PairMoments,
+}
+
+impl Learned {
+    /// The backbone as it computes.
+    pub(crate) fn computing(&self) -> Gpt2 {
+        self.gpt2.in_precision(self.precision)
+    }
 }
 
 /// What an epoch reads.
@@ -35,8 +44,6 @@ pub(crate) struct Context<'a> {
     pub(crate) corpus: &'a Corpus,
     /// What is distilled.
     pub(crate) teacher: Option<&'a Ease>,
-    /// Of the backbone while it computes.
-    pub(crate) precision: Precision,
     /// Epochs of the whole plan.
     pub(crate) n_epochs: usize,
 }
@@ -88,7 +95,8 @@ fn learn(
         return Ok(()); // a data set without texts has no content stage
     }
     progress.epoch_begins(epoch, n_steps);
-    let Learned { gpt2, tables, content, collaborative } = learned;
+    let gpt2 = learned.computing();
+    let Learned { tables, content, collaborative, .. } = learned;
     let (own, other, moments) = match epoch.stage {
         Stage::Content => (&mut tables.content, &tables.collaborative, content),
         Stage::Warmup | Stage::Collaborative | Stage::Finetuning => {
@@ -100,7 +108,7 @@ fn learn(
     let lambda = if is_finetuning { spec.finetuning.lambda } else { spec.pretraining.lambda };
     let prior = if epoch.stage == Stage::Content { 0.0 } else { spec.pretraining.lambda_l };
     let pull = Pull { toward: other, lambda, prior };
-    let (adam, gpt2) = (Adam::new(learning_rate), gpt2.in_precision(context.precision));
+    let adam = Adam::new(learning_rate);
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
         let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;

@@ -32,8 +32,7 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
             run.begin_finetuning(&corpus, progress)?;
         }
         let teacher = run.ease.as_ref().map(|ease| &ease.weights);
-        let context =
-            Context { spec: &input.spec, corpus: &corpus, teacher, precision: input.precision, n_epochs: epochs.len() };
+        let context = Context { spec: &input.spec, corpus: &corpus, teacher, n_epochs: epochs.len() };
         stages::run(&context, epoch, &mut run.learned, progress)?;
         run.n_epochs_done += 1;
         if epoch.is_validated && run.validate(&corpus, progress)?.is_worse_for(input.spec.evaluation.patience) {

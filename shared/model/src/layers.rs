@@ -27,24 +27,27 @@ impl Linear {
 
     /// Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        kernels::add_product(self.bias.val().unsqueeze(), input, self.weight.val())
+        self.all().forward(input)
     }
 
     /// Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(&self, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::product(d_output, self.weight.val().transpose())
+        self.all().backward(d_output)
+    }
+
+    fn all(&self) -> Columns {
+        Columns { weight: self.weight.val(), bias: self.bias.val().unsqueeze() }
     }
 
     /// Some of the outputs.
     pub(crate) fn columns(&self, outputs: Range<usize>) -> Columns {
-        let weight = self.weight.val();
+        let Columns { weight, bias } = self.all();
         let [n_inputs, _] = weight.dims();
-        let bias: Tensor<2> = self.bias.val().unsqueeze();
         Columns { weight: weight.slice([0..n_inputs, outputs.clone()]), bias: bias.slice([0..1, outputs]) }
     }
 }
 
-/// Some outputs of a linear layer.
+/// A linear layer's outputs, or some of them.
 pub(crate) struct Columns {
     /// `[input, output]`
     weight: Tensor<2>,

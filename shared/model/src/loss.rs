@@ -74,10 +74,7 @@ impl Softmax<'_> {
             loss += chunk.loss;
             n_logits += chunk.n_logits;
             d_hidden.push(chunk.d_hidden);
-            d_head = match (d_head, chunk.d_head) {
-                (Some(sum), Some(d_head)) => Some(sum + d_head),
-                (sum, d_head) => sum.or(d_head),
-            };
+            d_head = sum(d_head, chunk.d_head);
         }
         CrossEntropy { loss: loss * self.weight, d_hidden: Tensor::cat(d_hidden, 0), d_head, n_logits }
     }
@@ -115,10 +112,7 @@ impl Softmax<'_> {
                     None => of_shares,
                 }); // [classes, embed]
             }
-            d_hidden = Some(match d_hidden {
-                Some(sum) => sum + part,
-                None => part,
-            });
+            d_hidden = sum(d_hidden, Some(part));
         }
         let d_hidden = d_hidden.expect("a softmax is over at least one class");
         let d_hidden = picks.subtract(d_hidden, [&picks.rows, &picks.classes], &self.head, hard);
@@ -197,6 +191,14 @@ impl Tile {
         let rows = self.highest.iter().zip(log_sums).zip(targets);
         rows.map(|((&highest, log_sum), wanted)| (wanted.len() as f64 * (f64::from(highest) - log_sum).exp()) as f32)
             .collect()
+    }
+}
+
+/// Of what is there.
+pub(crate) fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Tensor<2>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
     }
 }
 

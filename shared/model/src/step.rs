@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use crate::candidates::Candidates;
-use crate::loss::{Softmax, Teacher};
+use crate::loss::{Softmax, Teacher, sum};
 use crate::packing::{Reading, TokenBatch, index_tensor, matrix, rows_tensor, to_index, to_vec};
 use crate::prompt::{Document, Token};
 use crate::soft_tokens::{ItemMask, SoftGradients, embed};
@@ -230,8 +230,8 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
         n_tokens += batch.n_tokens;
         n_logits += ce.n_logits;
         head = sum(head, ce.d_head);
-        let soft = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
         if !batch.soft.is_empty() {
+            let soft = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
             gradients.add(&batch, &to_vec(gpt2.backward(kept, &batch.layout, ce.d_hidden, &soft)), width);
         }
     }
@@ -264,19 +264,10 @@ fn parts(documents: &[Reading]) -> Vec<&[Reading]> {
     parts
 }
 
-fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Tensor<2>> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one + other),
-        (one, other) => one.or(other),
-    }
-}
-
 /// The sum of two gradients of a table.
 fn merged(one: &RowGradients, mut other: RowGradients, width: usize) -> RowGradients {
     let missing: Vec<u32> = one.rows.iter().copied().filter(|row| other.rows.binary_search(row).is_err()).collect();
-    if !missing.is_empty() {
-        insert_rows(&mut other, &missing, width);
-    }
+    insert_rows(&mut other, &missing, width);
     for (&row, gradient) in one.rows.iter().zip(one.values.chunks_exact(width)) {
         other.add(row, gradient);
     }
@@ -319,10 +310,8 @@ fn regularize(
     let mut squares = Squares { distance: 0.0, norm: 0.0 };
     let mut missing: Vec<u32> =
         counts.keys().copied().filter(|row| gradients.rows.binary_search(row).is_err()).collect();
-    if !missing.is_empty() {
-        missing.sort_unstable();
-        insert_rows(gradients, &missing, width);
-    }
+    missing.sort_unstable();
+    insert_rows(gradients, &missing, width);
     for (place, row) in gradients.rows.iter().enumerate() {
         let Some(&count) = counts.get(row) else { continue };
         let gradient = &mut gradients.values[place * width..][..width];
@@ -338,6 +327,9 @@ fn regularize(
 
 /// Adds rows with a zero gradient, keeping the order.
 fn insert_rows(gradients: &mut RowGradients, missing: &[u32], width: usize) {
+    if missing.is_empty() {
+        return;
+    }
     let old = std::mem::take(gradients);
     let mut rows = [old.rows.as_slice(), missing].concat();
     rows.sort_unstable();

@@ -100,7 +100,7 @@ impl Padding {
     }
 }
 
-/// Queries, keys and values `[documents, heads, longest, head_dim]`, and the softmax of the scores.
+/// Queries, keys and values `[documents, heads, longest, head_dim]`, and their scores.
 struct Heads {
     queries: Tensor<4>,
     keys: Tensor<4>,

@@ -36,10 +36,10 @@ impl Matrix {
     }
 }
 
-/// A row vector's memory.
-struct Row(FlexTensor);
+/// The memory of a tensor of any shape, in row-major order.
+struct Contiguous(FlexTensor);
 
-impl Row {
+impl Contiguous {
     fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         let tensor = tensor.try_into_primitive::<Flex>().expect("the engine of the tensor is flex");
         Self(tensor.to_contiguous())
@@ -74,7 +74,7 @@ pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
 
 pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
-    let mut values = if sum.dims()[0] == m { owned(sum) } else { rows::repeated(Row::of(sum).values(), m) };
+    let mut values = if sum.dims()[0] == m { owned(sum) } else { rows::repeated(Contiguous::of(sum).values(), m) };
     let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
     matmul(product, Accum::Add, Matrix::of(lhs).view(), Matrix::of(rhs).view(), 1.0, threads());
     matrix(values, n, &device)
@@ -82,7 +82,7 @@ pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Ten
 
 pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
-    let input = Row::of(input);
+    let input = Contiguous::of(input);
     let mut output = vec![0.0; input.values().len()];
     rows::gelu(input.values(), &mut output);
     matrix(output, width, &device)
@@ -91,20 +91,24 @@ pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
 pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
     let mut gradient = owned(d_output);
-    rows::gelu_backward(Row::of(input).values(), &mut gradient);
+    rows::gelu_backward(Contiguous::of(input).values(), &mut gradient);
     matrix(gradient, width, &device)
 }
 
 /// The weights of a layer norm.
 struct Weights {
-    gamma: Row,
-    beta: Row,
+    gamma: Contiguous,
+    beta: Contiguous,
     epsilon: f32,
 }
 
 impl Weights {
     fn of(norm: &Norm) -> Self {
-        Self { gamma: Row::of(norm.gamma.clone()), beta: Row::of(norm.beta.clone()), epsilon: norm.epsilon as f32 }
+        Self {
+            gamma: Contiguous::of(norm.gamma.clone()),
+            beta: Contiguous::of(norm.beta.clone()),
+            epsilon: norm.epsilon as f32,
+        }
     }
 
     fn norm(&self) -> rows::Norm<'_> {
@@ -115,14 +119,14 @@ impl Weights {
 pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     let (device, [n_rows, width]) = (input.device(), input.dims());
     let mut output = vec![0.0; n_rows * width];
-    Weights::of(norm).norm().forward(Row::of(input).values(), &mut output);
+    Weights::of(norm).norm().forward(Contiguous::of(input).values(), &mut output);
     matrix(output, width, &device)
 }
 
 pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
     let mut gradient = owned(d_output);
-    Weights::of(norm).norm().backward(Row::of(input).values(), &mut gradient);
+    Weights::of(norm).norm().backward(Contiguous::of(input).values(), &mut gradient);
     matrix(gradient, width, &device)
 }
 
@@ -135,7 +139,7 @@ pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>)
 
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
-    let (queries, keys_values) = (Row::of(of.queries.clone()), Row::of(of.keys_values.clone()));
+    let (queries, keys_values) = (Contiguous::of(of.queries.clone()), Contiguous::of(of.keys_values.clone()));
     let heads = heads::Heads::new(queries.values(), keys_values.values(), of.spans, [of.n_head, embed]);
     let (mixed, log_sums) = heads.forward();
     Attended { mixed: matrix(mixed, embed, &device), log_sums: matrix(log_sums, of.n_head, &device) }
@@ -143,10 +147,10 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
 
 pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
-    let (queries, keys_values) = (Row::of(of.queries.clone()), Row::of(of.keys_values.clone()));
+    let (queries, keys_values) = (Contiguous::of(of.queries.clone()), Contiguous::of(of.keys_values.clone()));
     let heads = heads::Heads::new(queries.values(), keys_values.values(), of.spans, [of.n_head, embed]);
-    let (mixed, log_sums) = (Row::of(attended.mixed), Row::of(attended.log_sums));
+    let (mixed, log_sums) = (Contiguous::of(attended.mixed), Contiguous::of(attended.log_sums));
     let kept = heads::Kept { mixed: mixed.values(), log_sums: log_sums.values() };
-    let (d_queries, d_keys_values) = heads.backward(&kept, Row::of(d_mixed).values());
+    let (d_queries, d_keys_values) = heads.backward(&kept, Contiguous::of(d_mixed).values());
     (matrix(d_queries, embed, &device), matrix(d_keys_values, 2 * embed, &device))
 }

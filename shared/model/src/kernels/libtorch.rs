@@ -6,6 +6,7 @@ use burn::backend::libtorch::TchTensor;
 use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
+pub(super) use super::composed::{exponentials, layer_norm, product};
 use super::{Attended, Attention, Norm, composed};
 use crate::packing::Span;
 
@@ -15,10 +16,6 @@ fn native<const D: usize>(tensor: Tensor<D>) -> Native {
 
 fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
     Tensor::from_primitive::<LibTorch>(TchTensor::new(tensor))
-}
-
-pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
-    lhs.matmul(rhs)
 }
 
 pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
@@ -35,10 +32,6 @@ pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> 
     wrapped(native(input).gelu_backward(&native(d_output), TANH))
 }
 
-pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
-    composed::layer_norm(input, norm)
-}
-
 pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let width = i64::try_from(input.dims()[1]).expect("a width is small");
     let none: Option<&Native> = None;
@@ -52,10 +45,6 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     drop(gradient.addcmul_(&normed, &(-along)));
     drop(gradient.multiply_(&scale.to_kind(kind)));
     wrapped(gradient)
-}
-
-pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
-    composed::exponentials(logits)
 }
 
 /// A flash kernel takes one length a call; documents of one length that follow each other go together.
