@@ -1,5 +1,6 @@
 //! `pb` ⇄ domain. Names on the wire are resource names (`jobs/{job}`); inside they are ids.
 
+mod calibration;
 mod history;
 mod job;
 mod model;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Cause, CauseKind, EpochReport, Invalid, Job, Progress, StageReport, State};
+use domain::{Cause, CauseKind, EpochReport, Invalid, Job, Part, Progress, Spent, StageReport, State};
 
 use crate::convert::{job_name, timestamp, version_name};
 use crate::pb;
@@ -107,6 +107,14 @@ impl From<&Progress> for pb::Progress {
                     valid_ndcg_100: epoch.valid_ndcg_100,
                 })
                 .collect(),
+            parts: progress
+                .parts
+                .iter()
+                .map(|(part, spent)| {
+                    (part.name().to_owned(), pb::Spent { seconds: spent.seconds, n_tokens: spent.n_tokens })
+                })
+                .collect(),
+            tokens_at_once: small(progress.tokens_at_once),
         }
     }
 }
@@ -149,6 +157,15 @@ impl From<pb::Progress> for Progress {
                     valid_ndcg_100: epoch.valid_ndcg_100.map(finite),
                 })
                 .collect(),
+            parts: progress
+                .parts
+                .into_iter()
+                .filter_map(|(part, spent)| {
+                    let spent = Spent { seconds: finite(spent.seconds), n_tokens: finite(spent.n_tokens) };
+                    Some((Part::named(&part)?, spent))
+                })
+                .collect(),
+            tokens_at_once: progress.tokens_at_once as usize,
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What the machine could do at most, and what a process took of it.
 
-use std::time::Instant;
-
 use anyhow::Context;
-use model::{Device, Gemm, compute_device};
+use model::{Device, Gemm, Precision, compute_device};
 
 /// Of the hidden command.
 #[derive(clap::Args)]
@@ -16,24 +14,10 @@ pub(crate) struct Arguments {
     threads: usize,
 }
 
-/// Shapes of a forward pass of GPT-2 small over a thousand tokens `[m, k, n]`.
-const SHAPES: [[usize; 3]; 3] = [[1024, 768, 3072], [1024, 3072, 768], [2048, 2048, 2048]];
-/// Each is repeated; the best counts.
-const N_TRIES: usize = 8;
-
 /// Prints the highest rate that products of f32 matrices reach, in floating-point operations a second.
 pub(crate) fn print_peak(arguments: &Arguments) -> anyhow::Result<()> {
     let device = device(&arguments.device, arguments.threads)?;
-    let mut best = 0.0_f64;
-    for shape in SHAPES {
-        let gemm = Gemm::new(shape, &device);
-        for _ in 0..N_TRIES {
-            let start = Instant::now();
-            gemm.multiply();
-            best = best.max(gemm.n_operations() / start.elapsed().as_secs_f64());
-        }
-    }
-    println!("{best:.0}");
+    println!("{:.0}", Gemm::peak(&device, Precision::F32));
     Ok(())
 }
 

@@ -168,7 +168,7 @@ impl Bench<'_> {
             for (number, questions) in batches.iter().enumerate() {
                 let start = Instant::now();
                 let prompts: Vec<_> = questions.iter().map(|question| question.prompt.clone()).collect();
-                self.rank(&head, &prompts, questions);
+                self.rank(&head, &prompts, questions)?;
                 if number > 0 || batches.len() == 1 {
                     elapsed += start.elapsed();
                     let work = Work::of_ranking(&prompts, &self.config, self.data.n_items);
@@ -190,15 +190,21 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn rank(&self, head: &ItemHead, prompts: &[Vec<model::Token>], questions: &[Question]) -> Vec<Vec<(u32, f32)>> {
-        let scores = head.scores(&user_states(&self.gpt2, &self.tables.collaborative, prompts));
+    fn rank(
+        &self,
+        head: &ItemHead,
+        prompts: &[Vec<model::Token>],
+        questions: &[Question],
+    ) -> anyhow::Result<Vec<Vec<(u32, f32)>>> {
+        let scores = head.scores(&user_states(&self.gpt2, &self.tables.collaborative, prompts)?);
         let rows = scores.chunks(head.n_items()).zip(questions);
-        rows.map(|(scores, question)| {
-            let mut seen = question.seen.clone();
-            seen.sort_unstable();
-            top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err())
-        })
-        .collect()
+        Ok(rows
+            .map(|(scores, question)| {
+                let mut seen = question.seen.clone();
+                seen.sort_unstable();
+                top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err())
+            })
+            .collect())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a model.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its standard streams")]
 
+mod calibrate;
 mod dataset;
 mod demo;
 mod history;
@@ -50,6 +51,9 @@ enum Command {
     /// Training jobs: submit, watch, list, cancel.
     #[command(subcommand)]
     Train(train::Command),
+    /// The machine that trains: calibrate.
+    #[command(subcommand)]
+    Worker(calibrate::Command),
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
@@ -111,6 +115,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return study::run(&arguments, &settings, output).await;
         }
         Command::Train(command) => return train::run(command, &settings, output).await,
+        Command::Worker(command) => calibrate::run(command, output).await?,
         Command::Models(command) => models::run(command, &settings, output).await?,
         Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
         Command::History(command) => history::run(command, &settings, output).await?,

@@ -68,6 +68,8 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "done": progress.done,
         "eta_seconds": progress.eta_seconds,
         "device": progress.device,
+        "parts": parts(&progress.parts),
+        "tokens_at_once": progress.tokens_at_once,
         "stages": progress.stages.iter().map(stage).collect::<Vec<_>>(),
         "attempts": job.attempts,
         "worker": job.worker,
@@ -77,6 +79,11 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "notes": job.notes,
         "epochs": progress.epochs.iter().map(epoch).collect::<Vec<_>>(),
     })
+}
+
+/// Where the time went, by name.
+fn parts(parts: &std::collections::HashMap<String, pb::Spent>) -> std::collections::BTreeMap<&String, Value> {
+    parts.iter().map(|(name, spent)| (name, json!({ "seconds": spent.seconds, "n_tokens": spent.n_tokens }))).collect()
 }
 
 fn epoch(epoch: &pb::EpochReport) -> Value {

@@ -52,6 +52,7 @@ impl UpSettings {
         settings.scorer.storage = storage.clone();
         settings.worker.backbone_root = folder.join("backbones");
         settings.worker.scratch = folder.join("scratch");
+        settings.worker.calibration = folder.join("calibration.json");
         Ok(settings)
     }
 

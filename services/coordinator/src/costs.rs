@@ -1,24 +1,12 @@
 //! What parts of a job will cost, said before it is queued.
 
-use domain::{Baselines, MAX_LIGHT_ITEMS, TrainSpec};
-use serde::Deserialize;
+use domain::{Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec};
 
-/// The counts in a data set's manifest that costs follow from.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Counts {
-    n_items: usize,
-    n_users: usize,
-}
-
-/// Values of λ.
-const N_LAMBDAS: f64 = 5.0;
-/// Seconds for one value of λ, over n³: measured on two Zen 4 cores with n = 2,493 (.25 s) and 5,869 (1.9 s).
-const SECONDS_PER_CUBE: f64 = 1.1e-11;
 /// A factor and an inverse in f64, the best weights so far and the new ones in f32.
 const BYTES_PER_PAIR: usize = 24;
 
 /// One line a part, for people.
-pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
+pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
     let n = counts.n_items;
     let as_baseline = spec.evaluation.baselines == Baselines::All;
     let mut notes = Vec::new();
@@ -34,9 +22,8 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
             "item-kNN and EASE: left out, {n} items are more than {MAX_LIGHT_ITEMS}; the language model ranks alone"
         ));
     } else if spec.wants_ease() {
-        let seconds = (N_LAMBDAS * SECONDS_PER_CUBE * (n as f64).powi(3)).ceil();
         let memory = (n * n * BYTES_PER_PAIR) >> 20;
-        notes.push(format!("EASE: {N_LAMBDAS} inverses of {n} × {n}, about {seconds} s on two cores and {memory} MiB"));
+        notes.push(format!("EASE: an inverse of {n} × {n} for each λ, {memory} MiB"));
     }
     if spec.n_sampled_items > 0 {
         notes.push(format!(
@@ -44,7 +31,38 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts) -> Vec<String> {
             spec.n_sampled_items.min(n)
         ));
     }
+    notes.extend(durations(spec, counts, machines));
     notes
+}
+
+/// How long the job will take on each kind of machine that has asked for work, or why that cannot be said.
+fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
+    let unknown = if matches!(spec.backbone, Backbone::Path(_)) {
+        Some("only a worker sees the shape of a backbone that is named by a path")
+    } else if counts.text_lengths.is_empty() {
+        Some("the data set was imported before its texts were measured; import it again")
+    } else if machines.is_empty() {
+        Some("no worker that was measured has asked for work; run `cllm4rec worker calibrate` and start it again")
+    } else {
+        None
+    };
+    if let Some(why) = unknown {
+        return vec![format!("how long it will take is not known: {why}")];
+    }
+    machines.iter().filter_map(|machine| duration(spec, counts, machine)).collect()
+}
+
+fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<String> {
+    let parts = machine.estimate(spec, counts)?;
+    let all: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
+    let most = parts.iter().filter(|(_, seconds)| *seconds >= 1.0);
+    let most: Vec<String> = most.map(|(part, seconds)| format!("{} {seconds:.0}", part.name())).collect();
+    let Calibration { device, precision, n_threads, .. } = machine;
+    let early = if spec.evaluation.patience > 0 { ", less when it stops early" } else { "" };
+    Some(format!(
+        "about {all:.0} s on {device} ({precision}, {n_threads} cores){early}; in seconds: {}",
+        if most.is_empty() { "below one each".to_owned() } else { most.join(", ") }
+    ))
 }
 
 #[cfg(test)]
@@ -55,11 +73,14 @@ mod tests {
     #[test]
     fn a_large_catalogue_is_told_that_ease_is_left_out() {
         let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        let of = |spec: &TrainSpec, n_items| notes(spec, &Counts { n_items, n_users: 5 }).join("\n");
-        assert!(of(&spec, 2_493).contains("about 1 s"), "{}", of(&spec, 2_493));
+        let of = |spec: &TrainSpec, n_items| {
+            let counts = Counts { n_items, n_users: 5, ..Counts::default() };
+            notes(spec, &counts, &[]).join("\n")
+        };
+        assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));
         (spec.evaluation.baselines, spec.hybrid.light) = (Baselines::None, Light::None);
         spec.finetuning.distilled_share = 0.0;
-        assert_eq!(of(&spec, 10_001), "");
+        assert!(of(&spec, 10_001).starts_with("how long it will take is not known: the data set"));
     }
 }

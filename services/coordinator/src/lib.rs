@@ -2,6 +2,7 @@
 
 mod costs;
 mod error;
+mod machines;
 mod models;
 mod rpc;
 mod train_job;

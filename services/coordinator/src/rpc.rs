@@ -182,6 +182,9 @@ impl pb::worker_service_server::WorkerService for Workers {
         }
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
         tracing::debug!(worker = request.worker, device = request.device, "a worker asks for work");
+        if let Some(calibration) = request.calibration {
+            self.jobs.machines.note(calibration.try_into().map_err(Error::from)?);
+        }
         let leased = self.jobs.lease(&request.worker, wait, &self.shutdown).await?.map(|leased| pb::LeasedJob {
             job: job_name(&leased.job.id),
             spec: Some((&leased.job.spec).into()),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::machines::Machines;
 use crate::{Error, costs};
 
 /// Waiters look again after this long even when nothing woke them: pauses end, and other coordinators write too.
@@ -22,6 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct TrainJobs {
     storage: Storage,
     lease_term: Duration,
+    /// How fast the workers are that ask for work here.
+    pub(crate) machines: Machines,
     /// Wakes whoever waits for a job to change.
     changed: watch::Sender<()>,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Leased {
 
 impl TrainJobs {
     pub(crate) fn new(storage: Storage, lease_term: Duration) -> Self {
-        Self { storage, lease_term, changed: watch::Sender::new(()) }
+        Self { storage, lease_term, machines: Machines::default(), changed: watch::Sender::new(()) }
     }
 
     /// Queues a job for a specification that `proto` has checked; the same request id gives the same job.
@@ -64,7 +67,7 @@ impl TrainJobs {
         self.check(spec).await?;
         let manifest = self.storage.artifacts.read(Kind::Dataset, spec.dataset.as_str(), "dataset.json").await?;
         let counts = serde_json::from_slice(&manifest).map_err(|e| Error::BadDataset(format!("dataset.json: {e}")))?;
-        Ok(costs::notes(spec, &counts))
+        Ok(costs::notes(spec, &counts, &self.machines.all()))
     }
 
     pub(crate) async fn get(&self, id: &JobId) -> Result<Job, Error> {
@@ -255,10 +258,15 @@ impl TrainJobs {
 
 /// Applies an event; the message is the numbered event that it becomes, if people would want to read it.
 fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error> {
+    let at_once = job.progress.tokens_at_once;
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);
     job.apply(event.clone(), now_ms())?;
     let after = (job.state, job.progress.stage.clone(), job.progress.epoch);
     Ok(match event {
+        Event::Heartbeat { progress, .. } if at_once > progress.tokens_at_once && progress.tokens_at_once > 0 => {
+            let now = progress.tokens_at_once;
+            Some(format!("the device's memory is full: {now} tokens at once from now on, {at_once} before"))
+        }
         Event::Heartbeat { .. } if before == after => None,
         Event::Heartbeat { progress, .. } => {
             Some(format!("{} epoch {} of {}", progress.stage, progress.epoch, progress.n_epochs))

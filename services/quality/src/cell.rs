@@ -98,6 +98,9 @@ pub(crate) struct Arguments {
     threads: usize,
     #[arg(long)]
     cold_one_in: u64,
+    /// Compute in bf16, also where the hardware has none: the same numbers, later.
+    #[arg(long)]
+    bf16: bool,
 }
 
 /// Trains one cell and prints its line.
@@ -144,9 +147,10 @@ fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder:
         dataset: data,
         backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
         resume: None,
+        token_files: folder.join("tokens"),
         scratch,
         device: device.device,
-        precision: model::Precision::F32,
+        precision: if arguments.bf16 { model::Precision::Bf16 } else { model::Precision::F32 },
         checkpoint_every: Duration::MAX,
     };
     let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());

@@ -78,7 +78,13 @@ fn serve(mut waiting: mpsc::Receiver<Waiting>, gpt2: &Gpt2, tables: &TokenTables
         if batch.is_empty() {
             continue;
         }
-        let states = states(gpt2, tables, &batch);
+        let states = match states(gpt2, tables, &batch) {
+            Ok(states) => states,
+            Err(error) => {
+                tracing::error!(error = service::chain(&error), n = batch.len(), "user states cannot be computed");
+                continue; // whoever waits is told by the channel's end
+            }
+        };
         let scores = head.scores(&states.concat());
         for ((one, state), scores) in batch.into_iter().zip(states).zip(scores.chunks(head.n_items())) {
             // The client may have gone meanwhile.
@@ -105,7 +111,7 @@ fn collect(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>, limits: Limits
 }
 
 /// One state for each of the batch, `[embed]` each.
-fn states(gpt2: &Gpt2, tables: &TokenTables, batch: &[Waiting]) -> Vec<Vec<f32>> {
+fn states(gpt2: &Gpt2, tables: &TokenTables, batch: &[Waiting]) -> Result<Vec<Vec<f32>>, model::Error> {
     let prompts: Vec<Vec<Token>> = batch
         .iter()
         .filter_map(|one| match &one.source {
@@ -113,13 +119,11 @@ fn states(gpt2: &Gpt2, tables: &TokenTables, batch: &[Waiting]) -> Vec<Vec<f32>>
             StateSource::Known(_) => None,
         })
         .collect();
-    let computed = recommender::user_states(gpt2, tables, &prompts);
+    let computed = recommender::user_states(gpt2, tables, &prompts)?;
     let mut computed = computed.chunks(tables.items.width());
-    batch
-        .iter()
-        .map(|one| match &one.source {
-            StateSource::Known(state) => state.clone(),
-            StateSource::Prompt(_) => computed.next().unwrap_or_default().to_vec(),
-        })
-        .collect()
+    let state = |one: &Waiting| match &one.source {
+        StateSource::Known(state) => state.clone(),
+        StateSource::Prompt(_) => computed.next().unwrap_or_default().to_vec(),
+    };
+    Ok(batch.iter().map(state).collect())
 }

@@ -157,6 +157,7 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
         backbones: backbones(worker, &spec).await?,
         spec,
         resume,
+        token_files: worker.settings.scratch.join("tokens"),
         scratch: scratch.to_owned(),
         device: worker.device.clone(),
         precision: worker.settings.precision,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ColdItems, Light, TrainSpec, UserToken};
+use domain::{ColdItems, Light, Part, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
 use model::{ItemWeights, Tables, TokenTables, rows_from_texts};
 
@@ -40,16 +40,22 @@ const WEIGHTS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.
 
 impl Chosen {
     /// Chooses for the best tables of a run.
-    pub(crate) fn new(run: &mut Run, spec: &TrainSpec, corpus: &Corpus, progress: &Progress) -> Result<Self, Error> {
+    pub(crate) fn new(
+        run: &mut Run,
+        spec: &TrainSpec,
+        corpus: &Corpus,
+        progress: &mut Progress,
+    ) -> Result<Self, Error> {
         if run.best.is_none() {
             run.validate(corpus, progress)?;
         }
+        progress.begins(Part::Choice);
         let Some(Best { mut tables, .. }) = run.best.take() else {
             return Err(Error::Spec("no tables were validated".to_owned()));
         };
         if spec.cold_items == ColdItems::Text {
             let (items, cold) = (&mut tables.collaborative.items, corpus.cold_items());
-            let n_told = rows_from_texts(&run.learned.gpt2, corpus.documents(), items, &cold);
+            let n_told = rows_from_texts(&run.learned.gpt2, corpus.documents(), items, &cold)?;
             tracing::info!(n_cold = cold.len(), n_told, "items without interactions got rows from their texts");
         }
         let mut served = tables.collaborative.clone();

@@ -2,18 +2,23 @@
 
 use std::collections::HashSet;
 
-use dataset::{Dataset, Split, TextKind};
+use dataset::{Dataset, Split};
 use domain::TrainSpec;
 use model::prompt::Document;
 use model::{PromptTexts, Token, Tokenizer, collaborative};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Everything that the stages draw their batches from; encoded once.
+use crate::Error;
+use crate::token_file::{About, TokenFile};
+
+/// Everything that the stages draw their batches from.
 #[derive(Debug)]
 pub(crate) struct Corpus {
-    /// Titles, reviews, descriptions and biographies, each with its prompt; texts without a predicted token are left out.
-    documents: Vec<Document>,
+    /// Titles, reviews, descriptions and biographies.
+    tokens: TokenFile,
+    /// Places of the texts that are trained on: with a predicted token, and of no held-out pair.
+    documents: Vec<usize>,
     /// Each user's training items in prompt order.
     pub(crate) train: Vec<Vec<u32>>,
     /// Held out to choose the model.
@@ -31,36 +36,42 @@ pub(crate) struct TestSplit(pub(crate) Vec<Vec<u32>>);
 
 impl Corpus {
     /// Everything but the test split, and the test split.
-    pub(crate) fn new(dataset: &Dataset, spec: &TrainSpec, n_positions: usize) -> (Self, TestSplit) {
-        let tokenizer = Tokenizer::gpt2();
-        let texts = PromptTexts::new(&tokenizer);
-        let most = spec.pretraining.max_text_tokens;
-        let document = |prompt: Vec<Token>, text: &str| {
-            let words = tokenizer.encode_main(text).into_iter().take(most);
-            Document { prompt, main: words.map(Token::Word).collect() }.fitted(n_positions)
-        };
-        let held_out = held_out_pairs(dataset);
-        let titles = dataset.items.iter().zip(0..).filter(|(item, _)| !item.title.is_empty());
-        let mut documents: Vec<Document> =
-            titles.filter_map(|(item, row)| document(texts.title(row), &item.title)).collect();
-        documents.extend(dataset.texts.iter().filter_map(|text| {
-            let prompt = match (text.kind, text.user, text.item) {
-                // The review of a held-out pair would tell what is to be found out.
-                (TextKind::Review, Some(user), Some(item)) if held_out.contains(&(user, item)) => return None,
-                (TextKind::Review, Some(user), Some(item)) => texts.review(user, item),
-                (TextKind::Description, _, Some(item)) => texts.description(item),
-                (TextKind::Biography, Some(user), _) => texts.biography(user),
-                _ => return None,
-            };
-            document(prompt, &text.text)
-        }));
+    pub(crate) fn new(dataset: &Dataset, tokens: TokenFile, n_positions: usize) -> (Self, TestSplit) {
         let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| dataset.histories(split));
-        (Self { documents, train, valid, n_items: dataset.items.len(), texts, n_positions }, TestSplit(test))
+        let (texts, n_items) = (PromptTexts::new(&Tokenizer::gpt2()), dataset.items.len());
+        let mut corpus = Self { tokens, documents: Vec::new(), train, valid, n_items, texts, n_positions };
+        let held_out = held_out_pairs(dataset);
+        // The review of a held-out pair would tell what is to be found out.
+        let is_told =
+            |about: &About| matches!(about, About::Review { user, item } if held_out.contains(&(*user, *item)));
+        let about = corpus.tokens.about().iter().enumerate().filter(|(_, about)| !is_told(about));
+        let has_a_prediction = |&(place, about): &(usize, &About)| {
+            let room = n_positions.saturating_sub(corpus.prompt(*about).len());
+            corpus.tokens.length(place).min(room) >= 2
+        };
+        corpus.documents = about.filter(has_a_prediction).map(|(place, _)| place).collect();
+        (corpus, TestSplit(test))
     }
 
-    /// All documents of the content LM.
-    pub(crate) fn documents(&self) -> &[Document] {
-        &self.documents
+    /// The prompt before a text.
+    fn prompt(&self, about: About) -> Vec<Token> {
+        match about {
+            About::Title { item } => self.texts.title(item),
+            About::Review { user, item } => self.texts.review(user, item),
+            About::Description { item } => self.texts.description(item),
+            About::Biography { user } => self.texts.biography(user),
+        }
+    }
+
+    /// All documents of the content LM, one after the other.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = Result<Document, Error>> + '_ {
+        self.documents.iter().filter_map(|&place| self.document(place).transpose())
+    }
+
+    /// A text with its prompt; `None` when no token is left to predict.
+    fn document(&self, place: usize) -> Result<Option<Document>, Error> {
+        let prompt = self.prompt(self.tokens.about()[place]);
+        Ok(Document { prompt, main: self.tokens.words(place)? }.fitted(self.n_positions))
     }
 
     /// Items without a training interaction, ascending.
@@ -72,7 +83,7 @@ impl Corpus {
 
     /// The places of one epoch's documents of the content LM, in random order.
     pub(crate) fn text_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<usize> {
-        let mut documents: Vec<usize> = (0..self.documents.len()).collect();
+        let mut documents = self.documents.clone();
         documents.shuffle(rng);
         if spec.pretraining.documents_per_epoch > 0 {
             documents.truncate(spec.pretraining.documents_per_epoch);
@@ -81,8 +92,8 @@ impl Corpus {
     }
 
     /// The documents at some places.
-    pub(crate) fn documents_at(&self, places: &[usize]) -> Vec<Document> {
-        places.iter().map(|&place| self.documents[place].clone()).collect()
+    pub(crate) fn documents_at(&self, places: &[usize]) -> Result<Vec<Document>, Error> {
+        places.iter().filter_map(|&place| self.document(place).transpose()).collect()
     }
 
     /// The histories of one epoch of the collaborative LM: users in random order, and (paper: stochastic item
@@ -125,7 +136,9 @@ fn held_out_pairs(dataset: &Dataset) -> HashSet<(u32, u32)> {
 mod tests {
     use super::*;
     use dataset::{ImportOptions, import};
-    use domain::DatasetId;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::Progress;
 
     #[test]
     fn the_review_of_a_held_out_pair_is_not_trained_on() {
@@ -136,7 +149,15 @@ mod tests {
         std::fs::write(&path, rows).unwrap();
         let dataset = import(&path, &ImportOptions::default()).unwrap().0;
         assert_eq!(dataset.texts.len(), 3);
-        let spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        assert_eq!(Corpus::new(&dataset, &spec, 64).0.documents.len(), 2);
+        dataset.write(folder.path()).unwrap();
+        let (progress, _watch) = Progress::new("flex", CancellationToken::new());
+        let tokens = || TokenFile::open((&dataset, folder.path()), ("d", 3), &folder.path().join("tokens"), &progress);
+        let (corpus, _) = Corpus::new(&dataset, tokens().unwrap(), 64);
+        let words: Vec<usize> = corpus.documents().map(|document| document.unwrap().main.len()).collect();
+        assert_eq!(words, [3, 3], "cut at three words");
+        std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
+        let (again, _) = Corpus::new(&dataset, tokens().unwrap(), 64);
+        let all = |corpus: &Corpus| corpus.documents().collect::<Result<Vec<_>, _>>().unwrap();
+        assert_eq!(all(&again), all(&corpus), "from the file alone");
     }
 }

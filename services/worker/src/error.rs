@@ -60,6 +60,7 @@ impl Error {
                 if refused { CauseKind::BadBackbone } else { CauseKind::Internal }
             }
             Self::Diverged(_) => CauseKind::Diverged,
+            Self::Model(model::Error::OutOfMemory { .. }) => CauseKind::OutOfMemory,
             Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => CauseKind::Internal,
         };
         let mut message = self.to_string();
@@ -86,6 +87,7 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::Shape { .. }
         | model::Error::Missing { .. }
         | model::Error::Device { .. }
+        | model::Error::OutOfMemory { .. }
         | model::Error::Precision { .. } => Error::Model(error),
     }
 }

@@ -113,7 +113,7 @@ impl Ranker<'_> {
             progress.check()?;
             let prompts: Vec<_> =
                 users.iter().map(|&user| holdout.corpus.ranking_prompt(user, self.token(user))).collect();
-            let states = recommender::user_states(self.gpt2, self.tables, &prompts);
+            let states = recommender::user_states(self.gpt2, self.tables, &prompts)?;
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
             of_users.par_extend(rows.map(|(&user, scores)| {

@@ -22,6 +22,8 @@ pub struct Input {
     pub backbones: Backbones,
     /// Folder of the checkpoint to go on from.
     pub resume: Option<PathBuf>,
+    /// Where data sets' encoded texts are kept from job to job.
+    pub token_files: PathBuf,
     /// An empty folder for checkpoints and the result.
     pub scratch: PathBuf,
     /// What computes.

@@ -5,6 +5,7 @@
 mod attempt;
 mod backbone;
 mod baselines;
+mod calibrate;
 mod checkpoint;
 mod choose;
 mod corpus;
@@ -16,11 +17,13 @@ mod progress;
 mod report;
 mod run;
 mod stages;
+mod token_file;
 mod train;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use domain::Calibration;
 use model::{Device, Precision};
 use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
@@ -29,6 +32,7 @@ use service::client::{Connection, Target, connect};
 use storage::Artifacts;
 use tokio_util::sync::CancellationToken;
 
+pub use calibrate::calibrate;
 pub use error::Error;
 pub use input::{Backbones, Input, Trained};
 pub use progress::{Progress, Watch};
@@ -50,6 +54,8 @@ pub struct Settings {
     pub hub_url: String,
     /// For files in the making.
     pub scratch: PathBuf,
+    /// What `cllm4rec worker calibrate` measured here, if it was run.
+    pub calibration: PathBuf,
     /// Between two checkpoints, in seconds.
     pub checkpoint_every_s: u64,
     /// Between two heartbeats, in milliseconds.
@@ -81,6 +87,7 @@ pub struct Worker {
     settings: Settings,
     artifacts: Artifacts,
     device: Device,
+    calibration: Option<Calibration>,
     coordinator: WorkerServiceClient<Connection>,
 }
 
@@ -97,7 +104,8 @@ impl Worker {
         std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
         let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);
-        Ok(Self { settings, artifacts, device: computing.device, coordinator })
+        let calibration = calibrate::read(&settings.calibration, &settings.device, settings.precision);
+        Ok(Self { settings, artifacts, device: computing.device, calibration, coordinator })
     }
 
     /// Takes one job after the other until `shutdown`; a job at hand is given back then.
@@ -127,6 +135,7 @@ impl Worker {
             worker: self.settings.name.clone(),
             device: self.settings.device.clone(),
             wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis()).unwrap_or(u32::MAX),
+            calibration: self.calibration.as_ref().map(Into::into),
         });
         request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);
         Ok(self.coordinator.lease(request).await?.into_inner().leased)

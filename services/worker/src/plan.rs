@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Backbone, TrainSpec};
+use domain::{Backbone, Part, TrainSpec};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -21,11 +21,17 @@ pub(crate) enum Stage {
 
 impl Stage {
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Warmup => "warmup",
-            Self::Content => "content",
-            Self::Collaborative => "collaborative",
-            Self::Finetuning => "finetuning",
+        Part::from(self).name()
+    }
+}
+
+impl From<Stage> for Part {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Warmup => Self::Warmup,
+            Stage::Content => Self::Content,
+            Stage::Collaborative => Self::Collaborative,
+            Stage::Finetuning => Self::Finetuning,
         }
     }
 }
@@ -92,7 +98,7 @@ impl Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::DatasetId;
+    use domain::{DatasetId, Epochs};
 
     #[test]
     fn the_models_alternate_between_content_alone_and_finetuning() {
@@ -115,6 +121,10 @@ mod tests {
             ]
         );
         assert!(!plan[0].is_pulled && plan[1].is_pulled && plan[2].is_pulled);
+        let of = |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
+        let counted = (of(Stage::Content), of(Stage::Collaborative), of(Stage::Finetuning));
+        let Epochs { content, collaborative, finetuning, .. } = spec.n_epochs();
+        assert_eq!(counted, (content, collaborative, finetuning), "as costs are counted");
         let validated: Vec<usize> = plan.iter().filter(|e| e.is_validated).map(|e| e.of_stage).collect();
         assert_eq!(validated, [2, 3], "every second epoch, and the last one always");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use domain::{EpochReport, StageReport};
+use domain::{EpochReport, Part, StageReport};
 use model::metrics::RankingMetrics;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct Progress {
     done_at_start: f64,
     epoch_started: Instant,
     epoch_tokens: usize,
+    /// What the time goes to now, and since when.
+    part: (Part, Instant),
     /// Losses of the epoch's steps.
     losses: Vec<f64>,
 }
@@ -56,6 +58,7 @@ impl Progress {
             done_at_start: 0.0,
             epoch_started: now,
             epoch_tokens: 0,
+            part: (Part::Start, now),
             losses: Vec::new(),
         };
         (own, Watch { progress, checkpoints: taken })
@@ -85,6 +88,19 @@ impl Progress {
         });
     }
 
+    /// Another part of the job begins: the time goes to it from now on.
+    pub(crate) fn begins(&mut self, part: Part) {
+        let now = Instant::now();
+        let (ended, since) = std::mem::replace(&mut self.part, (part, now));
+        let seconds = now.duration_since(since).as_secs_f64();
+        self.latest.send_modify(|latest| latest.parts.entry(ended).or_default().seconds += seconds);
+    }
+
+    /// Notes how many tokens the device has room for.
+    pub(crate) fn has_room_for(&self, n_tokens: usize) {
+        self.latest.send_if_modified(|latest| std::mem::replace(&mut latest.tokens_at_once, n_tokens) != n_tokens);
+    }
+
     /// An error once somebody wants the training to stop.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
@@ -104,10 +120,12 @@ impl Progress {
     pub(crate) fn step(&mut self, loss: f64, n_tokens: usize, done: f64) {
         self.epoch_tokens += n_tokens;
         self.losses.push(loss);
+        let part = self.part.0;
         let seconds = self.epoch_started.elapsed().as_secs_f64();
         let eta_seconds = self.eta(done);
         self.latest.send_modify(|latest| {
             latest.step += 1;
+            latest.parts.entry(part).or_default().n_tokens += n_tokens as f64;
             latest.loss = loss;
             latest.tokens_per_second = self.epoch_tokens as f64 / seconds.max(1e-9);
             (latest.done, latest.eta_seconds) = (done, eta_seconds);

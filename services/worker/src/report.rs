@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use dataset::Dataset;
+use domain::Part;
 use model::metrics::RankingMetrics;
 use model::{Artifact, new_manifest, save_backbone};
 
@@ -25,17 +26,21 @@ impl Run {
         input: &Input,
         dataset: &Dataset,
         (corpus, test): (&Corpus, &TestSplit),
-        progress: &Progress,
+        progress: &mut Progress,
     ) -> Result<Trained, Error> {
         progress.enters("evaluation");
         let chosen = Chosen::new(&mut self, &input.spec, corpus, progress)?;
+        progress.begins(Part::Test);
         let test = Holdout::test(corpus, test);
         let mut metrics = chosen.metrics.clone();
         let served = self.measure(&chosen, test, &mut metrics, progress)?;
         let simpler = baselines::measure(input.spec.evaluation.baselines, self.ease.as_ref(), test, progress)?;
         metrics.extend(baselines::lifts(&served, &simpler));
         metrics.extend(simpler);
-        self.write(input, dataset, chosen, metrics)
+        progress.begins(Part::Saving);
+        let trained = self.write(input, dataset, chosen, metrics);
+        progress.begins(Part::Saving); // what it took is noted
+        trained
     }
 
     /// Metrics of what will be served, under their plain names, of the language model alone under `llm_…`, and of

@@ -1,16 +1,18 @@
 //! The state of a training attempt: what it starts from, how it is validated, what it leaves.
 
 use dataset::Dataset;
-use domain::{TableInit, TrainSpec, UserToken};
+use domain::{Part, TableInit, TrainSpec, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Gpt2, Gpt2Config, PairMoments, Spectrum, Table, Tables};
+use model::{Gpt2, Gpt2Config, PairMoments, Spectrum, Table, Tables, step};
 
 use crate::baselines::{ChosenEase, choose_ease};
 use crate::corpus::{Corpus, TestSplit};
+use crate::error::in_step;
 use crate::evaluate::{Holdout, Ranker};
 use crate::input::Input;
 use crate::progress::Progress;
 use crate::stages::Learned;
+use crate::token_file::TokenFile;
 use crate::{Error, backbone};
 
 /// The state of a training attempt between two epochs.
@@ -52,13 +54,21 @@ impl Run {
     pub(crate) fn start(
         input: &Input,
         dataset: &Dataset,
-        progress: &Progress,
+        progress: &mut Progress,
     ) -> Result<(Self, Corpus, TestSplit), Error> {
         let spec = &input.spec;
         let (config, gpt2) = backbone::start(input, progress)?;
-        let (corpus, test) = Corpus::new(dataset, spec, config.n_positions);
+        let of = (spec.dataset.as_str(), spec.pretraining.max_text_tokens);
+        let tokens = TokenFile::open((dataset, &input.dataset), of, &input.token_files, progress)?;
+        let (corpus, test) = Corpus::new(dataset, tokens, config.n_positions);
+        progress.begins(Part::Ease);
         let ease = if spec.wants_ease() { choose_ease(&corpus, progress)? } else { None };
+        progress.begins(Part::Start);
         let tables = start_tables(spec, &corpus, &gpt2);
+        if model::has_own_memory(&input.device) {
+            step::rehearse(&gpt2.in_precision(input.precision), &tables.content).map_err(in_step)?;
+            progress.has_room_for(gpt2.budget.get());
+        }
         let learned = Learned {
             content: PairMoments::zeros(&tables.content),
             collaborative: PairMoments::zeros(&tables.collaborative),
@@ -81,7 +91,7 @@ impl Run {
     }
 
     /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser (published: a new Adam).
-    pub(crate) fn begin_finetuning(&mut self, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
+    pub(crate) fn begin_finetuning(&mut self, corpus: &Corpus, progress: &mut Progress) -> Result<(), Error> {
         self.validate(corpus, progress)?;
         self.pretrained = self.best.as_ref().map(|best| best.metrics);
         self.learned.collaborative = PairMoments::zeros(&self.learned.tables.collaborative);
@@ -89,7 +99,8 @@ impl Run {
     }
 
     /// Ranks the validation split; keeps the tables when they are the best so far.
-    pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &Progress) -> Result<Patience, Error> {
+    pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &mut Progress) -> Result<Patience, Error> {
+        progress.begins(Part::Validation);
         let (gpt2, tables) = (&self.learned.computing(), &self.learned.tables);
         // As the training prompts were; which token serves best is chosen at the end.
         let user_token = if self.without_user_token { UserToken::Absent } else { UserToken::Own };

@@ -56,18 +56,19 @@ pub(crate) fn run(
     progress: &mut Progress,
 ) -> Result<(), Error> {
     let mut rng = epoch.rng(context.spec.seed);
+    progress.begins(epoch.stage.into());
     match epoch.stage {
         Stage::Warmup => warmup(context, epoch, learned, progress, &mut rng),
         Stage::Content => {
             let places = context.corpus.text_epoch(context.spec, &mut rng);
             let batches = places.chunks(context.spec.pretraining.batch);
-            let objectives = batches.map(|batch| content::objective(&context.corpus.documents_at(batch)));
+            let objectives = batches.map(|batch| Ok(content::objective(&context.corpus.documents_at(batch)?)));
             learn(context, epoch, learned, progress, objectives)
         }
         Stage::Collaborative => {
             let documents = context.corpus.history_epoch(context.spec, &mut rng);
             let batches = documents.chunks(context.spec.pretraining.batch);
-            let objectives = batches.map(|batch| context.sampled(collaborative::objective(batch), &mut rng));
+            let objectives = batches.map(|batch| Ok(context.sampled(collaborative::objective(batch), &mut rng)));
             learn(context, epoch, learned, progress, objectives)
         }
         Stage::Finetuning => {
@@ -75,7 +76,7 @@ pub(crate) fn run(
             let batches = users.chunks(context.spec.finetuning.batch);
             let objectives = batches.map(|batch| {
                 let objective = finetuning_objective(context, batch, &mut rng);
-                context.sampled(objective, &mut rng)
+                Ok(context.sampled(objective, &mut rng))
             });
             learn(context, epoch, learned, progress, objectives)
         }
@@ -88,7 +89,7 @@ fn learn(
     epoch: &Epoch,
     learned: &mut Learned,
     progress: &mut Progress,
-    objectives: impl ExactSizeIterator<Item = Objective>,
+    objectives: impl ExactSizeIterator<Item = Result<Objective, Error>>,
 ) -> Result<(), Error> {
     let (spec, n_steps) = (context.spec, objectives.len());
     if n_steps == 0 {
@@ -111,8 +112,10 @@ fn learn(
     let adam = Adam::new(learning_rate);
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
+        let objective = objective?;
         let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;
         moments.update(&adam, own, &step, spec.optimizer);
+        progress.has_room_for(gpt2.budget.get());
         progress.step(step.cross_entropy, step.n_tokens, context.done(epoch, number + 1, n_steps));
     }
     progress.epoch_ends(epoch);
@@ -154,7 +157,7 @@ fn warmup(
     for (number, batch) in batches.into_iter().enumerate() {
         progress.check()?;
         let (objective, tables) = match batch {
-            Batch::Texts(places) => (content::objective(&corpus.documents_at(places)), &learned.tables.content),
+            Batch::Texts(places) => (content::objective(&corpus.documents_at(places)?), &learned.tables.content),
             Batch::Histories(documents) => (collaborative::objective(documents), &learned.tables.collaborative),
         };
         let loss = warmup.step(tables, &objective).map_err(in_step)?;

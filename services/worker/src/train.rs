@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use dataset::Dataset;
+use domain::Part;
 use model::save_backbone;
 
 use crate::backbone::is_warmed_up;
@@ -17,7 +18,7 @@ use crate::{Error, checkpoint, stages};
 /// Trains from the start or from a checkpoint until the plan ends, validation stops improving, or `progress` says
 /// stop. The same input gives bit-identical tables on the same kind of machine.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
-    let dataset = Dataset::read(&input.dataset).map_err(Error::Data)?;
+    let dataset = Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
     let (mut run, corpus, test) = Run::start(input, &dataset, progress)?;
     let epochs = plan(&input.spec);
@@ -47,7 +48,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
 }
 
 /// Writes a checkpoint and hands it over to be stored.
-fn save_checkpoint(run: &Run, input: &Input, progress: &Progress) -> Result<(), Error> {
+fn save_checkpoint(run: &Run, input: &Input, progress: &mut Progress) -> Result<(), Error> {
+    progress.begins(Part::Saving);
     let folder = new_folder(&input.scratch, &format!("checkpoint-{}", run.n_epochs_done))?;
     checkpoint::write(run, progress.reports(), &input.job, &folder)?;
     if is_warmed_up(&input.spec.backbone) {

@@ -97,6 +97,7 @@ impl Bench {
             dataset: self.data.clone(),
             backbones: Backbones { root: self.folder.path().to_owned(), hub_url: self.hub_url.clone(), artifact: None },
             resume,
+            token_files: self.folder.path().join("tokens"),
             scratch: scratch.to_owned(),
             device: device(),
             precision: Precision::F32,
@@ -335,7 +336,7 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let tables = &result.artifact.tables.collaborative;
         let prompts: Vec<_> = train.iter().map(|history| texts.recommend(None, history, 48)).collect();
-        let states = recommender::user_states(&result.gpt2, tables, &prompts);
+        let states = recommender::user_states(&result.gpt2, tables, &prompts).unwrap();
         let scores = recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&states);
         let own = scores.chunks(N_ITEMS).map(|scores| standardized(scores.to_vec()));
         let teacher = train.iter().map(|history| standardized(ease.scores(history)));
@@ -381,7 +382,7 @@ fn an_item_that_nobody_took_is_ranked_by_its_text() {
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let tables = &result.artifact.tables.collaborative;
     let score = |history: &[u32], item: usize| {
-        let state = recommender::user_states(&result.gpt2, tables, &[texts.recommend(None, history, 48)]);
+        let state = recommender::user_states(&result.gpt2, tables, &[texts.recommend(None, history, 48)]).unwrap();
         recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&state)[item]
     };
     let (first, third) = ([1, 2, 3], [21, 22, 23]);

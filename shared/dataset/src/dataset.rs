@@ -3,9 +3,9 @@
 //! Files: `dataset.json` (the manifest), `interactions.safetensors`, `users.json`, `items.jsonl`, `texts.jsonl`.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use domain::{Catalog, Item, UserId};
+use domain::{Catalog, Item, N_TEXT_STEPS, TEXT_STEP, UserId};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct Manifest {
     pub n_texts: usize,
     /// Items with a title.
     pub n_titles: usize,
+    /// Texts and titles by length, as [`domain::Counts`] says.
+    #[serde(default)]
+    pub text_lengths: Vec<usize>,
 }
 
 /// Version of the file layout.
@@ -120,6 +123,7 @@ impl Dataset {
         texts: Vec<Text>,
     ) -> Self {
         let count = |split| interactions.splits.iter().filter(|&&s| s == split).count();
+        let titles = items.iter().map(|item| &*item.title).filter(|title| !title.is_empty());
         let manifest = Manifest {
             format: FORMAT,
             name,
@@ -132,6 +136,7 @@ impl Dataset {
             n_test: count(Split::Test),
             n_texts: texts.len(),
             n_titles: items.iter().filter(|item| !item.title.is_empty()).count(),
+            text_lengths: lengths(titles.chain(texts.iter().map(|text| &*text.text))),
         };
         Self { manifest, users, items, interactions, texts }
     }
@@ -173,10 +178,16 @@ impl Dataset {
 
     /// Reads and cross-checks the files; anything that does not fit is an error that names the file.
     pub fn read(folder: &Path) -> Result<Self, Error> {
+        let mut dataset = Self::read_without_texts(folder)?;
+        dataset.texts = texts(folder)?.collect::<Result<_, _>>()?;
+        Ok(dataset)
+    }
+
+    /// The same, the texts left where they are: [`texts`] reads them one by one.
+    pub fn read_without_texts(folder: &Path) -> Result<Self, Error> {
         let manifest = Manifest::read(folder)?;
         let users: Vec<UserId> = read_json(&folder.join("users.json"))?;
-        let items: Vec<Item> = read_lines(&folder.join("items.jsonl"))?;
-        let texts: Vec<Text> = read_lines(&folder.join("texts.jsonl"))?;
+        let items: Vec<Item> = lines(folder.join("items.jsonl"))?.collect::<Result<_, _>>()?;
         let path = folder.join("interactions.safetensors");
         let interactions = Interactions::read(&path)?;
         let fits = |rows: &[u32], n: usize| rows.iter().all(|&row| (row as usize) < n);
@@ -188,8 +199,13 @@ impl Dataset {
         if !consistent {
             return Err(Error::malformed(folder, "the files of this data set do not fit each other; import it again"));
         }
-        Ok(Self { manifest, users, items, interactions, texts })
+        Ok(Self { manifest, users, items, interactions, texts: Vec::new() })
     }
+}
+
+/// A stored data set's texts, in the order they were read.
+pub fn texts(folder: &Path) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
+    lines(folder.join("texts.jsonl"))
 }
 
 impl Manifest {
@@ -233,6 +249,12 @@ impl Interactions {
     }
 }
 
+fn lengths<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut counts = vec![0; N_TEXT_STEPS];
+    texts.for_each(|text| counts[(text.len() / TEXT_STEP).min(N_TEXT_STEPS - 1)] += 1);
+    counts
+}
+
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let bytes = serde_json::to_vec(value).map_err(|e| Error::malformed(path, e))?;
     std::fs::write(path, bytes).map_err(Error::file(path))
@@ -252,13 +274,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e))
 }
 
-fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
-    let file = std::fs::File::open(path).map_err(Error::file(path))?;
-    let mut values = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(Error::file(path))?;
-        let value = serde_json::from_str(&line);
-        values.push(value.map_err(|e| Error::malformed(path, format!("line {}: {e}", number + 1)))?);
-    }
-    Ok(values)
+fn lines<T: DeserializeOwned>(path: PathBuf) -> Result<impl Iterator<Item = Result<T, Error>> + use<T>, Error> {
+    let file = std::fs::File::open(&path).map_err(Error::file(&path))?;
+    Ok((1..).zip(BufReader::new(file).lines()).map(move |(number, line): (usize, _)| {
+        let line = line.map_err(Error::file(&path))?;
+        serde_json::from_str(&line).map_err(|e| Error::malformed(&path, format!("line {number}: {e}")))
+    }))
 }

@@ -11,7 +11,7 @@ mod readers;
 mod split;
 
 pub use builder::Refusal;
-pub use dataset::{Dataset, Interactions, Manifest, Split, Text, TextKind};
+pub use dataset::{Dataset, Interactions, Manifest, Split, Text, TextKind, texts};
 pub use error::Error;
 pub use fields::Columns;
 pub use import::{Format, ImportOptions, Report, import};

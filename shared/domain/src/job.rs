@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, ModelVersion, TrainSpec};
+use crate::{JobId, ModelVersion, Part, Spent, TrainSpec};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +111,10 @@ pub struct Progress {
     pub stages: Vec<StageReport>,
     /// The epochs so far.
     pub epochs: Vec<EpochReport>,
+    /// What this attempt's time went to.
+    pub parts: BTreeMap<Part, Spent>,
+    /// Most tokens that go through the backbone at once; halved when the device's memory is full. 0 when unknown.
+    pub tokens_at_once: usize,
 }
 
 /// How a stage went.

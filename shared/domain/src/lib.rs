@@ -3,6 +3,7 @@
 //! Every other crate builds on this one. It does no I/O, knows no tensors and never waits.
 
 mod backbone;
+mod cost;
 mod field;
 mod history;
 mod ids;
@@ -11,8 +12,10 @@ mod job;
 mod model_version;
 mod query;
 mod train_spec;
+mod work;
 
 pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
+pub use cost::{Calibration, Counts, N_TEXT_STEPS, Part, Rate, Spent, TEXT_STEP, operations};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
@@ -21,6 +24,7 @@ pub use job::{Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refuse
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
 pub use train_spec::{
-    Baselines, ColdItems, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS, Optimizer, Pretraining, TableInit,
-    Target, TrainSpec,
+    Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS, Optimizer, Pretraining,
+    TableInit, Target, TrainSpec,
 };
+pub use work::{Pass, Shape};

@@ -250,6 +250,19 @@ pub enum Baselines {
     All,
 }
 
+/// Epochs of each stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epochs {
+    /// Of a random backbone.
+    pub warmup: usize,
+    /// Of the content LM.
+    pub content: usize,
+    /// Of the collaborative LM.
+    pub collaborative: usize,
+    /// For ranking.
+    pub finetuning: usize,
+}
+
 /// Largest catalogue that item-kNN and EASE are computed for: both may hold every pair of items.
 pub const MAX_LIGHT_ITEMS: usize = 10_000;
 
@@ -258,6 +271,23 @@ impl TrainSpec {
     pub fn wants_ease(&self) -> bool {
         let as_teacher = self.finetuning.distilled_share > 0.0 && self.finetuning.epochs > 0;
         as_teacher || self.hybrid.light == Light::Ease || self.evaluation.baselines == Baselines::All
+    }
+
+    /// Epochs of each stage, if none is left out by early stopping.
+    pub fn n_epochs(&self) -> Epochs {
+        let (pretraining, finetuning) = (&self.pretraining, &self.finetuning);
+        let beside = |with_content: bool, n: usize| if with_content { n } else { 0 };
+        Epochs {
+            warmup: match &self.backbone {
+                Backbone::Random(shape) => shape.warmup_epochs,
+                Backbone::Path(_) => 0,
+            },
+            content: pretraining.content_epochs
+                + beside(pretraining.with_content, pretraining.epochs)
+                + beside(finetuning.with_content, finetuning.epochs),
+            collaborative: pretraining.epochs,
+            finetuning: finetuning.epochs,
+        }
     }
 
     /// The default job on `dataset`.

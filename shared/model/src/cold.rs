@@ -14,23 +14,28 @@ const STRENGTHS: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 /// One warm item in so many is held out to choose the strength.
 const HELD_OUT_ONE_IN: usize = 5;
 
-/// Overwrites the rows of the `cold` items that have a text; returns how many that are. Without a warm item that has
+/// Overwrites the rows of the `cold` items that have a text; returns how many that are, or a document's error. Without a warm item that has
 /// a text nothing is learned and nothing changes.
 ///
 /// A text is the mean of the embeddings of its words that other texts have too, rarer ones counting more (ln of items
 /// over items with the word), less the mean over all items: the direction in which the content LM's tied softmax
 /// pulls the item's token. The map is ridge regression to the rows less their mean; what it gives, the mean added, is
 /// scaled to the mean length of the learned rows.
-pub fn rows_from_texts(gpt2: &Gpt2, documents: &[Document], items: &mut Table, cold: &[u32]) -> usize {
+pub fn rows_from_texts<E>(
+    gpt2: &Gpt2,
+    documents: impl Iterator<Item = Result<Document, E>>,
+    items: &mut Table,
+    cold: &[u32],
+) -> Result<usize, E> {
     if cold.is_empty() {
-        return 0;
+        return Ok(0);
     }
-    let texts = Texts::new(gpt2, documents, items.n_rows());
+    let texts = Texts::new(gpt2, documents, items.n_rows())?;
     let is_cold = |item: &u32| cold.binary_search(item).is_ok();
     let warm: Vec<u32> = texts.items().filter(|item| !is_cold(item)).collect();
     let told: Vec<u32> = texts.items().filter(is_cold).collect();
     if warm.is_empty() || told.is_empty() {
-        return 0;
+        return Ok(0);
     }
     let map = Map::choose(&texts, items, &warm);
     let length = |row: &[f32]| row.iter().map(|&entry| f64::from(entry).powi(2)).sum::<f64>().sqrt();
@@ -41,7 +46,7 @@ pub fn rows_from_texts(gpt2: &Gpt2, documents: &[Document], items: &mut Table, c
         let target = items.row_mut(item);
         target.iter_mut().zip(row).for_each(|(to, entry)| *to = (f64::from(entry) / size * mean_length) as f32);
     }
-    told.len()
+    Ok(told.len())
 }
 
 /// Each item's text as one row; absent for items without one.
@@ -50,9 +55,10 @@ struct Texts {
 }
 
 impl Texts {
-    fn new(gpt2: &Gpt2, documents: &[Document], n_items: usize) -> Self {
+    fn new<E>(gpt2: &Gpt2, documents: impl Iterator<Item = Result<Document, E>>, n_items: usize) -> Result<Self, E> {
         let mut words_of: Vec<Vec<u32>> = vec![Vec::new(); n_items];
         for document in documents {
+            let document = document?;
             let about = document.prompt.iter().find_map(|token| token.item());
             if let Some(item) = about {
                 words_of[item as usize].extend(document.main.iter().copied().filter_map(Token::word));
@@ -87,7 +93,7 @@ impl Texts {
         let mut mean = vec![0.0; table.width()];
         rows.iter().flatten().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / n_texts as f64));
         rows.iter_mut().flatten().for_each(|row| row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean));
-        Self { rows }
+        Ok(Self { rows })
     }
 
     /// The items that have a text.
@@ -180,12 +186,16 @@ mod tests {
         (gpt2, documents, Table::new((0..40).flat_map(row).collect(), 32))
     }
 
+    fn all(documents: Vec<Document>) -> impl Iterator<Item = Result<Document, ()>> {
+        documents.into_iter().map(Ok)
+    }
+
     #[test]
     fn an_item_that_nobody_knows_gets_the_row_of_its_kind() {
         let (gpt2, documents, mut items) = kinds();
         let expected = items.row(8).to_vec();
         items.values_mut()[10 * 32..11 * 32].fill(0.0);
-        assert_eq!(rows_from_texts(&gpt2, &documents, &mut items, &[10]), 1);
+        assert_eq!(rows_from_texts(&gpt2, all(documents), &mut items, &[10]), Ok(1));
         assert!(cosine(&items.row(10), &expected) > 0.9, "{:?}", items.row(10));
     }
 
@@ -194,7 +204,7 @@ mod tests {
         let (gpt2, mut documents, mut items) = kinds();
         documents.remove(10);
         let before = items.clone();
-        assert_eq!(rows_from_texts(&gpt2, &documents, &mut items, &[10]), 0);
+        assert_eq!(rows_from_texts(&gpt2, all(documents), &mut items, &[10]), Ok(0));
         assert_eq!(items, before);
     }
 }

@@ -17,6 +17,23 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// As in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
 /// Which kernels know a tensor's memory.
 pub(crate) enum Engine {
     /// Host memory.
@@ -49,7 +66,7 @@ impl Engine {
 pub struct ComputeDevice {
     /// What computes.
     pub device: Device,
-    /// Its name: `flex`, `tch` or `tch-cuda:N`.
+    /// Its name: `flex`, `tch`, `tch-cuda:N` or `cuda:N`.
     pub name: String,
     /// Why it was taken.
     pub reason: &'static str,
@@ -82,19 +99,30 @@ fn cpu_has_bf16() -> bool {
 ///
 /// - `flex`: the CPU in pure Rust, in every build;
 /// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with the feature `tch`;
-/// - `auto`: the fastest of these that works here.
-///
-/// `cuda:N` is a name that no build of this version has a backend for.
+/// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature `cuda`;
+/// - `auto`: the fastest of these that works here; a card of CubeCL's only where it is the only way to a card.
 pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     if setting == "auto" {
         return Ok(fastest());
     }
     let found = match setting {
         "flex" => Some(Device::flex()),
-        other => libtorch::device(other),
+        other => libtorch::device(other).or_else(|| cubecl::device(other)),
     };
     let device = found.ok_or_else(|| Error::Device { name: setting.to_owned(), available: available().join(", ") })?;
     Ok(ComputeDevice { device, name: setting.to_owned(), reason: "the settings name it" })
+}
+
+/// A graphics card: what it holds is not the host's memory.
+pub fn has_own_memory(device: &Device) -> bool {
+    match device.as_dispatch() {
+        #[cfg(feature = "cuda")]
+        DispatchDevice::Cube(_) => true,
+        #[cfg(feature = "tch")]
+        DispatchDevice::LibTorch(device) => matches!(device, burn::backend::LibTorchDevice::Cuda(_)),
+        DispatchDevice::Flex(_) => false,
+        DispatchDevice::Autodiff(_) => has_own_memory(&device.clone().inner()),
+    }
 }
 
 /// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex computes on rayon's.
@@ -105,7 +133,11 @@ pub fn use_threads(n: usize) {
 /// What can be asked for here, slowest first.
 pub fn available() -> Vec<String> {
     let mut names = vec!["flex".to_owned()];
-    names.extend(libtorch::names());
+    let libtorch = libtorch::names();
+    // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's operators.
+    let has_cards = libtorch.len() > 1;
+    let cubecl = cubecl::names();
+    names.extend(if has_cards { [cubecl, libtorch] } else { [libtorch, cubecl] }.concat());
     names
 }
 
@@ -114,9 +146,10 @@ fn fastest() -> ComputeDevice {
     let reason = match &*name {
         "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
         "tch" => "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use",
+        name if name.starts_with("cuda:") => "there is a graphics card, and CubeCL is the way to it in this build",
         _ => "there is a graphics card that LibTorch can use",
     };
-    let device = libtorch::device(&name).unwrap_or_else(Device::flex);
+    let device = libtorch::device(&name).or_else(|| cubecl::device(&name)).unwrap_or_else(Device::flex);
     ComputeDevice { device, name, reason }
 }
 
@@ -172,13 +205,47 @@ mod libtorch {
     pub(super) fn use_threads(_: usize) {}
 }
 
+#[cfg(feature = "cuda")]
+mod cubecl {
+    use burn::tensor::DeviceType;
+
+    use super::Device;
+
+    pub(super) fn device(name: &str) -> Option<Device> {
+        let index: usize = name.strip_prefix("cuda:")?.parse().ok()?;
+        (index < n_cards()).then(|| Device::cuda(index))
+    }
+
+    /// The first card last: it is taken by `auto`.
+    pub(super) fn names() -> Vec<String> {
+        (0..n_cards()).rev().map(|index| format!("cuda:{index}")).collect()
+    }
+
+    fn n_cards() -> usize {
+        Device::enumerate(DeviceType::Cuda).into_vec().len()
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod cubecl {
+    use super::Device;
+
+    pub(super) fn device(_: &str) -> Option<Device> {
+        None
+    }
+
+    pub(super) fn names() -> Vec<String> {
+        Vec::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_not_there_is_refused_with_what_is() {
-        for name in ["cuda:0", "tch-cuda:99", "gpu", ""] {
+        for name in ["cuda:99", "tch-cuda:99", "gpu", ""] {
             let error = compute_device(name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}`")) && error.contains("flex"), "{error}");
         }

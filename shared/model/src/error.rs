@@ -59,6 +59,14 @@ pub enum Error {
         /// What was asked.
         device: String,
     },
+    /// A device without room for the least that can be computed at once.
+    #[error("the device has no memory for {n_tokens} tokens at once ({reason}); free some, or take a smaller backbone")]
+    OutOfMemory {
+        /// What was tried last.
+        n_tokens: usize,
+        /// The device's words.
+        reason: String,
+    },
     /// A loss is not a finite number.
     #[error("the loss of stage {stage} is {loss}; lower the learning rate or λ")]
     Diverged {

@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use crate::kernels::{self, Attended, Attention};
 use crate::layers::{Columns, LayerNorm, Linear};
 use crate::packing::{Layout, Read, Reading, Span, TokenBatch, index_tensor, to_index, to_vec};
-use crate::{Gpt2Config, Precision, Table, Token};
+use crate::{Gpt2Config, Precision, Table, Token, TokenBudget};
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
 #[derive(Module, Debug)]
@@ -24,6 +24,9 @@ pub struct Gpt2 {
     pub h: Vec<Block>,
     /// The final layer norm.
     pub ln_f: LayerNorm,
+    /// Most tokens that go through at once.
+    #[module(skip)]
+    pub budget: TokenBudget,
 }
 
 /// One transformer block: attention and MLP, each behind a layer norm and around a residual.
@@ -53,6 +56,7 @@ impl Gpt2Config {
             wpe: Param::from_tensor(Tensor::zeros([self.n_positions, self.n_embd], device)),
             h: (0..self.n_layer).map(|_| self.init_block(device)).collect(),
             ln_f: self.layer_norm(device),
+            budget: TokenBudget::of(device),
         }
     }
 
@@ -128,7 +132,7 @@ impl Gpt2 {
     pub fn in_precision(&self, precision: Precision) -> Self {
         match precision {
             Precision::F32 => self.clone(),
-            Precision::Bf16 => self.clone().map(&mut Cast(DType::BF16)),
+            Precision::Bf16 => self.clone().map(&mut Cast(precision.dtype())),
         }
     }
 

@@ -22,6 +22,7 @@ mod import;
 mod kernels;
 mod layers;
 mod loss;
+mod memory;
 pub mod metrics;
 mod optimizer;
 mod packing;
@@ -39,13 +40,16 @@ mod work;
 pub use artifact::{Artifact, new_manifest, rows_hash};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
-pub use device::{ComputeDevice, Device, Precision, available as available_devices, compute_device, use_threads};
+pub use device::{
+    ComputeDevice, Device, Precision, available as available_devices, compute_device, has_own_memory, use_threads,
+};
 pub use ease::{Ease, ItemWeights};
 pub use error::Error;
 pub use gemm::Gemm;
 pub use gpt2::Gpt2;
 pub use import::{load_backbone, random_backbone, save_backbone, shard_names};
 pub use loss::Teacher;
+pub use memory::TokenBudget;
 pub use optimizer::{Adam, Moments, PairMoments};
 pub use prompt::{PromptTexts, Token};
 pub use spectral::Spectrum;

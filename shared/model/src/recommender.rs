@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::packing::{Reading, TokenBatch, matrix, to_vec};
 use crate::prompt::Token;
 use crate::soft_tokens::embed;
-use crate::step::{Head, soft};
-use crate::{Gpt2, Objective, Table, Teacher, TokenTables};
+use crate::step::{Head, parts, soft};
+use crate::{Error, Gpt2, Objective, Table, Teacher, TokenTables};
 
 use burn::tensor::Tensor;
 
@@ -70,15 +70,19 @@ pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec
 
 /// The hidden state of each prompt's last token, which scores the catalogue.
 ///
-/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the batch.
+/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the batch. An error when
+/// the device has no memory for a single prompt.
 #[tracing::instrument(level = "trace", skip_all)]
-pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) -> Vec<f32> {
+pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) -> Result<Vec<f32>, Error> {
     if prompts.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
-    let batch = TokenBatch::new(&documents, gpt2.n_positions(), &gpt2.device());
-    to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
+    let states = |documents: &[Reading]| {
+        let batch = TokenBatch::new(documents, gpt2.n_positions(), &gpt2.device());
+        to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
+    };
+    gpt2.budget.fit(|at_once| parts(&documents, at_once).into_iter().flat_map(states).collect())
 }
 
 /// The item table as a scoring matrix, made once for many user states.

@@ -187,7 +187,7 @@ pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective
     if objective.targets.is_empty() {
         return Ok(Step::default());
     }
-    let mut step = cross_entropy(gpt2, own, objective);
+    let mut step = gpt2.budget.fit(|at_once| cross_entropy(gpt2, own, objective, at_once))?;
     if let Some(pull) = pull {
         let width = own.items.width();
         let counts = occurrences(&objective.regularized);
@@ -203,12 +203,8 @@ pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective
     Ok(step)
 }
 
-/// Real tokens that go through the backbone at once. More only costs memory: a forward pass keeps 370 kB a token
-/// (GPT-2 small), and products are as fast as they get from a few hundred rows on (docs/performance.md).
-const TOKENS_AT_ONCE: usize = 1024;
-
 /// The cross-entropy part, through the backbone, some documents at a time.
-fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step {
+fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective, at_once: usize) -> Step {
     let (device, width) = (gpt2.device(), own.items.width());
     let tokens: Vec<Token> = objective.documents.iter().flat_map(|document| &document.tokens).copied().collect();
     let mask = objective
@@ -220,7 +216,7 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     let mut gradients = SoftGradients::zeros(&tokens, width);
     let mut head: Option<Tensor<2>> = None;
     let (mut loss, mut n_read, mut n_tokens, mut n_logits) = (0.0, 0, 0, 0);
-    for documents in parts(&objective.documents) {
+    for documents in parts(&objective.documents, at_once) {
         let batch = TokenBatch::new(documents, gpt2.n_positions(), &device);
         let (hidden, kept) = gpt2.forward_kept(embed(gpt2, own, &batch, mask.as_ref()), &batch.layout);
         let of_part = n_read..n_read + hidden.dims()[0];
@@ -246,15 +242,25 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective) -> Step 
     Step { loss, cross_entropy: loss, n_tokens, n_logits, users, items, ..Step::default() }
 }
 
-/// Consecutive documents, at most [`TOKENS_AT_ONCE`] tokens together unless one alone has more; parts of about the
-/// same size, because products of few rows are slow.
-fn parts(documents: &[Reading]) -> Vec<&[Reading]> {
+/// Takes as much of the device's memory as a step can need, so that it is known to be there before the work begins and
+/// stays with this process: allocators of cards keep what they had.
+pub fn rehearse(gpt2: &Gpt2, own: &TokenTables) -> Result<(), Error> {
+    let length = gpt2.n_positions().min(gpt2.budget.get());
+    let document = Document { prompt: vec![Token::Item(0)], main: vec![Token::Word(0); length - 1] };
+    let n_documents = gpt2.budget.get().div_ceil(length);
+    let objective = Objective::next_token("rehearsal", &vec![document; n_documents], Head::Words);
+    compute(gpt2, own, None, &objective).map(drop)
+}
+
+/// Consecutive documents, at most `at_once` tokens together unless one alone has more; parts of about the same size,
+/// because products of few rows are slow.
+pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
     let all: usize = documents.iter().map(|document| document.tokens.len()).sum();
-    let fair = all.div_ceil(all.div_ceil(TOKENS_AT_ONCE).max(1));
+    let fair = all.div_ceil(all.div_ceil(at_once).max(1));
     let (mut parts, mut start, mut n_tokens) = (Vec::new(), 0, 0);
     for (place, document) in documents.iter().enumerate() {
         let n = document.tokens.len();
-        if place > start && (n_tokens + n > TOKENS_AT_ONCE || n_tokens >= fair) {
+        if place > start && (n_tokens + n > at_once || n_tokens >= fair) {
             parts.push(&documents[start..place]);
             (start, n_tokens) = (place, 0);
         }

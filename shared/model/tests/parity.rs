@@ -184,7 +184,7 @@ fn the_recommendation_model_is_the_references() {
 
         let prompts: Vec<Vec<Token>> = reference.examples().into_iter().map(|example| example.prompt).collect();
         let own = &reference.tables.collaborative;
-        let states = recommender::user_states(&reference.gpt2, own, &prompts);
+        let states = recommender::user_states(&reference.gpt2, own, &prompts).unwrap();
         let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
         for row in log_probs.chunks_mut(own.items.n_rows()) {
             let largest = row.iter().copied().fold(f32::MIN, f32::max);

@@ -65,7 +65,7 @@ impl Model {
     fn scores(&self, prompts: &[Vec<Token>]) -> Vec<Vec<f32>> {
         let own = &self.tables.collaborative;
         let head = ItemHead::new(&self.gpt2, &own.items);
-        head.scores(&user_states(&self.gpt2, own, prompts)).chunks(N_ITEMS).map(<[f32]>::to_vec).collect()
+        head.scores(&user_states(&self.gpt2, own, prompts).unwrap()).chunks(N_ITEMS).map(<[f32]>::to_vec).collect()
     }
 }
 
