@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test serving --test faults --test access --test cli
+	tests/run.sh --test jobs --test serving --test requests --test faults --test access --test cli
 
 bench-import: ## import ten million generated rows; prints seconds and peak memory
 	cargo run --release -p dataset --example bench_import

@@ -1,5 +1,7 @@
 //! Bad input as a gRPC status with rich details.
 
+use std::time::Duration;
+
 use domain::Invalid;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -11,4 +13,10 @@ pub fn invalid_argument(invalid: &Invalid) -> Status {
         details.add_bad_request_violation(&violation.field, &violation.reason);
     }
     Status::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+}
+
+/// `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth trying again.
+pub fn overloaded(message: &str, retry_after: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(retry_after));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }

@@ -221,6 +221,12 @@ impl Cluster {
         HistoryServiceClient::new(connection(self.ports.scorer))
     }
 
+    /// Records interactions through another scorer.
+    pub async fn record_at(&self, port: u16, interactions: Vec<pb::Interaction>) {
+        let request = pb::RecordInteractionsRequest { interactions, catalog: String::new() };
+        HistoryServiceClient::new(connection(port)).record_interactions(request).await.unwrap();
+    }
+
     /// Waits until the scorer says that it is ready.
     pub async fn wait_until_ready(&self) {
         self.wait_until_ready_at(self.ports.scorer).await;

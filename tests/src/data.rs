@@ -18,7 +18,9 @@ pub fn write_two_groups(folder: &Path) {
     let items: String = (0..20)
         .map(|item| {
             let kind = if item < 10 { "space &amp; stars" } else { "garden" };
-            format!("{{\"item_id\": \"i{item:02}\", \"title\": \"A {kind} game, part {item}\"}}\n")
+            let fields = format!("\"title\": \"A {kind} game, part {item}\", \"year\": {}", 2000 + item);
+            let category = if item < 10 { "Space" } else { "Garden" };
+            format!("{{\"item_id\": \"i{item:02}\", {fields}, \"categories\": [\"Games\", \"{category}\"]}}\n")
         })
         .collect();
     std::fs::write(folder.join("items.jsonl"), items).unwrap();

@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, output: Outpu
         exclude_seen: Some(!arguments.include_seen),
         excluded_item_ids: arguments.exclude,
         model: version.or_else(|| arguments.label.map(Model::Label)),
-        catalog: String::new(),
+        ..pb::RecommendRequest::default()
     };
     let answer = client.recommend(request).await?.into_inner();
     output.write(&output::recommendation(&answer), || {

@@ -23,9 +23,15 @@ pub enum Error {
         /// The whole chain of causes.
         reason: String,
     },
-    /// Too much is waiting already.
-    #[error("too many requests are waiting; try again in a moment")]
-    Overloaded,
+    /// The request names an item that the version does not know.
+    #[error("the item `{0}` is not in this version's catalogue")]
+    NoSuchItem(String),
+    /// Too much is waiting for an answer in time.
+    #[error("too much is waiting; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// When it is worth trying again.
+        retry_after: std::time::Duration,
+    },
     /// The history is needed and cannot be read.
     #[error("the history of this user is out of reach and not remembered; try again, or send it with the request")]
     HistoryUnavailable(#[source] std::sync::Arc<storage::Error>),
@@ -48,8 +54,8 @@ impl From<Error> for Status {
         let code = match &error {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
             Error::NoModel => Code::FailedPrecondition,
-            Error::NoSuchModel(_) => Code::NotFound,
-            Error::Overloaded => Code::ResourceExhausted,
+            Error::NoSuchModel(_) | Error::NoSuchItem(_) => Code::NotFound,
+            Error::Overloaded { retry_after } => return proto::overloaded(&error.to_string(), *retry_after),
             Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
             Error::Storage(storage) => match storage.as_ref() {
                 storage::Error::Unavailable { .. } | storage::Error::File { .. } => Code::Unavailable,

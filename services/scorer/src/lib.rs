@@ -1,8 +1,18 @@
 //! The scorer: keeps histories and answers `Recommend`. Stateless but for caches; any replica can answer.
 
-mod batcher;
+mod allowed;
+mod behind;
+mod catalogue;
+mod counters;
 mod error;
+mod explain;
+mod filter;
+mod forward;
+mod gate;
+mod histories;
 mod live_model;
+mod loaded;
+mod queue;
 mod recommend;
 mod rows;
 mod rpc;
@@ -20,9 +30,13 @@ use tonic::service::Routes;
 
 pub use error::Error;
 
+use crate::behind::{Behind, Tasks};
+use crate::catalogue::Rankers;
+use crate::gate::Gate;
+use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::recommend::Recommender;
-use crate::states::States;
+use crate::states::{States, Unwritten};
 
 /// The scorer's settings; `config.toml` beside this crate says what each is and holds the defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,10 +48,20 @@ pub struct Settings {
     pub follow_ms: u64,
     /// Model versions in memory.
     pub max_models: usize,
-    /// Requests that may wait.
-    pub max_queue: usize,
-    /// Prompts in one forward pass.
-    pub max_batch: usize,
+    /// Requests that may be inside at once.
+    pub max_requests: usize,
+    /// Tokens of prompts that may wait for the model.
+    pub max_queue_tokens: usize,
+    /// Tokens of prompts in one forward pass.
+    pub max_batch_tokens: usize,
+    /// Threads that rank catalogues; 0: one a core.
+    pub ranking_threads: usize,
+    /// Deadline of a request that names none, in milliseconds.
+    pub default_deadline_ms: u64,
+    /// Share of the users of `live` who get the version of the label `canary`.
+    pub canary_share: f64,
+    /// Share of the users of `live` whose lists are compared with those of the label `shadow`.
+    pub shadow_share: f64,
     /// How long a prompt waits for others, in milliseconds.
     pub max_wait_ms: u64,
     /// For user states, in MiB.
@@ -63,7 +87,10 @@ pub struct Scorer {
     api: Bound,
     models: Models,
     recommender: Recommender,
+    unwritten: Unwritten,
+    tasks: Tasks,
     follow: Duration,
+    default_deadline: Duration,
     grace: Duration,
 }
 
@@ -71,12 +98,28 @@ impl Scorer {
     /// Opens the port.
     pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
         let models = Models::new(settings, storage.clone())?;
-        let states = States::new(settings.state_cache_mb << 20, storage.cache.clone());
+        let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
+        let (behind, tasks) = Behind::new(settings.shadow_share);
+        let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let n_rankers = if settings.ranking_threads == 0 { n_cores } else { settings.ranking_threads };
+        let recommender = Recommender {
+            models: models.clone(),
+            states,
+            histories: Histories::new(storage, settings.history_cache_mb << 20),
+            filters: Default::default(),
+            rankers: Rankers::start(n_rankers)?,
+            counters: Default::default(),
+            gate: Gate::new(settings.max_requests),
+            behind,
+        };
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
-            recommender: Recommender::new(models.clone(), states, storage, settings.history_cache_mb << 20),
+            recommender,
+            unwritten,
+            tasks,
             models,
             follow: Duration::from_millis(settings.follow_ms),
+            default_deadline: Duration::from_millis(settings.default_deadline_ms),
             grace: Duration::from_secs(settings.grace_s),
         })
     }
@@ -91,18 +134,24 @@ impl Scorer {
         use pb::history_service_server::HistoryServiceServer;
         use pb::recommendation_service_server::RecommendationServiceServer;
         let token = self.api.token();
-        let recommendations = rpc::Recommendations { recommender: self.recommender.clone() };
-        let routes =
-            Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone())).add_service(
-                HistoryServiceServer::with_interceptor(rpc::Histories { recommender: self.recommender }, token),
-            );
+        let recommender = self.recommender;
+        let recommendations =
+            rpc::Recommendations { recommender: recommender.clone(), default_deadline: self.default_deadline };
+        let histories = rpc::Histories { recommender: recommender.clone() };
+        let routes = Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone()))
+            .add_service(HistoryServiceServer::with_interceptor(histories, token));
         let health = Health::new().await;
         let serving =
             service::serve(self.api, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace);
-        tokio::try_join!(serving, async {
-            self.models.follow_until(self.follow, health, shutdown).await;
+        let beside = async {
+            tokio::join!(
+                self.models.follow_until(self.follow, (health, shutdown.clone()), &recommender),
+                recommender.states.write_until(self.unwritten, shutdown.clone()),
+                recommender.work_behind_until(self.tasks, shutdown.clone()),
+            );
             Ok(())
-        })?;
+        };
+        tokio::try_join!(serving, beside)?;
         Ok(())
     }
 }

@@ -3,95 +3,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use domain::{Catalog, Item, ItemId, Label, ModelChoice, ModelVersion, UserId, UserToken};
-use model::hybrid::Mixed;
-use model::{Artifact, ComputeDevice, Device, ItemWeights, PromptTexts, Token, Tokenizer};
+use domain::{Label, ModelChoice, ModelVersion, UserId};
+use model::{Artifact, ComputeDevice, Device};
 use service::Health;
+use sha2::{Digest, Sha256};
 use storage::{Kind, Storage};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::batcher::Batcher;
+use crate::loaded::Loaded;
+use crate::recommend::Recommender;
 use crate::rows::{self, Sizes};
-use crate::states::TokenRow;
 use crate::{Error, Settings};
-
-/// A version that is ready to serve.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) version: ModelVersion,
-    pub(crate) catalog: Catalog,
-    pub(crate) batcher: Batcher,
-    /// Width of a user state.
-    pub(crate) width: usize,
-    light: Option<Light>,
-    users: Vec<UserId>,
-    known_user: UserToken,
-    new_user: UserToken,
-    /// The mean of the user rows.
-    mean_user: u32,
-    items: Vec<Item>,
-    texts: PromptTexts,
-    n_positions: usize,
-    last_used: AtomicU64,
-}
-
-/// The light model of a hybrid.
-#[derive(Debug)]
-struct Light {
-    weights: ItemWeights,
-    /// How much it counts.
-    weight: f64,
-    /// Items that it does not know.
-    unknown: Vec<u32>,
-}
-
-impl Loaded {
-    /// A user's row; none for somebody who was not in the training data.
-    pub(crate) fn user_row(&self, user: &UserId) -> Option<u32> {
-        self.users.binary_search(user).ok().and_then(|row| u32::try_from(row).ok())
-    }
-
-    /// An item's row.
-    pub(crate) fn item_row(&self, item: &ItemId) -> Option<u32> {
-        self.items.binary_search_by(|known| known.id.cmp(item)).ok().and_then(|row| u32::try_from(row).ok())
-    }
-
-    /// The item of a row.
-    pub(crate) fn item(&self, row: u32) -> &Item {
-        &self.items[row as usize]
-    }
-
-    /// The language model's scores mixed with the light model's, where there is one.
-    pub(crate) fn mixed(&self, scores: &[f32], history: &[u32]) -> Option<Mixed> {
-        let Light { weights, weight, unknown } = self.light.as_ref()?;
-        Some(Mixed::new(scores.to_vec(), weights.scores(history), *weight, unknown))
-    }
-
-    /// How many items of a history a prompt holds.
-    pub(crate) fn max_history(&self) -> usize {
-        self.texts.max_history(self.n_positions)
-    }
-
-    /// The user token in the prompt of a user with this row, or without one: as was best on validation.
-    pub(crate) fn token(&self, user: Option<u32>) -> TokenRow {
-        match if user.is_some() { self.known_user } else { self.new_user } {
-            UserToken::Own => user.map_or(TokenRow::Absent, TokenRow::Own),
-            UserToken::Absent => TokenRow::Absent,
-            UserToken::Mean => TokenRow::Mean(self.mean_user),
-        }
-    }
-
-    /// The prompt for a user token and a history that fits.
-    pub(crate) fn prompt(&self, token: TokenRow, items: &[u32]) -> Vec<Token> {
-        self.texts.recommend(token.row(), items, self.n_positions)
-    }
-}
 
 /// What requests see: replaced as a whole, so that a request never meets half a change.
 #[derive(Debug, Default)]
@@ -132,13 +60,16 @@ impl Models {
         })
     }
 
-    /// The model that a request asks for; a version that is not in memory yet is loaded for it.
-    pub(crate) async fn choose(&self, choice: &ModelChoice) -> Result<Arc<Loaded>, Error> {
+    /// The model that a request asks for; a version that is not in memory yet is loaded for it. Some of the users who
+    /// ask for `live` get the canary's version, always the same ones.
+    pub(crate) async fn choose(&self, choice: &ModelChoice, user: Option<&UserId>) -> Result<Arc<Loaded>, Error> {
         let snapshot = self.snapshot.load();
         let just_set;
+        let is_for_live = *choice == ModelChoice::Label(Label::live());
+        let canary = snapshot.labels.get(&Label::canary()).filter(|_| is_for_live && self.is_of_canary(user));
         let version = match choice {
             ModelChoice::Version(version) => version,
-            ModelChoice::Label(label) => match snapshot.labels.get(label) {
+            ModelChoice::Label(label) => match canary.or(snapshot.labels.get(label)) {
                 Some(version) => version,
                 None => {
                     just_set = self.look_up(label).await?;
@@ -146,8 +77,8 @@ impl Models {
                 }
             },
         };
-        if let Some(model) = snapshot.loaded.get(version).filter(|model| !model.batcher.has_stopped()) {
-            model.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(model) = snapshot.loaded.get(version).filter(|model| !model.forward.has_stopped()) {
+            model.use_now(&self.clock);
             return Ok(Arc::clone(model));
         }
         if let Some(reason) = self.failed_lately(version) {
@@ -155,6 +86,16 @@ impl Models {
         }
         let model = self.load(version).await;
         model.inspect_err(|error| self.note_failure(version, error))
+    }
+
+    /// The version that is tried beside the live one, if there is one and it is in memory.
+    pub(crate) fn shadow(&self) -> Option<Arc<Loaded>> {
+        let snapshot = self.snapshot.load();
+        snapshot.labels.get(&Label::shadow()).and_then(|version| snapshot.loaded.get(version)).cloned()
+    }
+
+    fn is_of_canary(&self, user: Option<&UserId>) -> bool {
+        user.is_some_and(|user| share_of(user.as_str()) < self.settings.canary_share)
     }
 
     /// A label that this scorer has not followed yet: set a moment ago, or not at all.
@@ -165,27 +106,48 @@ impl Models {
         })
     }
 
-    /// The versions in memory.
-    pub(crate) fn loaded(&self) -> Vec<Arc<Loaded>> {
-        self.snapshot.load().loaded.values().cloned().collect()
+    /// The labels of each version in memory, and the versions that could not be loaded.
+    pub(crate) fn overview(&self) -> Overview {
+        let snapshot = self.snapshot.load();
+        let labels_of = |version: &ModelVersion| {
+            let labels = snapshot.labels.iter().filter(|(_, other)| *other == version);
+            labels.map(|(label, _)| label.to_string()).collect()
+        };
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        Overview {
+            loaded: snapshot.loaded.values().map(|model| (Arc::clone(model), labels_of(&model.version))).collect(),
+            unloadable: failed.iter().map(|(version, (_, reason))| (version.clone(), reason.clone())).collect(),
+        }
     }
 
-    /// Looks at the labels again and again until `shutdown`; ready while `live` has a model.
-    pub(crate) async fn follow_until(&self, every: Duration, health: Health, shutdown: CancellationToken) {
+    /// Looks at the labels again and again until `shutdown`; ready while `live` has a model whose thread is alive and
+    /// moves. A version is warmed before a label moves to it.
+    pub(crate) async fn follow_until(
+        &self,
+        every: Duration,
+        (health, shutdown): (Health, CancellationToken),
+        recommender: &Recommender,
+    ) {
         loop {
-            let Some(followed) = shutdown.run_until_cancelled(self.follow()).await else { return };
+            let Some(followed) = shutdown.run_until_cancelled(self.follow(recommender)).await else { return };
             if let Err(error) = followed {
                 tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
             }
-            health.set_ready(self.snapshot.load().labels.contains_key(&Label::live())).await;
+            health.set_ready(self.is_ready()).await;
             if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
                 return;
             }
         }
     }
 
+    fn is_ready(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let live = snapshot.labels.get(&Label::live()).and_then(|version| snapshot.loaded.get(version));
+        live.is_some_and(|model| !model.forward.has_stopped() && !model.forward.is_stuck())
+    }
+
     /// Loads what labels newly point to, then moves the labels; one whose version fails stays where it was.
-    async fn follow(&self) -> Result<(), Error> {
+    async fn follow(&self, recommender: &Recommender) -> Result<(), Error> {
         let wanted = self.storage.registry.labels().await?;
         let current = self.snapshot.load_full();
         if wanted == current.labels {
@@ -204,7 +166,8 @@ impl Models {
                 continue;
             }
             match self.load(&version).await {
-                Ok(_) => {
+                Ok(model) => {
+                    recommender.warm(&model).await;
                     tracing::info!(%label, %version, "label moved");
                     labels.insert(label, version);
                 }
@@ -239,11 +202,11 @@ impl Models {
 
     async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
         let _one_at_a_time = self.loading.lock().await;
-        if let Some(model) = self.snapshot.load().loaded.get(version).filter(|model| !model.batcher.has_stopped()) {
+        if let Some(model) = self.snapshot.load().loaded.get(version).filter(|model| !model.forward.has_stopped()) {
             return Ok(Arc::clone(model));
         }
         let model = Arc::new(self.read(version).await?);
-        model.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        model.use_now(&self.clock);
         let before = self.snapshot.load();
         let mut loaded = before.loaded.clone();
         loaded.insert(version.clone(), Arc::clone(&model));
@@ -263,7 +226,7 @@ impl Models {
                 .loaded
                 .iter()
                 .filter(|(version, _)| !stays(version))
-                .min_by_key(|(_, model)| model.last_used.load(Ordering::Relaxed))
+                .min_by_key(|(_, model)| model.last_used())
                 .map(|(version, _)| version.clone());
             let Some(oldest) = oldest else { break };
             snapshot.loaded.remove(&oldest);
@@ -294,40 +257,24 @@ impl Models {
             None => rows::share(&self.storage.cache, version, &artifact.tables.collaborative).await,
         }
         let (settings, device, version) = (Arc::clone(&self.settings), self.device.clone(), version.clone());
-        blocking(move || start(artifact, (version, &backbone), &device, &settings)).await.map_err(unloadable)
+        let start = move || Loaded::start(artifact, (version, &backbone), &device, &settings);
+        let model = blocking(start).await.map_err(unloadable)?;
+        model.warm_up().await?;
+        Ok(model)
     }
 }
 
-fn start(
-    mut artifact: Artifact,
-    (version, backbone): (ModelVersion, &std::path::Path),
-    device: &Device,
-    settings: &Settings,
-) -> Result<Loaded, model::Error> {
-    let (config, gpt2) = artifact.load_backbone(backbone, device)?;
-    let width = artifact.tables.collaborative.items.width();
-    let mean_user = artifact.tables.collaborative.push_mean_user();
-    let batcher = Batcher::start(gpt2, artifact.tables.collaborative, settings)
-        .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
-    Ok(Loaded {
-        version,
-        catalog: artifact.manifest.catalog,
-        batcher,
-        width,
-        light: artifact.light.map(|weights| Light {
-            unknown: weights.unknown_items(),
-            weights,
-            weight: artifact.manifest.light_weight,
-        }),
-        users: artifact.users,
-        known_user: artifact.manifest.known_user,
-        new_user: artifact.manifest.new_user,
-        mean_user,
-        items: artifact.items,
-        texts: PromptTexts::new(&Tokenizer::gpt2()),
-        n_positions: config.n_positions,
-        last_used: AtomicU64::new(0),
-    })
+/// Where a name lies between 0 and 1: the same on every replica.
+pub(crate) fn share_of(name: &str) -> f64 {
+    let hash = Sha256::digest(name.as_bytes());
+    let first = hash.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    f64::from(first) / f64::from(u32::MAX)
+}
+
+/// What is in memory, for operators.
+pub(crate) struct Overview {
+    pub(crate) loaded: Vec<(Arc<Loaded>, Vec<String>)>,
+    pub(crate) unloadable: HashMap<ModelVersion, String>,
 }
 
 /// Work that reads files or computes, with its causes in one line.

@@ -1,153 +1,255 @@
-//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a light model's in a hybrid) → top k.
+//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a light model's in a hybrid) → the page of
+//! the list that was asked for.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use domain::{Catalog, Degradation, History, Interaction, Query, Recommendation, ScoredItem, Source, UserId};
-use model::hybrid::{Mixed, Origin};
+use domain::{
+    Catalog, Degradation, History, Interaction, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query, Reader,
+    Recommendation, ScoreQuery, ScoredItem, SimilarQuery, Source, UserId,
+};
 use model::metrics::top_k;
-use storage::Storage;
+use storage::now_ms;
 
 use crate::Error;
-use crate::batcher::StateSource;
-use crate::live_model::{Loaded, Models};
-use crate::states::{Key, States};
+use crate::allowed::Rows;
+use crate::behind::Behind;
+use crate::catalogue::Rankers;
+use crate::counters::Counters;
+use crate::explain::explained;
+use crate::filter::Filters;
+use crate::forward::State;
+use crate::gate::{Client, Gate};
+use crate::histories::{Histories, Known, Place};
+use crate::live_model::Models;
+use crate::loaded::Loaded;
+use crate::states::{Found, Key, States, TokenRow};
 
 /// Answers queries and keeps histories.
 #[derive(Debug, Clone)]
 pub(crate) struct Recommender {
-    models: Models,
-    states: States,
-    storage: Storage,
-    /// Histories as they were last read: they answer while the store is out of reach.
-    remembered: moka::sync::Cache<(Catalog, UserId), Arc<History>>,
+    pub(crate) models: Models,
+    pub(crate) states: States,
+    pub(crate) histories: Histories,
+    pub(crate) filters: Filters,
+    pub(crate) rankers: Rankers,
+    pub(crate) counters: Counters,
+    pub(crate) gate: Gate,
+    pub(crate) behind: Behind,
 }
 
-/// How long a history may stand in for the stored one.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
+/// Who waits for an answer, and until when.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) client: Client,
+    pub(crate) by: Instant,
+    pub(crate) priority: Priority,
+}
 
-/// A history, and what had to be done without to get it.
-struct Known {
-    history: Arc<History>,
-    /// The user's row may be used: nobody deleted the user.
-    row_is_allowed: bool,
+/// A reader as a model knows them.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Rows of the whole history, in prompt order.
+    pub(crate) seen: Vec<u32>,
+    /// How many of them, the latest, are in the prompt.
+    pub(crate) n_in_prompt: usize,
+    token: TokenRow,
+    /// There is no row for the user.
+    pub(crate) is_stranger: bool,
+    /// Until when the history goes.
+    at_ms: i64,
+    to_refresh: Option<Place>,
     degradations: Vec<Degradation>,
 }
 
-impl Recommender {
-    pub(crate) fn new(models: Models, states: States, storage: Storage, history_bytes: u64) -> Self {
-        let remembered = moka::sync::Cache::builder()
-            .weigher(|_, history: &Arc<History>| {
-                let bytes = 64 + history.interactions().iter().map(|i| 64 + i.item.as_str().len()).sum::<usize>();
-                u32::try_from(bytes).unwrap_or(u32::MAX)
-            })
-            .max_capacity(history_bytes)
-            .time_to_live(REMEMBERED_FOR)
-            .build();
-        Self { models, states, storage, remembered }
+impl Read {
+    pub(crate) fn latest(&self) -> &[u32] {
+        &self.seen[self.seen.len() - self.n_in_prompt..]
     }
 
-    /// Ranks the catalogue for one user. Seen is the whole history; the prompt is its latest part that fits.
-    pub(crate) async fn recommend(&self, query: Query) -> Result<Recommendation, Error> {
-        let model = self.models.choose(&query.model).await?;
-        let Known { history, row_is_allowed, mut degradations } = self.history(&query, &model).await?;
-        let user = query.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
-        let seen = item_rows(&model, &history);
-        let latest = &seen[seen.len().saturating_sub(model.max_history())..];
-        degradations.extend(missing(&query, user, &history, (seen.len(), latest.len())));
+    pub(crate) fn prompt(&self, model: &Loaded) -> Vec<model::Token> {
+        model.prompt(self.token, self.latest())
+    }
+}
 
-        let token = model.token(user);
-        let key = Key::new(&model.version, token, latest);
-        let known = self.states.get(&key, model.width).await;
-        let cached = known.is_some();
-        let source = known.map_or_else(|| StateSource::Prompt(model.prompt(token, latest)), StateSource::Known);
-        let scored = model.batcher.score(source).await?;
-        if !cached {
-            self.states.put(&key, &scored.state).await;
-        }
+/// A page of a list, as rows.
+struct Ranked {
+    page: Vec<(u32, f32, Source)>,
+    /// Items of the page that do not pass the filter.
+    n_relaxed: usize,
+    has_more: bool,
+    /// The language model's scores, for an explanation.
+    language: Option<Vec<f32>>,
+}
 
-        let mut left_out: HashSet<u32> = query.excluded.iter().filter_map(|item| model.item_row(item)).collect();
-        if query.exclude_seen {
-            left_out.extend(&seen);
+impl Recommender {
+    /// Ranks the catalogue for one user.
+    pub(crate) async fn recommend(&self, mut query: Query, call: &Call) -> Result<Recommendation, Error> {
+        let _inside = self.gate.enter(&call.client, call.priority)?;
+        let started = Instant::now();
+        if let Some(page) = &query.page {
+            query.reader.model = ModelChoice::Version(page.version.clone());
+            query.reader.at_ms = Some(query.reader.at_ms.map_or(page.at_ms, |at_ms| at_ms.min(page.at_ms)));
         }
-        let (k, history_length, ranker) = (query.k.get(), latest.len(), Arc::clone(&model));
-        // A large catalogue takes milliseconds: not on an async thread.
-        let ranked = tokio::task::spawn_blocking(move || rank(&ranker, &scored.scores, &seen, &left_out, k));
-        let items = ranked.await.map_err(|_| Error::ModelStopped)?;
-        if items.len() < query.k.get() {
+        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
+        let recommendation = self.answer(&query, &model, call).await?;
+        self.counters.degraded(&recommendation.degradations);
+        self.behind.compare(&query, &recommendation, started.elapsed());
+        Ok(recommendation)
+    }
+
+    /// The list of one version. Seen is the whole history; the prompt is its latest part that fits.
+    pub(crate) async fn answer(
+        &self,
+        query: &Query,
+        model: &Arc<Loaded>,
+        call: &Call,
+    ) -> Result<Recommendation, Error> {
+        let read = self.read(&query.reader, model).await?;
+        let (state, found) = self.state(&read, model, call).await?;
+        let rows = Rows::new(model, &query.allowed, &read.seen, &self.filters).await?;
+        let mut degradations = [read.degradations.clone(), rows.degradations.clone()].concat();
+        let (offset, k) = (query.page.as_ref().map_or(0, |page| page.offset), query.k.get());
+        let (ranker, seen, is_stranger, explain) =
+            (Arc::clone(model), read.seen.clone(), read.is_stranger, query.explain);
+        let ranked = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
+            let ranked = rank(&ranker, language, (&seen, is_stranger), &rows, (offset, k));
+            Ranked { language: explain.then(|| language.to_vec()), ..ranked }
+        });
+        let ranked = ranked.await?;
+        if ranked.n_relaxed > 0 {
+            degradations.push(Degradation::FilterRelaxed(ranked.n_relaxed));
+        }
+        if ranked.page.len() < k {
             degradations.push(Degradation::FewerThanAsked);
         }
-        let version = model.version.clone();
-        Ok(Recommendation { items, version, history_length, cached, degradations })
-    }
-
-    /// The history to go by: the inline one, or the stored one, or the one that is remembered. An unknown history is
-    /// never passed off as empty, and a user who may have been deleted is a stranger.
-    async fn history(&self, query: &Query, model: &Loaded) -> Result<Known, Error> {
-        let stored = match &query.user {
-            Some(user) => self.stored_or_remembered(query, user, model).await,
-            None => Ok(Known { history: Arc::default(), row_is_allowed: false, degradations: Vec::new() }),
-        };
-        let Some(inline) = &query.inline else { return stored };
-        let history = Arc::new(inline.clone());
-        match stored {
-            Ok(stored) => Ok(Known { history, ..stored }),
-            Err(Error::HistoryUnavailable(_)) => {
-                let degradations = vec![Degradation::HistoryStoreUnavailable];
-                Ok(Known { history, row_is_allowed: false, degradations })
-            }
-            Err(error) => Err(error),
+        let mut items: Vec<ScoredItem> = ranked.page.iter().map(|&ranked| scored_item(model, ranked)).collect();
+        if let Some(language) = ranked.language {
+            let page: Vec<u32> = ranked.page.iter().map(|(row, ..)| *row).collect();
+            let contributions = model.forward.explanation((read.prompt(model), page.clone()), call.by, call.priority);
+            explained(model, &read, (&page, contributions.await?), &language, &mut items);
         }
+        let next = Page { version: model.version.clone(), at_ms: read.at_ms, offset: offset + items.len() };
+        if let Some(place) = read.to_refresh {
+            self.behind.refresh(place, model);
+        }
+        Ok(Recommendation {
+            next: Some(next).filter(|next| ranked.has_more && next.offset < Page::LAST),
+            items,
+            offset,
+            version: model.version.clone(),
+            history_length: read.n_in_prompt,
+            cached: found != Found::Computed,
+            n_scored: model.n_items(),
+            degradations,
+        })
     }
 
-    async fn stored_or_remembered(&self, query: &Query, user: &UserId, model: &Loaded) -> Result<Known, Error> {
-        let place = (query.catalog.clone().unwrap_or_else(|| model.catalog.clone()), user.clone());
-        let (history, degradations) = match self.storage.histories.of(&place.0, user).await {
-            Ok(history) => (self.remember(place, Arc::new(history)), Vec::new()),
-            Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
-                Some(history) => (history, vec![Degradation::HistoryStoreUnavailable]),
-                None => return Err(Error::HistoryUnavailable(Arc::new(error))),
-            },
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Known { row_is_allowed: !history.is_deleted(), history, degradations })
-    }
-
-    /// Remembers a history, unless a deletion was seen since it was read; returns it.
-    fn remember(&self, place: (Catalog, UserId), history: Arc<History>) -> Arc<History> {
-        let read = Arc::clone(&history);
-        self.remembered.entry(place).and_upsert_with(|known| match known.map(moka::Entry::into_value) {
-            Some(known) if known.is_deleted() && !read.is_deleted() => known,
-            Some(_) | None => read,
+    /// Scores given items, in the order given.
+    pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
+        let _inside = self.gate.enter(&call.client, call.priority)?;
+        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
+        let read = self.read(&query.reader, &model).await?;
+        let (state, _) = self.state(&read, &model, call).await?;
+        let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
+        let scores = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
+            let scores = ranker.scores(language, &seen, is_stranger).values;
+            let of_item = |item: domain::ItemId| {
+                let score = ranker.item_row(&item).map(|row| scores[row as usize]);
+                (item, score)
+            };
+            query.items.into_iter().map(of_item).collect()
         });
-        history
+        Ok(ItemScores { scores: scores.await?, version: model.version.clone(), degradations: read.degradations })
+    }
+
+    /// The items whose rows are most alike.
+    pub(crate) async fn similar(
+        &self,
+        query: SimilarQuery,
+        call: &Call,
+    ) -> Result<(Vec<ScoredItem>, ModelVersion), Error> {
+        let _inside = self.gate.enter(&call.client, call.priority)?;
+        let model = self.models.choose(&query.model, None).await?;
+        let row = model.item_row(&query.item).ok_or_else(|| Error::NoSuchItem(query.item.to_string()))?;
+        let passing = match &*query.filter {
+            "" => None,
+            filter => Some(self.filters.rows(&model, filter).await?),
+        };
+        let state: State = (*model.tables.items.row(row)).into();
+        let (ranker, k) = (Arc::clone(&model), query.k.get());
+        let alike = self.rankers.scored((&model.tables, &state), call.priority, move |products| {
+            let lengths = ranker.item_lengths();
+            let cosine =
+                |(product, length): (&f32, &f32)| product / (length * lengths[row as usize]).max(f32::MIN_POSITIVE);
+            let cosines: Vec<f32> = products.iter().zip(lengths).map(cosine).collect();
+            let is_wanted =
+                |other: u32| other != row && passing.as_ref().is_none_or(|rows| rows.contains(other as usize));
+            top_k(&cosines, k, is_wanted)
+        });
+        let items = alike.await?.into_iter().map(|(row, cosine)| scored_item(&model, (row, cosine, Source::Model)));
+        Ok((items.collect(), model.version.clone()))
+    }
+
+    /// A reader's history and user token in a model's rows.
+    pub(crate) async fn read(&self, reader: &Reader, model: &Loaded) -> Result<Read, Error> {
+        let Known { history, row_is_allowed, mut degradations, to_refresh } =
+            self.histories.of(reader, &model.catalog).await?;
+        let user = reader.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
+        let seen: Vec<u32> = history.items().into_iter().filter_map(|item| model.item_row(item)).collect();
+        let n_in_prompt = seen.len().min(model.max_history());
+        if reader.user.is_some() && user.is_none() {
+            degradations.push(Degradation::UnknownUser);
+        }
+        let n_items = history.items().len();
+        if n_items == 0 {
+            degradations.push(Degradation::EmptyHistory);
+        }
+        if seen.len() < n_items {
+            degradations.push(Degradation::UnknownItems(n_items - seen.len()));
+        }
+        if n_in_prompt < seen.len() {
+            degradations.push(Degradation::TruncatedHistory);
+        }
+        let latest_ms = history.interactions().last().map_or(0, |latest| latest.at_ms);
+        Ok(Read {
+            seen,
+            n_in_prompt,
+            token: model.token(user),
+            is_stranger: user.is_none(),
+            at_ms: reader.at_ms.unwrap_or_else(|| latest_ms.max(now_ms())),
+            to_refresh,
+            degradations,
+        })
+    }
+
+    /// The user state of a reader, cached or computed.
+    pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(State, Found), Error> {
+        let key = Key::new(&model.version, read.token, read.latest());
+        let compute = model.forward.state(read.prompt(model), call.by, call.priority);
+        let (state, found) = self.states.get_or_compute(&key, model.tables.items.width(), compute).await?;
+        self.counters.add(match found {
+            Found::Memory => "states.memory",
+            Found::Shared => "states.shared",
+            Found::Computed => "states.computed",
+        });
+        Ok((state, found))
     }
 
     /// Records interactions; all are stored when this returns. Returns how many were new.
     pub(crate) async fn record(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
-        /// Users in one commit of the store.
-        const USERS_A_COMMIT: usize = 200;
-        let mut n_new = 0;
-        for part in batch.chunks(USERS_A_COMMIT) {
-            n_new += self.storage.histories.record_all(catalog, part).await?;
-            // What is remembered lacks these: better to say "out of reach" than to recommend what was just bought.
-            part.iter().for_each(|(user, _)| self.remembered.invalidate(&(catalog.clone(), user.clone())));
-        }
-        Ok(n_new)
+        self.histories.record(catalog, batch).await
     }
 
     /// A user's stored history.
     pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
-        Ok(self.storage.histories.of(catalog, user).await?)
+        self.histories.stored(catalog, user).await
     }
 
     /// Forgets a user, here and in the caches.
     pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
-        self.storage.histories.delete(catalog, user).await?;
-        let deleted = self.storage.histories.of(catalog, user).await?;
-        self.remember((catalog.clone(), user.clone()), Arc::new(deleted));
-        for model in self.models.loaded() {
+        self.histories.delete(catalog, user).await?;
+        for (model, _) in self.models.overview().loaded {
             if let Some(row) = model.user_row(user) {
                 self.states.forget(&model.version, row).await;
             }
@@ -156,53 +258,30 @@ impl Recommender {
     }
 }
 
-/// The rows of the items that the model knows, in prompt order.
-fn item_rows(model: &Loaded, history: &History) -> Vec<u32> {
-    history.items().into_iter().filter_map(|item| model.item_row(item)).collect()
+/// One page: the best rows that are allowed, then, where the request is not strict, the best of the others.
+fn rank(
+    model: &Loaded,
+    language: &[f32],
+    (history, is_stranger): (&[u32], bool),
+    rows: &Rows,
+    (offset, k): (usize, usize),
+) -> Ranked {
+    let scores = model.scores(language, history, is_stranger);
+    let most = offset + k + 1; // one more tells whether there is a next page
+    let mut best = top_k(&scores.values, most, |row| rows.allowed.contains(row as usize));
+    let n_allowed = best.len();
+    if let Some(relaxed) = &rows.relaxed {
+        best.extend(top_k(&scores.values, most - n_allowed, |row| relaxed.contains(row as usize)));
+    }
+    let has_more = best.len() == most;
+    best.truncate(offset + k);
+    let n_relaxed = best.len().saturating_sub(n_allowed.max(offset));
+    let page = best.get(offset..).unwrap_or_default();
+    let page = page.iter().map(|&(row, score)| (row, score, model.source(&scores, row))).collect();
+    Ranked { page, n_relaxed, has_more, language: None }
 }
 
-/// What the prompt has to do without.
-fn missing(
-    query: &Query,
-    user: Option<u32>,
-    history: &History,
-    (n_known, n_in_prompt): (usize, usize),
-) -> Vec<Degradation> {
-    let mut missing = Vec::new();
-    if query.user.is_some() && user.is_none() {
-        missing.push(Degradation::UnknownUser);
-    }
-    let n_items = history.items().len();
-    if n_items == 0 {
-        missing.push(Degradation::EmptyHistory);
-    }
-    if n_known < n_items {
-        missing.push(Degradation::UnknownItems(n_items - n_known));
-    }
-    if n_in_prompt < n_known {
-        missing.push(Degradation::TruncatedHistory);
-    }
-    missing
-}
-
-/// The best items that are not left out. `history` is all of it, as the light model was measured.
-fn rank(model: &Loaded, scores: &[f32], history: &[u32], left_out: &HashSet<u32>, k: usize) -> Vec<ScoredItem> {
-    let mixed = model.mixed(scores, history);
-    let mixed_scores = mixed.as_ref().map(Mixed::scores);
-    let best = top_k(mixed_scores.as_deref().unwrap_or(scores), k, |row| !left_out.contains(&row));
-    let source_of = |row| mixed.as_ref().map_or(Source::Model, |mixed| source(mixed.origin(row)));
-    best.into_iter().map(|(row, score)| scored_item(model, row, score, source_of(row))).collect()
-}
-
-fn source(origin: Origin) -> Source {
-    match origin {
-        Origin::LanguageModel => Source::Model,
-        Origin::CoOccurrence => Source::CoOccurrence,
-        Origin::Both => Source::Both,
-    }
-}
-
-fn scored_item(model: &Loaded, row: u32, score: f32, source: Source) -> ScoredItem {
+fn scored_item(model: &Loaded, (row, score, source): (u32, f32, Source)) -> ScoredItem {
     let item = model.item(row);
-    ScoredItem { item: item.id.clone(), title: item.title.clone(), score, source }
+    ScoredItem { item: item.id.clone(), title: item.title.clone(), score, source, reasons: Vec::new() }
 }

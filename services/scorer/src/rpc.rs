@@ -1,15 +1,82 @@
 //! The scorer's RPC methods: decode, call, encode.
 
-use domain::{Query, UserId};
-use proto::{catalog, pb, recorded};
-use tonic::{Request, Response, Status};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use domain::{Priority, Query, ScoreQuery, SimilarQuery, UserId};
+use futures::{Stream, StreamExt};
+use proto::{catalog, pb, recorded, version_name};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::Error;
-use crate::recommend::Recommender;
+use crate::recommend::{Call, Recommender};
 
 /// `RecommendationService`.
+#[derive(Clone)]
 pub(crate) struct Recommendations {
     pub(crate) recommender: Recommender,
+    /// For requests that name no deadline.
+    pub(crate) default_deadline: Duration,
+}
+
+/// The metadata key by which a client names itself.
+const CLIENT_ID: &str = "client-id";
+/// Longest name of a client that tells it apart from others.
+const LONGEST_NAME: usize = 64;
+/// Requests of one stream that are worked on at once.
+const STREAM_AT_ONCE: usize = 32;
+/// A request of a stream is tried again for so long while too much is waiting.
+const STREAM_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Recommendations {
+    fn call<T>(&self, request: &Request<T>, priority: Priority) -> Call {
+        let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
+        let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let name = name.map_or_else(address, str::to_owned);
+        let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
+        let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
+        Call { client, by: Instant::now() + deadline, priority }
+    }
+
+    /// The answer to one request, whatever becomes of it counted.
+    async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
+        let digest = query.digest;
+        match self.recommender.recommend(query, call).await {
+            Ok(recommendation) => Ok(pb::RecommendResponse::of(recommendation, digest)),
+            Err(error) => {
+                self.recommender.counters.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The answer to one request of a stream: the stream waits while the scorer is busy.
+    async fn answer_patiently(&self, request: pb::BatchRecommendRequest, call: Call) -> pb::BatchRecommendResponse {
+        use pb::batch_recommend_response::{Failure, Result};
+        let until = Instant::now() + STREAM_PATIENCE;
+        let query = Query::try_from(request.request.unwrap_or_default()).map_err(Error::from);
+        let answered = async {
+            let query = query?;
+            loop {
+                let call = Call { by: until, ..call.clone() };
+                match self.answer(query.clone(), &call).await {
+                    Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < until => {
+                        tokio::time::sleep(retry_after).await;
+                    }
+                    other => return other,
+                }
+            }
+        };
+        let result = match answered.await {
+            Ok(response) => Result::Response(response),
+            Err(error) => {
+                let status = Status::from(error);
+                Result::Failure(Failure { code: status.code().into(), message: status.message().to_owned() })
+            }
+        };
+        pb::BatchRecommendResponse { id: request.id, result: Some(result) }
+    }
 }
 
 #[tonic::async_trait]
@@ -18,9 +85,66 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
+        let call = self.call(&request, Priority::Interactive);
         let query = Query::try_from(request.into_inner()).map_err(Error::from)?;
-        let recommendation = self.recommender.recommend(query).await?;
-        Ok(Response::new(recommendation.into()))
+        let call = Call { priority: query.priority, ..call };
+        Ok(Response::new(self.answer(query, &call).await?))
+    }
+
+    type BatchRecommendStream = Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send>>;
+
+    async fn batch_recommend(
+        &self,
+        request: Request<Streaming<pb::BatchRecommendRequest>>,
+    ) -> Result<Response<Self::BatchRecommendStream>, Status> {
+        let call = self.call(&request, Priority::Batch);
+        let this = self.clone();
+        let answers = request.into_inner().map(move |request| {
+            let (this, call) = (this.clone(), call.clone());
+            async move { Ok(this.answer_patiently(request?, call).await) }
+        });
+        Ok(Response::new(Box::pin(answers.buffer_unordered(STREAM_AT_ONCE))))
+    }
+
+    async fn score_items(
+        &self,
+        request: Request<pb::ScoreItemsRequest>,
+    ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
+        let call = self.call(&request, Priority::Interactive);
+        let query = ScoreQuery::try_from(request.into_inner()).map_err(Error::from)?;
+        Ok(Response::new(self.recommender.score(query, &call).await?.into()))
+    }
+
+    async fn similar_items(
+        &self,
+        request: Request<pb::SimilarItemsRequest>,
+    ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
+        let call = self.call(&request, Priority::Interactive);
+        let query = SimilarQuery::try_from(request.into_inner()).map_err(Error::from)?;
+        let (items, version) = self.recommender.similar(query, &call).await?;
+        Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
+    }
+
+    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::ServingStatus>, Status> {
+        let overview = self.recommender.models.overview();
+        let version = |(model, labels): (std::sync::Arc<crate::loaded::Loaded>, Vec<String>)| pb::LoadedVersion {
+            model_version: version_name(&model.version),
+            labels,
+            memory_bytes: model.bytes(),
+        };
+        let counters = self.recommender.counters.all();
+        Ok(Response::new(pb::ServingStatus {
+            versions: overview.loaded.into_iter().map(version).collect(),
+            unloadable: overview.unloadable.into_iter().map(|(id, why)| (version_name(&id), why)).collect(),
+            counters: counters.into_iter().map(|(name, n)| (name.to_owned(), n)).collect::<HashMap<_, _>>(),
+            shadow: self.recommender.behind.report().map(|report| pb::ShadowReport {
+                model_version: version_name(&report.version),
+                n_requests: report.n,
+                overlap: report.overlap,
+                live_ms: report.live_ms,
+                shadow_ms: report.shadow_ms,
+            }),
+        }))
     }
 }
 

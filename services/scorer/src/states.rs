@@ -1,10 +1,17 @@
 //! User states that were computed before: in memory, then in the shared cache. A key holds everything that the state
 //! depends on, so a cached state is never stale.
 
+use std::sync::Arc;
+
 use domain::ModelVersion;
 use model::prompt::TEMPLATE_VERSION;
 use sha2::{Digest, Sha256};
 use storage::Cache;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::forward::State;
 
 /// The user token of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,45 +64,83 @@ impl Key {
     }
 }
 
+/// Where a state came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Memory,
+    Shared,
+    Computed,
+}
+
 /// The two levels.
 #[derive(Debug, Clone)]
 pub(crate) struct States {
-    memory: moka::sync::Cache<Key, Vec<f32>>,
+    memory: moka::future::Cache<Key, State>,
     shared: Cache,
+    /// To be written to the shared level when there is time.
+    unwritten: mpsc::Sender<(Key, State)>,
 }
 
+/// What [`States`] has computed and its shared level does not have yet.
+pub(crate) type Unwritten = mpsc::Receiver<(Key, State)>;
+
+/// States that may wait to be written; more are left out: they are a saving, not a promise.
+const MAX_UNWRITTEN: usize = 4_096;
+
 impl States {
-    pub(crate) fn new(max_bytes: u64, shared: Cache) -> Self {
-        let memory = moka::sync::Cache::builder()
-            .weigher(|key: &Key, state: &Vec<f32>| {
-                let bytes = key.group.len() + key.field.len() + size_of_val(state.as_slice());
+    pub(crate) fn new(max_bytes: u64, shared: Cache) -> (Self, Unwritten) {
+        let memory = moka::future::Cache::builder()
+            .weigher(|key: &Key, state: &State| {
+                // What the cache itself needs for an entry is about 200 bytes.
+                let bytes = 200 + key.group.len() + key.field.len() + size_of_val(&**state);
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .max_capacity(max_bytes)
             .support_invalidation_closures()
             .build();
-        Self { memory, shared }
+        let (unwritten, received) = mpsc::channel(MAX_UNWRITTEN);
+        (Self { memory, shared, unwritten }, received)
     }
 
-    /// A state of the right width, from either level.
-    pub(crate) async fn get(&self, key: &Key, width: usize) -> Option<Vec<f32>> {
-        if let Some(state) = self.memory.get(key) {
-            return Some(state);
+    /// A state of the right width, from either level, or computed: once for all requests that want it meanwhile.
+    pub(crate) async fn get_or_compute(
+        &self,
+        key: &Key,
+        width: usize,
+        compute: impl Future<Output = Result<State, Error>>,
+    ) -> Result<(State, Found), Error> {
+        if let Some(state) = self.memory.get(key).await {
+            return Ok((state, Found::Memory));
         }
+        // Whoever waits for another's computation got it from a cache, in effect.
+        let mut found = Found::Memory;
+        let find = async {
+            if let Some(state) = self.shared(key, width).await {
+                found = Found::Shared;
+                return Ok(state);
+            }
+            found = Found::Computed;
+            let state = compute.await?;
+            // A full channel loses a saving.
+            drop(self.unwritten.try_send((key.clone(), Arc::clone(&state))));
+            Ok(state)
+        };
+        let state = self.memory.try_get_with_by_ref(key, find).await.map_err(|error: Arc<Error>| (*error).clone())?;
+        Ok((state, found))
+    }
+
+    async fn shared(&self, key: &Key, width: usize) -> Option<State> {
         let bytes = self.shared.get(&key.group, &key.field).await?;
         let state: Vec<f32> = bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
-        if state.len() != width {
-            return None;
-        }
-        self.memory.insert(key.clone(), state.clone());
-        Some(state)
+        (state.len() == width).then(|| state.into())
     }
 
-    /// Remembers a state on both levels.
-    pub(crate) async fn put(&self, key: &Key, state: &[f32]) {
-        self.memory.insert(key.clone(), state.to_vec());
-        let bytes: Vec<u8> = state.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.shared.put(&key.group, &key.field, &bytes).await;
+    /// Writes computed states to the shared level until `shutdown`.
+    pub(crate) async fn write_until(&self, mut unwritten: Unwritten, shutdown: CancellationToken) {
+        while let Some(Some((key, state))) = shutdown.run_until_cancelled(unwritten.recv()).await {
+            let bytes: Vec<u8> = state.iter().flat_map(|value| value.to_le_bytes()).collect();
+            self.shared.put(&key.group, &key.field, &bytes).await;
+        }
     }
 
     /// Forgets a user's states in one version.

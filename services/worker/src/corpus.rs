@@ -74,11 +74,16 @@ impl Corpus {
         Ok(Document { prompt, main: self.tokens.words(place)? }.fitted(self.n_positions))
     }
 
+    /// Training interactions of each item.
+    pub(crate) fn popularity(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.n_items];
+        self.train.iter().flatten().for_each(|&item| counts[item as usize] += 1);
+        counts
+    }
+
     /// Items without a training interaction, ascending.
     pub(crate) fn cold_items(&self) -> Vec<u32> {
-        let mut is_warm = vec![false; self.n_items];
-        self.train.iter().flatten().for_each(|&item| is_warm[item as usize] = true);
-        (0u32..).zip(is_warm).filter(|(_, is_warm)| !is_warm).map(|(item, _)| item).collect()
+        (0u32..).zip(self.popularity()).filter(|(_, n)| *n == 0).map(|(item, _)| item).collect()
     }
 
     /// The places of one epoch's documents of the content LM, in random order.

@@ -38,7 +38,7 @@ impl Run {
         metrics.extend(baselines::lifts(&served, &simpler));
         metrics.extend(simpler);
         progress.begins(Part::Saving);
-        let trained = self.write(input, dataset, chosen, metrics);
+        let trained = self.write(input, (dataset, corpus), chosen, metrics);
         progress.begins(Part::Saving); // what it took is noted
         trained
     }
@@ -82,7 +82,7 @@ impl Run {
     fn write(
         &self,
         input: &Input,
-        dataset: &Dataset,
+        (dataset, corpus): (&Dataset, &Corpus),
         chosen: Chosen,
         metrics: BTreeMap<String, f64>,
     ) -> Result<Trained, Error> {
@@ -97,7 +97,8 @@ impl Run {
         let model = new_folder(&input.scratch, "model")?;
         let light = partner.map(|partner| partner.weights);
         let (users, items) = (dataset.users.clone(), dataset.items.clone());
-        Artifact { manifest, tables, light, users, items }.write(&model)?;
+        let popularity = Some(corpus.popularity());
+        Artifact { manifest, tables, light, popularity, users, items }.write(&model)?;
         Ok(Trained { model, backbone, metrics })
     }
 }

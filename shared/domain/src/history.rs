@@ -59,6 +59,20 @@ impl History {
         Self { interactions, deleted_at_ms: None }
     }
 
+    /// Both, in the order of time; a deletion of either stays one.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        let interactions = [self.interactions.as_slice(), &other.interactions].concat();
+        Self { deleted_at_ms: self.deleted_at_ms.max(other.deleted_at_ms), ..Self::inline(interactions) }
+    }
+
+    /// What had happened by then.
+    #[must_use]
+    pub fn until(&self, at_ms: i64) -> Self {
+        let interactions = self.interactions.iter().filter(|one| one.at_ms <= at_ms).cloned().collect();
+        Self { interactions, deleted_at_ms: self.deleted_at_ms }
+    }
+
     /// The interactions in prompt order.
     pub fn interactions(&self) -> &[Interaction] {
         &self.interactions

@@ -113,6 +113,16 @@ impl Label {
     pub fn live() -> Self {
         Self("live".to_owned())
     }
+
+    /// A version that takes a share of the users of `live`.
+    pub fn canary() -> Self {
+        Self("canary".to_owned())
+    }
+
+    /// A version that answers beside the live one, for comparison only.
+    pub fn shadow() -> Self {
+        Self("shadow".to_owned())
+    }
 }
 
 #[cfg(test)]

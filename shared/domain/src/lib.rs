@@ -22,7 +22,10 @@ pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, U
 pub use item::Item;
 pub use job::{Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refused, StageReport, State};
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
-pub use query::{Degradation, ModelChoice, Query, Recommendation, ScoredItem, Source, TopK};
+pub use query::{
+    Allowed, Degradation, Inline, ItemScores, ModelChoice, Page, Priority, Query, Reader, Reason, Recommendation,
+    ScoreQuery, ScoredItem, SimilarQuery, Source, TopK,
+};
 pub use train_spec::{
     Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS, Optimizer, Pretraining,
     TableInit, Target, TrainSpec,

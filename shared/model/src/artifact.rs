@@ -1,6 +1,7 @@
 //! A trained model as files: everything that serving needs, self-describing and immutable.
 //!
-//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`, for a hybrid `light.safetensors`.
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`,
+//! `popularity.json`, for a hybrid `light.safetensors`.
 //! The backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::{Device, Error, Gpt2, Gpt2Config, ItemWeights, Tables, TokenTables, l
 /// Version of the file layout.
 const FORMAT: u32 = 2;
 const LIGHT: &str = "light.safetensors";
+const POPULARITY: &str = "popularity.json";
 
 /// A model without its backbone, in memory.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Artifact {
     pub tables: Tables,
     /// The light model of a hybrid.
     pub light: Option<ItemWeights>,
+    /// Training interactions of each item; absent in models that were trained before this was kept.
+    pub popularity: Option<Vec<u32>>,
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
     /// Items by row, ascending by id.
@@ -102,6 +106,9 @@ impl Artifact {
         if let Some(light) = &self.light {
             light.write(&folder.join(LIGHT))?;
         }
+        if let Some(popularity) = &self.popularity {
+            write_atomically(&folder.join(POPULARITY), &json(popularity))?;
+        }
         write_atomically(&folder.join("users.json"), &json(&self.users))?;
         let lines: Vec<u8> = self.items.iter().flat_map(|item| [json(item), b"\n".to_vec()].concat()).collect();
         write_atomically(&folder.join("items.jsonl"), &lines)?;
@@ -127,7 +134,8 @@ impl Artifact {
         }
         let is_hybrid = manifest.light_weight > 0.0;
         let light = is_hybrid.then(|| ItemWeights::read(&folder.join(LIGHT), items.len())).transpose()?;
-        Ok(Self { manifest, tables, light, users, items })
+        let popularity = read_popularity(&folder.join(POPULARITY), items.len())?;
+        Ok(Self { manifest, tables, light, popularity, users, items })
     }
 
     /// Reads the backbone that this model stands on and checks that the tables fit it.
@@ -140,6 +148,18 @@ impl Artifact {
         }
         Ok((config, gpt2))
     }
+}
+
+fn read_popularity(path: &Path, n_items: usize) -> Result<Option<Vec<u32>>, Error> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).map_err(Error::file(path))?;
+    let popularity: Vec<u32> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e.to_string()))?;
+    if popularity.len() != n_items {
+        return Err(Error::malformed(path, format!("{} counts, the catalogue has {n_items}", popularity.len())));
+    }
+    Ok(Some(popularity))
 }
 
 fn read_items(path: &Path) -> Result<Vec<Item>, Error> {

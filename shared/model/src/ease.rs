@@ -99,6 +99,11 @@ impl ItemWeights {
         self.offsets.len() - 1
     }
 
+    /// Memory that the weights take.
+    pub fn n_bytes(&self) -> usize {
+        size_of_val(&*self.offsets) + size_of_val(&*self.items) + size_of_val(&*self.values)
+    }
+
     /// Items without a weight: nobody has interacted with them.
     pub fn unknown_items(&self) -> Vec<u32> {
         (0u32..).zip(self.offsets.windows(2)).filter(|(_, span)| span[0] == span[1]).map(|(item, _)| item).collect()

@@ -23,6 +23,17 @@ pub struct Mixed {
     usual: Origin,
 }
 
+/// What a unit of each model's raw score comes to in a mixed score.
+#[derive(Debug, Clone, Copy)]
+pub struct Shares {
+    /// Of the language model.
+    pub language: f32,
+    /// Of the light model.
+    pub light: f32,
+    /// Of the language model, for items that the light model does not know.
+    pub alone: f32,
+}
+
 /// A part that makes up this much of both is the origin by itself.
 const MOST: f32 = 0.75;
 
@@ -42,6 +53,13 @@ impl Mixed {
             (language[item as usize], light[item as usize]) = (score, 0.0);
         }
         Self { language, light, usual }
+    }
+
+    /// What a unit of each model's raw score comes to in the sum.
+    pub fn shares(language: &[f32], light: &[f32], weight: f64) -> Shares {
+        let alone = moments(language).1 as f32;
+        let weight = if light.iter().all(|&score| score == light[0]) { 0.0 } else { weight };
+        Shares { language: alone * (1.0 - weight) as f32, light: (moments(light).1 * weight) as f32, alone }
     }
 
     /// The sums, `[items]`.
@@ -67,12 +85,17 @@ impl Mixed {
 /// Scores of one user over the catalogue, shifted and scaled to mean 0 and variance 1; all 0 where they are all the
 /// same.
 pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
+    let (mean, scale) = moments(&scores);
+    scores.iter_mut().for_each(|score| *score = ((f64::from(*score) - mean) * scale) as f32);
+    scores
+}
+
+/// The mean, and one over the standard deviation; 0 where all are the same.
+fn moments(scores: &[f32]) -> (f64, f64) {
     let n = scores.len().max(1) as f64;
     let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / n;
     let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / n;
-    let scale = if variance > 0.0 { 1.0 / variance.sqrt() } else { 0.0 };
-    scores.iter_mut().for_each(|score| *score = ((f64::from(*score) - mean) * scale) as f32);
-    scores
+    (mean, if variance > 0.0 { 1.0 / variance.sqrt() } else { 0.0 })
 }
 
 /// A teacher's distribution over the catalogue: the softmax of its standardised scores times `sharpness`.

@@ -15,6 +15,7 @@ pub mod content;
 mod device;
 pub mod ease;
 mod error;
+mod explain;
 mod gemm;
 mod gpt2;
 pub mod hybrid;
@@ -45,6 +46,7 @@ pub use device::{
 };
 pub use ease::{Ease, ItemWeights};
 pub use error::Error;
+pub use explain::contributions;
 pub use gemm::Gemm;
 pub use gpt2::Gpt2;
 pub use import::{load_backbone, random_backbone, save_backbone, shard_names};

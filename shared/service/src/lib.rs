@@ -3,6 +3,7 @@
 
 mod auth;
 pub mod client;
+mod deadline;
 mod port;
 mod serve;
 mod settings;
@@ -11,6 +12,7 @@ mod status;
 pub mod telemetry;
 
 pub use auth::Token;
+pub use deadline::deadline;
 pub use port::{Port, PortError, Tls};
 pub use serve::{Bound, Health, serve};
 pub use settings::{SettingsError, load};

@@ -11,8 +11,9 @@ use tokio::sync::OnceCell;
 
 use crate::{Error, Settings, now_ms};
 
-/// After a failure the cache is left alone for this long.
-const PAUSE_MS: i64 = 1_000;
+/// After a failure the cache is left alone for this long, after each further one for twice as long.
+const FIRST_PAUSE_MS: i64 = 1_000;
+const LONGEST_PAUSE_MS: i64 = 32_000;
 
 /// A shared cache, or none.
 #[derive(Clone, Debug)]
@@ -26,8 +27,58 @@ struct Shared {
     prefix: String,
     timeout: Duration,
     ttl_s: u64,
+    /// While it fails, one call tries it now and then; the others go on without it.
+    breaker: Breaker,
+}
+
+/// Keeps calls away from something that fails.
+#[derive(Debug, Default)]
+struct Breaker {
     /// Not before this time; 0 while all is well.
     resume_ms: AtomicI64,
+    pause_ms: AtomicI64,
+}
+
+/// Whether a call may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// All is well.
+    Open,
+    /// This call tries whether it is back; the others stay away meanwhile.
+    Trial,
+    /// Stay away.
+    Closed,
+}
+
+impl Breaker {
+    fn turn(&self, now_ms: i64) -> Turn {
+        let resume_ms = self.resume_ms.load(Ordering::Relaxed);
+        if resume_ms == 0 {
+            return Turn::Open;
+        }
+        let until = now_ms + self.pause_ms.load(Ordering::Relaxed).max(FIRST_PAUSE_MS);
+        // Of those that come when the pause is over, one takes the next pause's beginning, and with it the trial.
+        let is_due = resume_ms <= now_ms;
+        let taken = self.resume_ms.compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
+        if is_due && taken.is_ok() { Turn::Trial } else { Turn::Closed }
+    }
+
+    fn succeeded(&self) {
+        self.resume_ms.store(0, Ordering::Relaxed);
+        self.pause_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// True when all was well before. Calls that were under way together fail together, and count once.
+    fn failed(&self, turn: Turn, now_ms: i64) -> bool {
+        let was_well = self.resume_ms.load(Ordering::Relaxed) == 0;
+        if turn != Turn::Trial && !was_well {
+            return false;
+        }
+        let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed)).clamp(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
+        self.pause_ms.store(pause_ms, Ordering::Relaxed);
+        self.resume_ms.store(now_ms + pause_ms, Ordering::Relaxed);
+        was_well
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -49,7 +100,7 @@ impl Cache {
             prefix: format!("{}:cache", settings.key_prefix),
             timeout: settings.cache_timeout(),
             ttl_s: settings.state_ttl_s,
-            resume_ms: AtomicI64::new(0),
+            breaker: Breaker::default(),
         };
         Ok(Self { shared: Some(Arc::new(shared)) })
     }
@@ -92,7 +143,8 @@ impl Shared {
         &self,
         command: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, redis::RedisError>,
     ) -> Option<T> {
-        if self.resume_ms.load(Ordering::Relaxed) > now_ms() {
+        let turn = self.breaker.turn(now_ms());
+        if turn == Turn::Closed {
             return None;
         }
         let attempt = async {
@@ -101,13 +153,16 @@ impl Shared {
         };
         let failure = match tokio::time::timeout(self.timeout, attempt).await {
             Ok(Ok(value)) => {
-                self.resume_ms.store(0, Ordering::Relaxed);
+                if turn == Turn::Trial {
+                    tracing::info!("the cache is back");
+                }
+                self.breaker.succeeded();
                 return Some(value);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
-        if self.resume_ms.swap(now_ms() + PAUSE_MS, Ordering::Relaxed) == 0 {
+        if self.breaker.failed(turn, now_ms()) {
             tracing::warn!(failure, "the cache is out of reach; going on without it");
         }
         None
@@ -119,5 +174,30 @@ impl Shared {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         self.client.get_connection_manager_with_config(config).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_call_tries_a_failing_cache_and_the_pauses_grow() {
+        let breaker = Breaker::default();
+        assert_eq!(breaker.turn(10), Turn::Open);
+        assert!(breaker.failed(Turn::Open, 10));
+        assert_eq!(breaker.turn(900), Turn::Closed);
+        let due = breaker.resume_ms.load(Ordering::Relaxed);
+        assert!(!breaker.failed(Turn::Open, 900), "a call that was under way");
+        assert_eq!(breaker.resume_ms.load(Ordering::Relaxed), due);
+        assert_eq!((breaker.turn(due), breaker.turn(due)), (Turn::Trial, Turn::Closed));
+        breaker.failed(Turn::Trial, due);
+        assert!(breaker.resume_ms.load(Ordering::Relaxed) >= due + 2 * FIRST_PAUSE_MS, "twice as long");
+        for _ in 0..20 {
+            breaker.failed(Turn::Trial, 0);
+        }
+        assert_eq!(breaker.pause_ms.load(Ordering::Relaxed), LONGEST_PAUSE_MS);
+        breaker.succeeded();
+        assert_eq!(breaker.turn(0), Turn::Open);
     }
 }

@@ -6,7 +6,6 @@ use crate::evaluate::Holdout;
 
 /// Ranks by the number of training interactions.
 pub(crate) fn measure(test: Holdout<'_>) -> RankingMetrics {
-    let mut counts = vec![0.0; test.corpus.n_items];
-    test.corpus.train.iter().flatten().for_each(|&item| counts[item as usize] += 1.0);
+    let counts: Vec<f32> = test.corpus.popularity().into_iter().map(|n| n as f32).collect();
     test.ranked(|_| counts.clone())
 }

@@ -1,0 +1,210 @@
+//! One point of a load curve: requests are sent at the times that the rate says, whether or not the ones before have
+//! been answered, and their latency counts from those times.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use proto::pb;
+use proto::pb::recommendation_service_client::RecommendationServiceClient;
+use serde::Serialize;
+use service::client::Connection;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Request, Status};
+
+use crate::workload::Requests;
+
+pub(crate) type Client = RecommendationServiceClient<Connection>;
+
+/// How a point came out; times in milliseconds from the intended time of sending.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Intended, requests a second.
+    rate: f64,
+    seconds: f64,
+    sent: u64,
+    /// Not sent, because too many were waiting for their answers already.
+    not_sent: u64,
+    /// Answers within the deadline, a second.
+    goodput: f64,
+    ok: Latencies,
+    /// `RESOURCE_EXHAUSTED`.
+    refused: Latencies,
+    /// All others by code.
+    failed: BTreeMap<String, u64>,
+    /// Shares of the answers.
+    cached: f64,
+    degraded: f64,
+    /// Item scores computed for an answer, on average.
+    scored_items: f64,
+    /// Answers by model version.
+    versions: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Latencies {
+    n: u64,
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+}
+
+impl Latencies {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let ms = |us: u64| us as f64 / 1e3;
+        let at = |quantile: f64| ms(histogram.value_at_quantile(quantile));
+        Self {
+            n: histogram.len(),
+            mean: (histogram.mean() / 10.0).round() / 100.0,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: ms(histogram.max()),
+        }
+    }
+}
+
+/// What became of a request.
+struct Outcome {
+    latency: Duration,
+    answer: Result<Answer, Code>,
+}
+
+struct Answer {
+    cached: bool,
+    degraded: bool,
+    scored_items: u64,
+    version: String,
+}
+
+/// Requests that may be out at once: a bound on this program's memory, far above what a healthy server lets wait.
+const MAX_IN_FLIGHT: usize = 20_000;
+
+/// Sends at `rate` for `seconds`; the first `warm_up` of them are not counted.
+pub(crate) async fn measure(
+    clients: &[Client],
+    requests: &mut Requests,
+    rate: f64,
+    (warm_up, seconds): (f64, f64),
+) -> anyhow::Result<Report> {
+    let deadline = Duration::from_millis(requests.deadline_ms());
+    let (outcomes, collected) = mpsc::channel(MAX_IN_FLIGHT);
+    let mut collector = JoinSet::new();
+    collector.spawn(collect(collected, deadline));
+    let flights = TaskTracker::new();
+    let start = Instant::now();
+    let (mut sent, mut not_sent) = (0, 0);
+    let n_requests = ((warm_up + seconds) * rate) as u64;
+    for number in 0..n_requests {
+        let intended = start + Duration::from_secs_f64(number as f64 / rate);
+        if intended > Instant::now() {
+            sleep_until(intended).await;
+        }
+        let counts = number as f64 / rate >= warm_up;
+        let request = requests.next();
+        if flights.len() >= MAX_IN_FLIGHT {
+            not_sent += u64::from(counts);
+            continue;
+        }
+        sent += u64::from(counts);
+        let (mut client, outcomes) = (clients[number as usize % clients.len()].clone(), outcomes.clone());
+        flights.spawn(async move {
+            let mut request = Request::new(request);
+            request.set_timeout(deadline);
+            let answer = client.recommend(request).await;
+            if counts {
+                let outcome = Outcome { latency: intended.elapsed(), answer: read(answer) };
+                // The collector ends after the last flight.
+                drop(outcomes.send(outcome).await);
+            }
+        });
+    }
+    flights.close();
+    flights.wait().await;
+    drop(outcomes);
+    let collected = collector.join_next().await.context("the collector was started")??;
+    Ok(collected.report((rate, seconds), (sent, not_sent)))
+}
+
+fn read(answer: Result<tonic::Response<pb::RecommendResponse>, Status>) -> Result<Answer, Code> {
+    let answer = answer.map_err(|status| status.code())?.into_inner();
+    Ok(Answer {
+        cached: answer.cached,
+        degraded: !answer.degradations.is_empty(),
+        scored_items: answer.n_scored.into(),
+        version: answer.model_version,
+    })
+}
+
+struct Collected {
+    ok: Histogram<u64>,
+    in_time: u64,
+    refused: Histogram<u64>,
+    failed: BTreeMap<String, u64>,
+    cached: u64,
+    degraded: u64,
+    scored_items: u64,
+    versions: BTreeMap<String, u64>,
+}
+
+/// Microseconds with three digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are allowed")
+}
+
+async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> Collected {
+    let mut collected = Collected {
+        ok: histogram(),
+        in_time: 0,
+        refused: histogram(),
+        failed: BTreeMap::new(),
+        cached: 0,
+        degraded: 0,
+        scored_items: 0,
+        versions: BTreeMap::new(),
+    };
+    while let Some(Outcome { latency, answer }) = outcomes.recv().await {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        match answer {
+            Ok(answer) => {
+                collected.ok.saturating_record(us);
+                collected.in_time += u64::from(latency <= deadline);
+                collected.cached += u64::from(answer.cached);
+                collected.degraded += u64::from(answer.degraded);
+                collected.scored_items += answer.scored_items;
+                *collected.versions.entry(answer.version).or_default() += 1;
+            }
+            Err(Code::ResourceExhausted) => collected.refused.saturating_record(us),
+            Err(code) => *collected.failed.entry(format!("{code:?}")).or_default() += 1,
+        }
+    }
+    collected
+}
+
+impl Collected {
+    fn report(self, (rate, seconds): (f64, f64), (sent, not_sent): (u64, u64)) -> Report {
+        let share = |n: u64| n as f64 / self.ok.len().max(1) as f64;
+        Report {
+            rate,
+            seconds,
+            sent,
+            not_sent,
+            goodput: self.in_time as f64 / seconds,
+            ok: Latencies::of(&self.ok),
+            refused: Latencies::of(&self.refused),
+            cached: share(self.cached),
+            degraded: share(self.degraded),
+            scored_items: share(self.scored_items),
+            failed: self.failed,
+            versions: self.versions,
+        }
+    }
+}

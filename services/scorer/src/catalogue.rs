@@ -1,0 +1,97 @@
+//! The ranking threads: user states that wait together share one product with the catalogue, and each list is made where
+//! its scores are.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Priority;
+use model::{TokenTables, recommender};
+
+use crate::Error;
+use crate::forward::State;
+use crate::queue::Queue;
+
+/// What is done with the scores of the catalogue `[items]`, on the ranking thread.
+type Then = Box<dyn FnOnce(&[f32]) + Send>;
+
+struct Work {
+    tables: Arc<TokenTables>,
+    state: State,
+    then: Then,
+}
+
+/// States in one product: with more, the scores no longer fit the caches.
+const MOST: usize = 16;
+
+/// The way to the ranking threads; they end when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Rankers(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner(Arc<Queue<Work>>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+impl Rankers {
+    /// Starts as many threads.
+    pub(crate) fn start(n_threads: usize) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::<Work>::default());
+        for _ in 0..n_threads.max(1) {
+            let waiting = Arc::clone(&queue);
+            std::thread::Builder::new().name("ranking".to_owned()).spawn(move || {
+                while let Some(works) = waiting.take(MOST, Duration::ZERO) {
+                    // A panic is logged by its hook, and whoever waits is told by the end of the channel.
+                    drop(catch_unwind(AssertUnwindSafe(|| rank(works))));
+                }
+            })?;
+        }
+        Ok(Self(Arc::new(Owner(queue))))
+    }
+
+    /// Scores a catalogue for a state and makes something of the scores.
+    pub(crate) async fn scored<T: Send + 'static>(
+        &self,
+        (tables, state): (&Arc<TokenTables>, &State),
+        priority: Priority,
+        make: impl FnOnce(&[f32]) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, made) = tokio::sync::oneshot::channel();
+        let then = Box::new(move |scores: &[f32]| {
+            if !answer.is_closed() {
+                // The client may have gone meanwhile.
+                drop(answer.send(make(scores)));
+            }
+        });
+        let work = Work { tables: Arc::clone(tables), state: Arc::clone(state), then };
+        self.0.0.push(priority, 1, work).map_err(|_| Error::ModelStopped)?;
+        made.await.map_err(|_| Error::ModelStopped)
+    }
+}
+
+/// One product for each run of states on the same catalogue.
+fn rank(works: Vec<Work>) {
+    let mut works = works.into_iter().peekable();
+    while let Some(first) = works.next() {
+        let tables = Arc::clone(&first.tables);
+        let mut run = vec![first];
+        while let Some(next) = works.next_if(|next| Arc::ptr_eq(&next.tables, &tables)) {
+            run.push(next);
+        }
+        let states: Vec<f32> = run.iter().flat_map(|work| work.state.iter().copied()).collect();
+        let scores = recommender::item_scores(&tables.items, &states);
+        for (work, scores) in run.into_iter().zip(scores.chunks(tables.items.n_rows().max(1))) {
+            (work.then)(scores);
+        }
+    }
+}

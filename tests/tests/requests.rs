@@ -1,0 +1,245 @@
+//! Every field of a request through the real scorer: what it does, and what it refuses.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use e2e::{Cluster, bad_fields};
+use proto::pb;
+use proto::pb::degradation::Kind;
+use tonic::Code;
+
+fn request(user: &str, k: u32) -> pb::RecommendRequest {
+    pb::RecommendRequest { user_id: user.to_owned(), k: Some(k), ..Default::default() }
+}
+
+fn ids(items: &[pb::RecommendedItem]) -> Vec<&str> {
+    items.iter().map(|item| item.item_id.as_str()).collect()
+}
+
+fn kinds(answer: &pb::RecommendResponse) -> Vec<Kind> {
+    answer.degradations.iter().map(pb::Degradation::kind).collect()
+}
+
+async fn recommend(cluster: &Cluster, request: pb::RecommendRequest) -> pb::RecommendResponse {
+    cluster.recommendations().recommend(request).await.unwrap().into_inner()
+}
+
+async fn refused(cluster: &Cluster, request: pb::RecommendRequest) -> (Vec<String>, String) {
+    let status = cluster.recommendations().recommend(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    (bad_fields(&status), status.message().to_owned())
+}
+
+fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds, nanos: 0 })
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_stay_of_one_list() {
+    let cluster = Cluster::start_with_model().await;
+    let whole = recommend(&cluster, request("u0", 13)).await;
+    assert_eq!(whole.next_page_token, "");
+    let first = recommend(&cluster, request("u0", 5)).await;
+    // What happens meanwhile changes new lists, not this one.
+    let seen = pb::Interaction { user_id: "u0".into(), item_id: ids(&whole.items)[7].into(), ..Default::default() };
+    let recorded = pb::RecordInteractionsRequest { interactions: vec![seen], catalog: String::new() };
+    cluster.histories().record_interactions(recorded).await.unwrap();
+    let next = |page_token: &str| pb::RecommendRequest { page_token: page_token.to_owned(), ..request("u0", 5) };
+    let second = recommend(&cluster, next(&first.next_page_token)).await;
+    let third = recommend(&cluster, next(&second.next_page_token)).await;
+    let all = [first.items, second.items, third.items.clone()].concat();
+    assert_eq!(all, whole.items, "ranks and scores too");
+    assert_eq!((third.items.len(), third.next_page_token), (3, String::new()));
+    assert_eq!(recommend(&cluster, request("u0", 13)).await.items.len(), 12);
+
+    let other = pb::RecommendRequest { exclude_seen: Some(false), ..next(&first.next_page_token) };
+    assert_eq!(refused(&cluster, other).await.0, ["page_token"]);
+}
+
+#[tokio::test]
+async fn candidates_and_filters_bound_the_list() {
+    let cluster = Cluster::start_with_model().await;
+    let whole = recommend(&cluster, request("u0", 20)).await;
+    let candidates: Vec<String> = ["i12", "i07", "never-heard-of", "i00"].map(str::to_owned).to_vec();
+    let among = recommend(&cluster, pb::RecommendRequest { candidate_item_ids: candidates, ..request("u0", 5) }).await;
+    // i00 is seen.
+    let wanted: Vec<&str> = ids(&whole.items).into_iter().filter(|id| ["i12", "i07"].contains(id)).collect();
+    assert_eq!(ids(&among.items), wanted);
+    assert_eq!(kinds(&among), [Kind::UnknownCandidates, Kind::FewerThanAsked]);
+
+    let filtered = |filter: &str| pb::RecommendRequest { filter: filter.to_owned(), ..request("u0", 4) };
+    let space = recommend(&cluster, filtered(r#"category in ["Space"] && year >= 2000"#)).await;
+    assert_eq!(space.items.len(), 3, "i07, i08 and i09 are not seen");
+    assert!(ids(&space.items).iter().all(|id| *id < "i10"));
+    assert_eq!(kinds(&space), [Kind::FewerThanAsked]);
+    let relaxed = pb::RecommendRequest { relax_filter: true, ..filtered(r#"category == "Space""#) };
+    let relaxed = recommend(&cluster, relaxed).await;
+    assert_eq!(ids(&relaxed.items)[..3], ids(&space.items));
+    assert_eq!((relaxed.items.len(), kinds(&relaxed)), (4, vec![Kind::FilterRelaxed]));
+
+    let (fields, message) = refused(&cluster, filtered("colour == 1")).await;
+    assert!(fields == ["filter"] && message.contains("year"), "{message}");
+    assert_eq!(refused(&cluster, filtered("year >=")).await.0, ["filter"]);
+}
+
+#[tokio::test]
+async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request() {
+    let cluster = Cluster::start_with_model().await;
+    // The data set's times are 0, 1, … seconds.
+    let early = recommend(&cluster, pb::RecommendRequest { at_time: at(2), ..request("u0", 20) }).await;
+    let now = recommend(&cluster, request("u0", 20)).await;
+    assert_eq!((early.history_length, now.history_length), (3, 7));
+    assert!(ids(&early.items).contains(&"i05"), "what came later is not seen yet");
+
+    let late = pb::InlineInteraction { item_id: "i19".into(), time: at(100) };
+    let merge = pb::recommend_request::HistoryUse::Merge.into();
+    let joined = pb::RecommendRequest { history: vec![late.clone()], history_use: merge, ..request("u0", 20) };
+    let joined = recommend(&cluster, joined).await;
+    assert_eq!(joined.history_length, 8);
+    assert!(!ids(&joined.items).contains(&"i19") && !ids(&joined.items).contains(&"i00"));
+    let instead = pb::RecommendRequest { history: vec![late], ..request("u0", 20) };
+    let instead = recommend(&cluster, instead).await;
+    assert_eq!(instead.history_length, 1);
+    assert!(ids(&instead.items).contains(&"i00"));
+}
+
+#[tokio::test]
+async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_again() {
+    let cluster = Cluster::start_with_model().await;
+    let first = recommend(&cluster, request("u0", 1)).await;
+    let item = ids(&first.items)[0].to_owned();
+    // Another replica records: this one still remembers the history without it.
+    let (_scorer, port) = cluster.start_scorer();
+    cluster.wait_until_ready_at(port).await;
+    let seen = pb::Interaction { user_id: "u0".into(), item_id: item.clone(), ..Default::default() };
+    cluster.record_at(port, vec![seen]).await;
+    let stale = || pb::RecommendRequest {
+        max_staleness: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+        ..request("u0", 1)
+    };
+    let old = recommend(&cluster, stale()).await;
+    assert_eq!((ids(&old.items), kinds(&old)), (vec![&*item], vec![Kind::StaleHistory]));
+    e2e::eventually("the history is read again", std::time::Duration::from_secs(10), async || {
+        (!ids(&recommend(&cluster, stale()).await.items).contains(&&*item)).then_some(())
+    })
+    .await;
+    assert!(!ids(&recommend(&cluster, request("u0", 1)).await.items).contains(&&*item));
+}
+
+#[tokio::test]
+async fn reasons_are_items_of_the_history() {
+    let cluster = Cluster::start_with_model().await;
+    let answer = recommend(&cluster, pb::RecommendRequest { explain: true, ..request("u0", 3) }).await;
+    for item in &answer.items {
+        assert_eq!(item.reasons.len(), 7);
+        assert!(item.reasons.iter().all(|reason| ("i00"..="i06").contains(&&*reason.item_id)));
+        assert!(item.reasons.is_sorted_by(|one, other| one.contribution.abs() >= other.contribution.abs()));
+    }
+    // The same items and scores as without.
+    let plain = recommend(&cluster, request("u0", 3)).await;
+    assert_eq!(ids(&plain.items), ids(&answer.items));
+    assert!(plain.items.iter().all(|item| item.reasons.is_empty()));
+    assert_eq!(refused(&cluster, pb::RecommendRequest { explain: true, ..request("u0", 21) }).await.0, ["k"]);
+}
+
+#[tokio::test]
+async fn items_are_scored_as_they_are_ranked() {
+    let cluster = Cluster::start_with_model().await;
+    let ranked = recommend(&cluster, request("u0", 13)).await;
+    let mut item_ids: Vec<String> = ids(&ranked.items).into_iter().rev().map(str::to_owned).collect();
+    item_ids.push("never-heard-of".to_owned());
+    let asked = pb::ScoreItemsRequest { user_id: "u0".into(), item_ids: item_ids.clone(), ..Default::default() };
+    let scores = cluster.recommendations().score_items(asked).await.unwrap().into_inner().scores;
+    assert_eq!(scores.iter().map(|score| score.item_id.clone()).collect::<Vec<_>>(), item_ids);
+    for (score, item) in scores.iter().zip(ranked.items.iter().rev()) {
+        assert!((score.score.unwrap() - item.score).abs() < 1e-6);
+    }
+    assert_eq!(scores.last().unwrap().score, None);
+    let nothing = pb::ScoreItemsRequest { user_id: "u0".into(), ..Default::default() };
+    assert_eq!(bad_fields(&cluster.recommendations().score_items(nothing).await.unwrap_err()), ["item_ids"]);
+}
+
+#[tokio::test]
+async fn similar_items_are_of_the_same_group() {
+    let cluster = Cluster::start_with_model().await;
+    let similar = |item: &str, filter: &str| pb::SimilarItemsRequest {
+        item_id: item.into(),
+        k: Some(5),
+        filter: filter.into(),
+        ..Default::default()
+    };
+    let answer = cluster.recommendations().similar_items(similar("i03", "")).await.unwrap().into_inner();
+    let of_group = ids(&answer.items).iter().filter(|id| **id < "i10").count();
+    assert!(of_group >= 4 && !ids(&answer.items).contains(&"i03"), "{:?}", ids(&answer.items));
+    assert!(answer.items.iter().all(|item| item.score <= 1.0 + 1e-6));
+    let gardens = similar("i03", r#"category == "Garden""#);
+    let gardens = cluster.recommendations().similar_items(gardens).await.unwrap().into_inner();
+    assert!(ids(&gardens.items).iter().all(|id| *id >= "i10"));
+    let unknown = cluster.recommendations().similar_items(similar("nothing", "")).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_stream_answers_each_request_by_its_number() {
+    let cluster = Cluster::start_with_model().await;
+    let requests: Vec<_> = (0..100_u64)
+        .map(|id| {
+            // Every tenth is malformed.
+            let k = if id % 10 == 9 { 0 } else { 3 };
+            pb::BatchRecommendRequest { id, request: Some(request(&format!("u{}", id % 60), k)) }
+        })
+        .collect();
+    let mut stream =
+        cluster.recommendations().batch_recommend(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let mut answered = std::collections::BTreeMap::new();
+    while let Some(answer) = stream.message().await.unwrap() {
+        answered.insert(answer.id, answer.result.unwrap());
+    }
+    assert_eq!(answered.len(), 100);
+    for (id, result) in answered {
+        use pb::batch_recommend_response::Result;
+        match result {
+            Result::Response(answer) => {
+                let alone = recommend(&cluster, request(&format!("u{}", id % 60), 3)).await;
+                assert_eq!(ids(&answer.items), ids(&alone.items));
+            }
+            Result::Failure(failure) => {
+                assert_eq!((id % 10, failure.code), (9, Code::InvalidArgument as i32), "{}", failure.message);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
+    let environment = vec![("SCORER__CANARY_SHARE".into(), "0.5".into()), ("SCORER__SHADOW_SHARE".into(), "1".into())];
+    let cluster = Cluster::start_with(e2e::Options { environment, ..Default::default() }).await;
+    let dataset = cluster.import_two_groups();
+    let live = cluster.train(&dataset, &[]).await.model_version;
+    cluster.wait_until_ready().await;
+    let canary = cluster.train(&dataset, &["seed=1", "labels=[\"canary\", \"shadow\"]"]).await;
+    assert_ne!(canary.model_version, live);
+    let set_live = pb::SetLabelRequest { label: "live".into(), model_version: live.clone() };
+    cluster.models().set_label(set_live).await.unwrap();
+    let versions = async || {
+        let mut versions = Vec::new();
+        for user in 0..60 {
+            versions.push(recommend(&cluster, request(&format!("u{user}"), 3)).await.model_version);
+        }
+        versions
+    };
+    let served = e2e::eventually("both versions serve", std::time::Duration::from_secs(20), async || {
+        let served = versions().await;
+        // A user stays where they are, once the labels have moved.
+        let is_settled = served.contains(&live) && served == versions().await;
+        (is_settled && served.contains(&canary.model_version)).then_some(served)
+    })
+    .await;
+    let share = served.iter().filter(|version| **version == canary.model_version).count();
+    assert!((15..=45).contains(&share), "{share} of 60");
+    let report = e2e::eventually("the shadow is compared", std::time::Duration::from_secs(20), async || {
+        let status = cluster.recommendations().get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
+        status.shadow.filter(|shadow| shadow.n_requests >= 60)
+    })
+    .await;
+    assert_eq!(report.model_version, canary.model_version);
+    assert!(report.overlap > 0.3 && report.overlap <= 1.0, "{report:?}");
+}
