@@ -30,6 +30,9 @@ bench: ## time training and ranking; DATA=folder, REFERENCE='program that takes 
 bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they have grown
 	cargo run --bin bench -- smoke $(ARGS)
 
+bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=60; an hour with both shapes
+	DATA='$(BENCH_DATA)' tests/bench-serving.sh
+
 profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`
 	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
 
@@ -59,4 +62,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-import bench bench-smoke profile deny k8s libtorch test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-import bench bench-smoke bench-serving profile deny k8s libtorch test-tch quality quality-report quality-check images ci

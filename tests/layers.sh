@@ -15,6 +15,7 @@ declare -A allowed=(
   [scorer]="domain model proto service storage"
   [quality]="dataset domain model storage worker"
   [bench]="domain model"
+  [load]="dataset proto service"
   [cli]="coordinator dataset domain proto scorer service storage worker"
 )
 

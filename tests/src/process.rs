@@ -34,12 +34,17 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// `kill` with the name of a signal.
+    pub fn signal(&self, name: &str) {
+        // The shell's own `kill`: the program is not everywhere.
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
+        assert!(status.success(), "kill -{name}");
+    }
+
     /// `kill -TERM`, and waits, while the test's own connections go on and can be closed; returns whether it left with
     /// success.
     pub async fn terminate(&mut self) -> bool {
-        // The shell's own `kill`: the program is not everywhere.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.id())).status().unwrap();
-        assert!(status.success(), "kill -TERM");
+        self.signal("TERM");
         let left = eventually("the process leaves", LEAVE_TIME, async || self.child.try_wait().unwrap());
         left.await.success()
     }

@@ -56,6 +56,16 @@ impl Redis {
         self.process.take().unwrap().kill();
     }
 
+    /// `kill -STOP`: it is there and says nothing.
+    pub fn freeze(&self) {
+        self.process.as_ref().unwrap().signal("STOP");
+    }
+
+    /// `kill -CONT`.
+    pub fn thaw(&self) {
+        self.process.as_ref().unwrap().signal("CONT");
+    }
+
     /// One command through `redis-cli`.
     pub fn command(&self, arguments: &[&str]) -> String {
         redis_cli(self.port, arguments)

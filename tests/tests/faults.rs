@@ -51,6 +51,26 @@ async fn a_lost_cache_changes_no_answer() {
 }
 
 #[tokio::test]
+async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
+    let cluster = Cluster::start_with_model().await;
+    let mut client = cluster.recommendations();
+    client.recommend(request("u0")).await.unwrap();
+    cluster.cache.freeze();
+    let mut slow = 0;
+    for round in 0..200 {
+        // A history that nobody has had: its state is looked for in the cache, and then computed and written there.
+        let history = ["i01", "i03", "i05", "i07"].iter().cycle().skip(round % 4).take(1 + round / 4 % 4);
+        let history = history.map(|item| pb::InlineInteraction { item_id: (*item).to_owned(), time: None }).collect();
+        let started = std::time::Instant::now();
+        client.recommend(pb::RecommendRequest { history, ..request(&format!("u{}", round % 60)) }).await.unwrap();
+        slow += usize::from(started.elapsed() > Duration::from_millis(40));
+    }
+    cluster.cache.thaw();
+    // One call waits for the cache until it is given up; after that, one now and then tries it again.
+    assert!(slow <= 5, "{slow} of 200 requests waited");
+}
+
+#[tokio::test]
 async fn a_restarted_store_has_every_acknowledged_interaction() {
     let mut cluster = Cluster::start_with_model().await;
     let mut histories = cluster.histories();

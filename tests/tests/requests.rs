@@ -208,6 +208,55 @@ async fn a_stream_answers_each_request_by_its_number() {
     }
 }
 
+/// A pseudorandom request: any mix of fields, the same for the same number.
+fn any_request(number: u64) -> pb::RecommendRequest {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let item = |n: u64| format!("i{n:02}");
+    let history: Vec<u64> = if below(2) == 0 { Vec::new() } else { (0..1 + below(20)).map(|_| below(22)).collect() };
+    let history = history.into_iter().map(|n| pb::InlineInteraction { item_id: item(n), time: None }).collect();
+    let filters = ["", "", "year >= 2007", r#"category == "Space""#, r#"!("Games" in categories)"#];
+    pb::RecommendRequest {
+        history,
+        exclude_seen: Some(below(2) == 0),
+        excluded_item_ids: (0..below(4)).map(|_| item(below(22))).collect(),
+        candidate_item_ids: (0..below(3) * 5).map(|_| item(below(22))).collect(),
+        filter: filters[below(5) as usize].to_owned(),
+        relax_filter: below(2) == 0,
+        ..request(&format!("u{}", below(70)), 1 + below(20) as u32)
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alone_and_together() {
+    const N: u64 = 10_000;
+    const TOGETHER: usize = 16;
+    let cluster = Cluster::start_with_model().await;
+    let (_other, port) = cluster.start_scorer();
+    cluster.wait_until_ready_at(port).await;
+    // The first replica is asked for many at once, the other for one after the other.
+    let mut together = Vec::new();
+    for first in (0..N).step_by(TOGETHER) {
+        let mut asked = tokio::task::JoinSet::new();
+        for number in first..(first + TOGETHER as u64).min(N) {
+            let mut client = cluster.recommendations();
+            asked.spawn(async move { (number, client.recommend(any_request(number)).await.unwrap().into_inner()) });
+        }
+        together.extend(asked.join_all().await);
+    }
+    let mut alone = cluster.recommendations_at(port);
+    for (number, one) in together {
+        let other = alone.recommend(any_request(number)).await.unwrap().into_inner();
+        assert_eq!((ids(&one.items), kinds(&one)), (ids(&other.items), kinds(&other)), "request {number}");
+        for (one, other) in one.items.iter().zip(&other.items) {
+            assert!((one.score - other.score).abs() <= 1e-6 * other.score.abs().max(1.0), "{one:?} {other:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
     let environment = vec![("SCORER__CANARY_SHARE".into(), "0.5".into()), ("SCORER__SHADOW_SHARE".into(), "1".into())];

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod batches;
+mod catalogue;
 mod compare;
 mod machine;
 mod profile;
@@ -37,6 +38,8 @@ enum Command {
     Smoke(smoke::Arguments),
     /// Time the same steps on more and more users.
     Scale(scale::Arguments),
+    /// Score a large catalogue, beside what the machine reads from memory.
+    Catalogue(catalogue::Arguments),
     /// Say where a stage's time goes.
     Profile(profile::Arguments),
     /// Measure one stage on one device and print its line; for `run`.
@@ -50,6 +53,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => compare::run(&arguments),
+        Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Scale(arguments) => scale::run(&arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),

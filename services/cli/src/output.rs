@@ -122,6 +122,9 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
         "items": answer.items.iter().map(|item| json!({
             "rank": item.rank, "item_id": item.item_id, "title": item.title, "score": item.score,
             "source": item.source().as_str_name(),
+            "reasons": item.reasons.iter().map(|reason| json!({
+                "item_id": reason.item_id, "title": reason.title, "contribution": reason.contribution,
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "model_version": answer.model_version,
         "history_length": answer.history_length,
@@ -132,12 +135,20 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
     })
 }
 
-/// A ranked list for people.
+/// A ranked list for people, each item with the strongest of its reasons where it has any.
 pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
-    let line = |item: &pb::RecommendedItem| {
-        format!("{:>4}. {:>8.3}  {}  {}", item.rank, item.score, item.item_id, item.title).trim_end().to_owned()
-    };
-    items.iter().map(line).collect::<Vec<_>>().join("\n")
+    const N_REASONS: usize = 3;
+    let mut lines = Vec::new();
+    for item in items {
+        let line = format!("{:>4}. {:>8.3}  {}  {}", item.rank, item.score, item.item_id, item.title);
+        lines.push(line.trim_end().to_owned());
+        lines.extend(item.reasons.iter().take(N_REASONS).map(|reason| {
+            let line =
+                format!("{:>14}{:+.3}  because of {}  {}", "", reason.contribution, reason.item_id, reason.title);
+            line.trim_end().to_owned()
+        }));
+    }
+    lines.join("\n")
 }
 
 pub(crate) fn interaction(interaction: &pb::Interaction) -> Value {

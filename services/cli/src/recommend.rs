@@ -21,6 +21,18 @@ pub(crate) struct Arguments {
     /// Item ids to leave out; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     exclude: Vec<String>,
+    /// Item ids to rank, instead of the whole catalogue; commas between them.
+    #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
+    candidates: Vec<String>,
+    /// Only items for which this holds, such as 'category in ["RPG"] && year >= 2015' (docs/api.md).
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Go on with other items when too few pass the filter.
+    #[arg(long, requires = "filter")]
+    relax: bool,
+    /// Say which items of the history moved each score.
+    #[arg(long)]
+    explain: bool,
     /// Also recommend what the history holds.
     #[arg(long)]
     include_seen: bool,
@@ -43,6 +55,10 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, output: Outpu
         exclude_seen: Some(!arguments.include_seen),
         excluded_item_ids: arguments.exclude,
         model: version.or_else(|| arguments.label.map(Model::Label)),
+        candidate_item_ids: arguments.candidates,
+        filter: arguments.filter,
+        relax_filter: arguments.relax,
+        explain: arguments.explain,
         ..pb::RecommendRequest::default()
     };
     let answer = client.recommend(request).await?.into_inner();

@@ -15,6 +15,9 @@ use service::client::{Target, connect};
 
 use crate::workload::{Requests, Workload};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Asks for recommendations at given rates, one after the other; prints a JSON line for each.
 #[derive(Parser)]
 #[command(version)]
@@ -31,6 +34,9 @@ struct Arguments {
     /// What is asked (TOML); the fields are in services/load/src/workload.rs.
     #[arg(long)]
     workload: Option<PathBuf>,
+    /// Of all random choices, over the workload's: other histories where they are drawn.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Requests a second, with commas between.
     #[arg(long, value_delimiter = ',', required = true)]
     rate: Vec<f64>,
@@ -52,7 +58,9 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     service::install_tls_provider();
     let arguments = Arguments::parse();
-    let mut requests = Requests::new(Workload::read(arguments.workload.as_deref())?, &arguments.dataset)?;
+    let mut workload = Workload::read(arguments.workload.as_deref())?;
+    workload.seed = arguments.seed.unwrap_or(workload.seed);
+    let mut requests = Requests::new(workload, &arguments.dataset)?;
     let mut clients = Vec::new();
     for url in &arguments.url {
         for _ in 0..arguments.connections.max(1) {

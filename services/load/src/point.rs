@@ -155,9 +155,9 @@ struct Collected {
     versions: BTreeMap<String, u64>,
 }
 
-/// Microseconds with three digits.
+/// Microseconds up to ten minutes, with three digits.
 fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are in order")
 }
 
 async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> Collected {

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use dataset::Dataset;
 use proto::pb;
+use proto::pb::recommend_request::Model;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
@@ -22,11 +23,13 @@ pub(crate) struct Workload {
     pub(crate) zipf: f64,
     /// gRPC deadline of a request, in milliseconds.
     pub(crate) deadline_ms: u64,
+    /// Who answers.
+    pub(crate) label: String,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { seed: 0, kinds: vec![Kind::default()], zipf: 1.0, deadline_ms: 1_000 }
+        Self { seed: 0, kinds: vec![Kind::default()], zipf: 1.0, deadline_ms: 1_000, label: "live".to_owned() }
     }
 }
 
@@ -99,12 +102,16 @@ impl Requests {
 
     /// Every user once, to warm what serves them.
     pub(crate) fn each_user(&self) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
-        let request = |user: &String| pb::RecommendRequest { user_id: user.clone(), ..Default::default() };
+        let request = |user: &String| pb::RecommendRequest {
+            user_id: user.clone(),
+            model: Some(self.model()),
+            ..Default::default()
+        };
         self.users.iter().map(request)
     }
 
     pub(crate) fn next(&mut self) -> pb::RecommendRequest {
-        let kind = self.kind();
+        let (kind, model) = (self.kind(), self.model());
         let rng = &mut self.rng;
         let user = &self.users[self.rank.sample(rng) as usize - 1];
         let draw = |rng: &mut ChaCha8Rng, n: usize| -> Vec<String> {
@@ -120,6 +127,7 @@ impl Requests {
             exclude_seen: Some(kind.exclude_seen),
             excluded_item_ids: if has_exclusions { draw(rng, kind.n_excluded) } else { Vec::new() },
             priority: priority.into(),
+            model: Some(model),
             ..Default::default()
         }
     }
@@ -134,6 +142,10 @@ impl Requests {
             left -= kind.weight;
         }
         self.workload.kinds.last().cloned().unwrap_or_default()
+    }
+
+    fn model(&self) -> Model {
+        Model::Label(self.workload.label.clone())
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {

@@ -19,7 +19,7 @@ use crate::counters::Counters;
 use crate::explain::explained;
 use crate::filter::Filters;
 use crate::forward::State;
-use crate::gate::{Client, Gate};
+use crate::gate::{Client, Gate, Pass};
 use crate::histories::{Histories, Known, Place};
 use crate::live_model::Models;
 use crate::loaded::Loaded;
@@ -83,9 +83,13 @@ struct Ranked {
 }
 
 impl Recommender {
+    /// Lets a request in, or refuses it at once: before anything is made of it.
+    pub(crate) fn enter(&self, call: &Call) -> Result<Pass, Error> {
+        self.gate.enter(&call.client, call.priority).inspect_err(|error| self.counters.failed(error))
+    }
+
     /// Ranks the catalogue for one user.
     pub(crate) async fn recommend(&self, mut query: Query, call: &Call) -> Result<Recommendation, Error> {
-        let _inside = self.gate.enter(&call.client, call.priority)?;
         let started = Instant::now();
         if let Some(page) = &query.page {
             query.reader.model = ModelChoice::Version(page.version.clone());
@@ -147,7 +151,6 @@ impl Recommender {
 
     /// Scores given items, in the order given.
     pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
-        let _inside = self.gate.enter(&call.client, call.priority)?;
         let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
         let read = self.read(&query.reader, &model).await?;
         let (state, _) = self.state(&read, &model, call).await?;
@@ -169,7 +172,6 @@ impl Recommender {
         query: SimilarQuery,
         call: &Call,
     ) -> Result<(Vec<ScoredItem>, ModelVersion), Error> {
-        let _inside = self.gate.enter(&call.client, call.priority)?;
         let model = self.models.choose(&query.model, None).await?;
         let row = model.item_row(&query.item).ok_or_else(|| Error::NoSuchItem(query.item.to_string()))?;
         let passing = match &*query.filter {
@@ -196,17 +198,17 @@ impl Recommender {
         let Known { history, row_is_allowed, mut degradations, to_refresh } =
             self.histories.of(reader, &model.catalog).await?;
         let user = reader.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
-        let seen: Vec<u32> = history.items().into_iter().filter_map(|item| model.item_row(item)).collect();
+        let items = history.items();
+        let seen: Vec<u32> = items.iter().filter_map(|item| model.item_row(item)).collect();
         let n_in_prompt = seen.len().min(model.max_history());
         if reader.user.is_some() && user.is_none() {
             degradations.push(Degradation::UnknownUser);
         }
-        let n_items = history.items().len();
-        if n_items == 0 {
+        if items.is_empty() {
             degradations.push(Degradation::EmptyHistory);
         }
-        if seen.len() < n_items {
-            degradations.push(Degradation::UnknownItems(n_items - seen.len()));
+        if seen.len() < items.len() {
+            degradations.push(Degradation::UnknownItems(items.len() - seen.len()));
         }
         if n_in_prompt < seen.len() {
             degradations.push(Degradation::TruncatedHistory);

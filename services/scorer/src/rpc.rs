@@ -60,7 +60,11 @@ impl Recommendations {
             let query = query?;
             loop {
                 let call = Call { by: until, ..call.clone() };
-                match self.answer(query.clone(), &call).await {
+                let answered = async {
+                    let _inside = self.recommender.enter(&call)?;
+                    self.answer(query.clone(), &call).await
+                };
+                match answered.await {
                     Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < until => {
                         tokio::time::sleep(retry_after).await;
                     }
@@ -85,9 +89,10 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let call = self.call(&request, Priority::Interactive);
+        let is_batch = request.get_ref().priority() == pb::Priority::Batch;
+        let call = self.call(&request, if is_batch { Priority::Batch } else { Priority::Interactive });
+        let _inside = self.recommender.enter(&call)?;
         let query = Query::try_from(request.into_inner()).map_err(Error::from)?;
-        let call = Call { priority: query.priority, ..call };
         Ok(Response::new(self.answer(query, &call).await?))
     }
 
@@ -111,6 +116,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
         let call = self.call(&request, Priority::Interactive);
+        let _inside = self.recommender.enter(&call)?;
         let query = ScoreQuery::try_from(request.into_inner()).map_err(Error::from)?;
         Ok(Response::new(self.recommender.score(query, &call).await?.into()))
     }
@@ -120,6 +126,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
         let call = self.call(&request, Priority::Interactive);
+        let _inside = self.recommender.enter(&call)?;
         let query = SimilarQuery::try_from(request.into_inner()).map_err(Error::from)?;
         let (items, version) = self.recommender.similar(query, &call).await?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))

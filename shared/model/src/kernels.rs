@@ -16,6 +16,8 @@ mod heads;
 mod libtorch;
 mod rows;
 
+pub(crate) use rows::products;
+
 /// What attention gives, and what its gradient needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Attended {

@@ -1,11 +1,10 @@
 //! The recommendation model (paper, section 3.3; reference: `CollaborativeGPTwithItemRecommendHead`): one forward
 //! pass over a prompt ranks the whole catalogue with a multinomial item head.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::kernels;
 use crate::packing::{Reading, TokenBatch, matrix, to_vec};
 use crate::prompt::Token;
 use crate::soft_tokens::embed;
@@ -115,23 +114,11 @@ impl ItemHead {
     }
 }
 
-/// A catalogue whose product with a state is shared by all cores: below, handing work out costs more than it saves.
-const LARGE: usize = 1 << 22;
-
-/// The same for serving: on the thread that calls it, from the item rows where they lie.
+/// The same for serving: from the item rows where they lie, on the thread that calls it while the catalogue is small.
 ///
 /// Shapes: `states [users, embed]`, row-major → `[users, items]`, row-major.
 pub fn item_scores(items: &Table, states: &[f32]) -> Vec<f32> {
-    let (width, n_items) = (items.width(), items.n_rows());
-    let n_users = states.len() / width;
-    let mut scores = vec![0.0; n_users * n_items];
-    let product = MatMut::from_row_major_slice_mut(&mut scores, n_users, n_items);
-    let states = MatRef::from_row_major_slice(states, n_users, width);
-    let rows = items.values();
-    let rows = MatRef::from_row_major_slice(&rows, n_items, width); // tied: the input embeddings themselves
-    let threads = if n_items * width >= LARGE { Par::rayon(0) } else { Par::Seq };
-    matmul(product, Accum::Replace, states, rows.transpose(), 1.0, threads);
-    scores
+    kernels::products(&items.values(), states, items.width()) // tied: the input embeddings themselves
 }
 
 #[cfg(test)]

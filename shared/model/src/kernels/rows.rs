@@ -28,7 +28,53 @@ fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
         }
     }
     let rest: f32 = rest_x.iter().zip(rest_y).map(|(&x, &y)| f(x, y)).sum();
-    sums.iter().sum::<f32>() + rest
+    // In halves: one lane after the other would take as long as a row of 256.
+    let mut n = LANES / 2;
+    while n > 0 {
+        for lane in 0..n {
+            sums[lane] += sums[lane + n];
+        }
+        n /= 2;
+    }
+    sums[0] + rest
+}
+
+/// A matrix whose product with a state is shared by all cores: below, handing work out costs more than it saves.
+const LARGE: usize = 1 << 22;
+/// Values of a task's rows.
+const TASK: usize = 1 << 18;
+
+/// Inner products of each row of a matrix with each of some states, read once for all of them; a product is the same
+/// bits alone or among others. Faer's product packs the matrix first, which costs more than a product with one state.
+///
+/// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
+pub(crate) fn products(rows: &[f32], states: &[f32], width: usize) -> Vec<f32> {
+    let (n_rows, n_states) = (rows.len() / width, states.len() / width);
+    let mut by_row = vec![0.0; n_rows * n_states];
+    let task = |products: &mut [f32], rows: &[f32]| {
+        Arch::new().dispatch(|| {
+            for (products, row) in products.chunks_exact_mut(n_states).zip(rows.chunks_exact(width)) {
+                for (product, state) in products.iter_mut().zip(states.chunks_exact(width)) {
+                    *product = sum_of(row, state, |x, y| x * y);
+                }
+            }
+        });
+    };
+    if rows.len() >= LARGE {
+        let n = (TASK / width).max(1);
+        let tasks = by_row.par_chunks_mut(n * n_states).zip(rows.par_chunks(n * width));
+        tasks.for_each(|(products, rows)| task(products, rows));
+    } else {
+        task(&mut by_row, rows);
+    }
+    if n_states == 1 {
+        return by_row;
+    }
+    let mut by_state = vec![0.0; by_row.len()];
+    for (state, products) in by_state.chunks_exact_mut(n_rows.max(1)).enumerate() {
+        products.iter_mut().zip(by_row.iter().skip(state).step_by(n_states)).for_each(|(to, &from)| *to = from);
+    }
+    by_state
 }
 
 /// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln 2. The library's
