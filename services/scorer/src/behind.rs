@@ -1,18 +1,15 @@
-//! What is done behind the requests: stale histories are read again, the shadow's lists are compared with the live ones,
-//! and a version is warmed before a label moves to it.
+//! What requests leave to be done behind them: a stale history to be read again, a live list to be compared with the
+//! shadow's. `upkeep.rs` does it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use domain::{Inline, ItemId, ModelChoice, ModelVersion, Priority, Query, Reader, Recommendation};
-use futures::StreamExt;
+use domain::{ItemId, ModelChoice, ModelVersion, Query, Recommendation};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::histories::Place;
 use crate::live_model::share_of;
 use crate::loaded::Loaded;
-use crate::recommend::{Call, Recommender};
 
 /// The requests' end.
 #[derive(Debug, Clone)]
@@ -36,9 +33,9 @@ pub(crate) enum Task {
 /// A live list, to be compared.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    query: Query,
-    live: Vec<ItemId>,
-    took: Duration,
+    pub(crate) query: Query,
+    pub(crate) live: Vec<ItemId>,
+    pub(crate) took: Duration,
 }
 
 /// Means over the requests that both versions answered.
@@ -55,12 +52,6 @@ pub(crate) struct ShadowReport {
 const MAX_TASKS: usize = 256;
 /// Between two lines of the log about a shadow.
 const TOLD_EVERY: u64 = 1_000;
-/// A version is warmed for at most this long before the label moves.
-const WARM_FOR: Duration = Duration::from_secs(10);
-/// Users whose states are computed at once then.
-const WARM_AT_ONCE: usize = 64;
-/// A background task may take this long.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Behind {
     pub(crate) fn new(shadow_share: f64) -> (Self, Tasks) {
@@ -88,7 +79,7 @@ impl Behind {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, version: &ModelVersion, overlap: f64, (live, shadow): (Duration, Duration)) {
+    pub(crate) fn note(&self, version: &ModelVersion, overlap: f64, (live, shadow): (Duration, Duration)) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         let none = ShadowReport { version: version.clone(), n: 0, overlap: 0.0, live_ms: 0.0, shadow_ms: 0.0 };
         let known = report.take().filter(|report| report.version == *version).unwrap_or(none);
@@ -107,79 +98,4 @@ impl Behind {
         }
         *report = Some(latest);
     }
-}
-
-impl Recommender {
-    /// Does what waits, one thing after the other, until `shutdown`.
-    pub(crate) async fn work_behind_until(&self, mut tasks: Tasks, shutdown: CancellationToken) {
-        while let Some(Some(task)) = shutdown.run_until_cancelled(tasks.recv()).await {
-            match task {
-                Task::Refresh((catalog, user), model) => {
-                    let reader = stored(Some(catalog), user, Duration::ZERO);
-                    self.know(&reader, &model, Instant::now() + PATIENCE).await;
-                }
-                Task::Compare(comparison) => self.compare(*comparison).await,
-            }
-        }
-    }
-
-    async fn compare(&self, Comparison { query, live, took }: Comparison) {
-        let Some(model) = self.models.shadow() else { return };
-        let started = Instant::now();
-        let call = nobody(started + PATIENCE);
-        match self.answer(&query, &model, &call).await {
-            Ok(answer) => {
-                let both = answer.items.iter().filter(|item| live.contains(&item.item)).count();
-                let overlap = both as f64 / live.len().max(1) as f64;
-                self.behind.note(&model.version, overlap, (took, started.elapsed()));
-            }
-            Err(error) => {
-                self.counters.add("shadow.failed");
-                tracing::debug!(error = service::chain(&error), "the shadow has no answer");
-            }
-        }
-    }
-
-    /// Computes the states of the users of the last hour, as far as there is time.
-    pub(crate) async fn warm(&self, model: &Arc<Loaded>) {
-        let until = Instant::now() + WARM_FOR;
-        let places: Vec<Place> = self.histories.lately_seen().collect();
-        let n = futures::stream::iter(places)
-            .map(|(catalog, user)| async move {
-                let reader = stored(Some(catalog), user, WARM_FOR * 360);
-                Instant::now() < until && self.know(&reader, model, until).await
-            })
-            .buffer_unordered(WARM_AT_ONCE)
-            .filter(|is_known| std::future::ready(*is_known))
-            .count()
-            .await;
-        tracing::info!(version = %model.version, n_users = n, "version warmed");
-    }
-
-    /// Has a reader's state at hand; false when that was not possible.
-    async fn know(&self, reader: &Reader, model: &Arc<Loaded>, by: Instant) -> bool {
-        let known = async {
-            let read = self.read(reader, model).await?;
-            self.state(&read, model, &nobody(by)).await
-        };
-        match known.await {
-            Ok(_) => true,
-            Err(error) => {
-                self.counters.add("behind.failed");
-                tracing::debug!(error = service::chain(&error), "a state was not computed ahead");
-                false
-            }
-        }
-    }
-}
-
-/// Nobody waits, and everybody else goes first.
-fn nobody(by: Instant) -> Call {
-    Call { client: "".into(), by, priority: Priority::Batch }
-}
-
-/// A user by the stored history.
-fn stored(catalog: Option<domain::Catalog>, user: domain::UserId, max_staleness: Duration) -> Reader {
-    let model = ModelChoice::Label(domain::Label::live());
-    Reader { user: Some(user), catalog, inline: Inline::Absent, at_ms: None, max_staleness, model }
 }

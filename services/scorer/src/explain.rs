@@ -4,7 +4,7 @@
 use domain::{Reason, ScoredItem, Source};
 
 use crate::loaded::Loaded;
-use crate::recommend::Read;
+use crate::reader::Read;
 
 /// Reasons of an item that are named.
 const MOST: usize = 20;

@@ -13,10 +13,12 @@ mod histories;
 mod live_model;
 mod loaded;
 mod queue;
+mod reader;
 mod recommend;
 mod rows;
 mod rpc;
 mod states;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -85,7 +87,6 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 #[derive(Debug)]
 pub struct Scorer {
     api: Bound,
-    models: Models,
     recommender: Recommender,
     unwritten: Unwritten,
     tasks: Tasks,
@@ -103,7 +104,7 @@ impl Scorer {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let n_rankers = if settings.ranking_threads == 0 { n_cores } else { settings.ranking_threads };
         let recommender = Recommender {
-            models: models.clone(),
+            models,
             states,
             histories: Histories::new(storage, settings.history_cache_mb << 20),
             filters: Default::default(),
@@ -117,7 +118,6 @@ impl Scorer {
             recommender,
             unwritten,
             tasks,
-            models,
             follow: Duration::from_millis(settings.follow_ms),
             default_deadline: Duration::from_millis(settings.default_deadline_ms),
             grace: Duration::from_secs(settings.grace_s),
@@ -145,7 +145,7 @@ impl Scorer {
             service::serve(self.api, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace);
         let beside = async {
             tokio::join!(
-                self.models.follow_until(self.follow, (health, shutdown.clone()), &recommender),
+                recommender.follow_until(self.follow, (health, shutdown.clone())),
                 recommender.states.write_until(self.unwritten, shutdown.clone()),
                 recommender.work_behind_until(self.tasks, shutdown.clone()),
             );

@@ -1,5 +1,5 @@
-//! Which model versions are in memory, and which one a request gets. Follows the labels without a restart; a version
-//! that cannot be loaded never takes a label's place.
+//! Which model versions are in memory, and which one a request gets. A version that cannot be loaded never takes a
+//! label's place; `upkeep.rs` follows the labels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use domain::{Label, ModelChoice, ModelVersion, UserId};
 use model::{Artifact, ComputeDevice, Device};
-use service::Health;
 use sha2::{Digest, Sha256};
 use storage::{Kind, Storage};
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::loaded::Loaded;
-use crate::recommend::Recommender;
 use crate::rows::{self, Sizes};
 use crate::{Error, Settings};
+
+/// Which version each label points to.
+pub(crate) type Labels = BTreeMap<Label, ModelVersion>;
 
 /// What requests see: replaced as a whole, so that a request never meets half a change.
 #[derive(Debug, Default)]
 struct Snapshot {
-    labels: BTreeMap<Label, ModelVersion>,
+    labels: Labels,
     loaded: HashMap<ModelVersion, Arc<Loaded>>,
 }
 
@@ -120,71 +120,40 @@ impl Models {
         }
     }
 
-    /// Looks at the labels again and again until `shutdown`; ready while `live` has a model whose thread is alive and
-    /// moves. A version is warmed before a label moves to it.
-    pub(crate) async fn follow_until(
-        &self,
-        every: Duration,
-        (health, shutdown): (Health, CancellationToken),
-        recommender: &Recommender,
-    ) {
-        loop {
-            let Some(followed) = shutdown.run_until_cancelled(self.follow(recommender)).await else { return };
-            if let Err(error) = followed {
-                tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
-            }
-            health.set_ready(self.is_ready()).await;
-            if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn is_ready(&self) -> bool {
+    /// True while `live` has a model whose thread is alive and moves.
+    pub(crate) fn is_ready(&self) -> bool {
         let snapshot = self.snapshot.load();
         let live = snapshot.labels.get(&Label::live()).and_then(|version| snapshot.loaded.get(version));
         live.is_some_and(|model| !model.forward.has_stopped() && !model.forward.is_stuck())
     }
 
-    /// Loads what labels newly point to, then moves the labels; one whose version fails stays where it was.
-    async fn follow(&self, recommender: &Recommender) -> Result<(), Error> {
+    /// Where the labels should point and where they do; `None` when that is the same.
+    pub(crate) async fn moved_labels(&self) -> Result<Option<(Labels, Labels)>, Error> {
         let wanted = self.storage.registry.labels().await?;
-        let current = self.snapshot.load_full();
-        if wanted == current.labels {
-            return Ok(());
+        let current = self.snapshot.load().labels.clone();
+        Ok((wanted != current).then_some((wanted, current)))
+    }
+
+    /// The version that a label is to move to, in memory; `None`, and the log says why, when it cannot be loaded.
+    pub(crate) async fn load_for(&self, label: &Label, version: &ModelVersion) -> Option<Arc<Loaded>> {
+        if self.failed_lately(version).is_some() {
+            return None;
         }
-        let mut labels = BTreeMap::new();
-        for (label, version) in wanted {
-            if current.labels.get(&label) == Some(&version) {
-                labels.insert(label, version);
-                continue;
-            }
-            if self.failed_lately(&version).is_some() {
-                labels.extend(
-                    current.labels.get_key_value(&label).map(|(label, before)| (label.clone(), before.clone())),
-                );
-                continue;
-            }
-            match self.load(&version).await {
-                Ok(model) => {
-                    recommender.warm(&model).await;
-                    tracing::info!(%label, %version, "label moved");
-                    labels.insert(label, version);
-                }
-                Err(error) => {
-                    let reason = if let Error::Unloadable { reason, .. } = &error { reason } else { &String::new() };
-                    tracing::error!(%label, %version, %error, reason, "label not moved");
-                    self.note_failure(&version, &error);
-                    if let Some(before) = current.labels.get(&label) {
-                        labels.insert(label, before.clone());
-                    }
-                }
-            }
-        }
+        let loaded = self.load(version).await;
+        loaded
+            .inspect_err(|error| {
+                let reason = if let Error::Unloadable { reason, .. } = error { reason } else { &String::new() };
+                tracing::error!(%label, %version, %error, reason, "label not moved");
+                self.note_failure(version, error);
+            })
+            .ok()
+    }
+
+    /// Moves the labels.
+    pub(crate) async fn move_labels(&self, labels: Labels) {
         let _no_load_meanwhile = self.loading.lock().await;
         let loaded = self.snapshot.load().loaded.clone();
         self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded }, None)));
-        Ok(())
     }
 
     fn failed_lately(&self, version: &ModelVersion) -> Option<String> {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    Catalog, Degradation, History, Interaction, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query, Reader,
+    Catalog, Degradation, History, Interaction, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query,
     Recommendation, ScoreQuery, ScoredItem, SimilarQuery, Source, UserId,
 };
 use model::metrics::top_k;
-use storage::now_ms;
 
 use crate::Error;
 use crate::allowed::Rows;
@@ -20,10 +19,11 @@ use crate::explain::explained;
 use crate::filter::Filters;
 use crate::forward::State;
 use crate::gate::{Client, Gate, Pass};
-use crate::histories::{Histories, Known, Place};
+use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::loaded::Loaded;
-use crate::states::{Found, Key, States, TokenRow};
+use crate::reader::Read;
+use crate::states::{Found, States};
 
 /// Answers queries and keeps histories.
 #[derive(Debug, Clone)]
@@ -44,32 +44,6 @@ pub(crate) struct Call {
     pub(crate) client: Client,
     pub(crate) by: Instant,
     pub(crate) priority: Priority,
-}
-
-/// A reader as a model knows them.
-#[derive(Debug)]
-pub(crate) struct Read {
-    /// Rows of the whole history, in prompt order.
-    pub(crate) seen: Vec<u32>,
-    /// How many of them, the latest, are in the prompt.
-    pub(crate) n_in_prompt: usize,
-    token: TokenRow,
-    /// There is no row for the user.
-    pub(crate) is_stranger: bool,
-    /// Until when the history goes.
-    at_ms: i64,
-    to_refresh: Option<Place>,
-    degradations: Vec<Degradation>,
-}
-
-impl Read {
-    pub(crate) fn latest(&self) -> &[u32] {
-        &self.seen[self.seen.len() - self.n_in_prompt..]
-    }
-
-    pub(crate) fn prompt(&self, model: &Loaded) -> Vec<model::Token> {
-        model.prompt(self.token, self.latest())
-    }
 }
 
 /// A page of a list, as rows.
@@ -109,7 +83,7 @@ impl Recommender {
         model: &Arc<Loaded>,
         call: &Call,
     ) -> Result<Recommendation, Error> {
-        let read = self.read(&query.reader, model).await?;
+        let read = Read::new(&self.histories, &query.reader, model).await?;
         let (state, found) = self.state(&read, model, call).await?;
         let rows = Rows::new(model, &query.allowed, &read.seen, &self.filters).await?;
         let mut degradations = [read.degradations.clone(), rows.degradations.clone()].concat();
@@ -152,7 +126,7 @@ impl Recommender {
     /// Scores given items, in the order given.
     pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
         let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
-        let read = self.read(&query.reader, &model).await?;
+        let read = Read::new(&self.histories, &query.reader, &model).await?;
         let (state, _) = self.state(&read, &model, call).await?;
         let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
         let scores = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
@@ -193,41 +167,9 @@ impl Recommender {
         Ok((items.collect(), model.version.clone()))
     }
 
-    /// A reader's history and user token in a model's rows.
-    pub(crate) async fn read(&self, reader: &Reader, model: &Loaded) -> Result<Read, Error> {
-        let Known { history, row_is_allowed, mut degradations, to_refresh } =
-            self.histories.of(reader, &model.catalog).await?;
-        let user = reader.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
-        let items = history.items();
-        let seen: Vec<u32> = items.iter().filter_map(|item| model.item_row(item)).collect();
-        let n_in_prompt = seen.len().min(model.max_history());
-        if reader.user.is_some() && user.is_none() {
-            degradations.push(Degradation::UnknownUser);
-        }
-        if items.is_empty() {
-            degradations.push(Degradation::EmptyHistory);
-        }
-        if seen.len() < items.len() {
-            degradations.push(Degradation::UnknownItems(items.len() - seen.len()));
-        }
-        if n_in_prompt < seen.len() {
-            degradations.push(Degradation::TruncatedHistory);
-        }
-        let latest_ms = history.interactions().last().map_or(0, |latest| latest.at_ms);
-        Ok(Read {
-            seen,
-            n_in_prompt,
-            token: model.token(user),
-            is_stranger: user.is_none(),
-            at_ms: reader.at_ms.unwrap_or_else(|| latest_ms.max(now_ms())),
-            to_refresh,
-            degradations,
-        })
-    }
-
     /// The user state of a reader, cached or computed.
     pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(State, Found), Error> {
-        let key = Key::new(&model.version, read.token, read.latest());
+        let key = read.key(model);
         let compute = model.forward.state(read.prompt(model), call.by, call.priority);
         let (state, found) = self.states.get_or_compute(&key, model.tables.items.width(), compute).await?;
         self.counters.add(match found {

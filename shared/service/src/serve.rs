@@ -77,7 +77,10 @@ pub async fn serve(
         tonic_health::server::HealthService::from_health_reporter(health.reporter.clone()),
     );
     let routes = routes.add_service(health_service).add_service(reflection);
-    let mut server = Server::builder().http2_keepalive_interval(Some(KEEPALIVE)).tcp_nodelay(true);
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
+        .tcp_nodelay(true);
     if let Some(tls) = bound.port.tls_config()? {
         server = server.tls_config(tls)?;
     }
@@ -99,6 +102,10 @@ pub async fn serve(
     }
     Ok(())
 }
+
+/// Calls that a client may give up before they are looked at; with more its connection is closed. Under load many deadlines
+/// pass at once, and h2's 20 would take the calls down that are still in time.
+const MAX_GIVEN_UP: usize = 4_096;
 
 /// Finds out that a peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(20);

@@ -50,31 +50,35 @@ const TASK: usize = 1 << 18;
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
 pub(crate) fn products(rows: &[f32], states: &[f32], width: usize) -> Vec<f32> {
     let (n_rows, n_states) = (rows.len() / width, states.len() / width);
-    let mut by_row = vec![0.0; n_rows * n_states];
-    let task = |products: &mut [f32], rows: &[f32]| {
+    // Of some rows with all states, `[states, rows]`.
+    let task = |rows: &[f32]| {
+        let n = rows.len() / width;
+        let mut products = vec![0.0; n * n_states];
         Arch::new().dispatch(|| {
-            for (products, row) in products.chunks_exact_mut(n_states).zip(rows.chunks_exact(width)) {
-                for (product, state) in products.iter_mut().zip(states.chunks_exact(width)) {
-                    *product = sum_of(row, state, |x, y| x * y);
+            for (place, row) in rows.chunks_exact(width).enumerate() {
+                for (number, state) in states.chunks_exact(width).enumerate() {
+                    products[number * n + place] = sum_of(row, state, |x, y| x * y);
                 }
             }
         });
+        products
     };
-    if rows.len() >= LARGE {
-        let n = (TASK / width).max(1);
-        let tasks = by_row.par_chunks_mut(n * n_states).zip(rows.par_chunks(n * width));
-        tasks.for_each(|(products, rows)| task(products, rows));
-    } else {
-        task(&mut by_row, rows);
+    if rows.len() < LARGE {
+        return task(rows);
     }
-    if n_states == 1 {
-        return by_row;
+    let n = (TASK / width).max(1);
+    let tasks: Vec<Vec<f32>> = rows.par_chunks(n * width).map(task).collect();
+    let mut products = vec![0.0; n_rows * n_states];
+    for (of_state, number) in products.chunks_exact_mut(n_rows).zip(0..) {
+        let mut to = of_state;
+        for of_task in &tasks {
+            let n: usize = of_task.len() / n_states;
+            let (here, rest) = to.split_at_mut(n);
+            here.copy_from_slice(&of_task[number * n..][..n]);
+            to = rest;
+        }
     }
-    let mut by_state = vec![0.0; by_row.len()];
-    for (state, products) in by_state.chunks_exact_mut(n_rows.max(1)).enumerate() {
-        products.iter_mut().zip(by_row.iter().skip(state).step_by(n_states)).for_each(|(to, &from)| *to = from);
-    }
-    by_state
+    products
 }
 
 /// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln 2. The library's
@@ -199,4 +203,26 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
 pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = values.par_chunks_mut(width).with_min_len(rows_per_task(width));
     rows.map(|row| Arch::new().dispatch(|| exponentials(row))).unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_is_the_same_bits_alone_among_others_and_shared_by_all_cores() {
+        let (width, n_rows) = (70, LARGE / 70 + 11);
+        let value = |place: usize| ((place * 2_654_435_761) % 1_000) as f32 / 500.0 - 1.0;
+        let rows: Vec<f32> = (0..n_rows * width).map(value).collect();
+        let states: Vec<f32> = (5..5 + 3 * width).map(value).collect();
+        let together = products(&rows, &states, width);
+        for (number, state) in states.chunks_exact(width).enumerate() {
+            let of_state = &together[number * n_rows..][..n_rows];
+            assert_eq!(products(&rows, state, width), of_state);
+            let few = 1_000.min(n_rows);
+            assert_eq!(products(&rows[..few * width], state, width), of_state[..few]);
+            let exact: f64 = rows[..width].iter().zip(state).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            assert!((f64::from(of_state[0]) - exact).abs() < 1e-4);
+        }
+    }
 }
