@@ -1,7 +1,6 @@
 //! Whose list it is, as a model knows them: the history in its rows, and the user token.
 
 use domain::{Degradation, Reader};
-use storage::now_ms;
 
 use crate::Error;
 use crate::histories::{Histories, Known, Place};
@@ -18,8 +17,8 @@ pub(crate) struct Read {
     token: TokenRow,
     /// There is no row for the user.
     pub(crate) is_stranger: bool,
-    /// Until when the history goes.
-    pub(crate) at_ms: i64,
+    /// When its latest interaction was; the clock would let in what is recorded in the same millisecond.
+    pub(crate) until_ms: i64,
     /// The history was not read for this request, and is to be read afterwards.
     pub(crate) to_refresh: Option<Place>,
     /// What there is to do without.
@@ -47,13 +46,12 @@ impl Read {
         if n_in_prompt < seen.len() {
             degradations.push(Degradation::TruncatedHistory);
         }
-        let latest_ms = history.interactions().last().map_or(0, |latest| latest.at_ms);
         Ok(Self {
             seen,
             n_in_prompt,
             token: model.token(user),
             is_stranger: user.is_none(),
-            at_ms: reader.at_ms.unwrap_or_else(|| latest_ms.max(now_ms())),
+            until_ms: history.interactions().last().map_or(0, |latest| latest.at_ms),
             to_refresh,
             degradations,
         })

@@ -107,7 +107,7 @@ impl Recommender {
             let contributions = model.forward.explanation((read.prompt(model), page.clone()), call.by, call.priority);
             explained(model, &read, (&page, contributions.await?), &language, &mut items);
         }
-        let next = Page { version: model.version.clone(), at_ms: read.at_ms, offset: offset + items.len() };
+        let next = Page { version: model.version.clone(), at_ms: read.until_ms, offset: offset + items.len() };
         if let Some(place) = read.to_refresh {
             self.behind.refresh(place, model);
         }

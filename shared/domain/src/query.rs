@@ -83,7 +83,7 @@ pub struct Allowed {
 pub struct Page {
     /// Who served the first page.
     pub version: ModelVersion,
-    /// When that was: what happened later does not count.
+    /// When the latest interaction of the history was: what happened later does not count.
     pub at_ms: i64,
     /// Items before this page.
     pub offset: usize,
