@@ -11,6 +11,7 @@ use domain::{Catalog, DatasetId, Invalid, JobId, ModelVersion};
 
 pub use history::recorded;
 pub use job::EndOfAttempt;
+pub use query::priority;
 
 /// `collection/{id}` → id.
 fn id_of<'a>(field: &str, collection: &str, name: &'a str) -> Result<&'a str, Invalid> {

@@ -18,7 +18,7 @@ pub mod pb {
     tonic::include_proto!("cllm4rec.v1");
 }
 
-pub use convert::{EndOfAttempt, catalog, job_id, job_name, recorded, timestamp, version_id, version_name};
+pub use convert::{EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id, version_name};
 pub use error::{invalid_argument, overloaded};
 
 /// The file descriptors of all services, for reflection.

@@ -29,6 +29,7 @@ impl TryFrom<pb::RecommendRequest> for Query {
     fn try_from(request: pb::RecommendRequest) -> Result<Self, Invalid> {
         use pb::recommend_request::Model;
         let digest = digest(&request);
+        priority(&request)?;
         let k = top_k(request.k)?;
         if request.explain && k.get() > MAX_EXPLAINED {
             return Err(Invalid::one("k", format!("must be at most {MAX_EXPLAINED} with `explain`, is {}", k.get())));
@@ -59,13 +60,6 @@ impl TryFrom<pb::RecommendRequest> for Query {
                 relax_filter: request.relax_filter,
             },
             explain: request.explain,
-            priority: match pb::Priority::try_from(request.priority) {
-                Ok(pb::Priority::Unspecified | pb::Priority::Interactive) => Priority::Interactive,
-                Ok(pb::Priority::Batch) => Priority::Batch,
-                Err(_) => {
-                    return Err(Invalid::one("priority", format!("{} is not one of the values", request.priority)));
-                }
-            },
         })
     }
 }
@@ -114,7 +108,7 @@ enum Choice {
 
 fn choice(model: Option<Choice>) -> Result<ModelChoice, Invalid> {
     Ok(match model {
-        None => ModelChoice::Label(Label::live()),
+        None => ModelChoice::live(),
         Some(Choice::Label(label)) => ModelChoice::Label(Label::new(label).map_err(|invalid| invalid.under("label"))?),
         Some(Choice::Version(name)) => ModelChoice::Version(version_id("model_version", &name)?),
     })
@@ -150,6 +144,15 @@ fn reader(
         max_staleness: Duration::ZERO,
         model: choice(model)?,
     })
+}
+
+/// Who goes first: known before anything else is made of a request.
+pub fn priority(request: &pb::RecommendRequest) -> Result<Priority, Invalid> {
+    match pb::Priority::try_from(request.priority) {
+        Ok(pb::Priority::Unspecified | pb::Priority::Interactive) => Ok(Priority::Interactive),
+        Ok(pb::Priority::Batch) => Ok(Priority::Batch),
+        Err(_) => Err(Invalid::one("priority", format!("{} is not one of the values", request.priority))),
+    }
 }
 
 fn top_k(k: Option<u32>) -> Result<TopK, Invalid> {

@@ -1,7 +1,7 @@
 //! What the machine could do at most, and what a process took of it.
 
 use anyhow::Context;
-use model::{Device, Gemm, Precision, compute_device};
+use model::{Device, Precision, compute_device};
 
 /// Of the hidden command.
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 /// Prints the highest rate that products of f32 matrices reach, in floating-point operations a second.
 pub(crate) fn print_peak(arguments: &Arguments) -> anyhow::Result<()> {
     let device = device(&arguments.device, arguments.threads)?;
-    println!("{:.0}", Gemm::peak(&device, Precision::F32));
+    println!("{:.0}", model::gemm_peak(&device, Precision::F32));
     Ok(())
 }
 

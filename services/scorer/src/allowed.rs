@@ -19,29 +19,19 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// `seen` are the rows of the history.
-    pub(crate) async fn new(
-        model: &std::sync::Arc<Loaded>,
-        wanted: &Allowed,
-        seen: &[u32],
-        filters: &Filters,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn new(model: &Loaded, wanted: &Allowed, seen: &[u32], filters: &Filters) -> Result<Self, Error> {
         let mut degradations = Vec::new();
-        let mut allowed = match &wanted.candidates {
+        let mut allowed = FixedBitSet::with_capacity(model.n_items());
+        match &wanted.candidates {
             Some(candidates) => {
-                let mut rows = FixedBitSet::with_capacity(model.n_items());
                 let known = candidates.iter().filter_map(|item| model.item_row(item));
-                let n_known = known.map(|row| rows.insert(row as usize)).count();
+                let n_known = known.map(|row| allowed.insert(row as usize)).count();
                 if n_known < candidates.len() {
                     degradations.push(Degradation::UnknownCandidates(candidates.len() - n_known));
                 }
-                rows
             }
-            None => {
-                let mut rows = FixedBitSet::with_capacity(model.n_items());
-                rows.insert_range(..);
-                rows
-            }
-        };
+            None => allowed.insert_range(..),
+        }
         let left_out = wanted.excluded.iter().filter_map(|item| model.item_row(item));
         let seen: &[u32] = if wanted.exclude_seen { seen } else { &[] };
         left_out.chain(seen.iter().copied()).for_each(|row| allowed.remove(row as usize));

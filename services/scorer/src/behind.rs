@@ -36,6 +36,7 @@ pub(crate) struct Comparison {
     pub(crate) query: Query,
     pub(crate) live: Vec<ItemId>,
     pub(crate) took: Duration,
+    pub(crate) shadow: Arc<Loaded>,
 }
 
 /// Means over the requests that both versions answered.
@@ -65,14 +66,14 @@ impl Behind {
     }
 
     /// Has the shadow answer the same, for some of the users.
-    pub(crate) fn compare(&self, query: &Query, answer: &Recommendation, took: Duration) {
+    pub(crate) fn compare(&self, query: &Query, answer: &Recommendation, took: Duration, shadow: Arc<Loaded>) {
         let name = query.reader.user.as_ref().map_or("", |user| user.as_str());
-        let is_for_live = matches!(&query.reader.model, ModelChoice::Label(label) if *label == domain::Label::live());
-        if self.shadow_share <= 0.0 || !is_for_live || share_of(name) >= self.shadow_share {
+        if query.reader.model != ModelChoice::live() || share_of(name) >= self.shadow_share {
             return;
         }
         let live = answer.items.iter().map(|item| item.item.clone()).collect();
-        drop(self.tasks.try_send(Task::Compare(Box::new(Comparison { query: query.clone(), live, took }))));
+        let comparison = Comparison { query: query.clone(), live, took, shadow };
+        drop(self.tasks.try_send(Task::Compare(Box::new(comparison))));
     }
 
     pub(crate) fn report(&self) -> Option<ShadowReport> {

@@ -10,7 +10,7 @@ use model::{TokenTables, recommender};
 
 use crate::Error;
 use crate::forward::State;
-use crate::queue::Queue;
+use crate::queue::{Owner, Queue};
 
 /// What is done with the scores of the catalogue `[items]`, on the ranking thread.
 type Then = Box<dyn FnOnce(&[f32]) + Send>;
@@ -30,16 +30,7 @@ const SMALL: usize = 1 << 20;
 
 /// The way to the ranking threads; they end when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct Rankers(Arc<Owner>);
-
-#[derive(Debug)]
-struct Owner(Arc<Queue<Work>>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
+pub(crate) struct Rankers(Arc<Owner<Work>>);
 
 impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

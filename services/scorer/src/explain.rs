@@ -1,7 +1,7 @@
 //! Which items of the history moved a score: the language model's contributions and the light model's, in the score that
 //! was served.
 
-use domain::{Reason, ScoredItem, Source};
+use domain::{Reason, ScoredItem};
 
 use crate::loaded::Loaded;
 use crate::reader::Read;
@@ -9,7 +9,7 @@ use crate::reader::Read;
 /// Reasons of an item that are named.
 const MOST: usize = 20;
 
-/// Adds each item's reasons, the strongest first; a list by popularity has none.
+/// Adds each item's reasons, the strongest first.
 ///
 /// `contributions [items][prompt]` are the language model's, `language [catalogue]` its scores.
 pub(crate) fn explained(
@@ -19,9 +19,6 @@ pub(crate) fn explained(
     language: &[f32],
     items: &mut [ScoredItem],
 ) {
-    if items.iter().any(|item| item.source == Source::Popularity) {
-        return;
-    }
     let prompt = read.prompt(model);
     let n_before = read.seen.len() - read.n_in_prompt;
     let of_history = |of_prompt: Vec<f32>| -> Vec<f32> {

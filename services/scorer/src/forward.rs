@@ -1,15 +1,14 @@
 //! The model thread: prompts that wait together share one forward pass. The only place in the scorer where the backbone
 //! computes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::Priority;
 use model::{Gpt2, Token, TokenTables, recommender};
 use tokio::sync::oneshot;
 
-use crate::queue::Queue;
+use crate::queue::{Owner, Queue};
 use crate::{Error, Settings};
 
 /// A user state, `[embed]`.
@@ -30,44 +29,52 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// The way to a model's thread; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    queue: Arc<Queue<Work>>,
+    queue: Owner<Work>,
     pace: Arc<Pace>,
     max_queue_tokens: usize,
 }
 
-/// How fast the thread is, and since when it is at its present batch.
+/// How fast the thread is, and what it is at.
 #[derive(Debug, Default)]
-struct Pace {
-    /// Tokens a second, the bits of an `f64`: a running mean.
-    tokens_per_second: AtomicU64,
-    at_work: Mutex<Option<(Instant, usize)>>,
+struct Pace(Mutex<Measured>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    /// A running mean; 0 before the first batch.
+    tokens_per_second: f64,
+    /// Since when, and tokens of the batch.
+    at_work: Option<(Instant, usize)>,
 }
 
-impl Pace {
-    fn tokens_per_second(&self) -> f64 {
-        f64::from_bits(self.tokens_per_second.load(Ordering::Relaxed))
-    }
+/// How much the latest batch counts in the running mean.
+const LATEST: f64 = 0.2;
 
+impl Pace {
     fn begins(&self, n_tokens: usize) {
-        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), n_tokens));
+        self.lock().at_work = Some((Instant::now(), n_tokens));
     }
 
     fn ends(&self) {
-        let Some((since, n_tokens)) = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
-        };
-        /// How much the latest batch counts in the running mean.
-        const LATEST: f64 = 0.2;
+        let mut measured = self.lock();
+        let Some((since, n_tokens)) = measured.at_work.take() else { return };
         let latest = n_tokens as f64 / since.elapsed().as_secs_f64().max(1e-6);
-        let before = self.tokens_per_second();
-        let now = if before > 0.0 { before + LATEST * (latest - before) } else { latest };
-        self.tokens_per_second.store(now.to_bits(), Ordering::Relaxed);
+        let before = measured.tokens_per_second;
+        measured.tokens_per_second = if before > 0.0 { before + LATEST * (latest - before) } else { latest };
     }
 
+    fn measured(&self) -> Measured {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Measured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Measured {
     /// Tokens of the batch at hand, and for how long it has been.
     fn at_work(&self) -> (usize, Duration) {
-        let at_work = *self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        at_work.map_or((0, Duration::ZERO), |(since, n_tokens)| (n_tokens, since.elapsed()))
+        self.at_work.map_or((0, Duration::ZERO), |(since, n_tokens)| (n_tokens, since.elapsed()))
     }
 }
 
@@ -85,17 +92,17 @@ impl Forward {
                 serve(&gpt2, &tables, works, &thread_pace);
             }
         })?;
-        Ok(Self { queue, pace, max_queue_tokens: settings.max_queue_tokens })
+        Ok(Self { queue: Owner(queue), pace, max_queue_tokens: settings.max_queue_tokens })
     }
 
     /// True when the thread has ended, which a panic in it does.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.queue.is_closed()
+        self.queue.0.is_closed()
     }
 
     /// True when the batch at hand takes far too long.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.pace.at_work().1 > STUCK_AFTER
+        self.pace.measured().at_work().1 > STUCK_AFTER
     }
 
     /// The state of a prompt; refused at once when it could not be there before the deadline.
@@ -119,22 +126,16 @@ impl Forward {
     }
 
     fn push(&self, cost: usize, work: Work, by: Instant, priority: Priority) -> Result<(), Error> {
-        let (all, ahead) = self.queue.cost(priority);
-        let (at_work, since) = self.pace.at_work();
-        let pace = self.pace.tokens_per_second();
+        let (all, ahead) = self.queue.0.cost(priority);
+        let measured = self.pace.measured();
+        let ((at_work, since), pace) = (measured.at_work(), measured.tokens_per_second);
         let seconds = if pace > 0.0 { (ahead + at_work + cost) as f64 / pace } else { 0.0 };
         let wait = Duration::from_secs_f64(seconds).saturating_sub(since);
         let is_full = all + cost > self.max_queue_tokens && all > 0;
         if is_full || since > STUCK_AFTER || Instant::now() + wait > by {
             return Err(Error::Overloaded { retry_after: wait.max(Duration::from_millis(10)) });
         }
-        self.queue.push(priority, cost, work).map_err(|_| Error::ModelStopped)
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.queue.close();
+        self.queue.0.push(priority, cost, work).map_err(|_| Error::ModelStopped)
     }
 }
 

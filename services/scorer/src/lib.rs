@@ -101,8 +101,7 @@ impl Scorer {
         let models = Models::new(settings, storage.clone())?;
         let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
         let (behind, tasks) = Behind::new(settings.shadow_share);
-        let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let n_rankers = if settings.ranking_threads == 0 { n_cores } else { settings.ranking_threads };
+        let n_rankers = if settings.ranking_threads == 0 { model::n_cores() } else { settings.ranking_threads };
         let recommender = Recommender {
             models,
             states,

@@ -65,7 +65,7 @@ impl Models {
     pub(crate) async fn choose(&self, choice: &ModelChoice, user: Option<&UserId>) -> Result<Arc<Loaded>, Error> {
         let snapshot = self.snapshot.load();
         let just_set;
-        let is_for_live = *choice == ModelChoice::Label(Label::live());
+        let is_for_live = *choice == ModelChoice::live();
         let canary = snapshot.labels.get(&Label::canary()).filter(|_| is_for_live && self.is_of_canary(user));
         let version = match choice {
             ModelChoice::Version(version) => version,

@@ -1,7 +1,7 @@
 //! Work that waits for a thread: interactive before batch, each in the order it came, taken several at a time.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::Priority;
@@ -11,6 +11,16 @@ use domain::Priority;
 pub(crate) struct Queue<T> {
     lanes: Mutex<Lanes<T>>,
     ready: Condvar,
+}
+
+/// The side that adds work: the queue is closed when it is dropped, and the threads that take from it end.
+#[derive(Debug)]
+pub(crate) struct Owner<T>(pub(crate) Arc<Queue<T>>);
+
+impl<T> Drop for Owner<T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    Catalog, Degradation, History, Interaction, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query,
-    Recommendation, ScoreQuery, ScoredItem, SimilarQuery, Source, UserId,
+    Catalog, Degradation, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query, Recommendation, ScoreQuery,
+    ScoredItem, SimilarQuery, Source, UserId,
 };
 use model::metrics::top_k;
 
@@ -72,7 +72,9 @@ impl Recommender {
         let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
         let recommendation = self.answer(&query, &model, call).await?;
         self.counters.degraded(&recommendation.degradations);
-        self.behind.compare(&query, &recommendation, started.elapsed());
+        if let Some(shadow) = self.models.shadow() {
+            self.behind.compare(&query, &recommendation, started.elapsed(), shadow);
+        }
         Ok(recommendation)
     }
 
@@ -83,13 +85,14 @@ impl Recommender {
         model: &Arc<Loaded>,
         call: &Call,
     ) -> Result<Recommendation, Error> {
-        let read = Read::new(&self.histories, &query.reader, model).await?;
+        let mut read = Read::new(&self.histories, &query.reader, model).await?;
         let (state, found) = self.state(&read, model, call).await?;
-        let rows = Rows::new(model, &query.allowed, &read.seen, &self.filters).await?;
-        let mut degradations = [read.degradations.clone(), rows.degradations.clone()].concat();
+        let mut rows = Rows::new(model, &query.allowed, &read.seen, &self.filters).await?;
+        let mut degradations = std::mem::take(&mut read.degradations);
+        degradations.append(&mut rows.degradations);
         let (offset, k) = (query.page.as_ref().map_or(0, |page| page.offset), query.k.get());
-        let (ranker, seen, is_stranger, explain) =
-            (Arc::clone(model), read.seen.clone(), read.is_stranger, query.explain);
+        let (ranker, seen, is_stranger) = (Arc::clone(model), read.seen.clone(), read.is_stranger);
+        let explain = query.explain && !seen.is_empty(); // reasons are items of the history
         let ranked = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
             let ranked = rank(&ranker, language, (&seen, is_stranger), &rows, (offset, k));
             Ranked { language: explain.then(|| language.to_vec()), ..ranked }
@@ -178,16 +181,6 @@ impl Recommender {
             Found::Computed => "states.computed",
         });
         Ok((state, found))
-    }
-
-    /// Records interactions; all are stored when this returns. Returns how many were new.
-    pub(crate) async fn record(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
-        self.histories.record(catalog, batch).await
-    }
-
-    /// A user's stored history.
-    pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
-        self.histories.stored(catalog, user).await
     }
 
     /// Forgets a user, here and in the caches.

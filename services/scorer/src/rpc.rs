@@ -89,8 +89,8 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let is_batch = request.get_ref().priority() == pb::Priority::Batch;
-        let call = self.call(&request, if is_batch { Priority::Batch } else { Priority::Interactive });
+        let priority = proto::priority(request.get_ref()).map_err(Error::from)?;
+        let call = self.call(&request, priority);
         let _inside = self.recommender.enter(&call)?;
         let query = Query::try_from(request.into_inner()).map_err(Error::from)?;
         Ok(Response::new(self.answer(query, &call).await?))
@@ -173,7 +173,7 @@ impl pb::history_service_server::HistoryService for Histories {
         let request = request.into_inner();
         let catalog = catalog("catalog", &request.catalog).map_err(Error::from)?;
         let batch = recorded(request.interactions, storage::now_ms()).map_err(Error::from)?;
-        let n_recorded = self.recommender.record(&catalog, &batch).await?;
+        let n_recorded = self.recommender.histories.record(&catalog, &batch).await?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
     }
@@ -185,7 +185,7 @@ impl pb::history_service_server::HistoryService for Histories {
         let request = request.into_inner();
         let catalog = catalog("catalog", &request.catalog).map_err(Error::from)?;
         let user = user_id(request.user_id)?;
-        let history = self.recommender.stored(&catalog, &user).await?;
+        let history = self.recommender.histories.stored(&catalog, &user).await?;
         let all = history.interactions();
         let limit = if request.limit == 0 { all.len() } else { request.limit as usize };
         let latest = &all[all.len().saturating_sub(limit)..];

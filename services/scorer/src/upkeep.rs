@@ -74,15 +74,14 @@ impl Recommender {
         }
     }
 
-    async fn compare(&self, Comparison { query, live, took }: Comparison) {
-        let Some(model) = self.models.shadow() else { return };
+    async fn compare(&self, Comparison { query, live, took, shadow }: Comparison) {
         let started = Instant::now();
         let call = nobody(started + PATIENCE);
-        match self.answer(&query, &model, &call).await {
+        match self.answer(&query, &shadow, &call).await {
             Ok(answer) => {
                 let both = answer.items.iter().filter(|item| live.contains(&item.item)).count();
                 let overlap = both as f64 / live.len().max(1) as f64;
-                self.behind.note(&model.version, overlap, (took, started.elapsed()));
+                self.behind.note(&shadow.version, overlap, (took, started.elapsed()));
             }
             Err(error) => {
                 self.counters.add("shadow.failed");
@@ -131,6 +130,6 @@ fn nobody(by: Instant) -> Call {
 
 /// A user by the stored history.
 fn stored(catalog: Option<domain::Catalog>, user: domain::UserId, max_staleness: Duration) -> Reader {
-    let model = ModelChoice::Label(domain::Label::live());
+    let model = ModelChoice::live();
     Reader { user: Some(user), catalog, inline: Inline::Absent, at_ms: None, max_staleness, model }
 }

@@ -8,7 +8,7 @@ use domain::{Backbone, BackboneLocation};
 use model::{Gpt2, Gpt2Config, load_backbone, random_backbone};
 
 use crate::Error;
-use crate::input::{Backbones, Input};
+use crate::input::{Backbones, Input, put_in_place};
 use crate::progress::Progress;
 
 /// The backbone is the job's own work, not somebody's file or seed.
@@ -62,8 +62,7 @@ const MAX_BYTES: u64 = 16 << 30;
 const CHUNK_BYTES: u64 = 1 << 20;
 
 impl Backbones {
-    /// The folder with a hub's files; fetched once, whole or not at all, then read without a network. Workers that share
-    /// the root may fetch at the same time: the first to finish wins, the files are the same.
+    /// The folder with a hub's files; fetched once, whole or not at all, then read without a network.
     fn cached(&self, repo: &str, revision: &str, progress: &Progress) -> Result<PathBuf, Error> {
         let folder = self.root.join("hub").join(repo).join("revisions").join(revision);
         if folder.exists() {
@@ -85,11 +84,7 @@ impl Backbones {
             }
             Err(error) => return Err(error),
         }
-        let made = making.keep();
-        match std::fs::rename(&made, &folder) {
-            Err(_) if folder.exists() => std::fs::remove_dir_all(&made).map_err(Error::file(&made))?,
-            other => other.map_err(Error::file(&folder))?,
-        }
+        put_in_place(making, &folder)?;
         Ok(folder)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dataset::ImportOptions;
 use domain::{Backbone, Calibration, Counts, DatasetId, Part, RandomBackbone, Rate, TrainSpec};
-use model::{ComputeDevice, Gemm, Precision};
+use model::{ComputeDevice, Precision, n_cores};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
@@ -59,16 +59,11 @@ fn measure(computing: &ComputeDevice, precision: Precision, scratch: &Path) -> R
     Ok(Calibration {
         device: computing.name.clone(),
         precision: precision.name().to_owned(),
-        n_threads: n_threads(),
-        gemm_f32: Gemm::peak(device, Precision::F32),
-        gemm_bf16: has_bf16.then(|| Gemm::peak(device, Precision::Bf16)),
+        n_threads: n_cores(),
+        gemm_f32: model::gemm_peak(device, Precision::F32),
+        gemm_bf16: has_bf16.then(|| model::gemm_peak(device, Precision::Bf16)),
         rates,
     })
-}
-
-/// Cores that this process may use.
-fn n_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Trains one job and divides the time of its parts by their work.
@@ -78,7 +73,7 @@ fn rates_of(
     folder: &Path,
     (computing, precision): (&ComputeDevice, Precision),
 ) -> Result<Vec<Rate>, Error> {
-    let data = folder.join("interactions.csv");
+    let (n_embd, data) = (backbone.n_embd, folder.join("interactions.csv"));
     std::fs::write(&data, interactions(size)).map_err(Error::file(&data))?;
     let (dataset, _) = dataset::import(&data, &ImportOptions::default()).map_err(Error::Data)?;
     let input = Input {
@@ -109,17 +104,10 @@ fn rates_of(
     let watched = watched.borrow();
     let rate = |(&part, spent): (&Part, &domain::Spent)| {
         let n_operations = operations.get(&part).copied().filter(|n| *n > 0.0)?;
-        let (n_embd, seconds) = (size_of(&input.spec), spent.seconds / n_operations);
+        let seconds = spent.seconds / n_operations;
         Some(Rate { part, n_embd, seconds, tokens_per_second: spent.n_tokens / spent.seconds })
     };
     Ok(watched.parts.iter().filter_map(rate).collect())
-}
-
-fn size_of(spec: &TrainSpec) -> usize {
-    match &spec.backbone {
-        Backbone::Random(shape) => shape.n_embd,
-        Backbone::Path(_) => 0,
-    }
 }
 
 /// The default job, with each of its stages once and a few texts only.
@@ -166,7 +154,7 @@ pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Ca
         }
     };
     let found = (&*calibration.device, &*calibration.precision, calibration.n_threads);
-    if found != (device, precision.name(), n_threads()) {
+    if found != (device, precision.name(), n_cores()) {
         tracing::warn!(path = %path.display(), ?found, "the calibration is another machine's; measure it again");
         return None;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::TrainSpec;
 use model::{Device, Precision};
+use tempfile::TempDir;
 
 use crate::Error;
 
@@ -54,6 +55,16 @@ pub struct Backbones {
     pub hub_url: String,
     /// The folder of the artifact that the job names.
     pub artifact: Option<PathBuf>,
+}
+
+/// Gives a folder in the making its place. Workers that share the place may do so at the same time: the first to finish
+/// wins, the files are the same.
+pub(crate) fn put_in_place(making: TempDir, place: &Path) -> Result<(), Error> {
+    let made = making.keep();
+    match std::fs::rename(&made, place) {
+        Err(_) if place.exists() => std::fs::remove_dir_all(&made).map_err(Error::file(&made)),
+        other => other.map_err(Error::file(place)),
+    }
 }
 
 pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {

@@ -14,6 +14,7 @@ use model::{NamedTensor, TensorFile, Token, Tokenizer, write_tensors};
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::input::put_in_place;
 use crate::progress::Progress;
 
 /// What a text is about; rows where it has any.
@@ -56,12 +57,7 @@ impl TokenFile {
             let making =
                 tempfile::Builder::new().prefix("partial-").tempdir_in(kept_in).map_err(Error::file(kept_in))?;
             encode(dataset, folder, (most, making.path()), progress)?;
-            let making = making.keep();
-            match std::fs::rename(&making, &made) {
-                // Another worker that shares the folder was faster; its files are the same.
-                Err(_) if made.exists() => std::fs::remove_dir_all(&making).map_err(Error::file(&making))?,
-                other => other.map_err(Error::file(&made))?,
-            }
+            put_in_place(making, &made)?;
             forget_the_first(kept_in)?;
         }
         Self::read(&made)

@@ -35,6 +35,13 @@ pub enum ModelChoice {
     Version(ModelVersion),
 }
 
+impl ModelChoice {
+    /// Who answers where nobody is named.
+    pub fn live() -> Self {
+        Self::Label(Label::live())
+    }
+}
+
 /// What a history that comes with a request is for.
 #[derive(Debug, Clone)]
 pub enum Inline {
@@ -118,8 +125,6 @@ pub struct Query {
     pub allowed: Allowed,
     /// Say which items of the history moved each score.
     pub explain: bool,
-    /// Who goes first.
-    pub priority: Priority,
 }
 
 /// A checked `ScoreItems` request.

@@ -113,6 +113,11 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     Ok(ComputeDevice { device, name: setting.to_owned(), reason: "the settings name it" })
 }
 
+/// Cores that this process may use.
+pub fn n_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// A graphics card: what it holds is not the host's memory.
 pub fn has_own_memory(device: &Device) -> bool {
     match device.as_dispatch() {
@@ -182,7 +187,7 @@ mod libtorch {
 
     /// LibTorch counts the machine's cores, whatever share of them a container has.
     fn use_one_thread_a_core() {
-        use_threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        use_threads(super::n_cores());
     }
 
     pub(super) fn use_threads(n: usize) {

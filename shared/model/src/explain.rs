@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use crate::packing::{Reading, TokenBatch, index_tensor, matrix, to_index, to_vec};
 use crate::soft_tokens::embed;
 use crate::step::parts;
-use crate::{Error, Gpt2, Table, Token, TokenTables};
+use crate::{Error, Gpt2, Token, TokenTables};
 
 /// Gauss–Legendre nodes and weights on [0, 1]: exact for polynomials of degree 11 along the way.
 const NODES: [(f32, f32); 6] = [
@@ -43,7 +43,7 @@ pub fn contributions(
     }
     // One document for each item and node, in this order.
     let documents: Vec<Reading> = vec![Reading::last(prompt.to_vec()); items.len() * NODES.len()];
-    let mean = mean_row(&tables.items);
+    let mean = tables.items.mean_row();
     gpt2.budget.fit(|at_once| {
         let (mut sums, mut number) = (vec![vec![0.0; prompt.len()]; items.len()], 0);
         for documents in parts(&documents, at_once) {
@@ -99,15 +99,6 @@ fn along_the_way(
     contributions
 }
 
-/// The catalogue's mean row.
-fn mean_row(items: &Table) -> Vec<f32> {
-    let mut sum = vec![0.0_f64; items.width()];
-    for row in items.values().chunks_exact(items.width()) {
-        sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
-    }
-    sum.into_iter().map(|sum| (sum / items.n_rows().max(1) as f64) as f32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,7 +142,7 @@ mod tests {
         let places: Vec<usize> = (0..prompt.len()).filter(|&place| prompt[place].item().is_some()).collect();
         let items = [0, 8, 21, 30];
         let found = contributions(&gpt2, &tables, &prompt, &items).unwrap();
-        let (mut agreement, mean) = (0.0, mean_row(&tables.items));
+        let (mut agreement, mean) = (0.0, tables.items.mean_row());
         for (&item, found) in items.iter().zip(&found) {
             let whole = score(&gpt2, &tables, prompt.clone(), item);
             let left_out: Vec<f32> = (0..HISTORY.len())

@@ -42,12 +42,13 @@ pub use artifact::{Artifact, new_manifest, rows_hash};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
 pub use device::{
-    ComputeDevice, Device, Precision, available as available_devices, compute_device, has_own_memory, use_threads,
+    ComputeDevice, Device, Precision, available as available_devices, compute_device, has_own_memory, n_cores,
+    use_threads,
 };
 pub use ease::{Ease, ItemWeights};
 pub use error::Error;
 pub use explain::contributions;
-pub use gemm::Gemm;
+pub use gemm::gemm_peak;
 pub use gpt2::Gpt2;
 pub use import::{load_backbone, random_backbone, save_backbone, shard_names};
 pub use loss::Teacher;

@@ -105,6 +105,15 @@ impl Table {
         whole.values.into()
     }
 
+    /// The mean of all rows `[width]`.
+    pub(crate) fn mean_row(&self) -> Vec<f32> {
+        let mut sums = vec![0.0_f64; self.width];
+        for row in self.values().chunks_exact(self.width) {
+            sums.iter_mut().zip(row).for_each(|(sum, &entry)| *sum += f64::from(entry));
+        }
+        sums.into_iter().map(|sum| (sum / self.n_rows().max(1) as f64) as f32).collect()
+    }
+
     /// All rows, to be moved.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         if let Some(fresh) = self.fresh.take() {
@@ -133,12 +142,9 @@ pub struct TokenTables {
 impl TokenTables {
     /// The tables with one more user row, the mean of all: somebody about whom nothing is known. Returns that row.
     pub fn push_mean_user(&mut self) -> u32 {
-        let (width, n_rows) = (self.users.width, self.users.n_rows());
-        let mut mean = vec![0.0_f64; width];
-        for row in self.users.values_mut().chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(sum, entry)| *sum += f64::from(*entry));
-        }
-        self.users.values.extend(mean.into_iter().map(|sum| (sum / n_rows.max(1) as f64) as f32));
+        self.users.values_mut(); // all of them drawn
+        let (n_rows, mean) = (self.users.n_rows(), self.users.mean_row());
+        self.users.values.extend(mean);
         u32::try_from(n_rows).expect("row numbers are u32")
     }
 }
