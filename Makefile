@@ -17,8 +17,8 @@ layers: ## dependencies between our crates point one way
 e2e: ## the end-to-end tests alone
 	tests/run.sh --test jobs --test serving --test requests --test faults --test access --test cli
 
-bench-import: ## import ten million generated rows; prints seconds and peak memory
-	cargo run --release -p dataset --example bench_import
+bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
+	cargo run --release --bin bench -- large $(ARGS)
 
 # A data set has weights of its own.
 BENCH_DATA = $(or $(DATA),examples/games)
@@ -62,4 +62,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-import bench bench-smoke bench-serving profile deny k8s libtorch test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving profile deny k8s libtorch test-tch quality quality-report quality-check images ci

@@ -14,7 +14,7 @@ declare -A allowed=(
   [worker]="dataset domain model proto service storage"
   [scorer]="domain model proto service storage"
   [quality]="dataset domain model storage worker"
-  [bench]="domain model"
+  [bench]="dataset domain model worker"
   [load]="dataset proto service"
   [cli]="coordinator dataset domain proto scorer service storage worker"
 )

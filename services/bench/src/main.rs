@@ -8,6 +8,7 @@
 mod batches;
 mod catalogue;
 mod compare;
+mod large;
 mod machine;
 mod profile;
 mod scale;
@@ -38,6 +39,8 @@ enum Command {
     Smoke(smoke::Arguments),
     /// Time the same steps on more and more users.
     Scale(scale::Arguments),
+    /// Import many users' rows and start a job on them.
+    Large(large::Arguments),
     /// Score a large catalogue, beside what the machine reads from memory.
     Catalogue(catalogue::Arguments),
     /// Say where a stage's time goes.
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => compare::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Large(arguments) => large::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Scale(arguments) => scale::run(&arguments),
         Command::Smoke(arguments) => smoke::run(&arguments),

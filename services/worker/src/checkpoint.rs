@@ -7,7 +7,7 @@ use std::path::Path;
 
 use domain::{EpochReport, StageReport};
 use model::metrics::RankingMetrics;
-use model::{Moments, NamedTensor, PairMoments, Tables, TensorFile, write_tensors};
+use model::{Moments, PairMoments, Tables, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -49,16 +49,11 @@ fn moments(run: &Run) -> [(&'static str, &Moments); 4] {
 /// Writes a checkpoint into an existing, empty folder.
 pub(crate) fn write(run: &Run, (stages, epochs): Reports, job: &str, folder: &Path) -> Result<(), Error> {
     let moments = moments(run);
-    let mut tensors = run.learned.tables.tensors("");
+    let mut tensors = run.learned.tables.moved("");
     if let Some(best) = &run.best {
-        tensors.extend(best.tables.tensors("best."));
+        tensors.extend(best.tables.moved("best."));
     }
-    for (name, of_table) in &moments {
-        let (first, second, _) = of_table.parts();
-        for (part, values) in [("first", first), ("second", second)] {
-            tensors.push(NamedTensor::f32(format!("{name}.{part}"), vec![values.len()], values));
-        }
-    }
+    tensors.extend(moments.iter().flat_map(|(name, of_table)| of_table.tensors(name)));
     write_tensors(&folder.join(NUMBERS), &tensors)?;
     let state = State {
         job: job.to_owned(),
@@ -68,7 +63,7 @@ pub(crate) fn write(run: &Run, (stages, epochs): Reports, job: &str, folder: &Pa
         best: run.best.as_ref().map(|best| best.metrics),
         pretrained: run.pretrained,
         n_without_better: run.n_without_better,
-        n_steps: moments.map(|(_, of_table)| of_table.parts().2),
+        n_steps: moments.map(|(_, of_table)| of_table.n_steps()),
     };
     let path = folder.join(STATE);
     std::fs::write(&path, serde_json::to_vec(&state).expect("plain data becomes JSON")).map_err(Error::file(path))
@@ -81,14 +76,9 @@ pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let state: State =
         serde_json::from_slice(&bytes).map_err(|e| Error::Spec(format!("checkpoint {}: {e}", path.display())))?;
     let file = TensorFile::read(&folder.join(NUMBERS))?;
-    let moments = |name: &str, n_steps: u64| -> Result<Moments, Error> {
-        let part = |part: &str| file.f32(&format!("{name}.{part}")).map(|(_, values)| values);
-        Ok(Moments::from_parts(part("first")?, part("second")?, n_steps))
-    };
     let pair = |model: &str, steps: [u64; 2]| -> Result<PairMoments, Error> {
-        let (users, items) =
-            (moments(&format!("{model}.users"), steps[0])?, moments(&format!("{model}.items"), steps[1])?);
-        Ok(PairMoments { users, items })
+        let moments = |table: &str, n_steps| Moments::read(&file, &format!("{model}.{table}"), n_steps);
+        Ok(PairMoments { users: moments("users", steps[0])?, items: moments("items", steps[1])? })
     };
     let [content_users, content_items, collaborative_users, collaborative_items] = state.n_steps;
     run.learned.tables = Tables::read(&file, "")?;

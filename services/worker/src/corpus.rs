@@ -103,19 +103,29 @@ impl Corpus {
 
     /// The histories of one epoch of the collaborative LM: users in random order, and (paper: stochastic item
     /// reordering) each history too. Users with nothing to predict are left out.
-    pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<Document> {
-        let mut documents: Vec<Document> = (0..)
+    pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<(u32, Vec<u32>)> {
+        let mut histories: Vec<(u32, Vec<u32>)> = (0..)
             .zip(&self.train)
             .filter_map(|(user, history)| {
                 let mut items = history.clone();
                 if spec.pretraining.random_order {
                     items.shuffle(rng);
                 }
-                collaborative::document(&self.texts, user, &items).fitted(self.n_positions)
+                self.history(user, &items).map(|_| (user, items))
             })
             .collect();
-        documents.shuffle(rng);
-        documents
+        histories.shuffle(rng);
+        histories
+    }
+
+    /// A history as the collaborative LM reads it; `None` when there is nothing to predict.
+    fn history(&self, user: u32, items: &[u32]) -> Option<Document> {
+        collaborative::document(&self.texts, user, items).fitted(self.n_positions)
+    }
+
+    /// The documents of some histories.
+    pub(crate) fn histories(&self, histories: &[(u32, Vec<u32>)]) -> Vec<Document> {
+        histories.iter().filter_map(|(user, items)| self.history(*user, items)).collect()
     }
 
     /// A recommendation prompt as it is served: the whole training history of `user` in time order, with `token` for

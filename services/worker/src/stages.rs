@@ -2,7 +2,6 @@
 
 use domain::{Target, TrainSpec};
 use model::hybrid::softened;
-use model::prompt::Document;
 use model::recommender::{Example, Options, hide};
 use model::{
     Adam, Ease, Gpt2, Objective, PairMoments, Precision, Pull, Tables, Teacher, Warmup, collaborative, content,
@@ -66,9 +65,12 @@ pub(crate) fn run(
             learn(context, epoch, learned, progress, objectives)
         }
         Stage::Collaborative => {
-            let documents = context.corpus.history_epoch(context.spec, &mut rng);
-            let batches = documents.chunks(context.spec.pretraining.batch);
-            let objectives = batches.map(|batch| Ok(context.sampled(collaborative::objective(batch), &mut rng)));
+            let histories = context.corpus.history_epoch(context.spec, &mut rng);
+            let batches = histories.chunks(context.spec.pretraining.batch);
+            let objectives = batches.map(|batch| {
+                let objective = collaborative::objective(&context.corpus.histories(batch));
+                Ok(context.sampled(objective, &mut rng))
+            });
             learn(context, epoch, learned, progress, objectives)
         }
         Stage::Finetuning => {
@@ -158,7 +160,9 @@ fn warmup(
         progress.check()?;
         let (objective, tables) = match batch {
             Batch::Texts(places) => (content::objective(&corpus.documents_at(places)?), &learned.tables.content),
-            Batch::Histories(documents) => (collaborative::objective(documents), &learned.tables.collaborative),
+            Batch::Histories(histories) => {
+                (collaborative::objective(&corpus.histories(histories)), &learned.tables.collaborative)
+            }
         };
         let loss = warmup.step(tables, &objective).map_err(in_step)?;
         progress.step(loss, objective.n_tokens(), context.done(epoch, number + 1, n_steps));
@@ -171,7 +175,7 @@ fn warmup(
 /// One step's material of the warm-up.
 enum Batch<'a> {
     Texts(&'a [usize]),
-    Histories(&'a [Document]),
+    Histories(&'a [(u32, Vec<u32>)]),
 }
 
 /// Each user with a history once, in random order.

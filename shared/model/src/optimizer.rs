@@ -7,7 +7,7 @@
 use domain::Optimizer;
 use rayon::prelude::*;
 
-use crate::{RowGradients, Step, Table, TokenTables};
+use crate::{Error, NamedTensor, RowGradients, Step, Table, TensorFile, TokenTables};
 
 /// Adam's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,28 +32,31 @@ impl Adam {
 /// Adam's state for one table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+    first: Table,
+    second: Table,
     n_steps: u64,
 }
 
 impl Moments {
     /// No steps yet.
     pub fn zeros(table: &Table) -> Self {
-        let n = table.n_rows() * table.width();
-        // Zeroed memory is the system's to hand out when it is written: untouched rows cost nothing.
-        Self { first: vec![0.0; n], second: vec![0.0; n], n_steps: 0 }
+        Self { first: Table::zeros_like(table), second: Table::zeros_like(table), n_steps: 0 }
     }
 
-    /// First moments, second moments and the number of steps, for a checkpoint.
-    pub fn parts(&self) -> (&[f32], &[f32], u64) {
-        (&self.first, &self.second, self.n_steps)
+    /// The number of steps, for a checkpoint.
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
+    }
+
+    /// The rows that were moved as named tensors, for a checkpoint.
+    pub fn tensors(&self, name: &str) -> Vec<NamedTensor<'_>> {
+        [self.first.moved(&format!("{name}.first")), self.second.moved(&format!("{name}.second"))].concat()
     }
 
     /// From a checkpoint.
-    pub fn from_parts(first: Vec<f32>, second: Vec<f32>, n_steps: u64) -> Self {
-        assert_eq!(first.len(), second.len(), "both moments are of one table");
-        Self { first, second, n_steps }
+    pub fn read(file: &TensorFile, name: &str, n_steps: u64) -> Result<Self, Error> {
+        let table = |part| Table::read(file, &format!("{name}.{part}"));
+        Ok(Self { first: table("first")?, second: table("second")?, n_steps })
     }
 
     /// Moves the rows with a gradient one Adam step on.
@@ -70,16 +73,15 @@ impl Moments {
             correction: (1.0 - adam.beta_2.powi(steps)).sqrt(),
         };
         if gradients.rows.len() == table.n_rows() {
-            (table.values_mut(), &mut self.first[..], &mut self.second[..], &gradients.values[..])
+            (table.values_mut(), self.first.values_mut(), self.second.values_mut(), &gradients.values[..])
                 .into_par_iter()
                 .with_min_len(16 * 1024)
                 .for_each(|(z, m, v, &g)| scale.advance(z, m, v, g));
             return;
         }
-        for (row, gradient) in gradients.rows.iter().zip(gradients.values.chunks_exact(width)) {
-            let span = *row as usize * width..(*row as usize + 1) * width;
-            let (first, second) = (&mut self.first[span.clone()], &mut self.second[span]);
-            for (((z, m), v), &g) in table.row_mut(*row).iter_mut().zip(first).zip(second).zip(gradient) {
+        for (&row, gradient) in gradients.rows.iter().zip(gradients.values.chunks_exact(width)) {
+            let (first, second) = (self.first.row_mut(row), self.second.row_mut(row));
+            for (((z, m), v), &g) in table.row_mut(row).iter_mut().zip(first).zip(second).zip(gradient) {
                 scale.advance(z, m, v, g);
             }
         }

@@ -19,7 +19,7 @@ pub struct NamedTensor<'a> {
 #[derive(Debug, Clone)]
 enum Values<'a> {
     F32(Cow<'a, [f32]>),
-    I32(&'a [i32]),
+    I32(Cow<'a, [i32]>),
 }
 
 impl<'a> NamedTensor<'a> {
@@ -29,8 +29,8 @@ impl<'a> NamedTensor<'a> {
     }
 
     /// Row-major `values` of the given dimensions.
-    pub fn i32(name: impl Into<String>, shape: Vec<usize>, values: &'a [i32]) -> Self {
-        Self { name: name.into(), shape, values: Values::I32(values) }
+    pub fn i32(name: impl Into<String>, shape: Vec<usize>, values: impl Into<Cow<'a, [i32]>>) -> Self {
+        Self { name: name.into(), shape, values: Values::I32(values.into()) }
     }
 }
 
