@@ -33,6 +33,9 @@ bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they h
 bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=60; an hour with both shapes
 	DATA='$(BENCH_DATA)' tests/bench-serving.sh
 
+fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each, at the same time
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
+
 profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`
 	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
 
@@ -62,4 +65,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving profile deny k8s libtorch test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving fuzz profile deny k8s libtorch test-tch quality quality-report quality-check images ci

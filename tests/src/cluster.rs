@@ -116,9 +116,17 @@ impl Cluster {
 
     /// One more scorer, on a port of its own.
     pub fn start_scorer(&self) -> (Process, u16) {
+        self.start_scorer_with(&[])
+    }
+
+    /// The same with other settings, as environment variables.
+    pub fn start_scorer_with(&self, settings: &[(&str, &str)]) -> (Process, u16) {
         let port = free_port();
         let mut command = Command::new(binary("scorer"));
-        command.envs(self.environment()).env("SCORER__API__ADDRESS", format!("127.0.0.1:{port}"));
+        command
+            .envs(self.environment())
+            .envs(settings.iter().copied())
+            .env("SCORER__API__ADDRESS", format!("127.0.0.1:{port}"));
         (Process::start(&mut command), port)
     }
 

@@ -336,6 +336,7 @@ impl From<&Degradation> for pb::Degradation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     fn request() -> pb::RecommendRequest {
         pb::RecommendRequest { user_id: "u".into(), ..Default::default() }
@@ -440,7 +441,13 @@ mod tests {
             rng
         };
         let seed = pb::RecommendRequest { filter: "year > 3".into(), page_token: "a.1.2.3".into(), ..request() };
-        for round in 0..20_000 {
+        // `make fuzz` goes on for longer.
+        let seconds = std::env::var("FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+        let until = Instant::now() + Duration::from_secs(seconds);
+        for round in 0_u64.. {
+            if round >= 20_000 && Instant::now() >= until {
+                break;
+            }
             let mut bytes = if round % 2 == 0 { seed.encode_to_vec() } else { Vec::new() };
             for _ in 0..next() % 8 {
                 let place = next() as usize % (bytes.len() + 1);

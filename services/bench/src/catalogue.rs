@@ -1,10 +1,10 @@
 //! Scoring a large catalogue for one request and for several at once, beside what the machine reads from memory.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use model::Tables;
-use model::recommender::item_scores;
+use model::{Catalogue, Precision, Tables};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -22,6 +22,14 @@ pub(crate) struct Arguments {
     states: Vec<usize>,
 }
 
+impl Arguments {
+    /// Each precision with each number of states.
+    fn precisions(&self) -> impl Iterator<Item = (Precision, usize)> + '_ {
+        let with_states = |precision| self.states.iter().map(move |&n_states| (precision, n_states));
+        [Precision::F32, Precision::Bf16].into_iter().flat_map(with_states)
+    }
+}
+
 /// Each is repeated; the best counts.
 const N_TRIES: usize = 5;
 /// Bytes that no cache holds.
@@ -32,15 +40,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bandwidth = bandwidth();
     println!("{}", json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0}));
     for &width in &arguments.widths {
-        let items = Tables::normal(1, arguments.items, width, 0).collaborative.items;
-        for &n_states in &arguments.states {
-            let states: Vec<f32> = (0..n_states * width).map(|place| (place % 7) as f32 / 7.0).collect();
-            let seconds = best(|| drop(black_box(item_scores(&items, &states))));
-            let bytes = (arguments.items * width * size_of::<f32>()) as f64;
+        let tables = Arc::new(Tables::normal(1, arguments.items, width, 0).collaborative);
+        for (precision, n_states) in arguments.precisions() {
+            let catalogue = Catalogue::new(Arc::clone(&tables), precision);
+            let state = |number: usize| (0..width).map(|place| ((number + place) % 7) as f32 / 7.0).collect::<Vec<_>>();
+            let states: Vec<_> = (0..n_states).map(|number| catalogue.state(&state(number))).collect();
+            let seconds = best(|| drop(black_box(catalogue.scores(&states.iter().collect::<Vec<_>>()))));
+            let bytes = (catalogue.n_values() * precision.n_bytes()) as f64;
             println!(
                 "{}",
                 json!({
-                    "items": arguments.items, "width": width, "states": n_states,
+                    "items": arguments.items, "width": width, "precision": precision.name(), "states": n_states,
                     "ms": (seconds * 1e4).round() / 10.0,
                     "requests_per_second": (n_states as f64 / seconds).round(),
                     "share_of_memory": (bytes / seconds / bandwidth * 100.0).round() / 100.0,

@@ -62,8 +62,9 @@ async fn main() -> anyhow::Result<()> {
     workload.seed = arguments.seed.unwrap_or(workload.seed);
     let mut requests = Requests::new(workload, &arguments.dataset)?;
     let mut clients = Vec::new();
-    for url in &arguments.url {
-        for _ in 0..arguments.connections.max(1) {
+    // Neighbours are of different scorers.
+    for _ in 0..arguments.connections.max(1) {
+        for url in &arguments.url {
             let target = Target { url: url.clone(), token: arguments.token.clone(), ca: None };
             clients.push(RecommendationServiceClient::new(connect(&target)?));
         }

@@ -36,6 +36,8 @@ pub(crate) struct Report {
     refused: Latencies,
     /// All others by code.
     failed: BTreeMap<String, u64>,
+    /// Answers and failures of a second try: the first scorer's connection was gone.
+    retried: u64,
     /// Shares of the answers.
     cached: f64,
     degraded: f64,
@@ -75,6 +77,7 @@ impl Latencies {
 /// What became of a request.
 struct Outcome {
     latency: Duration,
+    retried: bool,
     answer: Result<Answer, Code>,
 }
 
@@ -115,13 +118,12 @@ pub(crate) async fn measure(
             continue;
         }
         sent += u64::from(counts);
-        let (mut client, outcomes) = (clients[number as usize % clients.len()].clone(), outcomes.clone());
+        let client = |place: u64| clients[place as usize % clients.len()].clone();
+        let (first, other, outcomes) = (client(number), client(number + 1), outcomes.clone());
         flights.spawn(async move {
-            let mut request = Request::new(request);
-            request.set_timeout(deadline);
-            let answer = client.recommend(request).await;
+            let (answer, retried) = ask([first, other], request, intended + deadline).await;
             if counts {
-                let outcome = Outcome { latency: intended.elapsed(), answer: read(answer) };
+                let outcome = Outcome { latency: intended.elapsed(), retried, answer: read(answer) };
                 // The collector ends after the last flight.
                 drop(outcomes.send(outcome).await);
             }
@@ -132,6 +134,24 @@ pub(crate) async fn measure(
     drop(outcomes);
     let collected = collector.join_next().await.context("the collector was started")??;
     Ok(collected.report((rate, seconds), (sent, not_sent)))
+}
+
+/// Asks one scorer and, where it is not there, another: what a client with a gRPC retry policy does. True: the answer is
+/// the second one's.
+async fn ask(
+    [mut first, mut other]: [Client; 2],
+    request: pb::RecommendRequest,
+    by: Instant,
+) -> (Result<tonic::Response<pb::RecommendResponse>, Status>, bool) {
+    let with_deadline = |request: pb::RecommendRequest| {
+        let mut request = Request::new(request);
+        request.set_timeout(by.saturating_duration_since(Instant::now()));
+        request
+    };
+    match first.recommend(with_deadline(request.clone())).await {
+        Err(status) if status.code() == Code::Unavailable => (other.recommend(with_deadline(request)).await, true),
+        answer => (answer, false),
+    }
 }
 
 fn read(answer: Result<tonic::Response<pb::RecommendResponse>, Status>) -> Result<Answer, Code> {
@@ -149,6 +169,7 @@ struct Collected {
     in_time: u64,
     refused: Histogram<u64>,
     failed: BTreeMap<String, u64>,
+    retried: u64,
     cached: u64,
     degraded: u64,
     scored_items: u64,
@@ -166,12 +187,14 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
         in_time: 0,
         refused: histogram(),
         failed: BTreeMap::new(),
+        retried: 0,
         cached: 0,
         degraded: 0,
         scored_items: 0,
         versions: BTreeMap::new(),
     };
-    while let Some(Outcome { latency, answer }) = outcomes.recv().await {
+    while let Some(Outcome { latency, retried, answer }) = outcomes.recv().await {
+        collected.retried += u64::from(retried);
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         match answer {
             Ok(answer) => {
@@ -204,6 +227,7 @@ impl Collected {
             degraded: share(self.degraded),
             scored_items: share(self.scored_items),
             failed: self.failed,
+            retried: self.retried,
             versions: self.versions,
         }
     }

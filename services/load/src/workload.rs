@@ -49,6 +49,8 @@ pub(crate) struct Kind {
     pub(crate) n_excluded: usize,
     /// Items of an inline history that nobody has had before, so that no state is known; 0: the stored history.
     pub(crate) fresh_history: usize,
+    /// Items of an inline history that is the user's own, the same each time; 0: the stored history.
+    pub(crate) own_history: usize,
     /// `INTERACTIVE` or `BATCH`.
     pub(crate) is_batch: bool,
 }
@@ -62,6 +64,7 @@ impl Default for Kind {
             excluded_one_in: 10,
             n_excluded: 50,
             fresh_history: 0,
+            own_history: 0,
             is_batch: false,
         }
     }
@@ -102,34 +105,51 @@ impl Requests {
 
     /// Every user once, to warm what serves them.
     pub(crate) fn each_user(&self) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
-        let request = |user: &String| pb::RecommendRequest {
+        let request = |(number, user): (usize, &String)| pb::RecommendRequest {
             user_id: user.clone(),
+            history: self.own_history(self.workload.kinds.first(), number),
             model: Some(self.model()),
             ..Default::default()
         };
-        self.users.iter().map(request)
+        self.users.iter().enumerate().map(request)
+    }
+
+    /// The items that a kind of request says a user has.
+    fn own_history(&self, kind: Option<&Kind>, user: usize) -> Vec<pb::InlineInteraction> {
+        let n = kind.map_or(0, |kind| kind.own_history);
+        self.inline(n, &mut ChaCha8Rng::seed_from_u64(user as u64))
+    }
+
+    fn inline(&self, n: usize, rng: &mut ChaCha8Rng) -> Vec<pb::InlineInteraction> {
+        self.draw(n, rng).into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect()
+    }
+
+    fn draw(&self, n: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+        (0..n).map(|_| self.items[rng.random_range(0..self.items.len())].clone()).collect()
     }
 
     pub(crate) fn next(&mut self) -> pb::RecommendRequest {
-        let (kind, model) = (self.kind(), self.model());
-        let rng = &mut self.rng;
-        let user = &self.users[self.rank.sample(rng) as usize - 1];
-        let draw = |rng: &mut ChaCha8Rng, n: usize| -> Vec<String> {
-            (0..n).map(|_| self.items[rng.random_range(0..self.items.len())].clone()).collect()
-        };
+        let (kind, mut rng) = (self.kind(), self.rng.clone());
+        let user = self.rank.sample(&mut rng) as usize - 1;
         let has_exclusions = kind.excluded_one_in > 0 && rng.random_range(0..kind.excluded_one_in) == 0;
-        let history = draw(rng, kind.fresh_history);
+        let is_fresh = kind.fresh_history > 0;
         let priority = if kind.is_batch { pb::Priority::Batch } else { pb::Priority::Interactive };
-        pb::RecommendRequest {
-            user_id: if history.is_empty() { user.clone() } else { String::new() },
-            history: history.into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect(),
+        let request = pb::RecommendRequest {
+            user_id: if is_fresh { String::new() } else { self.users[user].clone() },
+            history: if is_fresh {
+                self.inline(kind.fresh_history, &mut rng)
+            } else {
+                self.own_history(Some(&kind), user)
+            },
             k: Some(kind.k),
             exclude_seen: Some(kind.exclude_seen),
-            excluded_item_ids: if has_exclusions { draw(rng, kind.n_excluded) } else { Vec::new() },
+            excluded_item_ids: if has_exclusions { self.draw(kind.n_excluded, &mut rng) } else { Vec::new() },
             priority: priority.into(),
-            model: Some(model),
+            model: Some(self.model()),
             ..Default::default()
-        }
+        };
+        self.rng = rng;
+        request
     }
 
     fn kind(&mut self) -> Kind {

@@ -5,22 +5,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::Priority;
-use model::{Gpt2, Token, TokenTables, recommender};
+use model::{Catalogue, Gpt2, Token, UserState, recommender};
 use tokio::sync::oneshot;
 
 use crate::queue::{Owner, Queue};
 use crate::{Error, Settings};
 
-/// A user state, `[embed]`.
-pub(crate) type State = Arc<[f32]>;
-
 /// What is computed.
 #[derive(Debug)]
 enum Work {
-    State { prompt: Vec<Token>, answer: oneshot::Sender<State> },
-    Explanation { prompt: Vec<Token>, items: Vec<u32>, answer: oneshot::Sender<Vec<Vec<f32>>> },
+    State { prompt: Vec<Token>, by: Instant, answer: oneshot::Sender<UserState> },
+    Explanation { prompt: Vec<Token>, items: Vec<u32>, by: Instant, answer: oneshot::Sender<Vec<Vec<f32>>> },
 }
 
+impl Work {
+    fn by(&self) -> Instant {
+        match self {
+            Self::State { by, .. } | Self::Explanation { by, .. } => *by,
+        }
+    }
+}
+
+/// So many tokens go through the backbone together whatever the deadlines say: products of few rows are slow.
+const FEWEST: usize = 128;
+/// What is said of a time to come, over what the pace says: it varies.
+const CAUTION: f64 = 1.15;
 /// How much an explanation of one item costs, next to a state of the same prompt.
 const EXPLANATION: usize = 20;
 /// A batch that takes longer than this has a thread that is stuck.
@@ -50,14 +59,29 @@ struct Measured {
 const LATEST: f64 = 0.2;
 
 impl Pace {
-    fn begins(&self, n_tokens: usize) {
-        self.lock().at_work = Some((Instant::now(), n_tokens));
+    /// Does work of some cost, and lets others know that it is done.
+    fn during<T>(&self, cost: usize, work: impl FnOnce() -> T) -> (T, Duration) {
+        let since = Instant::now();
+        self.lock().at_work = Some((since, cost));
+        let done = work();
+        self.lock().at_work = None;
+        (done, since.elapsed())
     }
 
-    fn ends(&self) {
+    /// Whether one more piece of work still lets a batch end before the deadlines of all that is in it: all of them wait
+    /// for the whole of it.
+    fn fits(&self) -> impl FnMut(usize, &Work) -> bool {
+        let (measured, mut earliest) = (self.measured(), None::<Instant>);
+        move |cost, work| {
+            let by = earliest.map_or(work.by(), |earliest| earliest.min(work.by()));
+            earliest = Some(by);
+            cost <= FEWEST || Instant::now() + measured.time(cost) <= by
+        }
+    }
+
+    fn learns(&self, n_tokens: usize, took: Duration) {
         let mut measured = self.lock();
-        let Some((since, n_tokens)) = measured.at_work.take() else { return };
-        let latest = n_tokens as f64 / since.elapsed().as_secs_f64().max(1e-6);
+        let latest = n_tokens as f64 / took.as_secs_f64().max(1e-6);
         let before = measured.tokens_per_second;
         measured.tokens_per_second = if before > 0.0 { before + LATEST * (latest - before) } else { latest };
     }
@@ -72,6 +96,12 @@ impl Pace {
 }
 
 impl Measured {
+    /// How long work of some cost takes; no time before the first batch.
+    fn time(&self, cost: usize) -> Duration {
+        let pace = self.tokens_per_second;
+        Duration::from_secs_f64(if pace > 0.0 { CAUTION * cost as f64 / pace } else { 0.0 })
+    }
+
     /// Tokens of the batch at hand, and for how long it has been.
     fn at_work(&self) -> (usize, Duration) {
         self.at_work.map_or((0, Duration::ZERO), |(since, n_tokens)| (n_tokens, since.elapsed()))
@@ -80,7 +110,7 @@ impl Measured {
 
 impl Forward {
     /// Starts the thread; it computes one state first, so that its pace is known.
-    pub(crate) fn start(gpt2: Gpt2, tables: Arc<TokenTables>, settings: &Settings) -> std::io::Result<Self> {
+    pub(crate) fn start(gpt2: Gpt2, catalogue: Arc<Catalogue>, settings: &Settings) -> std::io::Result<Self> {
         let (queue, pace) = (Arc::new(Queue::default()), Arc::new(Pace::default()));
         let (waiting, thread_pace) = (Arc::clone(&queue), Arc::clone(&pace));
         let (most, linger) = (settings.max_batch_tokens.max(1), Duration::from_millis(settings.max_wait_ms));
@@ -88,8 +118,8 @@ impl Forward {
         thread.spawn(move || {
             // Whoever waits when this thread panics is told by the end of the channel.
             let _ended = Ended(Arc::clone(&waiting));
-            while let Some(works) = waiting.take(most, linger) {
-                serve(&gpt2, &tables, works, &thread_pace);
+            while let Some(works) = waiting.take(most, linger, thread_pace.fits()) {
+                serve(&gpt2, &catalogue, works, &thread_pace);
             }
         })?;
         Ok(Self { queue: Owner(queue), pace, max_queue_tokens: settings.max_queue_tokens })
@@ -106,9 +136,9 @@ impl Forward {
     }
 
     /// The state of a prompt; refused at once when it could not be there before the deadline.
-    pub(crate) async fn state(&self, prompt: Vec<Token>, by: Instant, priority: Priority) -> Result<State, Error> {
+    pub(crate) async fn state(&self, prompt: Vec<Token>, by: Instant, priority: Priority) -> Result<UserState, Error> {
         let (answer, state) = oneshot::channel();
-        self.push(prompt.len(), Work::State { prompt, answer }, by, priority)?;
+        self.push(prompt.len(), Work::State { prompt, by, answer }, priority)?;
         state.await.map_err(|_| Error::ModelStopped)
     }
 
@@ -120,23 +150,26 @@ impl Forward {
         priority: Priority,
     ) -> Result<Vec<Vec<f32>>, Error> {
         let (answer, explanation) = oneshot::channel();
-        let cost = prompt.len() * items.len() * EXPLANATION;
-        self.push(cost, Work::Explanation { prompt, items, answer }, by, priority)?;
+        let cost = explanation_cost(&prompt, &items);
+        self.push(cost, Work::Explanation { prompt, items, by, answer }, priority)?;
         explanation.await.map_err(|_| Error::ModelStopped)
     }
 
-    fn push(&self, cost: usize, work: Work, by: Instant, priority: Priority) -> Result<(), Error> {
+    fn push(&self, cost: usize, work: Work, priority: Priority) -> Result<(), Error> {
         let (all, ahead) = self.queue.0.cost(priority);
         let measured = self.pace.measured();
-        let ((at_work, since), pace) = (measured.at_work(), measured.tokens_per_second);
-        let seconds = if pace > 0.0 { (ahead + at_work + cost) as f64 / pace } else { 0.0 };
-        let wait = Duration::from_secs_f64(seconds).saturating_sub(since);
+        let (at_work, since) = measured.at_work();
+        let wait = measured.time(at_work + ahead + cost).saturating_sub(since);
         let is_full = all + cost > self.max_queue_tokens && all > 0;
-        if is_full || since > STUCK_AFTER || Instant::now() + wait > by {
+        if is_full || since > STUCK_AFTER || Instant::now() + wait > work.by() {
             return Err(Error::Overloaded { retry_after: wait.max(Duration::from_millis(10)) });
         }
         self.queue.0.push(priority, cost, work).map_err(|_| Error::ModelStopped)
     }
+}
+
+fn explanation_cost(prompt: &[Token], items: &[u32]) -> usize {
+    prompt.len() * items.len() * EXPLANATION
 }
 
 struct Ended(Arc<Queue<Work>>);
@@ -147,19 +180,21 @@ impl Drop for Ended {
     }
 }
 
-fn serve(gpt2: &Gpt2, tables: &TokenTables, works: Vec<Work>, pace: &Pace) {
+fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
+    let tables = catalogue.tables();
     let (mut prompts, mut answers) = (Vec::new(), Vec::new());
     for work in works {
         match work {
             // Nobody waits for it any more.
             Work::State { answer, .. } if answer.is_closed() => {}
-            Work::State { prompt, answer } => {
+            Work::State { prompt, answer, .. } => {
                 prompts.push(prompt);
                 answers.push(answer);
             }
-            Work::Explanation { prompt, items, answer } => {
+            Work::Explanation { prompt, items, answer, .. } => {
                 if !answer.is_closed() {
-                    explain(gpt2, tables, (&prompt, &items), answer);
+                    let cost = explanation_cost(&prompt, &items);
+                    pace.during(cost, || explain(gpt2, tables, (&prompt, &items), answer));
                 }
             }
         }
@@ -167,14 +202,14 @@ fn serve(gpt2: &Gpt2, tables: &TokenTables, works: Vec<Work>, pace: &Pace) {
     if prompts.is_empty() {
         return;
     }
-    pace.begins(prompts.iter().map(Vec::len).sum());
-    let states = recommender::user_states(gpt2, tables, &prompts);
-    pace.ends();
+    let n_tokens = prompts.iter().map(Vec::len).sum();
+    let (states, took) = pace.during(n_tokens, || recommender::user_states(gpt2, tables, &prompts));
+    pace.learns(n_tokens, took);
     match states {
         Ok(states) => {
             for (state, answer) in states.chunks(tables.items.width()).zip(answers) {
                 // The client may have gone meanwhile.
-                drop(answer.send(state.into()));
+                drop(answer.send(catalogue.state(state)));
             }
         }
         Err(error) => {
@@ -185,7 +220,7 @@ fn serve(gpt2: &Gpt2, tables: &TokenTables, works: Vec<Work>, pace: &Pace) {
 
 fn explain(
     gpt2: &Gpt2,
-    tables: &TokenTables,
+    tables: &model::TokenTables,
     (prompt, items): (&[Token], &[u32]),
     answer: oneshot::Sender<Vec<Vec<f32>>>,
 ) {

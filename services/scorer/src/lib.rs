@@ -2,7 +2,6 @@
 
 mod allowed;
 mod behind;
-mod catalogue;
 mod counters;
 mod error;
 mod explain;
@@ -13,6 +12,7 @@ mod histories;
 mod live_model;
 mod loaded;
 mod queue;
+mod rankers;
 mod reader;
 mod recommend;
 mod rows;
@@ -23,6 +23,7 @@ mod upkeep;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::Precision;
 use proto::pb;
 use serde::Deserialize;
 use service::{Bound, Health, Port};
@@ -33,10 +34,10 @@ use tonic::service::Routes;
 pub use error::Error;
 
 use crate::behind::{Behind, Tasks};
-use crate::catalogue::Rankers;
 use crate::gate::Gate;
 use crate::histories::Histories;
 use crate::live_model::Models;
+use crate::rankers::Rankers;
 use crate::recommend::Recommender;
 use crate::states::{States, Unwritten};
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub ranking_threads: usize,
     /// Deadline of a request that names none, in milliseconds.
     pub default_deadline_ms: u64,
+    /// Of item rows and user states when a catalogue is scored.
+    pub scoring_precision: Precision,
     /// Share of the users of `live` who get the version of the label `canary`.
     pub canary_share: f64,
     /// Share of the users of `live` whose lists are compared with those of the label `shadow`.

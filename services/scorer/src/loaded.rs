@@ -9,7 +9,7 @@ use std::time::Instant;
 use domain::{Catalog, Item, ItemId, ModelVersion, Source, UserId, UserToken};
 use fixedbitset::FixedBitSet;
 use model::hybrid::{Mixed, Origin};
-use model::{Artifact, Device, ItemWeights, PromptTexts, Token, TokenTables, Tokenizer};
+use model::{Artifact, Catalogue, Device, ItemWeights, PromptTexts, Token, Tokenizer};
 
 use crate::Settings;
 use crate::forward::Forward;
@@ -21,8 +21,8 @@ pub(crate) struct Loaded {
     pub(crate) version: ModelVersion,
     pub(crate) catalog: Catalog,
     pub(crate) forward: Forward,
-    /// With the mean user as their last user row.
-    pub(crate) tables: Arc<TokenTables>,
+    /// With the mean user as the last user row.
+    pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) items: Arc<Vec<Item>>,
     light: Option<Light>,
     users: HashMap<UserId, u32>,
@@ -76,8 +76,8 @@ impl Loaded {
     ) -> Result<Self, model::Error> {
         let (config, gpt2) = artifact.load_backbone(backbone, device)?;
         let mean_user = artifact.tables.collaborative.push_mean_user();
-        let tables = Arc::new(artifact.tables.collaborative);
-        let forward = Forward::start(gpt2, Arc::clone(&tables), settings)
+        let catalogue = Arc::new(Catalogue::new(artifact.tables.collaborative.into(), settings.scoring_precision));
+        let forward = Forward::start(gpt2, Arc::clone(&catalogue), settings)
             .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
         let light = artifact.light.map(|weights| Light {
             unknown: weights.unknown_items(),
@@ -98,7 +98,7 @@ impl Loaded {
             version,
             catalog: artifact.manifest.catalog,
             forward,
-            tables,
+            catalogue,
             rows: artifact.items.iter().map(|item| item.id.clone()).zip(0..).collect(),
             items: Arc::new(artifact.items),
             light,
@@ -205,18 +205,21 @@ impl Loaded {
     /// Length of each item row.
     pub(crate) fn item_lengths(&self) -> &[f32] {
         self.item_lengths.get_or_init(|| {
-            let rows = self.tables.items.values();
-            let rows = rows.chunks_exact(self.tables.items.width());
-            rows.map(|row| row.iter().map(|value| value * value).sum::<f32>().sqrt()).collect()
+            let items = &self.catalogue.tables().items;
+            items
+                .values()
+                .chunks_exact(items.width())
+                .map(|row| row.iter().map(|value| value * value).sum::<f32>().sqrt())
+                .collect()
         })
     }
 
     /// Memory that is this version's alone, about: rows, light weights, ids and titles.
     pub(crate) fn bytes(&self) -> u64 {
-        let rows = (self.tables.users.n_rows() + self.tables.items.n_rows()) * self.tables.items.width() * 4;
         let texts: usize = self.items.iter().map(|item| 160 + 2 * item.id.as_str().len() + item.title.len()).sum();
         let users: usize = self.users.keys().map(|user| 64 + user.as_str().len()).sum();
-        (rows + texts + users + self.light.as_ref().map_or(0, |light| light.weights.n_bytes())) as u64
+        (self.catalogue.n_bytes() + texts + users + self.light.as_ref().map_or(0, |light| light.weights.n_bytes()))
+            as u64
     }
 
     /// Notes that a request asked for it, at a place in the order of requests.

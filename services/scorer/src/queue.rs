@@ -78,9 +78,10 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits for work and takes what costs at most `most` together, one piece at least; waits up to `linger` for more
-    /// to come. `None` once the queue is closed and empty.
-    pub(crate) fn take(&self, most: usize, linger: Duration) -> Option<Vec<T>> {
+    /// Waits for work and takes what costs at most `most` together and `fits`, which is asked with each piece's cost and
+    /// that of all before it; one piece at least. Waits up to `linger` for more to come. `None` once the queue is closed
+    /// and empty.
+    pub(crate) fn take(&self, most: usize, linger: Duration, fits: impl FnMut(usize, &T) -> bool) -> Option<Vec<T>> {
         let mut lanes = self.lock();
         while lanes.interactive.is_empty() && lanes.batch.is_empty() {
             if lanes.is_closed {
@@ -93,7 +94,7 @@ impl<T> Queue<T> {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             lanes = self.ready.wait_timeout(lanes, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(lanes.pop(most))
+        Some(lanes.pop(most, fits))
     }
 
     /// Nothing is added from now on; what waits is still taken.
@@ -106,7 +107,7 @@ impl<T> Queue<T> {
     pub(crate) fn abandon(&self) {
         let mut lanes = self.lock();
         lanes.is_closed = true;
-        lanes.pop(usize::MAX);
+        lanes.pop(usize::MAX, |_, _| true);
         drop(lanes);
         self.ready.notify_all();
     }
@@ -121,13 +122,14 @@ impl<T> Queue<T> {
 }
 
 impl<T> Lanes<T> {
-    fn pop(&mut self, most: usize) -> Vec<T> {
+    fn pop(&mut self, most: usize, mut fits: impl FnMut(usize, &T) -> bool) -> Vec<T> {
         let (mut taken, mut cost) = (Vec::new(), 0_usize);
         for (lane, sum) in
             [(&mut self.interactive, &mut self.interactive_cost), (&mut self.batch, &mut self.batch_cost)]
         {
-            while let Some((next, _)) = lane.front()
-                && (taken.is_empty() || cost.saturating_add(*next) <= most)
+            while let Some((next, work)) = lane.front()
+                && let after = cost.saturating_add(*next)
+                && (fits(after, work) && after <= most || taken.is_empty())
                 && let Some((next, work)) = lane.pop_front()
             {
                 cost = cost.saturating_add(next);
@@ -155,10 +157,12 @@ mod tests {
             queue.push(priority, cost, name).unwrap();
         }
         assert_eq!(queue.cost(Priority::Interactive), (10, 6));
-        assert_eq!(queue.take(8, Duration::ZERO), Some(vec!["i1", "i2", "b1"]));
+        assert_eq!(queue.take(8, Duration::ZERO, |cost, _| cost < 6), Some(vec!["i1"]));
+        queue.push(Priority::Interactive, 3, "i3").unwrap();
+        assert_eq!(queue.take(8, Duration::ZERO, |_, _| true), Some(vec!["i2", "i3", "b1"]));
         queue.close();
         assert_eq!(queue.push(Priority::Batch, 1, "late"), Err("late"));
-        assert_eq!(queue.take(1, Duration::ZERO), Some(vec!["b2"]), "one piece at least");
-        assert_eq!(queue.take(1, Duration::ZERO), None);
+        assert_eq!(queue.take(1, Duration::ZERO, |_, _| false), Some(vec!["b2"]), "one piece at least");
+        assert_eq!(queue.take(1, Duration::ZERO, |_, _| true), None);
     }
 }

@@ -59,7 +59,7 @@ impl Read {
 
     /// What the user state depends on.
     pub(crate) fn key(&self, model: &Loaded) -> Key {
-        Key::new(&model.version, self.token, self.latest())
+        Key::new(&model.version, self.token, self.latest(), model.catalogue.precision())
     }
 
     pub(crate) fn latest(&self) -> &[u32] {

@@ -8,20 +8,20 @@ use domain::{
     Catalog, Degradation, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query, Recommendation, ScoreQuery,
     ScoredItem, SimilarQuery, Source, UserId,
 };
+use model::UserState;
 use model::metrics::top_k;
 
 use crate::Error;
 use crate::allowed::Rows;
 use crate::behind::Behind;
-use crate::catalogue::Rankers;
 use crate::counters::Counters;
 use crate::explain::explained;
 use crate::filter::Filters;
-use crate::forward::State;
 use crate::gate::{Client, Gate, Pass};
 use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::loaded::Loaded;
+use crate::rankers::Rankers;
 use crate::reader::Read;
 use crate::states::{Found, States};
 
@@ -93,7 +93,7 @@ impl Recommender {
         let (offset, k) = (query.page.as_ref().map_or(0, |page| page.offset), query.k.get());
         let (ranker, seen, is_stranger) = (Arc::clone(model), read.seen.clone(), read.is_stranger);
         let explain = query.explain && !seen.is_empty(); // reasons are items of the history
-        let ranked = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
+        let ranked = self.rankers.scored((&model.catalogue, &state), call.priority, move |language| {
             let ranked = rank(&ranker, language, (&seen, is_stranger), &rows, (offset, k));
             Ranked { language: explain.then(|| language.to_vec()), ..ranked }
         });
@@ -132,7 +132,7 @@ impl Recommender {
         let read = Read::new(&self.histories, &query.reader, &model).await?;
         let (state, _) = self.state(&read, &model, call).await?;
         let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
-        let scores = self.rankers.scored((&model.tables, &state), call.priority, move |language| {
+        let scores = self.rankers.scored((&model.catalogue, &state), call.priority, move |language| {
             let scores = ranker.scores(language, &seen, is_stranger).values;
             let of_item = |item: domain::ItemId| {
                 let score = ranker.item_row(&item).map(|row| scores[row as usize]);
@@ -155,9 +155,9 @@ impl Recommender {
             "" => None,
             filter => Some(self.filters.rows(&model, filter).await?),
         };
-        let state: State = (*model.tables.items.row(row)).into();
+        let state = model.catalogue.state(&model.catalogue.tables().items.row(row));
         let (ranker, k) = (Arc::clone(&model), query.k.get());
-        let alike = self.rankers.scored((&model.tables, &state), call.priority, move |products| {
+        let alike = self.rankers.scored((&model.catalogue, &state), call.priority, move |products| {
             let lengths = ranker.item_lengths();
             let cosine =
                 |(product, length): (&f32, &f32)| product / (length * lengths[row as usize]).max(f32::MIN_POSITIVE);
@@ -171,10 +171,10 @@ impl Recommender {
     }
 
     /// The user state of a reader, cached or computed.
-    pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(State, Found), Error> {
+    pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(UserState, Found), Error> {
         let key = read.key(model);
         let compute = model.forward.state(read.prompt(model), call.by, call.priority);
-        let (state, found) = self.states.get_or_compute(&key, model.tables.items.width(), compute).await?;
+        let (state, found) = self.states.get_or_compute(&key, &model.catalogue, compute).await?;
         self.counters.add(match found {
             Found::Memory => "states.memory",
             Found::Shared => "states.shared",

@@ -42,13 +42,12 @@ impl Recommendations {
     /// The answer to one request, whatever becomes of it counted.
     async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
-        match self.recommender.recommend(query, call).await {
-            Ok(recommendation) => Ok(pb::RecommendResponse::of(recommendation, digest)),
-            Err(error) => {
-                self.recommender.counters.failed(&error);
-                Err(error)
-            }
-        }
+        let recommendation = self.counted(self.recommender.recommend(query, call).await)?;
+        Ok(pb::RecommendResponse::of(recommendation, digest))
+    }
+
+    fn counted<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        answer.inspect_err(|error| self.recommender.counters.failed(error))
     }
 
     /// The answer to one request of a stream: the stream waits while the scorer is busy.
@@ -118,7 +117,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         let call = self.call(&request, Priority::Interactive);
         let _inside = self.recommender.enter(&call)?;
         let query = ScoreQuery::try_from(request.into_inner()).map_err(Error::from)?;
-        Ok(Response::new(self.recommender.score(query, &call).await?.into()))
+        Ok(Response::new(self.counted(self.recommender.score(query, &call).await)?.into()))
     }
 
     async fn similar_items(
@@ -128,7 +127,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         let call = self.call(&request, Priority::Interactive);
         let _inside = self.recommender.enter(&call)?;
         let query = SimilarQuery::try_from(request.into_inner()).map_err(Error::from)?;
-        let (items, version) = self.recommender.similar(query, &call).await?;
+        let (items, version) = self.counted(self.recommender.similar(query, &call).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }
 

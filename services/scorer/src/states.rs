@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use domain::ModelVersion;
 use model::prompt::TEMPLATE_VERSION;
+use model::{Catalogue, Precision, UserState};
 use sha2::{Digest, Sha256};
 use storage::Cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::forward::State;
 
 /// The user token of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl TokenRow {
     }
 }
 
-/// (model version, row of the user token or none, ordered item rows of the effective history, prompt template).
+/// (model version, row of the user token or none, ordered item rows of the effective history, prompt template,
+/// precision).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     group: String,
@@ -44,10 +45,14 @@ pub(crate) struct Key {
 impl Key {
     /// States with users' own tokens lie together by user, so that deleting a user forgets them; the others belong to a
     /// history, whoever has it.
-    pub(crate) fn new(version: &ModelVersion, token: TokenRow, items: &[u32]) -> Self {
+    pub(crate) fn new(version: &ModelVersion, token: TokenRow, items: &[u32], precision: Precision) -> Self {
         let mut hash = Sha256::new();
         hash.update(TEMPLATE_VERSION.to_le_bytes());
         items.iter().for_each(|item| hash.update(item.to_le_bytes()));
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16 => hash.update(precision.name()),
+        }
         let history = hex::encode(hash.finalize());
         let shared =
             |whose: &str| Self { group: format!("states:{version}:{whose}:{history}"), field: "state".to_owned() };
@@ -75,24 +80,26 @@ pub(crate) enum Found {
 /// The two levels.
 #[derive(Debug, Clone)]
 pub(crate) struct States {
-    memory: moka::future::Cache<Key, State>,
+    memory: moka::future::Cache<Key, UserState>,
     shared: Cache,
     /// To be written to the shared level when there is time.
-    unwritten: mpsc::Sender<(Key, State)>,
+    unwritten: mpsc::Sender<(Key, UserState)>,
 }
 
 /// What [`States`] has computed and its shared level does not have yet.
-pub(crate) type Unwritten = mpsc::Receiver<(Key, State)>;
+pub(crate) type Unwritten = mpsc::Receiver<(Key, UserState)>;
 
 /// States that may wait to be written; more are left out: they are a saving, not a promise.
 const MAX_UNWRITTEN: usize = 4_096;
+/// States that are written in one round trip.
+const AT_ONCE: usize = 64;
 
 impl States {
     pub(crate) fn new(max_bytes: u64, shared: Cache) -> (Self, Unwritten) {
         let memory = moka::future::Cache::builder()
-            .weigher(|key: &Key, state: &State| {
+            .weigher(|key: &Key, state: &UserState| {
                 // What the cache itself needs for an entry is about 200 bytes.
-                let bytes = 200 + key.group.len() + key.field.len() + size_of_val(&**state);
+                let bytes = 200 + key.group.len() + key.field.len() + state.n_bytes();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .max_capacity(max_bytes)
@@ -102,44 +109,44 @@ impl States {
         (Self { memory, shared, unwritten }, received)
     }
 
-    /// A state of the right width, from either level, or computed: once for all requests that want it meanwhile.
+    /// A state of a catalogue, from either level, or computed: once for all requests that want it meanwhile.
     pub(crate) async fn get_or_compute(
         &self,
         key: &Key,
-        width: usize,
-        compute: impl Future<Output = Result<State, Error>>,
-    ) -> Result<(State, Found), Error> {
+        catalogue: &Catalogue,
+        compute: impl Future<Output = Result<UserState, Error>>,
+    ) -> Result<(UserState, Found), Error> {
         if let Some(state) = self.memory.get(key).await {
             return Ok((state, Found::Memory));
         }
         // Whoever waits for another's computation got it from a cache, in effect.
         let mut found = Found::Memory;
         let find = async {
-            if let Some(state) = self.shared(key, width).await {
+            if let Some(state) = self.shared(key, catalogue).await {
                 found = Found::Shared;
                 return Ok(state);
             }
             found = Found::Computed;
             let state = compute.await?;
             // A full channel loses a saving.
-            drop(self.unwritten.try_send((key.clone(), Arc::clone(&state))));
+            drop(self.unwritten.try_send((key.clone(), state.clone())));
             Ok(state)
         };
         let state = self.memory.try_get_with_by_ref(key, find).await.map_err(|error: Arc<Error>| (*error).clone())?;
         Ok((state, found))
     }
 
-    async fn shared(&self, key: &Key, width: usize) -> Option<State> {
-        let bytes = self.shared.get(&key.group, &key.field).await?;
-        let state: Vec<f32> = bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
-        (state.len() == width).then(|| state.into())
+    async fn shared(&self, key: &Key, catalogue: &Catalogue) -> Option<UserState> {
+        catalogue.state_of_bytes(&self.shared.get(&key.group, &key.field).await?)
     }
 
     /// Writes computed states to the shared level until `shutdown`.
     pub(crate) async fn write_until(&self, mut unwritten: Unwritten, shutdown: CancellationToken) {
-        while let Some(Some((key, state))) = shutdown.run_until_cancelled(unwritten.recv()).await {
-            let bytes: Vec<u8> = state.iter().flat_map(|value| value.to_le_bytes()).collect();
-            self.shared.put(&key.group, &key.field, &bytes).await;
+        let mut states = Vec::new();
+        while let Some(1..) = shutdown.run_until_cancelled(unwritten.recv_many(&mut states, AT_ONCE)).await {
+            let fields = states.iter().map(|(key, state)| (&*key.group, &*key.field, state.to_bytes()));
+            self.shared.put_all(fields).await;
+            states.clear();
         }
     }
 

@@ -26,6 +26,14 @@ impl Precision {
         }
     }
 
+    /// Bytes of a number.
+    pub fn n_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+
     pub(crate) fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,

@@ -8,6 +8,7 @@
 
 mod artifact;
 mod candidates;
+mod catalogue;
 mod cold;
 pub mod collaborative;
 mod config;
@@ -39,6 +40,7 @@ mod warmup;
 mod work;
 
 pub use artifact::{Artifact, new_manifest, rows_hash};
+pub use catalogue::{Catalogue, UserState};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
 pub use device::{

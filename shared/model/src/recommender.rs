@@ -4,7 +4,6 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::kernels;
 use crate::packing::{Reading, TokenBatch, matrix, to_vec};
 use crate::prompt::Token;
 use crate::soft_tokens::embed;
@@ -112,13 +111,6 @@ impl ItemHead {
         let [width, _] = self.items.dims();
         to_vec(matrix(states.to_vec(), width, &self.items.device()).matmul(self.items.clone()))
     }
-}
-
-/// The same for serving: from the item rows where they lie, on the thread that calls it while the catalogue is small.
-///
-/// Shapes: `states [users, embed]`, row-major → `[users, items]`, row-major.
-pub fn item_scores(items: &Table, states: &[f32]) -> Vec<f32> {
-    kernels::products(&items.values(), states, items.width()) // tied: the input embeddings themselves
 }
 
 #[cfg(test)]

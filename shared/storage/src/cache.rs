@@ -114,15 +114,19 @@ impl Cache {
 
     /// Sets one field of a group, which then lives for the configured time.
     pub async fn put(&self, group: &str, field: &str, value: &[u8]) {
+        self.put_all([(group, field, value)]).await;
+    }
+
+    /// Sets fields of groups, all in one round trip.
+    pub async fn put_all(&self, fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>) {
         let Some(shared) = self.shared.as_ref() else { return };
-        let (key, ttl_s) = (shared.key(group), shared.ttl_s.cast_signed());
-        shared
-            .call(async move |connection: &mut ConnectionManager| {
-                let mut both = redis::pipe();
-                both.hset(&key, field, value).ignore().expire(&key, ttl_s).ignore();
-                both.query_async::<()>(connection).await
-            })
-            .await;
+        let (mut commands, ttl_s) = (redis::pipe(), shared.ttl_s.cast_signed());
+        for (group, field, value) in fields {
+            let key = shared.key(group);
+            commands.hset(&key, field, value.as_ref()).ignore().expire(&key, ttl_s).ignore();
+        }
+        let put = async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
+        shared.call(put).await;
     }
 
     /// Forgets a group.

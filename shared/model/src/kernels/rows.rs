@@ -3,7 +3,8 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use pulp::Arch;
+use burn::tensor::bf16;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values that are worth a task of their own.
@@ -28,15 +29,43 @@ fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
         }
     }
     let rest: f32 = rest_x.iter().zip(rest_y).map(|(&x, &y)| f(x, y)).sum();
-    // In halves: one lane after the other would take as long as a row of 256.
-    let mut n = LANES / 2;
+    sum_of_lanes(sums) + rest
+}
+
+/// In halves: one lane after the other would take as long as a row of 256.
+#[inline(always)]
+fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut n = N / 2;
     while n > 0 {
         for lane in 0..n {
-            sums[lane] += sums[lane + n];
+            lanes[lane] += lanes[lane + n];
         }
         n /= 2;
     }
-    sums[0] + rest
+    lanes[0]
+}
+
+/// What a matrix may be made of.
+pub(crate) trait Number: Copy + Sync {
+    /// The same values in f32, in `memory` where they have to be made.
+    fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn widened<'a>(values: &'a [Self], _memory: &'a mut Vec<f32>) -> &'a [f32] {
+        values
+    }
+}
+
+impl Number for bf16 {
+    /// The library's asks each number whether it is NaN, which tables are not.
+    #[inline(always)]
+    fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32] {
+        memory.clear();
+        memory.extend(values.iter().map(|value| f32::from_bits(u32::from(value.to_bits()) << 16)));
+        memory
+    }
 }
 
 /// A matrix whose product with a state is shared by all cores: below, handing work out costs more than it saves.
@@ -48,19 +77,12 @@ const TASK: usize = 1 << 18;
 /// bits alone or among others. Faer's product packs the matrix first, which costs more than a product with one state.
 ///
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
-pub(crate) fn products(rows: &[f32], states: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
     let (n_rows, n_states) = (rows.len() / width, states.len() / width);
     // Of some rows with all states, `[states, rows]`.
-    let task = |rows: &[f32]| {
-        let n = rows.len() / width;
-        let mut products = vec![0.0; n * n_states];
-        Arch::new().dispatch(|| {
-            for (place, row) in rows.chunks_exact(width).enumerate() {
-                for (number, state) in states.chunks_exact(width).enumerate() {
-                    products[number * n + place] = sum_of(row, state, |x, y| x * y);
-                }
-            }
-        });
+    let task = |rows: &[N]| {
+        let mut products = vec![0.0; rows.len() / width * n_states];
+        Arch::new().dispatch(Products { rows, states, width, products: &mut products });
         products
     };
     if rows.len() < LARGE {
@@ -76,6 +98,81 @@ pub(crate) fn products(rows: &[f32], states: &[f32], width: usize) -> Vec<f32> {
             let (here, rest) = to.split_at_mut(n);
             here.copy_from_slice(&of_task[number * n..][..n]);
             to = rest;
+        }
+    }
+    products
+}
+
+/// Rows and states of a block: eight sums stay in registers, and each number that is read is used twice or four times.
+/// 16 states on a million rows of 768, two cores: 970 ms with a state and a row at a time, 449 ms in blocks.
+const ROWS: usize = 4;
+const STATES: usize = 2;
+
+/// Of some rows with all states. Vectors are named: the compiler finds no vectors in a block of sums by itself.
+struct Products<'a, N> {
+    rows: &'a [N],
+    states: &'a [f32],
+    width: usize,
+    /// `[states, rows]`.
+    products: &'a mut [f32],
+}
+
+impl<N: Number> WithSimd for Products<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, states, width, products } = self;
+        let (n, n_states, mut memory) = (rows.len() / width, states.len() / width, Vec::new());
+        let even = n_states - n_states % STATES;
+        let state = |number: usize| &states[number * width..][..width];
+        for (number, rows) in rows.chunks(ROWS * width).enumerate() {
+            let first = number * ROWS;
+            let rows = N::widened(rows, &mut memory);
+            let row = |place: usize| &rows[place * width..][..width];
+            if rows.len() < ROWS * width {
+                for (place, number) in (0..rows.len() / width).flat_map(|place| (0..n_states).map(move |n| (place, n)))
+                {
+                    [[products[number * n + first + place]]] = block(simd, [row(place)], [state(number)]);
+                }
+                continue;
+            }
+            let of = [row(0), row(1), row(2), row(3)];
+            for number in (0..even).step_by(STATES) {
+                let sums = block(simd, of, [state(number), state(number + 1)]);
+                for (place, [one, other]) in sums.into_iter().enumerate() {
+                    products[number * n + first + place] = one;
+                    products[(number + 1) * n + first + place] = other;
+                }
+            }
+            for number in even..n_states {
+                for (place, [sum]) in block(simd, of, [state(number)]).into_iter().enumerate() {
+                    products[number * n + first + place] = sum;
+                }
+            }
+        }
+    }
+}
+
+/// Inner products; each sums in the same order in a block of any size.
+#[inline(always)]
+fn block<V: Simd, const R: usize, const S: usize>(simd: V, rows: [&[f32]; R], states: [&[f32]; S]) -> [[f32; S]; R] {
+    let (rows, states) = (rows.map(V::as_simd_f32s), states.map(V::as_simd_f32s));
+    let n = rows[0].0.len();
+    let (whole_rows, whole_states) = (rows.map(|row| &row.0[..n]), states.map(|state| &state.0[..n]));
+    let mut sums = [[simd.splat_f32s(0.0); S]; R];
+    for place in 0..n {
+        for (sums, row) in sums.iter_mut().zip(whole_rows) {
+            for (sum, state) in sums.iter_mut().zip(whole_states) {
+                *sum = simd.mul_add_f32s(row[place], state[place], *sum);
+            }
+        }
+    }
+    let mut products = [[0.0; S]; R];
+    for (r, products) in products.iter_mut().enumerate() {
+        for (s, product) in products.iter_mut().enumerate() {
+            let rest = rows[r].1.iter().zip(states[s].1).map(|(x, y)| x * y);
+            *product = simd.reduce_sum_f32s(sums[r][s]) + rest.sum::<f32>();
         }
     }
     products
@@ -215,12 +312,13 @@ mod tests {
         let value = |place: usize| ((place * 2_654_435_761) % 1_000) as f32 / 500.0 - 1.0;
         let rows: Vec<f32> = (0..n_rows * width).map(value).collect();
         let states: Vec<f32> = (5..5 + 3 * width).map(value).collect();
-        let together = products(&rows, &states, width);
+        let products = |rows: &[f32], states: &[f32]| products(rows, states, width);
+        let together = products(&rows, &states);
         for (number, state) in states.chunks_exact(width).enumerate() {
             let of_state = &together[number * n_rows..][..n_rows];
-            assert_eq!(products(&rows, state, width), of_state);
+            assert_eq!(products(&rows, state), of_state);
             let few = 1_000.min(n_rows);
-            assert_eq!(products(&rows[..few * width], state, width), of_state[..few]);
+            assert_eq!(products(&rows[..few * width], state), of_state[..few]);
             let exact: f64 = rows[..width].iter().zip(state).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
             assert!((f64::from(of_state[0]) - exact).abs() < 1e-4);
         }

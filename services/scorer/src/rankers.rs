@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Priority;
-use model::{TokenTables, recommender};
+use model::{Catalogue, UserState};
 
 use crate::Error;
-use crate::forward::State;
 use crate::queue::{Owner, Queue};
 
 /// What is done with the scores of the catalogue `[items]`, on the ranking thread.
 type Then = Box<dyn FnOnce(&[f32]) + Send>;
 
 struct Work {
-    tables: Arc<TokenTables>,
-    state: State,
+    catalogue: Arc<Catalogue>,
+    state: UserState,
     then: Then,
 }
 
@@ -45,7 +44,7 @@ impl Rankers {
         for _ in 0..n_threads.max(1) {
             let waiting = Arc::clone(&queue);
             std::thread::Builder::new().name("ranking".to_owned()).spawn(move || {
-                while let Some(works) = waiting.take(MOST, Duration::ZERO) {
+                while let Some(works) = waiting.take(MOST, Duration::ZERO, |_, _| true) {
                     // A panic is logged by its hook, and whoever waits is told by the end of the channel.
                     drop(catch_unwind(AssertUnwindSafe(|| rank(works))));
                 }
@@ -57,12 +56,12 @@ impl Rankers {
     /// Scores a catalogue for a state and makes something of the scores.
     pub(crate) async fn scored<T: Send + 'static>(
         &self,
-        (tables, state): (&Arc<TokenTables>, &State),
+        (catalogue, state): (&Arc<Catalogue>, &UserState),
         priority: Priority,
         make: impl FnOnce(&[f32]) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        if tables.items.n_rows() * tables.items.width() <= SMALL {
-            return Ok(make(&recommender::item_scores(&tables.items, state)));
+        if catalogue.n_values() <= SMALL {
+            return Ok(make(&catalogue.scores(&[state])));
         }
         let (answer, made) = tokio::sync::oneshot::channel();
         let then = Box::new(move |scores: &[f32]| {
@@ -71,7 +70,7 @@ impl Rankers {
                 drop(answer.send(make(scores)));
             }
         });
-        let work = Work { tables: Arc::clone(tables), state: Arc::clone(state), then };
+        let work = Work { catalogue: Arc::clone(catalogue), state: state.clone(), then };
         self.0.0.push(priority, 1, work).map_err(|_| Error::ModelStopped)?;
         made.await.map_err(|_| Error::ModelStopped)
     }
@@ -81,14 +80,13 @@ impl Rankers {
 fn rank(works: Vec<Work>) {
     let mut works = works.into_iter().peekable();
     while let Some(first) = works.next() {
-        let tables = Arc::clone(&first.tables);
+        let catalogue = Arc::clone(&first.catalogue);
         let mut run = vec![first];
-        while let Some(next) = works.next_if(|next| Arc::ptr_eq(&next.tables, &tables)) {
+        while let Some(next) = works.next_if(|next| Arc::ptr_eq(&next.catalogue, &catalogue)) {
             run.push(next);
         }
-        let states: Vec<f32> = run.iter().flat_map(|work| work.state.iter().copied()).collect();
-        let scores = recommender::item_scores(&tables.items, &states);
-        for (work, scores) in run.into_iter().zip(scores.chunks(tables.items.n_rows().max(1))) {
+        let scores = catalogue.scores(&run.iter().map(|work| &work.state).collect::<Vec<_>>());
+        for (work, scores) in run.into_iter().zip(scores.chunks(catalogue.tables().items.n_rows().max(1))) {
             (work.then)(scores);
         }
     }
