@@ -127,13 +127,14 @@ impl<T> Lanes<T> {
         for (lane, sum) in
             [(&mut self.interactive, &mut self.interactive_cost), (&mut self.batch, &mut self.batch_cost)]
         {
-            while let Some((next, work)) = lane.front()
-                && let after = cost.saturating_add(*next)
-                && (fits(after, work) && after <= most || taken.is_empty())
-                && let Some((next, work)) = lane.pop_front()
-            {
-                cost = cost.saturating_add(next);
-                *sum -= next;
+            while let Some((next, work)) = lane.pop_front() {
+                let after = cost.saturating_add(next);
+                let has_room = fits(after, &work) && after <= most; // also of the first: it may bound the others
+                if !has_room && !taken.is_empty() {
+                    lane.push_front((next, work));
+                    return taken; // a batch's work does not overtake it
+                }
+                (cost, *sum) = (after, *sum - next);
                 taken.push(work);
             }
         }
