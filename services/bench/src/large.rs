@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Rows of (user, item, time).
     #[arg(long, default_value_t = 10_000_000)]
     interactions: u32,
+    /// Items of a sampled softmax; 0: all.
+    #[arg(long, default_value_t = 0)]
+    sampled: usize,
     /// Steps of the job.
     #[arg(long, default_value_t = 3)]
     steps: usize,
@@ -115,7 +118,7 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
     let input = Input {
         job: "large".to_owned(),
-        spec: spec()?,
+        spec: spec(arguments)?,
         dataset: arguments.folder.join("dataset"),
         backbones: Backbones { root: scratch.path().to_owned(), hub_url: String::new(), artifact: None },
         resume: None,
@@ -146,11 +149,12 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// GPT-2 small with fresh rows.
-fn spec() -> anyhow::Result<TrainSpec> {
+fn spec(arguments: &Arguments) -> anyhow::Result<TrainSpec> {
     let mut spec = TrainSpec::new(DatasetId::new("large")?);
     let shape = RandomBackbone { n_embd: 768, n_layer: 12, n_head: 12, n_positions: 1024, ..RandomBackbone::default() };
     spec.backbone = Backbone::Random(shape);
     spec.init = TableInit::Normal;
+    spec.n_sampled_items = arguments.sampled;
     Ok(spec)
 }
 
