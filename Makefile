@@ -33,7 +33,7 @@ bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they h
 bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=60; an hour with both shapes
 	DATA='$(BENCH_DATA)' tests/bench-serving.sh
 
-fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each, at the same time
+fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
 
 profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`

@@ -26,8 +26,10 @@ impl Work {
     }
 }
 
-/// Fewer tokens take as long as so many, about: products of few rows are slow.
-const FEWEST: usize = 64;
+/// So many tokens go through the backbone together whatever the deadlines say: products of few rows are slow.
+const FEWEST: usize = 128;
+/// What is said of a time to come, over what the pace says: it varies.
+const CAUTION: f64 = 1.15;
 /// How much an explanation of one item costs, next to a state of the same prompt.
 const EXPLANATION: usize = 20;
 /// A batch that takes longer than this has a thread that is stuck.
@@ -47,9 +49,8 @@ struct Pace(Mutex<Measured>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Measured {
-    /// Seconds a token: a running mean, 0 before the first batch, and the running mean of how far batches are from it.
-    seconds: f64,
-    deviation: f64,
+    /// A running mean; 0 before the first batch.
+    tokens_per_second: f64,
     /// Since when, and tokens of the batch.
     at_work: Option<(Instant, usize)>,
 }
@@ -80,14 +81,9 @@ impl Pace {
 
     fn learns(&self, n_tokens: usize, took: Duration) {
         let mut measured = self.lock();
-        let latest = took.as_secs_f64() / n_tokens.max(FEWEST) as f64;
-        if measured.seconds == 0.0 {
-            (measured.seconds, measured.deviation) = (latest, latest / 2.0);
-            return;
-        }
-        let off = latest - measured.seconds;
-        measured.seconds += LATEST * off;
-        measured.deviation += LATEST * (off.abs() - measured.deviation);
+        let latest = n_tokens as f64 / took.as_secs_f64().max(1e-6);
+        let before = measured.tokens_per_second;
+        measured.tokens_per_second = if before > 0.0 { before + LATEST * (latest - before) } else { latest };
     }
 
     fn measured(&self) -> Measured {
@@ -100,10 +96,10 @@ impl Pace {
 }
 
 impl Measured {
-    /// How long work of some cost takes at most, nearly always (as TCP reckons with round trips: RFC 6298); no time before
-    /// the first batch.
+    /// How long work of some cost takes; no time before the first batch.
     fn time(&self, cost: usize) -> Duration {
-        Duration::from_secs_f64(cost.max(FEWEST) as f64 * (self.seconds + 2.0 * self.deviation))
+        let pace = self.tokens_per_second;
+        Duration::from_secs_f64(if pace > 0.0 { CAUTION * cost as f64 / pace } else { 0.0 })
     }
 
     /// Tokens of the batch at hand, and for how long it has been.
