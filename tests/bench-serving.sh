@@ -42,7 +42,7 @@ restart_scorer() {
 restart_scorer
 until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.1; done
 dataset=$("$bin/cllm4rec" --json dataset import "$data" | tail -1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["dataset"])')
-train() { # label, shape, more fields; prints the version
+train() { # label, shape, more fields
   local width layers heads
   IFS=x read -r width layers heads <<<"$2"
   "$bin/cllm4rec" train submit --dataset "$dataset" --label "$1" --label live --watch \

@@ -147,6 +147,11 @@ impl Cluster {
     pub fn import_two_groups(&self) -> String {
         let data = self.folder.path().join("two-groups");
         write_two_groups(&data);
+        self.import(&data)
+    }
+
+    /// Imports a folder and seeds its histories; returns the data set's name.
+    pub fn import(&self, data: &Path) -> String {
         let imported = self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
         format!("datasets/{}", imported["dataset"].as_str().unwrap())
     }

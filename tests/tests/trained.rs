@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use dataset::{Dataset, ImportOptions, Split, import};
-use e2e::{Cluster, Options};
+use e2e::Cluster;
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device, contributions};
@@ -23,11 +23,9 @@ const JOB: [&str; 5] = [
 ];
 
 async fn with_games() -> (Cluster, Dataset) {
-    let cluster = Cluster::start_with(Options::default()).await;
+    let cluster = Cluster::start().await;
     let games = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/games");
-    let imported = cluster.cli_json(&["dataset", "import", games.to_str().unwrap()]);
-    let dataset = format!("datasets/{}", imported["dataset"].as_str().unwrap());
-    let job = cluster.train(&dataset, &JOB).await;
+    let job = cluster.train(&cluster.import(&games), &JOB).await;
     assert!(job.metrics["hybrid_weight"] > 0.0, "a hybrid: {:?}", job.metrics);
     cluster.wait_until_ready().await;
     (cluster, import(&games, &ImportOptions::default()).unwrap().0)
@@ -131,9 +129,7 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
 
 fn with_average_rows(tables: &TokenTables, history: &[u32]) -> TokenTables {
     let (width, mut values) = (tables.items.width(), tables.items.values().into_owned());
-    let mean: Vec<f32> = (0..width)
-        .map(|entry| values.iter().skip(entry).step_by(width).sum::<f32>() / tables.items.n_rows() as f32)
-        .collect();
+    let mean = tables.items.mean_row();
     history.iter().for_each(|&row| values[row as usize * width..][..width].copy_from_slice(&mean));
     TokenTables { users: tables.users.clone(), items: Table::new(values, width) }
 }

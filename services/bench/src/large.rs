@@ -3,18 +3,17 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use dataset::{Dataset, ImportOptions, SplitRule, import};
 use domain::{Backbone, DatasetId, RandomBackbone, TableInit, TrainSpec};
-use model::Precision;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use worker::{Backbones, Input, Progress, Watch, train};
+use worker::{Input, Progress, Watch, train};
 
 use crate::machine;
 
@@ -116,18 +115,7 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
     let device = machine::device(&arguments.device, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
-    let input = Input {
-        job: "large".to_owned(),
-        spec: spec(arguments)?,
-        dataset: arguments.folder.join("dataset"),
-        backbones: Backbones { root: scratch.path().to_owned(), hub_url: String::new(), artifact: None },
-        resume: None,
-        token_files: scratch.path().join("tokens"),
-        scratch: scratch.path().to_owned(),
-        device,
-        precision: Precision::F32,
-        checkpoint_every: Duration::MAX,
-    };
+    let input = Input::alone(spec(arguments)?, arguments.folder.join("dataset"), scratch.path(), device);
     let started = Instant::now();
     let stop = CancellationToken::new();
     let (mut progress, Watch { progress: mut latest, .. }) = Progress::new(&arguments.device, stop.clone());

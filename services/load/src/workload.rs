@@ -107,7 +107,7 @@ impl Requests {
     pub(crate) fn each_user(&self) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
         let request = |(number, user): (usize, &String)| pb::RecommendRequest {
             user_id: user.clone(),
-            history: self.own_history(self.workload.kinds.first(), number),
+            history: self.workload.kinds.first().map_or_else(Vec::new, |kind| self.own_history(kind, number)),
             model: Some(self.model()),
             ..Default::default()
         };
@@ -115,41 +115,34 @@ impl Requests {
     }
 
     /// The items that a kind of request says a user has.
-    fn own_history(&self, kind: Option<&Kind>, user: usize) -> Vec<pb::InlineInteraction> {
-        let n = kind.map_or(0, |kind| kind.own_history);
-        self.inline(n, &mut ChaCha8Rng::seed_from_u64(user as u64))
-    }
-
-    fn inline(&self, n: usize, rng: &mut ChaCha8Rng) -> Vec<pb::InlineInteraction> {
-        self.draw(n, rng).into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect()
-    }
-
-    fn draw(&self, n: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
-        (0..n).map(|_| self.items[rng.random_range(0..self.items.len())].clone()).collect()
+    fn own_history(&self, kind: &Kind, user: usize) -> Vec<pb::InlineInteraction> {
+        match kind.own_history {
+            0 => Vec::new(),
+            n => inline(drawn(&self.items, n, &mut ChaCha8Rng::seed_from_u64(user as u64))),
+        }
     }
 
     pub(crate) fn next(&mut self) -> pb::RecommendRequest {
-        let (kind, mut rng) = (self.kind(), self.rng.clone());
-        let user = self.rank.sample(&mut rng) as usize - 1;
-        let has_exclusions = kind.excluded_one_in > 0 && rng.random_range(0..kind.excluded_one_in) == 0;
-        let is_fresh = kind.fresh_history > 0;
+        let kind = self.kind();
+        let user = self.rank.sample(&mut self.rng) as usize - 1;
+        let has_exclusions = kind.excluded_one_in > 0 && self.rng.random_range(0..kind.excluded_one_in) == 0;
         let priority = if kind.is_batch { pb::Priority::Batch } else { pb::Priority::Interactive };
-        let request = pb::RecommendRequest {
-            user_id: if is_fresh { String::new() } else { self.users[user].clone() },
-            history: if is_fresh {
-                self.inline(kind.fresh_history, &mut rng)
-            } else {
-                self.own_history(Some(&kind), user)
-            },
+        let (user_id, history) = if kind.fresh_history > 0 {
+            (String::new(), inline(drawn(&self.items, kind.fresh_history, &mut self.rng)))
+        } else {
+            (self.users[user].clone(), self.own_history(&kind, user))
+        };
+        let n_excluded = if has_exclusions { kind.n_excluded } else { 0 };
+        pb::RecommendRequest {
+            user_id,
+            history,
             k: Some(kind.k),
             exclude_seen: Some(kind.exclude_seen),
-            excluded_item_ids: if has_exclusions { self.draw(kind.n_excluded, &mut rng) } else { Vec::new() },
+            excluded_item_ids: drawn(&self.items, n_excluded, &mut self.rng),
             priority: priority.into(),
             model: Some(self.model()),
             ..Default::default()
-        };
-        self.rng = rng;
-        request
+        }
     }
 
     fn kind(&mut self) -> Kind {
@@ -171,4 +164,13 @@ impl Requests {
     pub(crate) fn deadline_ms(&self) -> u64 {
         self.workload.deadline_ms
     }
+}
+
+/// Items at random.
+fn drawn(items: &[String], n: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+    (0..n).map(|_| items[rng.random_range(0..items.len())].clone()).collect()
+}
+
+fn inline(items: Vec<String>) -> Vec<pb::InlineInteraction> {
+    items.into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect()
 }

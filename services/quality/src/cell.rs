@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use dataset::{Dataset, ImportOptions, Split, TextKind, import};
 use domain::{DatasetId, TrainSpec};
 use tokio_util::sync::CancellationToken;
-use worker::{Backbones, Input, Progress, train};
+use worker::{Input, Progress, train};
 
 use crate::grid::{Cell, Data, Grid, PLACE_HOLDER};
 use crate::results::{Line, Results, append, hash, name};
@@ -135,24 +135,14 @@ fn leave_cold(dataset: &mut Dataset, one_in: u64) {
 }
 
 fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder: &Path) -> anyhow::Result<Line> {
-    let (data, scratch) = (folder.join("data"), folder.join("scratch"));
+    let data = folder.join("data");
     std::fs::create_dir(&data)?;
-    std::fs::create_dir(&scratch)?;
     dataset.write(&data)?;
     let id = storage::content_id(&data)?;
     let device = model::compute_device(&arguments.device)?;
-    let input = Input {
-        job: "quality".to_owned(),
-        spec: TrainSpec { dataset: DatasetId::new(id.clone())?, ..spec.clone() },
-        dataset: data,
-        backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
-        resume: None,
-        token_files: folder.join("tokens"),
-        scratch,
-        device: device.device,
-        precision: if arguments.bf16 { model::Precision::Bf16 } else { model::Precision::F32 },
-        checkpoint_every: Duration::MAX,
-    };
+    let own = TrainSpec { dataset: DatasetId::new(id.clone())?, ..spec.clone() };
+    let precision = if arguments.bf16 { model::Precision::Bf16 } else { model::Precision::F32 };
+    let input = Input { precision, ..Input::alone(own, data, folder, device.device) };
     let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;

@@ -5,7 +5,6 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use dataset::ImportOptions;
 use domain::{Backbone, Calibration, Counts, DatasetId, Part, RandomBackbone, Rate, TrainSpec};
@@ -14,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
 
-use crate::input::{Backbones, Input, new_folder};
+use crate::input::{Input, new_folder};
 use crate::progress::{Progress, Watch};
 use crate::{Error, Settings, train};
 
@@ -76,18 +75,8 @@ fn rates_of(
     let (n_embd, data) = (backbone.n_embd, folder.join("interactions.csv"));
     std::fs::write(&data, interactions(size)).map_err(Error::file(&data))?;
     let (dataset, _) = dataset::import(&data, &ImportOptions::default()).map_err(Error::Data)?;
-    let input = Input {
-        job: "calibration".to_owned(),
-        spec: spec(backbone, size),
-        dataset: new_folder(folder, "dataset")?,
-        backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
-        resume: None,
-        token_files: folder.join("tokens"),
-        scratch: new_folder(folder, "scratch")?,
-        device: computing.device.clone(),
-        precision,
-        checkpoint_every: Duration::MAX,
-    };
+    let (spec, device) = (spec(backbone, size), computing.device.clone());
+    let input = Input { precision, ..Input::alone(spec, new_folder(folder, "dataset")?, folder, device) };
     dataset.write(&input.dataset).map_err(Error::Data)?;
     let (mut progress, Watch { progress: watched, .. }) = Progress::new(&computing.name, CancellationToken::new());
     train(&input, &mut progress)?;

@@ -102,7 +102,8 @@ impl Corpus {
     }
 
     /// The histories of one epoch of the collaborative LM: users in random order, and (paper: stochastic item
-    /// reordering) each history too. Users with nothing to predict are left out.
+    /// reordering) each history too. Users with nothing to predict are left out. Their documents are made a batch at a time:
+    /// all of them at once would be most of a large job's memory.
     pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<(u32, Vec<u32>)> {
         let mut histories: Vec<(u32, Vec<u32>)> = (0..)
             .zip(&self.train)

@@ -25,7 +25,7 @@ pub struct Input {
     pub resume: Option<PathBuf>,
     /// Where data sets' encoded texts are kept from job to job.
     pub token_files: PathBuf,
-    /// An empty folder for checkpoints and the result.
+    /// A folder for checkpoints and the result.
     pub scratch: PathBuf,
     /// What computes.
     pub device: Device,
@@ -33,6 +33,24 @@ pub struct Input {
     pub precision: Precision,
     /// At most one checkpoint in this time.
     pub checkpoint_every: Duration,
+}
+
+impl Input {
+    /// A job without a coordinator, in one folder of its own: from the start, without checkpoints, in f32.
+    pub fn alone(spec: TrainSpec, dataset: PathBuf, folder: &Path, device: Device) -> Self {
+        Self {
+            job: "alone".to_owned(),
+            spec,
+            dataset,
+            backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
+            resume: None,
+            token_files: folder.join("tokens"),
+            scratch: folder.to_owned(),
+            device,
+            precision: Precision::F32,
+            checkpoint_every: Duration::MAX,
+        }
+    }
 }
 
 /// What a training attempt leaves in its scratch folder.

@@ -150,7 +150,7 @@ impl Table {
     }
 
     /// The mean of all rows `[width]`.
-    pub(crate) fn mean_row(&self) -> Vec<f32> {
+    pub fn mean_row(&self) -> Vec<f32> {
         let mut sums = vec![0.0_f64; self.width];
         for row in self.rows() {
             sums.iter_mut().zip(&*self.row(row)).for_each(|(sum, &entry)| *sum += f64::from(entry));
