@@ -35,7 +35,7 @@ pub(crate) struct Report {
     /// `RESOURCE_EXHAUSTED`.
     refused: Latencies,
     /// All others by code.
-    failed: BTreeMap<String, u64>,
+    failed: BTreeMap<String, Failures>,
     /// Answers and failures of a second try: the first scorer's connection was gone.
     retried: u64,
     /// Shares of the answers.
@@ -45,6 +45,13 @@ pub(crate) struct Report {
     scored_items: f64,
     /// Answers by model version.
     versions: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failures {
+    n: u64,
+    /// What the first of them says.
+    first: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,7 +85,7 @@ impl Latencies {
 struct Outcome {
     latency: Duration,
     retried: bool,
-    answer: Result<Answer, Code>,
+    answer: Result<Answer, Status>,
 }
 
 struct Answer {
@@ -154,8 +161,8 @@ async fn ask(
     }
 }
 
-fn read(answer: Result<tonic::Response<pb::RecommendResponse>, Status>) -> Result<Answer, Code> {
-    let answer = answer.map_err(|status| status.code())?.into_inner();
+fn read(answer: Result<tonic::Response<pb::RecommendResponse>, Status>) -> Result<Answer, Status> {
+    let answer = answer?.into_inner();
     Ok(Answer {
         cached: answer.cached,
         degraded: !answer.degradations.is_empty(),
@@ -168,7 +175,7 @@ struct Collected {
     ok: Histogram<u64>,
     in_time: u64,
     refused: Histogram<u64>,
-    failed: BTreeMap<String, u64>,
+    failed: BTreeMap<String, Failures>,
     retried: u64,
     cached: u64,
     degraded: u64,
@@ -205,8 +212,11 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
                 collected.scored_items += answer.scored_items;
                 *collected.versions.entry(answer.version).or_default() += 1;
             }
-            Err(Code::ResourceExhausted) => collected.refused.saturating_record(us),
-            Err(code) => *collected.failed.entry(format!("{code:?}")).or_default() += 1,
+            Err(status) if status.code() == Code::ResourceExhausted => collected.refused.saturating_record(us),
+            Err(status) => {
+                let first = || Failures { n: 0, first: status.message().to_owned() };
+                collected.failed.entry(format!("{:?}", status.code())).or_insert_with(first).n += 1;
+            }
         }
     }
     collected

@@ -1,37 +1,38 @@
 //! The model thread: prompts that wait together share one forward pass. The only place in the scorer where the backbone
 //! computes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Priority;
 use model::{Catalogue, Gpt2, Token, UserState, recommender};
 use tokio::sync::oneshot;
 
+use crate::gate::Caller;
+use crate::pace::{Measured, Pace};
 use crate::queue::{Owner, Queue};
 use crate::{Error, Settings};
 
-/// What is computed.
+/// Something to be computed.
 #[derive(Debug)]
-enum Work {
-    State { prompt: Vec<Token>, by: Instant, answer: oneshot::Sender<UserState> },
-    Explanation { prompt: Vec<Token>, items: Vec<u32>, by: Instant, answer: oneshot::Sender<Vec<Vec<f32>>> },
+struct Work {
+    by: Instant,
+    wanted: Wanted,
 }
 
-impl Work {
-    fn by(&self) -> Instant {
-        match self {
-            Self::State { by, .. } | Self::Explanation { by, .. } => *by,
-        }
-    }
+#[derive(Debug)]
+enum Wanted {
+    State { prompt: Vec<Token>, answer: Answer },
+    Explanation { prompt: Vec<Token>, items: Vec<u32>, answer: oneshot::Sender<Vec<Vec<f32>>> },
 }
+
+type Answer = oneshot::Sender<Result<UserState, Error>>;
 
 /// So many tokens go through the backbone together whatever the deadlines say: products of few rows are slow.
-const FEWEST: usize = 128;
-/// What is said of a time to come, over what the pace says: it varies.
-const CAUTION: f64 = 1.15;
+const FEWEST: usize = 256;
 /// How much an explanation of one item costs, next to a state of the same prompt.
 const EXPLANATION: usize = 20;
+/// The shortest time after which coming back makes sense.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// A batch that takes longer than this has a thread that is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -41,71 +42,6 @@ pub(crate) struct Forward {
     queue: Owner<Work>,
     pace: Arc<Pace>,
     max_queue_tokens: usize,
-}
-
-/// How fast the thread is, and what it is at.
-#[derive(Debug, Default)]
-struct Pace(Mutex<Measured>);
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Measured {
-    /// A running mean; 0 before the first batch.
-    tokens_per_second: f64,
-    /// Since when, and tokens of the batch.
-    at_work: Option<(Instant, usize)>,
-}
-
-/// How much the latest batch counts in the running mean.
-const LATEST: f64 = 0.2;
-
-impl Pace {
-    /// Does work of some cost, and lets others know that it is done.
-    fn during<T>(&self, cost: usize, work: impl FnOnce() -> T) -> (T, Duration) {
-        let since = Instant::now();
-        self.lock().at_work = Some((since, cost));
-        let done = work();
-        self.lock().at_work = None;
-        (done, since.elapsed())
-    }
-
-    /// Whether one more piece of work still lets a batch end before the deadlines of all that is in it: all of them wait
-    /// for the whole of it.
-    fn fits(&self) -> impl FnMut(usize, &Work) -> bool {
-        let (measured, mut earliest) = (self.measured(), None::<Instant>);
-        move |cost, work| {
-            let by = earliest.map_or(work.by(), |earliest| earliest.min(work.by()));
-            earliest = Some(by);
-            cost <= FEWEST || Instant::now() + measured.time(cost) <= by
-        }
-    }
-
-    fn learns(&self, n_tokens: usize, took: Duration) {
-        let mut measured = self.lock();
-        let latest = n_tokens as f64 / took.as_secs_f64().max(1e-6);
-        let before = measured.tokens_per_second;
-        measured.tokens_per_second = if before > 0.0 { before + LATEST * (latest - before) } else { latest };
-    }
-
-    fn measured(&self) -> Measured {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Measured> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Measured {
-    /// How long work of some cost takes; no time before the first batch.
-    fn time(&self, cost: usize) -> Duration {
-        let pace = self.tokens_per_second;
-        Duration::from_secs_f64(if pace > 0.0 { CAUTION * cost as f64 / pace } else { 0.0 })
-    }
-
-    /// Tokens of the batch at hand, and for how long it has been.
-    fn at_work(&self) -> (usize, Duration) {
-        self.at_work.map_or((0, Duration::ZERO), |(since, n_tokens)| (n_tokens, since.elapsed()))
-    }
 }
 
 impl Forward {
@@ -118,7 +54,7 @@ impl Forward {
         thread.spawn(move || {
             // Whoever waits when this thread panics is told by the end of the channel.
             let _ended = Ended(Arc::clone(&waiting));
-            while let Some(works) = waiting.take(most, linger, thread_pace.fits()) {
+            while let Some(works) = waiting.take(most, linger, fits(thread_pace.measured())) {
                 serve(&gpt2, &catalogue, works, &thread_pace);
             }
         })?;
@@ -132,39 +68,53 @@ impl Forward {
 
     /// True when the batch at hand takes far too long.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.pace.measured().at_work().1 > STUCK_AFTER
+        self.pace.measured().at_work_for() > STUCK_AFTER
     }
 
     /// The state of a prompt; refused at once when it could not be there before the deadline.
-    pub(crate) async fn state(&self, prompt: Vec<Token>, by: Instant, priority: Priority) -> Result<UserState, Error> {
+    pub(crate) async fn state(&self, prompt: Vec<Token>, caller: &Caller) -> Result<UserState, Error> {
         let (answer, state) = oneshot::channel();
-        self.push(prompt.len(), Work::State { prompt, by, answer }, priority)?;
-        state.await.map_err(|_| Error::ModelStopped)
+        self.push(prompt.len(), Work { by: caller.by, wanted: Wanted::State { prompt, answer } }, caller)?;
+        state.await.map_err(|_| Error::ModelStopped)?
     }
 
     /// What each position of a prompt adds to the scores of some items `[items][prompt]`.
     pub(crate) async fn explanation(
         &self,
         (prompt, items): (Vec<Token>, Vec<u32>),
-        by: Instant,
-        priority: Priority,
+        caller: &Caller,
     ) -> Result<Vec<Vec<f32>>, Error> {
         let (answer, explanation) = oneshot::channel();
         let cost = explanation_cost(&prompt, &items);
-        self.push(cost, Work::Explanation { prompt, items, by, answer }, priority)?;
+        let wanted = Wanted::Explanation { prompt, items, answer };
+        self.push(cost, Work { by: caller.by, wanted }, caller)?;
         explanation.await.map_err(|_| Error::ModelStopped)
     }
 
-    fn push(&self, cost: usize, work: Work, priority: Priority) -> Result<(), Error> {
-        let (all, ahead) = self.queue.0.cost(priority);
+    fn push(&self, cost: usize, work: Work, caller: &Caller) -> Result<(), Error> {
+        let (all, ahead) = self.queue.0.cost(caller.priority);
         let measured = self.pace.measured();
-        let (at_work, since) = measured.at_work();
-        let wait = measured.time(at_work + ahead + cost).saturating_sub(since);
+        let left = work.by.saturating_duration_since(Instant::now());
+        // Half of the time for the batch at hand, half for the one that waits: a queue that could only just be in time
+        // is not, as soon as one batch is slow.
+        let wait = measured.wait(ahead, cost, left / 2);
+        let is_late = wait > left || measured.time(ahead) > left / 2;
         let is_full = all + cost > self.max_queue_tokens && all > 0;
-        if is_full || since > STUCK_AFTER || Instant::now() + wait > work.by() {
-            return Err(Error::Overloaded { retry_after: wait.max(Duration::from_millis(10)) });
+        if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
+            return Err(Error::Overloaded { retry_after: wait.max(SHORTEST) });
         }
-        self.queue.0.push(priority, cost, work).map_err(|_| Error::ModelStopped)
+        self.queue.0.push(caller.priority, cost, work).map_err(|_| Error::ModelStopped)
+    }
+}
+
+/// Whether one more piece of work still lets a batch end before the deadlines of all that is in it: all of them wait
+/// for the whole of it.
+fn fits(measured: Measured) -> impl FnMut(usize, &Work) -> bool {
+    let mut earliest = None::<Instant>;
+    move |cost, work| {
+        let by = earliest.map_or(work.by, |earliest| earliest.min(work.by));
+        earliest = Some(by);
+        cost <= FEWEST || Instant::now() + measured.time(cost) <= by
     }
 }
 
@@ -181,35 +131,47 @@ impl Drop for Ended {
 }
 
 fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
-    let tables = catalogue.tables();
-    let (mut prompts, mut answers) = (Vec::new(), Vec::new());
-    for work in works {
-        match work {
-            // Nobody waits for it any more.
-            Work::State { answer, .. } if answer.is_closed() => {}
-            Work::State { prompt, answer, .. } => {
-                prompts.push(prompt);
-                answers.push(answer);
-            }
-            Work::Explanation { prompt, items, answer, .. } => {
+    let mut states = Vec::with_capacity(works.len());
+    for Work { by, wanted } in works {
+        match wanted {
+            Wanted::State { prompt, answer } => states.push((prompt, by, answer)),
+            Wanted::Explanation { prompt, items, answer } => {
                 if !answer.is_closed() {
                     let cost = explanation_cost(&prompt, &items);
-                    pace.during(cost, || explain(gpt2, tables, (&prompt, &items), answer));
+                    pace.during(cost, || explain(gpt2, catalogue.tables(), (&prompt, &items), answer));
                 }
             }
         }
     }
-    if prompts.is_empty() {
+    compute(gpt2, catalogue, in_time(states, pace), pace);
+}
+
+/// What somebody waits for and can be there in time, at the usual pace; the others are told at once.
+fn in_time(states: Vec<(Vec<Token>, Instant, Answer)>, pace: &Pace) -> Vec<(Vec<Token>, Answer)> {
+    let n_tokens = states.iter().map(|(prompt, ..)| prompt.len()).sum();
+    let takes = pace.measured().mean_time(n_tokens);
+    let end = Instant::now() + takes;
+    let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|(_, by, _)| *by >= end);
+    for (.., answer) in late {
+        drop(answer.send(Err(Error::Overloaded { retry_after: takes.max(SHORTEST) })));
+    }
+    in_time.into_iter().map(|(prompt, _, answer)| (prompt, answer)).filter(|(_, answer)| !answer.is_closed()).collect()
+}
+
+fn compute(gpt2: &Gpt2, catalogue: &Catalogue, wanted: Vec<(Vec<Token>, Answer)>, pace: &Pace) {
+    if wanted.is_empty() {
         return;
     }
+    let (tables, (prompts, answers)) = (catalogue.tables(), wanted.into_iter().unzip::<_, _, Vec<_>, Vec<_>>());
     let n_tokens = prompts.iter().map(Vec::len).sum();
     let (states, took) = pace.during(n_tokens, || recommender::user_states(gpt2, tables, &prompts));
+    tracing::debug!(n = prompts.len(), n_tokens, ?took, "user states computed");
     pace.learns(n_tokens, took);
     match states {
         Ok(states) => {
             for (state, answer) in states.chunks(tables.items.width()).zip(answers) {
                 // The client may have gone meanwhile.
-                drop(answer.send(catalogue.state(state)));
+                drop(answer.send(Ok(catalogue.state(state))));
             }
         }
         Err(error) => {

@@ -1,8 +1,8 @@
-//! How many requests are inside at once: a bound on memory and on waiting. When it is more than half full, work that
-//! nobody waits for stays outside, and each client has its share of what is left.
+//! How many requests are inside at once, and how many of these keep the cores busy: bounds on memory and on waiting. When
+//! a room is more than half full, work that nobody waits for stays outside, and each client has its share of what is left.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::Priority;
@@ -12,28 +12,53 @@ use crate::Error;
 /// Who asks: what it calls itself, or its address.
 pub(crate) type Client = Arc<str>;
 
-/// The way in.
+/// Who wants an answer, and until when.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate {
-    inside: Arc<Mutex<Inside>>,
-    most: usize,
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    pub(crate) by: Instant,
+    pub(crate) priority: Priority,
 }
 
-#[derive(Debug, Default)]
-struct Inside {
-    n: usize,
-    of_client: HashMap<Client, usize>,
+/// The way in.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate(Arc<Mutex<Rooms>>);
+
+#[derive(Debug)]
+struct Rooms {
+    /// All requests that are inside.
+    inside: Room,
+    /// Those among them that do not wait for the model's thread.
+    running: Room,
     /// How long a request stays inside, in seconds: a running mean.
     stay: f64,
 }
 
+#[derive(Debug)]
+struct Room {
+    most: usize,
+    n: usize,
+    of_client: HashMap<Client, usize>,
+}
+
+impl Caller {
+    /// Work that nobody waits for: everybody else's goes first.
+    pub(crate) fn nobody(by: Instant) -> Self {
+        Self { client: "".into(), by, priority: Priority::Batch }
+    }
+}
+
 /// A request that is inside; it leaves when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
     gate: Gate,
-    client: Client,
     since: Instant,
 }
+
+/// A request that waits for the model's thread: others may run meanwhile.
+#[derive(Debug)]
+pub(crate) struct Aside<'a>(&'a Call);
 
 /// How much the latest request counts in the running mean.
 const LATEST: f64 = 0.01;
@@ -41,39 +66,90 @@ const LATEST: f64 = 0.01;
 const SHORTEST: Duration = Duration::from_millis(10);
 
 impl Gate {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { inside: Arc::default(), most: most.max(2) }
+    /// Room for `inside` requests of which `running` run.
+    pub(crate) fn new(inside: usize, running: usize) -> Self {
+        let rooms = Rooms { inside: Room::new(inside), running: Room::new(running), stay: 0.0 };
+        Self(Arc::new(Mutex::new(rooms)))
     }
 
     /// Lets a request in, or refuses it at once.
-    pub(crate) fn enter(&self, client: &Client, priority: Priority) -> Result<Pass, Error> {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = inside.of_client.get(client).copied().unwrap_or(0);
-        let is_crowded = inside.n >= self.most / 2;
-        let n_clients = inside.of_client.len() + usize::from(own == 0);
-        let has_its_share = own >= self.most / n_clients.max(1);
-        if inside.n >= self.most || (is_crowded && (priority == Priority::Batch || has_its_share)) {
+    pub(crate) fn enter(&self, caller: Caller) -> Result<Call, Error> {
+        let mut rooms = self.rooms();
+        if !(rooms.inside.has_place(&caller) && rooms.running.has_place(&caller)) {
             // Half of what is inside has to leave before it is worth coming back.
-            let retry_after = Duration::from_secs_f64(inside.stay / 2.0).max(SHORTEST);
+            let retry_after = Duration::from_secs_f64(rooms.stay / 2.0).max(SHORTEST);
             return Err(Error::Overloaded { retry_after });
         }
-        inside.n += 1;
-        *inside.of_client.entry(Arc::clone(client)).or_default() += 1;
-        Ok(Pass { gate: self.clone(), client: Arc::clone(client), since: Instant::now() })
+        Ok(self.call(&mut rooms, caller))
+    }
+
+    fn call(&self, rooms: &mut Rooms, caller: Caller) -> Call {
+        rooms.inside.enter(&caller.client);
+        rooms.running.enter(&caller.client);
+        Call { caller, gate: self.clone(), since: Instant::now() }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.n -= 1;
-        inside.stay += LATEST * (self.since.elapsed().as_secs_f64() - inside.stay);
-        if let Some(own) = inside.of_client.get_mut(&self.client) {
+impl Room {
+    fn new(most: usize) -> Self {
+        Self { most: most.max(2), n: 0, of_client: HashMap::new() }
+    }
+
+    fn has_place(&self, Caller { client, priority, .. }: &Caller) -> bool {
+        let own = self.of_client.get(client).copied().unwrap_or(0);
+        let is_crowded = self.n >= self.most / 2;
+        let n_clients = self.of_client.len() + usize::from(own == 0);
+        let has_its_share = own >= self.most / n_clients.max(1);
+        self.n < self.most && !(is_crowded && (*priority == Priority::Batch || has_its_share))
+    }
+
+    fn enter(&mut self, client: &Client) {
+        self.n += 1;
+        *self.of_client.entry(Arc::clone(client)).or_default() += 1;
+    }
+
+    fn leave(&mut self, client: &Client) {
+        self.n -= 1;
+        if let Some(own) = self.of_client.get_mut(client) {
             *own -= 1;
             if *own == 0 {
-                inside.of_client.remove(&self.client);
+                self.of_client.remove(client);
             }
         }
+    }
+}
+
+impl Call {
+    /// Work that nobody waits for. It has bounds of its own, and a gate of its own: it takes no room from requests.
+    pub(crate) fn behind(by: Instant) -> Self {
+        let gate = Gate::new(1, 1);
+        gate.call(&mut gate.rooms(), Caller::nobody(by))
+    }
+
+    /// Makes room for others until what this returns is dropped.
+    pub(crate) fn aside(&self) -> Aside<'_> {
+        self.gate.rooms().running.leave(&self.caller.client);
+        Aside(self)
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        // It has its answer: it is not asked to wait for a place.
+        self.0.gate.rooms().running.enter(&self.0.caller.client);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut rooms = self.gate.rooms();
+        rooms.inside.leave(&self.caller.client);
+        rooms.running.leave(&self.caller.client);
+        rooms.stay += LATEST * (self.since.elapsed().as_secs_f64() - rooms.stay);
     }
 }
 
@@ -81,27 +157,40 @@ impl Drop for Pass {
 mod tests {
     use super::*;
 
-    fn client(name: &str) -> Client {
-        name.into()
+    fn enter(gate: &Gate, client: &str, priority: Priority) -> Result<Call, Error> {
+        gate.enter(Caller { client: client.into(), by: Instant::now(), priority })
     }
 
     #[test]
     fn a_full_gate_refuses_and_one_that_leaves_makes_room() {
-        let gate = Gate::new(4);
-        let mut inside: Vec<Pass> = (0..4).map(|_| gate.enter(&client("a"), Priority::Interactive).unwrap()).collect();
-        assert!(gate.enter(&client("a"), Priority::Interactive).is_err());
+        let gate = Gate::new(4, 9);
+        let mut inside: Vec<Call> = (0..4).map(|_| enter(&gate, "a", Priority::Interactive).unwrap()).collect();
+        assert!(enter(&gate, "a", Priority::Interactive).is_err());
         inside.pop();
-        assert!(gate.enter(&client("a"), Priority::Interactive).is_ok());
+        assert!(enter(&gate, "a", Priority::Interactive).is_ok());
+    }
+
+    #[test]
+    fn who_waits_for_the_model_makes_room_for_another_to_run() {
+        let gate = Gate::new(4, 2);
+        let running = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        assert!(enter(&gate, "a", Priority::Interactive).is_err());
+        let waiting = running.each_ref().map(Call::aside);
+        let others = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        let _others_wait = others.each_ref().map(Call::aside);
+        assert!(enter(&gate, "a", Priority::Interactive).is_err(), "four are inside");
+        drop(waiting);
+        drop(running);
+        assert!(enter(&gate, "a", Priority::Interactive).is_ok());
     }
 
     #[test]
     fn a_greedy_client_leaves_room_for_another_and_batches_for_people() {
-        let gate = Gate::new(8);
-        let _one = gate.enter(&client("modest"), Priority::Interactive).unwrap();
-        let _many: Vec<Pass> =
-            (0..20).filter_map(|_| gate.enter(&client("greedy"), Priority::Interactive).ok()).collect();
-        assert_eq!(_many.len(), 4, "half of the room");
-        assert!(gate.enter(&client("modest"), Priority::Batch).is_err());
-        assert!(gate.enter(&client("modest"), Priority::Interactive).is_ok());
+        let gate = Gate::new(9, 8);
+        let _one = enter(&gate, "modest", Priority::Interactive).unwrap();
+        let many: Vec<Call> = (0..20).filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok()).collect();
+        assert_eq!(many.len(), 4, "half of the room");
+        assert!(enter(&gate, "modest", Priority::Batch).is_err());
+        assert!(enter(&gate, "modest", Priority::Interactive).is_ok());
     }
 }

@@ -13,6 +13,7 @@ use model::{Artifact, Catalogue, Device, ItemWeights, PromptTexts, Token, Tokeni
 
 use crate::Settings;
 use crate::forward::Forward;
+use crate::gate::Caller;
 use crate::states::TokenRow;
 
 /// A version that is ready to serve.
@@ -236,7 +237,7 @@ impl Loaded {
     pub(crate) async fn warm_up(&self) -> Result<(), crate::Error> {
         let items: Vec<u32> = (0..self.n_items().min(self.max_history()).min(20) as u32).collect();
         let prompt = self.prompt(TokenRow::Absent, &items);
-        let by = Instant::now() + std::time::Duration::from_secs(60);
-        self.forward.state(prompt, by, domain::Priority::Batch).await.map(drop)
+        let nobody = Caller::nobody(Instant::now() + std::time::Duration::from_secs(60));
+        self.forward.state(prompt, &nobody).await.map(drop)
     }
 }

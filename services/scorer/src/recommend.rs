@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    Catalog, Degradation, ItemScores, ModelChoice, ModelVersion, Page, Priority, Query, Recommendation, ScoreQuery,
-    ScoredItem, SimilarQuery, Source, UserId,
+    Catalog, Degradation, ItemScores, ModelChoice, ModelVersion, Page, Query, Recommendation, ScoreQuery, ScoredItem,
+    SimilarQuery, Source, UserId,
 };
 use model::UserState;
 use model::metrics::top_k;
@@ -17,7 +17,7 @@ use crate::behind::Behind;
 use crate::counters::Counters;
 use crate::explain::explained;
 use crate::filter::Filters;
-use crate::gate::{Client, Gate, Pass};
+use crate::gate::{Call, Gate};
 use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::loaded::Loaded;
@@ -38,14 +38,6 @@ pub(crate) struct Recommender {
     pub(crate) behind: Behind,
 }
 
-/// Who waits for an answer, and until when.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) client: Client,
-    pub(crate) by: Instant,
-    pub(crate) priority: Priority,
-}
-
 /// A page of a list, as rows.
 struct Ranked {
     page: Vec<(u32, f32, Source)>,
@@ -57,11 +49,6 @@ struct Ranked {
 }
 
 impl Recommender {
-    /// Lets a request in, or refuses it at once: before anything is made of it.
-    pub(crate) fn enter(&self, call: &Call) -> Result<Pass, Error> {
-        self.gate.enter(&call.client, call.priority).inspect_err(|error| self.counters.failed(error))
-    }
-
     /// Ranks the catalogue for one user.
     pub(crate) async fn recommend(&self, mut query: Query, call: &Call) -> Result<Recommendation, Error> {
         let started = Instant::now();
@@ -93,7 +80,7 @@ impl Recommender {
         let (offset, k) = (query.page.as_ref().map_or(0, |page| page.offset), query.k.get());
         let (ranker, seen, is_stranger) = (Arc::clone(model), read.seen.clone(), read.is_stranger);
         let explain = query.explain && !seen.is_empty(); // reasons are items of the history
-        let ranked = self.rankers.scored((&model.catalogue, &state), call.priority, move |language| {
+        let ranked = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |language| {
             let ranked = rank(&ranker, language, (&seen, is_stranger), &rows, (offset, k));
             Ranked { language: explain.then(|| language.to_vec()), ..ranked }
         });
@@ -107,8 +94,10 @@ impl Recommender {
         let mut items: Vec<ScoredItem> = ranked.page.iter().map(|&ranked| scored_item(model, ranked)).collect();
         if let Some(language) = ranked.language {
             let page: Vec<u32> = ranked.page.iter().map(|(row, ..)| *row).collect();
-            let contributions = model.forward.explanation((read.prompt(model), page.clone()), call.by, call.priority);
-            explained(model, &read, (&page, contributions.await?), &language, &mut items);
+            let aside = call.aside();
+            let contributions = model.forward.explanation((read.prompt(model), page.clone()), &call.caller).await?;
+            drop(aside);
+            explained(model, &read, (&page, contributions), &language, &mut items);
         }
         let next = Page { version: model.version.clone(), at_ms: read.until_ms, offset: offset + items.len() };
         if let Some(place) = read.to_refresh {
@@ -132,7 +121,7 @@ impl Recommender {
         let read = Read::new(&self.histories, &query.reader, &model).await?;
         let (state, _) = self.state(&read, &model, call).await?;
         let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
-        let scores = self.rankers.scored((&model.catalogue, &state), call.priority, move |language| {
+        let scores = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |language| {
             let scores = ranker.scores(language, &seen, is_stranger).values;
             let of_item = |item: domain::ItemId| {
                 let score = ranker.item_row(&item).map(|row| scores[row as usize]);
@@ -157,7 +146,7 @@ impl Recommender {
         };
         let state = model.catalogue.state(&model.catalogue.tables().items.row(row));
         let (ranker, k) = (Arc::clone(&model), query.k.get());
-        let alike = self.rankers.scored((&model.catalogue, &state), call.priority, move |products| {
+        let alike = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |products| {
             let lengths = ranker.item_lengths();
             let cosine =
                 |(product, length): (&f32, &f32)| product / (length * lengths[row as usize]).max(f32::MIN_POSITIVE);
@@ -173,7 +162,10 @@ impl Recommender {
     /// The user state of a reader, cached or computed.
     pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(UserState, Found), Error> {
         let key = read.key(model);
-        let compute = model.forward.state(read.prompt(model), call.by, call.priority);
+        let compute = async {
+            let _aside = call.aside();
+            model.forward.state(read.prompt(model), &call.caller).await
+        };
         let (state, found) = self.states.get_or_compute(&key, &model.catalogue, compute).await?;
         self.counters.add(match found {
             Found::Memory => "states.memory",

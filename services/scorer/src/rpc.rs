@@ -10,7 +10,8 @@ use proto::{catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Error;
-use crate::recommend::{Call, Recommender};
+use crate::gate::{Call, Caller};
+use crate::recommend::Recommender;
 
 /// `RecommendationService`.
 #[derive(Clone)]
@@ -30,13 +31,18 @@ const STREAM_AT_ONCE: usize = 32;
 const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Recommendations {
-    fn call<T>(&self, request: &Request<T>, priority: Priority) -> Call {
+    fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
         let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
         let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
         let name = name.map_or_else(address, str::to_owned);
         let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
         let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
-        Call { client, by: Instant::now() + deadline, priority }
+        Caller { client, by: Instant::now() + deadline, priority }
+    }
+
+    /// Lets a request in, or refuses it at once: before anything is made of it.
+    fn enter(&self, caller: Caller) -> Result<Call, Error> {
+        self.counted(self.recommender.gate.enter(caller))
     }
 
     /// The answer to one request, whatever becomes of it counted.
@@ -51,18 +57,15 @@ impl Recommendations {
     }
 
     /// The answer to one request of a stream: the stream waits while the scorer is busy.
-    async fn answer_patiently(&self, request: pb::BatchRecommendRequest, call: Call) -> pb::BatchRecommendResponse {
+    async fn answer_patiently(&self, request: pb::BatchRecommendRequest, caller: Caller) -> pb::BatchRecommendResponse {
         use pb::batch_recommend_response::{Failure, Result};
         let until = Instant::now() + STREAM_PATIENCE;
         let query = Query::try_from(request.request.unwrap_or_default()).map_err(Error::from);
         let answered = async {
             let query = query?;
             loop {
-                let call = Call { by: until, ..call.clone() };
-                let answered = async {
-                    let _inside = self.recommender.enter(&call)?;
-                    self.answer(query.clone(), &call).await
-                };
+                let caller = Caller { by: until, ..caller.clone() };
+                let answered = async { self.answer(query.clone(), &self.enter(caller)?).await };
                 match answered.await {
                     Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < until => {
                         tokio::time::sleep(retry_after).await;
@@ -89,8 +92,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let priority = proto::priority(request.get_ref()).map_err(Error::from)?;
-        let call = self.call(&request, priority);
-        let _inside = self.recommender.enter(&call)?;
+        let call = self.enter(self.caller(&request, priority))?;
         let query = Query::try_from(request.into_inner()).map_err(Error::from)?;
         Ok(Response::new(self.answer(query, &call).await?))
     }
@@ -101,11 +103,11 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<Streaming<pb::BatchRecommendRequest>>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
-        let call = self.call(&request, Priority::Batch);
+        let caller = self.caller(&request, Priority::Batch);
         let this = self.clone();
         let answers = request.into_inner().map(move |request| {
-            let (this, call) = (this.clone(), call.clone());
-            async move { Ok(this.answer_patiently(request?, call).await) }
+            let (this, caller) = (this.clone(), caller.clone());
+            async move { Ok(this.answer_patiently(request?, caller).await) }
         });
         Ok(Response::new(Box::pin(answers.buffer_unordered(STREAM_AT_ONCE))))
     }
@@ -114,8 +116,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
-        let call = self.call(&request, Priority::Interactive);
-        let _inside = self.recommender.enter(&call)?;
+        let call = self.enter(self.caller(&request, Priority::Interactive))?;
         let query = ScoreQuery::try_from(request.into_inner()).map_err(Error::from)?;
         Ok(Response::new(self.counted(self.recommender.score(query, &call).await)?.into()))
     }
@@ -124,8 +125,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
-        let call = self.call(&request, Priority::Interactive);
-        let _inside = self.recommender.enter(&call)?;
+        let call = self.enter(self.caller(&request, Priority::Interactive))?;
         let query = SimilarQuery::try_from(request.into_inner()).map_err(Error::from)?;
         let (items, version) = self.counted(self.recommender.similar(query, &call).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))

@@ -4,25 +4,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Inline, ModelChoice, Priority, Reader};
+use domain::{Inline, ModelChoice, Reader};
 use futures::StreamExt;
 use service::Health;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::behind::{Comparison, Task, Tasks};
+use crate::gate::Call;
 use crate::histories::Place;
 use crate::live_model::Labels;
 use crate::loaded::Loaded;
 use crate::reader::Read;
-use crate::recommend::{Call, Recommender};
+use crate::recommend::Recommender;
 
 /// A version is warmed for at most this long before the label moves.
 const WARM_FOR: Duration = Duration::from_secs(10);
 /// Users of this time are warmed.
 const LATELY: Duration = Duration::from_secs(60 * 60);
-/// Users whose states are computed at once then.
-const WARM_AT_ONCE: usize = 64;
+/// Users whose states are computed at once then: requests wait for a batch that has begun.
+const WARM_AT_ONCE: usize = 16;
 /// A background task may take this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,7 +77,7 @@ impl Recommender {
 
     async fn compare(&self, Comparison { query, live, took, shadow }: Comparison) {
         let started = Instant::now();
-        let call = nobody(started + PATIENCE);
+        let call = Call::behind(started + PATIENCE);
         match self.answer(&query, &shadow, &call).await {
             Ok(answer) => {
                 let both = answer.items.iter().filter(|item| live.contains(&item.item)).count();
@@ -110,7 +111,7 @@ impl Recommender {
     async fn know(&self, reader: &Reader, model: &Arc<Loaded>, by: Instant) -> bool {
         let known = async {
             let read = Read::new(&self.histories, reader, model).await?;
-            self.state(&read, model, &nobody(by)).await
+            self.state(&read, model, &Call::behind(by)).await
         };
         match known.await {
             Ok(_) => true,
@@ -121,11 +122,6 @@ impl Recommender {
             }
         }
     }
-}
-
-/// Nobody waits, and everybody else goes first.
-fn nobody(by: Instant) -> Call {
-    Call { client: "".into(), by, priority: Priority::Batch }
 }
 
 /// A user by the stored history.

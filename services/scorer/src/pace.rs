@@ -1,0 +1,121 @@
+//! How fast the model's thread is and what it is at: by this [`crate::forward`] refuses what could not be in time, and
+//! bounds its batches.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Over the time that batches take on average, when something is promised: on cores that others use too they vary by a
+/// third.
+const CAUTION: f64 = 1.4;
+/// How much the latest batch counts in a running mean.
+const LATEST: f64 = 0.2;
+/// Sizes of batches that are told apart: 1, 2, 4 … tokens.
+const N_SIZES: usize = 24;
+
+/// Shared by the thread and those who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Mutex<Measured>);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measured {
+    /// Seconds a token, a running mean for each size; 0 before the first batch. Tokens of small batches take longer: the
+    /// weights are read for each batch.
+    seconds_a_token: [f64; N_SIZES],
+    /// Tokens of the latest batch.
+    latest: usize,
+    /// Since when, and the cost of it.
+    at_work: Option<(Instant, usize)>,
+}
+
+impl Pace {
+    /// Does work of some cost, and lets others know that it is done.
+    pub(crate) fn during<T>(&self, cost: usize, work: impl FnOnce() -> T) -> (T, Duration) {
+        let since = Instant::now();
+        self.lock().at_work = Some((since, cost));
+        let done = work();
+        self.lock().at_work = None;
+        (done, since.elapsed())
+    }
+
+    /// A batch was done.
+    pub(crate) fn learns(&self, n_tokens: usize, took: Duration) {
+        let latest = took.as_secs_f64() / n_tokens.max(1) as f64;
+        let mut measured = self.lock();
+        measured.latest = n_tokens;
+        let mean = &mut measured.seconds_a_token[size(n_tokens)];
+        *mean = if *mean > 0.0 { *mean + LATEST * (latest - *mean) } else { latest };
+    }
+
+    pub(crate) fn measured(&self) -> Measured {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Measured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Measured {
+    /// How long work of some cost takes on average; no time before the first batch.
+    pub(crate) fn mean_time(&self, cost: usize) -> Duration {
+        let (smaller, larger) = self.seconds_a_token.split_at(size(cost) + 1);
+        let known = smaller.iter().rev().chain(larger).find(|pace| **pace > 0.0);
+        Duration::from_secs_f64(known.unwrap_or(&0.0) * cost as f64)
+    }
+
+    /// How long it takes as far as can be promised.
+    pub(crate) fn time(&self, cost: usize) -> Duration {
+        self.mean_time(cost).mul_f64(CAUTION)
+    }
+
+    /// When new work is done that comes after work of the cost `ahead`, from now on. It waits for the whole batch that it
+    /// is part of, and while the thread is busy others join that: it becomes as large as the one before, but takes at
+    /// most `longest`.
+    pub(crate) fn wait(&self, ahead: usize, cost: usize, longest: Duration) -> Duration {
+        let Some((since, at_work)) = self.at_work else { return self.time(ahead + cost) };
+        let next = self.time(ahead + cost).max(self.time(self.latest).min(longest));
+        self.time(at_work).saturating_sub(since.elapsed()) + next
+    }
+
+    /// For how long the thread has been at its work.
+    pub(crate) fn at_work_for(&self) -> Duration {
+        self.at_work.map_or(Duration::ZERO, |(since, _)| since.elapsed())
+    }
+}
+
+/// Which size of batches a cost belongs to.
+fn size(cost: usize) -> usize {
+    (cost.max(1).ilog2() as usize).min(N_SIZES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_goes_by_batches_of_that_size_and_else_by_the_nearest_smaller_ones() {
+        let pace = Pace::default();
+        assert_eq!(pace.measured().time(100), Duration::ZERO);
+        pace.learns(16, Duration::from_millis(160));
+        pace.learns(1_024, Duration::from_millis(1_024));
+        let measured = pace.measured();
+        assert_eq!(measured.mean_time(20), Duration::from_millis(200));
+        assert_eq!(measured.mean_time(1_000), Duration::from_millis(10_000), "smaller than the large batches");
+        assert_eq!(measured.mean_time(2_048), Duration::from_millis(2_048));
+        assert_eq!(measured.mean_time(4), Duration::from_millis(40));
+        assert_eq!(measured.time(2_048), Duration::from_millis(2_048).mul_f64(CAUTION));
+    }
+
+    #[test]
+    fn who_comes_while_the_thread_is_busy_waits_for_a_batch_like_the_latest() {
+        let pace = Pace::default();
+        pace.learns(512, Duration::from_millis(512));
+        let longest = Duration::from_secs(9);
+        assert_eq!(pace.measured().wait(0, 512, longest), pace.measured().time(512), "nothing is at work");
+        let busy = pace.during(512, || pace.measured()).0;
+        let wait = |longest| busy.wait(0, 10, longest);
+        let latest = busy.time(512);
+        assert!(wait(longest) <= latest * 2 && wait(longest) > latest.mul_f64(1.5), "{:?}", wait(longest));
+        assert!(wait(latest / 4) <= latest.mul_f64(1.25), "{:?}", wait(latest / 4));
+    }
+}
