@@ -33,7 +33,11 @@ until redis-cli -p "$store" ping >/dev/null 2>&1; do sleep 0.1; done
 "$bin/worker" & worker_pid=$!
 until "$bin/cllm4rec" train list >/dev/null 2>&1; do sleep 0.2; done
 
-ready() { until "$bin/cllm4rec" recommend nobody --label "$1" >/dev/null 2>&1; do sleep 0.2; done; }
+ready() { # label, port
+  until CLLM4REC__SCORER__URL=http://127.0.0.1:${2:-$port} "$bin/cllm4rec" recommend nobody --label "$1" >/dev/null 2>&1; do
+    sleep 0.2
+  done
+}
 restart_scorer() {
   [ -z "${scorer_pid:-}" ] || { kill "$scorer_pid" && wait "$scorer_pid"; } || true
   SCORER__API__ADDRESS=127.0.0.1:$port "$bin/scorer" & scorer_pid=$!
@@ -125,6 +129,7 @@ if [[ $parts == *" faults "* ]]; then
   restart_scorer "$label"
   start_other() { SCORER__API__ADDRESS=127.0.0.1:$other_port "$bin/scorer" & other_pid=$!; }
   start_other
+  ready "$label" "$other_port"
   urls=http://127.0.0.1:$port,http://127.0.0.1:$other_port
   load "two scorers, warming" --rate 200 --seconds 5 --warm-users
   during "steady" true

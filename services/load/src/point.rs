@@ -214,7 +214,7 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
             }
             Err(status) if status.code() == Code::ResourceExhausted => collected.refused.saturating_record(us),
             Err(status) => {
-                let first = || Failures { n: 0, first: status.message().to_owned() };
+                let first = || Failures { n: 0, first: service::chain(&status) };
                 collected.failed.entry(format!("{:?}", status.code())).or_insert_with(first).n += 1;
             }
         }

@@ -45,7 +45,7 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Starts the thread; it computes one state first, so that its pace is known.
+    /// Starts the thread. Its pace is unknown until it has computed something.
     pub(crate) fn start(gpt2: Gpt2, catalogue: Arc<Catalogue>, settings: &Settings) -> std::io::Result<Self> {
         let (queue, pace) = (Arc::new(Queue::default()), Arc::new(Pace::default()));
         let (waiting, thread_pace) = (Arc::clone(&queue), Arc::clone(&pace));
@@ -99,6 +99,8 @@ impl Forward {
         // is not, as soon as one batch is slow.
         let wait = measured.wait(ahead, cost, left / 2);
         let is_late = wait > left || measured.time(ahead) > left / 2;
+        // Tried when there is nothing else to do: a pace that is too low is corrected by work alone.
+        let is_late = is_late && !(all == 0 && measured.is_idle());
         let is_full = all + cost > self.max_queue_tokens && all > 0;
         if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
             return Err(Error::Overloaded { retry_after: wait.max(SHORTEST) });
@@ -134,6 +136,8 @@ fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
     let mut states = Vec::with_capacity(works.len());
     for Work { by, wanted } in works {
         match wanted {
+            // Nobody waits for it any more.
+            Wanted::State { answer, .. } if answer.is_closed() => {}
             Wanted::State { prompt, answer } => states.push((prompt, by, answer)),
             Wanted::Explanation { prompt, items, answer } => {
                 if !answer.is_closed() {
@@ -146,16 +150,20 @@ fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
     compute(gpt2, catalogue, in_time(states, pace), pace);
 }
 
-/// What somebody waits for and can be there in time, at the usual pace; the others are told at once.
+/// What can be there in time at the usual pace; the others are told at once. When that would be all, the pace may be wrong.
 fn in_time(states: Vec<(Vec<Token>, Instant, Answer)>, pace: &Pace) -> Vec<(Vec<Token>, Answer)> {
     let n_tokens = states.iter().map(|(prompt, ..)| prompt.len()).sum();
     let takes = pace.measured().mean_time(n_tokens);
     let end = Instant::now() + takes;
+    let without_deadline = |(prompt, _, answer)| (prompt, answer);
+    if states.iter().all(|(_, by, _)| *by < end) {
+        return states.into_iter().map(without_deadline).collect();
+    }
     let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|(_, by, _)| *by >= end);
     for (.., answer) in late {
         drop(answer.send(Err(Error::Overloaded { retry_after: takes.max(SHORTEST) })));
     }
-    in_time.into_iter().map(|(prompt, _, answer)| (prompt, answer)).filter(|(_, answer)| !answer.is_closed()).collect()
+    in_time.into_iter().map(without_deadline).collect()
 }
 
 fn compute(gpt2: &Gpt2, catalogue: &Catalogue, wanted: Vec<(Vec<Token>, Answer)>, pace: &Pace) {
@@ -189,5 +197,50 @@ fn explain(
     match model::contributions(gpt2, tables, prompt, items) {
         Ok(contributions) => drop(answer.send(contributions)),
         Err(error) => tracing::error!(error = service::chain(&error), "scores cannot be explained"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::RandomBackbone;
+    use model::{Device, Precision, Table, TokenTables, random_backbone};
+
+    fn tiny() -> Forward {
+        let settings: Settings = service::load("scorer", crate::DEFAULTS, None).unwrap();
+        let shape = RandomBackbone { n_embd: 8, n_layer: 1, n_head: 1, n_positions: 64, ..Default::default() };
+        let rows = || Table::new(vec![0.5; 16], 8);
+        let tables = Arc::new(TokenTables { users: rows(), items: rows() });
+        let gpt2 = random_backbone(&shape, &Device::flex()).1;
+        Forward::start(gpt2, Arc::new(Catalogue::new(tables, Precision::F32)), &settings).unwrap()
+    }
+
+    fn caller(after: Duration) -> Caller {
+        Caller { by: Instant::now() + after, ..Caller::nobody(Instant::now()) }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_was_once_slow_is_tried_again_when_it_is_idle() {
+        let forward = tiny();
+        forward.pace.learns(16, Duration::from_secs(100));
+        assert!(forward.state(vec![Token::Item(0); 16], &caller(Duration::from_secs(20))).await.is_ok());
+        assert!(forward.pace.measured().mean_time(16) < Duration::from_secs(20), "the pace is corrected");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_in_time_is_refused_while_the_thread_is_busy() {
+        let forward = tiny();
+        forward.pace.learns(16, Duration::from_secs(100));
+        let pace = Arc::clone(&forward.pace);
+        let waits = |seconds| caller(Duration::from_secs(seconds));
+        let refused = pace.during(16, || {
+            let push = |caller: Caller| {
+                let (answer, _) = oneshot::channel();
+                let wanted = Wanted::State { prompt: vec![Token::Item(0)], answer };
+                forward.push(16, Work { by: caller.by, wanted }, &caller)
+            };
+            [push(waits(150)), push(waits(600))]
+        });
+        assert!(matches!(refused.0, [Err(Error::Overloaded { .. }), Ok(())]), "{:?}", refused.0);
     }
 }

@@ -37,8 +37,12 @@ struct Rooms {
 #[derive(Debug)]
 struct Room {
     most: usize,
+    /// For [`PATIENCE`].
+    most_at_first: usize,
     n: usize,
     of_client: HashMap<Client, usize>,
+    /// Since when it has been full; until it is half empty again.
+    full_since: Option<Instant>,
 }
 
 impl Caller {
@@ -62,13 +66,15 @@ pub(crate) struct Aside<'a>(&'a Call);
 
 /// How much the latest request counts in the running mean.
 const LATEST: f64 = 0.01;
+/// What came while the machine was busy with something else for a moment is let in; a queue that stays is not.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// The shortest time after which coming back makes sense.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 impl Gate {
-    /// Room for `inside` requests of which `running` run.
+    /// Room for `inside` requests of which `running` run, twice as many for a moment.
     pub(crate) fn new(inside: usize, running: usize) -> Self {
-        let rooms = Rooms { inside: Room::new(inside), running: Room::new(running), stay: 0.0 };
+        let rooms = Rooms { inside: Room::new(inside, inside), running: Room::new(running, 2 * running), stay: 0.0 };
         Self(Arc::new(Mutex::new(rooms)))
     }
 
@@ -95,25 +101,34 @@ impl Gate {
 }
 
 impl Room {
-    fn new(most: usize) -> Self {
-        Self { most: most.max(2), n: 0, of_client: HashMap::new() }
+    fn new(most: usize, most_at_first: usize) -> Self {
+        let [most, most_at_first] = [most, most_at_first].map(|most| most.max(2));
+        Self { most, most_at_first, n: 0, of_client: HashMap::new(), full_since: None }
     }
 
     fn has_place(&self, Caller { client, priority, .. }: &Caller) -> bool {
         let own = self.of_client.get(client).copied().unwrap_or(0);
-        let is_crowded = self.n >= self.most / 2;
+        let is_patient = self.full_since.is_none_or(|since| since.elapsed() < PATIENCE);
+        let most = if is_patient { self.most_at_first } else { self.most };
+        let is_crowded = self.n >= most / 2;
         let n_clients = self.of_client.len() + usize::from(own == 0);
-        let has_its_share = own >= self.most / n_clients.max(1);
-        self.n < self.most && !(is_crowded && (*priority == Priority::Batch || has_its_share))
+        let has_its_share = own >= most / n_clients.max(1);
+        self.n < most && !(is_crowded && (*priority == Priority::Batch || has_its_share))
     }
 
     fn enter(&mut self, client: &Client) {
         self.n += 1;
+        if self.n >= self.most {
+            self.full_since.get_or_insert_with(Instant::now);
+        }
         *self.of_client.entry(Arc::clone(client)).or_default() += 1;
     }
 
     fn leave(&mut self, client: &Client) {
         self.n -= 1;
+        if self.n < self.most / 2 {
+            self.full_since = None;
+        }
         if let Some(own) = self.of_client.get_mut(client) {
             *own -= 1;
             if *own == 0 {
@@ -161,9 +176,17 @@ mod tests {
         gate.enter(Caller { client: client.into(), by: Instant::now(), priority })
     }
 
+    /// Neither room is patient.
+    fn full_for_long(gate: Gate) -> Gate {
+        let long_ago = Some(Instant::now() - PATIENCE);
+        gate.rooms().inside.full_since = long_ago;
+        gate.rooms().running.full_since = long_ago;
+        gate
+    }
+
     #[test]
     fn a_full_gate_refuses_and_one_that_leaves_makes_room() {
-        let gate = Gate::new(4, 9);
+        let gate = full_for_long(Gate::new(4, 9));
         let mut inside: Vec<Call> = (0..4).map(|_| enter(&gate, "a", Priority::Interactive).unwrap()).collect();
         assert!(enter(&gate, "a", Priority::Interactive).is_err());
         inside.pop();
@@ -171,8 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_may_bring_twice_as_many_and_they_leave_a_gate_as_patient_as_before() {
+        let gate = Gate::new(9, 4);
+        let mut all = Vec::new();
+        for _ in 0..2 {
+            all.extend((0..20).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+            assert_eq!(all.len(), 8);
+            gate.rooms().running.full_since = Some(Instant::now() - PATIENCE);
+            all.truncate(4);
+            assert!(enter(&gate, "a", Priority::Interactive).is_err(), "it stays full");
+            all.clear();
+        }
+    }
+
+    #[test]
     fn who_waits_for_the_model_makes_room_for_another_to_run() {
-        let gate = Gate::new(4, 2);
+        let gate = full_for_long(Gate::new(4, 2));
         let running = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         assert!(enter(&gate, "a", Priority::Interactive).is_err());
         let waiting = running.each_ref().map(Call::aside);
@@ -186,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_greedy_client_leaves_room_for_another_and_batches_for_people() {
-        let gate = Gate::new(9, 8);
+        let gate = full_for_long(Gate::new(9, 8));
         let _one = enter(&gate, "modest", Priority::Interactive).unwrap();
         let many: Vec<Call> = (0..20).filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok()).collect();
         assert_eq!(many.len(), 4, "half of the room");

@@ -54,7 +54,7 @@ pub struct Settings {
     pub max_models: usize,
     /// Requests that may be inside at once.
     pub max_requests: usize,
-    /// Those of them that may keep the cores busy, not waiting for the model; 0: sixteen a core.
+    /// Those of them that may keep the cores busy, not waiting for the model; 0: ten a core.
     pub max_running: usize,
     /// Tokens of prompts that may wait for the model.
     pub max_queue_tokens: usize,
@@ -107,7 +107,7 @@ impl Scorer {
         let models = Models::new(settings, storage.clone())?;
         let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
         let (behind, tasks) = Behind::new(settings.shadow_share);
-        let n_running = if settings.max_running == 0 { 16 * model::n_cores() } else { settings.max_running };
+        let n_running = if settings.max_running == 0 { 10 * model::n_cores() } else { settings.max_running };
         let n_rankers = if settings.ranking_threads == 0 { model::n_cores() } else { settings.ranking_threads };
         let recommender = Recommender {
             models,

@@ -18,9 +18,8 @@ pub(crate) struct Pace(Mutex<Measured>);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Measured {
-    /// Seconds a token, a running mean for each size; 0 before the first batch. Tokens of small batches take longer: the
-    /// weights are read for each batch.
-    seconds_a_token: [f64; N_SIZES],
+    /// A running mean for each size; 0 before the first batch. Small batches are slower: the weights are read for each.
+    tokens_per_second: [f64; N_SIZES],
     /// Tokens of the latest batch.
     latest: usize,
     /// Since when, and the cost of it.
@@ -39,10 +38,10 @@ impl Pace {
 
     /// A batch was done.
     pub(crate) fn learns(&self, n_tokens: usize, took: Duration) {
-        let latest = took.as_secs_f64() / n_tokens.max(1) as f64;
+        let latest = n_tokens as f64 / took.as_secs_f64().max(1e-6);
         let mut measured = self.lock();
         measured.latest = n_tokens;
-        let mean = &mut measured.seconds_a_token[size(n_tokens)];
+        let mean = &mut measured.tokens_per_second[size(n_tokens)];
         *mean = if *mean > 0.0 { *mean + LATEST * (latest - *mean) } else { latest };
     }
 
@@ -58,9 +57,9 @@ impl Pace {
 impl Measured {
     /// How long work of some cost takes on average; no time before the first batch.
     pub(crate) fn mean_time(&self, cost: usize) -> Duration {
-        let (smaller, larger) = self.seconds_a_token.split_at(size(cost) + 1);
+        let (smaller, larger) = self.tokens_per_second.split_at(size(cost) + 1);
         let known = smaller.iter().rev().chain(larger).find(|pace| **pace > 0.0);
-        Duration::from_secs_f64(known.unwrap_or(&0.0) * cost as f64)
+        known.map_or(Duration::ZERO, |pace| Duration::from_secs_f64(cost as f64 / pace))
     }
 
     /// How long it takes as far as can be promised.
@@ -75,6 +74,11 @@ impl Measured {
         let Some((since, at_work)) = self.at_work else { return self.time(ahead + cost) };
         let next = self.time(ahead + cost).max(self.time(self.latest).min(longest));
         self.time(at_work).saturating_sub(since.elapsed()) + next
+    }
+
+    /// Whether the thread has nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.at_work.is_none()
     }
 
     /// For how long the thread has been at its work.

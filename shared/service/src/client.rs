@@ -63,6 +63,8 @@ pub type Connection = InterceptedService<Channel, SendToken>;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Finds out that a peer is gone without saying so.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A ping may be answered so late: with less, one that is only overloaded is taken for gone, and all calls with it.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that is made at the first call and again after every failure.
 pub fn connect(target: &Target) -> Result<Connection, TargetError> {
@@ -71,7 +73,7 @@ pub fn connect(target: &Target) -> Result<Connection, TargetError> {
         .map_err(bad_url)?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(CONNECT_TIMEOUT)
+        .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);
     if target.url.starts_with("https://") {
         let mut tls = ClientTlsConfig::new();
