@@ -1,5 +1,7 @@
 //! Why a request cannot be answered, and the gRPC code each reason has.
 
+use std::time::Duration;
+
 use domain::Invalid;
 use tonic::{Code, Status};
 
@@ -30,7 +32,7 @@ pub enum Error {
     #[error("too much is waiting; try again in {} ms", retry_after.as_millis())]
     Overloaded {
         /// When it is worth trying again.
-        retry_after: std::time::Duration,
+        retry_after: Duration,
     },
     /// The history is needed and cannot be read.
     #[error("the history of this user is out of reach and not remembered; try again, or send it with the request")]
@@ -41,6 +43,14 @@ pub enum Error {
     /// The model thread is gone.
     #[error("the model is being replaced; try again")]
     ModelStopped,
+}
+
+impl Error {
+    /// [`Error::Overloaded`]; coming back within a few milliseconds makes no sense.
+    pub(crate) fn overloaded(retry_after: Duration) -> Self {
+        const SHORTEST: Duration = Duration::from_millis(10);
+        Self::Overloaded { retry_after: retry_after.max(SHORTEST) }
+    }
 }
 
 impl From<storage::Error> for Error {

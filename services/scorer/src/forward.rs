@@ -31,8 +31,6 @@ type Answer = oneshot::Sender<Result<UserState, Error>>;
 const FEWEST: usize = 256;
 /// How much an explanation of one item costs, next to a state of the same prompt.
 const EXPLANATION: usize = 20;
-/// The shortest time after which coming back makes sense.
-const SHORTEST: Duration = Duration::from_millis(10);
 /// A batch that takes longer than this has a thread that is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -103,7 +101,7 @@ impl Forward {
         let is_late = is_late && !(all == 0 && measured.is_idle());
         let is_full = all + cost > self.max_queue_tokens && all > 0;
         if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
-            return Err(Error::Overloaded { retry_after: wait.max(SHORTEST) });
+            return Err(Error::overloaded(wait));
         }
         self.queue.0.push(caller.priority, cost, work).map_err(|_| Error::ModelStopped)
     }
@@ -161,7 +159,7 @@ fn in_time(states: Vec<(Vec<Token>, Instant, Answer)>, pace: &Pace) -> Vec<(Vec<
     }
     let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|(_, by, _)| *by >= end);
     for (.., answer) in late {
-        drop(answer.send(Err(Error::Overloaded { retry_after: takes.max(SHORTEST) })));
+        drop(answer.send(Err(Error::overloaded(takes))));
     }
     in_time.into_iter().map(without_deadline).collect()
 }

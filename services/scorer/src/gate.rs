@@ -68,8 +68,6 @@ pub(crate) struct Aside<'a>(&'a Call);
 const LATEST: f64 = 0.01;
 /// What came while the machine was busy with something else for a moment is let in; a queue that stays is not.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// The shortest time after which coming back makes sense.
-const SHORTEST: Duration = Duration::from_millis(10);
 
 impl Gate {
     /// Room for `inside` requests of which `running` run, twice as many for a moment.
@@ -83,8 +81,7 @@ impl Gate {
         let mut rooms = self.rooms();
         if !(rooms.inside.has_place(&caller) && rooms.running.has_place(&caller)) {
             // Half of what is inside has to leave before it is worth coming back.
-            let retry_after = Duration::from_secs_f64(rooms.stay / 2.0).max(SHORTEST);
-            return Err(Error::Overloaded { retry_after });
+            return Err(Error::overloaded(Duration::from_secs_f64(rooms.stay / 2.0)));
         }
         Ok(self.call(&mut rooms, caller))
     }
