@@ -27,6 +27,9 @@ enum Wanted {
 
 type Answer = oneshot::Sender<Result<UserState, Error>>;
 
+/// A state to be computed: its prompt, until when, for whom.
+type State = (Vec<Token>, Instant, Answer);
+
 /// So many tokens go through the backbone together whatever the deadlines say: products of few rows are slow.
 const FEWEST: usize = 256;
 /// How much an explanation of one item costs, next to a state of the same prompt.
@@ -72,7 +75,7 @@ impl Forward {
     /// The state of a prompt; refused at once when it could not be there before the deadline.
     pub(crate) async fn state(&self, prompt: Vec<Token>, caller: &Caller) -> Result<UserState, Error> {
         let (answer, state) = oneshot::channel();
-        self.push(prompt.len(), Work { by: caller.by, wanted: Wanted::State { prompt, answer } }, caller)?;
+        self.push(prompt.len(), Wanted::State { prompt, answer }, caller)?;
         state.await.map_err(|_| Error::ModelStopped)?
     }
 
@@ -84,26 +87,25 @@ impl Forward {
     ) -> Result<Vec<Vec<f32>>, Error> {
         let (answer, explanation) = oneshot::channel();
         let cost = explanation_cost(&prompt, &items);
-        let wanted = Wanted::Explanation { prompt, items, answer };
-        self.push(cost, Work { by: caller.by, wanted }, caller)?;
+        self.push(cost, Wanted::Explanation { prompt, items, answer }, caller)?;
         explanation.await.map_err(|_| Error::ModelStopped)
     }
 
-    fn push(&self, cost: usize, work: Work, caller: &Caller) -> Result<(), Error> {
+    fn push(&self, cost: usize, wanted: Wanted, caller: &Caller) -> Result<(), Error> {
         let (all, ahead) = self.queue.0.cost(caller.priority);
         let measured = self.pace.measured();
-        let left = work.by.saturating_duration_since(Instant::now());
+        let left = caller.by.saturating_duration_since(Instant::now());
         // Half of the time for the batch at hand, half for the one that waits: a queue that could only just be in time
         // is not, as soon as one batch is slow.
         let wait = measured.wait(ahead, cost, left / 2);
-        let is_late = wait > left || measured.time(ahead) > left / 2;
-        // Tried when there is nothing else to do: a pace that is too low is corrected by work alone.
-        let is_late = is_late && !(all == 0 && measured.is_idle());
+        // Whatever comes is tried when there is nothing else to do: a pace that is too low is corrected by work alone.
+        let is_idle = all == 0 && measured.is_idle();
+        let is_late = !is_idle && (wait > left || measured.time(ahead) > left / 2);
         let is_full = all + cost > self.max_queue_tokens && all > 0;
         if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
             return Err(Error::overloaded(wait));
         }
-        self.queue.0.push(caller.priority, cost, work).map_err(|_| Error::ModelStopped)
+        self.queue.0.push(caller.priority, cost, Work { by: caller.by, wanted }).map_err(|_| Error::ModelStopped)
     }
 }
 
@@ -149,26 +151,26 @@ fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
 }
 
 /// What can be there in time at the usual pace; the others are told at once. When that would be all, the pace may be wrong.
-fn in_time(states: Vec<(Vec<Token>, Instant, Answer)>, pace: &Pace) -> Vec<(Vec<Token>, Answer)> {
+fn in_time(states: Vec<State>, pace: &Pace) -> Vec<State> {
     let n_tokens = states.iter().map(|(prompt, ..)| prompt.len()).sum();
     let takes = pace.measured().mean_time(n_tokens);
     let end = Instant::now() + takes;
-    let without_deadline = |(prompt, _, answer)| (prompt, answer);
-    if states.iter().all(|(_, by, _)| *by < end) {
-        return states.into_iter().map(without_deadline).collect();
-    }
     let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|(_, by, _)| *by >= end);
+    if in_time.is_empty() {
+        return late;
+    }
     for (.., answer) in late {
         drop(answer.send(Err(Error::overloaded(takes))));
     }
-    in_time.into_iter().map(without_deadline).collect()
+    in_time
 }
 
-fn compute(gpt2: &Gpt2, catalogue: &Catalogue, wanted: Vec<(Vec<Token>, Answer)>, pace: &Pace) {
-    if wanted.is_empty() {
+fn compute(gpt2: &Gpt2, catalogue: &Catalogue, states: Vec<State>, pace: &Pace) {
+    if states.is_empty() {
         return;
     }
-    let (tables, (prompts, answers)) = (catalogue.tables(), wanted.into_iter().unzip::<_, _, Vec<_>, Vec<_>>());
+    let tables = catalogue.tables();
+    let (prompts, answers): (Vec<_>, Vec<_>) = states.into_iter().map(|(prompt, _, answer)| (prompt, answer)).unzip();
     let n_tokens = prompts.iter().map(Vec::len).sum();
     let (states, took) = pace.during(n_tokens, || recommender::user_states(gpt2, tables, &prompts));
     tracing::debug!(n = prompts.len(), n_tokens, ?took, "user states computed");
@@ -234,8 +236,7 @@ mod tests {
         let refused = pace.during(16, || {
             let push = |caller: Caller| {
                 let (answer, _) = oneshot::channel();
-                let wanted = Wanted::State { prompt: vec![Token::Item(0)], answer };
-                forward.push(16, Work { by: caller.by, wanted }, &caller)
+                forward.push(16, Wanted::State { prompt: vec![Token::Item(0)], answer }, &caller)
             };
             [push(waits(150)), push(waits(600))]
         });

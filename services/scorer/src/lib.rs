@@ -107,8 +107,9 @@ impl Scorer {
         let models = Models::new(settings, storage.clone())?;
         let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
         let (behind, tasks) = Behind::new(settings.shadow_share);
-        let n_running = if settings.max_running == 0 { 10 * model::n_cores() } else { settings.max_running };
-        let n_rankers = if settings.ranking_threads == 0 { model::n_cores() } else { settings.ranking_threads };
+        let or_a_core = |set: usize, a_core: usize| if set == 0 { a_core * model::n_cores() } else { set };
+        let n_running = or_a_core(settings.max_running, 10);
+        let n_rankers = or_a_core(settings.ranking_threads, 1);
         let recommender = Recommender {
             models,
             states,
