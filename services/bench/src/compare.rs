@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use domain::RandomBackbone;
-use model::{Tables, compute_device, random_backbone, save_backbone, write_tensors};
+use model::{Precision, Tables, compute_device, random_backbone, save_backbone, write_tensors};
 use serde_json::{Value, json};
 
 use crate::batches::{Data, Workload};
-use crate::machine::peak_memory;
+use crate::machine::{self, peak_memory};
 use crate::stage::Measured;
 
 /// What is compared.
@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// What computes, with commas between; all that this build has when empty.
     #[arg(long, value_delimiter = ',')]
     devices: Vec<String>,
+    /// `f32`, `bf16` or both with a comma between; a device that does not have one in hardware is left out.
+    #[arg(long, value_parser = machine::precision, value_delimiter = ',', default_value = "f32")]
+    precisions: Vec<Precision>,
     /// Stages, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "content,collaborative,recommend,predict")]
     stages: Vec<String>,
@@ -42,17 +45,27 @@ pub(crate) struct Arguments {
     rounds: usize,
 }
 
-/// Losses that are this close come from the same work.
-const SAME_LOSS: f64 = 1e-4;
+/// Losses that are this close come from the same work: a card adds in any order.
+fn same_losses(one: &Measured, other: &Measured, precision: Precision) -> bool {
+    let tolerance = match precision {
+        Precision::F32 => 1e-4,
+        // Half of the step from one number to the next.
+        Precision::Bf16 => 4e-3,
+    };
+    let is_same = |(one, other): (&f64, &f64)| (one - other).abs() <= tolerance * other.abs();
+    one.losses.len() == other.losses.len() && one.losses.iter().zip(&other.losses).all(is_same)
+}
 
 /// Measures everything and prints a line for each stage and system.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = Data::read(&arguments.workload.data)?;
     write_weights(arguments, &data)?;
     let devices = if arguments.devices.is_empty() { model::available_devices() } else { arguments.devices.clone() };
-    let peak = devices.iter().map(|device| peak(arguments, device)).collect::<anyhow::Result<Vec<f64>>>()?;
-    let peak = peak.into_iter().fold(0.0, f64::max);
-    println!("{}", json!({"gemm_gflops": (peak / 1e9).round(), "threads": arguments.workload.threads}));
+    let computing = computing(arguments, &devices)?;
+    for Computing { device, precision, peak } in &computing {
+        let (gflops, threads) = ((peak / 1e9).round(), arguments.workload.threads);
+        println!("{}", json!({"device": device, "precision": precision, "gemm_gflops": gflops, "threads": threads}));
+    }
     for stage in &arguments.stages {
         if stage == "content" && !data.has_texts() {
             eprintln!(
@@ -61,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
             continue;
         }
-        let mut systems: Vec<System> = devices.iter().map(|device| System::ours(arguments, stage, device)).collect();
+        let mut systems: Vec<System> = computing.iter().map(|on| System::ours(arguments, stage, on)).collect();
         if !arguments.reference.is_empty() {
             systems.insert(0, System::reference(arguments, stage));
         }
@@ -70,10 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 system.measure()?;
             }
         }
-        let reference = systems.iter().find(|system| system.is_reference);
+        let reference = systems.iter().find(|system| system.computing.is_none());
         for system in &systems {
             for place in 0..system.lines.len() {
-                println!("{}", system.line(place, peak, reference));
+                println!("{}", system.line(place, reference));
             }
         }
     }
@@ -97,10 +110,33 @@ fn write_weights(arguments: &Arguments, data: &Data) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn peak(arguments: &Arguments, device: &str) -> anyhow::Result<f64> {
+/// What computes, and the highest rate that its products of matrices reached in this run.
+#[derive(Clone)]
+struct Computing {
+    device: String,
+    precision: Precision,
+    peak: f64,
+}
+
+fn computing(arguments: &Arguments, devices: &[String]) -> anyhow::Result<Vec<Computing>> {
+    let mut computing = Vec::new();
+    for (device, &precision) in devices.iter().flat_map(|device| arguments.precisions.iter().map(move |p| (device, p)))
+    {
+        match compute_device(device)?.check(precision) {
+            Ok(()) => {
+                let peak = peak(arguments, device, precision)?;
+                computing.push(Computing { device: device.clone(), precision, peak });
+            }
+            Err(error) => eprintln!("left out: {error}"),
+        }
+    }
+    Ok(computing)
+}
+
+fn peak(arguments: &Arguments, device: &str, precision: Precision) -> anyhow::Result<f64> {
     let threads = arguments.workload.threads.to_string();
-    let output =
-        Command::new(std::env::current_exe()?).args(["peak", "--device", device, "--threads", &threads]).output()?;
+    let options = ["peak", "--device", device, "--precision", precision.name(), "--threads", &threads];
+    let output = Command::new(std::env::current_exe()?).args(options).output()?;
     let rate = String::from_utf8_lossy(&output.stdout);
     rate.trim().parse().with_context(|| format!("no rate of {device}: {}", String::from_utf8_lossy(&output.stderr)))
 }
@@ -108,7 +144,8 @@ fn peak(arguments: &Arguments, device: &str) -> anyhow::Result<f64> {
 /// A program that measures a stage.
 struct System {
     name: String,
-    is_reference: bool,
+    /// Absent for the reference.
+    computing: Option<Computing>,
     command: Vec<String>,
     /// One for each line that it prints: the ranking stage has two.
     lines: Vec<Line>,
@@ -121,16 +158,17 @@ struct Line {
 }
 
 impl System {
-    fn ours(arguments: &Arguments, stage: &str, device: &str) -> Self {
+    fn ours(arguments: &Arguments, stage: &str, computing: &Computing) -> Self {
         let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
-        let command = vec![program, "stage".to_owned(), "--device".to_owned(), device.to_owned()];
-        Self { name: format!("cllm4rec {device}"), is_reference: false, command, lines: Vec::new() }
-            .of(arguments, stage)
+        let (device, precision) = (&*computing.device, computing.precision.name());
+        let command = [&*program, "stage", "--device", device, "--precision", precision].map(str::to_owned).to_vec();
+        let name = format!("cllm4rec {device} {precision}");
+        Self { name, computing: Some(computing.clone()), command, lines: Vec::new() }.of(arguments, stage)
     }
 
     fn reference(arguments: &Arguments, stage: &str) -> Self {
         let command = arguments.reference.split_whitespace().map(str::to_owned).collect();
-        Self { name: "reference".to_owned(), is_reference: true, command, lines: Vec::new() }.of(arguments, stage)
+        Self { name: "reference".to_owned(), computing: None, command, lines: Vec::new() }.of(arguments, stage)
     }
 
     fn of(mut self, arguments: &Arguments, stage: &str) -> Self {
@@ -181,7 +219,8 @@ impl System {
             self.lines.push(Line { measured, peak_memory });
             return Ok(());
         };
-        if line.measured.losses != measured.losses {
+        let precision = self.computing.as_ref().map_or(Precision::F32, |computing| computing.precision);
+        if !same_losses(&line.measured, &measured, precision) {
             bail!("{} printed other losses in another round", self.name);
         }
         line.measured.seconds += measured.seconds;
@@ -192,7 +231,7 @@ impl System {
         Ok(())
     }
 
-    fn line(&self, place: usize, peak: f64, reference: Option<&Self>) -> Value {
+    fn line(&self, place: usize, reference: Option<&Self>) -> Value {
         let Line { measured, peak_memory } = &self.lines[place];
         let rate = |n: Option<usize>| n.map(|n| (n as f64 / measured.seconds * 10.0).round() / 10.0);
         let mut line = json!({
@@ -211,10 +250,11 @@ impl System {
         add("real_tokens", measured.real_tokens.map(Value::from));
         add("tokens_per_second", rate(measured.real_tokens).map(Value::from));
         add("users_per_second", rate(measured.users).map(Value::from));
+        let Some(Computing { peak, precision, .. }) = &self.computing else { return line };
         let share = measured.operations.map(|operations| operations / measured.seconds / peak);
         add("share_of_gemm_peak", share.map(|share| json!((share * 1e3).round() / 1e3)));
-        if let Some(reference) = reference.filter(|_| !self.is_reference).and_then(|system| system.lines.get(place)) {
-            add("ratio", Some(ratio(measured, &reference.measured)));
+        if let Some(reference) = reference.and_then(|system| system.lines.get(place)) {
+            add("ratio", Some(ratio(measured, &reference.measured, *precision)));
         }
         line
     }
@@ -224,12 +264,8 @@ impl System {
 const MEMORY_IS_READ_EVERY: Duration = Duration::from_millis(20);
 
 /// How many times faster, or why that cannot be said.
-fn ratio(measured: &Measured, reference: &Measured) -> Value {
-    let is_same = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() <= SAME_LOSS * theirs.abs();
-    let has_same_losses =
-        measured.losses.len() == reference.losses.len() && measured.losses.iter().zip(&reference.losses).all(is_same);
-    let has_same_users = measured.users == reference.users;
-    if !(has_same_losses && has_same_users) {
+fn ratio(measured: &Measured, reference: &Measured, precision: Precision) -> Value {
+    if !(same_losses(measured, reference, precision) && measured.users == reference.users) {
         return json!("none: the losses or users are not the reference's");
     }
     json!((reference.seconds / measured.seconds * 100.0).round() / 100.0)

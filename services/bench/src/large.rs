@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use dataset::{Dataset, ImportOptions, SplitRule, import};
 use domain::{Backbone, DatasetId, RandomBackbone, TableInit, TrainSpec};
+use model::Precision;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -113,7 +114,7 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Trains until a few steps are taken: what is measured is how soon and in how much memory.
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, arguments.threads)?;
+    let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
     let input = Input::alone(spec(arguments)?, arguments.folder.join("dataset"), scratch.path(), device);
     let started = Instant::now();

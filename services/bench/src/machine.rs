@@ -9,24 +9,34 @@ pub(crate) struct Arguments {
     /// What computes.
     #[arg(long)]
     device: String,
+    /// Of the matrices.
+    #[arg(long, value_parser = precision, default_value = "f32")]
+    precision: Precision,
     /// Threads that compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-/// Prints the highest rate that products of f32 matrices reach, in floating-point operations a second.
+/// Prints the highest rate that products of matrices reach, in floating-point operations a second.
 pub(crate) fn print_peak(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = device(&arguments.device, arguments.threads)?;
-    println!("{:.0}", model::gemm_peak(&device, Precision::F32));
+    let device = device(&arguments.device, arguments.precision, arguments.threads)?;
+    println!("{:.0}", model::gemm_peak(&device, arguments.precision));
     Ok(())
 }
 
-/// A device with a number of threads: rayon's are flex's, LibTorch has its own.
-pub(crate) fn device(name: &str, n_threads: usize) -> anyhow::Result<Device> {
+/// A device that has a precision, with a number of threads: rayon's are flex's, LibTorch has its own.
+pub(crate) fn device(name: &str, precision: Precision, n_threads: usize) -> anyhow::Result<Device> {
     rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global().context("threads were started already")?;
-    let device = compute_device(name)?.device;
+    let computing = compute_device(name)?;
+    computing.check(precision)?;
     model::use_threads(n_threads);
-    Ok(device)
+    Ok(computing.device)
+}
+
+/// A precision by its name.
+pub(crate) fn precision(name: &str) -> Result<Precision, String> {
+    let all = [Precision::F32, Precision::Bf16];
+    all.into_iter().find(|precision| precision.name() == name).ok_or_else(|| "it should be f32 or bf16".to_owned())
 }
 
 /// Most resident memory of a process so far, in bytes (`VmHWM`); `None` once it is gone.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use domain::{Optimizer, RandomBackbone};
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Objective, PairMoments, PromptTexts, Pull, Tables, Tokenizer, collaborative, random_backbone, recommender,
-    step,
+    Adam, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer, collaborative, random_backbone,
+    recommender, step,
 };
 use serde_json::json;
 
@@ -41,7 +41,7 @@ const N_LAYERS: usize = 2;
 
 /// One line a number of users: how long tables and moments take to start, a step of each stage, the process's memory.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, arguments.threads)?;
+    let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let shape = RandomBackbone {
         n_embd: arguments.width,
         n_layer: N_LAYERS,

@@ -8,7 +8,8 @@ use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
-    Adam, Gpt2, Gpt2Config, Objective, PairMoments, Pull, Tables, TensorFile, TokenTables, Work, load_backbone, step,
+    Adam, Device, Gpt2, Gpt2Config, Objective, PairMoments, Precision, Pull, Tables, TensorFile, TokenTables, Work,
+    load_backbone, step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// What computes.
     #[arg(long)]
     device: String,
+    /// Of weights and activations: `f32` or `bf16`.
+    #[arg(long, value_parser = machine::precision, default_value = "f32")]
+    precision: Precision,
 }
 
 /// What a stage came to; the fields of the reference's line where it has them.
@@ -54,9 +58,9 @@ pub(crate) struct Measured {
 
 /// Measures and prints.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, arguments.workload.threads)?;
+    let device = machine::device(&arguments.device, arguments.precision, arguments.workload.threads)?;
     let data = Data::read(&arguments.workload.data)?;
-    let (config, gpt2) = load_backbone(&arguments.weights.join("backbone"), &device)?;
+    let (config, gpt2) = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
     let mut bench = Bench { arguments, data: &data, config, gpt2, tables };
     match &*arguments.stage {
@@ -66,6 +70,12 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         "predict" => bench.predict(),
         other => bail!("`{other}` is not a stage: content, collaborative, recommend or predict"),
     }
+}
+
+/// In the precision asked for, and in no other.
+fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<(Gpt2Config, Gpt2)> {
+    let (config, gpt2) = load_backbone(&arguments.weights.join("backbone"), device)?;
+    Ok((config, gpt2.in_precision(arguments.precision)))
 }
 
 fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {

@@ -162,11 +162,14 @@ impl Recommender {
     /// The user state of a reader, cached or computed.
     pub(crate) async fn state(&self, read: &Read, model: &Loaded, call: &Call) -> Result<(UserState, Found), Error> {
         let key = read.key(model);
-        let compute = async {
-            let _aside = call.aside();
-            model.forward.state(read.prompt(model), &call.caller).await
+        let (state, found) = match self.states.remembered(&key).await {
+            Some(state) => (state, Found::Memory),
+            None => {
+                let _aside = call.aside();
+                let compute = model.forward.state(read.prompt(model), &call.caller);
+                self.states.get_or_compute(&key, &model.catalogue, compute).await?
+            }
         };
-        let (state, found) = self.states.get_or_compute(&key, &model.catalogue, compute).await?;
         self.counters.add(match found {
             Found::Memory => "states.memory",
             Found::Shared => "states.shared",

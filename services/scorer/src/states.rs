@@ -109,6 +109,11 @@ impl States {
         (Self { memory, shared, unwritten }, received)
     }
 
+    /// A state that is in memory.
+    pub(crate) async fn remembered(&self, key: &Key) -> Option<UserState> {
+        self.memory.get(key).await
+    }
+
     /// A state of a catalogue, from either level, or computed: once for all requests that want it meanwhile.
     pub(crate) async fn get_or_compute(
         &self,
@@ -116,9 +121,6 @@ impl States {
         catalogue: &Catalogue,
         compute: impl Future<Output = Result<UserState, Error>>,
     ) -> Result<(UserState, Found), Error> {
-        if let Some(state) = self.memory.get(key).await {
-            return Ok((state, Found::Memory));
-        }
         // Whoever waits for another's computation got it from a cache, in effect.
         let mut found = Found::Memory;
         let find = async {

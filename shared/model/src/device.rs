@@ -127,6 +127,7 @@ pub fn n_cores() -> usize {
 }
 
 /// A graphics card: what it holds is not the host's memory.
+#[cfg_attr(feature = "tch", expect(deprecated, reason = "burn-tch has no successor for LibTorch"))]
 pub fn has_own_memory(device: &Device) -> bool {
     match device.as_dispatch() {
         #[cfg(feature = "cuda")]

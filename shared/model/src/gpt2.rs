@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::kernels::{self, Attended, Attention};
 use crate::layers::{Columns, LayerNorm, Linear};
-use crate::packing::{Layout, Read, Reading, Span, TokenBatch, index_tensor, to_index, to_vec};
+use crate::packing::{Layout, Read, Reading, Spans, TokenBatch, index_tensor, to_index, to_vec};
 use crate::{Gpt2Config, Precision, Table, Token, TokenBudget};
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
@@ -190,7 +190,7 @@ impl ModuleMapper for Cast {
 
 /// The positions whose output a block computes.
 struct Asked<'a> {
-    spans: &'a [Span],
+    spans: &'a Spans,
     /// Absent where all are.
     read: Option<&'a Read>,
 }
@@ -330,11 +330,11 @@ mod tests {
 
     /// Three documents; the last block computes some positions of each, or all.
     fn documents(reads_all: bool) -> Vec<Reading> {
-        let lengths = [(9, 3..8), (1, 0..1), (14, 13..14)];
-        let document = |(length, read): (u32, std::ops::Range<usize>)| {
+        let lengths = [(9, 5), (1, 1), (14, 1)];
+        let document = |(length, n_read)| {
             let tokens: Vec<Token> =
                 (0..length).map(|t| if t % 4 == 0 { Token::Item(t) } else { Token::Word(t) }).collect();
-            if reads_all { Reading::whole(tokens) } else { Reading { tokens, read } }
+            if reads_all { Reading::whole(tokens) } else { Reading { tokens, n_read } }
         };
         lengths.into_iter().map(document).collect()
     }

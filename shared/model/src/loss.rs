@@ -4,14 +4,29 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor};
 
+use crate::device::has_own_memory;
 use crate::kernels;
 use crate::packing::{index_tensor, matrix, to_index, to_vec};
 
-/// Most logits that exist at a time (64 MiB): bounds memory whatever the vocabulary is.
-const MAX_LOGITS: usize = 16 << 20;
-/// Classes whose logits are one product. A tile of them stays in the cache and in memory that is used again: on two
-/// Zen 3 cores LibTorch reaches 120 GFLOP/s with it, and 66 with all of GPT-2's words at once.
-const CLASSES_PER_TILE: usize = 4096;
+/// What bounds a softmax's memory, whatever the vocabulary is, and shapes its products.
+struct Tiling {
+    /// Most logits that exist at a time.
+    n_logits: usize,
+    /// Classes whose logits are one product.
+    n_classes: usize,
+}
+
+/// 64 MiB. A tile stays in the cache and in memory that is used again: on two Zen 3 cores LibTorch reaches 120 GFLOP/s
+/// with it, and 66 with all of GPT-2's words at once.
+const ON_A_CPU: Tiling = Tiling { n_logits: 16 << 20, n_classes: 4096 };
+/// 512 MiB, all classes at once: a content step takes an H100 58 ms so, and 64 in tiles of a CPU's size.
+const ON_A_CARD: Tiling = Tiling { n_logits: 128 << 20, n_classes: usize::MAX };
+
+impl Tiling {
+    fn of(head: &Tensor<2>) -> &'static Self {
+        if has_own_memory(&head.device()) { &ON_A_CARD } else { &ON_A_CPU }
+    }
+}
 
 /// A softmax cross-entropy and its gradients.
 pub(crate) struct CrossEntropy {
@@ -61,9 +76,10 @@ impl Softmax<'_> {
     #[tracing::instrument(level = "trace", name = "head", skip_all)]
     pub(crate) fn cross_entropy(&self, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
         let [n_classes, embed] = self.head.dims();
+        let tiling = Tiling::of(&self.head);
         // The exponentials of a head that is learned wait for the denominator; others are gone with their tile.
-        let kept_at_once = if self.head_is_learned { n_classes } else { CLASSES_PER_TILE.min(n_classes) };
-        let rows_per_chunk = (MAX_LOGITS / kept_at_once).max(1);
+        let kept_at_once = if self.head_is_learned { n_classes } else { tiling.n_classes.min(n_classes) };
+        let rows_per_chunk = (tiling.n_logits / kept_at_once).max(1);
         let (mut loss, mut n_logits) = (0.0, 0);
         let mut d_hidden = Vec::new();
         let mut d_head: Option<Tensor<2>> = None;
@@ -134,8 +150,9 @@ impl Softmax<'_> {
     fn tiles(&self, hidden: &Tensor<2>, of: Range<usize>) -> (Vec<Tile>, f64) {
         let [n_classes, _] = self.head.dims();
         let (mut tiles, mut softly_asked) = (Vec::new(), 0.0);
-        for start in (0..n_classes).step_by(CLASSES_PER_TILE) {
-            let classes = start..(start + CLASSES_PER_TILE).min(n_classes);
+        let at_once = Tiling::of(&self.head).n_classes.min(n_classes);
+        for start in (0..n_classes).step_by(at_once) {
+            let classes = start..(start + at_once).min(n_classes);
             let head = self.rows_of_head(&classes);
             let logits = match self.offsets {
                 Some(offsets) => {
@@ -292,7 +309,7 @@ mod tests {
     #[test]
     fn the_tiles_of_many_classes_are_one_softmax() {
         let device = Device::flex();
-        let n_classes = 2 * CLASSES_PER_TILE + 77;
+        let n_classes = 2 * ON_A_CPU.n_classes + 77;
         let head: Vec<f32> = (0..n_classes * 2).map(|place| (place as f32 * 0.37).sin() * 3.0).collect();
         let hidden = [0.8_f32, -1.9, 2.5, 0.4];
         let targets = vec![vec![n_classes as u32 - 1], vec![5]];

@@ -2,42 +2,95 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::{Table, Token};
 
-/// A document that goes through the backbone, and which of its positions are read at the end.
+/// A document that goes through the backbone. It ends where it is read last: nothing sees what would follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) tokens: Vec<Token>,
-    /// Positions whose hidden state is wanted.
-    pub(crate) read: Range<usize>,
+    /// So many of its last tokens' hidden states are wanted.
+    pub(crate) n_read: usize,
 }
 
 impl Reading {
     /// Only the last token is read.
     pub(crate) fn last(tokens: Vec<Token>) -> Self {
-        let end = tokens.len();
-        Self { tokens, read: end.saturating_sub(1)..end }
+        let n_read = tokens.len().min(1);
+        Self { tokens, n_read }
     }
 
     /// Every token is read.
     pub(crate) fn whole(tokens: Vec<Token>) -> Self {
-        let end = tokens.len();
-        Self { tokens, read: 0..end }
+        let n_read = tokens.len();
+        Self { tokens, n_read }
+    }
+
+    fn is_read(&self, position: usize) -> bool {
+        position + self.n_read >= self.tokens.len()
     }
 }
 
-/// One document in an attention: its keys and its queries, each a run of rows.
+/// One document in an attention: its keys and its queries, each a run of rows. The queries are its last tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Packed rows of the document's tokens.
     pub(crate) keys: Range<usize>,
     /// Rows of its queries.
     pub(crate) queries: Range<usize>,
-    /// Position of its first query; a query sees the positions up to its own.
-    pub(crate) offset: usize,
+}
+
+impl Span {
+    /// Position of the first query; a query sees the positions up to its own.
+    pub(crate) fn offset(&self) -> usize {
+        self.keys.len() - self.queries.len()
+    }
+}
+
+/// The documents of an attention.
+#[derive(Debug)]
+pub(crate) struct Spans {
+    pub(crate) documents: Vec<Span>,
+    /// Made when a kernel asks for it, once for all blocks.
+    padded: OnceLock<Padded>,
+}
+
+/// The documents side by side, all as long as the longest: for kernels that take one length. Queries lie where the keys of
+/// the same tokens do, so that a query sees the keys up to its own place in every document.
+#[derive(Debug)]
+pub(crate) struct Padded {
+    pub(crate) n_documents: usize,
+    pub(crate) longest: usize,
+    /// Place of each query among `n_documents * longest` `[queries]`.
+    pub(crate) queries: Tensor<1, Int>,
+    /// Place of each key `[keys]`.
+    pub(crate) keys: Tensor<1, Int>,
+}
+
+impl Spans {
+    pub(crate) fn new(documents: Vec<Span>) -> Self {
+        Self { documents, padded: OnceLock::new() }
+    }
+
+    pub(crate) fn padded(&self, device: &Device) -> &Padded {
+        self.padded.get_or_init(|| Padded::new(&self.documents, &device.clone().inner()))
+    }
+}
+
+impl Padded {
+    fn new(documents: &[Span], device: &Device) -> Self {
+        let longest = documents.iter().map(|span| span.keys.len()).max().unwrap_or(0);
+        let places = |first: fn(&Span) -> usize| {
+            let of_document = |(document, span): (usize, &Span)| {
+                (first(span)..span.keys.len()).map(move |position| to_index(document * longest + position))
+            };
+            index_tensor(documents.iter().enumerate().flat_map(of_document).collect(), device)
+        };
+        Self { n_documents: documents.len(), longest, queries: places(Span::offset), keys: places(|_| 0) }
+    }
 }
 
 /// Where the tokens of a batch lie, and which are read.
@@ -46,7 +99,7 @@ pub(crate) struct Layout {
     /// Position of each packed token within its document `[tokens]`.
     pub(crate) positions: Tensor<1, Int>,
     /// Each document when all its tokens are queries.
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Spans,
     /// What the last block computes; absent when every token is read.
     pub(crate) read: Option<Read>,
 }
@@ -55,7 +108,7 @@ pub(crate) struct Layout {
 #[derive(Debug)]
 pub(crate) struct Read {
     /// Each document when only these are queries.
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Spans,
     /// Packed row of each `[read]`.
     rows: Tensor<1, Int>,
     /// Read row of each packed row, one past the end where it is not read `[tokens]`.
@@ -81,27 +134,27 @@ impl Layout {
         let positions = documents.iter().flat_map(|document| (0..document.tokens.len()).map(to_index)).collect();
         let (mut spans, mut read_spans) = (Vec::with_capacity(documents.len()), Vec::with_capacity(documents.len()));
         let (mut rows, mut places) = (Vec::new(), Vec::new());
-        let n_read: usize = documents.iter().map(|document| document.read.len()).sum();
+        let n_read: usize = documents.iter().map(|document| document.n_read).sum();
         for document in documents {
             let start = places.len();
             let keys = start..start + document.tokens.len();
-            spans.push(Span { keys: keys.clone(), queries: keys.clone(), offset: 0 });
-            let queries = rows.len()..rows.len() + document.read.len();
+            spans.push(Span { keys: keys.clone(), queries: keys.clone() });
+            let queries = rows.len()..rows.len() + document.n_read;
             for position in 0..document.tokens.len() {
-                let is_read = document.read.contains(&position);
+                let is_read = document.is_read(position);
                 places.push(to_index(if is_read { rows.len() } else { n_read }));
                 if is_read {
                     rows.push(to_index(start + position));
                 }
             }
-            read_spans.push(Span { keys, queries, offset: document.read.start });
+            read_spans.push(Span { keys, queries });
         }
         let read = (n_read < places.len()).then(|| Read {
-            spans: read_spans,
+            spans: Spans::new(read_spans),
             rows: index_tensor(rows, device),
             places: index_tensor(places, device),
         });
-        Self { positions: index_tensor(positions, device), spans, read }
+        Self { positions: index_tensor(positions, device), spans: Spans::new(spans), read }
     }
 }
 

@@ -99,11 +99,12 @@ impl Objective {
                 let (Token::Word(row) | Token::User(row) | Token::Item(row)) = *next;
                 objective.targets.push(vec![row]);
             }
-            let tokens = [document.prompt.as_slice(), &document.main].concat();
+            let mut tokens = [document.prompt.as_slice(), &document.main].concat();
             objective.regularized.extend(soft(&tokens));
-            let first = document.prompt.len();
-            let read = first..first + document.main.len().saturating_sub(1);
-            objective.documents.push(Reading { tokens, read });
+            // The last token is asked for and asks for nothing: it is not computed.
+            let n_read = document.main.len().saturating_sub(1);
+            tokens.truncate(document.prompt.len() + n_read);
+            objective.documents.push(Reading { tokens, n_read });
         }
         objective.mean_over = objective.targets.len().max(1);
         objective

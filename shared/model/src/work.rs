@@ -50,10 +50,12 @@ fn pass(documents: &[Reading]) -> Pass {
     let sum = |of: &dyn Fn(&Reading) -> f64| documents.iter().map(of).sum();
     Pass {
         n_tokens: tokens().count() as f64,
-        n_read: sum(&|document| document.read.len() as f64),
+        n_read: sum(&|document| document.n_read as f64),
         n_soft: tokens().filter(|token| token.word().is_none()).count() as f64,
         n_seen: sum(&|document| triangle(document.tokens.len())),
-        n_seen_by_read: sum(&|document| triangle(document.read.end) - triangle(document.read.start)),
+        n_seen_by_read: sum(&|document| {
+            triangle(document.tokens.len()) - triangle(document.tokens.len() - document.n_read)
+        }),
     }
 }
 
@@ -80,14 +82,14 @@ mod tests {
         let prompt = vec![Token::User(0), Token::Word(7)];
         let words = Document { prompt: prompt.clone(), main: vec![Token::Word(1), Token::Word(2), Token::Word(3)] };
         let work = Work::of_step(&content::objective(&[words]), &config, 9);
-        assert_eq!((work.n_tokens, work.n_logits), (5, 200));
-        // Keys and values of 5 tokens, queries, projection and MLP of the 2 that are read; they see 3 and 4 keys.
-        let forward = 2.0 * (5.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
+        assert_eq!((work.n_tokens, work.n_logits), (4, 200));
+        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP of the 2 that are read; they see 3 and 4 keys.
+        let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
         let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
         assert_eq!(work.n_operations, forward + backward + 2.0 * 2.0 * 200.0 * 4.0);
 
         let items = Document { prompt, main: vec![Token::Item(1), Token::Item(2)] };
         let work = Work::of_step(&collaborative::objective(&[items]), &config, 9);
-        assert_eq!((work.n_tokens, work.n_logits), (4, 9));
+        assert_eq!((work.n_tokens, work.n_logits), (3, 9));
     }
 }

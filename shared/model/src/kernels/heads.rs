@@ -49,8 +49,8 @@ fn blocks(span: &Span) -> impl Iterator<Item = Block> + '_ {
         let end = (start + BLOCK).min(span.queries.len());
         Block {
             queries: span.queries.start + start..span.queries.start + end,
-            keys: span.keys.start..span.keys.start + span.offset + end,
-            first_sees: span.offset + start + 1,
+            keys: span.keys.start..span.keys.start + span.offset() + end,
+            first_sees: span.offset() + start + 1,
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU.
+//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`] elsewhere).
 #![expect(deprecated, reason = "burn-tch has no successor for LibTorch")]
 
 use burn::backend::LibTorch;
@@ -7,14 +7,14 @@ use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
 pub(super) use super::composed::{exponentials, layer_norm, product};
-use super::{Attended, Attention, Norm, composed};
+use super::{Attended, Attention, Norm, card};
 use crate::packing::Span;
 
-fn native<const D: usize>(tensor: Tensor<D>) -> Native {
+pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
     tensor.try_into_primitive::<LibTorch>().expect("the engine of the tensor is LibTorch").tensor
 }
 
-fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
+pub(super) fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
     Tensor::from_primitive::<LibTorch>(TchTensor::new(tensor))
 }
 
@@ -54,28 +54,24 @@ struct Run {
     n_queries: i64,
     first_key: i64,
     n_keys: i64,
-    offset: i64,
 }
 
-fn size(n: usize) -> i64 {
+pub(super) fn size(n: usize) -> i64 {
     i64::try_from(n).expect("a batch has fewer than 2³¹ tokens")
 }
 
 fn runs(spans: &[Span]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for span in spans.iter().filter(|span| !span.queries.is_empty()) {
-        let (n_queries, offset) = (size(span.queries.len()), size(span.offset));
-        // The keys after the last query are seen by nobody; a document that ends with its last query can be joined.
-        let n_keys = size(span.keys.len());
+        let (n_queries, n_keys) = (size(span.queries.len()), size(span.keys.len()));
         match runs.last_mut() {
-            Some(run) if (run.n_queries, run.n_keys, run.offset) == (n_queries, n_keys, offset) => run.n_documents += 1,
+            Some(run) if (run.n_queries, run.n_keys) == (n_queries, n_keys) => run.n_documents += 1,
             _ => runs.push(Run {
                 n_documents: 1,
                 first_query: size(span.queries.start),
                 n_queries,
                 first_key: size(span.keys.start),
                 n_keys,
-                offset,
             }),
         }
     }
@@ -110,15 +106,15 @@ impl Run {
             return None;
         }
         let unseen = Native::full([self.n_queries, self.n_keys], f64::NEG_INFINITY, (like.kind(), like.device()));
-        Some(unseen.triu(self.offset + 1))
+        Some(unseen.triu(self.n_keys - self.n_queries + 1))
     }
 
     fn is_causal(&self) -> bool {
-        self.offset == 0 && self.n_queries == self.n_keys
+        self.n_queries == self.n_keys
     }
 
     fn sees_all(&self) -> bool {
-        self.n_queries == 1 && self.offset + 1 == self.n_keys
+        self.n_queries == 1
     }
 }
 
@@ -140,12 +136,12 @@ fn is_on_cpu(tensor: &Native) -> bool {
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let queries = native(of.queries.clone());
     if !is_on_cpu(&queries) {
-        return composed::attention(of);
+        return card::attention(of);
     }
     let keys_values = native(of.keys_values.clone());
     let mixed = queries.empty_like();
     let log_sums = Native::empty([queries.size()[0], size(of.n_head)], (tch::Kind::Float, queries.device()));
-    for run in runs(of.spans) {
+    for run in runs(&of.spans.documents) {
         let (keys, values) = run.of_keys(&keys_values);
         let (output, sums) = Native::internal_scaled_dot_product_flash_attention_for_cpu(
             &heads(&run.of_queries(&queries), of.n_head),
@@ -164,12 +160,12 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
 
 pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     if !is_on_cpu(&native(of.queries.clone())) {
-        return composed::attention_backward(of, attended, d_mixed);
+        return card::attention_backward(of, attended, d_mixed);
     }
     let (queries, keys_values, d_mixed) = (native(of.queries.clone()), native(of.keys_values.clone()), native(d_mixed));
     let (mixed, log_sums) = (native(attended.mixed), native(attended.log_sums));
     let (d_queries, d_keys_values) = (queries.empty_like(), keys_values.zeros_like());
-    for run in runs(of.spans) {
+    for run in runs(&of.spans.documents) {
         let (keys, values) = run.of_keys(&keys_values);
         let (of_queries, of_keys, of_values) = Native::internal_scaled_dot_product_flash_attention_for_cpu_backward(
             &heads(&run.of_queries(&d_mixed), of.n_head),

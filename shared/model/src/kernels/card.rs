@@ -1,0 +1,95 @@
+//! Attention on LibTorch's graphics cards: its memory-efficient kernel, which keeps no scores. It takes one length a call,
+//! so documents are padded; products and everything else see real tokens alone.
+
+use burn::tensor::Tensor;
+use tch::{Kind, Tensor as Native};
+
+use super::composed::{join, split};
+use super::libtorch::{native, size, wrapped};
+use super::{Attended, Attention};
+use crate::packing::Padded;
+
+/// A query sees the keys up to its own place.
+const CAUSAL: i64 = 1;
+/// Keys are not divided among blocks, whose sums would come in any order.
+const ONE_SPLIT: i64 = 1;
+/// The kernel wants the rows of the softmax's denominators in multiples of this.
+const ALIGNMENT: i64 = 32;
+
+/// Queries, keys and values `[documents, longest, heads, head_dim]`.
+struct Heads {
+    queries: Native,
+    keys: Native,
+    values: Native,
+}
+
+impl Heads {
+    fn new(of: &Attention<'_>, padded: &Padded) -> Self {
+        let [n_keys, width] = of.keys_values.dims();
+        let half = |columns| of.keys_values.clone().slice([0..n_keys, columns]);
+        let heads = |packed, places| native(split(packed, places, padded, of.n_head)).transpose(1, 2);
+        Self {
+            queries: heads(of.queries.clone(), &padded.queries),
+            keys: heads(half(0..width / 2), &padded.keys),
+            values: heads(half(width / 2..width), &padded.keys),
+        }
+    }
+}
+
+pub(super) fn attention(of: &Attention<'_>) -> Attended {
+    let padded = of.spans.padded(&of.queries.device());
+    let Heads { queries, keys, values } = Heads::new(of, padded);
+    let (mixed, log_sums, ..) = Native::internal_scaled_dot_product_efficient_attention(
+        &queries.transpose(1, 2),
+        &keys.transpose(1, 2),
+        &values.transpose(1, 2),
+        None::<&Native>,
+        true,
+        0.0,
+        true,
+        None,
+    );
+    let log_sums = log_sums.narrow(2, 0, size(padded.longest)).unsqueeze(3); // [documents, heads, longest, 1]
+    Attended { mixed: join(wrapped(mixed), &padded.queries), log_sums: join(wrapped(log_sums), &padded.queries) }
+}
+
+pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let padded = of.spans.padded(&of.queries.device());
+    let Heads { queries, keys, values } = Heads::new(of, padded);
+    let heads = |packed| native(split(packed, &padded.queries, padded, of.n_head)).transpose(1, 2);
+    let (none, undefined) = (None::<&Native>, Native::new());
+    let (of_queries, of_keys, of_values, _) = Native::internal_efficient_attention_backward(
+        &heads(d_mixed),
+        &queries,
+        &keys,
+        &values,
+        none,
+        &heads(attended.mixed),
+        none,
+        none,
+        size(padded.longest),
+        size(padded.longest),
+        &aligned(&heads(attended.log_sums)),
+        0.0,
+        &undefined,
+        &undefined,
+        CAUSAL,
+        false,
+        None,
+        ONE_SPLIT,
+        None,
+        false,
+    );
+    let join = |gradient: Native, places| join(wrapped(gradient.transpose(1, 2)), places);
+    let d_keys_values = Tensor::cat(vec![join(of_keys, &padded.keys), join(of_values, &padded.keys)], 1);
+    (join(of_queries, &padded.queries), d_keys_values)
+}
+
+/// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is added counts nothing.
+fn aligned(log_sums: &Native) -> Native {
+    let [n_documents, longest, n_head] = [0, 1, 2].map(|dimension| log_sums.size()[dimension]);
+    let rounded = (longest + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    let all = Native::full([n_documents, n_head, rounded], f64::INFINITY, (Kind::Float, log_sums.device()));
+    all.narrow(2, 0, longest).copy_(&log_sums.squeeze_dim(3).transpose(1, 2));
+    all
+}
