@@ -156,9 +156,15 @@ async fn ask(
         request
     };
     match first.recommend(with_deadline(request.clone())).await {
-        Err(status) if status.code() == Code::Unavailable => (other.recommend(with_deadline(request)).await, true),
+        Err(status) if was_not_taken(&status, by) => (other.recommend(with_deadline(request)).await, true),
         answer => (answer, false),
     }
+}
+
+/// A scorer that leaves has refused the call, or its connection was closed before the call was sent, which tonic calls
+/// `Cancelled`; it calls a passed deadline so too.
+fn was_not_taken(status: &Status, by: Instant) -> bool {
+    status.code() == Code::Unavailable || (status.code() == Code::Cancelled && Instant::now() < by)
 }
 
 fn read(answer: Result<tonic::Response<pb::RecommendResponse>, Status>) -> Result<Answer, Status> {
