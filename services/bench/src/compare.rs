@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use domain::RandomBackbone;
-use model::{Precision, Tables, compute_device, random_backbone, save_backbone, write_tensors};
+use model::{Precision, Tables, compute_device, has_own_memory, random_backbone, save_backbone, write_tensors};
 use serde_json::{Value, json};
 
 use crate::batches::{Data, Workload};
@@ -45,13 +45,16 @@ pub(crate) struct Arguments {
     rounds: usize,
 }
 
-/// Losses that are this close come from the same work: a card adds in any order.
-fn same_losses(one: &Measured, other: &Measured, precision: Precision) -> bool {
-    let tolerance = match precision {
+/// Losses that are this close come from the same work.
+fn tolerance(precision: Precision) -> f64 {
+    match precision {
         Precision::F32 => 1e-4,
         // Half of the step from one number to the next.
         Precision::Bf16 => 4e-3,
-    };
+    }
+}
+
+fn same_losses(one: &Measured, other: &Measured, tolerance: f64) -> bool {
     let is_same = |(one, other): (&f64, &f64)| (one - other).abs() <= tolerance * other.abs();
     one.losses.len() == other.losses.len() && one.losses.iter().zip(&other.losses).all(is_same)
 }
@@ -62,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write_weights(arguments, &data)?;
     let devices = if arguments.devices.is_empty() { model::available_devices() } else { arguments.devices.clone() };
     let computing = computing(arguments, &devices)?;
-    for Computing { device, precision, peak } in &computing {
+    for Computing { device, precision, peak, .. } in &computing {
         let (gflops, threads) = ((peak / 1e9).round(), arguments.workload.threads);
         println!("{}", json!({"device": device, "precision": precision, "gemm_gflops": gflops, "threads": threads}));
     }
@@ -115,6 +118,7 @@ fn write_weights(arguments: &Arguments, data: &Data) -> anyhow::Result<()> {
 struct Computing {
     device: String,
     precision: Precision,
+    is_card: bool,
     peak: f64,
 }
 
@@ -122,10 +126,11 @@ fn computing(arguments: &Arguments, devices: &[String]) -> anyhow::Result<Vec<Co
     let mut computing = Vec::new();
     for (device, &precision) in devices.iter().flat_map(|device| arguments.precisions.iter().map(move |p| (device, p)))
     {
-        match compute_device(device)?.check(precision) {
+        let found = compute_device(device)?;
+        match found.check(precision) {
             Ok(()) => {
-                let peak = peak(arguments, device, precision)?;
-                computing.push(Computing { device: device.clone(), precision, peak });
+                let (is_card, peak) = (has_own_memory(&found.device), peak(arguments, device, precision)?);
+                computing.push(Computing { device: device.clone(), precision, is_card, peak });
             }
             Err(error) => eprintln!("left out: {error}"),
         }
@@ -214,13 +219,23 @@ impl System {
         Ok(())
     }
 
+    /// How far a loss may be from the same one in another round. A CPU repeats itself, a card adds in any order; where
+    /// the reference computes is not known.
+    fn between_rounds(&self) -> f64 {
+        match &self.computing {
+            Some(Computing { is_card: false, .. }) => 0.0,
+            Some(computing) => tolerance(computing.precision),
+            None => tolerance(Precision::F32),
+        }
+    }
+
     fn add(&mut self, place: usize, measured: Measured, peak_memory: u64) -> anyhow::Result<()> {
+        let between_rounds = self.between_rounds();
         let Some(line) = self.lines.get_mut(place) else {
             self.lines.push(Line { measured, peak_memory });
             return Ok(());
         };
-        let precision = self.computing.as_ref().map_or(Precision::F32, |computing| computing.precision);
-        if !same_losses(&line.measured, &measured, precision) {
+        if !same_losses(&line.measured, &measured, between_rounds) {
             bail!("{} printed other losses in another round", self.name);
         }
         line.measured.seconds += measured.seconds;
@@ -265,7 +280,7 @@ const MEMORY_IS_READ_EVERY: Duration = Duration::from_millis(20);
 
 /// How many times faster, or why that cannot be said.
 fn ratio(measured: &Measured, reference: &Measured, precision: Precision) -> Value {
-    if !(same_losses(measured, reference, precision) && measured.users == reference.users) {
+    if !(same_losses(measured, reference, tolerance(precision)) && measured.users == reference.users) {
         return json!("none: the losses or users are not the reference's");
     }
     json!((reference.seconds / measured.seconds * 100.0).round() / 100.0)

@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 use model::{Device, Precision, compute_device};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 
 /// Of the hidden command.
 #[derive(clap::Args)]
@@ -34,9 +36,8 @@ pub(crate) fn device(name: &str, precision: Precision, n_threads: usize) -> anyh
 }
 
 /// A precision by its name.
-pub(crate) fn precision(name: &str) -> Result<Precision, String> {
-    let all = [Precision::F32, Precision::Bf16];
-    all.into_iter().find(|precision| precision.name() == name).ok_or_else(|| "it should be f32 or bf16".to_owned())
+pub(crate) fn precision(name: &str) -> Result<Precision, serde::de::value::Error> {
+    Precision::deserialize(name.into_deserializer())
 }
 
 /// Most resident memory of a process so far, in bytes (`VmHWM`); `None` once it is gone.

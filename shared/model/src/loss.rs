@@ -23,8 +23,10 @@ const ON_A_CPU: Tiling = Tiling { n_logits: 16 << 20, n_classes: 4096 };
 const ON_A_CARD: Tiling = Tiling { n_logits: 128 << 20, n_classes: usize::MAX };
 
 impl Tiling {
-    fn of(head: &Tensor<2>) -> &'static Self {
-        if has_own_memory(&head.device()) { &ON_A_CARD } else { &ON_A_CPU }
+    fn of(head: &Tensor<2>) -> Self {
+        let [n_classes, _] = head.dims();
+        let most = if has_own_memory(&head.device()) { ON_A_CARD } else { ON_A_CPU };
+        Self { n_classes: most.n_classes.min(n_classes), ..most }
     }
 }
 
@@ -78,7 +80,7 @@ impl Softmax<'_> {
         let [n_classes, embed] = self.head.dims();
         let tiling = Tiling::of(&self.head);
         // The exponentials of a head that is learned wait for the denominator; others are gone with their tile.
-        let kept_at_once = if self.head_is_learned { n_classes } else { tiling.n_classes.min(n_classes) };
+        let kept_at_once = if self.head_is_learned { n_classes } else { tiling.n_classes };
         let rows_per_chunk = (tiling.n_logits / kept_at_once).max(1);
         let (mut loss, mut n_logits) = (0.0, 0);
         let mut d_hidden = Vec::new();
@@ -150,7 +152,7 @@ impl Softmax<'_> {
     fn tiles(&self, hidden: &Tensor<2>, of: Range<usize>) -> (Vec<Tile>, f64) {
         let [n_classes, _] = self.head.dims();
         let (mut tiles, mut softly_asked) = (Vec::new(), 0.0);
-        let at_once = Tiling::of(&self.head).n_classes.min(n_classes);
+        let at_once = Tiling::of(&self.head).n_classes;
         for start in (0..n_classes).step_by(at_once) {
             let classes = start..(start + at_once).min(n_classes);
             let head = self.rows_of_head(&classes);

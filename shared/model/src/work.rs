@@ -83,7 +83,8 @@ mod tests {
         let words = Document { prompt: prompt.clone(), main: vec![Token::Word(1), Token::Word(2), Token::Word(3)] };
         let work = Work::of_step(&content::objective(&[words]), &config, 9);
         assert_eq!((work.n_tokens, work.n_logits), (4, 200));
-        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP of the 2 that are read; they see 3 and 4 keys.
+        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP of the 2 that are
+        // read; they see 3 and 4 keys.
         let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
         let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
         assert_eq!(work.n_operations, forward + backward + 2.0 * 2.0 * 200.0 * 4.0);

@@ -4,10 +4,9 @@
 use burn::tensor::Tensor;
 use tch::{Kind, Tensor as Native};
 
-use super::composed::{join, split};
+use super::composed::{Heads, join, split};
 use super::libtorch::{native, size, wrapped};
 use super::{Attended, Attention};
-use crate::packing::Padded;
 
 /// A query sees the keys up to its own place.
 const CAUSAL: i64 = 1;
@@ -16,33 +15,14 @@ const ONE_SPLIT: i64 = 1;
 /// The kernel wants the rows of the softmax's denominators in multiples of this.
 const ALIGNMENT: i64 = 32;
 
-/// Queries, keys and values `[documents, longest, heads, head_dim]`.
-struct Heads {
-    queries: Native,
-    keys: Native,
-    values: Native,
-}
-
-impl Heads {
-    fn new(of: &Attention<'_>, padded: &Padded) -> Self {
-        let [n_keys, width] = of.keys_values.dims();
-        let half = |columns| of.keys_values.clone().slice([0..n_keys, columns]);
-        let heads = |packed, places| native(split(packed, places, padded, of.n_head)).transpose(1, 2);
-        Self {
-            queries: heads(of.queries.clone(), &padded.queries),
-            keys: heads(half(0..width / 2), &padded.keys),
-            values: heads(half(width / 2..width), &padded.keys),
-        }
-    }
-}
-
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let padded = of.spans.padded(&of.queries.device());
     let Heads { queries, keys, values } = Heads::new(of, padded);
+    let [queries, keys, values] = [queries, keys, values].map(native);
     let (mixed, log_sums, ..) = Native::internal_scaled_dot_product_efficient_attention(
-        &queries.transpose(1, 2),
-        &keys.transpose(1, 2),
-        &values.transpose(1, 2),
+        &queries,
+        &keys,
+        &values,
         None::<&Native>,
         true,
         0.0,
@@ -56,7 +36,10 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
 pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let padded = of.spans.padded(&of.queries.device());
     let Heads { queries, keys, values } = Heads::new(of, padded);
-    let heads = |packed| native(split(packed, &padded.queries, padded, of.n_head)).transpose(1, 2);
+    // The kernel's way back has heads behind positions.
+    let behind = |heads| native(heads).transpose(1, 2);
+    let [queries, keys, values] = [queries, keys, values].map(behind);
+    let heads = |packed| behind(split(packed, &padded.queries, padded, of.n_head));
     let (none, undefined) = (None::<&Native>, Native::new());
     let (of_queries, of_keys, of_values, _) = Native::internal_efficient_attention_backward(
         &heads(d_mixed),
@@ -80,9 +63,8 @@ pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed
         None,
         false,
     );
-    let join = |gradient: Native, places| join(wrapped(gradient.transpose(1, 2)), places);
-    let d_keys_values = Tensor::cat(vec![join(of_keys, &padded.keys), join(of_values, &padded.keys)], 1);
-    (join(of_queries, &padded.queries), d_keys_values)
+    let [queries, keys, values] = [of_queries, of_keys, of_values].map(|gradient| wrapped(gradient.transpose(1, 2)));
+    Heads { queries, keys, values }.packed(padded)
 }
 
 /// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is added counts nothing.

@@ -54,32 +54,43 @@ pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>)
 /// Added to the scores of what is not seen; its exponential is 0 in every float type.
 const UNSEEN: f64 = -1e9;
 
-/// Queries, keys and values `[documents, heads, longest, head_dim]`, and their scores.
-struct Heads {
-    queries: Tensor<4>,
-    keys: Tensor<4>,
-    values: Tensor<4>,
-    /// Scaled and masked `[documents, heads, longest, longest]`.
-    scores: Tensor<4>,
-    scale: f64,
+/// Queries, keys and values, or their gradients `[documents, heads, longest, head_dim]`.
+pub(super) struct Heads {
+    pub(super) queries: Tensor<4>,
+    pub(super) keys: Tensor<4>,
+    pub(super) values: Tensor<4>,
 }
 
 impl Heads {
-    fn new(of: &Attention<'_>, padded: &Padded) -> Self {
-        let [_, embed] = of.queries.dims();
-        let keys_values = of.keys_values.clone();
-        let [n_keys, _] = keys_values.dims();
-        let keys = keys_values.clone().slice([0..n_keys, 0..embed]);
-        let values = keys_values.slice([0..n_keys, embed..2 * embed]);
-        let scale = 1.0 / ((embed / of.n_head) as f64).sqrt();
-        let queries = split(of.queries.clone(), &padded.queries, padded, of.n_head);
-        let keys = split(keys, &padded.keys, padded, of.n_head);
-        let values = split(values, &padded.keys, padded, of.n_head);
-        let square = [padded.longest; 2];
-        let unseen = Tensor::<2, Bool>::tril_mask(square, 0, &queries.device());
-        let bias = Tensor::<2>::zeros(square, (&queries.device(), queries.dtype())).mask_fill(unseen, UNSEEN);
-        let scores = queries.clone().matmul(keys.clone().swap_dims(2, 3)) * scale + bias.unsqueeze();
-        Self { queries, keys, values, scores, scale }
+    pub(super) fn new(of: &Attention<'_>, padded: &Padded) -> Self {
+        let [n_keys, width] = of.keys_values.dims();
+        let half = |columns| of.keys_values.clone().slice([0..n_keys, columns]);
+        let heads = |packed, places| split(packed, places, padded, of.n_head);
+        Self {
+            queries: heads(of.queries.clone(), &padded.queries),
+            keys: heads(half(0..width / 2), &padded.keys),
+            values: heads(half(width / 2..width), &padded.keys),
+        }
+    }
+
+    /// Shapes: → `[queries, embed]`, `[keys, 2 embed]`.
+    pub(super) fn packed(self, padded: &Padded) -> (Tensor<2>, Tensor<2>) {
+        let keys_values = vec![join(self.keys, &padded.keys), join(self.values, &padded.keys)];
+        (join(self.queries, &padded.queries), Tensor::cat(keys_values, 1))
+    }
+
+    fn scale(&self) -> f64 {
+        let [.., head_dim] = self.queries.dims();
+        1.0 / (head_dim as f64).sqrt()
+    }
+
+    /// Scaled and masked `[documents, heads, longest, longest]`.
+    fn scores(&self) -> Tensor<4> {
+        let [_, _, longest, _] = self.queries.dims();
+        let (device, dtype) = (self.queries.device(), self.queries.dtype());
+        let unseen = Tensor::<2, Bool>::tril_mask([longest; 2], 0, &device);
+        let bias = Tensor::<2>::zeros([longest; 2], (&device, dtype)).mask_fill(unseen, UNSEEN);
+        self.queries.clone().matmul(self.keys.clone().swap_dims(2, 3)) * self.scale() + bias.unsqueeze()
     }
 }
 
@@ -101,8 +112,9 @@ pub(super) fn join(padded: Tensor<4>, places: &Tensor<1, Int>) -> Tensor<2> {
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let padded = of.spans.padded(&of.queries.device());
     let heads = Heads::new(of, padded);
-    let highest = heads.scores.clone().detach().max_dim(3);
-    let exponentials = (heads.scores - highest.clone()).exp();
+    let scores = heads.scores();
+    let highest = scores.clone().detach().max_dim(3);
+    let exponentials = (scores - highest.clone()).exp();
     let sums = exponentials.clone().sum_dim(3); // [documents, heads, longest, 1]
     let mixed = (exponentials / sums.clone()).matmul(heads.values);
     Attended { mixed: join(mixed, &padded.queries), log_sums: join(sums.log() + highest, &padded.queries) }
@@ -113,12 +125,12 @@ pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed
     let heads = Heads::new(of, padded);
     // Zero where there is no query: those add nothing to the gradients of keys and values.
     let d_mixed = split(d_mixed, &padded.queries, padded, of.n_head);
-    let shares = activation::softmax(heads.scores, 3);
+    let shares = activation::softmax(heads.scores(), 3);
     let along = (split(attended.mixed, &padded.queries, padded, of.n_head) * d_mixed.clone()).sum_dim(3);
     let d_values = shares.clone().swap_dims(2, 3).matmul(d_mixed.clone());
-    let d_scores = shares * (d_mixed.matmul(heads.values.swap_dims(2, 3)) - along) * heads.scale;
+    let scale = heads.scale();
+    let d_scores = shares * (d_mixed.matmul(heads.values.swap_dims(2, 3)) - along) * scale;
     let d_queries = d_scores.clone().matmul(heads.keys);
     let d_keys = d_scores.swap_dims(2, 3).matmul(heads.queries);
-    let d_keys_values = Tensor::cat(vec![join(d_keys, &padded.keys), join(d_values, &padded.keys)], 1);
-    (join(d_queries, &padded.queries), d_keys_values)
+    Heads { queries: d_queries, keys: d_keys, values: d_values }.packed(padded)
 }
