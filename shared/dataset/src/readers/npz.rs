@@ -1,8 +1,11 @@
 //! The published code's interaction matrices: one scipy CSR `.npz` a split. Nothing pickled is ever opened.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
-use npyz::npz::NpzArchive;
+use npyz::NpyFile;
+use zip::ZipArchive;
 
 use crate::Error;
 use crate::builder::Builder;
@@ -87,9 +90,11 @@ fn numbers(path: &Path, name: &str) -> Result<Vec<f64>, Error> {
     Ok(integers(path, name)?.into_iter().map(|number| number as f64).collect())
 }
 
+/// An `.npz` is a zip of `.npy` files.
 fn array<T: npyz::Deserialize>(path: &Path, name: &str) -> Result<Vec<T>, Error> {
-    let mut archive = NpzArchive::open(path).map_err(Error::file(path))?;
-    let array = archive.by_name(name).map_err(Error::file(path))?;
-    let array = array.ok_or_else(|| Error::malformed(path, format!("array `{name}` is missing")))?;
-    array.into_vec().map_err(|e| Error::malformed(path, format!("array `{name}`: {e}")))
+    let malformed = |reason: String| Error::malformed(path, format!("array `{name}`: {reason}"));
+    let file = File::open(path).map_err(Error::file(path))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| Error::malformed(path, e))?;
+    let array = archive.by_name(&format!("{name}.npy")).map_err(|e| malformed(e.to_string()))?;
+    NpyFile::new(array).and_then(NpyFile::into_vec).map_err(|e| malformed(e.to_string()))
 }
