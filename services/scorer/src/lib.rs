@@ -54,7 +54,7 @@ pub struct Settings {
     pub max_models: usize,
     /// Requests that may be inside at once.
     pub max_requests: usize,
-    /// Those of them that may keep the cores busy, not waiting for the model; 0: ten a core.
+    /// Those of them that may keep the cores busy, not waiting for the model; 0: five a core.
     pub max_running: usize,
     /// Tokens of prompts that may wait for the model.
     pub max_queue_tokens: usize,
@@ -108,7 +108,7 @@ impl Scorer {
         let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
         let (behind, tasks) = Behind::new(settings.shadow_share);
         let or_a_core = |set: usize, a_core: usize| if set == 0 { a_core * model::n_cores() } else { set };
-        let n_running = or_a_core(settings.max_running, 10);
+        let n_running = or_a_core(settings.max_running, 5);
         let n_rankers = or_a_core(settings.ranking_threads, 1);
         let recommender = Recommender {
             models,
