@@ -233,7 +233,7 @@ fn any_request(number: u64) -> pb::RecommendRequest {
 #[tokio::test]
 async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alone_and_together() {
     const N: u64 = 10_000;
-    const TOGETHER: usize = 16;
+    const TOGETHER: usize = 8; // as many as the gate of two cores always lets in
     let cluster = Cluster::start_with_model().await;
     let (_other, port) = cluster.start_scorer();
     cluster.wait_until_ready_at(port).await;
