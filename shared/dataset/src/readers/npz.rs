@@ -95,6 +95,8 @@ fn array<T: npyz::Deserialize>(path: &Path, name: &str) -> Result<Vec<T>, Error>
     let malformed = |reason: String| Error::malformed(path, format!("array `{name}`: {reason}"));
     let file = File::open(path).map_err(Error::file(path))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| Error::malformed(path, e))?;
-    let array = archive.by_name(&format!("{name}.npy")).map_err(|e| malformed(e.to_string()))?;
+    let place = archive.index_for_name(&format!("{name}.npy"));
+    let place = place.ok_or_else(|| Error::malformed(path, format!("array `{name}` is missing")))?;
+    let array = archive.by_index(place).map_err(|e| malformed(e.to_string()))?;
     NpyFile::new(array).and_then(NpyFile::into_vec).map_err(|e| malformed(e.to_string()))
 }
