@@ -91,7 +91,11 @@ impl Forward {
         explanation.await.map_err(|_| Error::ModelStopped)
     }
 
-    fn push(&self, cost: usize, wanted: Wanted, caller: &Caller) -> Result<(), Error> {
+    /// Whether work of some cost (a state: tokens of its prompt) could be done before the deadline.
+    ///
+    /// # Errors
+    /// `Overloaded` when not, with a hint when to come back.
+    pub(crate) fn admits(&self, cost: usize, caller: &Caller) -> Result<(), Error> {
         let (all, ahead) = self.queue.0.cost(caller.priority);
         let measured = self.pace.measured();
         let left = caller.by.saturating_duration_since(Instant::now());
@@ -105,6 +109,11 @@ impl Forward {
         if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
             return Err(Error::overloaded(wait));
         }
+        Ok(())
+    }
+
+    fn push(&self, cost: usize, wanted: Wanted, caller: &Caller) -> Result<(), Error> {
+        self.admits(cost, caller)?;
         self.queue.0.push(caller.priority, cost, Work { by: caller.by, wanted }).map_err(|_| Error::ModelStopped)
     }
 }

@@ -166,8 +166,7 @@ impl Recommender {
             Some(state) => (state, Found::Memory),
             None => {
                 let _aside = call.aside();
-                let compute = model.forward.state(read.prompt(model), &call.caller);
-                self.states.get_or_compute(&key, &model.catalogue, compute).await?
+                self.states.get_or_compute(&key, model, read.prompt(model), &call.caller).await?
             }
         };
         self.counters.add(match found {

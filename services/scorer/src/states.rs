@@ -2,16 +2,19 @@
 //! depends on, so a cached state is never stale.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::ModelVersion;
 use model::prompt::TEMPLATE_VERSION;
-use model::{Catalogue, Precision, UserState};
+use model::{Catalogue, Precision, Token, UserState};
 use sha2::{Digest, Sha256};
 use storage::Cache;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::gate::Caller;
+use crate::loaded::Loaded;
 
 /// The user token of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +85,30 @@ pub(crate) enum Found {
 pub(crate) struct States {
     memory: moka::future::Cache<Key, UserState>,
     shared: Cache,
+    hits: Arc<Hits>,
     /// To be written to the shared level when there is time.
     unwritten: mpsc::Sender<(Key, UserState)>,
+}
+
+/// The latest 64 looks into the shared level, the latest in the lowest bit: 1 when the state was there.
+#[derive(Debug)]
+struct Hits(AtomicU64);
+
+impl Hits {
+    /// Before the first look all are hoped for.
+    fn hoped() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    fn note(&self, is_hit: bool) {
+        let with = |latest: u64| latest << 1 | u64::from(is_hit);
+        // Of two at the same time one may be lost: it is a tendency.
+        self.0.store(with(self.0.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    fn are_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// What [`States`] has computed and its shared level does not have yet.
@@ -106,7 +131,7 @@ impl States {
             .support_invalidation_closures()
             .build();
         let (unwritten, received) = mpsc::channel(MAX_UNWRITTEN);
-        (Self { memory, shared, unwritten }, received)
+        (Self { memory, shared, hits: Arc::new(Hits::hoped()), unwritten }, received)
     }
 
     /// A state that is in memory.
@@ -114,22 +139,27 @@ impl States {
         self.memory.get(key).await
     }
 
-    /// A state of a catalogue, from either level, or computed: once for all requests that want it meanwhile.
+    /// The state of a prompt, from either level, or computed: once for all requests that want it meanwhile.
     pub(crate) async fn get_or_compute(
         &self,
         key: &Key,
-        catalogue: &Catalogue,
-        compute: impl Future<Output = Result<UserState, Error>>,
+        model: &Loaded,
+        prompt: Vec<Token>,
+        caller: &Caller,
     ) -> Result<(UserState, Found), Error> {
         // Whoever waits for another's computation got it from a cache, in effect.
         let mut found = Found::Memory;
         let find = async {
-            if let Some(state) = self.shared(key, catalogue).await {
+            // A look costs both programs a round trip, which an overload of new histories would pay for each refusal.
+            if self.hits.are_none() {
+                model.forward.admits(prompt.len(), caller)?;
+            }
+            if let Some(state) = self.shared(key, &model.catalogue).await {
                 found = Found::Shared;
                 return Ok(state);
             }
             found = Found::Computed;
-            let state = compute.await?;
+            let state = model.forward.state(prompt, caller).await?;
             // A full channel loses a saving.
             drop(self.unwritten.try_send((key.clone(), state.clone())));
             Ok(state)
@@ -139,7 +169,9 @@ impl States {
     }
 
     async fn shared(&self, key: &Key, catalogue: &Catalogue) -> Option<UserState> {
-        catalogue.state_of_bytes(&self.shared.get(&key.group, &key.field).await?)
+        let bytes = self.shared.get(&key.group, &key.field).await;
+        self.hits.note(bytes.is_some());
+        catalogue.state_of_bytes(&bytes?)
     }
 
     /// Writes computed states to the shared level until `shutdown`.
