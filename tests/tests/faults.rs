@@ -68,6 +68,53 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     cluster.cache.thaw();
     // One call waits for the cache until it is given up; after that, one now and then tries it again.
     assert!(slow <= 5, "{slow} of 200 requests waited");
+    // It is used again, although somebody asks all the time.
+    let (n_states, mut number) = (|| cluster.cache.command(&["KEYS", "*states*"]).lines().count(), 0);
+    let before = n_states();
+    eventually("the cache is used again", Duration::from_secs(60), async || {
+        number += 1;
+        let item = |place: u32| pb::InlineInteraction {
+            item_id: format!("i{:02}", number / 20_usize.pow(place) % 20),
+            time: None,
+        };
+        let history = (0..3).map(item).collect();
+        client.recommend(pb::RecommendRequest { history, ..request("u0") }).await.unwrap();
+        (n_states() > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_store_leaves_time_for_what_is_remembered() {
+    let cluster = Cluster::start_with_model().await;
+    let mut client = cluster.recommendations();
+    let before = scored(client.recommend(request("u1")).await.unwrap().get_ref());
+    let soon = |user: &str| {
+        let mut request = tonic::Request::new(request(user));
+        request.set_timeout(Duration::from_millis(1_000));
+        request
+    };
+    cluster.store.freeze();
+    let mut slow = 0;
+    for _ in 0..100 {
+        let started = std::time::Instant::now();
+        let answer = client.recommend(soon("u1")).await.unwrap().into_inner();
+        assert_eq!(scored(&answer), before);
+        assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
+        slow += usize::from(started.elapsed() > Duration::from_millis(200));
+    }
+    // One call waits half of its time for the store; for half a second afterwards nobody does.
+    assert!(slow <= 20, "{slow} of 100 requests waited");
+    assert_eq!(client.recommend(soon("u2")).await.unwrap_err().code(), tonic::Code::Unavailable);
+    let inline = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
+    let mut instead = soon("u2");
+    instead.get_mut().history = inline;
+    assert_eq!(client.recommend(instead).await.unwrap().get_ref().history_length, 1);
+    cluster.store.thaw();
+    eventually("the store is back", Duration::from_secs(20), async || {
+        client.recommend(soon("u2")).await.ok().filter(|answer| answer.get_ref().degradations.is_empty())
+    })
+    .await;
 }
 
 #[tokio::test]

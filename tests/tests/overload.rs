@@ -64,3 +64,29 @@ async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looke
     let again = cluster.recommendations_at(port).recommend(fresh(*refused[0].0)).await.unwrap();
     assert!(!again.get_ref().cached, "nothing is left of what was refused");
 }
+
+#[tokio::test]
+async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
+    let cluster = Cluster::start_with_model().await;
+    let patient = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__DEFAULT_DEADLINE_MS", "300")];
+    let (_other, port) = cluster.start_scorer_with(&patient);
+    cluster.wait_until_ready_at(port).await;
+    let counter = async |name: &str| {
+        let status = cluster.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
+        status.counters.get(name).copied().unwrap_or(0)
+    };
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let mut client = cluster.recommendations_at(port);
+        asking.spawn(async move { client.recommend(fresh(1)).await.unwrap().into_inner() });
+    }
+    let answers = asking.join_all().await;
+    assert!(answers.iter().all(|answer| !answer.cached && answer.items == answers[0].items));
+    assert_eq!((counter("states.computed").await, counter("states.joined").await), (1, 4));
+
+    let mut without_deadline = fresh(2);
+    without_deadline.metadata_mut().remove("grpc-timeout");
+    let late = cluster.recommendations_at(port).recommend(without_deadline).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    assert_eq!(counter("failed.too_late").await, 1);
+}

@@ -45,8 +45,12 @@ async fn pages_follow_each_other_and_stay_of_one_list() {
     let next = |page_token: &str| pb::RecommendRequest { page_token: page_token.to_owned(), ..request("u0", 5) };
     let second = recommend(&cluster, next(&first.next_page_token)).await;
     let third = recommend(&cluster, next(&second.next_page_token)).await;
+    assert_eq!(first.n_scored, 20);
     let all = [first.items, second.items, third.items.clone()].concat();
     assert_eq!(all, whole.items, "ranks and scores too");
+    assert!(
+        all.iter().all(|item| item.title.ends_with(&format!("part {}", item.item_id[1..].parse::<u32>().unwrap())))
+    );
     assert_eq!((third.items.len(), third.next_page_token), (3, String::new()));
     assert_eq!(recommend(&cluster, request("u0", 13)).await.items.len(), 12);
 
@@ -153,6 +157,13 @@ async fn items_are_scored_as_they_are_ranked() {
         assert!((score.score.unwrap() - item.score).abs() < 1e-6);
     }
     assert_eq!(scores.last().unwrap().score, None);
+    let inline = vec![pb::InlineInteraction { item_id: "i12".into(), time: None }];
+    let by_inline = pb::RecommendRequest { history: inline.clone(), ..request("u0", 3) };
+    let ranked = recommend(&cluster, by_inline).await;
+    let item_ids = ids(&ranked.items).into_iter().map(str::to_owned).collect();
+    let asked = pb::ScoreItemsRequest { user_id: "u0".into(), item_ids, history: inline, ..Default::default() };
+    let scores = cluster.recommendations().score_items(asked).await.unwrap().into_inner().scores;
+    assert!(scores.iter().zip(&ranked.items).all(|(score, item)| (score.score.unwrap() - item.score).abs() < 1e-6));
     let nothing = pb::ScoreItemsRequest { user_id: "u0".into(), ..Default::default() };
     assert_eq!(bad_fields(&cluster.recommendations().score_items(nothing).await.unwrap_err()), ["item_ids"]);
 }

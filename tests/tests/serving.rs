@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use e2e::{Cluster, bad_fields};
 use proto::pb;
@@ -215,4 +216,46 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
     let live = pb::DeleteModelVersionRequest { name: second };
     assert_eq!(cluster.models().delete_model_version(live).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
     cluster.models().delete_model_version(pb::DeleteModelVersionRequest { name: first }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_within_two_seconds() {
+    let cluster = Cluster::start_with_model().await;
+    let dataset = cluster.import_two_groups();
+    let live = recommend(&cluster, request("u0", 1)).await.model_version;
+    let train = async |seed: &str| cluster.train(&dataset, &[seed, "labels=[\"other\"]"]).await.model_version;
+    let (damaged, good) = (train("seed=1").await, train("seed=2").await);
+    let id = damaged.trim_start_matches("modelVersions/").to_owned();
+    let folder = cluster.artifacts().join("models").join(id);
+    let tables = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let largest = tables.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&largest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&largest, bytes).unwrap();
+    // A replica that has not read it yet.
+    let (_scorer, port) = cluster.start_scorer();
+    cluster.wait_until_ready_at(port).await;
+    let set_live = async |version: &String| {
+        let request = pb::SetLabelRequest { label: "live".into(), model_version: version.clone() };
+        cluster.models().set_label(request).await.unwrap();
+    };
+    let served = async || {
+        let answer = cluster.recommendations_at(port).recommend(request("u0", 1)).await.unwrap();
+        answer.into_inner().model_version
+    };
+    set_live(&damaged).await;
+    let status = e2e::eventually("the scorer says why", Duration::from_secs(20), async || {
+        let status = cluster.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
+        status.unloadable.contains_key(&damaged).then_some(status)
+    })
+    .await;
+    assert!(status.unloadable[&damaged].contains("damaged"), "{:?}", status.unloadable);
+    assert!(status.counters["label.not_moved"] >= 1);
+    assert_eq!(served().await, live);
+
+    for version in [&good, &live] {
+        set_live(version).await;
+        let within = if version == &live { Duration::from_secs(2) } else { Duration::from_secs(20) };
+        e2e::eventually("the label moves", within, async || (served().await == *version).then_some(())).await;
+    }
 }

@@ -28,6 +28,9 @@ impl TryFrom<pb::RecommendRequest> for Query {
 
     fn try_from(request: pb::RecommendRequest) -> Result<Self, Invalid> {
         use pb::recommend_request::Model;
+        bounded("history", request.history.len())?;
+        bounded("excluded_item_ids", request.excluded_item_ids.len())?;
+        bounded("candidate_item_ids", request.candidate_item_ids.len())?;
         let digest = digest(&request);
         priority(&request)?;
         let k = top_k(request.k)?;
@@ -304,9 +307,10 @@ impl From<Source> for pb::recommended_item::Source {
 impl From<&Degradation> for pb::Degradation {
     fn from(degradation: &Degradation) -> Self {
         let (kind, message) = match degradation {
-            Degradation::UnknownUser => {
-                (Kind::UnknownUser, "the user has no row in this version; the prompt has no user token".to_owned())
-            }
+            Degradation::UnknownUser => (
+                Kind::UnknownUser,
+                "the user's own token could not be used: there is none, or nobody knows if it may be".to_owned(),
+            ),
             Degradation::UnknownItems(n) => {
                 (Kind::UnknownItems, format!("{n} items of the history are not in this version's catalogue"))
             }
@@ -316,7 +320,8 @@ impl From<&Degradation> for pb::Degradation {
             }
             Degradation::HistoryStoreUnavailable => (
                 Kind::HistoryStoreUnavailable,
-                "the store of histories is out of reach; the user's last known history was used".to_owned(),
+                "the store of histories is out of reach; what came with the request or was last known was used"
+                    .to_owned(),
             ),
             Degradation::FewerThanAsked => (Kind::FewerThanAsked, "fewer items than asked for are left".to_owned()),
             Degradation::FilterRelaxed(n) => {
@@ -336,6 +341,7 @@ impl From<&Degradation> for pb::Degradation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost_types::Timestamp;
     use std::time::{Duration, Instant};
 
     fn request() -> pb::RecommendRequest {
@@ -359,7 +365,7 @@ mod tests {
         let version = |name: &str| Some(pb::recommend_request::Model::ModelVersion(name.to_owned()));
         let inline = |item: &str, nanos| pb::InlineInteraction {
             item_id: item.to_owned(),
-            time: Some(prost_types::Timestamp { seconds: 0, nanos }),
+            time: Some(Timestamp { seconds: 0, nanos }),
         };
         assert_eq!(refused(pb::RecommendRequest::default()), "user_id");
         assert_eq!(refused(pb::RecommendRequest { user_id: long.clone(), ..request() }), "user_id");
@@ -389,10 +395,7 @@ mod tests {
             (pb::RecommendRequest { history_use: 7, ..request() }, "history_use"),
             (pb::RecommendRequest { priority: -1, ..request() }, "priority"),
             (pb::RecommendRequest { history: timed(None), history_use: 2, ..request() }, "history[0].time"),
-            (
-                pb::RecommendRequest { at_time: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }), ..request() },
-                "at_time",
-            ),
+            (pb::RecommendRequest { at_time: Some(Timestamp { seconds: 0, nanos: -1 }), ..request() }, "at_time"),
             (
                 pb::RecommendRequest {
                     max_staleness: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
@@ -400,22 +403,59 @@ mod tests {
                 },
                 "max_staleness",
             ),
+            (pb::RecommendRequest { at_time: Some(Timestamp { seconds: i64::MAX, nanos: 0 }), ..request() }, "at_time"),
             (pb::RecommendRequest { page_token: "1".into(), ..request() }, "page_token"),
+            (pb::RecommendRequest { page_token: "ab12.7.5.0.0".into(), ..request() }, "page_token"),
+            (pb::RecommendRequest { page_token: format!("ab12.7.{}.0", Page::LAST), ..request() }, "page_token"),
+            (pb::RecommendRequest { history: vec![timed(None).remove(0); 10_001], ..request() }, "history"),
         ];
         for (request, field) in wrong {
             assert_eq!(refused(request), field);
         }
         let good = pb::RecommendRequest {
             candidate_item_ids: ids(10_000),
+            excluded_item_ids: ids(10_000),
             filter: "x".repeat(2_048),
             explain: true,
             k: Some(20),
-            history: timed(Some(prost_types::Timestamp::default())),
+            history: vec![timed(Some(Timestamp::default())).remove(0); 10_000],
             history_use: 2,
+            priority: pb::Priority::Batch.into(),
+            catalog: "books".into(),
+            max_staleness: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
             ..request()
         };
+        assert_eq!(priority(&good).unwrap(), Priority::Batch);
         let query = Query::try_from(good).unwrap();
         assert!(matches!(query.reader.inline, Inline::Beside(_)) && query.explain);
+        assert_eq!(query.reader.catalog.unwrap().to_string(), "books");
+        assert_eq!(query.reader.max_staleness, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn items_to_score_and_similar_items_have_the_same_bounds() {
+        let score = |request: pb::ScoreItemsRequest| ScoreQuery::try_from(request).unwrap_err().0[0].field.clone();
+        let items = |n: usize| pb::ScoreItemsRequest {
+            user_id: "u".into(),
+            item_ids: vec!["a".to_owned(); n],
+            ..Default::default()
+        };
+        assert_eq!((score(items(0)), score(items(10_001))), ("item_ids".to_owned(), "item_ids".to_owned()));
+        assert_eq!(score(pb::ScoreItemsRequest { item_ids: vec![String::new()], ..items(0) }), "item_ids[0]");
+        assert_eq!(score(pb::ScoreItemsRequest { user_id: String::new(), ..items(1) }), "user_id");
+        assert_eq!(score(pb::ScoreItemsRequest { catalog: "..".into(), ..items(1) }), "catalog");
+        assert_eq!(ScoreQuery::try_from(items(10_000)).unwrap().items.len(), 10_000);
+
+        let alike = |request: pb::SimilarItemsRequest| SimilarQuery::try_from(request).unwrap_err().0[0].field.clone();
+        let of = |item: &str, k| pb::SimilarItemsRequest { item_id: item.into(), k: Some(k), ..Default::default() };
+        assert_eq!(
+            (alike(of("", 1)), alike(of("a", 0)), alike(of("a", 1_001))),
+            ("item_id".into(), "k".into(), "k".into())
+        );
+        assert_eq!(alike(pb::SimilarItemsRequest { filter: "x".repeat(2_049), ..of("a", 1) }), "filter");
+        let label = Some(pb::similar_items_request::Model::Label("Live!".into()));
+        assert_eq!(alike(pb::SimilarItemsRequest { model: label, ..of("a", 1) }), "label");
+        assert_eq!(SimilarQuery::try_from(of("a", 1_000)).unwrap().k.get(), 1_000);
     }
 
     #[test]

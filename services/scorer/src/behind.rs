@@ -68,11 +68,13 @@ impl Behind {
     /// Has the shadow answer the same, for some of the users.
     pub(crate) fn compare(&self, query: &Query, answer: &Recommendation, took: Duration, shadow: Arc<Loaded>) {
         let name = query.reader.user.as_ref().map_or("", |user| user.as_str());
-        if query.reader.model != ModelChoice::live() || share_of(name) >= self.shadow_share {
+        if query.reader.model != ModelChoice::live() || share_of("shadow", name) >= self.shadow_share {
             return;
         }
         let live = answer.items.iter().map(|item| item.item.clone()).collect();
-        let comparison = Comparison { query: query.clone(), live, took, shadow };
+        // The list is compared, not what explains it, which costs twenty states an item.
+        let query = Query { explain: false, ..query.clone() };
+        let comparison = Comparison { query, live, took, shadow };
         drop(self.tasks.try_send(Task::Compare(Box::new(comparison))));
     }
 

@@ -40,6 +40,8 @@ impl Counters {
             Error::NoSuchItem(_) => "failed.no_such_item",
             Error::Unloadable { .. } => "failed.unloadable",
             Error::Overloaded { .. } => "refused.overloaded",
+            Error::TooLate => "failed.too_late",
+            Error::Broken => "failed.broken",
             Error::HistoryUnavailable(_) => "failed.history_unavailable",
             Error::Storage(_) => "failed.storage",
             Error::ModelStopped => "failed.model_stopped",

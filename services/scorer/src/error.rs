@@ -34,6 +34,12 @@ pub enum Error {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The caller's deadline passed, or the default one.
+    #[error("there was no answer before the deadline")]
+    TooLate,
+    /// A computation broke.
+    #[error("the answer could not be computed; the scorer's log says why")]
+    Broken,
     /// The history is needed and cannot be read.
     #[error("the history of this user is out of reach and not remembered; try again, or send it with the request")]
     HistoryUnavailable(#[source] std::sync::Arc<storage::Error>),
@@ -66,6 +72,7 @@ impl From<Error> for Status {
             Error::NoModel => Code::FailedPrecondition,
             Error::NoSuchModel(_) | Error::NoSuchItem(_) => Code::NotFound,
             Error::Overloaded { retry_after } => return proto::overloaded(&error.to_string(), *retry_after),
+            Error::TooLate => Code::DeadlineExceeded,
             Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
             Error::Storage(storage) => match storage.as_ref() {
                 storage::Error::Unavailable { .. } | storage::Error::File { .. } => Code::Unavailable,
@@ -74,7 +81,7 @@ impl From<Error> for Status {
                 storage::Error::Corrupt { .. } => Code::DataLoss,
                 storage::Error::Setting { .. } | storage::Error::InUse(_) => Code::Internal,
             },
-            Error::Unloadable { .. } => Code::Internal,
+            Error::Unloadable { .. } | Error::Broken => Code::Internal,
         };
         service::status(code, &error)
     }

@@ -46,10 +46,13 @@ impl Filters {
     pub(crate) async fn rows(&self, model: &Loaded, text: &str) -> Result<Arc<FixedBitSet>, Error> {
         let key = (model.version.clone(), text.to_owned());
         let evaluate = async {
-            let _turn = self.evaluations.acquire().await.map_err(|_| Error::ModelStopped)?;
+            let turn = Arc::clone(&self.evaluations).acquire_owned().await.map_err(|_| Error::Broken)?;
             let (items, text) = (Arc::clone(&model.items), text.to_owned());
-            let passing = tokio::task::spawn_blocking(move || passing(&text, &items));
-            passing.await.map_err(|_| Error::ModelStopped)?.map(Arc::new).map_err(Error::from)
+            let evaluation = tokio::task::spawn_blocking(move || {
+                let _until_it_ends = turn; // it does not end with the request
+                passing(&text, &items)
+            });
+            evaluation.await.map_err(|_| Error::Broken)?.map(Arc::new).map_err(Error::from)
         };
         self.known.try_get_with(key, evaluate).await.map_err(|error| (*error).clone())
     }

@@ -22,10 +22,12 @@ struct Work {
 #[derive(Debug)]
 enum Wanted {
     State { prompt: Vec<Token>, answer: Answer },
-    Explanation { prompt: Vec<Token>, items: Vec<u32>, answer: oneshot::Sender<Vec<Vec<f32>>> },
+    Explanation { prompt: Vec<Token>, items: Vec<u32>, answer: Contributions },
 }
 
 type Answer = oneshot::Sender<Result<UserState, Error>>;
+/// `[items][prompt]`
+type Contributions = oneshot::Sender<Result<Vec<Vec<f32>>, Error>>;
 
 /// A state to be computed: its prompt, until when, for whom.
 type State = (Vec<Token>, Instant, Answer);
@@ -42,6 +44,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 pub(crate) struct Forward {
     queue: Owner<Work>,
     pace: Arc<Pace>,
+    max_batch_tokens: usize,
     max_queue_tokens: usize,
 }
 
@@ -59,7 +62,7 @@ impl Forward {
                 serve(&gpt2, &catalogue, works, &thread_pace);
             }
         })?;
-        Ok(Self { queue: Owner(queue), pace, max_queue_tokens: settings.max_queue_tokens })
+        Ok(Self { queue: Owner(queue), pace, max_batch_tokens: most, max_queue_tokens: settings.max_queue_tokens })
     }
 
     /// True when the thread has ended, which a panic in it does.
@@ -88,7 +91,7 @@ impl Forward {
         let (answer, explanation) = oneshot::channel();
         let cost = explanation_cost(&prompt, &items);
         self.push(cost, Wanted::Explanation { prompt, items, answer }, caller)?;
-        explanation.await.map_err(|_| Error::ModelStopped)
+        explanation.await.map_err(|_| Error::ModelStopped)?
     }
 
     /// Whether work of some cost (a state: tokens of its prompt) could be done before the deadline.
@@ -102,8 +105,8 @@ impl Forward {
         // Half of the time for the batch at hand, half for the one that waits: a queue that could only just be in time
         // is not, as soon as one batch is slow.
         let wait = measured.wait(ahead, cost, left / 2);
-        // Whatever comes is tried when there is nothing else to do: a pace that is too low is corrected by work alone.
-        let is_idle = all == 0 && measured.is_idle();
+        // What one pass holds is tried when there is nothing else to do: a pace that is too low is corrected by work alone.
+        let is_idle = all == 0 && measured.is_idle() && cost <= self.max_batch_tokens;
         let is_late = !is_idle && (wait > left || measured.time(ahead) > left / 2);
         let is_full = all + cost > self.max_queue_tokens && all > 0;
         if is_full || is_late || measured.at_work_for() > STUCK_AFTER {
@@ -149,10 +152,7 @@ fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
             Wanted::State { answer, .. } if answer.is_closed() => {}
             Wanted::State { prompt, answer } => states.push((prompt, by, answer)),
             Wanted::Explanation { prompt, items, answer } => {
-                if !answer.is_closed() {
-                    let cost = explanation_cost(&prompt, &items);
-                    pace.during(cost, || explain(gpt2, catalogue.tables(), (&prompt, &items), answer));
-                }
+                explain(gpt2, catalogue.tables(), (&prompt, &items), (by, answer), pace);
             }
         }
     }
@@ -193,6 +193,7 @@ fn compute(gpt2: &Gpt2, catalogue: &Catalogue, states: Vec<State>, pace: &Pace) 
         }
         Err(error) => {
             tracing::error!(error = service::chain(&error), n = prompts.len(), "user states cannot be computed");
+            answers.into_iter().for_each(|answer| drop(answer.send(Err(Error::Broken))));
         }
     }
 }
@@ -201,12 +202,27 @@ fn explain(
     gpt2: &Gpt2,
     tables: &model::TokenTables,
     (prompt, items): (&[Token], &[u32]),
-    answer: oneshot::Sender<Vec<Vec<f32>>>,
+    (by, answer): (Instant, Contributions),
+    pace: &Pace,
 ) {
-    match model::contributions(gpt2, tables, prompt, items) {
-        Ok(contributions) => drop(answer.send(contributions)),
-        Err(error) => tracing::error!(error = service::chain(&error), "scores cannot be explained"),
+    let mut of_items = Vec::with_capacity(items.len());
+    for item in items {
+        // Each takes as long as twenty states: when nobody waits any more, the next is not begun.
+        if answer.is_closed() || Instant::now() > by {
+            return;
+        }
+        let item = [*item];
+        let cost = explanation_cost(prompt, &item);
+        match pace.during(cost, || model::contributions(gpt2, tables, prompt, &item)).0 {
+            Ok(mut contributions) => of_items.append(&mut contributions),
+            Err(error) => {
+                tracing::error!(error = service::chain(&error), "scores cannot be explained");
+                drop(answer.send(Err(Error::Broken)));
+                return;
+            }
+        }
     }
+    drop(answer.send(Ok(of_items)));
 }
 
 #[cfg(test)]

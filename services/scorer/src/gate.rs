@@ -2,6 +2,7 @@
 //! a room is more than half full, work that nobody waits for stays outside, and each client has its share of what is left.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,11 @@ impl Call {
     pub(crate) fn behind(by: Instant) -> Self {
         let gate = Gate::new(1, 1);
         gate.call(&mut gate.rooms(), Caller::nobody(by))
+    }
+
+    /// An answer, for as long as the caller waits for it.
+    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.caller.by.into(), answer).await.unwrap_or(Err(Error::TooLate))
     }
 
     /// Makes room for others until what this returns is dropped.

@@ -55,10 +55,10 @@ impl Histories {
 
     /// The history to go by. An unknown history is never passed off as empty, and a user who may have been deleted is a
     /// stranger.
-    pub(crate) async fn of(&self, reader: &Reader, catalog: &Catalog) -> Result<Known, Error> {
+    pub(crate) async fn of(&self, reader: &Reader, catalog: &Catalog, by: Instant) -> Result<Known, Error> {
         let place = reader.user.clone().map(|user| (reader.catalog.clone().unwrap_or_else(|| catalog.clone()), user));
         let stored = match place {
-            Some(place) => self.stored_or_remembered(place, reader.max_staleness).await,
+            Some(place) => self.stored_or_remembered(place, reader.max_staleness, by).await,
             None => {
                 Ok(Known { history: Arc::default(), row_is_allowed: false, degradations: Vec::new(), to_refresh: None })
             }
@@ -84,7 +84,7 @@ impl Histories {
         })
     }
 
-    async fn stored_or_remembered(&self, place: Place, max_staleness: Duration) -> Result<Known, Error> {
+    async fn stored_or_remembered(&self, place: Place, max_staleness: Duration, by: Instant) -> Result<Known, Error> {
         if !max_staleness.is_zero()
             && let Some(remembered) = self.remembered.get(&place)
             && remembered.read.elapsed() <= max_staleness
@@ -96,7 +96,12 @@ impl Histories {
                 to_refresh: Some(place),
             });
         }
-        let (history, degradations) = match self.storage.histories.of(&place.0, &place.1).await {
+        // A store that hangs leaves half of the time to do without it.
+        let patience = by.saturating_duration_since(Instant::now()) / 2;
+        let read = tokio::time::timeout(patience, self.storage.histories.of(&place.0, &place.1)).await;
+        let read =
+            read.unwrap_or_else(|late| Err(storage::Error::Unavailable { what: "the store", source: Box::new(late) }));
+        let (history, degradations) = match read {
             Ok(history) => (self.remember(place, Arc::new(history)), Vec::new()),
             Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
                 Some(remembered) => (remembered.history, vec![Degradation::HistoryStoreUnavailable]),
@@ -128,9 +133,11 @@ impl Histories {
         const USERS_A_COMMIT: usize = 200;
         let mut n_new = 0;
         for part in batch.chunks(USERS_A_COMMIT) {
-            n_new += self.storage.histories.record_all(catalog, part).await?;
-            // What is remembered lacks these: better to say "out of reach" than to recommend what was just bought.
+            let recorded = self.storage.histories.record_all(catalog, part).await;
+            // What is remembered lacks these, whose commit may be done even if its answer was lost: better to say "out of
+            // reach" than to recommend what was just bought.
             part.iter().for_each(|(user, _)| self.remembered.invalidate(&(catalog.clone(), user.clone())));
+            n_new += recorded?;
         }
         Ok(n_new)
     }

@@ -152,7 +152,8 @@ impl Scorer {
             service::serve(self.api, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace);
         let beside = async {
             tokio::join!(
-                recommender.follow_until(self.follow, (health, shutdown.clone())),
+                recommender.follow_until(self.follow, shutdown.clone()),
+                recommender.tell_readiness_until(self.follow, (health, shutdown.clone())),
                 recommender.states.write_until(self.unwritten, shutdown.clone()),
                 recommender.work_behind_until(self.tasks, shutdown.clone()),
             );

@@ -84,18 +84,18 @@ impl Models {
         if let Some(reason) = self.failed_lately(version) {
             return Err(Error::Unloadable { version: version.to_string(), reason });
         }
-        let model = self.load(version).await;
-        model.inspect_err(|error| self.note_failure(version, error))
+        self.load(version).await
     }
 
-    /// The version that is tried beside the live one, if there is one and it is in memory.
-    pub(crate) fn shadow(&self) -> Option<Arc<Loaded>> {
+    /// The version that is tried beside this one, if this is the live one and the other is in memory.
+    pub(crate) fn shadow_of(&self, version: &ModelVersion) -> Option<Arc<Loaded>> {
         let snapshot = self.snapshot.load();
+        snapshot.labels.get(&Label::live()).filter(|live| *live == version)?;
         snapshot.labels.get(&Label::shadow()).and_then(|version| snapshot.loaded.get(version)).cloned()
     }
 
     fn is_of_canary(&self, user: Option<&UserId>) -> bool {
-        user.is_some_and(|user| share_of(user.as_str()) < self.settings.canary_share)
+        user.is_some_and(|user| share_of("", user.as_str()) < self.settings.canary_share)
     }
 
     /// A label that this scorer has not followed yet: set a moment ago, or not at all.
@@ -116,7 +116,11 @@ impl Models {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         Overview {
             loaded: snapshot.loaded.values().map(|model| (Arc::clone(model), labels_of(&model.version))).collect(),
-            unloadable: failed.iter().map(|(version, (_, reason))| (version.clone(), reason.clone())).collect(),
+            unloadable: failed
+                .iter()
+                .filter(|(version, _)| !snapshot.loaded.contains_key(*version))
+                .map(|(version, (_, reason))| (version.clone(), reason.clone()))
+                .collect(),
         }
     }
 
@@ -127,11 +131,16 @@ impl Models {
         live.is_some_and(|model| !model.forward.has_stopped() && !model.forward.is_stuck())
     }
 
-    /// Where the labels should point and where they do; `None` when that is the same.
-    pub(crate) async fn moved_labels(&self) -> Result<Option<(Labels, Labels)>, Error> {
-        let wanted = self.storage.registry.labels().await?;
-        let current = self.snapshot.load().labels.clone();
-        Ok((wanted != current).then_some((wanted, current)))
+    /// Where the labels should point.
+    pub(crate) async fn wanted_labels(&self) -> Result<Labels, Error> {
+        Ok(self.storage.registry.labels().await?)
+    }
+
+    /// True when a label is where it should be and its version can answer.
+    pub(crate) fn serves(&self, label: &Label, version: &ModelVersion) -> bool {
+        let snapshot = self.snapshot.load();
+        let is_alive = snapshot.loaded.get(version).is_some_and(|model| !model.forward.has_stopped());
+        is_alive && snapshot.labels.get(label) == Some(version)
     }
 
     /// The version that a label is to move to, in memory; `None`, and the log says why, when it cannot be loaded.
@@ -140,19 +149,26 @@ impl Models {
             return None;
         }
         let loaded = self.load(version).await;
-        loaded
-            .inspect_err(|error| {
-                let reason = if let Error::Unloadable { reason, .. } = error { reason } else { &String::new() };
-                tracing::error!(%label, %version, %error, reason, "label not moved");
-                self.note_failure(version, error);
-            })
-            .ok()
+        loaded.inspect_err(|error| tracing::error!(%label, %version, reason = reason(error), "label not moved")).ok()
     }
 
-    /// Moves the labels.
-    pub(crate) async fn move_labels(&self, labels: Labels) {
+    /// Moves a label to a version that is in memory.
+    pub(crate) async fn move_label(&self, label: Label, version: ModelVersion) {
+        self.change_labels(|labels| drop(labels.insert(label, version))).await;
+    }
+
+    /// Forgets the labels that are no more.
+    pub(crate) async fn keep_labels(&self, is_kept: impl Fn(&Label) -> bool) {
+        if !self.snapshot.load().labels.keys().all(&is_kept) {
+            self.change_labels(|labels| labels.retain(|label, _| is_kept(label))).await;
+        }
+    }
+
+    async fn change_labels(&self, change: impl FnOnce(&mut Labels)) {
         let _no_load_meanwhile = self.loading.lock().await;
-        let loaded = self.snapshot.load().loaded.clone();
+        let before = self.snapshot.load();
+        let (mut labels, loaded) = (before.labels.clone(), before.loaded.clone());
+        change(&mut labels);
         self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded }, None)));
     }
 
@@ -161,11 +177,12 @@ impl Models {
         failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, reason)| reason.clone())
     }
 
+    /// Of a version that there is; one that there is not yet costs nothing to look for.
     fn note_failure(&self, version: &ModelVersion, error: &Error) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.retain(|_, (at, _)| at.elapsed() < RETRY_AFTER);
-        if let Error::Unloadable { reason, .. } = error {
-            failed.insert(version.clone(), (Instant::now(), reason.clone()));
+        if !matches!(error, Error::NoSuchModel(_)) {
+            failed.insert(version.clone(), (Instant::now(), reason(error)));
         }
     }
 
@@ -174,7 +191,7 @@ impl Models {
         if let Some(model) = self.snapshot.load().loaded.get(version).filter(|model| !model.forward.has_stopped()) {
             return Ok(Arc::clone(model));
         }
-        let model = Arc::new(self.read(version).await?);
+        let model = Arc::new(self.read(version).await.inspect_err(|error| self.note_failure(version, error))?);
         model.use_now(&self.clock);
         let before = self.snapshot.load();
         let mut loaded = before.loaded.clone();
@@ -233,9 +250,14 @@ impl Models {
     }
 }
 
-/// Where a name lies between 0 and 1: the same on every replica.
-pub(crate) fn share_of(name: &str) -> f64 {
-    let hash = Sha256::digest(name.as_bytes());
+/// Why a version cannot be loaded, with all causes.
+fn reason(error: &Error) -> String {
+    if let Error::Unloadable { reason, .. } = error { reason.clone() } else { service::chain(error) }
+}
+
+/// Where a name lies between 0 and 1: the same on every replica, another for each purpose.
+pub(crate) fn share_of(purpose: &str, name: &str) -> f64 {
+    let hash = Sha256::new().chain_update(purpose).chain_update(name).finalize();
     let first = hash.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     f64::from(first) / f64::from(u32::MAX)
 }

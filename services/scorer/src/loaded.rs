@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{Catalog, Item, ItemId, ModelVersion, Source, UserId, UserToken};
 use fixedbitset::FixedBitSet;
@@ -13,7 +13,7 @@ use model::{Artifact, Catalogue, Device, ItemWeights, PromptTexts, Token, Tokeni
 
 use crate::Settings;
 use crate::forward::Forward;
-use crate::gate::Caller;
+use crate::gate::Call;
 use crate::states::TokenRow;
 
 /// A version that is ready to serve.
@@ -51,6 +51,9 @@ struct Light {
     /// Items that it does not know.
     unknown: Vec<u32>,
 }
+
+/// A version whose first state takes longer is not one to serve.
+const WARM_UP: Duration = Duration::from_secs(60);
 
 /// The words of the prompts: the same for all versions of this program.
 static TEXTS: LazyLock<PromptTexts> = LazyLock::new(|| PromptTexts::new(&Tokenizer::gpt2()));
@@ -193,12 +196,11 @@ impl Loaded {
         let Some(Light { weights, weight, unknown }) = &self.light else { return language };
         let light_scores = weights.scores(history);
         let share = Mixed::shares(language_scores, &light_scores, *weight);
-        let of_light: Vec<Vec<f32>> = history.iter().map(|&item| weights.scores(&[item])).collect();
         let of_item = |(&row, language): (&u32, Vec<f32>)| {
             let (of_language, of_light_share) =
                 if unknown.contains(&row) { (share.alone, 0.0) } else { (share.language, share.light) };
-            let both = language.into_iter().zip(&of_light);
-            both.map(|(language, light)| of_language * language + of_light_share * light[row as usize]).collect()
+            let both = language.into_iter().zip(history);
+            both.map(|(language, &item)| of_language * language + of_light_share * weights.weight(item, row)).collect()
         };
         rows.iter().zip(language).map(of_item).collect()
     }
@@ -237,7 +239,7 @@ impl Loaded {
     pub(crate) async fn warm_up(&self) -> Result<(), crate::Error> {
         let items: Vec<u32> = (0..self.n_items().min(self.max_history()).min(20) as u32).collect();
         let prompt = self.prompt(TokenRow::Absent, &items);
-        let nobody = Caller::nobody(Instant::now() + std::time::Duration::from_secs(60));
-        self.forward.state(prompt, &nobody).await.map(drop)
+        let call = Call::behind(Instant::now() + WARM_UP);
+        call.in_time(self.forward.state(prompt, &call.caller)).await.map(drop)
     }
 }

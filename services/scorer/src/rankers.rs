@@ -3,12 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use domain::Priority;
 use model::{Catalogue, UserState};
 
 use crate::Error;
+use crate::gate::Caller;
 use crate::queue::{Owner, Queue};
 
 /// What is done with the scores of the catalogue `[items]`, on the ranking thread.
@@ -17,8 +17,13 @@ type Then = Box<dyn FnOnce(&[f32]) + Send>;
 struct Work {
     catalogue: Arc<Catalogue>,
     state: UserState,
+    by: Instant,
     then: Then,
 }
+
+/// States that may wait, those included whose clients have gone: a bound on memory. A scorer at its limits has a few
+/// more than `max_running`.
+const MOST_WAITING: usize = 1_024;
 
 /// States in one product: with more, the scores no longer fit the caches.
 const MOST: usize = 16;
@@ -57,11 +62,23 @@ impl Rankers {
     pub(crate) async fn scored<T: Send + 'static>(
         &self,
         (catalogue, state): (&Arc<Catalogue>, &UserState),
-        priority: Priority,
+        caller: &Caller,
         make: impl FnOnce(&[f32]) -> T + Send + 'static,
     ) -> Result<T, Error> {
         if catalogue.n_values() <= SMALL {
             return Ok(make(&catalogue.scores(&[state])));
+        }
+        self.queued((catalogue, state), caller, make).await
+    }
+
+    async fn queued<T: Send + 'static>(
+        &self,
+        (catalogue, state): (&Arc<Catalogue>, &UserState),
+        caller: &Caller,
+        make: impl FnOnce(&[f32]) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.0.0.cost(caller.priority).0 >= MOST_WAITING {
+            return Err(Error::overloaded(caller.by.saturating_duration_since(Instant::now())));
         }
         let (answer, made) = tokio::sync::oneshot::channel();
         let then = Box::new(move |scores: &[f32]| {
@@ -70,14 +87,16 @@ impl Rankers {
                 drop(answer.send(make(scores)));
             }
         });
-        let work = Work { catalogue: Arc::clone(catalogue), state: state.clone(), then };
-        self.0.0.push(priority, 1, work).map_err(|_| Error::ModelStopped)?;
-        made.await.map_err(|_| Error::ModelStopped)
+        let work = Work { catalogue: Arc::clone(catalogue), state: state.clone(), by: caller.by, then };
+        self.0.0.push(caller.priority, 1, work).map_err(|_| Error::Broken)?;
+        made.await.map_err(|_| if Instant::now() < caller.by { Error::Broken } else { Error::TooLate })
     }
 }
 
-/// One product for each run of states on the same catalogue.
-fn rank(works: Vec<Work>) {
+/// One product for each run of states on the same catalogue. What is too late already is left out.
+fn rank(mut works: Vec<Work>) {
+    let now = Instant::now();
+    works.retain(|work| now < work.by);
     let mut works = works.into_iter().peekable();
     while let Some(first) = works.next() {
         let catalogue = Arc::clone(&first.catalogue);
@@ -89,5 +108,50 @@ fn rank(works: Vec<Work>) {
         for (work, scores) in run.into_iter().zip(scores.chunks(catalogue.tables().items.n_rows().max(1))) {
             (work.then)(scores);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Precision, Table, TokenTables};
+
+    fn catalogue() -> Arc<Catalogue> {
+        let rows = || Table::new(vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2);
+        Arc::new(Catalogue::new(Arc::new(TokenTables { users: rows(), items: rows() }), Precision::F32))
+    }
+
+    fn caller(after: Duration) -> Caller {
+        Caller::nobody(Instant::now() + after)
+    }
+
+    #[tokio::test]
+    async fn states_that_wait_together_get_their_own_scores() {
+        let (rankers, catalogue) = (Rankers::start(2).unwrap(), catalogue());
+        let asked = (0..40).map(async |number| {
+            let state = catalogue.state(&[number as f32, 1.0]);
+            rankers.queued((&catalogue, &state), &caller(Duration::from_secs(60)), <[f32]>::to_vec).await.unwrap()
+        });
+        for (number, scores) in futures::future::join_all(asked).await.into_iter().enumerate() {
+            assert_eq!(scores, [number as f32, 1.0, number as f32 + 1.0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn late_work_is_left_out_a_panic_stops_nobody_else_and_a_full_queue_refuses() {
+        let (rankers, catalogue) = (Rankers::start(1).unwrap(), catalogue());
+        let state = catalogue.state(&[1.0, 2.0]);
+        let ask = async |after| rankers.queued((&catalogue, &state), &caller(after), <[f32]>::len).await;
+        assert!(matches!(ask(Duration::ZERO).await, Err(Error::TooLate)));
+        let minute = caller(Duration::from_secs(60));
+        let broken = rankers.queued((&catalogue, &state), &minute, |_| panic!("on purpose")).await;
+        assert!(matches!(broken, Err::<(), _>(Error::Broken)));
+        assert_eq!(ask(Duration::from_secs(60)).await.unwrap(), 3);
+
+        let idle = Rankers(Arc::new(Owner(Arc::default())));
+        let fill =
+            || Work { catalogue: Arc::clone(&catalogue), state: state.clone(), by: minute.by, then: Box::new(|_| {}) };
+        (0..MOST_WAITING).for_each(|_| drop(idle.0.0.push(minute.priority, 1, fill())));
+        assert!(matches!(idle.queued((&catalogue, &state), &minute, |_| ()).await, Err(Error::Overloaded { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! Whose list it is, as a model knows them: the history in its rows, and the user token.
 
+use std::time::Instant;
+
 use domain::{Degradation, Reader};
 
 use crate::Error;
@@ -27,9 +29,14 @@ pub(crate) struct Read {
 
 impl Read {
     /// A reader's history and user token in a model's rows.
-    pub(crate) async fn new(histories: &Histories, reader: &Reader, model: &Loaded) -> Result<Self, Error> {
+    pub(crate) async fn new(
+        histories: &Histories,
+        reader: &Reader,
+        model: &Loaded,
+        by: Instant,
+    ) -> Result<Self, Error> {
         let Known { history, row_is_allowed, mut degradations, to_refresh } =
-            histories.of(reader, &model.catalog).await?;
+            histories.of(reader, &model.catalog, by).await?;
         let user = reader.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
         let items = history.items();
         let seen: Vec<u32> = items.iter().filter_map(|item| model.item_row(item)).collect();

@@ -59,7 +59,7 @@ impl Recommender {
         let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
         let recommendation = self.answer(&query, &model, call).await?;
         self.counters.degraded(&recommendation.degradations);
-        if let Some(shadow) = self.models.shadow() {
+        if let Some(shadow) = self.models.shadow_of(&model.version) {
             self.behind.compare(&query, &recommendation, started.elapsed(), shadow);
         }
         Ok(recommendation)
@@ -72,7 +72,7 @@ impl Recommender {
         model: &Arc<Loaded>,
         call: &Call,
     ) -> Result<Recommendation, Error> {
-        let mut read = Read::new(&self.histories, &query.reader, model).await?;
+        let mut read = Read::new(&self.histories, &query.reader, model, call.caller.by).await?;
         let (state, found) = self.state(&read, model, call).await?;
         let mut rows = Rows::new(model, &query.allowed, &read.seen, &self.filters).await?;
         let mut degradations = std::mem::take(&mut read.degradations);
@@ -80,7 +80,7 @@ impl Recommender {
         let (offset, k) = (query.page.as_ref().map_or(0, |page| page.offset), query.k.get());
         let (ranker, seen, is_stranger) = (Arc::clone(model), read.seen.clone(), read.is_stranger);
         let explain = query.explain && !seen.is_empty(); // reasons are items of the history
-        let ranked = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |language| {
+        let ranked = self.rankers.scored((&model.catalogue, &state), &call.caller, move |language| {
             let ranked = rank(&ranker, language, (&seen, is_stranger), &rows, (offset, k));
             Ranked { language: explain.then(|| language.to_vec()), ..ranked }
         });
@@ -109,7 +109,7 @@ impl Recommender {
             offset,
             version: model.version.clone(),
             history_length: read.n_in_prompt,
-            cached: found != Found::Computed,
+            cached: found.is_from_cache(),
             n_scored: model.n_items(),
             degradations,
         })
@@ -118,10 +118,10 @@ impl Recommender {
     /// Scores given items, in the order given.
     pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
         let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
-        let read = Read::new(&self.histories, &query.reader, &model).await?;
+        let read = Read::new(&self.histories, &query.reader, &model, call.caller.by).await?;
         let (state, _) = self.state(&read, &model, call).await?;
         let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
-        let scores = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |language| {
+        let scores = self.rankers.scored((&model.catalogue, &state), &call.caller, move |language| {
             let scores = ranker.scores(language, &seen, is_stranger).values;
             let of_item = |item: domain::ItemId| {
                 let score = ranker.item_row(&item).map(|row| scores[row as usize]);
@@ -146,7 +146,7 @@ impl Recommender {
         };
         let state = model.catalogue.state(&model.catalogue.tables().items.row(row));
         let (ranker, k) = (Arc::clone(&model), query.k.get());
-        let alike = self.rankers.scored((&model.catalogue, &state), call.caller.priority, move |products| {
+        let alike = self.rankers.scored((&model.catalogue, &state), &call.caller, move |products| {
             let lengths = ranker.item_lengths();
             let cosine =
                 |(product, length): (&f32, &f32)| product / (length * lengths[row as usize]).max(f32::MIN_POSITIVE);
@@ -173,6 +173,7 @@ impl Recommender {
             Found::Memory => "states.memory",
             Found::Shared => "states.shared",
             Found::Computed => "states.computed",
+            Found::Joined => "states.joined",
         });
         Ok((state, found))
     }

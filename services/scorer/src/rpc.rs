@@ -48,7 +48,7 @@ impl Recommendations {
     /// The answer to one request, whatever becomes of it counted.
     async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
-        let recommendation = self.counted(self.recommender.recommend(query, call).await)?;
+        let recommendation = self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
         Ok(pb::RecommendResponse::of(recommendation, digest))
     }
 
@@ -60,7 +60,7 @@ impl Recommendations {
     async fn answer_patiently(&self, request: pb::BatchRecommendRequest, caller: Caller) -> pb::BatchRecommendResponse {
         use pb::batch_recommend_response::{Failure, Result};
         let until = Instant::now() + STREAM_PATIENCE;
-        let query = Query::try_from(request.request.unwrap_or_default()).map_err(Error::from);
+        let query = self.counted(Query::try_from(request.request.unwrap_or_default()).map_err(Error::from));
         let answered = async {
             let query = query?;
             loop {
@@ -91,9 +91,9 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let priority = proto::priority(request.get_ref()).map_err(Error::from)?;
+        let priority = self.counted(proto::priority(request.get_ref()).map_err(Error::from))?;
         let call = self.enter(self.caller(&request, priority))?;
-        let query = Query::try_from(request.into_inner()).map_err(Error::from)?;
+        let query = self.counted(Query::try_from(request.into_inner()).map_err(Error::from))?;
         Ok(Response::new(self.answer(query, &call).await?))
     }
 
@@ -117,8 +117,8 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
         let call = self.enter(self.caller(&request, Priority::Interactive))?;
-        let query = ScoreQuery::try_from(request.into_inner()).map_err(Error::from)?;
-        Ok(Response::new(self.counted(self.recommender.score(query, &call).await)?.into()))
+        let query = self.counted(ScoreQuery::try_from(request.into_inner()).map_err(Error::from))?;
+        Ok(Response::new(self.counted(call.in_time(self.recommender.score(query, &call)).await)?.into()))
     }
 
     async fn similar_items(
@@ -126,8 +126,8 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
         let call = self.enter(self.caller(&request, Priority::Interactive))?;
-        let query = SimilarQuery::try_from(request.into_inner()).map_err(Error::from)?;
-        let (items, version) = self.counted(self.recommender.similar(query, &call).await)?;
+        let query = self.counted(SimilarQuery::try_from(request.into_inner()).map_err(Error::from))?;
+        let (items, version) = self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }
 

@@ -78,6 +78,15 @@ pub(crate) enum Found {
     Memory,
     Shared,
     Computed,
+    /// For another request, while this one waited.
+    Joined,
+}
+
+impl Found {
+    /// It was there before.
+    pub(crate) fn is_from_cache(self) -> bool {
+        matches!(self, Self::Memory | Self::Shared)
+    }
 }
 
 /// The two levels.
@@ -147,25 +156,39 @@ impl States {
         prompt: Vec<Token>,
         caller: &Caller,
     ) -> Result<(UserState, Found), Error> {
-        // Whoever waits for another's computation got it from a cache, in effect.
-        let mut found = Found::Memory;
-        let find = async {
-            // A look costs both programs a round trip, which an overload of new histories would pay for each refusal.
-            if self.hits.are_none() {
-                model.forward.admits(prompt.len(), caller)?;
+        loop {
+            let mut found = Found::Joined;
+            let find = self.find(key, model, (&prompt, caller), &mut found);
+            match self.memory.try_get_with_by_ref(key, find).await.map_err(|error: Arc<Error>| (*error).clone()) {
+                Ok(state) => return Ok((state, found)),
+                // It was another request that had not the time.
+                Err(Error::Overloaded { .. }) if found == Found::Joined => {}
+                Err(error) => return Err(error),
             }
-            if let Some(state) = self.shared(key, &model.catalogue).await {
-                found = Found::Shared;
-                return Ok(state);
-            }
-            found = Found::Computed;
-            let state = model.forward.state(prompt, caller).await?;
-            // A full channel loses a saving.
-            drop(self.unwritten.try_send((key.clone(), state.clone())));
-            Ok(state)
-        };
-        let state = self.memory.try_get_with_by_ref(key, find).await.map_err(|error: Arc<Error>| (*error).clone())?;
-        Ok((state, found))
+        }
+    }
+
+    /// From the shared level or the model; says which, as soon as it is asked to.
+    async fn find(
+        &self,
+        key: &Key,
+        model: &Loaded,
+        (prompt, caller): (&[Token], &Caller),
+        found: &mut Found,
+    ) -> Result<UserState, Error> {
+        *found = Found::Computed;
+        // A look costs both programs a round trip, which an overload of new histories would pay for each refusal.
+        if self.hits.are_none() {
+            model.forward.admits(prompt.len(), caller)?;
+        }
+        if let Some(state) = self.shared(key, &model.catalogue).await {
+            *found = Found::Shared;
+            return Ok(state);
+        }
+        let state = model.forward.state(prompt.to_vec(), caller).await?;
+        // A full channel loses a saving.
+        drop(self.unwritten.try_send((key.clone(), state.clone())));
+        Ok(state)
     }
 
     async fn shared(&self, key: &Key, catalogue: &Catalogue) -> Option<UserState> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Inline, ModelChoice, Reader};
+use domain::{Inline, Label, ModelChoice, Reader};
 use futures::StreamExt;
 use service::Health;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,6 @@ use crate::Error;
 use crate::behind::{Comparison, Task, Tasks};
 use crate::gate::Call;
 use crate::histories::Place;
-use crate::live_model::Labels;
 use crate::loaded::Loaded;
 use crate::reader::Read;
 use crate::recommend::Recommender;
@@ -28,37 +27,48 @@ const WARM_AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Recommender {
-    /// Looks at the labels again and again until `shutdown`; ready while the live model is.
-    pub(crate) async fn follow_until(&self, every: Duration, (health, shutdown): (Health, CancellationToken)) {
+    /// Looks at the labels again and again until `shutdown`.
+    pub(crate) async fn follow_until(&self, every: Duration, shutdown: CancellationToken) {
         loop {
             let Some(followed) = shutdown.run_until_cancelled(self.follow()).await else { return };
             if let Err(error) = followed {
                 tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
             }
-            health.set_ready(self.models.is_ready()).await;
             if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Loads and warms what labels newly point to, then moves the labels; one whose version fails stays where it was.
-    async fn follow(&self) -> Result<(), Error> {
-        let Some((wanted, current)) = self.models.moved_labels().await? else { return Ok(()) };
-        let mut labels = Labels::new();
-        for (label, version) in wanted {
-            let before = current.get(&label);
-            if before == Some(&version) {
-                labels.insert(label, version);
-            } else if let Some(model) = self.models.load_for(&label, &version).await {
-                self.warm(&model).await;
-                tracing::info!(%label, %version, "label moved");
-                labels.insert(label, version);
-            } else if let Some(before) = before {
-                labels.insert(label, before.clone());
+    /// Ready while the live model is, until `shutdown`; a version that is being loaded delays nothing here.
+    pub(crate) async fn tell_readiness_until(&self, every: Duration, (health, shutdown): (Health, CancellationToken)) {
+        let tell = async {
+            loop {
+                health.set_ready(self.models.is_ready()).await;
+                tokio::time::sleep(every).await;
             }
+        };
+        shutdown.run_until_cancelled(tell).await;
+    }
+
+    /// Moves the labels, each as soon as its version is loaded and warmed, `live` first; one whose version fails stays
+    /// where it was. A version whose thread has ended is loaded again.
+    async fn follow(&self) -> Result<(), Error> {
+        let wanted = self.models.wanted_labels().await?;
+        self.models.keep_labels(|label| wanted.contains_key(label)).await;
+        let (live, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(label, _)| *label == Label::live());
+        for (label, version) in live.into_iter().chain(others) {
+            if self.models.serves(&label, &version) {
+                continue;
+            }
+            let Some(model) = self.models.load_for(&label, &version).await else {
+                self.counters.add("label.not_moved");
+                continue;
+            };
+            self.warm(&model).await;
+            tracing::info!(%label, %version, "label moved");
+            self.models.move_label(label, version).await;
         }
-        self.models.move_labels(labels).await;
         Ok(())
     }
 
@@ -78,7 +88,7 @@ impl Recommender {
     async fn compare(&self, Comparison { query, live, took, shadow }: Comparison) {
         let started = Instant::now();
         let call = Call::behind(started + PATIENCE);
-        match self.answer(&query, &shadow, &call).await {
+        match call.in_time(self.answer(&query, &shadow, &call)).await {
             Ok(answer) => {
                 let both = answer.items.iter().filter(|item| live.contains(&item.item)).count();
                 let overlap = both as f64 / live.len().max(1) as f64;
@@ -109,11 +119,12 @@ impl Recommender {
 
     /// Has a reader's state at hand; false when that was not possible.
     async fn know(&self, reader: &Reader, model: &Arc<Loaded>, by: Instant) -> bool {
+        let call = Call::behind(by);
         let known = async {
-            let read = Read::new(&self.histories, reader, model).await?;
-            self.state(&read, model, &Call::behind(by)).await
+            let read = Read::new(&self.histories, reader, model, by).await?;
+            self.state(&read, model, &call).await
         };
-        match known.await {
+        match call.in_time(known).await {
             Ok(_) => true,
             Err(error) => {
                 self.counters.add("behind.failed");

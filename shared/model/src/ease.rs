@@ -121,6 +121,13 @@ impl ItemWeights {
         scores
     }
 
+    /// What an item of a history adds to another item's score.
+    pub fn weight(&self, of_history: u32, item: u32) -> f32 {
+        let span = self.offsets[of_history as usize] as usize..self.offsets[of_history as usize + 1] as usize;
+        let place = self.items[span.clone()].binary_search(&item.cast_signed());
+        place.map_or(0.0, |place| self.values[span.start + place])
+    }
+
     /// Writes `offsets`, `items` and `values` into a safetensors file.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let tensors = [

@@ -8,7 +8,7 @@ use tonic::metadata::MetadataMap;
 pub fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let n: u64 = digits.parse().ok()?;
+    let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     match unit {
         "H" => Some(Duration::from_secs(n.saturating_mul(3_600))),
         "M" => Some(Duration::from_secs(n.saturating_mul(60))),
@@ -33,7 +33,8 @@ mod tests {
         };
         assert_eq!(of("250m"), Some(Duration::from_millis(250)));
         assert_eq!(of("2S"), Some(Duration::from_secs(2)));
-        assert_eq!((of("m"), of("12"), of("1x")), (None, None, None));
+        assert_eq!(of("99999999H"), Some(Duration::from_hours(99_999_999)));
+        assert_eq!((of("m"), of("12"), of("1x"), of("-1S"), of("100000000n")), (None, None, None, None, None));
         assert_eq!(deadline(&MetadataMap::new()), None);
     }
 }

@@ -2,13 +2,13 @@
 //! time; every call is bounded and answers "not here" then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 use tokio::sync::OnceCell;
 
+use crate::breaker::{Breaker, Turn};
 use crate::{Error, Settings, now_ms};
 
 /// After a failure the cache is left alone for this long, after each further one for twice as long.
@@ -31,56 +31,6 @@ struct Shared {
     breaker: Breaker,
 }
 
-/// Keeps calls away from something that fails.
-#[derive(Debug, Default)]
-struct Breaker {
-    /// Not before this time; 0 while all is well.
-    resume_ms: AtomicI64,
-    pause_ms: AtomicI64,
-}
-
-/// Whether a call may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// All is well.
-    Open,
-    /// This call tries whether it is back; the others stay away meanwhile.
-    Trial,
-    /// Stay away.
-    Closed,
-}
-
-impl Breaker {
-    fn turn(&self, now_ms: i64) -> Turn {
-        let resume_ms = self.resume_ms.load(Ordering::Relaxed);
-        if resume_ms == 0 {
-            return Turn::Open;
-        }
-        let until = now_ms + self.pause_ms.load(Ordering::Relaxed).max(FIRST_PAUSE_MS);
-        // Of those that come when the pause is over, one takes the next pause's beginning, and with it the trial.
-        let is_due = resume_ms <= now_ms;
-        let taken = self.resume_ms.compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
-        if is_due && taken.is_ok() { Turn::Trial } else { Turn::Closed }
-    }
-
-    fn succeeded(&self) {
-        self.resume_ms.store(0, Ordering::Relaxed);
-        self.pause_ms.store(0, Ordering::Relaxed);
-    }
-
-    /// True when all was well before. Calls that were under way together fail together, and count once.
-    fn failed(&self, turn: Turn, now_ms: i64) -> bool {
-        let was_well = self.resume_ms.load(Ordering::Relaxed) == 0;
-        if turn != Turn::Trial && !was_well {
-            return false;
-        }
-        let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed)).clamp(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-        self.pause_ms.store(pause_ms, Ordering::Relaxed);
-        self.resume_ms.store(now_ms + pause_ms, Ordering::Relaxed);
-        was_well
-    }
-}
-
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "cache({})", self.prefix)
@@ -100,7 +50,7 @@ impl Cache {
             prefix: format!("{}:cache", settings.key_prefix),
             timeout: settings.cache_timeout(),
             ttl_s: settings.state_ttl_s,
-            breaker: Breaker::default(),
+            breaker: Breaker::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS),
         };
         Ok(Self { shared: Some(Arc::new(shared)) })
     }
@@ -178,30 +128,5 @@ impl Shared {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
         self.client.get_connection_manager_with_config(config).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_call_tries_a_failing_cache_and_the_pauses_grow() {
-        let breaker = Breaker::default();
-        assert_eq!(breaker.turn(10), Turn::Open);
-        assert!(breaker.failed(Turn::Open, 10));
-        assert_eq!(breaker.turn(900), Turn::Closed);
-        let due = breaker.resume_ms.load(Ordering::Relaxed);
-        assert!(!breaker.failed(Turn::Open, 900), "a call that was under way");
-        assert_eq!(breaker.resume_ms.load(Ordering::Relaxed), due);
-        assert_eq!((breaker.turn(due), breaker.turn(due)), (Turn::Trial, Turn::Closed));
-        breaker.failed(Turn::Trial, due);
-        assert!(breaker.resume_ms.load(Ordering::Relaxed) >= due + 2 * FIRST_PAUSE_MS, "twice as long");
-        for _ in 0..20 {
-            breaker.failed(Turn::Trial, 0);
-        }
-        assert_eq!(breaker.pause_ms.load(Ordering::Relaxed), LONGEST_PAUSE_MS);
-        breaker.succeeded();
-        assert_eq!(breaker.turn(0), Turn::Open);
     }
 }

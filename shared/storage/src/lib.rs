@@ -4,6 +4,7 @@
 //! embedded (redb and local files, one process) and Redis (several processes).
 
 mod artifacts;
+mod breaker;
 mod cache;
 mod error;
 mod histories;

@@ -1,12 +1,12 @@
 //! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
 
+use crate::breaker::{Breaker, Turn};
 use crate::store::{Commit, Entry};
 use crate::{Error, Settings, now_ms};
 
@@ -39,12 +39,31 @@ pub(crate) struct Redis {
     commit: Script,
     prefix: String,
     timeout: Duration,
-    /// After a failure, commands fail at once until this time: whoever can do without the store need not wait for it.
-    resume_ms: Arc<AtomicI64>,
+    /// Whoever can do without the store need not wait for it.
+    breaker: Arc<Breaker>,
 }
 
 /// How long the store is left alone after a failure.
 const PAUSE_MS: i64 = 500;
+
+/// A command that waits for its answer. When its caller gives it up after a while, that is a failure too.
+struct Waiting<'a> {
+    breaker: &'a Breaker,
+    turn: Turn,
+    since: Instant,
+    is_over: bool,
+}
+
+/// An answer that has not come after this long is one that does not come.
+const SLOW: Duration = Duration::from_millis(200);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.since.elapsed() > SLOW {
+            self.breaker.failed(self.turn, now_ms());
+        }
+    }
+}
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,7 +85,7 @@ impl Redis {
             // One hash slot for all keys of a commit.
             prefix: format!("{{{}}}", settings.key_prefix),
             timeout: settings.store_timeout(),
-            resume_ms: Arc::default(),
+            breaker: Arc::new(Breaker::new(PAUSE_MS, PAUSE_MS)),
         };
         store.check_durability(settings.allow_volatile_store).await?;
         Ok(store)
@@ -99,14 +118,20 @@ impl Redis {
 
     /// One command, reconnecting included, within the configured time.
     async fn bounded<T>(&self, command: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
-        if self.resume_ms.load(Ordering::Relaxed) > now_ms() {
+        let turn = self.breaker.turn(now_ms());
+        if turn == Turn::Closed {
             return Err(Error::unavailable("the Redis store")("it failed a moment ago"));
         }
+        let mut waiting = Waiting { breaker: &self.breaker, turn, since: Instant::now(), is_over: false };
         let answer = match tokio::time::timeout(self.timeout, command).await {
             Ok(answer) => answer.map_err(unavailable),
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
         };
-        self.resume_ms.store(if answer.is_err() { now_ms() + PAUSE_MS } else { 0 }, Ordering::Relaxed);
+        waiting.is_over = true;
+        match &answer {
+            Ok(_) => self.breaker.succeeded(),
+            Err(_) => drop(self.breaker.failed(turn, now_ms())),
+        }
         answer
     }
 
