@@ -267,4 +267,38 @@ mod tests {
         });
         assert!(matches!(refused.0, [Err(Error::Overloaded { .. }), Ok(())]), "{:?}", refused.0);
     }
+
+    #[tokio::test]
+    async fn a_thread_that_is_stuck_gets_nothing_more_however_long_somebody_would_wait() {
+        let forward = tiny();
+        assert!(!forward.is_stuck());
+        forward.pace.began(Instant::now() - STUCK_AFTER - Duration::from_millis(1));
+        assert!(forward.is_stuck());
+        let refused = forward.state(vec![Token::Item(0)], &caller(Duration::from_secs(600))).await;
+        assert!(matches!(refused, Err(Error::Overloaded { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_known_to_have_ended_and_nobody_waits_for_it() {
+        let forward = tiny();
+        let no_such_row = vec![Token::Item(u32::MAX)];
+        let minute = || caller(Duration::from_secs(60));
+        assert!(matches!(forward.state(no_such_row, &minute()).await, Err(Error::ModelStopped)));
+        assert!(matches!(forward.state(vec![Token::Item(0)], &minute()).await, Err(Error::ModelStopped)));
+        assert!(forward.has_stopped());
+    }
+
+    #[tokio::test]
+    async fn an_explanation_that_takes_longer_than_its_caller_waits_is_not_begun() {
+        let forward = tiny();
+        forward.pace.learns(16, Duration::from_secs(1));
+        let (prompt, items) = (vec![Token::Item(0); 16], (0..2).cycle().take(10).collect::<Vec<u32>>());
+        let explain = async |seconds| {
+            forward.explanation((prompt.clone(), items.clone()), &caller(Duration::from_secs(seconds))).await
+        };
+        assert!(matches!(explain(10).await, Err(Error::Overloaded { .. })), "200 seconds at that pace");
+        let contributions = explain(600).await.unwrap();
+        assert_eq!((contributions.len(), contributions[0].len()), (10, 16));
+        assert_eq!(contributions[0], contributions[2], "item by item");
+    }
 }

@@ -143,13 +143,13 @@ impl Models {
         is_alive && snapshot.labels.get(label) == Some(version)
     }
 
-    /// The version that a label is to move to, in memory; `None`, and the log says why, when it cannot be loaded.
-    pub(crate) async fn load_for(&self, label: &Label, version: &ModelVersion) -> Option<Arc<Loaded>> {
+    /// The version that a label is to move to, in memory; `None` when it could not be loaded a moment ago.
+    pub(crate) async fn load_for(&self, label: &Label, version: &ModelVersion) -> Option<Result<Arc<Loaded>, Error>> {
         if self.failed_lately(version).is_some() {
             return None;
         }
         let loaded = self.load(version).await;
-        loaded.inspect_err(|error| tracing::error!(%label, %version, reason = reason(error), "label not moved")).ok()
+        Some(loaded.inspect_err(|error| tracing::error!(%label, %version, reason = reason(error), "label not moved")))
     }
 
     /// Moves a label to a version that is in memory.

@@ -49,6 +49,12 @@ impl Pace {
         *self.lock()
     }
 
+    /// As if a batch had begun then.
+    #[cfg(test)]
+    pub(crate) fn began(&self, since: Instant) {
+        self.lock().at_work = Some((since, 1));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Measured> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

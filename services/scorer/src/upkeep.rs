@@ -61,13 +61,15 @@ impl Recommender {
             if self.models.serves(&label, &version) {
                 continue;
             }
-            let Some(model) = self.models.load_for(&label, &version).await else {
-                self.counters.add("label.not_moved");
-                continue;
-            };
-            self.warm(&model).await;
-            tracing::info!(%label, %version, "label moved");
-            self.models.move_label(label, version).await;
+            match self.models.load_for(&label, &version).await {
+                Some(Ok(model)) => {
+                    self.warm(&model).await;
+                    tracing::info!(%label, %version, "label moved");
+                    self.models.move_label(label, version).await;
+                }
+                Some(Err(_)) => self.counters.add("label.not_moved"),
+                None => {}
+            }
         }
         Ok(())
     }
