@@ -229,6 +229,11 @@ impl Cluster {
         RecommendationServiceClient::new(connection(port))
     }
 
+    /// What another scorer says of itself.
+    pub async fn status_at(&self, port: u16) -> pb::ServingStatus {
+        self.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner()
+    }
+
     /// `HistoryService`.
     pub fn histories(&self) -> HistoryServiceClient<Connection> {
         HistoryServiceClient::new(connection(self.ports.scorer))

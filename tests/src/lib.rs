@@ -7,7 +7,7 @@ mod process;
 mod redis;
 
 pub use cluster::{Cluster, Options};
-pub use data::{SLOW_JOB, TINY_JOB, write_two_groups};
+pub use data::{SLOW_JOB, TINY_JOB, new_history, write_two_groups};
 pub use process::{Process, binary, eventually, free_port};
 pub use redis::Redis;
 

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Process, Redis, binary, eventually, free_port};
+use e2e::{Cluster, Process, Redis, binary, eventually, free_port, new_history};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -73,11 +73,7 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     let before = n_states();
     eventually("the cache is used again", Duration::from_secs(60), async || {
         number += 1;
-        let item = |place: u32| pb::InlineInteraction {
-            item_id: format!("i{:02}", number / 20_usize.pow(place) % 20),
-            time: None,
-        };
-        let history = (0..3).map(item).collect();
+        let history = new_history(number);
         client.recommend(pb::RecommendRequest { history, ..request("u0") }).await.unwrap();
         (n_states() > before).then_some(())
     })

@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::Cluster;
+use e2e::{Cluster, new_history};
 use proto::pb;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
-/// A history that no other number has.
+/// A request by a history that no other number has.
 fn fresh(number: usize) -> Request<pb::RecommendRequest> {
-    let item = |place: u32| pb::InlineInteraction {
-        item_id: format!("i{:02}", number / 20_usize.pow(place) % 20),
-        time: None,
-    };
-    let mut request = Request::new(pb::RecommendRequest { history: (0..3).map(item).collect(), ..Default::default() });
+    let mut request = Request::new(pb::RecommendRequest { history: new_history(number), ..Default::default() });
     request.set_timeout(Duration::from_secs(30));
     request
 }
@@ -71,10 +67,7 @@ async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     let patient = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__DEFAULT_DEADLINE_MS", "300")];
     let (_other, port) = cluster.start_scorer_with(&patient);
     cluster.wait_until_ready_at(port).await;
-    let counter = async |name: &str| {
-        let status = cluster.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
-        status.counters.get(name).copied().unwrap_or(0)
-    };
+    let counter = async |name: &str| cluster.status_at(port).await.counters.get(name).copied().unwrap_or(0);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let mut client = cluster.recommendations_at(port);

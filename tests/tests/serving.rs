@@ -245,7 +245,7 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
     };
     set_live(&damaged).await;
     let status = e2e::eventually("the scorer says why", Duration::from_secs(20), async || {
-        let status = cluster.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
+        let status = cluster.status_at(port).await;
         let is_told = status.unloadable.contains_key(&damaged) && status.counters.contains_key("label.not_moved");
         is_told.then_some(status)
     })

@@ -26,12 +26,9 @@ const MAX_EXPLAINED: usize = 20;
 impl TryFrom<pb::RecommendRequest> for Query {
     type Error = Invalid;
 
-    fn try_from(request: pb::RecommendRequest) -> Result<Self, Invalid> {
+    fn try_from(mut request: pb::RecommendRequest) -> Result<Self, Invalid> {
         use pb::recommend_request::Model;
-        bounded("history", request.history.len())?;
-        bounded("excluded_item_ids", request.excluded_item_ids.len())?;
-        bounded("candidate_item_ids", request.candidate_item_ids.len())?;
-        let digest = digest(&request);
+        let digest = digest(&mut request);
         priority(&request)?;
         let k = top_k(request.k)?;
         if request.explain && k.get() > MAX_EXPLAINED {
@@ -201,17 +198,18 @@ fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, I
     Ok(History::inline(history))
 }
 
-/// What a request asks for, without what may differ from page to page.
-fn digest(request: &pb::RecommendRequest) -> u64 {
-    let same = pb::RecommendRequest {
-        page_token: String::new(),
-        k: None,
-        priority: 0,
-        max_staleness: None,
-        explain: false,
-        ..request.clone()
-    };
-    let hash = Sha256::digest(same.encode_to_vec());
+/// What a request asks for, without what may differ from page to page: that is set aside meanwhile, so that nothing of
+/// a size that the client chose is copied.
+fn digest(request: &mut pb::RecommendRequest) -> u64 {
+    let varying = (
+        std::mem::take(&mut request.page_token),
+        request.k.take(),
+        std::mem::take(&mut request.priority),
+        request.max_staleness.take(),
+        std::mem::take(&mut request.explain),
+    );
+    let hash = Sha256::digest(request.encode_to_vec());
+    (request.page_token, request.k, request.priority, request.max_staleness, request.explain) = varying;
     hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 

@@ -206,14 +206,13 @@ fn explain(
     pace: &Pace,
 ) {
     let mut of_items = Vec::with_capacity(items.len());
-    for item in items {
+    for item in items.chunks(1) {
         // Each takes as long as twenty states: when nobody waits any more, the next is not begun.
         if answer.is_closed() || Instant::now() > by {
             return;
         }
-        let item = [*item];
-        let cost = explanation_cost(prompt, &item);
-        match pace.during(cost, || model::contributions(gpt2, tables, prompt, &item)).0 {
+        let cost = explanation_cost(prompt, item);
+        match pace.during(cost, || model::contributions(gpt2, tables, prompt, item)).0 {
             Ok(mut contributions) => of_items.append(&mut contributions),
             Err(error) => {
                 tracing::error!(error = service::chain(&error), "scores cannot be explained");

@@ -99,8 +99,7 @@ impl Histories {
         // A store that hangs leaves half of the time to do without it.
         let patience = by.saturating_duration_since(Instant::now()) / 2;
         let read = tokio::time::timeout(patience, self.storage.histories.of(&place.0, &place.1)).await;
-        let read =
-            read.unwrap_or_else(|late| Err(storage::Error::Unavailable { what: "the store", source: Box::new(late) }));
+        let read = read.unwrap_or_else(|late| Err(storage::Error::unavailable("the store")(late)));
         let (history, degradations) = match read {
             Ok(history) => (self.remember(place, Arc::new(history)), Vec::new()),
             Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {

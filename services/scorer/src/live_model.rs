@@ -28,6 +28,13 @@ struct Snapshot {
     loaded: HashMap<ModelVersion, Arc<Loaded>>,
 }
 
+impl Snapshot {
+    /// A version in memory whose thread has not ended.
+    fn alive(&self, version: &ModelVersion) -> Option<&Arc<Loaded>> {
+        self.loaded.get(version).filter(|model| !model.forward.has_stopped())
+    }
+}
+
 /// The model versions in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Models {
@@ -77,7 +84,7 @@ impl Models {
                 }
             },
         };
-        if let Some(model) = snapshot.loaded.get(version).filter(|model| !model.forward.has_stopped()) {
+        if let Some(model) = snapshot.alive(version) {
             model.use_now(&self.clock);
             return Ok(Arc::clone(model));
         }
@@ -127,8 +134,8 @@ impl Models {
     /// True while `live` has a model whose thread is alive and moves.
     pub(crate) fn is_ready(&self) -> bool {
         let snapshot = self.snapshot.load();
-        let live = snapshot.labels.get(&Label::live()).and_then(|version| snapshot.loaded.get(version));
-        live.is_some_and(|model| !model.forward.has_stopped() && !model.forward.is_stuck())
+        let live = snapshot.labels.get(&Label::live()).and_then(|version| snapshot.alive(version));
+        live.is_some_and(|model| !model.forward.is_stuck())
     }
 
     /// Where the labels should point.
@@ -139,8 +146,7 @@ impl Models {
     /// True when a label is where it should be and its version can answer.
     pub(crate) fn serves(&self, label: &Label, version: &ModelVersion) -> bool {
         let snapshot = self.snapshot.load();
-        let is_alive = snapshot.loaded.get(version).is_some_and(|model| !model.forward.has_stopped());
-        is_alive && snapshot.labels.get(label) == Some(version)
+        snapshot.labels.get(label) == Some(version) && snapshot.alive(version).is_some()
     }
 
     /// The version that a label is to move to, in memory; `None` when it could not be loaded a moment ago.
@@ -188,7 +194,7 @@ impl Models {
 
     async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
         let _one_at_a_time = self.loading.lock().await;
-        if let Some(model) = self.snapshot.load().loaded.get(version).filter(|model| !model.forward.has_stopped()) {
+        if let Some(model) = self.snapshot.load().alive(version) {
             return Ok(Arc::clone(model));
         }
         let model = Arc::new(self.read(version).await.inspect_err(|error| self.note_failure(version, error))?);

@@ -52,15 +52,15 @@ impl Recommendations {
         Ok(pb::RecommendResponse::of(recommendation, digest))
     }
 
-    fn counted<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
-        answer.inspect_err(|error| self.recommender.counters.failed(error))
+    fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
+        answer.map_err(Into::into).inspect_err(|error| self.recommender.counters.failed(error))
     }
 
     /// The answer to one request of a stream: the stream waits while the scorer is busy.
     async fn answer_patiently(&self, request: pb::BatchRecommendRequest, caller: Caller) -> pb::BatchRecommendResponse {
         use pb::batch_recommend_response::{Failure, Result};
         let until = Instant::now() + STREAM_PATIENCE;
-        let query = self.counted(Query::try_from(request.request.unwrap_or_default()).map_err(Error::from));
+        let query = self.counted(Query::try_from(request.request.unwrap_or_default()));
         let answered = async {
             let query = query?;
             loop {
@@ -91,9 +91,9 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let priority = self.counted(proto::priority(request.get_ref()).map_err(Error::from))?;
+        let priority = self.counted(proto::priority(request.get_ref()))?;
         let call = self.enter(self.caller(&request, priority))?;
-        let query = self.counted(Query::try_from(request.into_inner()).map_err(Error::from))?;
+        let query = self.counted(Query::try_from(request.into_inner()))?;
         Ok(Response::new(self.answer(query, &call).await?))
     }
 
@@ -117,7 +117,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
         let call = self.enter(self.caller(&request, Priority::Interactive))?;
-        let query = self.counted(ScoreQuery::try_from(request.into_inner()).map_err(Error::from))?;
+        let query = self.counted(ScoreQuery::try_from(request.into_inner()))?;
         Ok(Response::new(self.counted(call.in_time(self.recommender.score(query, &call)).await)?.into()))
     }
 
@@ -126,7 +126,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
         let call = self.enter(self.caller(&request, Priority::Interactive))?;
-        let query = self.counted(SimilarQuery::try_from(request.into_inner()).map_err(Error::from))?;
+        let query = self.counted(SimilarQuery::try_from(request.into_inner()))?;
         let (items, version) = self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }

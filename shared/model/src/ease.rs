@@ -113,8 +113,8 @@ impl ItemWeights {
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items()];
         for &item in history {
-            let span = self.offsets[item as usize] as usize..self.offsets[item as usize + 1] as usize;
-            for (&other, value) in self.items[span.clone()].iter().zip(&self.values[span]) {
+            let (items, values) = self.row(item);
+            for (&other, value) in items.iter().zip(values) {
                 scores[other as usize] += value;
             }
         }
@@ -123,9 +123,14 @@ impl ItemWeights {
 
     /// What an item of a history adds to another item's score.
     pub fn weight(&self, of_history: u32, item: u32) -> f32 {
-        let span = self.offsets[of_history as usize] as usize..self.offsets[of_history as usize + 1] as usize;
-        let place = self.items[span.clone()].binary_search(&item.cast_signed());
-        place.map_or(0.0, |place| self.values[span.start + place])
+        let (items, values) = self.row(of_history);
+        items.binary_search(&item.cast_signed()).map_or(0.0, |place| values[place])
+    }
+
+    /// An item's columns, ascending, and their weights.
+    fn row(&self, item: u32) -> (&[i32], &[f32]) {
+        let span = self.offsets[item as usize] as usize..self.offsets[item as usize + 1] as usize;
+        (&self.items[span.clone()], &self.values[span])
     }
 
     /// Writes `offsets`, `items` and `values` into a safetensors file.

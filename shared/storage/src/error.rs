@@ -56,7 +56,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn unavailable<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    /// [`Error::Unavailable`] for a reason.
+    pub fn unavailable<E>(what: &'static str) -> impl FnOnce(E) -> Self
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {

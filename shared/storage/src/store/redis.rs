@@ -128,9 +128,10 @@ impl Redis {
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
         };
         waiting.is_over = true;
-        match &answer {
-            Ok(_) => self.breaker.succeeded(),
-            Err(_) => drop(self.breaker.failed(turn, now_ms())),
+        if answer.is_ok() {
+            self.breaker.succeeded();
+        } else {
+            self.breaker.failed(turn, now_ms());
         }
         answer
     }
