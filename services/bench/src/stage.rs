@@ -79,7 +79,7 @@ fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<(Gpt2Confi
 }
 
 fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {
-    let tables = Tables::read(&TensorFile::read(&weights.join("tables.safetensors"))?, "")?;
+    let tables = Tables::read(&TensorFile::open(&weights.join("tables.safetensors"))?, "")?;
     let found = (tables.content.users.n_rows(), tables.content.items.n_rows());
     if found != (data.n_users, data.n_items) {
         bail!(

@@ -75,7 +75,7 @@ pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let state: State =
         serde_json::from_slice(&bytes).map_err(|e| Error::Spec(format!("checkpoint {}: {e}", path.display())))?;
-    let file = TensorFile::read(&folder.join(NUMBERS))?;
+    let file = TensorFile::open(&folder.join(NUMBERS))?;
     let pair = |model: &str, steps: [u64; 2]| -> Result<PairMoments, Error> {
         let moments = |table: &str, n_steps| Moments::read(&file, &format!("{model}.{table}"), n_steps);
         Ok(PairMoments { users: moments("users", steps[0])?, items: moments("items", steps[1])? })

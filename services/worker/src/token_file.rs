@@ -64,7 +64,7 @@ impl TokenFile {
     }
 
     fn read(folder: &Path) -> Result<Self, Error> {
-        let file = TensorFile::read(&folder.join(ABOUT))?;
+        let file = TensorFile::open(&folder.join(ABOUT))?;
         let column = |name: &str| file.i32(name).map(|(_, values)| values);
         let (kinds, users, items, lengths) = (column("kind")?, column("user")?, column("item")?, column("length")?);
         let about = kinds.iter().zip(users.iter().zip(&items)).filter_map(|(&kind, (&user, &item))| {

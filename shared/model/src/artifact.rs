@@ -123,7 +123,7 @@ impl Artifact {
         let users: Vec<UserId> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
         let items = read_items(&folder.join("items.jsonl"))?;
         let path = folder.join("tables.safetensors");
-        let tables = Tables::read(&TensorFile::read(&path)?, "")?;
+        let tables = Tables::read(&TensorFile::open(&path)?, "")?;
         for (what, found, expected) in [
             ("user rows", tables.collaborative.users.n_rows(), users.len()),
             ("item rows", tables.collaborative.items.n_rows(), items.len()),

@@ -145,7 +145,7 @@ impl ItemWeights {
 
     /// Reads and checks what [`Self::write`] wrote, for a catalogue of `n_items`.
     pub fn read(path: &Path, n_items: usize) -> Result<Self, Error> {
-        let file = TensorFile::read(path)?;
+        let file = TensorFile::open(path)?;
         let (offsets, items, values) = (file.i32("offsets")?.1, file.i32("items")?.1, file.f32("values")?.1);
         let last = offsets.last().map(|&end| end as usize);
         let is_whole = offsets.len() == n_items + 1 && offsets[0] == 0 && offsets.is_sorted();

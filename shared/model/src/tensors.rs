@@ -1,9 +1,12 @@
-//! Safetensors files: read whole, written atomically.
+//! Safetensors files: read tensor by tensor, written atomically.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
 use crate::Error;
 
@@ -43,25 +46,37 @@ impl Values<'_> {
     }
 }
 
-/// A safetensors file in memory.
+/// A safetensors file: its header in memory, its tensors on the disk until they are asked for.
+///
+/// A model is read tensor by tensor: reading it takes the memory of one more tensor, not of all of them again.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    file: File,
+    header: Metadata,
+    /// Where the tensors begin.
+    start: u64,
 }
 
-impl TensorFile {
-    /// Reads `path`; a truncated or foreign file is an error that names it.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(Error::file(path))?;
-        let file = Self { path: path.to_owned(), bytes };
-        file.parsed()?;
-        Ok(file)
-    }
+/// A longer header, in bytes, is none: the format's own limit.
+const MAX_HEADER: u64 = 100_000_000;
 
-    fn parsed(&self) -> Result<SafeTensors<'_>, Error> {
-        let reason = |e| format!("not a complete safetensors file ({e})");
-        SafeTensors::deserialize(&self.bytes).map_err(|e| Error::malformed(&self.path, reason(e)))
+impl TensorFile {
+    /// Reads the header of `path`; a truncated or foreign file is an error that names it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let incomplete = |why: String| Error::malformed(path, format!("not a complete safetensors file ({why})"));
+        let mut file = File::open(path).map_err(Error::file(path))?;
+        let n_bytes = file.metadata().map_err(Error::file(path))?.len();
+        let (mut length, mut header) = ([0; 8], Vec::new());
+        file.read_exact(&mut length).map_err(|e| incomplete(e.to_string()))?;
+        (&file).take(u64::from_le_bytes(length).min(MAX_HEADER)).read_to_end(&mut header).map_err(Error::file(path))?;
+        let start = (length.len() + header.len()) as u64;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|e| incomplete(e.to_string()))?;
+        let expected = start + header.data_len() as u64;
+        if n_bytes != expected {
+            return Err(incomplete(format!("it has {n_bytes} bytes, its header says {expected}")));
+        }
+        Ok(Self { path: path.to_owned(), file, header, start })
     }
 
     /// Where it came from.
@@ -70,36 +85,40 @@ impl TensorFile {
     }
 
     /// The names of its tensors.
-    pub fn names(&self) -> Result<Vec<String>, Error> {
-        Ok(self.parsed()?.names().into_iter().map(str::to_owned).collect())
+    pub fn names(&self) -> Vec<String> {
+        self.header.offset_keys()
+    }
+
+    fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>), Error> {
+        let missing = || Error::Missing { path: self.path.clone(), name: name.to_owned() };
+        let info = self.header.info(name).ok_or_else(missing)?;
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        self.file.read_exact_at(&mut bytes, self.start + from as u64).map_err(Error::file(&self.path))?;
+        Ok((info, bytes))
     }
 
     /// Shape and values of a tensor of any float type.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused, also one that is yet to come")]
     pub fn f32(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), Error> {
-        let parsed = self.parsed()?;
-        let missing = |_| Error::Missing { path: self.path.clone(), name: name.to_owned() };
-        let view = parsed.tensor(name).map_err(missing)?;
-        let data = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => words(data).map(f32::from_le_bytes).collect(),
-            Dtype::F64 => words(data).map(|word| f64::from_le_bytes(word) as f32).collect(),
-            Dtype::F16 => words(data).map(|word| burn::tensor::f16::from_le_bytes(word).to_f32()).collect(),
-            Dtype::BF16 => words(data).map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32()).collect(),
+        let (info, bytes) = self.read(name)?;
+        let values = match info.dtype {
+            Dtype::F32 => words(&bytes).map(f32::from_le_bytes).collect(),
+            Dtype::F64 => words(&bytes).map(|word| f64::from_le_bytes(word) as f32).collect(),
+            Dtype::F16 => words(&bytes).map(|word| burn::tensor::f16::from_le_bytes(word).to_f32()).collect(),
+            Dtype::BF16 => words(&bytes).map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32()).collect(),
             other => return Err(self.wrong_type(name, &format!("{other:?}"), "a float type")),
         };
-        Ok((view.shape().to_vec(), values))
+        Ok((info.shape.clone(), values))
     }
 
     /// Shape and values of an i32 tensor.
     pub fn i32(&self, name: &str) -> Result<(Vec<usize>, Vec<i32>), Error> {
-        let parsed = self.parsed()?;
-        let missing = |_| Error::Missing { path: self.path.clone(), name: name.to_owned() };
-        let view = parsed.tensor(name).map_err(missing)?;
-        if view.dtype() != Dtype::I32 {
-            return Err(self.wrong_type(name, &format!("{:?}", view.dtype()), "I32"));
+        let (info, bytes) = self.read(name)?;
+        if info.dtype != Dtype::I32 {
+            return Err(self.wrong_type(name, &format!("{:?}", info.dtype), "I32"));
         }
-        Ok((view.shape().to_vec(), words(view.data()).map(i32::from_le_bytes).collect()))
+        Ok((info.shape.clone(), words(&bytes).map(i32::from_le_bytes).collect()))
     }
 
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {

@@ -1,7 +1,8 @@
 //! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
@@ -41,6 +42,7 @@ pub(crate) struct Redis {
     timeout: Duration,
     /// Whoever can do without the store need not wait for it.
     breaker: Arc<Breaker>,
+    silence: Arc<Silence>,
 }
 
 /// How long the store is left alone after a failure.
@@ -48,19 +50,49 @@ const PAUSE_MS: i64 = 500;
 
 /// A command that waits for its answer. When its caller gives it up after a while, that is a failure too.
 struct Waiting<'a> {
-    breaker: &'a Breaker,
+    store: &'a Redis,
     turn: Turn,
-    since: Instant,
+    since_ms: i64,
     is_over: bool,
 }
 
-/// An answer that has not come after this long is one that does not come.
-const SLOW: Duration = Duration::from_millis(200);
+/// Commands that were given up since the latest answer. Callers with little time each give up early: together they may
+/// have waited long enough to know.
+#[derive(Default)]
+struct Silence {
+    answered_ms: AtomicI64,
+    /// When the first of them began; 0 when there is none.
+    since_ms: AtomicI64,
+    /// For how long they waited, all together.
+    waited_ms: AtomicI64,
+}
+
+/// A store that answers nothing for this long is one that does not answer.
+const SLOW_MS: i64 = 200;
+
+impl Silence {
+    fn ends(&self, now_ms: i64) {
+        self.answered_ms.store(now_ms, Ordering::Relaxed);
+        self.since_ms.store(0, Ordering::Relaxed);
+        self.waited_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// How long it has lasted when one more command is given up. Time in which nobody asked is no silence, and many that
+    /// wait at once hear no more of it than one.
+    fn goes_on(&self, began_ms: i64, now_ms: i64) -> i64 {
+        let began_ms = began_ms.max(self.answered_ms.load(Ordering::Relaxed));
+        let first = self.since_ms.compare_exchange(0, began_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let waited_ms = now_ms - began_ms;
+        let all_waited_ms = self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed) + waited_ms;
+        all_waited_ms.min(now_ms - first.err().unwrap_or(began_ms))
+    }
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.is_over && self.since.elapsed() > SLOW {
-            self.breaker.failed(self.turn, now_ms());
+        let now_ms = now_ms();
+        if !self.is_over && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS {
+            self.store.breaker.failed(self.turn, now_ms);
         }
     }
 }
@@ -86,6 +118,7 @@ impl Redis {
             prefix: format!("{{{}}}", settings.key_prefix),
             timeout: settings.store_timeout(),
             breaker: Arc::new(Breaker::new(PAUSE_MS, PAUSE_MS)),
+            silence: Arc::default(),
         };
         store.check_durability(settings.allow_volatile_store).await?;
         Ok(store)
@@ -118,17 +151,19 @@ impl Redis {
 
     /// One command, reconnecting included, within the configured time.
     async fn bounded<T>(&self, command: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
-        let turn = self.breaker.turn(now_ms());
+        let since_ms = now_ms();
+        let turn = self.breaker.turn(since_ms);
         if turn == Turn::Closed {
             return Err(Error::unavailable("the Redis store")("it failed a moment ago"));
         }
-        let mut waiting = Waiting { breaker: &self.breaker, turn, since: Instant::now(), is_over: false };
+        let mut waiting = Waiting { store: self, turn, since_ms, is_over: false };
         let answer = match tokio::time::timeout(self.timeout, command).await {
             Ok(answer) => answer.map_err(unavailable),
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
         };
         waiting.is_over = true;
         if answer.is_ok() {
+            self.silence.ends(now_ms());
             self.breaker.succeeded();
         } else {
             self.breaker.failed(turn, now_ms());
@@ -176,4 +211,19 @@ impl Redis {
 
 fn unavailable(error: redis::RedisError) -> Error {
     Error::Unavailable { what: "the Redis store", source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_are_given_up_early_make_one_silence_and_an_answer_ends_it() {
+        let silence = Silence::default();
+        assert_eq!(silence.goes_on(1_000, 1_050), 50);
+        assert_eq!(silence.goes_on(1_000, 1_060), 60, "at once");
+        assert_eq!(silence.goes_on(61_000, 61_050), 160, "nobody asked for a minute");
+        silence.ends(61_060);
+        assert_eq!(silence.goes_on(61_040, 61_100), 40, "an answer came meanwhile");
+    }
 }
