@@ -219,6 +219,12 @@ impl Cluster {
         ModelServiceClient::new(connection(self.ports.coordinator))
     }
 
+    /// Points a label to a version.
+    pub async fn set_label(&self, label: &str, version: &str) {
+        let request = pb::SetLabelRequest { label: label.to_owned(), model_version: version.to_owned() };
+        self.models().set_label(request).await.unwrap();
+    }
+
     /// `RecommendationService`.
     pub fn recommendations(&self) -> RecommendationServiceClient<Connection> {
         self.recommendations_at(self.ports.scorer)
@@ -227,6 +233,21 @@ impl Cluster {
     /// `RecommendationService` of another scorer.
     pub fn recommendations_at(&self, port: u16) -> RecommendationServiceClient<Connection> {
         RecommendationServiceClient::new(connection(port))
+    }
+
+    /// An answer of the scorer.
+    pub async fn recommend(&self, request: pb::RecommendRequest) -> pb::RecommendResponse {
+        self.recommend_at(self.ports.scorer, request).await
+    }
+
+    /// An answer of another scorer.
+    pub async fn recommend_at(&self, port: u16, request: pb::RecommendRequest) -> pb::RecommendResponse {
+        self.recommendations_at(port).recommend(request).await.unwrap().into_inner()
+    }
+
+    /// What the scorer says of itself.
+    pub async fn status(&self) -> pb::ServingStatus {
+        self.status_at(self.ports.scorer).await
     }
 
     /// What another scorer says of itself.
@@ -239,10 +260,16 @@ impl Cluster {
         HistoryServiceClient::new(connection(self.ports.scorer))
     }
 
-    /// Records interactions through another scorer.
-    pub async fn record_at(&self, port: u16, interactions: Vec<pb::Interaction>) {
+    /// Records interactions; returns how many were new.
+    pub async fn record(&self, interactions: Vec<pb::Interaction>) -> u32 {
+        self.record_at(self.ports.scorer, interactions).await
+    }
+
+    /// The same through another scorer.
+    pub async fn record_at(&self, port: u16, interactions: Vec<pb::Interaction>) -> u32 {
         let request = pb::RecordInteractionsRequest { interactions, catalog: String::new() };
-        HistoryServiceClient::new(connection(port)).record_interactions(request).await.unwrap();
+        let recorded = HistoryServiceClient::new(connection(port)).record_interactions(request).await;
+        recorded.unwrap().into_inner().n_recorded
     }
 
     /// Waits until the scorer says that it is ready.

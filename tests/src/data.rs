@@ -3,8 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use proto::pb;
-
 /// Users and items come in two groups; a user has eight of the ten items of their group: `u0` of the even ones.
 pub fn write_two_groups(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
@@ -26,12 +24,6 @@ pub fn write_two_groups(folder: &Path) {
         })
         .collect();
     std::fs::write(folder.join("items.jsonl"), items).unwrap();
-}
-
-/// A history of three of its items that no other number up to 8,000 has.
-pub fn new_history(number: usize) -> Vec<pb::InlineInteraction> {
-    let item = |place| format!("i{:02}", number / 20_usize.pow(place) % 20);
-    (0..3).map(|place| pb::InlineInteraction { item_id: item(place), time: None }).collect()
 }
 
 /// Ends within seconds.

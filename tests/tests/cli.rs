@@ -78,6 +78,9 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     assert_eq!(last["job"]["stages"].as_array().unwrap().len(), 3, "the record ends with the last stage's losses");
     let answer = newcomer.json(&["recommend", "u1", "-k", "3"]); // at once: the scorer looks the label up
     assert_eq!(answer["model_version"], last["job"]["model_version"]);
+    let status = newcomer.json(&["status"]);
+    assert_eq!(status["versions"][0]["model_version"], answer["model_version"]);
+    assert_eq!((&status["unloadable"], &status["counters"]["states.computed"]), (&serde_json::json!([]), &1.into()));
 
     assert_eq!(newcomer.json(&["history", "record", "u1", "i19"])["n_recorded"], 1);
     let shown = newcomer.json(&["history", "show", "u1"]);

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Process, Redis, binary, eventually, free_port, new_history};
+use e2e::{Cluster, Process, Redis, binary, eventually, free_port, interaction, new_history};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -80,37 +80,60 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     .await;
 }
 
+fn within(ms: u64, user: &str) -> tonic::Request<pb::RecommendRequest> {
+    let mut request = tonic::Request::new(request(user));
+    request.set_timeout(Duration::from_millis(ms));
+    request
+}
+
 #[tokio::test]
 async fn a_frozen_store_leaves_time_for_what_is_remembered() {
     let cluster = Cluster::start_with_model().await;
     let mut client = cluster.recommendations();
     let before = scored(client.recommend(request("u1")).await.unwrap().get_ref());
-    let soon = |user: &str| {
-        let mut request = tonic::Request::new(request(user));
-        request.set_timeout(Duration::from_millis(1_000));
-        request
-    };
-    cluster.store.freeze();
-    let mut slow = 0;
-    for _ in 0..100 {
-        let started = std::time::Instant::now();
-        let answer = client.recommend(soon("u1")).await.unwrap().into_inner();
-        assert_eq!(scored(&answer), before);
-        assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
-        slow += usize::from(started.elapsed() > Duration::from_millis(200));
+    for (ms, noticeable_ms) in [(1_000, 200), (300, 120)] {
+        cluster.store.freeze();
+        let mut slow = 0;
+        for _ in 0..100 {
+            let started = std::time::Instant::now();
+            let answer = client.recommend(within(ms, "u1")).await.unwrap().into_inner();
+            assert_eq!(scored(&answer), before);
+            assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
+            slow += usize::from(started.elapsed() > Duration::from_millis(noticeable_ms));
+        }
+        // A few calls wait half of their time for the store; for half a second afterwards nobody does.
+        assert!(slow <= 20, "{slow} of 100 requests waited of those that have {ms} ms");
+        let unknown = client.recommend(within(1_000, "u2")).await.unwrap_err();
+        assert_eq!(unknown.code(), tonic::Code::Unavailable);
+        let mut instead = within(1_000, "u2");
+        instead.get_mut().history = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
+        assert_eq!(client.recommend(instead).await.unwrap().get_ref().history_length, 1);
+        cluster.store.thaw();
+        eventually("the store is back", Duration::from_secs(20), async || {
+            client.recommend(within(1_000, "u1")).await.ok().filter(|answer| answer.get_ref().degradations.is_empty())
+        })
+        .await;
     }
-    // One call waits half of its time for the store; for half a second afterwards nobody does.
-    assert!(slow <= 20, "{slow} of 100 requests waited");
-    assert_eq!(client.recommend(soon("u2")).await.unwrap_err().code(), tonic::Code::Unavailable);
-    let inline = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
-    let mut instead = soon("u2");
-    instead.get_mut().history = inline;
-    assert_eq!(client.recommend(instead).await.unwrap().get_ref().history_length, 1);
+}
+
+#[tokio::test]
+async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off_as_the_old_one() {
+    let cluster = Cluster::start_with_model().await;
+    let mut client = cluster.recommendations();
+    client.recommend(request("u1")).await.unwrap();
+    cluster.store.freeze();
+    let mut bought = tonic::Request::new(pb::RecordInteractionsRequest {
+        interactions: vec![interaction("u1", "i19", "e1")],
+        catalog: String::new(),
+    });
+    bought.set_timeout(Duration::from_millis(300));
+    cluster.histories().record_interactions(bought).await.unwrap_err();
+    let mut old = within(1_000, "u1");
+    old.get_mut().max_staleness = Some(prost_types::Duration { seconds: 600, nanos: 0 });
+    assert_eq!(client.recommend(old).await.unwrap_err().code(), tonic::Code::Unavailable);
     cluster.store.thaw();
-    eventually("the store is back", Duration::from_secs(20), async || {
-        client.recommend(soon("u2")).await.ok().filter(|answer| answer.get_ref().degradations.is_empty())
-    })
-    .await;
+    eventually("the store is back", Duration::from_secs(20), async || client.recommend(within(1_000, "u1")).await.ok())
+        .await;
 }
 
 #[tokio::test]

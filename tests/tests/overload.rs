@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cluster, new_history};
+use e2e::{Cluster, eventually, inline, new_history, request};
 use proto::pb;
+use proto::pb::batch_recommend_response::Result as Outcome;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
@@ -82,4 +84,91 @@ async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     let late = cluster.recommendations_at(port).recommend(without_deadline).await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
     assert_eq!(counter("failed.too_late").await, 1);
+}
+
+/// A request by a history that no other number has, of a client that says its name.
+fn of_client(client: &str, number: usize) -> Request<pb::RecommendRequest> {
+    let mut request = fresh(number);
+    request.metadata_mut().insert("client-id", client.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() {
+    let cluster = Cluster::start_with_model().await;
+    // Eight are inside at once, and each waits for others to share its forward pass.
+    let small = [("SCORER__MAX_REQUESTS", "8"), ("SCORER__MAX_RUNNING", "64"), ("SCORER__MAX_WAIT_MS", "20")];
+    let (_other, port) = cluster.start_scorer_with(&small);
+    cluster.wait_until_ready_at(port).await;
+    let (next, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut greedy = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (mut client, next, stop) = (cluster.recommendations_at(port), Arc::clone(&next), Arc::clone(&stop));
+        greedy.spawn(async move {
+            let mut n_refused = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let answer = client.recommend(of_client("greedy", next.fetch_add(1, Ordering::Relaxed) % 8_000)).await;
+                n_refused += usize::from(answer.is_err_and(|status| status.code() == Code::ResourceExhausted));
+            }
+            n_refused
+        });
+    }
+    eventually("the scorer is full", Duration::from_secs(20), async || {
+        cluster.status_at(port).await.counters.get("refused.overloaded").map(|_| ())
+    })
+    .await;
+    let batches = (0..20).map(|id| pb::BatchRecommendRequest { id, request: Some(request(&format!("u{id}"), 3)) });
+    let mut stream = cluster.recommendations_at(port).batch_recommend(tokio_stream::iter(batches)).await.unwrap();
+    let mut modest = cluster.recommendations_at(port);
+    let mut n_batches_refused = 0;
+    for number in 0..30 {
+        modest.recommend(of_client("modest", 7_000 + number)).await.unwrap();
+        let mut batch = of_client("patient", 7_500 + number);
+        batch.get_mut().priority = pb::Priority::Batch.into();
+        n_batches_refused += usize::from(modest.recommend(batch).await.is_err());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let n_refused: usize = greedy.join_all().await.into_iter().sum();
+    assert!(n_refused > 0 && n_batches_refused > 0, "{n_refused}, {n_batches_refused}");
+    let mut n_answered = 0;
+    while let Some(answer) = stream.get_mut().message().await.unwrap() {
+        assert!(matches!(answer.result, Some(Outcome::Response(_))), "{answer:?}");
+        n_answered += 1;
+    }
+    assert_eq!(n_answered, 20, "a stream waits until there is room");
+}
+
+#[tokio::test]
+async fn a_client_may_call_itself_anything() {
+    let cluster = Cluster::start_with_model().await;
+    for name in [String::new(), "x".repeat(4_000)] {
+        cluster.recommendations().recommend(of_client(&name, 1)).await.unwrap();
+    }
+    let mut request = fresh(1);
+    let not_utf8 = tonic::metadata::AsciiMetadataValue::try_from(&b"\xff\xfe"[..]).unwrap();
+    request.metadata_mut().insert("client-id", not_utf8);
+    cluster.recommendations().recommend(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
+    let cluster = Cluster::start_with_model().await;
+    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_STREAMS", "2")]);
+    cluster.wait_until_ready_at(port).await;
+    let open = async || {
+        let request = pb::RecommendRequest { history: inline(&["i03"]), ..Default::default() };
+        // Its first request is answered, and it goes on waiting for the next one.
+        let (sender, requests) = tokio::sync::mpsc::channel(1);
+        sender.try_send(pb::BatchRecommendRequest { id: 1, request: Some(request) }).unwrap();
+        let mut client = cluster.recommendations_at(port);
+        let mut answers = client.batch_recommend(ReceiverStream::new(requests)).await?.into_inner();
+        assert!(matches!(answers.message().await?.unwrap().result, Some(Outcome::Response(_))));
+        Ok::<_, Status>((sender, answers))
+    };
+    let (first, _second) = (open().await.unwrap(), open().await.unwrap());
+    let refused = open().await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.get_details_retry_info().is_some());
+    drop(first);
+    eventually("there is room", Duration::from_secs(10), async || open().await.ok()).await;
 }

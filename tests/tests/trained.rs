@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use dataset::{Dataset, ImportOptions, Split, import};
-use e2e::Cluster;
+use e2e::{Cluster, inline};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
-use model::{Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device, contributions};
+use model::{
+    Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device, contributions, load_backbone,
+};
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::Connection;
@@ -92,10 +94,6 @@ async fn reasons_agree_with_leaving_items_out(cluster: &Cluster, games: &Dataset
     assert!(agreement / n >= 0.8, "{}", agreement / n);
 }
 
-fn inline(items: &[&str]) -> Vec<pb::InlineInteraction> {
-    items.iter().map(|&item| pb::InlineInteraction { item_id: item.into(), time: None }).collect()
-}
-
 async fn score(client: &mut RecommendationServiceClient<Connection>, history: &[&str], item: &str) -> f32 {
     let request = pb::ScoreItemsRequest { history: inline(history), item_ids: vec![item.into()], ..Default::default() };
     client.score_items(request).await.unwrap().into_inner().scores[0].score.unwrap()
@@ -115,7 +113,7 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
     let only = |kind: &str| std::fs::read_dir(cluster.artifacts().join(kind)).unwrap().next().unwrap().unwrap().path();
     let artifact = Artifact::read(&only("models")).unwrap();
     let device = compute_device("flex").unwrap().device;
-    let (config, gpt2) = artifact.load_backbone(&only("backbones"), &device).unwrap();
+    let (config, gpt2) = load_backbone(&only("backbones"), &device).unwrap();
     let (texts, tables) = (PromptTexts::new(&Tokenizer::gpt2()), artifact.tables.collaborative);
     for history in games.histories(Split::Train).iter().filter(|history| history.len() >= 8).take(10) {
         let prompt = texts.recommend(None, history, config.n_positions);

@@ -12,6 +12,7 @@ mod output;
 mod recommend;
 mod report;
 mod seeding;
+mod status;
 mod study;
 mod train;
 mod up;
@@ -57,6 +58,8 @@ enum Command {
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
+    /// What the scorer serves, what it could not load and why, and how it fares.
+    Status,
     /// Items for a user.
     Recommend(recommend::Arguments),
     /// Interaction histories: record, show, delete.
@@ -117,6 +120,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Train(command) => return train::run(command, &settings, output).await,
         Command::Worker(command) => calibrate::run(command, output).await?,
         Command::Models(command) => models::run(command, &settings, output).await?,
+        Command::Status => status::run(&settings, output).await?,
         Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
         Command::History(command) => history::run(command, &settings, output).await?,
         Command::Completions { shell } => {

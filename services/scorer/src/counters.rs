@@ -32,7 +32,12 @@ impl Counters {
         }
     }
 
-    pub(crate) fn failed(&self, error: &Error) {
+    /// What a call comes to, counted when it failed.
+    pub(crate) fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
+        answer.map_err(Into::into).inspect_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: &Error) {
         self.add(match error {
             Error::Invalid(_) => "failed.invalid",
             Error::NoModel => "failed.no_model",

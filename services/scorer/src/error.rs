@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use domain::Invalid;
+use domain::{Invalid, ModelVersion};
 use tonic::{Code, Status};
+
+use crate::unloadable::{Cause, Unloadable};
 
 /// An error of the scorer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -18,12 +20,12 @@ pub enum Error {
     #[error("{0} does not exist")]
     NoSuchModel(String),
     /// The version is there but cannot be served.
-    #[error("model version {version} cannot be loaded; the scorer's log says why")]
+    #[error("model version {version} cannot be loaded: {}; GetStatus and the scorer's log say more", why.cause)]
     Unloadable {
         /// Which.
-        version: String,
-        /// The whole chain of causes.
-        reason: String,
+        version: ModelVersion,
+        /// What is wrong with it.
+        why: Unloadable,
     },
     /// The request names an item that the version does not know.
     #[error("the item `{0}` is not in this version's catalogue")]
@@ -81,7 +83,13 @@ impl From<Error> for Status {
                 storage::Error::Corrupt { .. } => Code::DataLoss,
                 storage::Error::Setting { .. } | storage::Error::InUse(_) => Code::Internal,
             },
-            Error::Unloadable { .. } | Error::Broken => Code::Internal,
+            Error::Unloadable { why, .. } => match why.cause {
+                Cause::Damaged | Cause::Missing => Code::DataLoss,
+                Cause::Unreachable => Code::Unavailable,
+                Cause::Unsupported | Cause::NoMemory => Code::FailedPrecondition,
+                Cause::Broken => Code::Internal,
+            },
+            Error::Broken => Code::Internal,
         };
         service::status(code, &error)
     }

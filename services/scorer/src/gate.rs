@@ -40,10 +40,14 @@ struct Room {
     most: usize,
     /// For [`PATIENCE`].
     most_at_first: usize,
+    /// The same, when it has not been full for [`CALM`].
+    most_after_calm: usize,
     n: usize,
     of_client: HashMap<Client, usize>,
     /// Since when it has been full; until it is half empty again.
     full_since: Option<Instant>,
+    /// When that was last.
+    full_until: Option<Instant>,
 }
 
 impl Caller {
@@ -67,14 +71,18 @@ pub(crate) struct Aside<'a>(&'a Call);
 
 /// How much the latest request counts in the running mean.
 const LATEST: f64 = 0.01;
+/// One place of so many is for clients that have none yet.
+const SPARE: usize = 8;
 /// What came while the machine was busy with something else for a moment is let in; a queue that stays is not.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Such moments come one by one; an overload does not let go for so long.
+const CALM: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// Room for `inside` requests of which `running` run, twice as many for a moment.
+    /// Room for `inside` requests of which `running` run, twice as many for a moment, eight times after a calm.
     pub(crate) fn new(inside: usize, running: usize) -> Self {
-        let rooms = Rooms { inside: Room::new(inside, inside), running: Room::new(running, 2 * running), stay: 0.0 };
-        Self(Arc::new(Mutex::new(rooms)))
+        let (inside, running) = (Room::new(inside, [1, 1]), Room::new(running, [2, 8]));
+        Self(Arc::new(Mutex::new(Rooms { inside, running, stay: 0.0 })))
     }
 
     /// Lets a request in, or refuses it at once.
@@ -99,19 +107,42 @@ impl Gate {
 }
 
 impl Room {
-    fn new(most: usize, most_at_first: usize) -> Self {
-        let [most, most_at_first] = [most, most_at_first].map(|most| most.max(2));
-        Self { most, most_at_first, n: 0, of_client: HashMap::new(), full_since: None }
+    fn new(most: usize, [at_first, after_calm]: [usize; 2]) -> Self {
+        let most = most.max(2);
+        let (most_at_first, most_after_calm) = (at_first * most, after_calm * most);
+        Self {
+            most,
+            most_at_first,
+            most_after_calm,
+            n: 0,
+            of_client: HashMap::new(),
+            full_since: None,
+            full_until: None,
+        }
+    }
+
+    /// How many it takes now.
+    fn most_now(&self) -> usize {
+        let is_over = |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() >= time);
+        if is_over(self.full_since, PATIENCE) {
+            self.most
+        } else if self.full_until.is_none() || is_over(self.full_until, CALM) {
+            self.most_after_calm
+        } else {
+            self.most_at_first
+        }
     }
 
     fn has_place(&self, Caller { client, priority, .. }: &Caller) -> bool {
         let own = self.of_client.get(client).copied().unwrap_or(0);
-        let is_patient = self.full_since.is_none_or(|since| since.elapsed() < PATIENCE);
-        let most = if is_patient { self.most_at_first } else { self.most };
+        let most = self.most_now();
         let is_crowded = self.n >= most / 2;
         let n_clients = self.of_client.len() + usize::from(own == 0);
         let has_its_share = own >= most / n_clients.max(1);
-        self.n < most && !(is_crowded && (*priority == Priority::Batch || has_its_share))
+        // The last places are for clients that have none yet.
+        let is_nearly_full = self.n >= most - self.most / SPARE;
+        let has_enough = is_crowded && has_its_share || is_nearly_full && own > 0;
+        self.n < most && !(has_enough || is_crowded && *priority == Priority::Batch)
     }
 
     fn enter(&mut self, client: &Client) {
@@ -124,8 +155,8 @@ impl Room {
 
     fn leave(&mut self, client: &Client) {
         self.n -= 1;
-        if self.n < self.most / 2 {
-            self.full_since = None;
+        if self.n < self.most / 2 && self.full_since.take().is_some() {
+            self.full_until = Some(Instant::now());
         }
         if let Some(own) = self.of_client.get_mut(client) {
             *own -= 1;
@@ -197,17 +228,20 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_may_bring_twice_as_many_and_they_leave_a_gate_as_patient_as_before() {
-        let gate = Gate::new(9, 4);
+    fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before() {
+        let gate = Gate::new(100, 4);
         let mut all = Vec::new();
-        for _ in 0..2 {
-            all.extend((0..20).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
-            assert_eq!(all.len(), 8);
+        for expected in [32, 8, 8] {
+            all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+            assert_eq!(all.len(), expected);
             gate.rooms().running.full_since = Some(Instant::now() - PATIENCE);
             all.truncate(4);
             assert!(enter(&gate, "a", Priority::Interactive).is_err(), "it stays full");
             all.clear();
         }
+        gate.rooms().running.full_until = Some(Instant::now() - CALM);
+        all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+        assert_eq!(all.len(), 32);
     }
 
     #[test]
@@ -222,6 +256,14 @@ mod tests {
         drop(waiting);
         drop(running);
         assert!(enter(&gate, "a", Priority::Interactive).is_ok());
+    }
+
+    #[test]
+    fn a_client_that_is_alone_leaves_a_place_for_the_next_one() {
+        let gate = full_for_long(Gate::new(100, 16));
+        let many: Vec<Call> = (0..20).filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok()).collect();
+        assert_eq!(many.len(), 14);
+        assert!(enter(&gate, "modest", Priority::Interactive).is_ok());
     }
 
     #[test]

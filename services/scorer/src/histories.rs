@@ -40,6 +40,23 @@ pub(crate) struct Known {
     pub(crate) to_refresh: Option<Place>,
 }
 
+/// Users whose stored history is being changed. What is remembered of them is forgotten when this goes, also where the call
+/// is given up: the change may be done even if its answer was lost, and "out of reach" is better than to recommend what
+/// was just bought.
+struct Outdated<'a> {
+    histories: &'a Histories,
+    catalog: &'a Catalog,
+    users: Vec<&'a UserId>,
+}
+
+impl Drop for Outdated<'_> {
+    fn drop(&mut self) {
+        for &user in &self.users {
+            self.histories.remembered.invalidate(&(self.catalog.clone(), user.clone()));
+        }
+    }
+}
+
 impl Histories {
     pub(crate) fn new(storage: Storage, max_bytes: u64) -> Self {
         let remembered = moka::sync::Cache::builder()
@@ -132,11 +149,8 @@ impl Histories {
         const USERS_A_COMMIT: usize = 200;
         let mut n_new = 0;
         for part in batch.chunks(USERS_A_COMMIT) {
-            let recorded = self.storage.histories.record_all(catalog, part).await;
-            // What is remembered lacks these, whose commit may be done even if its answer was lost: better to say "out of
-            // reach" than to recommend what was just bought.
-            part.iter().for_each(|(user, _)| self.remembered.invalidate(&(catalog.clone(), user.clone())));
-            n_new += recorded?;
+            let _outdated = Outdated { histories: self, catalog, users: part.iter().map(|(user, _)| user).collect() };
+            n_new += self.storage.histories.record_all(catalog, part).await?;
         }
         Ok(n_new)
     }
@@ -148,7 +162,9 @@ impl Histories {
 
     /// Forgets a user's history.
     pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+        let outdated = Outdated { histories: self, catalog, users: vec![user] };
         self.storage.histories.delete(catalog, user).await?;
+        drop(outdated);
         let deleted = self.storage.histories.of(catalog, user).await?;
         self.remember((catalog.clone(), user.clone()), Arc::new(deleted));
         Ok(())

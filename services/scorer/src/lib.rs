@@ -1,6 +1,8 @@
 //! The scorer: keeps histories and answers `Recommend`. Stateless but for caches; any replica can answer.
 
 mod allowed;
+mod backbone;
+mod batch;
 mod behind;
 mod counters;
 mod error;
@@ -19,6 +21,7 @@ mod recommend;
 mod rows;
 mod rpc;
 mod states;
+mod unloadable;
 mod upkeep;
 
 use std::net::SocketAddr;
@@ -33,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use error::Error;
+pub use unloadable::{Cause, Unloadable};
 
 use crate::behind::{Behind, Tasks};
 use crate::gate::Gate;
@@ -52,10 +56,14 @@ pub struct Settings {
     pub follow_ms: u64,
     /// Model versions in memory.
     pub max_models: usize,
-    /// Requests that may be inside at once.
+    /// For model versions with their backbones, in MiB; 0: as much as they take.
+    pub model_memory_mb: u64,
+    /// Requests that may be inside at once, and as many calls of `HistoryService` beside them.
     pub max_requests: usize,
     /// Those of them that may keep the cores busy, not waiting for the model; 0: five a core.
     pub max_running: usize,
+    /// Streams of `BatchRecommend` that may be open at once.
+    pub max_streams: usize,
     /// Tokens of prompts that may wait for the model.
     pub max_queue_tokens: usize,
     /// Tokens of prompts in one forward pass.
@@ -96,6 +104,8 @@ pub struct Scorer {
     recommender: Recommender,
     unwritten: Unwritten,
     tasks: Tasks,
+    streams: Gate,
+    history_calls: Gate,
     follow: Duration,
     default_deadline: Duration,
     grace: Duration,
@@ -125,6 +135,8 @@ impl Scorer {
             recommender,
             unwritten,
             tasks,
+            streams: Gate::new(settings.max_streams, settings.max_streams),
+            history_calls: Gate::new(settings.max_requests, settings.max_requests),
             follow: Duration::from_millis(settings.follow_ms),
             default_deadline: Duration::from_millis(settings.default_deadline_ms),
             grace: Duration::from_secs(settings.grace_s),
@@ -142,9 +154,12 @@ impl Scorer {
         use pb::recommendation_service_server::RecommendationServiceServer;
         let token = self.api.token();
         let recommender = self.recommender;
-        let recommendations =
-            rpc::Recommendations { recommender: recommender.clone(), default_deadline: self.default_deadline };
-        let histories = rpc::Histories { recommender: recommender.clone() };
+        let recommendations = rpc::Recommendations {
+            recommender: recommender.clone(),
+            streams: self.streams,
+            default_deadline: self.default_deadline,
+        };
+        let histories = rpc::Histories { recommender: recommender.clone(), gate: self.history_calls };
         let routes = Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone()))
             .add_service(HistoryServiceServer::with_interceptor(histories, token));
         let health = Health::new().await;

@@ -2,29 +2,33 @@
 //! label's place; `upkeep.rs` follows the labels.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use domain::{Label, ModelChoice, ModelVersion, UserId};
-use model::{Artifact, ComputeDevice, Device};
+use model::{Artifact, ComputeDevice, Device, read_manifest};
 use sha2::{Digest, Sha256};
 use storage::{Kind, Storage};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
+use crate::backbone::Backbone;
+use crate::gate::Call;
 use crate::loaded::Loaded;
 use crate::rows::{self, Sizes};
-use crate::{Error, Settings};
+use crate::{Cause, Error, Settings, Unloadable};
 
 /// Which version each label points to.
 pub(crate) type Labels = BTreeMap<Label, ModelVersion>;
 
 /// What requests see: replaced as a whole, so that a request never meets half a change.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Snapshot {
     labels: Labels,
+    /// Where the labels are to point as soon as they can.
+    wanted: Labels,
     loaded: HashMap<ModelVersion, Arc<Loaded>>,
 }
 
@@ -32,6 +36,34 @@ impl Snapshot {
     /// A version in memory whose thread has not ended.
     fn alive(&self, version: &ModelVersion) -> Option<&Arc<Loaded>> {
         self.loaded.get(version).filter(|model| !model.forward.has_stopped())
+    }
+
+    /// A backbone that a version in memory stands on.
+    fn backbone(&self, id: &str) -> Option<Arc<Backbone>> {
+        self.loaded.values().map(|model| &model.backbone).find(|backbone| backbone.id == id).cloned()
+    }
+
+    /// Memory of all versions and of each backbone once, also of one that is to be shared with the next version.
+    fn n_bytes(&self, shared: Option<&Arc<Backbone>>) -> u64 {
+        let backbones = self.loaded.values().map(|model| &model.backbone).chain(shared);
+        let backbones: HashMap<&str, u64> = backbones.map(|backbone| (&*backbone.id, backbone.n_bytes())).collect();
+        self.loaded.values().map(|model| model.n_bytes).chain(backbones.into_values()).sum()
+    }
+
+    /// Drops the version asked for longest ago that no label points to or is to point to; false when there is none. Requests
+    /// that hold it finish with it.
+    fn drop_oldest(&mut self) -> bool {
+        let has_label = |version: &ModelVersion| {
+            self.labels.values().chain(self.wanted.values()).any(|labelled| labelled == version)
+        };
+        let others = self.loaded.iter().filter(|(version, _)| !has_label(version));
+        let oldest = others.min_by_key(|(_, model)| model.last_used()).map(|(version, _)| version.clone());
+        oldest.is_some_and(|oldest| self.loaded.remove(&oldest).is_some())
+    }
+
+    /// Drops versions until there are so many at most, or only such that have a label.
+    fn keep_at_most(&mut self, n: usize) {
+        while self.loaded.len() > n && self.drop_oldest() {}
     }
 }
 
@@ -44,13 +76,17 @@ pub(crate) struct Models {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// One load at a time: memory for one more version, not for many.
     loading: Arc<Mutex<()>>,
+    /// A load goes on when the request that asked for the version is gone: the next one finds it further.
+    loads: TaskTracker,
     clock: Arc<AtomicU64>,
     /// Versions that could not be loaded, when that was tried and why it failed.
-    failed: Arc<std::sync::Mutex<HashMap<ModelVersion, (Instant, String)>>>,
+    failed: Arc<std::sync::Mutex<HashMap<ModelVersion, (Instant, Unloadable)>>>,
 }
 
 /// A version that could not be loaded is left alone for this long: reading it again costs what the first time did.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// It is told for as long as the next try may take to begin and end.
+const TOLD_FOR: Duration = Duration::from_secs(60);
 
 impl Models {
     pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
@@ -62,6 +98,7 @@ impl Models {
             settings: Arc::new(settings.clone()),
             snapshot: Arc::default(),
             loading: Arc::default(),
+            loads: TaskTracker::new(),
             clock: Arc::default(),
             failed: Arc::default(),
         })
@@ -69,7 +106,12 @@ impl Models {
 
     /// The model that a request asks for; a version that is not in memory yet is loaded for it. Some of the users who
     /// ask for `live` get the canary's version, always the same ones.
-    pub(crate) async fn choose(&self, choice: &ModelChoice, user: Option<&UserId>) -> Result<Arc<Loaded>, Error> {
+    pub(crate) async fn choose(
+        &self,
+        choice: &ModelChoice,
+        user: Option<&UserId>,
+        call: &Call,
+    ) -> Result<Arc<Loaded>, Error> {
         let snapshot = self.snapshot.load();
         let just_set;
         let is_for_live = *choice == ModelChoice::live();
@@ -88,9 +130,7 @@ impl Models {
             model.use_now(&self.clock);
             return Ok(Arc::clone(model));
         }
-        if let Some(reason) = self.failed_lately(version) {
-            return Err(Error::Unloadable { version: version.to_string(), reason });
-        }
+        let _aside = call.aside();
         self.load(version).await
     }
 
@@ -125,8 +165,8 @@ impl Models {
             loaded: snapshot.loaded.values().map(|model| (Arc::clone(model), labels_of(&model.version))).collect(),
             unloadable: failed
                 .iter()
-                .filter(|(version, _)| !snapshot.loaded.contains_key(*version))
-                .map(|(version, (_, reason))| (version.clone(), reason.clone()))
+                .filter(|(version, (at, _))| !snapshot.loaded.contains_key(*version) && at.elapsed() < TOLD_FOR)
+                .map(|(version, (_, why))| (version.clone(), why.clone()))
                 .collect(),
         }
     }
@@ -154,111 +194,155 @@ impl Models {
         if self.failed_lately(version).is_some() {
             return None;
         }
-        let loaded = self.load(version).await;
-        Some(loaded.inspect_err(|error| tracing::error!(%label, %version, reason = reason(error), "label not moved")))
+        Some(self.load(version).await.inspect_err(|_| tracing::error!(%label, %version, "label not moved")))
     }
 
     /// Moves a label to a version that is in memory.
     pub(crate) async fn move_label(&self, label: Label, version: ModelVersion) {
-        self.change_labels(|labels| drop(labels.insert(label, version))).await;
+        self.change(|snapshot| drop(snapshot.labels.insert(label, version))).await;
     }
 
-    /// Forgets the labels that are no more.
-    pub(crate) async fn keep_labels(&self, is_kept: impl Fn(&Label) -> bool) {
-        if !self.snapshot.load().labels.keys().all(&is_kept) {
-            self.change_labels(|labels| labels.retain(|label, _| is_kept(label))).await;
+    /// Says where the labels are to point, and forgets those that are no more.
+    pub(crate) async fn want(&self, wanted: &Labels) {
+        if self.snapshot.load().wanted != *wanted {
+            self.change(|snapshot| {
+                snapshot.labels.retain(|label, _| wanted.contains_key(label));
+                snapshot.wanted.clone_from(wanted);
+            })
+            .await;
         }
     }
 
-    async fn change_labels(&self, change: impl FnOnce(&mut Labels)) {
+    async fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         let _no_load_meanwhile = self.loading.lock().await;
-        let before = self.snapshot.load();
-        let (mut labels, loaded) = (before.labels.clone(), before.loaded.clone());
-        change(&mut labels);
-        self.snapshot.store(Arc::new(self.within_limit(Snapshot { labels, loaded }, None)));
+        let mut snapshot = self.snapshot.load().as_ref().clone();
+        change(&mut snapshot);
+        snapshot.keep_at_most(self.settings.max_models);
+        self.replace(snapshot);
     }
 
-    fn failed_lately(&self, version: &ModelVersion) -> Option<String> {
+    /// What requests see from now on.
+    fn replace(&self, snapshot: Snapshot) {
+        let before = self.snapshot.swap(Arc::new(snapshot));
+        let after = self.snapshot.load();
+        for version in before.loaded.keys().filter(|version| !after.loaded.contains_key(*version)) {
+            tracing::info!(%version, "model version dropped from memory");
+        }
+    }
+
+    fn failed_lately(&self, version: &ModelVersion) -> Option<Unloadable> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, reason)| reason.clone())
+        failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, why)| why.clone())
     }
 
     /// Of a version that there is; one that there is not yet costs nothing to look for.
-    fn note_failure(&self, version: &ModelVersion, error: &Error) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.retain(|_, (at, _)| at.elapsed() < RETRY_AFTER);
-        if !matches!(error, Error::NoSuchModel(_)) {
-            failed.insert(version.clone(), (Instant::now(), reason(error)));
+    fn note_failure(&self, error: &Error) {
+        if let Error::Unloadable { version, why } = error {
+            tracing::error!(%version, cause = %why.cause, reason = why.message, "model version not loaded");
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.retain(|_, (at, _)| at.elapsed() < TOLD_FOR);
+            failed.insert(version.clone(), (Instant::now(), why.clone()));
         }
     }
 
     async fn load(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
-        let _one_at_a_time = self.loading.lock().await;
+        let one_at_a_time = Arc::clone(&self.loading).lock_owned().await;
         if let Some(model) = self.snapshot.load().alive(version) {
             return Ok(Arc::clone(model));
         }
-        let model = Arc::new(self.read(version).await.inspect_err(|error| self.note_failure(version, error))?);
+        if let Some(why) = self.failed_lately(version) {
+            return Err(Error::Unloadable { version: version.clone(), why });
+        }
+        let (this, version) = (self.clone(), version.clone());
+        let load = self.loads.spawn(async move {
+            let _one_at_a_time = one_at_a_time;
+            this.load_now(&version).await.inspect_err(|error| this.note_failure(error))
+        });
+        load.await.map_err(|_| Error::ModelStopped)?
+    }
+
+    async fn load_now(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
+        let loaded = match self.storage.artifacts.exists(Kind::Model, version.as_str()).await {
+            Ok(false) => return Err(Error::NoSuchModel(format!("model version {version}"))),
+            Ok(true) => self.read(version).await,
+            Err(error) => Err(error.into()),
+        };
+        let model = Arc::new(loaded.map_err(|why| Error::Unloadable { version: version.clone(), why })?);
         model.use_now(&self.clock);
-        let before = self.snapshot.load();
-        let mut loaded = before.loaded.clone();
-        loaded.insert(version.clone(), Arc::clone(&model));
-        let snapshot = Snapshot { labels: before.labels.clone(), loaded };
-        self.snapshot.store(Arc::new(self.within_limit(snapshot, Some(version))));
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(version);
+        let mut snapshot = self.snapshot.load().as_ref().clone();
+        snapshot.keep_at_most(self.settings.max_models.saturating_sub(1));
+        snapshot.loaded.insert(version.clone(), Arc::clone(&model));
+        self.replace(snapshot);
         tracing::info!(%version, "model version loaded");
         Ok(model)
     }
 
-    /// Drops the versions asked for longest ago but for `newest`; requests that hold one finish with it.
-    fn within_limit(&self, mut snapshot: Snapshot, newest: Option<&ModelVersion>) -> Snapshot {
-        while snapshot.loaded.len() > self.settings.max_models {
-            let stays = |version: &ModelVersion| {
-                newest == Some(version) || snapshot.labels.values().any(|other| other == version)
+    /// Makes sure that there is room, verifies the files, reads them off the async threads, and takes the rows from the
+    /// cache where they are.
+    async fn read(&self, version: &ModelVersion) -> Result<Loaded, Unloadable> {
+        let artifacts = &self.storage.artifacts;
+        let folder = artifacts.folder(Kind::Model, version.as_str()).await?;
+        let verified = async || artifacts.open_verified(Kind::Model, version.as_str()).await;
+        let manifest_folder = folder.clone();
+        let id = match blocking(move || read_manifest(&manifest_folder)).await {
+            Ok(manifest) => manifest.backbone,
+            Err(why) => return Err(verified().await.err().map_or(why, Unloadable::from)),
+        };
+        let shared = self.snapshot.load().backbone(&id);
+        let of_backbone = if shared.is_some() { 0 } else { artifacts.n_bytes(Kind::Backbone, &id).await? };
+        let n_bytes = artifacts.n_bytes(Kind::Model, version.as_str()).await? + of_backbone;
+        // Before gigabytes are hashed for nothing; nothing is dropped for a version that is damaged.
+        self.with_room_for(n_bytes, shared.as_ref())?;
+        verified().await?;
+        let backbone_folder = artifacts.open_verified(Kind::Backbone, &id).await?;
+        self.replace(self.with_room_for(n_bytes, shared.as_ref())?);
+
+        let mut artifact = blocking(move || Artifact::read(&folder)).await?;
+        self.share_rows(version, &mut artifact).await;
+        let (settings, device, version) = (Arc::clone(&self.settings), self.device.clone(), version.clone());
+        let start = move || {
+            let backbone = match shared {
+                Some(backbone) => backbone,
+                None => Arc::new(Backbone::load(id, &backbone_folder, &device)?),
             };
-            let oldest = snapshot
-                .loaded
-                .iter()
-                .filter(|(version, _)| !stays(version))
-                .min_by_key(|(_, model)| model.last_used())
-                .map(|(version, _)| version.clone());
-            let Some(oldest) = oldest else { break };
-            snapshot.loaded.remove(&oldest);
-            tracing::info!(version = %oldest, "model version dropped from memory");
-        }
-        snapshot
+            Loaded::start(version, artifact, backbone, &settings)
+        };
+        let model = blocking(start).await?;
+        model.warm_up().await.map_err(|error| Unloadable::new(Cause::Broken, &error))?;
+        Ok(model)
     }
 
-    /// Verifies the files, reads them off the async threads, and takes the rows from the cache where they are.
-    async fn read(&self, version: &ModelVersion) -> Result<Loaded, Error> {
-        let unloadable = |reason: String| Error::Unloadable { version: version.to_string(), reason };
-        let artifacts = &self.storage.artifacts;
-        let folder = match artifacts.open_verified(Kind::Model, version.as_str()).await {
-            Err(storage::Error::NotFound { .. }) => return Err(Error::NoSuchModel(format!("model version {version}"))),
-            other => other.map_err(|error| unloadable(service::chain(&error)))?,
-        };
-        let mut artifact = blocking(move || Artifact::read(&folder)).await.map_err(&unloadable)?;
-        let backbone = artifacts.open_verified(Kind::Backbone, &artifact.manifest.backbone).await;
-        let backbone: PathBuf = backbone.map_err(|error| unloadable(service::chain(&error)))?;
+    async fn share_rows(&self, version: &ModelVersion, artifact: &mut Artifact) {
         let sizes = Sizes {
             n_users: artifact.users.len(),
             n_items: artifact.items.len(),
             width: artifact.tables.collaborative.items.width(),
         };
-        let cached = rows::fetch(&self.storage.cache, version, sizes, &artifact.manifest.rows_sha256).await;
-        match cached {
+        match rows::fetch(&self.storage.cache, version, sizes, &artifact.manifest.rows_sha256).await {
             Some(tables) => artifact.tables.collaborative = tables,
             None => rows::share(&self.storage.cache, version, &artifact.tables.collaborative).await,
         }
-        let (settings, device, version) = (Arc::clone(&self.settings), self.device.clone(), version.clone());
-        let start = move || Loaded::start(artifact, (version, &backbone), &device, &settings);
-        let model = blocking(start).await.map_err(unloadable)?;
-        model.warm_up().await?;
-        Ok(model)
     }
-}
 
-/// Why a version cannot be loaded, with all causes.
-fn reason(error: &Error) -> String {
-    if let Error::Unloadable { reason, .. } = error { reason.clone() } else { service::chain(error) }
+    /// The snapshot after versions without labels, those asked for longest ago first, have made room for so many bytes.
+    fn with_room_for(&self, n_bytes: u64, shared: Option<&Arc<Backbone>>) -> Result<Snapshot, Unloadable> {
+        let limit = self.settings.model_memory_mb << 20;
+        let mut snapshot = self.snapshot.load().as_ref().clone();
+        // What has stopped is of no use to anybody; a panic in it is why it is loaded again.
+        snapshot.loaded.retain(|_, model| !model.forward.has_stopped());
+        while limit > 0 && snapshot.n_bytes(shared) + n_bytes > limit {
+            if !snapshot.drop_oldest() {
+                let [wanted, taken, limit] = [n_bytes, snapshot.n_bytes(shared), limit].map(|bytes| bytes >> 20);
+                let message = format!(
+                    "it needs about {wanted} MiB; versions with labels have {taken} of {limit} MiB: unlabel one, or raise \
+                     `model_memory_mb`"
+                );
+                return Err(Unloadable { cause: Cause::NoMemory, message });
+            }
+        }
+        Ok(snapshot)
+    }
 }
 
 /// Where a name lies between 0 and 1: the same on every replica, another for each purpose.
@@ -271,15 +355,15 @@ pub(crate) fn share_of(purpose: &str, name: &str) -> f64 {
 /// What is in memory, for operators.
 pub(crate) struct Overview {
     pub(crate) loaded: Vec<(Arc<Loaded>, Vec<String>)>,
-    pub(crate) unloadable: HashMap<ModelVersion, String>,
+    pub(crate) unloadable: HashMap<ModelVersion, Unloadable>,
 }
 
-/// Work that reads files or computes, with its causes in one line.
+/// Work that reads files or computes.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, model::Error> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, Unloadable> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| service::chain(&error)),
-        Err(panic) => Err(panic.to_string()),
+        Ok(result) => Ok(result?),
+        Err(panic) => Err(Unloadable::new(Cause::Broken, &panic)),
     }
 }

@@ -1,7 +1,6 @@
 //! A model version that is ready to serve: its tables, its catalogue, the way to its thread.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
@@ -9,9 +8,10 @@ use std::time::{Duration, Instant};
 use domain::{Catalog, Item, ItemId, ModelVersion, Source, UserId, UserToken};
 use fixedbitset::FixedBitSet;
 use model::hybrid::{Mixed, Origin};
-use model::{Artifact, Catalogue, Device, ItemWeights, PromptTexts, Token, Tokenizer};
+use model::{Artifact, Catalogue, ItemWeights, PromptTexts, Token, Tokenizer};
 
 use crate::Settings;
+use crate::backbone::Backbone;
 use crate::forward::Forward;
 use crate::gate::Call;
 use crate::states::TokenRow;
@@ -21,6 +21,7 @@ use crate::states::TokenRow;
 pub(crate) struct Loaded {
     pub(crate) version: ModelVersion,
     pub(crate) catalog: Catalog,
+    pub(crate) backbone: Arc<Backbone>,
     pub(crate) forward: Forward,
     /// With the mean user as the last user row.
     pub(crate) catalogue: Arc<Catalogue>,
@@ -39,6 +40,8 @@ pub(crate) struct Loaded {
     /// Made when similar items are first asked for.
     item_lengths: OnceLock<Vec<f32>>,
     n_positions: usize,
+    /// Memory that is this version's alone, about: rows, light weights, ids, titles, what filters look at.
+    pub(crate) n_bytes: u64,
     last_used: AtomicU64,
 }
 
@@ -58,6 +61,24 @@ const WARM_UP: Duration = Duration::from_secs(60);
 /// The words of the prompts: the same for all versions of this program.
 static TEXTS: LazyLock<PromptTexts> = LazyLock::new(|| PromptTexts::new(&Tokenizer::gpt2()));
 
+/// Memory of an item, about, beside its row: itself, its place, its popularity and length, and its texts.
+fn item_bytes(item: &Item) -> usize {
+    let categories: usize = item.categories.iter().map(|category| 24 + category.len()).sum();
+    // Each is a node of a tree with a key and a value.
+    let attributes: usize = item.attributes.iter().map(|(name, value)| 64 + name.len() + value_bytes(value)).sum();
+    170 + 2 * item.id.as_str().len() + item.title.len() + categories + attributes
+}
+
+fn value_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 32,
+        Value::String(text) => 32 + text.len(),
+        Value::Array(values) => 32 + values.iter().map(value_bytes).sum::<usize>(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| 64 + name.len() + value_bytes(value)).sum(),
+    }
+}
+
 /// A user's scores over the catalogue and where each comes from.
 pub(crate) struct Scores {
     pub(crate) values: Vec<f32>,
@@ -71,17 +92,17 @@ enum Origins {
 }
 
 impl Loaded {
-    /// Starts a version's thread on a device.
+    /// Starts a version's thread, on its backbone's device.
     pub(crate) fn start(
+        version: ModelVersion,
         mut artifact: Artifact,
-        (version, backbone): (ModelVersion, &Path),
-        device: &Device,
+        backbone: Arc<Backbone>,
         settings: &Settings,
     ) -> Result<Self, model::Error> {
-        let (config, gpt2) = artifact.load_backbone(backbone, device)?;
+        artifact.check_backbone(&backbone.gpt2)?;
         let mean_user = artifact.tables.collaborative.push_mean_user();
         let catalogue = Arc::new(Catalogue::new(artifact.tables.collaborative.into(), settings.scoring_precision));
-        let forward = Forward::start(gpt2, Arc::clone(&catalogue), settings)
+        let forward = Forward::start(backbone.gpt2.clone(), Arc::clone(&catalogue), settings)
             .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
         let light = artifact.light.map(|weights| Light {
             unknown: weights.unknown_items(),
@@ -98,6 +119,10 @@ impl Loaded {
             let all = counts.iter().map(|&n| f64::from(n)).sum::<f64>().max(1.0);
             counts.into_iter().map(|n| (f64::from(n) / all) as f32).collect()
         });
+        let n_light = light.as_ref().map_or(0, |light| light.weights.n_bytes());
+        let n_texts = artifact.users.iter().map(|user| 64 + user.as_str().len()).sum::<usize>()
+            + artifact.items.iter().map(item_bytes).sum::<usize>();
+        let n_bytes = (catalogue.n_bytes() + n_light + n_texts) as u64;
         Ok(Self {
             version,
             catalog: artifact.manifest.catalog,
@@ -113,7 +138,9 @@ impl Loaded {
             popularity,
             cold,
             item_lengths: OnceLock::new(),
-            n_positions: config.n_positions,
+            n_positions: backbone.gpt2.n_positions(),
+            n_bytes,
+            backbone,
             last_used: AtomicU64::new(0),
         })
     }
@@ -215,14 +242,6 @@ impl Loaded {
                 .map(|row| row.iter().map(|value| value * value).sum::<f32>().sqrt())
                 .collect()
         })
-    }
-
-    /// Memory that is this version's alone, about: rows, light weights, ids and titles.
-    pub(crate) fn bytes(&self) -> u64 {
-        let texts: usize = self.items.iter().map(|item| 160 + 2 * item.id.as_str().len() + item.title.len()).sum();
-        let users: usize = self.users.keys().map(|user| 64 + user.as_str().len()).sum();
-        (self.catalogue.n_bytes() + texts + users + self.light.as_ref().map_or(0, |light| light.weights.n_bytes()))
-            as u64
     }
 
     /// Notes that a request asked for it, at a place in the order of requests.

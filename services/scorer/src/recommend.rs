@@ -56,11 +56,11 @@ impl Recommender {
             query.reader.model = ModelChoice::Version(page.version.clone());
             query.reader.at_ms = Some(query.reader.at_ms.map_or(page.at_ms, |at_ms| at_ms.min(page.at_ms)));
         }
-        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
+        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref(), call).await?;
         let recommendation = self.answer(&query, &model, call).await?;
         self.counters.degraded(&recommendation.degradations);
         if let Some(shadow) = self.models.shadow_of(&model.version) {
-            self.behind.compare(&query, &recommendation, started.elapsed(), shadow);
+            self.behind.compare(&query, &recommendation, started.elapsed(), &shadow);
         }
         Ok(recommendation)
     }
@@ -117,7 +117,7 @@ impl Recommender {
 
     /// Scores given items, in the order given.
     pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
-        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref()).await?;
+        let model = self.models.choose(&query.reader.model, query.reader.user.as_ref(), call).await?;
         let read = Read::new(&self.histories, &query.reader, &model, call.caller.by).await?;
         let (state, _) = self.state(&read, &model, call).await?;
         let (ranker, seen, is_stranger) = (Arc::clone(&model), read.seen.clone(), read.is_stranger);
@@ -138,7 +138,7 @@ impl Recommender {
         query: SimilarQuery,
         call: &Call,
     ) -> Result<(Vec<ScoredItem>, ModelVersion), Error> {
-        let model = self.models.choose(&query.model, None).await?;
+        let model = self.models.choose(&query.model, None, call).await?;
         let row = model.item_row(&query.item).ok_or_else(|| Error::NoSuchItem(query.item.to_string()))?;
         let passing = match &*query.filter {
             "" => None,

@@ -9,14 +9,17 @@ use futures::{Stream, StreamExt};
 use proto::{catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::Error;
-use crate::gate::{Call, Caller};
+use crate::batch::Answered;
+use crate::gate::{Call, Caller, Gate};
 use crate::recommend::Recommender;
+use crate::{Cause, Error};
 
 /// `RecommendationService`.
 #[derive(Clone)]
 pub(crate) struct Recommendations {
     pub(crate) recommender: Recommender,
+    /// The way in for streams.
+    pub(crate) streams: Gate,
     /// For requests that name no deadline.
     pub(crate) default_deadline: Duration,
 }
@@ -25,63 +28,39 @@ pub(crate) struct Recommendations {
 const CLIENT_ID: &str = "client-id";
 /// Longest name of a client that tells it apart from others.
 const LONGEST_NAME: usize = 64;
-/// Requests of one stream that are worked on at once.
-const STREAM_AT_ONCE: usize = 32;
-/// A request of a stream is tried again for so long while too much is waiting.
-const STREAM_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A stream that found no place may come back then: others stay open for long.
+const STREAM_RETRY: Duration = Duration::from_secs(1);
+
+/// Who calls, by their own name or by their address, and until when.
+fn caller<T>(request: &Request<T>, default_deadline: Duration, priority: Priority) -> Caller {
+    let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
+    let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let name = name.map_or_else(address, str::to_owned);
+    let deadline = service::deadline(request.metadata()).unwrap_or(default_deadline);
+    let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
+    Caller { client, by: Instant::now() + deadline, priority }
+}
 
 impl Recommendations {
     fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
-        let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
-        let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-        let name = name.map_or_else(address, str::to_owned);
-        let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
-        let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
-        Caller { client, by: Instant::now() + deadline, priority }
+        caller(request, self.default_deadline, priority)
     }
 
     /// Lets a request in, or refuses it at once: before anything is made of it.
-    fn enter(&self, caller: Caller) -> Result<Call, Error> {
+    pub(crate) fn enter(&self, caller: Caller) -> Result<Call, Error> {
         self.counted(self.recommender.gate.enter(caller))
     }
 
     /// The answer to one request, whatever becomes of it counted.
-    async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
+    pub(crate) async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
         let recommendation = self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
         Ok(pb::RecommendResponse::of(recommendation, digest))
     }
 
-    fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
-        answer.map_err(Into::into).inspect_err(|error| self.recommender.counters.failed(error))
-    }
-
-    /// The answer to one request of a stream: the stream waits while the scorer is busy.
-    async fn answer_patiently(&self, request: pb::BatchRecommendRequest, caller: Caller) -> pb::BatchRecommendResponse {
-        use pb::batch_recommend_response::{Failure, Result};
-        let until = Instant::now() + STREAM_PATIENCE;
-        let query = self.counted(Query::try_from(request.request.unwrap_or_default()));
-        let answered = async {
-            let query = query?;
-            loop {
-                let caller = Caller { by: until, ..caller.clone() };
-                let answered = async { self.answer(query.clone(), &self.enter(caller)?).await };
-                match answered.await {
-                    Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < until => {
-                        tokio::time::sleep(retry_after).await;
-                    }
-                    other => return other,
-                }
-            }
-        };
-        let result = match answered.await {
-            Ok(response) => Result::Response(response),
-            Err(error) => {
-                let status = Status::from(error);
-                Result::Failure(Failure { code: status.code().into(), message: status.message().to_owned() })
-            }
-        };
-        pb::BatchRecommendResponse { id: request.id, result: Some(result) }
+    pub(crate) fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
+        self.recommender.counters.counted(answer)
     }
 }
 
@@ -103,13 +82,15 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<Streaming<pb::BatchRecommendRequest>>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
-        let caller = self.caller(&request, Priority::Batch);
-        let this = self.clone();
-        let answers = request.into_inner().map(move |request| {
-            let (this, caller) = (this.clone(), caller.clone());
-            async move { Ok(this.answer_patiently(request?, caller).await) }
+        // Streams are alike; it is their requests that are batches.
+        let stream = self.streams.enter(self.caller(&request, Priority::Interactive));
+        let stream = self.counted(stream.map_err(|_| Error::overloaded(STREAM_RETRY)))?;
+        let requests = request.into_inner().map(|request| {
+            let pb::BatchRecommendRequest { id, request } = request?;
+            Ok((id, Query::try_from(request.unwrap_or_default())))
         });
-        Ok(Response::new(Box::pin(answers.buffer_unordered(STREAM_AT_ONCE))))
+        let answers = self.clone().answers(requests, stream).map(|answered| answered.map(batch_response));
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn score_items(
@@ -136,12 +117,19 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         let version = |(model, labels): (std::sync::Arc<crate::loaded::Loaded>, Vec<String>)| pb::LoadedVersion {
             model_version: version_name(&model.version),
             labels,
-            memory_bytes: model.bytes(),
+            memory_bytes: model.n_bytes,
+            backbone: model.backbone.id.clone(),
+            backbone_bytes: model.backbone.n_bytes(),
+        };
+        let unloadable = |(id, why): (domain::ModelVersion, crate::Unloadable)| pb::UnloadableVersion {
+            model_version: version_name(&id),
+            cause: unloadable_cause(why.cause).into(),
+            message: why.message,
         };
         let counters = self.recommender.counters.all();
         Ok(Response::new(pb::ServingStatus {
             versions: overview.loaded.into_iter().map(version).collect(),
-            unloadable: overview.unloadable.into_iter().map(|(id, why)| (version_name(&id), why)).collect(),
+            unloadable: overview.unloadable.into_iter().map(unloadable).collect(),
             counters: counters.into_iter().map(|(name, n)| (name.to_owned(), n)).collect::<HashMap<_, _>>(),
             shadow: self.recommender.behind.report().map(|report| pb::ShadowReport {
                 model_version: version_name(&report.version),
@@ -154,9 +142,70 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
     }
 }
 
+fn batch_response((id, answer): Answered) -> pb::BatchRecommendResponse {
+    use pb::batch_recommend_response::{Failure, Result};
+    let result = match answer.map_err(Status::from) {
+        Ok(response) => Result::Response(response),
+        Err(status) => Result::Failure(Failure { code: status.code().into(), message: status.message().to_owned() }),
+    };
+    pb::BatchRecommendResponse { id, result: Some(result) }
+}
+
+fn unloadable_cause(cause: Cause) -> pb::unloadable_version::Cause {
+    use pb::unloadable_version::Cause as Wire;
+    match cause {
+        Cause::Damaged => Wire::Damaged,
+        Cause::Missing => Wire::Missing,
+        Cause::Unreachable => Wire::Unreachable,
+        Cause::Unsupported => Wire::Unsupported,
+        Cause::NoMemory => Wire::NoMemory,
+        Cause::Broken => Wire::Broken,
+    }
+}
+
 /// `HistoryService`.
 pub(crate) struct Histories {
     pub(crate) recommender: Recommender,
+    /// A way in of its own: what is recorded does not wait for what is recommended.
+    pub(crate) gate: Gate,
+}
+
+/// Time of a history call that names no deadline: ten thousand interactions of as many users are some fifty commits.
+const HISTORY_TIME: Duration = Duration::from_secs(30);
+
+impl Histories {
+    /// Lets a request in, or refuses it at once.
+    fn enter<T>(&self, request: &Request<T>) -> Result<Call, Error> {
+        self.counted(self.gate.enter(caller(request, HISTORY_TIME, Priority::Interactive)))
+    }
+
+    fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
+        self.recommender.counters.counted(answer)
+    }
+
+    async fn record(&self, request: pb::RecordInteractionsRequest) -> Result<usize, Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let batch = recorded(request.interactions, storage::now_ms())?;
+        self.recommender.histories.record(&catalog, &batch).await
+    }
+
+    async fn history(&self, request: pb::GetHistoryRequest) -> Result<pb::GetHistoryResponse, Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let user = user_id(request.user_id)?;
+        let history = self.recommender.histories.stored(&catalog, &user).await?;
+        let all = history.interactions();
+        let limit = if request.limit == 0 { all.len() } else { request.limit as usize };
+        let latest = &all[all.len().saturating_sub(limit)..];
+        Ok(pb::GetHistoryResponse {
+            interactions: latest.iter().map(|interaction| pb::Interaction::of(&user, interaction)).collect(),
+            deleted: history.is_deleted(),
+        })
+    }
+
+    async fn delete(&self, request: pb::DeleteUserRequest) -> Result<(), Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        self.recommender.delete(&catalog, &user_id(request.user_id)?).await
+    }
 }
 
 fn user_id(id: String) -> Result<UserId, Error> {
@@ -169,10 +218,8 @@ impl pb::history_service_server::HistoryService for Histories {
         &self,
         request: Request<pb::RecordInteractionsRequest>,
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
-        let request = request.into_inner();
-        let catalog = catalog("catalog", &request.catalog).map_err(Error::from)?;
-        let batch = recorded(request.interactions, storage::now_ms()).map_err(Error::from)?;
-        let n_recorded = self.recommender.histories.record(&catalog, &batch).await?;
+        let call = self.enter(&request)?;
+        let n_recorded = self.counted(call.in_time(self.record(request.into_inner())).await)?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
     }
@@ -181,26 +228,16 @@ impl pb::history_service_server::HistoryService for Histories {
         &self,
         request: Request<pb::GetHistoryRequest>,
     ) -> Result<Response<pb::GetHistoryResponse>, Status> {
-        let request = request.into_inner();
-        let catalog = catalog("catalog", &request.catalog).map_err(Error::from)?;
-        let user = user_id(request.user_id)?;
-        let history = self.recommender.histories.stored(&catalog, &user).await?;
-        let all = history.interactions();
-        let limit = if request.limit == 0 { all.len() } else { request.limit as usize };
-        let latest = &all[all.len().saturating_sub(limit)..];
-        Ok(Response::new(pb::GetHistoryResponse {
-            interactions: latest.iter().map(|interaction| pb::Interaction::of(&user, interaction)).collect(),
-            deleted: history.is_deleted(),
-        }))
+        let call = self.enter(&request)?;
+        Ok(Response::new(self.counted(call.in_time(self.history(request.into_inner())).await)?))
     }
 
     async fn delete_user(
         &self,
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
-        let request = request.into_inner();
-        let catalog = catalog("catalog", &request.catalog).map_err(Error::from)?;
-        self.recommender.delete(&catalog, &user_id(request.user_id)?).await?;
+        let call = self.enter(&request)?;
+        self.counted(call.in_time(self.delete(request.into_inner())).await)?;
         Ok(Response::new(pb::DeleteUserResponse {}))
     }
 }

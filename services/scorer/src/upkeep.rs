@@ -55,7 +55,7 @@ impl Recommender {
     /// where it was. A version whose thread has ended is loaded again.
     async fn follow(&self) -> Result<(), Error> {
         let wanted = self.models.wanted_labels().await?;
-        self.models.keep_labels(|label| wanted.contains_key(label)).await;
+        self.models.want(&wanted).await;
         let (live, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(label, _)| *label == Label::live());
         for (label, version) in live.into_iter().chain(others) {
             if self.models.serves(&label, &version) {
@@ -79,6 +79,7 @@ impl Recommender {
         while let Some(Some(task)) = shutdown.run_until_cancelled(tasks.recv()).await {
             match task {
                 Task::Refresh((catalog, user), model) => {
+                    let Some(model) = model.upgrade() else { continue };
                     let reader = stored(Some(catalog), user, Duration::ZERO);
                     self.know(&reader, &model, Instant::now() + PATIENCE).await;
                 }
@@ -87,7 +88,8 @@ impl Recommender {
         }
     }
 
-    async fn compare(&self, Comparison { query, live, took, shadow }: Comparison) {
+    async fn compare(&self, Comparison { query, live, took, shadow, .. }: Comparison) {
+        let Some(shadow) = shadow.upgrade() else { return };
         let started = Instant::now();
         let call = Call::behind(started + PATIENCE);
         match call.in_time(self.answer(&query, &shadow, &call)).await {

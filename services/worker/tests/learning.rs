@@ -12,7 +12,7 @@ use model::prompt::Document;
 use model::step::compute;
 use model::{
     Artifact, Device, Ease, Gpt2, Precision, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative,
-    compute_device, content, random_backbone, recommender, save_backbone,
+    compute_device, content, load_backbone, random_backbone, recommender, save_backbone,
 };
 use tempfile::TempDir;
 use worker::{Backbones, Error, Input, Progress, train};
@@ -110,7 +110,7 @@ impl Bench {
         let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
         let trained = train(&self.input(spec, scratch.path(), None), &mut progress).unwrap();
         let artifact = Artifact::read(&trained.model).unwrap();
-        let (_, gpt2) = artifact.load_backbone(&trained.backbone, &device()).unwrap();
+        let (_, gpt2) = load_backbone(&trained.backbone, &device()).unwrap();
         let tables_file = std::fs::read(trained.model.join("tables.safetensors")).unwrap();
         Result { artifact, gpt2, metrics: trained.metrics, tables_file, _folder: scratch }
     }

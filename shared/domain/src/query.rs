@@ -127,6 +127,17 @@ pub struct Query {
     pub explain: bool,
 }
 
+impl Query {
+    /// Item ids that came with the request: what its size in memory is made of.
+    pub fn n_ids(&self) -> usize {
+        let n_inline = match &self.reader.inline {
+            Inline::Absent => 0,
+            Inline::Instead(history) | Inline::Beside(history) => history.interactions().len(),
+        };
+        n_inline + self.allowed.excluded.len() + self.allowed.candidates.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// A checked `ScoreItems` request.
 #[derive(Debug, Clone)]
 pub struct ScoreQuery {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::tensors::{TensorFile, write_atomically};
-use crate::{Device, Error, Gpt2, Gpt2Config, ItemWeights, Tables, TokenTables, load_backbone, prompt, write_tensors};
+use crate::{Error, Gpt2, ItemWeights, Tables, TokenTables, prompt, write_tensors};
 
 /// Version of the file layout.
 const FORMAT: u32 = 2;
@@ -74,8 +74,8 @@ pub fn rows_hash(tables: &TokenTables) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Reads `model.json`; a foreign format is refused.
-fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
+/// Reads `model.json`, which says what the rest is; a foreign format is refused.
+pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     let path = folder.join("model.json");
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let malformed = |e: serde_json::Error| Error::malformed(&path, e.to_string());
@@ -138,15 +138,14 @@ impl Artifact {
         Ok(Self { manifest, tables, light, popularity, users, items })
     }
 
-    /// Reads the backbone that this model stands on and checks that the tables fit it.
-    pub fn load_backbone(&self, folder: &Path, device: &Device) -> Result<(Gpt2Config, Gpt2), Error> {
-        let (config, gpt2) = load_backbone(folder, device)?;
-        let width = self.tables.collaborative.items.width();
-        if config.n_embd != width {
-            let reason = format!("n_embd is {}, the model's tables are {width} wide", config.n_embd);
-            return Err(Error::malformed(folder.join("config.json"), reason));
+    /// Checks that the tables fit the backbone.
+    pub fn check_backbone(&self, gpt2: &Gpt2) -> Result<(), Error> {
+        let (width, n_embd) = (self.tables.collaborative.items.width(), gpt2.n_embd());
+        if n_embd != width {
+            let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
+            return Err(Error::malformed(format!("backbone {}", self.manifest.backbone), reason));
         }
-        Ok((config, gpt2))
+        Ok(())
     }
 }
 

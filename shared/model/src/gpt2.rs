@@ -159,6 +159,11 @@ impl Gpt2 {
         self.wpe.val().dims()[0]
     }
 
+    /// Memory of the weights.
+    pub fn n_bytes(&self) -> usize {
+        self.num_params() * self.wte.val().dtype().size()
+    }
+
     /// The embeddings of some words.
     pub fn word_rows(&self, words: &[u32]) -> Table {
         let rows = index_tensor(words.iter().map(|&word| to_index(word as usize)).collect(), &self.device());

@@ -39,7 +39,7 @@ mod tokenizer;
 mod warmup;
 mod work;
 
-pub use artifact::{Artifact, new_manifest, rows_hash};
+pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
 pub use catalogue::{Catalogue, UserState};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;

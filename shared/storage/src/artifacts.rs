@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -205,14 +205,22 @@ impl Artifacts {
         Ok(ids)
     }
 
+    /// Size of an artifact's files.
+    pub async fn n_bytes(&self, kind: Kind, id: &str) -> Result<u64, Error> {
+        Ok(self.files(kind, id).await?.iter().map(|file| file.size).sum())
+    }
+
+    async fn files(&self, kind: Kind, id: &str) -> Result<Vec<ObjectMeta>, Error> {
+        let below = Location::from_iter([kind.folder(), id]);
+        self.store.list(Some(&below)).try_collect().await.map_err(Error::unavailable(ARTIFACTS))
+    }
+
     /// Removes an artifact; its index first, so that nobody sees a part of it.
     pub async fn delete(&self, kind: Kind, id: &str) -> Result<(), Error> {
         self.folder(kind, id).await?;
         let unavailable = || Error::unavailable::<object_store::Error>(ARTIFACTS);
         self.store.delete(&location(kind, id, INDEX)).await.map_err(unavailable())?;
-        let below = Location::from_iter([kind.folder(), id]);
-        let files: Vec<_> = self.store.list(Some(&below)).try_collect().await.map_err(unavailable())?;
-        for file in files {
+        for file in self.files(kind, id).await? {
             self.store.delete(&file.location).await.map_err(unavailable())?;
         }
         Ok(())
