@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Serving, measured: services, two Redis and the load generator on this machine, one JSON line a point.
 #   DATA=folder (examples/games), SECONDS_A_POINT=60, SHAPES="256x2x4 768x12x12", BIN=folder with the binaries,
-#   PARTS="cached fresh faults soak": what is measured; SOAK_SECONDS=1800
+#   PARTS="cached fresh faults soak": what is measured; OVERLOAD_RATE=6000, SOAK_RATE=2800, SOAK_SECONDS=1800
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -88,7 +88,7 @@ for shape in $shapes; do
     restart_scorer "$label"
     load "$shape cached" --workload cached.toml --warm-users --rate 1000,3000,4000 --seconds "$seconds"
     memory "$shape memory before overload"
-    load "$shape overload" --workload overload.toml --rate 6000 --seconds "$((2 * seconds))"
+    load "$shape overload" --workload overload.toml --rate "${OVERLOAD_RATE:-6000}" --seconds "$((2 * seconds))"
     memory "$shape memory after overload"
     load "$shape cached, after" --workload cached.toml --rate 1000 --seconds 2 --warm-up 0
     load "$shape cached, 50 items" --workload long.toml --warm-users --rate 1000 --seconds "$seconds"

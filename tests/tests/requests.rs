@@ -247,7 +247,11 @@ async fn a_stream_answers_each_request_by_its_number() {
         .map(|id| {
             // Every tenth is malformed.
             let k = if id % 10 == 9 { 0 } else { 3 };
-            pb::BatchRecommendRequest { id, request: Some(request(&format!("u{}", id % 60), k)) }
+            // Two of these are all that a stream works on at once.
+            let n_excluded = if id % 8 == 1 { 10_000 } else { 0 };
+            let excluded_item_ids = (0..n_excluded).map(|number| format!("unknown-{number}")).collect();
+            let request = pb::RecommendRequest { excluded_item_ids, ..request(&format!("u{}", id % 60), k) };
+            pb::BatchRecommendRequest { id, request: Some(request) }
         })
         .collect();
     let mut stream =

@@ -9,10 +9,9 @@ use futures::{Stream, StreamExt};
 use proto::{catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::batch::Answered;
 use crate::gate::{Call, Caller, Gate};
 use crate::recommend::Recommender;
-use crate::{Cause, Error};
+use crate::{Cause, Error, batch};
 
 /// `RecommendationService`.
 #[derive(Clone)]
@@ -48,18 +47,18 @@ impl Recommendations {
     }
 
     /// Lets a request in, or refuses it at once: before anything is made of it.
-    pub(crate) fn enter(&self, caller: Caller) -> Result<Call, Error> {
+    fn enter(&self, caller: Caller) -> Result<Call, Error> {
         self.counted(self.recommender.gate.enter(caller))
     }
 
     /// The answer to one request, whatever becomes of it counted.
-    pub(crate) async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
+    async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
         let recommendation = self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
         Ok(pb::RecommendResponse::of(recommendation, digest))
     }
 
-    pub(crate) fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
+    fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
         self.recommender.counters.counted(answer)
     }
 }
@@ -85,11 +84,17 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         // Streams are alike; it is their requests that are batches.
         let stream = self.streams.enter(self.caller(&request, Priority::Interactive));
         let stream = self.counted(stream.map_err(|_| Error::overloaded(STREAM_RETRY)))?;
-        let requests = request.into_inner().map(|request| {
+        let this = self.clone();
+        let requests = request.into_inner().map(move |request| {
             let pb::BatchRecommendRequest { id, request } = request?;
-            Ok((id, Query::try_from(request.unwrap_or_default())))
+            Ok((id, this.counted(Query::try_from(request.unwrap_or_default()))))
         });
-        let answers = self.clone().answers(requests, stream).map(|answered| answered.map(batch_response));
+        let this = self.clone();
+        let answer = move |query, caller| {
+            let this = this.clone();
+            async move { this.answer(query, &this.enter(caller)?).await }
+        };
+        let answers = batch::answers(requests, stream, answer).map(|answered| answered.map(batch_response));
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -142,11 +147,11 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
     }
 }
 
-fn batch_response((id, answer): Answered) -> pb::BatchRecommendResponse {
-    use pb::batch_recommend_response::{Failure, Result};
+fn batch_response((id, answer): (u64, Result<pb::RecommendResponse, Error>)) -> pb::BatchRecommendResponse {
+    use pb::batch_recommend_response::{Failure, Result as Outcome};
     let result = match answer.map_err(Status::from) {
-        Ok(response) => Result::Response(response),
-        Err(status) => Result::Failure(Failure { code: status.code().into(), message: status.message().to_owned() }),
+        Ok(response) => Outcome::Response(response),
+        Err(status) => Outcome::Failure(Failure { code: status.code().into(), message: status.message().to_owned() }),
     };
     pb::BatchRecommendResponse { id, result: Some(result) }
 }
