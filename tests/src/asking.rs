@@ -1,7 +1,10 @@
 //! Requests and what comes back, in few words.
 
+use std::time::Duration;
+
 use proto::pb;
 use proto::pb::degradation::Kind;
+use tonic::Request;
 use tonic_types::StatusExt;
 
 /// A request for the best `k` items of a user.
@@ -23,6 +26,13 @@ pub fn new_history(number: usize) -> Vec<pb::InlineInteraction> {
 /// Something that a user did now.
 pub fn interaction(user: &str, item: &str, event: &str) -> pb::Interaction {
     pb::Interaction { user_id: user.into(), item_id: item.into(), time: None, event_id: event.into() }
+}
+
+/// A call with a deadline.
+pub fn within<T>(time: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(time);
+    request
 }
 
 /// The list.

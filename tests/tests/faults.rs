@@ -4,13 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cluster, Process, Redis, binary, eventually, free_port, interaction, new_history};
+use e2e::{Cluster, Process, Redis, binary, eventually, free_port, inline, interaction, new_history, within};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 fn request(user: &str) -> pb::RecommendRequest {
-    pb::RecommendRequest { user_id: user.to_owned(), k: Some(5), ..Default::default() }
+    e2e::request(user, 5)
 }
 
 fn scored(answer: &pb::RecommendResponse) -> Vec<(String, f32)> {
@@ -43,10 +43,7 @@ async fn a_lost_cache_changes_no_answer() {
         assert_eq!(&scored(&answer), expected);
         assert!(answer.degradations.is_empty(), "a cache that is gone takes nothing from the answer");
     }
-    let fresh = pb::RecommendRequest {
-        history: vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }],
-        ..request("u3")
-    };
+    let fresh = pb::RecommendRequest { history: inline(&["i03"]), ..request("u3") };
     assert!(!client.recommend(fresh).await.unwrap().get_ref().cached);
 }
 
@@ -59,8 +56,8 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     let mut slow = 0;
     for round in 0..200 {
         // A history that nobody has had: its state is looked for in the cache, and then computed and written there.
-        let history = ["i01", "i03", "i05", "i07"].iter().cycle().skip(round % 4).take(1 + round / 4 % 4);
-        let history = history.map(|item| pb::InlineInteraction { item_id: (*item).to_owned(), time: None }).collect();
+        let items = ["i01", "i03", "i05", "i07"].into_iter().cycle().skip(round % 4).take(1 + round / 4 % 4);
+        let history = inline(&items.collect::<Vec<_>>());
         let started = std::time::Instant::now();
         client.recommend(pb::RecommendRequest { history, ..request(&format!("u{}", round % 60)) }).await.unwrap();
         slow += usize::from(started.elapsed() > Duration::from_millis(40));
@@ -80,11 +77,7 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     .await;
 }
 
-fn within(ms: u64, user: &str) -> tonic::Request<pb::RecommendRequest> {
-    let mut request = tonic::Request::new(request(user));
-    request.set_timeout(Duration::from_millis(ms));
-    request
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_frozen_store_leaves_time_for_what_is_remembered() {
@@ -96,21 +89,25 @@ async fn a_frozen_store_leaves_time_for_what_is_remembered() {
         let mut slow = 0;
         for _ in 0..100 {
             let started = std::time::Instant::now();
-            let answer = client.recommend(within(ms, "u1")).await.unwrap().into_inner();
+            let answer = client.recommend(within(Duration::from_millis(ms), request("u1"))).await.unwrap().into_inner();
             assert_eq!(scored(&answer), before);
             assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
             slow += usize::from(started.elapsed() > Duration::from_millis(noticeable_ms));
         }
         // A few calls wait half of their time for the store; for half a second afterwards nobody does.
         assert!(slow <= 20, "{slow} of 100 requests waited of those that have {ms} ms");
-        let unknown = client.recommend(within(1_000, "u2")).await.unwrap_err();
+        let unknown = client.recommend(within(SECOND, request("u2"))).await.unwrap_err();
         assert_eq!(unknown.code(), tonic::Code::Unavailable);
-        let mut instead = within(1_000, "u2");
-        instead.get_mut().history = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
+        let mut instead = within(SECOND, request("u2"));
+        instead.get_mut().history = inline(&["i03"]);
         assert_eq!(client.recommend(instead).await.unwrap().get_ref().history_length, 1);
         cluster.store.thaw();
         eventually("the store is back", Duration::from_secs(20), async || {
-            client.recommend(within(1_000, "u1")).await.ok().filter(|answer| answer.get_ref().degradations.is_empty())
+            client
+                .recommend(within(SECOND, request("u1")))
+                .await
+                .ok()
+                .filter(|answer| answer.get_ref().degradations.is_empty())
         })
         .await;
     }
@@ -122,35 +119,27 @@ async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off
     let mut client = cluster.recommendations();
     client.recommend(request("u1")).await.unwrap();
     cluster.store.freeze();
-    let mut bought = tonic::Request::new(pb::RecordInteractionsRequest {
-        interactions: vec![interaction("u1", "i19", "e1")],
-        catalog: String::new(),
-    });
-    bought.set_timeout(Duration::from_millis(300));
-    cluster.histories().record_interactions(bought).await.unwrap_err();
-    let mut old = within(1_000, "u1");
+    let interactions = vec![interaction("u1", "i19", "e1")];
+    let bought = pb::RecordInteractionsRequest { interactions, catalog: String::new() };
+    cluster.histories().record_interactions(within(Duration::from_millis(300), bought)).await.unwrap_err();
+    let mut old = within(SECOND, request("u1"));
     old.get_mut().max_staleness = Some(prost_types::Duration { seconds: 600, nanos: 0 });
     assert_eq!(client.recommend(old).await.unwrap_err().code(), tonic::Code::Unavailable);
     cluster.store.thaw();
-    eventually("the store is back", Duration::from_secs(20), async || client.recommend(within(1_000, "u1")).await.ok())
-        .await;
+    eventually("the store is back", Duration::from_secs(20), async || {
+        client.recommend(within(SECOND, request("u1"))).await.ok()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_restarted_store_has_every_acknowledged_interaction() {
     let mut cluster = Cluster::start_with_model().await;
-    let mut histories = cluster.histories();
     let mut client = cluster.recommendations();
     let known = scored(client.recommend(request("u1")).await.unwrap().get_ref());
     for number in 0..50 {
-        let interaction = pb::Interaction {
-            user_id: format!("new-{}", number % 5),
-            item_id: format!("item-{number}"),
-            event_id: format!("event-{number}"),
-            time: None,
-        };
-        let request = pb::RecordInteractionsRequest { interactions: vec![interaction], catalog: String::new() };
-        assert_eq!(histories.record_interactions(request).await.unwrap().into_inner().n_recorded, 1);
+        let (user, item, event) = (number % 5, format!("item-{number}"), format!("event-{number}"));
+        assert_eq!(cluster.record(vec![interaction(&format!("new-{user}"), &item, &event)]).await, 1);
     }
     cluster.store.kill();
 
@@ -159,8 +148,7 @@ async fn a_restarted_store_has_every_acknowledged_interaction() {
     assert_eq!(remembered.degradations[0].kind(), Kind::HistoryStoreUnavailable);
     let unknown = client.recommend(request("u4")).await.unwrap_err();
     assert_eq!(unknown.code(), tonic::Code::Unavailable, "an unknown history is never passed off as empty");
-    let inline = vec![pb::InlineInteraction { item_id: "i03".to_owned(), time: None }];
-    client.recommend(pb::RecommendRequest { history: inline, ..request("u4") }).await.unwrap();
+    client.recommend(pb::RecommendRequest { history: inline(&["i03"]), ..request("u4") }).await.unwrap();
 
     cluster.store.resume().await;
     for user in 0..5 {

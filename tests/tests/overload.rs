@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cluster, eventually, inline, new_history, request};
+use e2e::{Cluster, eventually, inline, new_history, request, within};
 use proto::pb;
 use proto::pb::batch_recommend_response::Result as Outcome;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,9 +14,7 @@ use tonic_types::StatusExt;
 
 /// A request by a history that no other number has.
 fn fresh(number: usize) -> Request<pb::RecommendRequest> {
-    let mut request = Request::new(pb::RecommendRequest { history: new_history(number), ..Default::default() });
-    request.set_timeout(Duration::from_secs(30));
-    request
+    within(Duration::from_secs(30), pb::RecommendRequest { history: new_history(number), ..Default::default() })
 }
 
 /// States that were looked for in the shared cache.

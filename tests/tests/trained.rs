@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use dataset::{Dataset, ImportOptions, Split, import};
-use e2e::{Cluster, inline};
+use e2e::{Cluster, inline, request};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{
@@ -35,8 +35,15 @@ async fn with_games() -> (Cluster, Dataset) {
 
 /// Ids of a user's list.
 async fn list(client: &mut RecommendationServiceClient<Connection>, user: &str) -> Vec<String> {
-    let request = pb::RecommendRequest { user_id: user.into(), k: Some(100), ..Default::default() };
-    client.recommend(request).await.unwrap().into_inner().items.into_iter().map(|item| item.item_id).collect()
+    client
+        .recommend(request(user, 100))
+        .await
+        .unwrap()
+        .into_inner()
+        .items
+        .into_iter()
+        .map(|item| item.item_id)
+        .collect()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use e2e::{Cluster, Options, eventually, request};
+use e2e::{Cluster, Options, eventually, request, within};
 use proto::pb;
 use proto::pb::unloadable_version::Cause;
 use tonic::{Code, Request};
@@ -25,9 +25,7 @@ async fn is_live(cluster: &Cluster, version: &str) {
 /// A request to one version, which waits while it is loaded.
 fn pinned(version: &str) -> Request<pb::RecommendRequest> {
     let model = pb::recommend_request::Model::ModelVersion(version.to_owned());
-    let mut request = Request::new(pb::RecommendRequest { model: Some(model), ..request("u0", 5) });
-    request.set_timeout(MOVE_TIME);
-    request
+    within(MOVE_TIME, pb::RecommendRequest { model: Some(model), ..request("u0", 5) })
 }
 
 /// The versions in memory.

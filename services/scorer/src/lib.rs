@@ -44,6 +44,7 @@ use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::rankers::Rankers;
 use crate::recommend::Recommender;
+use crate::rpc::WayIn;
 use crate::states::{States, Unwritten};
 
 /// The scorer's settings; `config.toml` beside this crate says what each is and holds the defaults.
@@ -97,6 +98,9 @@ pub struct Settings {
 /// Defaults of [`Settings`].
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
+/// Time of a history call that names no deadline: ten thousand interactions of as many users are some fifty commits.
+const HISTORY_TIME: Duration = Duration::from_secs(30);
+
 /// A scorer whose port is open.
 #[derive(Debug)]
 pub struct Scorer {
@@ -104,6 +108,7 @@ pub struct Scorer {
     recommender: Recommender,
     unwritten: Unwritten,
     tasks: Tasks,
+    requests: Gate,
     streams: Gate,
     history_calls: Gate,
     follow: Duration,
@@ -127,7 +132,6 @@ impl Scorer {
             filters: Default::default(),
             rankers: Rankers::start(n_rankers)?,
             counters: Default::default(),
-            gate: Gate::new(settings.max_requests, n_running),
             behind,
         };
         Ok(Self {
@@ -135,6 +139,7 @@ impl Scorer {
             recommender,
             unwritten,
             tasks,
+            requests: Gate::new(settings.max_requests, n_running),
             streams: Gate::new(settings.max_streams, settings.max_streams),
             history_calls: Gate::new(settings.max_requests, settings.max_requests),
             follow: Duration::from_millis(settings.follow_ms),
@@ -154,12 +159,14 @@ impl Scorer {
         use pb::recommendation_service_server::RecommendationServiceServer;
         let token = self.api.token();
         let recommender = self.recommender;
+        let way_in = |gate, default_deadline| WayIn { gate, counters: recommender.counters.clone(), default_deadline };
         let recommendations = rpc::Recommendations {
             recommender: recommender.clone(),
+            way_in: way_in(self.requests, self.default_deadline),
             streams: self.streams,
-            default_deadline: self.default_deadline,
         };
-        let histories = rpc::Histories { recommender: recommender.clone(), gate: self.history_calls };
+        let histories =
+            rpc::Histories { recommender: recommender.clone(), way_in: way_in(self.history_calls, HISTORY_TIME) };
         let routes = Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone()))
             .add_service(HistoryServiceServer::with_interceptor(histories, token));
         let health = Health::new().await;

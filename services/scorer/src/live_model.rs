@@ -2,6 +2,7 @@
 //! label's place; `upkeep.rs` follows the labels.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -262,9 +263,11 @@ impl Models {
     }
 
     async fn load_now(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
-        let loaded = match self.storage.artifacts.exists(Kind::Model, version.as_str()).await {
-            Ok(false) => return Err(Error::NoSuchModel(format!("model version {version}"))),
-            Ok(true) => self.read(version).await,
+        let loaded = match self.storage.artifacts.folder(Kind::Model, version.as_str()).await {
+            Err(storage::Error::NotFound { .. }) => {
+                return Err(Error::NoSuchModel(format!("model version {version}")));
+            }
+            Ok(folder) => self.read(version, folder).await,
             Err(error) => Err(error.into()),
         };
         let model = Arc::new(loaded.map_err(|why| Error::Unloadable { version: version.clone(), why })?);
@@ -280,9 +283,8 @@ impl Models {
 
     /// Makes sure that there is room, verifies the files, reads them off the async threads, and takes the rows from the
     /// cache where they are.
-    async fn read(&self, version: &ModelVersion) -> Result<Loaded, Unloadable> {
+    async fn read(&self, version: &ModelVersion, folder: PathBuf) -> Result<Loaded, Unloadable> {
         let artifacts = &self.storage.artifacts;
-        let folder = artifacts.folder(Kind::Model, version.as_str()).await?;
         let verified = async || artifacts.open_verified(Kind::Model, version.as_str()).await;
         let manifest_folder = folder.clone();
         let id = match blocking(move || read_manifest(&manifest_folder)).await {

@@ -17,7 +17,7 @@ use crate::behind::Behind;
 use crate::counters::Counters;
 use crate::explain::explained;
 use crate::filter::Filters;
-use crate::gate::{Call, Gate};
+use crate::gate::Call;
 use crate::histories::Histories;
 use crate::live_model::Models;
 use crate::loaded::Loaded;
@@ -34,7 +34,6 @@ pub(crate) struct Recommender {
     pub(crate) filters: Filters,
     pub(crate) rankers: Rankers,
     pub(crate) counters: Counters,
-    pub(crate) gate: Gate,
     pub(crate) behind: Behind,
 }
 

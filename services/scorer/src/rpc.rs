@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use proto::{catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::counters::Counters;
 use crate::gate::{Call, Caller, Gate};
 use crate::recommend::Recommender;
 use crate::{Cause, Error, batch};
@@ -17,9 +18,17 @@ use crate::{Cause, Error, batch};
 #[derive(Clone)]
 pub(crate) struct Recommendations {
     pub(crate) recommender: Recommender,
+    pub(crate) way_in: WayIn,
     /// The way in for streams.
     pub(crate) streams: Gate,
-    /// For requests that name no deadline.
+}
+
+/// How the calls of a service come in and are counted.
+#[derive(Clone)]
+pub(crate) struct WayIn {
+    pub(crate) gate: Gate,
+    pub(crate) counters: Counters,
+    /// For calls that name no deadline.
     pub(crate) default_deadline: Duration,
 }
 
@@ -31,26 +40,24 @@ const LONGEST_NAME: usize = 64;
 /// A stream that found no place may come back then: others stay open for long.
 const STREAM_RETRY: Duration = Duration::from_secs(1);
 
-/// Who calls, by their own name or by their address, and until when.
-fn caller<T>(request: &Request<T>, default_deadline: Duration, priority: Priority) -> Caller {
-    let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
-    let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    let name = name.map_or_else(address, str::to_owned);
-    let deadline = service::deadline(request.metadata()).unwrap_or(default_deadline);
-    let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
-    Caller { client, by: Instant::now() + deadline, priority }
+impl WayIn {
+    /// Who calls, by their own name or by their address, and until when.
+    fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
+        let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
+        let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let name = name.map_or_else(address, str::to_owned);
+        let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
+        let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
+        Caller { client, by: Instant::now() + deadline, priority }
+    }
+
+    /// Lets a call in, or refuses it at once: before anything is made of it.
+    fn enter(&self, caller: Caller) -> Result<Call, Error> {
+        self.counters.counted(self.gate.enter(caller))
+    }
 }
 
 impl Recommendations {
-    fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
-        caller(request, self.default_deadline, priority)
-    }
-
-    /// Lets a request in, or refuses it at once: before anything is made of it.
-    fn enter(&self, caller: Caller) -> Result<Call, Error> {
-        self.counted(self.recommender.gate.enter(caller))
-    }
-
     /// The answer to one request, whatever becomes of it counted.
     async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
@@ -59,7 +66,7 @@ impl Recommendations {
     }
 
     fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
-        self.recommender.counters.counted(answer)
+        self.way_in.counters.counted(answer)
     }
 }
 
@@ -70,7 +77,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let priority = self.counted(proto::priority(request.get_ref()))?;
-        let call = self.enter(self.caller(&request, priority))?;
+        let call = self.way_in.enter(self.way_in.caller(&request, priority))?;
         let query = self.counted(Query::try_from(request.into_inner()))?;
         Ok(Response::new(self.answer(query, &call).await?))
     }
@@ -82,7 +89,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<Streaming<pb::BatchRecommendRequest>>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
         // Streams are alike; it is their requests that are batches.
-        let stream = self.streams.enter(self.caller(&request, Priority::Interactive));
+        let stream = self.streams.enter(self.way_in.caller(&request, Priority::Interactive));
         let stream = self.counted(stream.map_err(|_| Error::overloaded(STREAM_RETRY)))?;
         let this = self.clone();
         let requests = request.into_inner().map(move |request| {
@@ -92,7 +99,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         let this = self.clone();
         let answer = move |query, caller| {
             let this = this.clone();
-            async move { this.answer(query, &this.enter(caller)?).await }
+            async move { this.answer(query, &this.way_in.enter(caller)?).await }
         };
         let answers = batch::answers(requests, stream, answer).map(|answered| answered.map(batch_response));
         Ok(Response::new(Box::pin(answers)))
@@ -102,7 +109,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
-        let call = self.enter(self.caller(&request, Priority::Interactive))?;
+        let call = self.way_in.enter(self.way_in.caller(&request, Priority::Interactive))?;
         let query = self.counted(ScoreQuery::try_from(request.into_inner()))?;
         Ok(Response::new(self.counted(call.in_time(self.recommender.score(query, &call)).await)?.into()))
     }
@@ -111,7 +118,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
-        let call = self.enter(self.caller(&request, Priority::Interactive))?;
+        let call = self.way_in.enter(self.way_in.caller(&request, Priority::Interactive))?;
         let query = self.counted(SimilarQuery::try_from(request.into_inner()))?;
         let (items, version) = self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
@@ -171,21 +178,14 @@ fn unloadable_cause(cause: Cause) -> pb::unloadable_version::Cause {
 /// `HistoryService`.
 pub(crate) struct Histories {
     pub(crate) recommender: Recommender,
-    /// A way in of its own: what is recorded does not wait for what is recommended.
-    pub(crate) gate: Gate,
+    /// Of its own: what is recorded does not wait for what is recommended.
+    pub(crate) way_in: WayIn,
 }
-
-/// Time of a history call that names no deadline: ten thousand interactions of as many users are some fifty commits.
-const HISTORY_TIME: Duration = Duration::from_secs(30);
 
 impl Histories {
     /// Lets a request in, or refuses it at once.
     fn enter<T>(&self, request: &Request<T>) -> Result<Call, Error> {
-        self.counted(self.gate.enter(caller(request, HISTORY_TIME, Priority::Interactive)))
-    }
-
-    fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
-        self.recommender.counters.counted(answer)
+        self.way_in.enter(self.way_in.caller(request, Priority::Interactive))
     }
 
     async fn record(&self, request: pb::RecordInteractionsRequest) -> Result<usize, Error> {
@@ -224,7 +224,7 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::RecordInteractionsRequest>,
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
         let call = self.enter(&request)?;
-        let n_recorded = self.counted(call.in_time(self.record(request.into_inner())).await)?;
+        let n_recorded = self.way_in.counters.counted(call.in_time(self.record(request.into_inner())).await)?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
     }
@@ -234,7 +234,7 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::GetHistoryRequest>,
     ) -> Result<Response<pb::GetHistoryResponse>, Status> {
         let call = self.enter(&request)?;
-        Ok(Response::new(self.counted(call.in_time(self.history(request.into_inner())).await)?))
+        Ok(Response::new(self.way_in.counters.counted(call.in_time(self.history(request.into_inner())).await)?))
     }
 
     async fn delete_user(
@@ -242,7 +242,7 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let call = self.enter(&request)?;
-        self.counted(call.in_time(self.delete(request.into_inner())).await)?;
+        self.way_in.counters.counted(call.in_time(self.delete(request.into_inner())).await)?;
         Ok(Response::new(pb::DeleteUserResponse {}))
     }
 }
