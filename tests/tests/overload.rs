@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cluster, eventually, inline, new_history, request, within};
+use e2e::{Cluster, binary, eventually, inline, new_history, request, within};
 use proto::pb;
 use proto::pb::batch_recommend_response::Result as Outcome;
 use tokio_stream::wrappers::ReceiverStream;
@@ -59,6 +59,32 @@ async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looke
     assert!(2 * n_lookups < refused.len(), "{n_lookups} looks for {} refused", refused.len());
     let again = cluster.recommendations_at(port).recommend(fresh(*refused[0].0)).await.unwrap();
     assert!(!again.get_ref().cached, "nothing is left of what was refused");
+}
+
+#[tokio::test]
+async fn a_load_that_heeds_the_hints_is_refused_far_less() {
+    let cluster = Cluster::start_with_model().await;
+    let dataset = cluster.import_two_groups();
+    let full = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__MAX_QUEUE_TOKENS", "1"), ("SCORER__MAX_RUNNING", "64")];
+    let (_other, port) = cluster.start_scorer_with(&full);
+    cluster.wait_until_ready_at(port).await;
+    let workload = cluster.folder().join("fresh.toml");
+    std::fs::write(&workload, "[[kinds]]\nfresh_history = 5\n").unwrap();
+    let refused = |more: &[&str]| {
+        let mut load = std::process::Command::new(binary("cllm4rec-load"));
+        load.arg("--url").arg(format!("http://127.0.0.1:{port}")).arg("--workload").arg(&workload);
+        load.arg("--dataset").arg(cluster.artifacts().join(&dataset));
+        load.args(["--rate", "2000", "--seconds", "2", "--warm-up", "0"]).args(more);
+        let output = load.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let n = |pointer: &str| report.pointer(pointer).unwrap().as_u64().unwrap();
+        assert_eq!(n("/sent") + n("/not_sent") + n("/held_back"), 4_000, "{report}");
+        (n("/refused/n"), n("/held_back"))
+    };
+    let (pushed, 0) = refused(&[]) else { panic!("held back without being told to") };
+    let (heeded, held_back) = refused(&["--heed-hints"]);
+    assert!(pushed > 1_000 && 2 * heeded < pushed && held_back > 1_000, "{pushed}, {heeded}, {held_back}");
 }
 
 #[tokio::test]

@@ -12,14 +12,21 @@ use tonic::{Code, Request};
 /// Long enough for a label to move on a busy machine.
 const MOVE_TIME: Duration = Duration::from_secs(20);
 
-/// Waits until the scorer has moved the label `live` to a version.
-async fn is_live(cluster: &Cluster, version: &str) {
-    eventually("the label moves", MOVE_TIME, async || {
+/// Waits until the scorer has moved labels to versions.
+async fn have_moved(cluster: &Cluster, labels: &[(&str, &str)]) {
+    eventually("the labels move", MOVE_TIME, async || {
         let versions = cluster.status().await.versions;
-        let is_live = |of: &pb::LoadedVersion| of.model_version == version && of.labels.contains(&"live".to_owned());
-        versions.iter().any(is_live).then_some(())
+        let has_moved = |&(label, version): &(&str, &str)| {
+            versions.iter().any(|of| of.model_version == version && of.labels.iter().any(|other| other == label))
+        };
+        labels.iter().all(has_moved).then_some(())
     })
     .await;
+}
+
+/// Waits until the scorer has moved the label `live` to a version.
+async fn is_live(cluster: &Cluster, version: &str) {
+    have_moved(cluster, &[("live", version)]).await;
 }
 
 /// A request to one version, which waits while it is loaded.
@@ -191,9 +198,10 @@ async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
     cluster.wait_until_ready().await;
-    let canary = cluster.train(&dataset, &["seed=1", "labels=[\"canary\", \"shadow\"]"]).await;
-    assert_ne!(canary.model_version, live);
+    let canary = cluster.train(&dataset, &["seed=1", "labels=[\"canary\", \"shadow\"]"]).await.model_version;
+    assert_ne!(canary, live);
     cluster.set_label("live", &live).await;
+    have_moved(&cluster, &[("live", &live), ("canary", &canary), ("shadow", &canary)]).await;
     let versions = async || {
         let mut versions = Vec::new();
         for user in 0..60 {
@@ -201,19 +209,17 @@ async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
         }
         versions
     };
-    let served = eventually("both versions serve", MOVE_TIME, async || {
-        let served = versions().await;
-        // A user stays where they are, once the labels have moved.
-        let is_settled = served.contains(&live) && served == versions().await;
-        (is_settled && served.contains(&canary.model_version)).then_some(served)
-    })
-    .await;
-    let share = served.iter().filter(|version| **version == canary.model_version).count();
+    let served = versions().await;
+    assert_eq!(served, versions().await, "a user stays where they are");
+    let share = served.iter().filter(|version| **version == canary).count();
     assert!((15..=45).contains(&share), "{share} of 60");
-    let report = eventually("the shadow is compared", MOVE_TIME, async || {
-        cluster.status().await.shadow.filter(|shadow| shadow.n_requests >= 60)
+    assert_eq!(served.iter().filter(|version| **version == live).count(), 60 - share);
+    let n_live = 2 * (60 - share as u64);
+    let report = eventually("what the live version answered is compared", MOVE_TIME, async || {
+        cluster.status().await.shadow.filter(|shadow| shadow.n_requests >= n_live)
     })
     .await;
-    assert_eq!(report.model_version, canary.model_version);
+    assert_eq!(report.n_requests, n_live, "and nothing else");
+    assert_eq!(report.model_version, canary);
     assert!(report.overlap > 0.3 && report.overlap <= 1.0, "{report:?}");
 }

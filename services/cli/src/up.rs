@@ -102,13 +102,11 @@ impl Up {
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let shutdown = CancellationToken::new();
-        let up = Self::start(UpSettings::below(folder)?.on_free_ports(), shutdown.clone()).await?;
+        let signalled = service::shutdown_on_signal(shutdown.clone())?;
+        let up = Self::start(UpSettings::below(folder)?.on_free_ports(), shutdown).await?;
         let result = tokio::select! {
             result = work(&up) => result,
-            stopped = service::shutdown_on_signal(shutdown) => {
-                stopped?;
-                anyhow::bail!("stopped")
-            }
+            () = signalled => Err(anyhow::anyhow!("stopped")),
         };
         up.stop().await?;
         result
@@ -142,8 +140,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = UpSettings::below(&arguments.data_dir)?;
     service::telemetry::start(&settings.coordinator.log);
     let shutdown = CancellationToken::new();
-    let up = Up::start(settings, shutdown.clone()).await?;
+    let signalled = service::shutdown_on_signal(shutdown.clone())?;
+    let up = Up::start(settings, shutdown).await?;
     eprintln!("coordinator {}   scorer {}   data {}", up.coordinator.url, up.scorer.url, arguments.data_dir.display());
-    tokio::try_join!(up.wait(), async { Ok(service::shutdown_on_signal(shutdown).await?) })?;
+    tokio::try_join!(up.wait(), async {
+        signalled.await;
+        Ok(())
+    })?;
     Ok(())
 }

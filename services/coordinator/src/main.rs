@@ -26,9 +26,13 @@ async fn main() -> anyhow::Result<()> {
     let mut settings: Settings = service::load("coordinator", DEFAULTS, arguments.config.as_deref())?;
     settings.storage.allow_volatile_store |= arguments.allow_volatile_store;
     service::telemetry::start(&settings.log);
-    let shutdown = CancellationToken::new();
     let storage = Storage::open(&settings.storage).await?;
+    let shutdown = CancellationToken::new();
+    let signalled = service::shutdown_on_signal(shutdown.clone())?;
     let coordinator = Coordinator::bind(&settings, storage).await?;
-    tokio::try_join!(coordinator.run(shutdown.clone()), async { Ok(service::shutdown_on_signal(shutdown).await?) })?;
+    tokio::try_join!(coordinator.run(shutdown), async {
+        signalled.await;
+        Ok(())
+    })?;
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! `cllm4rec-load`: asks a scorer at a given rate and says how it answered.
 //!
 //! Open loop: a slow answer does not slow the asking down, and a request's latency counts from the time at which it
-//! should have been sent. [`workload`] says what is asked, [`point`] sends and measures.
+//! should have been sent. [`workload`] says what is asked, [`client`] whom, [`point`] sends and measures.
 #![allow(clippy::print_stdout, reason = "a command line tool")]
 
+mod client;
 mod point;
 mod workload;
 
@@ -11,10 +12,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::{Target, connect};
 use tokio::task::JoinSet;
 
+use crate::client::{Client, Stub};
 use crate::workload::{Requests, Workload};
 
 #[global_allocator]
@@ -54,6 +55,9 @@ struct Arguments {
     /// First ask once for every user, so that their states are known.
     #[arg(long)]
     warm_users: bool,
+    /// Send nothing over a connection for as long as a refusal on it asks for, as a client should.
+    #[arg(long)]
+    heed_hints: bool,
 }
 
 // One thread: on cores that the scorer shares, waking others for each call cost a quarter more (3,000 and 424 calls/s).
@@ -75,13 +79,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for _ in 0..arguments.connections.max(1) {
         for url in &arguments.url {
             let target = Target { url: url.clone(), token: arguments.token.clone(), ca: None };
-            clients.push(RecommendationServiceClient::new(connect(&target)?));
+            clients.push(Client::new(Stub::new(connect(&target)?), arguments.heed_hints));
         }
     }
     if arguments.warm_users {
         for (number, request) in requests.each_user().enumerate() {
             let place = number % clients.len();
-            clients[place].recommend(request).await?;
+            clients[place].stub.recommend(request).await?;
         }
     }
     for &rate in &arguments.rate {

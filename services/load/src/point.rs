@@ -7,18 +7,15 @@ use std::time::Duration;
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use proto::pb;
-use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use serde::Serialize;
-use service::client::Connection;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Request, Status};
 
+use crate::client::{Client, Stub};
 use crate::workload::Requests;
-
-pub(crate) type Client = RecommendationServiceClient<Connection>;
 
 /// How a point came out; times in milliseconds from the intended time of sending.
 #[derive(Debug, Serialize)]
@@ -29,6 +26,8 @@ pub(crate) struct Report {
     sent: u64,
     /// Not sent, because too many were waiting for their answers already.
     not_sent: u64,
+    /// Not sent, because the scorer had asked for a pause: refusals that cost it nothing.
+    held_back: u64,
     /// Answers within the deadline, a second.
     goodput: f64,
     ok: Latencies,
@@ -111,7 +110,7 @@ pub(crate) async fn measure(
     collector.spawn(collect(collected, deadline));
     let flights = TaskTracker::new();
     let start = Instant::now();
-    let (mut sent, mut not_sent) = (0, 0);
+    let (mut sent, mut not_sent, mut held_back) = (0, 0, 0);
     let n_requests = ((warm_up + seconds) * rate) as u64;
     for number in 0..n_requests {
         let intended = start + Duration::from_secs_f64(number as f64 / rate);
@@ -119,16 +118,22 @@ pub(crate) async fn measure(
             sleep_until(intended).await;
         }
         let counts = number as f64 / rate >= warm_up;
+        let client = |place: u64| &clients[place as usize % clients.len()];
+        let (first, other) = (client(number), client(number + 1));
+        if first.is_held_back() {
+            held_back += u64::from(counts);
+            continue;
+        }
         let request = requests.next();
         if flights.len() >= MAX_IN_FLIGHT {
             not_sent += u64::from(counts);
             continue;
         }
         sent += u64::from(counts);
-        let client = |place: u64| clients[place as usize % clients.len()].clone();
-        let (first, other, outcomes) = (client(number), client(number + 1), outcomes.clone());
+        let (first, other, outcomes) = (first.clone(), other.stub.clone(), outcomes.clone());
         flights.spawn(async move {
-            let (answer, retried) = ask([first, other], request, intended + deadline).await;
+            let (answer, retried) = ask([first.stub.clone(), other], request, intended + deadline).await;
+            first.heed(&answer);
             if counts {
                 let outcome = Outcome { latency: intended.elapsed(), retried, answer: read(answer) };
                 // The collector ends after the last flight.
@@ -140,13 +145,13 @@ pub(crate) async fn measure(
     flights.wait().await;
     drop(outcomes);
     let collected = collector.join_next().await.context("the collector was started")??;
-    Ok(collected.report((rate, seconds), (sent, not_sent)))
+    Ok(collected.report((rate, seconds), [sent, not_sent, held_back]))
 }
 
 /// Asks one scorer and, where it is not there, another: what a client with a gRPC retry policy does. True: the answer is
 /// the second one's.
 async fn ask(
-    [mut first, mut other]: [Client; 2],
+    [mut first, mut other]: [Stub; 2],
     request: pb::RecommendRequest,
     by: Instant,
 ) -> (Result<tonic::Response<pb::RecommendResponse>, Status>, bool) {
@@ -229,13 +234,14 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
 }
 
 impl Collected {
-    fn report(self, (rate, seconds): (f64, f64), (sent, not_sent): (u64, u64)) -> Report {
+    fn report(self, (rate, seconds): (f64, f64), [sent, not_sent, held_back]: [u64; 3]) -> Report {
         let share = |n: u64| n as f64 / self.ok.len().max(1) as f64;
         Report {
             rate,
             seconds,
             sent,
             not_sent,
+            held_back,
             goodput: self.in_time as f64 / seconds,
             ok: Latencies::of(&self.ok),
             refused: Latencies::of(&self.refused),

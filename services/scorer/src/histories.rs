@@ -40,20 +40,25 @@ pub(crate) struct Known {
     pub(crate) to_refresh: Option<Place>,
 }
 
-/// Users whose stored history is being changed. What is remembered of them is forgotten when this goes, also where the call
-/// is given up: the change may be done even if its answer was lost, and "out of reach" is better than to recommend what
-/// was just bought.
+/// Users whose stored history is being changed. What is remembered of them is forgotten when this comes, and what was
+/// remembered meanwhile when this goes, also where the call is given up: the change may be done even if its answer was
+/// lost, and "out of reach" is better than to recommend what was just bought.
 struct Outdated<'a> {
     histories: &'a Histories,
-    catalog: &'a Catalog,
-    users: Vec<&'a UserId>,
+    places: Vec<Place>,
+}
+
+impl Outdated<'_> {
+    fn forget(&self) {
+        for place in &self.places {
+            self.histories.remembered.invalidate(place);
+        }
+    }
 }
 
 impl Drop for Outdated<'_> {
     fn drop(&mut self) {
-        for &user in &self.users {
-            self.histories.remembered.invalidate(&(self.catalog.clone(), user.clone()));
-        }
+        self.forget();
     }
 }
 
@@ -143,13 +148,20 @@ impl Histories {
         self.remembered.iter().map(|(place, _)| (*place).clone())
     }
 
+    fn outdated<'a>(&self, catalog: &Catalog, users: impl IntoIterator<Item = &'a UserId>) -> Outdated<'_> {
+        let places = users.into_iter().map(|user| (catalog.clone(), user.clone())).collect();
+        let outdated = Outdated { histories: self, places };
+        outdated.forget();
+        outdated
+    }
+
     /// Records interactions; all are stored when this returns. Returns how many were new.
     pub(crate) async fn record(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
         /// Users in one commit of the store.
         const USERS_A_COMMIT: usize = 200;
         let mut n_new = 0;
         for part in batch.chunks(USERS_A_COMMIT) {
-            let _outdated = Outdated { histories: self, catalog, users: part.iter().map(|(user, _)| user).collect() };
+            let _outdated = self.outdated(catalog, part.iter().map(|(user, _)| user));
             n_new += self.storage.histories.record_all(catalog, part).await?;
         }
         Ok(n_new)
@@ -162,7 +174,7 @@ impl Histories {
 
     /// Forgets a user's history.
     pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
-        let outdated = Outdated { histories: self, catalog, users: vec![user] };
+        let outdated = self.outdated(catalog, [user]);
         self.storage.histories.delete(catalog, user).await?;
         drop(outdated);
         let deleted = self.storage.histories.of(catalog, user).await?;

@@ -22,14 +22,14 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let settings: Settings = service::load("worker", DEFAULTS, arguments.config.as_deref())?;
     service::telemetry::start(&settings.log);
-    let shutdown = CancellationToken::new();
     let artifacts = Artifacts::open(&settings.storage)?;
     let worker = Worker::new(settings, artifacts)?;
+    let shutdown = CancellationToken::new();
+    let signalled = service::shutdown_on_signal(shutdown.clone())?;
     let work = async {
         worker.run(shutdown.clone()).await;
         shutdown.cancel();
-        anyhow::Ok(())
     };
-    tokio::try_join!(work, async { Ok(service::shutdown_on_signal(shutdown.clone()).await?) })?;
+    tokio::join!(work, signalled);
     Ok(())
 }
