@@ -109,7 +109,9 @@ print(point["goodput"], int(point["goodput"] < 0.9 * point["rate"]))' "$line")
       [ "$is_enough" = 0 ] || break
     done
     load "$shape fresh, 70 %" --workload fresh.toml --rate "$(share "$best" 0.7)" --seed $RANDOM --warm-up 2 --seconds "$seconds"
-    load "$shape fresh, 10 x" --workload fresh-overload.toml --rate "$(share "$best" 10)" --seed $RANDOM --warm-up 2 --seconds "$((2 * seconds))"
+    for more in "" --throttle; do
+      load "$shape fresh, 10 x $more" --workload fresh-overload.toml --rate "$(share "$best" 10)" --seed $RANDOM --warm-up 2 --seconds "$((2 * seconds))" $more
+    done
     load "$shape cached, after" --workload cached.toml --rate 1000 --seconds 2 --warm-up 0
     memory "$shape memory after overload"
   fi

@@ -19,7 +19,7 @@ pub mod pb {
 }
 
 pub use convert::{EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id, version_name};
-pub use error::{invalid_argument, overloaded, retry_after};
+pub use error::{invalid_argument, overloaded};
 
 /// The file descriptors of all services, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -35,6 +35,9 @@ pub fn within<T>(time: Duration, message: T) -> Request<T> {
     request
 }
 
+/// For requests that all have to be answered, however many are sent at once to however slow a machine.
+pub const PATIENT: Duration = Duration::from_secs(30);
+
 /// The list.
 pub fn ids(items: &[pb::RecommendedItem]) -> Vec<&str> {
     items.iter().map(|item| item.item_id.as_str()).collect()

@@ -318,6 +318,8 @@ fn environment(folder: &Path, store: &Redis, cache: &Redis, ports: Ports, option
     for service in ["COORDINATOR", "WORKER", "SCORER", "CLLM4REC"] {
         set(format!("{service}__STORAGE__STORE"), store.url());
         set(format!("{service}__STORAGE__CACHE"), cache.url());
+        // So that a busy machine makes nobody do without it.
+        set(format!("{service}__STORAGE__CACHE_TIMEOUT_MS"), "1000".to_owned());
         set(format!("{service}__STORAGE__ARTIFACTS"), folder.join("artifacts").display().to_string());
         set(format!("{service}__LOG__FILTER"), "warn".to_owned());
     }

@@ -7,7 +7,7 @@ mod data;
 mod process;
 mod redis;
 
-pub use asking::{bad_fields, ids, inline, interaction, kinds, new_history, request, within};
+pub use asking::{PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request, within};
 pub use cluster::{Cluster, Options};
 pub use data::{SLOW_JOB, TINY_JOB, write_two_groups};
 pub use process::{Process, binary, eventually, free_port};

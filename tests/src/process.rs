@@ -70,14 +70,20 @@ pub fn binary(name: &str) -> PathBuf {
 /// A port that nobody listens on. Each test process takes its own stretch below the ports that outgoing connections get:
 /// one that was just found free is not taken by another test before its service listens.
 pub fn free_port() -> u16 {
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU16, Ordering};
     const FIRST: u16 = 10_000;
     const STRETCH: u16 = 50;
     const N_STRETCHES: u32 = 440;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let stretch = (std::process::id() % N_STRETCHES) as u16;
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    /// Whoever holds a stretch's first port has the others.
+    static OWN: LazyLock<(TcpListener, u16)> = LazyLock::new(|| {
+        let first = |nth| FIRST + ((std::process::id() + nth) % N_STRETCHES) as u16 * STRETCH;
+        let free = |port| Some((TcpListener::bind(("127.0.0.1", port)).ok()?, port));
+        (0..N_STRETCHES).map(first).find_map(free).expect("fewer tests run at once than there are stretches")
+    });
     loop {
-        let port = FIRST + stretch * STRETCH + NEXT.fetch_add(1, Ordering::Relaxed) % STRETCH;
+        let port = OWN.1 + NEXT.fetch_add(1, Ordering::Relaxed) % STRETCH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -27,6 +27,8 @@ impl Newcomer {
         command.env("COORDINATOR__WORKERS__ADDRESS", format!("127.0.0.1:{workers}"));
         command.env("SCORER__API__ADDRESS", format!("127.0.0.1:{scorer}"));
         command.env("COORDINATOR__LOG__FILTER", "warn");
+        // A version that is asked for at once is loaded meanwhile, however slow the machine is.
+        command.env("SCORER__DEFAULT_DEADLINE_MS", "30000");
         command.env("CLLM4REC__COORDINATOR__URL", format!("http://127.0.0.1:{api}"));
         command.env("CLLM4REC__SCORER__URL", format!("http://127.0.0.1:{scorer}"));
         command

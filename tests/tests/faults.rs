@@ -50,7 +50,10 @@ async fn a_lost_cache_changes_no_answer() {
 #[tokio::test]
 async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     let cluster = Cluster::start_with_model().await;
-    let mut client = cluster.recommendations();
+    // A wait for the cache is longer than anything that a busy machine does.
+    let (_other, port) = cluster.start_scorer_with(&[("SCORER__STORAGE__CACHE_TIMEOUT_MS", "500")]);
+    cluster.wait_until_ready_at(port).await;
+    let mut client = cluster.recommendations_at(port);
     client.recommend(request("u0")).await.unwrap();
     cluster.cache.freeze();
     let mut slow = 0;
@@ -60,7 +63,7 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
         let history = inline(&items.collect::<Vec<_>>());
         let started = std::time::Instant::now();
         client.recommend(pb::RecommendRequest { history, ..request(&format!("u{}", round % 60)) }).await.unwrap();
-        slow += usize::from(started.elapsed() > Duration::from_millis(40));
+        slow += usize::from(started.elapsed() > Duration::from_millis(400));
     }
     cluster.cache.thaw();
     // One call waits for the cache until it is given up; after that, one now and then tries it again.
@@ -84,7 +87,7 @@ async fn a_frozen_store_leaves_time_for_what_is_remembered() {
     let cluster = Cluster::start_with_model().await;
     let mut client = cluster.recommendations();
     let before = scored(client.recommend(request("u1")).await.unwrap().get_ref());
-    for (ms, noticeable_ms) in [(1_000, 200), (300, 120)] {
+    for (ms, noticeable_ms) in [(1_000, 200), (390, 160)] {
         cluster.store.freeze();
         let mut slow = 0;
         for _ in 0..100 {
@@ -121,7 +124,7 @@ async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off
     cluster.store.freeze();
     let interactions = vec![interaction("u1", "i19", "e1")];
     let bought = pb::RecordInteractionsRequest { interactions, catalog: String::new() };
-    cluster.histories().record_interactions(within(Duration::from_millis(300), bought)).await.unwrap_err();
+    cluster.histories().record_interactions(within(SECOND, bought)).await.unwrap_err();
     let mut old = within(SECOND, request("u1"));
     old.get_mut().max_staleness = Some(prost_types::Duration { seconds: 600, nanos: 0 });
     assert_eq!(client.recommend(old).await.unwrap_err().code(), tonic::Code::Unavailable);

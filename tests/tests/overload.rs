@@ -62,35 +62,35 @@ async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looke
 }
 
 #[tokio::test]
-async fn a_load_that_heeds_the_hints_is_refused_far_less() {
+async fn a_load_that_throttles_itself_is_refused_far_less() {
     let cluster = Cluster::start_with_model().await;
     let dataset = cluster.import_two_groups();
     let full = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__MAX_QUEUE_TOKENS", "1"), ("SCORER__MAX_RUNNING", "64")];
     let (_other, port) = cluster.start_scorer_with(&full);
     cluster.wait_until_ready_at(port).await;
     let workload = cluster.folder().join("fresh.toml");
-    std::fs::write(&workload, "[[kinds]]\nfresh_history = 5\n").unwrap();
+    std::fs::write(&workload, "deadline_ms = 30000\n[[kinds]]\nfresh_history = 5\n").unwrap();
     let refused = |more: &[&str]| {
         let mut load = std::process::Command::new(binary("cllm4rec-load"));
         load.arg("--url").arg(format!("http://127.0.0.1:{port}")).arg("--workload").arg(&workload);
         load.arg("--dataset").arg(cluster.artifacts().join(&dataset));
-        load.args(["--rate", "2000", "--seconds", "2", "--warm-up", "0"]).args(more);
+        load.args(["--rate", "500", "--seconds", "4", "--warm-up", "0"]).args(more);
         let output = load.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let n = |pointer: &str| report.pointer(pointer).unwrap().as_u64().unwrap();
-        assert_eq!(n("/sent") + n("/not_sent") + n("/held_back"), 4_000, "{report}");
+        assert_eq!(n("/sent") + n("/not_sent") + n("/held_back"), 2_000, "{report}");
         (n("/refused/n"), n("/held_back"))
     };
     let (pushed, 0) = refused(&[]) else { panic!("held back without being told to") };
-    let (heeded, held_back) = refused(&["--heed-hints"]);
-    assert!(pushed > 1_000 && 2 * heeded < pushed && held_back > 1_000, "{pushed}, {heeded}, {held_back}");
+    let (throttled, held_back) = refused(&["--throttle"]);
+    assert!(pushed > 1_000 && 2 * throttled < pushed && held_back > 500, "{pushed}, {throttled}, {held_back}");
 }
 
 #[tokio::test]
 async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     let cluster = Cluster::start_with_model().await;
-    let patient = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__DEFAULT_DEADLINE_MS", "300")];
+    let patient = [("SCORER__MAX_WAIT_MS", "3000"), ("SCORER__DEFAULT_DEADLINE_MS", "300")];
     let (_other, port) = cluster.start_scorer_with(&patient);
     cluster.wait_until_ready_at(port).await;
     let counter = async |name: &str| cluster.status_at(port).await.counters.get(name).copied().unwrap_or(0);
@@ -174,25 +174,41 @@ async fn a_client_may_call_itself_anything() {
     cluster.recommendations().recommend(request).await.unwrap();
 }
 
+/// A stream whose first request is answered, and which goes on waiting for the next one.
+type Open = (tokio::sync::mpsc::Sender<pb::BatchRecommendRequest>, tonic::Streaming<pb::BatchRecommendResponse>);
+
+async fn open_stream(cluster: &Cluster, port: u16) -> Result<Open, Status> {
+    let request = pb::RecommendRequest { history: inline(&["i03"]), ..Default::default() };
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    sender.try_send(pb::BatchRecommendRequest { id: 1, request: Some(request) }).unwrap();
+    let mut client = cluster.recommendations_at(port);
+    let mut answers = client.batch_recommend(ReceiverStream::new(requests)).await?.into_inner();
+    assert!(matches!(answers.message().await?.unwrap().result, Some(Outcome::Response(_))));
+    Ok((sender, answers))
+}
+
 #[tokio::test]
 async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
     let cluster = Cluster::start_with_model().await;
     let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_STREAMS", "2")]);
     cluster.wait_until_ready_at(port).await;
-    let open = async || {
-        let request = pb::RecommendRequest { history: inline(&["i03"]), ..Default::default() };
-        // Its first request is answered, and it goes on waiting for the next one.
-        let (sender, requests) = tokio::sync::mpsc::channel(1);
-        sender.try_send(pb::BatchRecommendRequest { id: 1, request: Some(request) }).unwrap();
-        let mut client = cluster.recommendations_at(port);
-        let mut answers = client.batch_recommend(ReceiverStream::new(requests)).await?.into_inner();
-        assert!(matches!(answers.message().await?.unwrap().result, Some(Outcome::Response(_))));
-        Ok::<_, Status>((sender, answers))
-    };
+    let open = async || open_stream(&cluster, port).await;
     let (first, _second) = (open().await.unwrap(), open().await.unwrap());
     let refused = open().await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert!(refused.get_details_retry_info().is_some());
     drop(first);
     eventually("there is room", Duration::from_secs(10), async || open().await.ok()).await;
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_comes_is_closed_and_makes_room() {
+    let cluster = Cluster::start_with_model().await;
+    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_STREAMS", "1"), ("SCORER__STREAM_IDLE_S", "3")]);
+    cluster.wait_until_ready_at(port).await;
+    let (_sender, mut answers) = open_stream(&cluster, port).await.unwrap();
+    assert_eq!(open_stream(&cluster, port).await.unwrap_err().code(), Code::ResourceExhausted);
+    let closed = answers.message().await.unwrap_err();
+    assert_eq!(closed.code(), Code::DeadlineExceeded, "{closed}");
+    eventually("there is room", Duration::from_secs(10), async || open_stream(&cluster, port).await.ok()).await;
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use e2e::{Cluster, bad_fields, ids, inline, interaction, kinds, request, write_two_groups};
+use e2e::{Cluster, PATIENT, bad_fields, ids, inline, interaction, kinds, request, within, write_two_groups};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use proto::pb::recommended_item::Source;
@@ -311,7 +311,9 @@ async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alo
         let mut asked = tokio::task::JoinSet::new();
         for number in first..(first + TOGETHER as u64).min(N) {
             let mut client = cluster.recommendations_at(port);
-            asked.spawn(async move { (number, client.recommend(any_request(number)).await.unwrap().into_inner()) });
+            asked.spawn(async move {
+                (number, client.recommend(within(PATIENT, any_request(number))).await.unwrap().into_inner())
+            });
         }
         together.extend(asked.join_all().await);
     }

@@ -1,7 +1,9 @@
 //! `Recommend` and histories through the real services.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use e2e::{Cluster, bad_fields, ids, inline, interaction, kinds, request};
+use std::time::Duration;
+
+use e2e::{Cluster, PATIENT, bad_fields, eventually, ids, inline, interaction, kinds, request, within};
 use proto::pb;
 use proto::pb::degradation::Kind;
 
@@ -98,7 +100,10 @@ async fn a_repeat_changes_nothing_and_a_late_event_does_not_bring_a_deleted_user
     assert_eq!(cluster.record(vec![at(1_000, "e1"), at(1_000, "e1")]).await, 1);
     assert_eq!(cluster.record(vec![at(1_000, "e1")]).await, 0);
     cluster.recommend(request("u2", 3)).await;
-    assert!(!cluster.cache.command(&["KEYS", "*states*"]).trim().is_empty(), "the user's state is cached");
+    eventually("the user's state is cached", Duration::from_secs(10), async || {
+        (!cluster.cache.command(&["KEYS", "*states*"]).trim().is_empty()).then_some(())
+    })
+    .await;
 
     let delete = pb::DeleteUserRequest { user_id: "u2".to_owned(), catalog: String::new() };
     cluster.histories().delete_user(delete).await.unwrap();
@@ -135,7 +140,7 @@ async fn a_request_alone_and_in_company_gets_the_same_answer() {
     let mut company = tokio::task::JoinSet::new();
     for user in 0..30 {
         let (mut client, request) = (cluster.recommendations_at(port), lonely(user));
-        company.spawn(async move { (user, client.recommend(request).await.unwrap().into_inner()) });
+        company.spawn(async move { (user, client.recommend(within(PATIENT, request)).await.unwrap().into_inner()) });
     }
     while let Some(answered) = company.join_next().await {
         let (user, answer) = answered.unwrap();

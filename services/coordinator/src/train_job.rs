@@ -190,7 +190,7 @@ impl TrainJobs {
             if started < not_before {
                 continue;
             }
-            let swept = self.sweep().await;
+            let swept = self.sweep(started).await;
             if swept.is_err() || started.elapsed() > self.lease_term / 2 {
                 not_before = Instant::now() + self.lease_term;
             }
@@ -200,8 +200,11 @@ impl TrainJobs {
         }
     }
 
-    async fn sweep(&self) -> Result<(), Error> {
+    async fn sweep(&self, started: Instant) -> Result<(), Error> {
         for job in self.storage.jobs.open().await? {
+            if started.elapsed() > self.lease_term / 2 {
+                return Ok(()); // the store was slow: what waits to renew a lease has not been heard
+            }
             if !job.lease_has_ended(now_ms()) {
                 continue;
             }

@@ -1,38 +1,130 @@
-//! A connection to a scorer that, where that is wanted, stays away for as long as the scorer asks.
+//! A connection to a scorer that, where that is wanted, sends little more than the scorer takes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::Connection;
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Code, Status};
 
 pub(crate) type Stub = RecommendationServiceClient<Connection>;
 
-/// A connection; its clones stay away together.
+/// A connection; its clones have one throttle.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) stub: Stub,
-    /// Until when the scorer is left alone; `None`: its hints are not heeded.
-    pause: Option<Arc<Mutex<Instant>>>,
+    throttle: Option<Arc<Mutex<Throttle>>>,
 }
 
+/// Bounds what is sent to a scorer that refuses: a refusal costs it work too, and many leave it no time for answers.
+/// Adaptive throttling, Site Reliability Engineering (2016), ch. 21: of all calls that are wanted, the share is sent that
+/// makes [`MORE`] times what is accepted.
+struct Throttle {
+    /// Calls of late, whether refused by the scorer or not sent, and those of them that were not refused; both fade.
+    wanted: f64,
+    accepted: f64,
+    faded: Instant,
+    /// A call is sent when this has come to one.
+    share: f64,
+}
+
+/// What is older by so much counts a third.
+const MEMORY: Duration = Duration::from_millis(500);
+/// Less and it takes longer to notice that the scorer takes more, more and refusals cost more.
+const MORE: f64 = 1.5;
+
 impl Client {
-    pub(crate) fn new(stub: Stub, heeds_hints: bool) -> Self {
-        Self { stub, pause: heeds_hints.then(|| Arc::new(Mutex::new(Instant::now()))) }
+    pub(crate) fn new(stub: Stub, is_throttled: bool) -> Self {
+        Self { stub, throttle: is_throttled.then(|| Arc::new(Mutex::new(Throttle::new(Instant::now())))) }
     }
 
-    /// True during a pause.
-    pub(crate) fn is_held_back(&self) -> bool {
-        self.pause.as_ref().is_some_and(|until| *until.lock().unwrap_or_else(PoisonError::into_inner) > Instant::now())
+    /// Whether a call may be sent now.
+    pub(crate) fn may_send(&self) -> bool {
+        self.throttle().is_none_or(|mut throttle| throttle.may_send(Instant::now()))
     }
 
-    /// Makes a pause as long as a refusal's `RetryInfo` says.
-    pub(crate) fn heed<T>(&self, answer: &Result<T, Status>) {
-        if let (Some(until), Err(status)) = (&self.pause, answer)
-            && let Some(retry_after) = proto::retry_after(status)
-        {
-            *until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + retry_after;
+    /// What became of a call that was sent.
+    pub(crate) fn hear<T>(&self, answer: &Result<T, Status>) {
+        let is_refused = matches!(answer, Err(status) if status.code() == Code::ResourceExhausted);
+        if let Some(mut throttle) = self.throttle() {
+            throttle.hear(is_refused, Instant::now());
         }
+    }
+
+    fn throttle(&self) -> Option<MutexGuard<'_, Throttle>> {
+        Some(self.throttle.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Throttle {
+    fn new(now: Instant) -> Self {
+        Self { wanted: 0.0, accepted: 0.0, faded: now, share: 0.0 }
+    }
+
+    fn may_send(&mut self, now: Instant) -> bool {
+        self.fade(now);
+        self.share += ((MORE * self.accepted + 1.0) / (self.wanted + 1.0)).min(1.0);
+        let may_send = self.share >= 1.0;
+        if may_send {
+            self.share -= 1.0;
+        } else {
+            self.wanted += 1.0;
+        }
+        may_send
+    }
+
+    fn hear(&mut self, is_refused: bool, now: Instant) {
+        self.fade(now);
+        self.wanted += 1.0;
+        self.accepted += f64::from(u8::from(!is_refused));
+    }
+
+    fn fade(&mut self, now: Instant) {
+        let left = (-(now - self.faded).div_duration_f64(MEMORY)).exp();
+        (self.wanted, self.accepted, self.faded) = (left * self.wanted, left * self.accepted, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Offers ten calls a millisecond, of which the scorer takes so many; calls sent and accepted in the second half.
+    fn offered(throttle: &mut Throttle, from: Instant, ms: u32, taken: usize) -> (usize, usize) {
+        let (mut sent, mut accepted) = (0, 0);
+        for at in 0..ms {
+            let now = from + at * MS;
+            let n = (0..10).filter(|_| throttle.may_send(now)).count();
+            for number in 0..n {
+                throttle.hear(number >= taken, now);
+            }
+            if at >= ms / 2 {
+                (sent, accepted) = (sent + n, accepted + n.min(taken));
+            }
+        }
+        (sent, accepted)
+    }
+
+    #[test]
+    fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        assert_eq!(offered(&mut throttle, start, 1_000, 10), (5_000, 5_000), "nothing is held back before a refusal");
+        let overload = start + 1_000 * MS;
+        let (sent, accepted) = offered(&mut throttle, overload, 8_000, 2);
+        assert!(accepted > 7_900 && 10 * sent < 16 * accepted, "{sent} sent, {accepted} accepted");
+        let after = overload + 8_000 * MS;
+        assert_eq!(offered(&mut throttle, after, 4_000, 10), (20_000, 20_000));
+    }
+
+    #[test]
+    fn a_scorer_that_accepts_nothing_is_asked_now_and_then() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        let (sent, _) = offered(&mut throttle, start, 20_000, 0);
+        assert!((1..1_000).contains(&sent), "{sent} of 100,000");
     }
 }

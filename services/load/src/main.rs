@@ -55,9 +55,9 @@ struct Arguments {
     /// First ask once for every user, so that their states are known.
     #[arg(long)]
     warm_users: bool,
-    /// Send nothing over a connection for as long as a refusal on it asks for, as a client should.
+    /// Send half as much again as is accepted, where a scorer refuses: what a client should do.
     #[arg(long)]
-    heed_hints: bool,
+    throttle: bool,
 }
 
 // One thread: on cores that the scorer shares, waking others for each call cost a quarter more (3,000 and 424 calls/s).
@@ -79,7 +79,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for _ in 0..arguments.connections.max(1) {
         for url in &arguments.url {
             let target = Target { url: url.clone(), token: arguments.token.clone(), ca: None };
-            clients.push(Client::new(Stub::new(connect(&target)?), arguments.heed_hints));
+            clients.push(Client::new(Stub::new(connect(&target)?), arguments.throttle));
         }
     }
     if arguments.warm_users {

@@ -26,7 +26,7 @@ pub(crate) struct Report {
     sent: u64,
     /// Not sent, because too many were waiting for their answers already.
     not_sent: u64,
-    /// Not sent, because the scorer had asked for a pause: refusals that cost it nothing.
+    /// Not sent, because the scorer was refusing: with `--throttle`.
     held_back: u64,
     /// Answers within the deadline, a second.
     goodput: f64,
@@ -120,7 +120,7 @@ pub(crate) async fn measure(
         let counts = number as f64 / rate >= warm_up;
         let client = |place: u64| &clients[place as usize % clients.len()];
         let (first, other) = (client(number), client(number + 1));
-        if first.is_held_back() {
+        if !first.may_send() {
             held_back += u64::from(counts);
             continue;
         }
@@ -133,7 +133,7 @@ pub(crate) async fn measure(
         let (first, other, outcomes) = (first.clone(), other.stub.clone(), outcomes.clone());
         flights.spawn(async move {
             let (answer, retried) = ask([first.stub.clone(), other], request, intended + deadline).await;
-            first.heed(&answer);
+            first.hear(&answer);
             if counts {
                 let outcome = Outcome { latency: intended.elapsed(), retried, answer: read(answer) };
                 // The collector ends after the last flight.

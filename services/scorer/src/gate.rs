@@ -108,7 +108,7 @@ impl Gate {
 
 impl Room {
     fn new(most: usize, [at_first, after_calm]: [usize; 2]) -> Self {
-        let most = most.max(2);
+        let most = most.max(1);
         let (most_at_first, most_after_calm) = (at_first * most, after_calm * most);
         Self {
             most,
@@ -136,7 +136,7 @@ impl Room {
     fn has_place(&self, Caller { client, priority, .. }: &Caller) -> bool {
         let own = self.of_client.get(client).copied().unwrap_or(0);
         let most = self.most_now();
-        let is_crowded = self.n >= most / 2;
+        let is_crowded = self.n > 0 && self.n >= most / 2;
         let n_clients = self.of_client.len() + usize::from(own == 0);
         let has_its_share = own >= most / n_clients.max(1);
         // The last places are for clients that have none yet.
@@ -155,7 +155,7 @@ impl Room {
 
     fn leave(&mut self, client: &Client) {
         self.n -= 1;
-        if self.n < self.most / 2 && self.full_since.take().is_some() {
+        if self.n < self.most.div_ceil(2) && self.full_since.take().is_some() {
             self.full_until = Some(Instant::now());
         }
         if let Some(own) = self.of_client.get_mut(client) {
@@ -228,10 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_of_one_takes_one_of_any_priority_and_is_patient_again_when_it_left() {
+        for priority in [Priority::Interactive, Priority::Batch] {
+            let gate = full_for_long(Gate::new(1, 1));
+            let one = enter(&gate, "a", priority).unwrap();
+            assert!(enter(&gate, "b", Priority::Interactive).is_err());
+            drop(one);
+            assert!(gate.rooms().running.full_since.is_none());
+        }
+    }
+
+    #[test]
     fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before() {
         let gate = Gate::new(100, 4);
         let mut all = Vec::new();
         for expected in [32, 8, 8] {
+            // However slowly this test runs.
+            gate.rooms().running.full_since = Some(Instant::now() + CALM);
             all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
             assert_eq!(all.len(), expected);
             gate.rooms().running.full_since = Some(Instant::now() - PATIENCE);
@@ -239,6 +252,7 @@ mod tests {
             assert!(enter(&gate, "a", Priority::Interactive).is_err(), "it stays full");
             all.clear();
         }
+        gate.rooms().running.full_since = Some(Instant::now() + CALM);
         gate.rooms().running.full_until = Some(Instant::now() - CALM);
         all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
         assert_eq!(all.len(), 32);

@@ -65,6 +65,8 @@ pub struct Settings {
     pub max_running: usize,
     /// Streams of `BatchRecommend` that may be open at once.
     pub max_streams: usize,
+    /// A stream without a request for so long is closed, in seconds.
+    pub stream_idle_s: u64,
     /// Tokens of prompts that may wait for the model.
     pub max_queue_tokens: usize,
     /// Tokens of prompts in one forward pass.
@@ -113,6 +115,7 @@ pub struct Scorer {
     history_calls: Gate,
     follow: Duration,
     default_deadline: Duration,
+    stream_idle: Duration,
     grace: Duration,
 }
 
@@ -144,6 +147,7 @@ impl Scorer {
             history_calls: Gate::new(settings.max_requests, settings.max_requests),
             follow: Duration::from_millis(settings.follow_ms),
             default_deadline: Duration::from_millis(settings.default_deadline_ms),
+            stream_idle: Duration::from_secs(settings.stream_idle_s),
             grace: Duration::from_secs(settings.grace_s),
         })
     }
@@ -164,6 +168,7 @@ impl Scorer {
             recommender: recommender.clone(),
             way_in: way_in(self.requests, self.default_deadline),
             streams: self.streams,
+            stream_idle: self.stream_idle,
         };
         let histories =
             rpc::Histories { recommender: recommender.clone(), way_in: way_in(self.history_calls, HISTORY_TIME) };

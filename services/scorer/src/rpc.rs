@@ -21,6 +21,8 @@ pub(crate) struct Recommendations {
     pub(crate) way_in: WayIn,
     /// The way in for streams.
     pub(crate) streams: Gate,
+    /// A stream without a request for so long is closed.
+    pub(crate) stream_idle: Duration,
 }
 
 /// How the calls of a service come in and are counted.
@@ -92,8 +94,10 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         let stream = self.streams.enter(self.way_in.caller(&request, Priority::Interactive));
         let stream = self.counted(stream.map_err(|_| Error::overloaded(STREAM_RETRY)))?;
         let this = self.clone();
-        let requests = request.into_inner().map(move |request| {
-            let pb::BatchRecommendRequest { id, request } = request?;
+        let idle = self.stream_idle;
+        let requests = tokio_stream::StreamExt::timeout(request.into_inner(), idle).map(move |request| {
+            let closed = |_| Status::deadline_exceeded(format!("no request came for {idle:?}; open another stream"));
+            let pb::BatchRecommendRequest { id, request } = request.map_err(closed)??;
             Ok((id, this.counted(Query::try_from(request.unwrap_or_default()))))
         });
         let this = self.clone();
