@@ -96,6 +96,7 @@ for shape in $shapes; do
     load "$shape Redis-warm" --workload cached.toml --rate 1000 --warm-up 0 --seconds "$seconds"
   fi
   if [[ $parts == *" fresh "* ]]; then
+    load "$shape warming" --workload cached.toml --warm-users --rate 100 --seconds 1 # for the point after the overloads
     # A seed of its own for each point: histories that nobody has had.
     best=0
     for rate in ${FRESH_RATES:-15 30 45 60 90 800 1200 1600 2000}; do
