@@ -114,20 +114,17 @@ impl Cluster {
         Process::start(Command::new(binary(name)).envs(self.environment()))
     }
 
-    /// One more scorer, on a port of its own.
-    pub fn start_scorer(&self) -> (Process, u16) {
-        self.start_scorer_with(&[])
-    }
-
-    /// The same with other settings, as environment variables.
-    pub fn start_scorer_with(&self, settings: &[(&str, &str)]) -> (Process, u16) {
+    /// One more scorer, on a port of its own and with other settings (environment variables), once it is ready.
+    pub async fn start_scorer(&self, settings: &[(&str, &str)]) -> (Process, u16) {
         let port = free_port();
         let mut command = Command::new(binary("scorer"));
         command
             .envs(self.environment())
             .envs(settings.iter().copied())
             .env("SCORER__API__ADDRESS", format!("127.0.0.1:{port}"));
-        (Process::start(&mut command), port)
+        let scorer = Process::start(&mut command);
+        self.wait_until_ready_at(port).await;
+        (scorer, port)
     }
 
     /// The command line, as an operator runs it.
@@ -278,7 +275,7 @@ impl Cluster {
     }
 
     /// The same for another scorer.
-    pub async fn wait_until_ready_at(&self, port: u16) {
+    async fn wait_until_ready_at(&self, port: u16) {
         eventually("the scorer is ready", START_TIME, async || {
             (health(port).await == Some(ServingStatus::Serving)).then_some(())
         })

@@ -27,8 +27,7 @@ async fn a_lost_cache_changes_no_answer() {
     for user in 0..10 {
         before.push(scored(client.recommend(request(&format!("u{user}"))).await.unwrap().get_ref()));
     }
-    let (_other, port) = cluster.start_scorer();
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[]).await;
     let warm = cluster.recommendations_at(port).recommend(request("u0")).await.unwrap().into_inner();
     assert!(warm.cached, "a cold replica takes the state from the shared cache");
     assert_eq!(scored(&warm), before[0]);
@@ -51,8 +50,7 @@ async fn a_lost_cache_changes_no_answer() {
 async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     let cluster = Cluster::start_with_model().await;
     // A wait for the cache is longer than anything that a busy machine does.
-    let (_other, port) = cluster.start_scorer_with(&[("SCORER__STORAGE__CACHE_TIMEOUT_MS", "500")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[("SCORER__STORAGE__CACHE_TIMEOUT_MS", "500")]).await;
     let mut client = cluster.recommendations_at(port);
     client.recommend(request("u0")).await.unwrap();
     cluster.cache.freeze();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cluster, binary, eventually, inline, new_history, request, within};
+use e2e::{Cluster, PATIENT, binary, eventually, inline, new_history, request, within};
 use proto::pb;
 use proto::pb::batch_recommend_response::Result as Outcome;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,8 +14,12 @@ use tonic_types::StatusExt;
 
 /// A request by a history that no other number has.
 fn fresh(number: usize) -> Request<pb::RecommendRequest> {
-    within(Duration::from_secs(30), pb::RecommendRequest { history: new_history(number), ..Default::default() })
+    within(PATIENT, pb::RecommendRequest { history: new_history(number), ..Default::default() })
 }
+
+/// A prompt waits a second for others, of which the queue takes none.
+const FULL: [(&str, &str); 3] =
+    [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__MAX_QUEUE_TOKENS", "1"), ("SCORER__MAX_RUNNING", "64")];
 
 /// States that were looked for in the shared cache.
 fn lookups(cluster: &Cluster) -> usize {
@@ -27,10 +31,7 @@ fn lookups(cluster: &Cluster) -> usize {
 #[tokio::test]
 async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looked_for_in_vain() {
     let cluster = Cluster::start_with_model().await;
-    // A prompt waits a second for others, of which the queue takes none.
-    let full = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__MAX_QUEUE_TOKENS", "1"), ("SCORER__MAX_RUNNING", "64")];
-    let (_other, port) = cluster.start_scorer_with(&full);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&FULL).await;
     let before = lookups(&cluster);
     let next = Arc::new(AtomicUsize::new(0));
     let mut asking = tokio::task::JoinSet::new();
@@ -65,9 +66,7 @@ async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looke
 async fn a_load_that_throttles_itself_is_refused_far_less() {
     let cluster = Cluster::start_with_model().await;
     let dataset = cluster.import_two_groups();
-    let full = [("SCORER__MAX_WAIT_MS", "1000"), ("SCORER__MAX_QUEUE_TOKENS", "1"), ("SCORER__MAX_RUNNING", "64")];
-    let (_other, port) = cluster.start_scorer_with(&full);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&FULL).await;
     let workload = cluster.folder().join("fresh.toml");
     std::fs::write(&workload, "deadline_ms = 30000\n[[kinds]]\nfresh_history = 5\n").unwrap();
     let refused = |more: &[&str]| {
@@ -91,8 +90,7 @@ async fn a_load_that_throttles_itself_is_refused_far_less() {
 async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     let cluster = Cluster::start_with_model().await;
     let patient = [("SCORER__MAX_WAIT_MS", "3000"), ("SCORER__DEFAULT_DEADLINE_MS", "300")];
-    let (_other, port) = cluster.start_scorer_with(&patient);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&patient).await;
     let counter = async |name: &str| cluster.status_at(port).await.counters.get(name).copied().unwrap_or(0);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..5 {
@@ -122,8 +120,7 @@ async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() 
     let cluster = Cluster::start_with_model().await;
     // Eight are inside at once, and each waits for others to share its forward pass.
     let small = [("SCORER__MAX_REQUESTS", "8"), ("SCORER__MAX_RUNNING", "64"), ("SCORER__MAX_WAIT_MS", "20")];
-    let (_other, port) = cluster.start_scorer_with(&small);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&small).await;
     let (next, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut greedy = tokio::task::JoinSet::new();
     for _ in 0..16 {
@@ -190,8 +187,7 @@ async fn open_stream(cluster: &Cluster, port: u16) -> Result<Open, Status> {
 #[tokio::test]
 async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
     let cluster = Cluster::start_with_model().await;
-    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_STREAMS", "2")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_STREAMS", "2")]).await;
     let open = async || open_stream(&cluster, port).await;
     let (first, _second) = (open().await.unwrap(), open().await.unwrap());
     let refused = open().await.unwrap_err();
@@ -204,8 +200,7 @@ async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
 #[tokio::test]
 async fn a_stream_on_which_nothing_comes_is_closed_and_makes_room() {
     let cluster = Cluster::start_with_model().await;
-    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_STREAMS", "1"), ("SCORER__STREAM_IDLE_S", "3")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_STREAMS", "1"), ("SCORER__STREAM_IDLE_S", "3")]).await;
     let (_sender, mut answers) = open_stream(&cluster, port).await.unwrap();
     assert_eq!(open_stream(&cluster, port).await.unwrap_err().code(), Code::ResourceExhausted);
     let closed = answers.message().await.unwrap_err();

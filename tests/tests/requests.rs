@@ -118,8 +118,7 @@ async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_aga
     let first = cluster.recommend(request("u0", 1)).await;
     let item = ids(&first.items)[0].to_owned();
     // Another replica records: this one still remembers the history without it.
-    let (_scorer, port) = cluster.start_scorer();
-    cluster.wait_until_ready_at(port).await;
+    let (_scorer, port) = cluster.start_scorer(&[]).await;
     cluster.record_at(port, vec![interaction("u0", &item, "")]).await;
     let at_most = |seconds, nanos| pb::RecommendRequest {
         max_staleness: Some(prost_types::Duration { seconds, nanos }),
@@ -303,8 +302,7 @@ async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alo
     const TOGETHER: usize = 16;
     let cluster = Cluster::start_with_model().await;
     // With room for all of them on any number of cores: how many are let in is the gate's own test.
-    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_RUNNING", "64")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
     // This replica is asked for many at once, the first for one after the other.
     let mut together = Vec::new();
     for first in (0..N).step_by(TOGETHER) {

@@ -135,8 +135,7 @@ async fn a_request_alone_and_in_company_gets_the_same_answer() {
     // A replica that shares no cache computes all of them anew, together.
     cluster.cache.command(&["FLUSHALL"]);
     // With room for all of them on any number of cores: how many are let in is the gate's own test.
-    let (_other, port) = cluster.start_scorer_with(&[("SCORER__MAX_RUNNING", "64")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
     let mut company = tokio::task::JoinSet::new();
     for user in 0..30 {
         let (mut client, request) = (cluster.recommendations_at(port), lonely(user));

@@ -55,8 +55,7 @@ async fn a_trained_hybrid_serves_in_bf16_as_in_f32_and_its_reasons_hold() {
 }
 
 async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
-    let (_bf16, port) = cluster.start_scorer_with(&[("SCORER__SCORING_PRECISION", "bf16")]);
-    cluster.wait_until_ready_at(port).await;
+    let (_bf16, port) = cluster.start_scorer(&[("SCORER__SCORING_PRECISION", "bf16")]).await;
     let rows: HashMap<&str, u32> = games.items.iter().map(|item| item.id.as_str()).zip(0..).collect();
     let (mut overlap, mut ndcg, mut n_different) = (0, [0.0, 0.0], 0);
     let users: Vec<_> =

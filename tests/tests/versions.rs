@@ -90,8 +90,7 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&largest, bytes).unwrap();
     // A replica that has not read it yet.
-    let (_scorer, port) = cluster.start_scorer();
-    cluster.wait_until_ready_at(port).await;
+    let (_scorer, port) = cluster.start_scorer(&[]).await;
     let served = async || {
         let answer = cluster.recommendations_at(port).recommend(request("u0", 1)).await.unwrap();
         answer.into_inner().model_version

@@ -1,5 +1,7 @@
 //! How answers are written: text for people, JSON for programs.
 
+use std::collections::{BTreeMap, HashMap};
+
 use proto::pb;
 use serde_json::{Value, json};
 
@@ -82,7 +84,7 @@ pub(crate) fn job(job: &pb::Job) -> Value {
 }
 
 /// Where the time went, by name.
-fn parts(parts: &std::collections::HashMap<String, pb::Spent>) -> std::collections::BTreeMap<&String, Value> {
+fn parts(parts: &HashMap<String, pb::Spent>) -> BTreeMap<&String, Value> {
     parts.iter().map(|(name, spent)| (name, json!({ "seconds": spent.seconds, "n_tokens": spent.n_tokens }))).collect()
 }
 
@@ -101,8 +103,26 @@ fn stage(stage: &pb::StageReport) -> Value {
     })
 }
 
-fn sorted(metrics: &std::collections::HashMap<String, f64>) -> std::collections::BTreeMap<&String, f64> {
-    metrics.iter().map(|(name, value)| (name, *value)).collect()
+/// By name, so that an answer looks the same each time.
+pub(crate) fn sorted<T: Copy>(values: &HashMap<String, T>) -> BTreeMap<&String, T> {
+    values.iter().map(|(name, value)| (name, *value)).collect()
+}
+
+pub(crate) fn serving_status(status: &pb::ServingStatus) -> Value {
+    json!({
+        "versions": status.versions.iter().map(|version| json!({
+            "model_version": version.model_version, "labels": version.labels, "memory_bytes": version.memory_bytes,
+            "backbone": version.backbone, "backbone_bytes": version.backbone_bytes,
+        })).collect::<Vec<_>>(),
+        "unloadable": status.unloadable.iter().map(|version| json!({
+            "model_version": version.model_version, "cause": version.cause().as_str_name(), "message": version.message,
+        })).collect::<Vec<_>>(),
+        "counters": sorted(&status.counters),
+        "shadow": status.shadow.as_ref().map(|shadow| json!({
+            "model_version": shadow.model_version, "n_requests": shadow.n_requests, "overlap": shadow.overlap,
+            "live_ms": shadow.live_ms, "shadow_ms": shadow.shadow_ms,
+        })),
+    })
 }
 
 pub(crate) fn model(model: &pb::ModelVersion) -> Value {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -161,7 +161,7 @@ impl Models {
             let labels = snapshot.labels.iter().filter(|(_, other)| *other == version);
             labels.map(|(label, _)| label.to_string()).collect()
         };
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.failed();
         Overview {
             loaded: snapshot.loaded.values().map(|model| (Arc::clone(model), labels_of(&model.version))).collect(),
             unloadable: failed
@@ -231,8 +231,12 @@ impl Models {
         }
     }
 
+    fn failed(&self) -> MutexGuard<'_, HashMap<ModelVersion, (Instant, Unloadable)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn failed_lately(&self, version: &ModelVersion) -> Option<Unloadable> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.failed();
         failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, why)| why.clone())
     }
 
@@ -240,7 +244,7 @@ impl Models {
     fn note_failure(&self, error: &Error) {
         if let Error::Unloadable { version, why } = error {
             tracing::error!(%version, cause = %why.cause, reason = why.message, "model version not loaded");
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = self.failed();
             failed.retain(|_, (at, _)| at.elapsed() < TOLD_FOR);
             failed.insert(version.clone(), (Instant::now(), why.clone()));
         }
@@ -272,7 +276,7 @@ impl Models {
         };
         let model = Arc::new(loaded.map_err(|why| Error::Unloadable { version: version.clone(), why })?);
         model.use_now(&self.clock);
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(version);
+        self.failed().remove(version);
         let mut snapshot = self.snapshot.load().as_ref().clone();
         snapshot.keep_at_most(self.settings.max_models.saturating_sub(1));
         snapshot.loaded.insert(version.clone(), Arc::clone(&model));

@@ -53,7 +53,12 @@ impl WayIn {
         Caller { client, by: Instant::now() + deadline, priority }
     }
 
-    /// Lets a call in, or refuses it at once: before anything is made of it.
+    /// Lets a request in, or refuses it at once: before anything is made of it.
+    fn admit<T>(&self, request: &Request<T>, priority: Priority) -> Result<Call, Error> {
+        self.enter(self.caller(request, priority))
+    }
+
+    /// The same for a request of a stream.
     fn enter(&self, caller: Caller) -> Result<Call, Error> {
         self.counters.counted(self.gate.enter(caller))
     }
@@ -79,7 +84,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let priority = self.counted(proto::priority(request.get_ref()))?;
-        let call = self.way_in.enter(self.way_in.caller(&request, priority))?;
+        let call = self.way_in.admit(&request, priority)?;
         let query = self.counted(Query::try_from(request.into_inner()))?;
         Ok(Response::new(self.answer(query, &call).await?))
     }
@@ -113,7 +118,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::ScoreItemsRequest>,
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
-        let call = self.way_in.enter(self.way_in.caller(&request, Priority::Interactive))?;
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
         let query = self.counted(ScoreQuery::try_from(request.into_inner()))?;
         Ok(Response::new(self.counted(call.in_time(self.recommender.score(query, &call)).await)?.into()))
     }
@@ -122,7 +127,7 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         &self,
         request: Request<pb::SimilarItemsRequest>,
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
-        let call = self.way_in.enter(self.way_in.caller(&request, Priority::Interactive))?;
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
         let query = self.counted(SimilarQuery::try_from(request.into_inner()))?;
         let (items, version) = self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
@@ -187,11 +192,6 @@ pub(crate) struct Histories {
 }
 
 impl Histories {
-    /// Lets a request in, or refuses it at once.
-    fn enter<T>(&self, request: &Request<T>) -> Result<Call, Error> {
-        self.way_in.enter(self.way_in.caller(request, Priority::Interactive))
-    }
-
     async fn record(&self, request: pb::RecordInteractionsRequest) -> Result<usize, Error> {
         let catalog = catalog("catalog", &request.catalog)?;
         let batch = recorded(request.interactions, storage::now_ms())?;
@@ -227,7 +227,7 @@ impl pb::history_service_server::HistoryService for Histories {
         &self,
         request: Request<pb::RecordInteractionsRequest>,
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
-        let call = self.enter(&request)?;
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
         let n_recorded = self.way_in.counters.counted(call.in_time(self.record(request.into_inner())).await)?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
@@ -237,7 +237,7 @@ impl pb::history_service_server::HistoryService for Histories {
         &self,
         request: Request<pb::GetHistoryRequest>,
     ) -> Result<Response<pb::GetHistoryResponse>, Status> {
-        let call = self.enter(&request)?;
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
         Ok(Response::new(self.way_in.counters.counted(call.in_time(self.history(request.into_inner())).await)?))
     }
 
@@ -245,7 +245,7 @@ impl pb::history_service_server::HistoryService for Histories {
         &self,
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
-        let call = self.enter(&request)?;
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
         self.way_in.counters.counted(call.in_time(self.delete(request.into_inner())).await)?;
         Ok(Response::new(pb::DeleteUserResponse {}))
     }
