@@ -48,19 +48,29 @@ fn dataset_name(id: &DatasetId) -> String {
 
 /// A catalog's name; the default one when empty.
 pub fn catalog(field: &str, name: &str) -> Result<Catalog, Invalid> {
-    if name.is_empty() { Ok(Catalog::default()) } else { Catalog::new(name).map_err(|invalid| invalid.under(field)) }
+    if name.is_empty() {
+        Ok(Catalog::default())
+    } else {
+        Catalog::new(name).map_err(|invalid| invalid.under(field))
+    }
 }
 
 /// Milliseconds since 1970 → timestamp.
 pub fn timestamp(ms: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: ms.div_euclid(1_000), nanos }
+    prost_types::Timestamp {
+        seconds: ms.div_euclid(1_000),
+        nanos,
+    }
 }
 
 /// Timestamp → milliseconds since 1970.
 fn millis(field: &str, time: prost_types::Timestamp) -> Result<i64, Invalid> {
     let nanos = i64::from(time.nanos);
-    let ms = time.seconds.checked_mul(1_000).and_then(|ms| ms.checked_add(nanos / 1_000_000));
+    let ms = time
+        .seconds
+        .checked_mul(1_000)
+        .and_then(|ms| ms.checked_add(nanos / 1_000_000));
     ms.filter(|_| (0..1_000_000_000).contains(&nanos))
         .ok_or_else(|| Invalid::one(field, "is no valid google.protobuf.Timestamp"))
 }

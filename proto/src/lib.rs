@@ -1,6 +1,7 @@
 //! The wire: generated messages and services, and the conversions between them and the domain.
 //!
-//! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees `pb`.
+//! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees
+//! `pb`.
 
 mod convert;
 mod error;
@@ -18,7 +19,10 @@ pub mod pb {
     tonic::include_proto!("cllm4rec.v1");
 }
 
-pub use convert::{EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id, version_name};
+pub use convert::{
+    EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id,
+    version_name,
+};
 pub use error::{invalid_argument, overloaded};
 
 /// The file descriptors of all services, for reflection.

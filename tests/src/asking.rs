@@ -9,23 +9,43 @@ use tonic_types::StatusExt;
 
 /// A request for the best `k` items of a user.
 pub fn request(user: &str, k: u32) -> pb::RecommendRequest {
-    pb::RecommendRequest { user_id: user.to_owned(), k: Some(k), ..Default::default() }
+    pb::RecommendRequest {
+        user_id: user.to_owned(),
+        k: Some(k),
+        ..Default::default()
+    }
 }
 
 /// A history that comes with a request, oldest first.
 pub fn inline(items: &[&str]) -> Vec<pb::InlineInteraction> {
-    items.iter().map(|item| pb::InlineInteraction { item_id: (*item).to_owned(), time: None }).collect()
+    items
+        .iter()
+        .map(|item| pb::InlineInteraction {
+            item_id: (*item).to_owned(),
+            time: None,
+        })
+        .collect()
 }
 
 /// A history of three items of the two groups that no other number up to 8,000 has.
 pub fn new_history(number: usize) -> Vec<pb::InlineInteraction> {
     let item = |place| format!("i{:02}", number / 20_usize.pow(place) % 20);
-    (0..3).map(|place| pb::InlineInteraction { item_id: item(place), time: None }).collect()
+    (0..3)
+        .map(|place| pb::InlineInteraction {
+            item_id: item(place),
+            time: None,
+        })
+        .collect()
 }
 
 /// Something that a user did now.
 pub fn interaction(user: &str, item: &str, event: &str) -> pb::Interaction {
-    pb::Interaction { user_id: user.into(), item_id: item.into(), time: None, event_id: event.into() }
+    pb::Interaction {
+        user_id: user.into(),
+        item_id: item.into(),
+        time: None,
+        event_id: event.into(),
+    }
 }
 
 /// A call with a deadline.
@@ -35,7 +55,8 @@ pub fn within<T>(time: Duration, message: T) -> Request<T> {
     request
 }
 
-/// For requests that all have to be answered, however many are sent at once to however slow a machine.
+/// For requests that all have to be answered, however many are sent at once to however slow a
+/// machine.
 pub const PATIENT: Duration = Duration::from_secs(30);
 
 /// The list.
@@ -45,11 +66,21 @@ pub fn ids(items: &[pb::RecommendedItem]) -> Vec<&str> {
 
 /// What was missing.
 pub fn kinds(answer: &pb::RecommendResponse) -> Vec<Kind> {
-    answer.degradations.iter().map(pb::Degradation::kind).collect()
+    answer
+        .degradations
+        .iter()
+        .map(pb::Degradation::kind)
+        .collect()
 }
 
 /// The fields that a refused call named.
 pub fn bad_fields(status: &tonic::Status) -> Vec<String> {
-    let violations = status.get_details_bad_request().map(|request| request.field_violations).unwrap_or_default();
-    violations.into_iter().map(|violation| violation.field).collect()
+    let violations = status
+        .get_details_bad_request()
+        .map(|request| request.field_violations)
+        .unwrap_or_default();
+    violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }

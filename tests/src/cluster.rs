@@ -70,12 +70,30 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         let store = Redis::store(&folder.path().join("store")).await;
         let cache = Redis::cache(&folder.path().join("cache")).await;
-        let ports = Ports { coordinator: free_port(), workers: free_port(), scorer: free_port() };
+        let ports = Ports {
+            coordinator: free_port(),
+            workers: free_port(),
+            scorer: free_port(),
+        };
         let environment = environment(folder.path(), &store, &cache, ports, &options);
-        let start = |name: &str| Process::start(Command::new(binary(name)).envs(environment.clone()));
+        let start =
+            |name: &str| Process::start(Command::new(binary(name)).envs(environment.clone()));
         let (coordinator, scorer) = (start("coordinator"), start("scorer"));
-        let workers = if options.without_worker { Vec::new() } else { vec![start("worker")] };
-        let cluster = Self { store, cache, coordinator, workers, scorer, ports, options, folder };
+        let workers = if options.without_worker {
+            Vec::new()
+        } else {
+            vec![start("worker")]
+        };
+        let cluster = Self {
+            store,
+            cache,
+            coordinator,
+            workers,
+            scorer,
+            ports,
+            options,
+            folder,
+        };
         cluster.wait_for_answer(ports.coordinator).await;
         cluster.wait_for_answer(ports.scorer).await;
         cluster
@@ -91,7 +109,13 @@ impl Cluster {
     }
 
     fn environment(&self) -> Vec<(String, String)> {
-        environment(self.folder.path(), &self.store, &self.cache, self.ports, &self.options)
+        environment(
+            self.folder.path(),
+            &self.store,
+            &self.cache,
+            self.ports,
+            &self.options,
+        )
     }
 
     /// A folder that ends with the cluster.
@@ -114,7 +138,8 @@ impl Cluster {
         Process::start(Command::new(binary(name)).envs(self.environment()))
     }
 
-    /// One more scorer, on a port of its own and with other settings (environment variables), once it is ready.
+    /// One more scorer, on a port of its own and with other settings (environment variables), once
+    /// it is ready.
     pub async fn start_scorer(&self, settings: &[(&str, &str)]) -> (Process, u16) {
         let port = free_port();
         let mut command = Command::new(binary("scorer"));
@@ -129,15 +154,23 @@ impl Cluster {
 
     /// The command line, as an operator runs it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(binary("cllm4rec")).args(arguments).envs(self.environment()).output().unwrap()
+        Command::new(binary("cllm4rec"))
+            .args(arguments)
+            .envs(self.environment())
+            .output()
+            .unwrap()
     }
 
     /// The same, for a command that succeeds with one JSON line.
     pub fn cli_json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.cli(&[&["--json"], arguments].concat());
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(output.status.success(), "{arguments:?}: {err}");
-        serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {out}"))
+        serde_json::from_str(out.lines().last().unwrap_or_default())
+            .unwrap_or_else(|e| panic!("{e}: {out}"))
     }
 
     /// Imports the two groups and seeds the histories; returns the data set's name.
@@ -159,7 +192,10 @@ impl Cluster {
         for field in TINY_JOB.iter().chain(fields) {
             arguments.extend(["--set", field]);
         }
-        self.cli_json(&arguments)["name"].as_str().unwrap().to_owned()
+        self.cli_json(&arguments)["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Trains a model, which becomes live; returns the job.
@@ -171,24 +207,49 @@ impl Cluster {
 
     /// A job once it has ended.
     pub async fn ended(&self, name: &str) -> pb::Job {
-        self.job_when(name, JOB_TIME, |job| matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled))
-            .await
+        self.job_when(name, JOB_TIME, |job| {
+            matches!(
+                job.state(),
+                State::Succeeded | State::Failed | State::Cancelled
+            )
+        })
+        .await
     }
 
     /// A job once `check` holds.
-    pub async fn job_when(&self, name: &str, within: Duration, check: impl Fn(&pb::Job) -> bool) -> pb::Job {
+    pub async fn job_when(
+        &self,
+        name: &str,
+        within: Duration,
+        check: impl Fn(&pb::Job) -> bool,
+    ) -> pb::Job {
         eventually(&format!("job {name}"), within, async || {
-            let request = pb::GetJobRequest { name: name.to_owned() };
+            let request = pb::GetJobRequest {
+                name: name.to_owned(),
+            };
             // The coordinator may be away for a moment.
-            self.training().get_job(request).await.ok().map(tonic::Response::into_inner).filter(&check)
+            self.training()
+                .get_job(request)
+                .await
+                .ok()
+                .map(tonic::Response::into_inner)
+                .filter(&check)
         })
         .await
     }
 
     /// All events of an ended job.
     pub async fn events(&self, name: &str) -> Vec<pb::JobEvent> {
-        let request = pb::WatchJobRequest { name: name.to_owned(), from_number: 1 };
-        let mut stream = self.training().watch_job(request).await.unwrap().into_inner();
+        let request = pb::WatchJobRequest {
+            name: name.to_owned(),
+            from_number: 1,
+        };
+        let mut stream = self
+            .training()
+            .watch_job(request)
+            .await
+            .unwrap()
+            .into_inner();
         let mut events = Vec::new();
         while let Some(event) = stream.message().await.unwrap() {
             events.push(event);
@@ -203,7 +264,12 @@ impl Cluster {
 
     /// A connection to each port: coordinator, workers, scorer.
     pub fn ports(&self) -> [Connection; 3] {
-        [self.ports.coordinator, self.ports.workers, self.ports.scorer].map(connection)
+        [
+            self.ports.coordinator,
+            self.ports.workers,
+            self.ports.scorer,
+        ]
+        .map(connection)
     }
 
     /// A connection to the port for workers.
@@ -218,7 +284,10 @@ impl Cluster {
 
     /// Points a label to a version.
     pub async fn set_label(&self, label: &str, version: &str) {
-        let request = pb::SetLabelRequest { label: label.to_owned(), model_version: version.to_owned() };
+        let request = pb::SetLabelRequest {
+            label: label.to_owned(),
+            model_version: version.to_owned(),
+        };
         self.models().set_label(request).await.unwrap();
     }
 
@@ -238,8 +307,16 @@ impl Cluster {
     }
 
     /// An answer of another scorer.
-    pub async fn recommend_at(&self, port: u16, request: pb::RecommendRequest) -> pb::RecommendResponse {
-        self.recommendations_at(port).recommend(request).await.unwrap().into_inner()
+    pub async fn recommend_at(
+        &self,
+        port: u16,
+        request: pb::RecommendRequest,
+    ) -> pb::RecommendResponse {
+        self.recommendations_at(port)
+            .recommend(request)
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     /// What the scorer says of itself.
@@ -249,7 +326,11 @@ impl Cluster {
 
     /// What another scorer says of itself.
     pub async fn status_at(&self, port: u16) -> pb::ServingStatus {
-        self.recommendations_at(port).get_status(pb::GetStatusRequest {}).await.unwrap().into_inner()
+        self.recommendations_at(port)
+            .get_status(pb::GetStatusRequest {})
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     /// `HistoryService`.
@@ -264,8 +345,13 @@ impl Cluster {
 
     /// The same through another scorer.
     pub async fn record_at(&self, port: u16, interactions: Vec<pb::Interaction>) -> u32 {
-        let request = pb::RecordInteractionsRequest { interactions, catalog: String::new() };
-        let recorded = HistoryServiceClient::new(connection(port)).record_interactions(request).await;
+        let request = pb::RecordInteractionsRequest {
+            interactions,
+            catalog: String::new(),
+        };
+        let recorded = HistoryServiceClient::new(connection(port))
+            .record_interactions(request)
+            .await;
         recorded.unwrap().into_inner().n_recorded
     }
 
@@ -300,34 +386,68 @@ impl Cluster {
 }
 
 async fn health(port: u16) -> Option<ServingStatus> {
-    let request = HealthCheckRequest { service: String::new() };
-    let answer = HealthClient::new(connection(port)).check(request).await.ok()?;
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let answer = HealthClient::new(connection(port))
+        .check(request)
+        .await
+        .ok()?;
     Some(answer.into_inner().status())
 }
 
 fn connection(port: u16) -> Connection {
-    connect(&Target { url: format!("http://127.0.0.1:{port}"), token: String::new(), ca: None }).unwrap()
+    connect(&Target {
+        url: format!("http://127.0.0.1:{port}"),
+        token: String::new(),
+        ca: None,
+    })
+    .unwrap()
 }
 
-fn environment(folder: &Path, store: &Redis, cache: &Redis, ports: Ports, options: &Options) -> Vec<(String, String)> {
+fn environment(
+    folder: &Path,
+    store: &Redis,
+    cache: &Redis,
+    ports: Ports,
+    options: &Options,
+) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut set = |name: String, value: String| variables.push((name, value));
     for service in ["COORDINATOR", "WORKER", "SCORER", "CLLM4REC"] {
         set(format!("{service}__STORAGE__STORE"), store.url());
         set(format!("{service}__STORAGE__CACHE"), cache.url());
         // So that a busy machine makes nobody do without it.
-        set(format!("{service}__STORAGE__CACHE_TIMEOUT_MS"), "1000".to_owned());
-        set(format!("{service}__STORAGE__ARTIFACTS"), folder.join("artifacts").display().to_string());
+        set(
+            format!("{service}__STORAGE__CACHE_TIMEOUT_MS"),
+            "1000".to_owned(),
+        );
+        set(
+            format!("{service}__STORAGE__ARTIFACTS"),
+            folder.join("artifacts").display().to_string(),
+        );
         set(format!("{service}__LOG__FILTER"), "warn".to_owned());
     }
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let address = |port: u16| format!("127.0.0.1:{port}");
-    set("COORDINATOR__API__ADDRESS".into(), address(ports.coordinator));
-    set("COORDINATOR__WORKERS__ADDRESS".into(), address(ports.workers));
+    set(
+        "COORDINATOR__API__ADDRESS".into(),
+        address(ports.coordinator),
+    );
+    set(
+        "COORDINATOR__WORKERS__ADDRESS".into(),
+        address(ports.workers),
+    );
     set("COORDINATOR__LEASE_TERM_S".into(), "2".into());
     set("WORKER__COORDINATOR__URL".into(), url(ports.workers));
-    set("WORKER__BACKBONE_ROOT".into(), folder.join("backbones").display().to_string());
-    set("WORKER__SCRATCH".into(), folder.join("scratch").display().to_string());
+    set(
+        "WORKER__BACKBONE_ROOT".into(),
+        folder.join("backbones").display().to_string(),
+    );
+    set(
+        "WORKER__SCRATCH".into(),
+        folder.join("scratch").display().to_string(),
+    );
     set("WORKER__HEARTBEAT_MS".into(), "200".into());
     set("WORKER__CHECKPOINT_EVERY_S".into(), "1".into());
     set("SCORER__API__ADDRESS".into(), address(ports.scorer));

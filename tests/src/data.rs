@@ -3,14 +3,17 @@
 use std::fmt::Write;
 use std::path::Path;
 
-/// Users and items come in two groups; a user has eight of the ten items of their group: `u0` of the even ones.
+/// Users and items come in two groups; a user has eight of the ten items of their group: `u0` of
+/// the even ones.
 pub fn write_two_groups(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let mut rows = "user_id,item_id,timestamp,split\n".to_owned();
     for user in 0..60 {
         for place in 0..8 {
             let item = (user % 2) * 10 + (user / 2 + place) % 10;
-            let split = ["train", "train", "train", "train", "train", "train", "valid", "test"][place];
+            let split = [
+                "train", "train", "train", "train", "train", "train", "valid", "test",
+            ][place];
             writeln!(rows, "u{user},i{item:02},{place},{split}").unwrap();
         }
     }

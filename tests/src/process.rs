@@ -20,7 +20,9 @@ impl Process {
     /// Starts a binary; its log goes to the test's standard error.
     pub fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).spawn();
-        Self { child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")) }
+        Self {
+            child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")),
+        }
     }
 
     /// Its process id.
@@ -37,15 +39,21 @@ impl Process {
     /// `kill` with the name of a signal.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill`: the program is not everywhere.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().unwrap();
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -{name} {}", self.id()))
+            .status()
+            .unwrap();
         assert!(status.success(), "kill -{name}");
     }
 
-    /// `kill -TERM`, and waits, while the test's own connections go on and can be closed; returns whether it left with
-    /// success.
+    /// `kill -TERM`, and waits, while the test's own connections go on and can be closed; returns
+    /// whether it left with success.
     pub async fn terminate(&mut self) -> bool {
         self.signal("TERM");
-        let left = eventually("the process leaves", LEAVE_TIME, async || self.child.try_wait().unwrap());
+        let left = eventually("the process leaves", LEAVE_TIME, async || {
+            self.child.try_wait().unwrap()
+        });
         left.await.success()
     }
 }
@@ -63,12 +71,17 @@ pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(std::path::Path::parent).unwrap();
     let path = profile.join(name);
-    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build --workspace --bins` first",
+        path.display()
+    );
     path
 }
 
-/// A port that nobody listens on. Each test process takes its own stretch below the ports that outgoing connections get:
-/// one that was just found free is not taken by another test before its service listens.
+/// A port that nobody listens on. Each test process takes its own stretch below the ports that
+/// outgoing connections get: one that was just found free is not taken by another test before its
+/// service listens.
 pub fn free_port() -> u16 {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU16, Ordering};
@@ -80,7 +93,10 @@ pub fn free_port() -> u16 {
     static OWN: LazyLock<(TcpListener, u16)> = LazyLock::new(|| {
         let first = |nth| FIRST + ((std::process::id() + nth) % N_STRETCHES) as u16 * STRETCH;
         let free = |port| Some((TcpListener::bind(("127.0.0.1", port)).ok()?, port));
-        (0..N_STRETCHES).map(first).find_map(free).expect("fewer tests run at once than there are stretches")
+        (0..N_STRETCHES)
+            .map(first)
+            .find_map(free)
+            .expect("fewer tests run at once than there are stretches")
     });
     loop {
         let port = OWN.1 + NEXT.fetch_add(1, Ordering::Relaxed) % STRETCH;
@@ -91,7 +107,11 @@ pub fn free_port() -> u16 {
 }
 
 /// Looks again and again until `check` gives something; fails the test after `within`.
-pub async fn eventually<T>(what: &str, within: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut check: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let until = Instant::now() + within;
     let mut looks = interval(Duration::from_millis(20));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

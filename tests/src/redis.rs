@@ -28,7 +28,12 @@ impl Redis {
 
     async fn start(folder: &Path, is_durable: bool) -> Self {
         std::fs::create_dir_all(folder).unwrap();
-        let mut redis = Self { process: None, port: free_port(), folder: folder.to_owned(), is_durable };
+        let mut redis = Self {
+            process: None,
+            port: free_port(),
+            folder: folder.to_owned(),
+            is_durable,
+        };
         redis.resume().await;
         redis
     }
@@ -36,7 +41,14 @@ impl Redis {
     /// Starts it again on the same port with the same folder.
     pub async fn resume(&mut self) {
         let mut command = Command::new("redis-server");
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+        ]);
         command.arg("--dir").arg(&self.folder).stdout(Stdio::null());
         if self.is_durable {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
@@ -78,6 +90,9 @@ impl Redis {
 }
 
 fn redis_cli(port: u16, arguments: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
+    let output = Command::new("redis-cli")
+        .args(["-p", &port.to_string()])
+        .args(arguments)
+        .output();
     String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
 }

@@ -16,7 +16,10 @@ struct Newcomer {
 
 impl Newcomer {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), ports: [free_port(), free_port(), free_port()] }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            ports: [free_port(), free_port(), free_port()],
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -24,13 +27,22 @@ impl Newcomer {
         let mut command = Command::new(binary("cllm4rec"));
         command.args(arguments).current_dir(self.folder.path());
         command.env("COORDINATOR__API__ADDRESS", format!("127.0.0.1:{api}"));
-        command.env("COORDINATOR__WORKERS__ADDRESS", format!("127.0.0.1:{workers}"));
+        command.env(
+            "COORDINATOR__WORKERS__ADDRESS",
+            format!("127.0.0.1:{workers}"),
+        );
         command.env("SCORER__API__ADDRESS", format!("127.0.0.1:{scorer}"));
         command.env("COORDINATOR__LOG__FILTER", "warn");
         // A version that is asked for at once is loaded meanwhile, however slow the machine is.
         command.env("SCORER__DEFAULT_DEADLINE_MS", "30000");
-        command.env("CLLM4REC__COORDINATOR__URL", format!("http://127.0.0.1:{api}"));
-        command.env("CLLM4REC__SCORER__URL", format!("http://127.0.0.1:{scorer}"));
+        command.env(
+            "CLLM4REC__COORDINATOR__URL",
+            format!("http://127.0.0.1:{api}"),
+        );
+        command.env(
+            "CLLM4REC__SCORER__URL",
+            format!("http://127.0.0.1:{scorer}"),
+        );
         command
     }
 
@@ -41,7 +53,11 @@ impl Newcomer {
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[&["--json"], arguments].concat());
         let out = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap()
     }
 
@@ -68,38 +84,79 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
 
     // `up` holds the embedded store: the histories are seeded through the scorer.
     let imported = newcomer.json(&["dataset", "import", &path(&data)]);
-    assert_eq!((&imported["n_seeded"], &imported["n_refused"]), (&420.into(), &0.into()));
+    assert_eq!(
+        (&imported["n_seeded"], &imported["n_refused"]),
+        (&420.into(), &0.into())
+    );
     let id = imported["dataset"].as_str().unwrap();
-    assert_eq!(newcomer.json(&["dataset", "show", id])["manifest"]["n_titles"], 20);
+    assert_eq!(
+        newcomer.json(&["dataset", "show", id])["manifest"]["n_titles"],
+        20
+    );
     assert_eq!(newcomer.json(&["dataset", "list"])["dataset"], id);
 
-    let mut submit = vec!["train", "submit", "--dataset", id, "--label", "live", "--watch"];
-    TINY_JOB.iter().for_each(|field| submit.extend(["--set", field]));
+    let mut submit = vec![
+        "train",
+        "submit",
+        "--dataset",
+        id,
+        "--label",
+        "live",
+        "--watch",
+    ];
+    TINY_JOB
+        .iter()
+        .for_each(|field| submit.extend(["--set", field]));
     let last = newcomer.json(&submit);
     assert_eq!(last["job"]["state"], "SUCCEEDED");
-    assert_eq!(last["job"]["stages"].as_array().unwrap().len(), 3, "the record ends with the last stage's losses");
+    assert_eq!(
+        last["job"]["stages"].as_array().unwrap().len(),
+        3,
+        "the record ends with the last stage's losses"
+    );
     let answer = newcomer.json(&["recommend", "u1", "-k", "3"]); // at once: the scorer looks the label up
     assert_eq!(answer["model_version"], last["job"]["model_version"]);
     let status = newcomer.json(&["status"]);
-    assert_eq!(status["versions"][0]["model_version"], answer["model_version"]);
-    assert_eq!((&status["unloadable"], &status["counters"]["states.computed"]), (&serde_json::json!([]), &1.into()));
+    assert_eq!(
+        status["versions"][0]["model_version"],
+        answer["model_version"]
+    );
+    assert_eq!(
+        (
+            &status["unloadable"],
+            &status["counters"]["states.computed"]
+        ),
+        (&serde_json::json!([]), &1.into())
+    );
 
-    assert_eq!(newcomer.json(&["history", "record", "u1", "i19"])["n_recorded"], 1);
+    assert_eq!(
+        newcomer.json(&["history", "record", "u1", "i19"])["n_recorded"],
+        1
+    );
     let shown = newcomer.json(&["history", "show", "u1"]);
-    assert_eq!(shown["interactions"].as_array().unwrap().last().unwrap()["item_id"], "i19");
+    assert_eq!(
+        shown["interactions"].as_array().unwrap().last().unwrap()["item_id"],
+        "i19"
+    );
     newcomer.json(&["history", "delete", "u1"]);
     assert_eq!(newcomer.json(&["history", "show", "u1"])["deleted"], true);
 
     let elsewhere = tempfile::tempdir().unwrap();
-    let lost =
-        newcomer.command(&["dataset", "import", &path(&data), "--name", "lost"]).current_dir(elsewhere.path()).output();
+    let lost = newcomer
+        .command(&["dataset", "import", &path(&data), "--name", "lost"])
+        .current_dir(elsewhere.path())
+        .output();
     let error = String::from_utf8_lossy(&lost.unwrap().stderr).into_owned();
     assert!(error.contains("keeps its data sets elsewhere"), "{error}");
 
     newcomer.json(&["dataset", "delete", id]);
     assert!(up.terminate().await, "up leaves in good order");
     let mut again = newcomer.up().await;
-    assert_eq!(newcomer.json(&["history", "show", "u1"])["deleted"], true, "what was acknowledged is there");
+    assert_eq!(
+        newcomer.json(&["history", "show", "u1"])["deleted"],
+        true,
+        "what was acknowledged is there"
+    );
     assert_eq!(newcomer.json(&["models", "list"])["labels"][0], "live");
     assert!(again.terminate().await);
 }
@@ -116,16 +173,43 @@ async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_mod
     std::fs::write(&data, "user_id,item_id\na,\nb,\n").unwrap();
     let refused = newcomer.run(&["dataset", "import", &path(&data)]);
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && error.contains("bad.csv:2: item id is missing"), "{error}");
-    assert!(newcomer.run(&["dataset", "list"]).stdout.is_empty(), "a failed import leaves nothing");
+    assert!(
+        refused.status.code() == Some(1) && error.contains("bad.csv:2: item id is missing"),
+        "{error}"
+    );
+    assert!(
+        newcomer.run(&["dataset", "list"]).stdout.is_empty(),
+        "a failed import leaves nothing"
+    );
 
     let _up = newcomer.up().await;
     let good = newcomer.folder.path().join("good");
     write_two_groups(&good);
-    let imported = newcomer.json(&["dataset", "import", &path(&good), "--seed-histories", "none"]);
+    let imported = newcomer.json(&[
+        "dataset",
+        "import",
+        &path(&good),
+        "--seed-histories",
+        "none",
+    ]);
     let id = imported["dataset"].as_str().unwrap();
-    let submit = ["train", "submit", "--dataset", id, "--watch", "--set", "backbone={path=\"none\"}"];
+    let submit = [
+        "train",
+        "submit",
+        "--dataset",
+        id,
+        "--watch",
+        "--set",
+        "backbone={path=\"none\"}",
+    ];
     assert_eq!(code(&submit), Some(3));
-    let wrong = newcomer.run(&["train", "submit", "--dataset", id, "--set", "finetuning.batch=0"]);
+    let wrong = newcomer.run(&[
+        "train",
+        "submit",
+        "--dataset",
+        id,
+        "--set",
+        "finetuning.batch=0",
+    ]);
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("finetuning.batch: must be 1 to"));
 }

@@ -20,8 +20,14 @@ async fn a_data_set_becomes_a_model_that_recommends() {
     assert_eq!(answer["model_version"], job.model_version);
     // u0 has i00 to i06 in the history (train and valid), and learned from a group of ten.
     for item in answer["items"].as_array().unwrap() {
-        assert!(["i07", "i08", "i09"].contains(&item["item_id"].as_str().unwrap()), "{answer}");
-        assert!(item["title"].as_str().unwrap().contains("space & stars"), "{answer}");
+        assert!(
+            ["i07", "i08", "i09"].contains(&item["item_id"].as_str().unwrap()),
+            "{answer}"
+        );
+        assert!(
+            item["title"].as_str().unwrap().contains("space & stars"),
+            "{answer}"
+        );
     }
     let version = cluster.cli_json(&["models", "list"]);
     assert_eq!(version["labels"], serde_json::json!(["live"]));
@@ -31,47 +37,91 @@ async fn a_data_set_becomes_a_model_that_recommends() {
 async fn a_cancelled_job_stops_within_two_seconds() {
     let cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    let training = |job: &pb::Job| job.progress.as_ref().is_some_and(|p| p.stage == "finetuning");
+    let training = |job: &pb::Job| {
+        job.progress
+            .as_ref()
+            .is_some_and(|p| p.stage == "finetuning")
+    };
     let mut times = Vec::new();
     for _ in 0..3 {
         let name = cluster.submit(&dataset, &SLOW_JOB);
-        cluster.job_when(&name, Duration::from_secs(60), training).await;
+        cluster
+            .job_when(&name, Duration::from_secs(60), training)
+            .await;
         let asked = Instant::now();
-        cluster.training().cancel_job(pb::CancelJobRequest { name: name.clone() }).await.unwrap();
+        cluster
+            .training()
+            .cancel_job(pb::CancelJobRequest { name: name.clone() })
+            .await
+            .unwrap();
         let job = cluster.ended(&name).await;
         times.push(asked.elapsed());
         assert_eq!(job.state(), State::Cancelled);
-        let again = cluster.training().cancel_job(pb::CancelJobRequest { name }).await.unwrap_err();
+        let again = cluster
+            .training()
+            .cancel_job(pb::CancelJobRequest { name })
+            .await
+            .unwrap_err();
         assert_eq!(again.code(), tonic::Code::FailedPrecondition);
     }
     // Other tests may hold the cores for a moment.
-    assert!(times.iter().any(|time| *time < Duration::from_secs(2)), "{times:?}");
+    assert!(
+        times.iter().any(|time| *time < Duration::from_secs(2)),
+        "{times:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_job_survives_its_worker_and_succeeds_once() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    let name = cluster.submit(&dataset, &["finetuning.epochs=400", "finetuning.batch=4", "evaluation.patience=0"]);
+    let name = cluster.submit(
+        &dataset,
+        &[
+            "finetuning.epochs=400",
+            "finetuning.batch=4",
+            "evaluation.patience=0",
+        ],
+    );
     let is_checkpointed = async |cluster: &Cluster| {
         let folder = cluster.artifacts().join("checkpoints");
         std::fs::read_dir(folder).is_ok_and(|mut checkpoints| checkpoints.next().is_some())
     };
-    e2e::eventually("a checkpoint", Duration::from_secs(30), async || is_checkpointed(&cluster).await.then_some(()))
-        .await;
+    e2e::eventually("a checkpoint", Duration::from_secs(30), async || {
+        is_checkpointed(&cluster).await.then_some(())
+    })
+    .await;
     cluster.workers[0].kill();
     let other = cluster.start_process("worker");
     cluster.workers.push(other);
 
     let job = cluster.ended(&name).await;
-    assert_eq!((job.state(), job.attempts), (State::Succeeded, 2), "{:?}", job.cause);
+    assert_eq!(
+        (job.state(), job.attempts),
+        (State::Succeeded, 2),
+        "{:?}",
+        job.cause
+    );
     let events = cluster.events(&name).await;
-    let count = |text: &str| events.iter().filter(|event| event.message.contains(text)).count();
+    let count = |text: &str| {
+        events
+            .iter()
+            .filter(|event| event.message.contains(text))
+            .count()
+    };
     assert_eq!(count("published"), 1);
     assert!(count("checkpoint saved") >= 1);
     let numbers: Vec<u64> = events.iter().map(|event| event.number).collect();
-    assert_eq!(numbers, (1..=job.n_events).collect::<Vec<_>>(), "numbered without gaps");
-    let versions = cluster.models().list_model_versions(pb::ListModelVersionsRequest::default()).await.unwrap();
+    assert_eq!(
+        numbers,
+        (1..=job.n_events).collect::<Vec<_>>(),
+        "numbered without gaps"
+    );
+    let versions = cluster
+        .models()
+        .list_model_versions(pb::ListModelVersionsRequest::default())
+        .await
+        .unwrap();
     assert_eq!(versions.into_inner().model_versions.len(), 1);
 }
 
@@ -80,63 +130,148 @@ async fn a_restarted_coordinator_has_lost_nothing() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
     let waiting = cluster.submit(&dataset, &["seed=5"]);
-    let running = cluster.submit(&dataset, &["finetuning.epochs=100", "evaluation.patience=0"]);
-    cluster.job_when(&running, Duration::from_secs(60), |job| job.state() == State::Running).await;
+    let running = cluster.submit(
+        &dataset,
+        &["finetuning.epochs=100", "evaluation.patience=0"],
+    );
+    cluster
+        .job_when(&running, Duration::from_secs(60), |job| {
+            job.state() == State::Running
+        })
+        .await;
     cluster.restart_coordinator().await;
     for name in [&waiting, &running] {
         let job = cluster.ended(name).await;
         assert_eq!(job.state(), State::Succeeded, "{:?}", job.cause);
     }
-    let jobs = cluster.training().list_jobs(pb::ListJobsRequest::default()).await.unwrap().into_inner().jobs;
-    assert_eq!(jobs.iter().map(|job| &job.name).collect::<Vec<_>>(), [&waiting, &running]);
+    let jobs = cluster
+        .training()
+        .list_jobs(pb::ListJobsRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .jobs;
+    assert_eq!(
+        jobs.iter().map(|job| &job.name).collect::<Vec<_>>(),
+        [&waiting, &running]
+    );
 }
 
 #[tokio::test]
 async fn the_same_request_id_is_the_same_job() {
-    let cluster = Cluster::start_with(e2e::Options { without_worker: true, ..Default::default() }).await;
+    let cluster = Cluster::start_with(e2e::Options {
+        without_worker: true,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let request = |request_id: &str, validate_only| pb::TrainJobRequest {
-        spec: Some(pb::TrainSpec { dataset: dataset.clone(), ..Default::default() }),
+        spec: Some(pb::TrainSpec {
+            dataset: dataset.clone(),
+            ..Default::default()
+        }),
         request_id: request_id.to_owned(),
         validate_only,
     };
-    let submit = async |request| cluster.training().train_job(request).await.map(|job| job.into_inner().name);
+    let submit = async |request| {
+        cluster
+            .training()
+            .train_job(request)
+            .await
+            .map(|job| job.into_inner().name)
+    };
     let first = submit(request("r1", false)).await.unwrap();
     assert_eq!(submit(request("r1", false)).await.unwrap(), first);
     assert_ne!(submit(request("r2", false)).await.unwrap(), first);
-    assert_eq!(submit(request("r3", true)).await.unwrap(), "", "validate_only queues nothing");
-    let page = pb::ListJobsRequest { page_size: 1, page_token: String::new() };
-    let page = cluster.training().list_jobs(page).await.unwrap().into_inner();
+    assert_eq!(
+        submit(request("r3", true)).await.unwrap(),
+        "",
+        "validate_only queues nothing"
+    );
+    let page = pb::ListJobsRequest {
+        page_size: 1,
+        page_token: String::new(),
+    };
+    let page = cluster
+        .training()
+        .list_jobs(page)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(page.jobs[0].name, first);
-    let next = pb::ListJobsRequest { page_size: 5, page_token: page.next_page_token };
-    let next = cluster.training().list_jobs(next).await.unwrap().into_inner();
+    let next = pb::ListJobsRequest {
+        page_size: 5,
+        page_token: page.next_page_token,
+    };
+    let next = cluster
+        .training()
+        .list_jobs(next)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((next.jobs.len(), next.next_page_token.as_str()), (1, ""));
 }
 
 #[tokio::test]
 async fn a_malformed_job_is_refused_with_its_fields() {
-    let cluster = Cluster::start_with(e2e::Options { without_worker: true, ..Default::default() }).await;
+    let cluster = Cluster::start_with(e2e::Options {
+        without_worker: true,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let refused = async |spec: Option<pb::TrainSpec>| {
-        let request = pb::TrainJobRequest { spec, ..Default::default() };
+        let request = pb::TrainJobRequest {
+            spec,
+            ..Default::default()
+        };
         cluster.training().train_job(request).await.unwrap_err()
     };
     assert_eq!(bad_fields(&refused(None).await), ["spec"]);
-    assert_eq!(bad_fields(&refused(Some(pb::TrainSpec::default())).await), ["spec.dataset"]);
-    let finetuning = pb::Finetuning { batch: Some(0), dropout: Some(2.0), ..Default::default() };
-    let spec = pb::TrainSpec { dataset, finetuning: Some(finetuning), ..Default::default() };
-    assert_eq!(bad_fields(&refused(Some(spec)).await), ["spec.finetuning.batch", "spec.finetuning.dropout"]);
-    let spec = pb::TrainSpec { dataset: "datasets/none".to_owned(), ..Default::default() };
+    assert_eq!(
+        bad_fields(&refused(Some(pb::TrainSpec::default())).await),
+        ["spec.dataset"]
+    );
+    let finetuning = pb::Finetuning {
+        batch: Some(0),
+        dropout: Some(2.0),
+        ..Default::default()
+    };
+    let spec = pb::TrainSpec {
+        dataset,
+        finetuning: Some(finetuning),
+        ..Default::default()
+    };
+    assert_eq!(
+        bad_fields(&refused(Some(spec)).await),
+        ["spec.finetuning.batch", "spec.finetuning.dropout"]
+    );
+    let spec = pb::TrainSpec {
+        dataset: "datasets/none".to_owned(),
+        ..Default::default()
+    };
     assert_eq!(refused(Some(spec)).await.code(), tonic::Code::NotFound);
     let name = "job-1".to_owned();
-    let unnamed = cluster.training().get_job(pb::GetJobRequest { name }).await.unwrap_err();
-    assert_eq!((unnamed.code(), bad_fields(&unnamed)), (tonic::Code::InvalidArgument, vec!["name".to_owned()]));
+    let unnamed = cluster
+        .training()
+        .get_job(pb::GetJobRequest { name })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (unnamed.code(), bad_fields(&unnamed)),
+        (tonic::Code::InvalidArgument, vec!["name".to_owned()])
+    );
 }
 
 /// What went wrong, from a job that must fail.
 async fn cause_of_failure(cluster: &Cluster, dataset: &str, fields: &[&str]) -> pb::Cause {
     let job = cluster.ended(&cluster.submit(dataset, fields)).await;
-    assert_eq!((job.state(), job.attempts), (State::Failed, 1), "{:?}", job.cause);
+    assert_eq!(
+        (job.state(), job.attempts),
+        (State::Failed, 1),
+        "{:?}",
+        job.cause
+    );
     job.cause.unwrap()
 }
 
@@ -147,24 +282,45 @@ async fn a_job_that_cannot_work_says_what_is_wrong_and_where() {
 
     let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"none\"}"]).await;
     assert_eq!(cause.kind(), Kind::BadBackbone);
-    assert!(cause.message.contains("backbones/none"), "{}", cause.message);
+    assert!(
+        cause.message.contains("backbones/none"),
+        "{}",
+        cause.message
+    );
 
-    let parity = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/model/tests/parity/backbone");
+    let parity = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/model/tests/parity/backbone");
     let wrong = cluster.backbones().join("wrong-shape");
     std::fs::create_dir_all(&wrong).unwrap();
-    std::fs::copy(parity.join("model.safetensors"), wrong.join("model.safetensors")).unwrap();
+    std::fs::copy(
+        parity.join("model.safetensors"),
+        wrong.join("model.safetensors"),
+    )
+    .unwrap();
     let config = std::fs::read_to_string(parity.join("config.json")).unwrap();
-    std::fs::write(wrong.join("config.json"), config.replace("\"n_embd\": 48", "\"n_embd\": 96")).unwrap();
+    std::fs::write(
+        wrong.join("config.json"),
+        config.replace("\"n_embd\": 48", "\"n_embd\": 96"),
+    )
+    .unwrap();
     let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"wrong-shape\"}"]).await;
     assert_eq!(cause.kind(), Kind::BadBackbone);
-    assert!(cause.message.contains("wte.weight") && cause.message.contains("[61, 96]"), "{}", cause.message);
+    assert!(
+        cause.message.contains("wte.weight") && cause.message.contains("[61, 96]"),
+        "{}",
+        cause.message
+    );
 
     std::os::unix::fs::symlink(&parity, cluster.backbones().join("outside")).unwrap();
     let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"outside\"}"]).await;
     assert!(cause.message.contains("leads outside"), "{}", cause.message);
 
     let id = dataset.strip_prefix("datasets/").unwrap();
-    let rows = cluster.artifacts().join("datasets").join(id).join("interactions.safetensors");
+    let rows = cluster
+        .artifacts()
+        .join("datasets")
+        .join(id)
+        .join("interactions.safetensors");
     let mut bytes = std::fs::read(&rows).unwrap();
     bytes.truncate(100);
     std::fs::write(&rows, bytes).unwrap();
@@ -176,22 +332,63 @@ async fn a_job_that_cannot_work_says_what_is_wrong_and_where() {
 #[tokio::test]
 async fn a_worker_with_an_old_lease_can_commit_nothing() {
     use proto::pb::worker_service_client::WorkerServiceClient;
-    let cluster = Cluster::start_with(e2e::Options { without_worker: true, ..Default::default() }).await;
+    let cluster = Cluster::start_with(e2e::Options {
+        without_worker: true,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let name = cluster.submit(&dataset, &[]);
     let mut workers = WorkerServiceClient::new(cluster.worker_port());
-    let lease = pb::LeaseRequest { worker: "w1".to_owned(), wait_ms: 5_000, ..Default::default() };
-    let first = workers.lease(lease.clone()).await.unwrap().into_inner().leased.unwrap();
+    let lease = pb::LeaseRequest {
+        worker: "w1".to_owned(),
+        wait_ms: 5_000,
+        ..Default::default()
+    };
+    let first = workers
+        .lease(lease.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .leased
+        .unwrap();
     assert_eq!((first.job.as_str(), first.epoch), (name.as_str(), 1));
     // Nobody renews the lease; after its term and a pause the job is leased again.
-    cluster.job_when(&name, Duration::from_secs(20), |job| job.state() == State::Queued).await;
+    cluster
+        .job_when(&name, Duration::from_secs(20), |job| {
+            job.state() == State::Queued
+        })
+        .await;
     let second = e2e::eventually("a second lease", Duration::from_secs(20), async || {
-        workers.lease(lease.clone()).await.unwrap().into_inner().leased
+        workers
+            .lease(lease.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .leased
     })
     .await;
     assert_eq!(second.epoch, 2);
-    let old = pb::HeartbeatRequest { job: name.clone(), epoch: 1, progress: None };
-    assert_eq!(workers.heartbeat(old).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
-    let current = pb::HeartbeatRequest { job: name, epoch: 2, progress: None };
-    assert!(!workers.heartbeat(current).await.unwrap().into_inner().cancel);
+    let old = pb::HeartbeatRequest {
+        job: name.clone(),
+        epoch: 1,
+        progress: None,
+    };
+    assert_eq!(
+        workers.heartbeat(old).await.unwrap_err().code(),
+        tonic::Code::FailedPrecondition
+    );
+    let current = pb::HeartbeatRequest {
+        job: name,
+        epoch: 2,
+        progress: None,
+    };
+    assert!(
+        !workers
+            .heartbeat(current)
+            .await
+            .unwrap()
+            .into_inner()
+            .cancel
+    );
 }

@@ -3,14 +3,21 @@
 
 use std::path::Path;
 
-use e2e::{Cluster, PATIENT, bad_fields, ids, inline, interaction, kinds, request, within, write_two_groups};
+use e2e::{
+    Cluster, PATIENT, bad_fields, ids, inline, interaction, kinds, request, within,
+    write_two_groups,
+};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use proto::pb::recommended_item::Source;
 use tonic::Code;
 
 async fn refused(cluster: &Cluster, request: pb::RecommendRequest) -> (Vec<String>, String) {
-    let status = cluster.recommendations().recommend(request).await.unwrap_err();
+    let status = cluster
+        .recommendations()
+        .recommend(request)
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     (bad_fields(&status), status.message().to_owned())
 }
@@ -26,20 +33,32 @@ async fn pages_follow_each_other_and_stay_of_one_list() {
     assert_eq!(whole.next_page_token, "");
     let first = cluster.recommend(request("u0", 5)).await;
     // What happens meanwhile changes new lists, not this one.
-    cluster.record(vec![interaction("u0", ids(&whole.items)[7], "")]).await;
-    let next = |page_token: &str| pb::RecommendRequest { page_token: page_token.to_owned(), ..request("u0", 5) };
+    cluster
+        .record(vec![interaction("u0", ids(&whole.items)[7], "")])
+        .await;
+    let next = |page_token: &str| pb::RecommendRequest {
+        page_token: page_token.to_owned(),
+        ..request("u0", 5)
+    };
     let second = cluster.recommend(next(&first.next_page_token)).await;
     let third = cluster.recommend(next(&second.next_page_token)).await;
     assert_eq!(first.n_scored, 20);
     let all = [first.items, second.items, third.items.clone()].concat();
     assert_eq!(all, whole.items, "ranks and scores too");
-    assert!(
-        all.iter().all(|item| item.title.ends_with(&format!("part {}", item.item_id[1..].parse::<u32>().unwrap())))
+    assert!(all.iter().all(|item| item.title.ends_with(&format!(
+        "part {}",
+        item.item_id[1..].parse::<u32>().unwrap()
+    ))));
+    assert_eq!(
+        (third.items.len(), third.next_page_token),
+        (3, String::new())
     );
-    assert_eq!((third.items.len(), third.next_page_token), (3, String::new()));
     assert_eq!(cluster.recommend(request("u0", 13)).await.items.len(), 12);
 
-    let other = pb::RecommendRequest { exclude_seen: Some(false), ..next(&first.next_page_token) };
+    let other = pb::RecommendRequest {
+        exclude_seen: Some(false),
+        ..next(&first.next_page_token)
+    };
     assert_eq!(refused(&cluster, other).await.0, ["page_token"]);
 }
 
@@ -47,37 +66,72 @@ async fn pages_follow_each_other_and_stay_of_one_list() {
 async fn candidates_and_filters_bound_the_list() {
     let cluster = Cluster::start_with_model().await;
     let whole = cluster.recommend(request("u0", 20)).await;
-    let candidates: Vec<String> = ["i12", "i07", "never-heard-of", "i00"].map(str::to_owned).to_vec();
-    let among = cluster.recommend(pb::RecommendRequest { candidate_item_ids: candidates, ..request("u0", 5) }).await;
+    let candidates: Vec<String> = ["i12", "i07", "never-heard-of", "i00"]
+        .map(str::to_owned)
+        .to_vec();
+    let among = cluster
+        .recommend(pb::RecommendRequest {
+            candidate_item_ids: candidates,
+            ..request("u0", 5)
+        })
+        .await;
     // i00 is seen.
-    let wanted: Vec<&str> = ids(&whole.items).into_iter().filter(|id| ["i12", "i07"].contains(id)).collect();
+    let wanted: Vec<&str> = ids(&whole.items)
+        .into_iter()
+        .filter(|id| ["i12", "i07"].contains(id))
+        .collect();
     assert_eq!(ids(&among.items), wanted);
-    assert_eq!(kinds(&among), [Kind::UnknownCandidates, Kind::FewerThanAsked]);
+    assert_eq!(
+        kinds(&among),
+        [Kind::UnknownCandidates, Kind::FewerThanAsked]
+    );
 
-    let filtered = |filter: &str| pb::RecommendRequest { filter: filter.to_owned(), ..request("u0", 4) };
-    let space = cluster.recommend(filtered(r#"category in ["Space"] && year >= 2000"#)).await;
+    let filtered = |filter: &str| pb::RecommendRequest {
+        filter: filter.to_owned(),
+        ..request("u0", 4)
+    };
+    let space = cluster
+        .recommend(filtered(r#"category in ["Space"] && year >= 2000"#))
+        .await;
     assert_eq!(space.items.len(), 3, "i07, i08 and i09 are not seen");
     assert!(ids(&space.items).iter().all(|id| *id < "i10"));
     assert_eq!(kinds(&space), [Kind::FewerThanAsked]);
-    let relaxed = pb::RecommendRequest { relax_filter: true, ..filtered(r#"category == "Space""#) };
+    let relaxed = pb::RecommendRequest {
+        relax_filter: true,
+        ..filtered(r#"category == "Space""#)
+    };
     let relaxed = cluster.recommend(relaxed).await;
     assert_eq!(ids(&relaxed.items)[..3], ids(&space.items));
-    assert_eq!((relaxed.items.len(), kinds(&relaxed)), (4, vec![Kind::FilterRelaxed]));
+    assert_eq!(
+        (relaxed.items.len(), kinds(&relaxed)),
+        (4, vec![Kind::FilterRelaxed])
+    );
 
     let (fields, message) = refused(&cluster, filtered("colour == 1")).await;
-    assert!(fields == ["filter"] && message.contains("year"), "{message}");
+    assert!(
+        fields == ["filter"] && message.contains("year"),
+        "{message}"
+    );
     assert_eq!(refused(&cluster, filtered("year >=")).await.0, ["filter"]);
 }
 
 #[tokio::test]
 async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_which() {
     let cluster = Cluster::start_with_model().await;
-    let relaxed =
-        |k| pb::RecommendRequest { filter: r#"category == "Space""#.into(), relax_filter: true, ..request("u0", k) };
+    let relaxed = |k| pb::RecommendRequest {
+        filter: r#"category == "Space""#.into(),
+        relax_filter: true,
+        ..request("u0", k)
+    };
     let whole = cluster.recommend(relaxed(13)).await;
     let (mut pages, mut page_token) = (Vec::new(), String::new());
     for _ in 0..3 {
-        let page = cluster.recommend(pb::RecommendRequest { page_token, ..relaxed(2) }).await;
+        let page = cluster
+            .recommend(pb::RecommendRequest {
+                page_token,
+                ..relaxed(2)
+            })
+            .await;
         page_token = page.next_page_token.clone();
         pages.push(page);
     }
@@ -86,7 +140,11 @@ async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_
         pages.iter().map(kinds).collect::<Vec<_>>(),
         [vec![], vec![Kind::FilterRelaxed], vec![Kind::FilterRelaxed]]
     );
-    assert!(pages[1].degradations[0].message.contains("the last 1 "), "{:?}", pages[1].degradations);
+    assert!(
+        pages[1].degradations[0].message.contains("the last 1 "),
+        "{:?}",
+        pages[1].degradations
+    );
     let items: Vec<_> = pages.into_iter().flat_map(|page| page.items).collect();
     assert_eq!(items, whole.items[..6]);
 }
@@ -95,18 +153,36 @@ async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_
 async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request() {
     let cluster = Cluster::start_with_model().await;
     // The data set's times are 0, 1, … seconds.
-    let early = cluster.recommend(pb::RecommendRequest { at_time: at(2), ..request("u0", 20) }).await;
+    let early = cluster
+        .recommend(pb::RecommendRequest {
+            at_time: at(2),
+            ..request("u0", 20)
+        })
+        .await;
     let now = cluster.recommend(request("u0", 20)).await;
     assert_eq!((early.history_length, now.history_length), (3, 7));
-    assert!(ids(&early.items).contains(&"i05"), "what came later is not seen yet");
+    assert!(
+        ids(&early.items).contains(&"i05"),
+        "what came later is not seen yet"
+    );
 
-    let late = pb::InlineInteraction { item_id: "i19".into(), time: at(100) };
+    let late = pb::InlineInteraction {
+        item_id: "i19".into(),
+        time: at(100),
+    };
     let merge = pb::recommend_request::HistoryUse::Merge.into();
-    let joined = pb::RecommendRequest { history: vec![late.clone()], history_use: merge, ..request("u0", 20) };
+    let joined = pb::RecommendRequest {
+        history: vec![late.clone()],
+        history_use: merge,
+        ..request("u0", 20)
+    };
     let joined = cluster.recommend(joined).await;
     assert_eq!(joined.history_length, 8);
     assert!(!ids(&joined.items).contains(&"i19") && !ids(&joined.items).contains(&"i00"));
-    let instead = pb::RecommendRequest { history: vec![late], ..request("u0", 20) };
+    let instead = pb::RecommendRequest {
+        history: vec![late],
+        ..request("u0", 20)
+    };
     let instead = cluster.recommend(instead).await;
     assert_eq!(instead.history_length, 1);
     assert!(ids(&instead.items).contains(&"i00"));
@@ -119,23 +195,36 @@ async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_aga
     let item = ids(&first.items)[0].to_owned();
     // Another replica records: this one still remembers the history without it.
     let (_scorer, port) = cluster.start_scorer(&[]).await;
-    cluster.record_at(port, vec![interaction("u0", &item, "")]).await;
+    cluster
+        .record_at(port, vec![interaction("u0", &item, "")])
+        .await;
     let at_most = |seconds, nanos| pb::RecommendRequest {
         max_staleness: Some(prost_types::Duration { seconds, nanos }),
         ..request("u0", 1)
     };
     let stale = || at_most(600, 0);
     let old = cluster.recommend(stale()).await;
-    assert_eq!((ids(&old.items), kinds(&old)), (vec![&*item], vec![Kind::StaleHistory]));
-    e2e::eventually("the history is read again", std::time::Duration::from_secs(10), async || {
-        (!ids(&cluster.recommend(stale()).await.items).contains(&&*item)).then_some(())
-    })
+    assert_eq!(
+        (ids(&old.items), kinds(&old)),
+        (vec![&*item], vec![Kind::StaleHistory])
+    );
+    e2e::eventually(
+        "the history is read again",
+        std::time::Duration::from_secs(10),
+        async || (!ids(&cluster.recommend(stale()).await.items).contains(&&*item)).then_some(()),
+    )
     .await;
     let now = cluster.recommend(request("u0", 1)).await;
     assert!(!ids(&now.items).contains(&&*item));
-    cluster.record_at(port, vec![interaction("u0", ids(&now.items)[0], "")]).await;
+    cluster
+        .record_at(port, vec![interaction("u0", ids(&now.items)[0], "")])
+        .await;
     let older_than_allowed = cluster.recommend(at_most(0, 1)).await;
-    assert_ne!(ids(&older_than_allowed.items), ids(&now.items), "it is read, and not said to be stale");
+    assert_ne!(
+        ids(&older_than_allowed.items),
+        ids(&now.items),
+        "it is read, and not said to be stale"
+    );
     assert_eq!(kinds(&older_than_allowed), []);
 }
 
@@ -146,8 +235,14 @@ fn write_with_cold_items(folder: &Path) {
         let path = folder.join(name);
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + &lines).unwrap();
     };
-    append("interactions.csv", (20..50).map(|item| format!("u{item},i{item},8,test\n")).collect());
-    let item = |item| format!("{{\"item_id\": \"i{item}\", \"title\": \"A garden game, part {item}\"}}\n");
+    append(
+        "interactions.csv",
+        (20..50)
+            .map(|item| format!("u{item},i{item},8,test\n"))
+            .collect(),
+    );
+    let item =
+        |item| format!("{{\"item_id\": \"i{item}\", \"title\": \"A garden game, part {item}\"}}\n");
     append("items.jsonl", (20..50).map(item).collect());
 }
 
@@ -159,64 +254,170 @@ async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_n
     let dataset = cluster.import(&data);
     cluster.train(&dataset, &[]).await;
     cluster.wait_until_ready().await;
-    let all = cluster.recommend(pb::RecommendRequest { exclude_seen: Some(false), ..request("u0", 50) }).await;
+    let all = cluster
+        .recommend(pb::RecommendRequest {
+            exclude_seen: Some(false),
+            ..request("u0", 50)
+        })
+        .await;
     assert_eq!(all.items.len(), 50);
     for item in &all.items {
-        assert_eq!(item.source() == Source::ColdStart, *item.item_id >= *"i20", "{item:?}");
+        assert_eq!(
+            item.source() == Source::ColdStart,
+            *item.item_id >= *"i20",
+            "{item:?}"
+        );
     }
 
     // 23 items and the words fit into the 32 positions of the tiny backbone.
     let items: Vec<String> = (0..30).map(|item| format!("i{item:02}")).collect();
     let latest = |n: usize| {
-        let history = inline(&items[30 - n..].iter().map(String::as_str).collect::<Vec<_>>());
-        pb::RecommendRequest { history, exclude_seen: Some(false), ..request("", 10) }
+        let history = inline(
+            &items[30 - n..]
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        );
+        pb::RecommendRequest {
+            history,
+            exclude_seen: Some(false),
+            ..request("", 10)
+        }
     };
-    let (fits, cut) = (cluster.recommend(latest(23)).await, cluster.recommend(latest(30)).await);
+    let (fits, cut) = (
+        cluster.recommend(latest(23)).await,
+        cluster.recommend(latest(30)).await,
+    );
     assert_eq!((fits.history_length, kinds(&fits)), (23, vec![]));
-    assert_eq!((cut.history_length, kinds(&cut)), (23, vec![Kind::TruncatedHistory]));
+    assert_eq!(
+        (cut.history_length, kinds(&cut)),
+        (23, vec![Kind::TruncatedHistory])
+    );
     assert!(cut.cached, "the prompt is the same");
-    let unseen = cluster.recommend(pb::RecommendRequest { exclude_seen: None, ..latest(30) }).await;
-    assert!(ids(&unseen.items).iter().all(|id| *id >= "i30"), "all of it is seen: {:?}", ids(&unseen.items));
+    let unseen = cluster
+        .recommend(pb::RecommendRequest {
+            exclude_seen: None,
+            ..latest(30)
+        })
+        .await;
+    assert!(
+        ids(&unseen.items).iter().all(|id| *id >= "i30"),
+        "all of it is seen: {:?}",
+        ids(&unseen.items)
+    );
 }
 
 #[tokio::test]
 async fn reasons_are_items_of_the_history() {
     let cluster = Cluster::start_with_model().await;
-    let answer = cluster.recommend(pb::RecommendRequest { explain: true, ..request("u0", 3) }).await;
+    let answer = cluster
+        .recommend(pb::RecommendRequest {
+            explain: true,
+            ..request("u0", 3)
+        })
+        .await;
     for item in &answer.items {
         assert_eq!(item.reasons.len(), 7);
-        assert!(item.reasons.iter().all(|reason| ("i00"..="i06").contains(&&*reason.item_id)));
-        assert!(item.reasons.is_sorted_by(|one, other| one.contribution.abs() >= other.contribution.abs()));
+        assert!(
+            item.reasons
+                .iter()
+                .all(|reason| ("i00"..="i06").contains(&&*reason.item_id))
+        );
+        assert!(
+            item.reasons
+                .is_sorted_by(|one, other| one.contribution.abs() >= other.contribution.abs())
+        );
     }
     // The same items and scores as without.
     let plain = cluster.recommend(request("u0", 3)).await;
     assert_eq!(ids(&plain.items), ids(&answer.items));
     assert!(plain.items.iter().all(|item| item.reasons.is_empty()));
-    assert_eq!(refused(&cluster, pb::RecommendRequest { explain: true, ..request("u0", 21) }).await.0, ["k"]);
+    assert_eq!(
+        refused(
+            &cluster,
+            pb::RecommendRequest {
+                explain: true,
+                ..request("u0", 21)
+            }
+        )
+        .await
+        .0,
+        ["k"]
+    );
 }
 
 #[tokio::test]
 async fn items_are_scored_as_they_are_ranked() {
     let cluster = Cluster::start_with_model().await;
     let ranked = cluster.recommend(request("u0", 13)).await;
-    let mut item_ids: Vec<String> = ids(&ranked.items).into_iter().rev().map(str::to_owned).collect();
+    let mut item_ids: Vec<String> = ids(&ranked.items)
+        .into_iter()
+        .rev()
+        .map(str::to_owned)
+        .collect();
     item_ids.push("never-heard-of".to_owned());
-    let asked = pb::ScoreItemsRequest { user_id: "u0".into(), item_ids: item_ids.clone(), ..Default::default() };
-    let scores = cluster.recommendations().score_items(asked).await.unwrap().into_inner().scores;
-    assert_eq!(scores.iter().map(|score| score.item_id.clone()).collect::<Vec<_>>(), item_ids);
+    let asked = pb::ScoreItemsRequest {
+        user_id: "u0".into(),
+        item_ids: item_ids.clone(),
+        ..Default::default()
+    };
+    let scores = cluster
+        .recommendations()
+        .score_items(asked)
+        .await
+        .unwrap()
+        .into_inner()
+        .scores;
+    assert_eq!(
+        scores
+            .iter()
+            .map(|score| score.item_id.clone())
+            .collect::<Vec<_>>(),
+        item_ids
+    );
     for (score, item) in scores.iter().zip(ranked.items.iter().rev()) {
         assert!((score.score.unwrap() - item.score).abs() < 1e-6);
     }
     assert_eq!(scores.last().unwrap().score, None);
-    let by_inline = pb::RecommendRequest { history: inline(&["i12"]), ..request("u0", 3) };
+    let by_inline = pb::RecommendRequest {
+        history: inline(&["i12"]),
+        ..request("u0", 3)
+    };
     let ranked = cluster.recommend(by_inline).await;
     let item_ids = ids(&ranked.items).into_iter().map(str::to_owned).collect();
-    let asked =
-        pb::ScoreItemsRequest { user_id: "u0".into(), item_ids, history: inline(&["i12"]), ..Default::default() };
-    let scores = cluster.recommendations().score_items(asked).await.unwrap().into_inner().scores;
-    assert!(scores.iter().zip(&ranked.items).all(|(score, item)| (score.score.unwrap() - item.score).abs() < 1e-6));
-    let nothing = pb::ScoreItemsRequest { user_id: "u0".into(), ..Default::default() };
-    assert_eq!(bad_fields(&cluster.recommendations().score_items(nothing).await.unwrap_err()), ["item_ids"]);
+    let asked = pb::ScoreItemsRequest {
+        user_id: "u0".into(),
+        item_ids,
+        history: inline(&["i12"]),
+        ..Default::default()
+    };
+    let scores = cluster
+        .recommendations()
+        .score_items(asked)
+        .await
+        .unwrap()
+        .into_inner()
+        .scores;
+    assert!(
+        scores
+            .iter()
+            .zip(&ranked.items)
+            .all(|(score, item)| (score.score.unwrap() - item.score).abs() < 1e-6)
+    );
+    let nothing = pb::ScoreItemsRequest {
+        user_id: "u0".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        bad_fields(
+            &cluster
+                .recommendations()
+                .score_items(nothing)
+                .await
+                .unwrap_err()
+        ),
+        ["item_ids"]
+    );
 }
 
 #[tokio::test]
@@ -228,14 +429,32 @@ async fn similar_items_are_of_the_same_group() {
         filter: filter.into(),
         ..Default::default()
     };
-    let answer = cluster.recommendations().similar_items(similar("i03", "")).await.unwrap().into_inner();
+    let answer = cluster
+        .recommendations()
+        .similar_items(similar("i03", ""))
+        .await
+        .unwrap()
+        .into_inner();
     let of_group = ids(&answer.items).iter().filter(|id| **id < "i10").count();
-    assert!(of_group >= 4 && !ids(&answer.items).contains(&"i03"), "{:?}", ids(&answer.items));
+    assert!(
+        of_group >= 4 && !ids(&answer.items).contains(&"i03"),
+        "{:?}",
+        ids(&answer.items)
+    );
     assert!(answer.items.iter().all(|item| item.score <= 1.0 + 1e-6));
     let gardens = similar("i03", r#"category == "Garden""#);
-    let gardens = cluster.recommendations().similar_items(gardens).await.unwrap().into_inner();
+    let gardens = cluster
+        .recommendations()
+        .similar_items(gardens)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(ids(&gardens.items).iter().all(|id| *id >= "i10"));
-    let unknown = cluster.recommendations().similar_items(similar("nothing", "")).await.unwrap_err();
+    let unknown = cluster
+        .recommendations()
+        .similar_items(similar("nothing", ""))
+        .await
+        .unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 }
 
@@ -248,13 +467,25 @@ async fn a_stream_answers_each_request_by_its_number() {
             let k = if id % 10 == 9 { 0 } else { 3 };
             // Two of these are all that a stream works on at once.
             let n_excluded = if id % 8 == 1 { 10_000 } else { 0 };
-            let excluded_item_ids = (0..n_excluded).map(|number| format!("unknown-{number}")).collect();
-            let request = pb::RecommendRequest { excluded_item_ids, ..request(&format!("u{}", id % 60), k) };
-            pb::BatchRecommendRequest { id, request: Some(request) }
+            let excluded_item_ids = (0..n_excluded)
+                .map(|number| format!("unknown-{number}"))
+                .collect();
+            let request = pb::RecommendRequest {
+                excluded_item_ids,
+                ..request(&format!("u{}", id % 60), k)
+            };
+            pb::BatchRecommendRequest {
+                id,
+                request: Some(request),
+            }
         })
         .collect();
-    let mut stream =
-        cluster.recommendations().batch_recommend(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let mut stream = cluster
+        .recommendations()
+        .batch_recommend(tokio_stream::iter(requests))
+        .await
+        .unwrap()
+        .into_inner();
     let mut answered = std::collections::BTreeMap::new();
     while let Some(answer) = stream.message().await.unwrap() {
         answered.insert(answer.id, answer.result.unwrap());
@@ -264,11 +495,18 @@ async fn a_stream_answers_each_request_by_its_number() {
         use pb::batch_recommend_response::Result;
         match result {
             Result::Response(answer) => {
-                let alone = cluster.recommend(request(&format!("u{}", id % 60), 3)).await;
+                let alone = cluster
+                    .recommend(request(&format!("u{}", id % 60), 3))
+                    .await;
                 assert_eq!(ids(&answer.items), ids(&alone.items));
             }
             Result::Failure(failure) => {
-                assert_eq!((id % 10, failure.code), (9, Code::InvalidArgument as i32), "{}", failure.message);
+                assert_eq!(
+                    (id % 10, failure.code),
+                    (9, Code::InvalidArgument as i32),
+                    "{}",
+                    failure.message
+                );
             }
         }
     }
@@ -278,13 +516,31 @@ async fn a_stream_answers_each_request_by_its_number() {
 fn any_request(number: u64) -> pb::RecommendRequest {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut below = |n: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
     let item = |n: u64| format!("i{n:02}");
-    let history: Vec<u64> = if below(2) == 0 { Vec::new() } else { (0..1 + below(20)).map(|_| below(22)).collect() };
-    let history = history.into_iter().map(|n| pb::InlineInteraction { item_id: item(n), time: None }).collect();
-    let filters = ["", "", "year >= 2007", r#"category == "Space""#, r#"!("Games" in categories)"#];
+    let history: Vec<u64> = if below(2) == 0 {
+        Vec::new()
+    } else {
+        (0..1 + below(20)).map(|_| below(22)).collect()
+    };
+    let history = history
+        .into_iter()
+        .map(|n| pb::InlineInteraction {
+            item_id: item(n),
+            time: None,
+        })
+        .collect();
+    let filters = [
+        "",
+        "",
+        "year >= 2007",
+        r#"category == "Space""#,
+        r#"!("Games" in categories)"#,
+    ];
     pb::RecommendRequest {
         history,
         exclude_seen: Some(below(2) == 0),
@@ -310,17 +566,35 @@ async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alo
         for number in first..(first + TOGETHER as u64).min(N) {
             let mut client = cluster.recommendations_at(port);
             asked.spawn(async move {
-                (number, client.recommend(within(PATIENT, any_request(number))).await.unwrap().into_inner())
+                (
+                    number,
+                    client
+                        .recommend(within(PATIENT, any_request(number)))
+                        .await
+                        .unwrap()
+                        .into_inner(),
+                )
             });
         }
         together.extend(asked.join_all().await);
     }
     let mut alone = cluster.recommendations();
     for (number, one) in together {
-        let other = alone.recommend(any_request(number)).await.unwrap().into_inner();
-        assert_eq!((ids(&one.items), kinds(&one)), (ids(&other.items), kinds(&other)), "request {number}");
+        let other = alone
+            .recommend(any_request(number))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(
+            (ids(&one.items), kinds(&one)),
+            (ids(&other.items), kinds(&other)),
+            "request {number}"
+        );
         for (one, other) in one.items.iter().zip(&other.items) {
-            assert!((one.score - other.score).abs() <= 1e-6 * other.score.abs().max(1.0), "{one:?} {other:?}");
+            assert!(
+                (one.score - other.score).abs() <= 1e-6 * other.score.abs().max(1.0),
+                "{one:?} {other:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What only a model that has learned something can show: a hybrid, trained on the shipped data set.
+//! What only a model that has learned something can show: a hybrid, trained on the shipped data
+//! set.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use std::collections::HashMap;
@@ -9,7 +10,8 @@ use e2e::{Cluster, inline, request};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{
-    Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device, contributions, load_backbone,
+    Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device,
+    contributions, load_backbone,
 };
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
@@ -28,9 +30,16 @@ async fn with_games() -> (Cluster, Dataset) {
     let cluster = Cluster::start().await;
     let games = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/games");
     let job = cluster.train(&cluster.import(&games), &JOB).await;
-    assert!(job.metrics["hybrid_weight"] > 0.0, "a hybrid: {:?}", job.metrics);
+    assert!(
+        job.metrics["hybrid_weight"] > 0.0,
+        "a hybrid: {:?}",
+        job.metrics
+    );
     cluster.wait_until_ready().await;
-    (cluster, import(&games, &ImportOptions::default()).unwrap().0)
+    (
+        cluster,
+        import(&games, &ImportOptions::default()).unwrap().0,
+    )
 }
 
 /// Ids of a user's list.
@@ -55,15 +64,29 @@ async fn a_trained_hybrid_serves_in_bf16_as_in_f32_and_its_reasons_hold() {
 }
 
 async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
-    let (_bf16, port) = cluster.start_scorer(&[("SCORER__SCORING_PRECISION", "bf16")]).await;
-    let rows: HashMap<&str, u32> = games.items.iter().map(|item| item.id.as_str()).zip(0..).collect();
+    let (_bf16, port) = cluster
+        .start_scorer(&[("SCORER__SCORING_PRECISION", "bf16")])
+        .await;
+    let rows: HashMap<&str, u32> = games
+        .items
+        .iter()
+        .map(|item| item.id.as_str())
+        .zip(0..)
+        .collect();
     let (mut overlap, mut ndcg, mut n_different) = (0, [0.0, 0.0], 0);
-    let users: Vec<_> =
-        games.users.iter().zip(games.histories(Split::Test)).filter(|(_, test)| !test.is_empty()).collect();
+    let users: Vec<_> = games
+        .users
+        .iter()
+        .zip(games.histories(Split::Test))
+        .filter(|(_, test)| !test.is_empty())
+        .collect();
     for (user, test) in &users {
         let f32 = list(&mut cluster.recommendations(), user.as_str()).await;
         let bf16 = list(&mut cluster.recommendations_at(port), user.as_str()).await;
-        overlap += f32[..20].iter().filter(|item| bf16[..20].contains(item)).count();
+        overlap += f32[..20]
+            .iter()
+            .filter(|item| bf16[..20].contains(item))
+            .count();
         n_different += usize::from(f32 != bf16);
         for (sum, list) in ndcg.iter_mut().zip([f32, bf16]) {
             let list: Vec<u32> = list.iter().map(|item| rows[&**item]).collect();
@@ -72,24 +95,51 @@ async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
     }
     let n = users.len() as f64;
     let (overlap, [f32, bf16]) = (overlap as f64 / (20.0 * n), ndcg.map(|sum| sum / n));
-    println!("overlap {overlap:.4}, NDCG@100 {f32:.4} and {bf16:.4}, {n_different} of {n} lists differ");
-    assert!(overlap >= 0.97 && (f32 - bf16).abs() < 0.002, "{overlap} {f32} {bf16}");
+    println!(
+        "overlap {overlap:.4}, NDCG@100 {f32:.4} and {bf16:.4}, {n_different} of {n} lists differ"
+    );
+    assert!(
+        overlap >= 0.97 && (f32 - bf16).abs() < 0.002,
+        "{overlap} {f32} {bf16}"
+    );
     assert!(f32 > 0.13, "a model that learned something: {f32}");
     assert!(n_different > 0, "bf16 rounds");
 }
 
 async fn reasons_agree_with_leaving_items_out(cluster: &Cluster, games: &Dataset) {
     let mut client = cluster.recommendations();
-    let users = games.users.iter().zip(games.histories(Split::Train)).filter(|(_, history)| history.len() >= 8);
+    let users = games
+        .users
+        .iter()
+        .zip(games.histories(Split::Train))
+        .filter(|(_, history)| history.len() >= 8);
     let (mut agreement, mut n) = (0.0, 0.0);
     for (_, history) in users.take(30) {
-        let history: Vec<&str> = history.iter().take(12).map(|&row| games.items[row as usize].id.as_str()).collect();
-        let request =
-            pb::RecommendRequest { history: inline(&history), k: Some(1), explain: true, ..Default::default() };
-        let item = client.recommend(request).await.unwrap().into_inner().items.remove(0);
+        let history: Vec<&str> = history
+            .iter()
+            .take(12)
+            .map(|&row| games.items[row as usize].id.as_str())
+            .collect();
+        let request = pb::RecommendRequest {
+            history: inline(&history),
+            k: Some(1),
+            explain: true,
+            ..Default::default()
+        };
+        let item = client
+            .recommend(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .items
+            .remove(0);
         let (mut told, mut left_out) = (Vec::new(), Vec::new());
         for reason in &item.reasons {
-            let rest: Vec<&str> = history.iter().copied().filter(|id| *id != reason.item_id).collect();
+            let rest: Vec<&str> = history
+                .iter()
+                .copied()
+                .filter(|id| *id != reason.item_id)
+                .collect();
             told.push(reason.contribution);
             left_out.push(item.score - score(&mut client, &rest, &item.item_id).await);
         }
@@ -100,45 +150,96 @@ async fn reasons_agree_with_leaving_items_out(cluster: &Cluster, games: &Dataset
     assert!(agreement / n >= 0.8, "{}", agreement / n);
 }
 
-async fn score(client: &mut RecommendationServiceClient<Connection>, history: &[&str], item: &str) -> f32 {
-    let request = pb::ScoreItemsRequest { history: inline(history), item_ids: vec![item.into()], ..Default::default() };
-    client.score_items(request).await.unwrap().into_inner().scores[0].score.unwrap()
+async fn score(
+    client: &mut RecommendationServiceClient<Connection>,
+    history: &[&str],
+    item: &str,
+) -> f32 {
+    let request = pb::ScoreItemsRequest {
+        history: inline(history),
+        item_ids: vec![item.into()],
+        ..Default::default()
+    };
+    client
+        .score_items(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .scores[0]
+        .score
+        .unwrap()
 }
 
 fn spearman(one: &[f32], other: &[f32]) -> f64 {
     let ranks = |values: &[f32]| -> Vec<f64> {
-        values.iter().map(|value| values.iter().filter(|other| *other < value).count() as f64).collect()
+        values
+            .iter()
+            .map(|value| values.iter().filter(|other| *other < value).count() as f64)
+            .collect()
     };
     let (one, other, n) = (ranks(one), ranks(other), one.len() as f64);
     let squares: f64 = one.iter().zip(&other).map(|(a, b)| (a - b).powi(2)).sum();
     1.0 - 6.0 * squares / (n * (n * n - 1.0))
 }
 
-/// The language model's part: a score less the score of a history of average items is the sum of the contributions.
+/// The language model's part: a score less the score of a history of average items is the sum of
+/// the contributions.
 fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
-    let only = |kind: &str| std::fs::read_dir(cluster.artifacts().join(kind)).unwrap().next().unwrap().unwrap().path();
+    let only = |kind: &str| {
+        std::fs::read_dir(cluster.artifacts().join(kind))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
     let artifact = Artifact::read(&only("models")).unwrap();
     let device = compute_device("flex").unwrap().device;
     let (config, gpt2) = load_backbone(&only("backbones"), &device).unwrap();
-    let (texts, tables) = (PromptTexts::new(&Tokenizer::gpt2()), artifact.tables.collaborative);
-    for history in games.histories(Split::Train).iter().filter(|history| history.len() >= 8).take(10) {
+    let (texts, tables) = (
+        PromptTexts::new(&Tokenizer::gpt2()),
+        artifact.tables.collaborative,
+    );
+    for history in games
+        .histories(Split::Train)
+        .iter()
+        .filter(|history| history.len() >= 8)
+        .take(10)
+    {
         let prompt = texts.recommend(None, history, config.n_positions);
         let item = (0..).find(|item| !history.contains(item)).unwrap();
-        let sum: f32 = contributions(&gpt2, &tables, &prompt, &[item]).unwrap()[0].iter().sum();
+        let sum: f32 = contributions(&gpt2, &tables, &prompt, &[item]).unwrap()[0]
+            .iter()
+            .sum();
         let average = with_average_rows(&tables, history);
-        let moved = language_score(&gpt2, &tables, &prompt, item) - language_score(&gpt2, &average, &prompt, item);
-        assert!((sum - moved).abs() <= 0.05 * moved.abs() + 1e-4, "{history:?}: {sum} of {moved}");
+        let moved = language_score(&gpt2, &tables, &prompt, item)
+            - language_score(&gpt2, &average, &prompt, item);
+        assert!(
+            (sum - moved).abs() <= 0.05 * moved.abs() + 1e-4,
+            "{history:?}: {sum} of {moved}"
+        );
     }
 }
 
 fn with_average_rows(tables: &TokenTables, history: &[u32]) -> TokenTables {
     let (width, mut values) = (tables.items.width(), tables.items.values().into_owned());
     let mean = tables.items.mean_row();
-    history.iter().for_each(|&row| values[row as usize * width..][..width].copy_from_slice(&mean));
-    TokenTables { users: tables.users.clone(), items: Table::new(values, width) }
+    history
+        .iter()
+        .for_each(|&row| values[row as usize * width..][..width].copy_from_slice(&mean));
+    TokenTables {
+        users: tables.users.clone(),
+        items: Table::new(values, width),
+    }
 }
 
 fn language_score(gpt2: &Gpt2, tables: &TokenTables, prompt: &[Token], item: u32) -> f32 {
     let state = user_states(gpt2, tables, &[prompt.to_vec()]).unwrap();
-    tables.items.row(item).iter().zip(&state).map(|(a, b)| a * b).sum()
+    tables
+        .items
+        .row(item)
+        .iter()
+        .zip(&state)
+        .map(|(a, b)| a * b)
+        .sum()
 }

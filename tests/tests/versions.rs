@@ -1,4 +1,5 @@
-//! Several model versions in one scorer: labels that move, versions that cannot be loaded, bounds on memory.
+//! Several model versions in one scorer: labels that move, versions that cannot be loaded, bounds
+//! on memory.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;
@@ -17,7 +18,9 @@ async fn have_moved(cluster: &Cluster, labels: &[(&str, &str)]) {
     eventually("the labels move", MOVE_TIME, async || {
         let versions = cluster.status().await.versions;
         let has_moved = |&(label, version): &(&str, &str)| {
-            versions.iter().any(|of| of.model_version == version && of.labels.iter().any(|other| other == label))
+            versions.iter().any(|of| {
+                of.model_version == version && of.labels.iter().any(|other| other == label)
+            })
         };
         labels.iter().all(has_moved).then_some(())
     })
@@ -32,12 +35,24 @@ async fn is_live(cluster: &Cluster, version: &str) {
 /// A request to one version, which waits while it is loaded.
 fn pinned(version: &str) -> Request<pb::RecommendRequest> {
     let model = pb::recommend_request::Model::ModelVersion(version.to_owned());
-    within(MOVE_TIME, pb::RecommendRequest { model: Some(model), ..request("u0", 5) })
+    within(
+        MOVE_TIME,
+        pb::RecommendRequest {
+            model: Some(model),
+            ..request("u0", 5)
+        },
+    )
 }
 
 /// The versions in memory.
 async fn loaded(cluster: &Cluster) -> HashSet<String> {
-    cluster.status().await.versions.into_iter().map(|version| version.model_version).collect()
+    cluster
+        .status()
+        .await
+        .versions
+        .into_iter()
+        .map(|version| version.model_version)
+        .collect()
 }
 
 #[tokio::test]
@@ -53,7 +68,14 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
         let mut n = 0;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             let user = format!("u{}", n % 60);
-            versions.insert(client.recommend(request(&user, 5)).await.unwrap().into_inner().model_version);
+            versions.insert(
+                client
+                    .recommend(request(&user, 5))
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .model_version,
+            );
             n += 1;
         }
         (versions, n)
@@ -66,59 +88,115 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
     .await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let (versions, n) = asking.join_next().await.unwrap().unwrap();
-    assert!(n > 10 && versions.contains(&first), "{n} requests, {versions:?}");
+    assert!(
+        n > 10 && versions.contains(&first),
+        "{n} requests, {versions:?}"
+    );
 
-    let old = cluster.recommendations().recommend(pinned(&first)).await.unwrap().into_inner();
-    assert_eq!(old.model_version, first, "a request may still name the first one");
+    let old = cluster
+        .recommendations()
+        .recommend(pinned(&first))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        old.model_version, first,
+        "a request may still name the first one"
+    );
     let live = pb::DeleteModelVersionRequest { name: second };
-    assert_eq!(cluster.models().delete_model_version(live).await.unwrap_err().code(), Code::FailedPrecondition);
-    cluster.models().delete_model_version(pb::DeleteModelVersionRequest { name: first }).await.unwrap();
+    assert_eq!(
+        cluster
+            .models()
+            .delete_model_version(live)
+            .await
+            .unwrap_err()
+            .code(),
+        Code::FailedPrecondition
+    );
+    cluster
+        .models()
+        .delete_model_version(pb::DeleteModelVersionRequest { name: first })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_within_two_seconds() {
+async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_within_two_seconds()
+{
     let cluster = Cluster::start_with_model().await;
     let dataset = cluster.import_two_groups();
     let live = cluster.recommend(request("u0", 1)).await.model_version;
-    let train = async |seed: &str| cluster.train(&dataset, &[seed, "labels=[\"other\"]"]).await.model_version;
+    let train = async |seed: &str| {
+        cluster
+            .train(&dataset, &[seed, "labels=[\"other\"]"])
+            .await
+            .model_version
+    };
     let (damaged, good) = (train("seed=1").await, train("seed=2").await);
     let id = damaged.trim_start_matches("modelVersions/").to_owned();
     let folder = cluster.artifacts().join("models").join(id);
-    let tables = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let largest = tables.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let tables = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let largest = tables
+        .max_by_key(|path| path.metadata().unwrap().len())
+        .unwrap();
     let mut bytes = std::fs::read(&largest).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&largest, bytes).unwrap();
     // A replica that has not read it yet.
     let (_scorer, port) = cluster.start_scorer(&[]).await;
     let served = async || {
-        let answer = cluster.recommendations_at(port).recommend(request("u0", 1)).await.unwrap();
+        let answer = cluster
+            .recommendations_at(port)
+            .recommend(request("u0", 1))
+            .await
+            .unwrap();
         answer.into_inner().model_version
     };
     cluster.set_label("live", &damaged).await;
     let status = eventually("the scorer says why", MOVE_TIME, async || {
         let status = cluster.status_at(port).await;
-        let is_told = !status.unloadable.is_empty() && status.counters.contains_key("label.not_moved");
+        let is_told =
+            !status.unloadable.is_empty() && status.counters.contains_key("label.not_moved");
         is_told.then_some(status)
     })
     .await;
-    let [unloadable] = &*status.unloadable else { panic!("{:?}", status.unloadable) };
-    assert_eq!((&unloadable.model_version, unloadable.cause()), (&damaged, Cause::Damaged));
+    let [unloadable] = &*status.unloadable else {
+        panic!("{:?}", status.unloadable)
+    };
+    assert_eq!(
+        (&unloadable.model_version, unloadable.cause()),
+        (&damaged, Cause::Damaged)
+    );
     assert!(unloadable.message.contains("damaged"), "{unloadable:?}");
-    let refused = cluster.recommendations_at(port).recommend(pinned(&damaged)).await.unwrap_err();
+    let refused = cluster
+        .recommendations_at(port)
+        .recommend(pinned(&damaged))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::DataLoss, "{refused}");
-    assert_eq!(status.counters["label.not_moved"], 1, "it is left alone for a while");
+    assert_eq!(
+        status.counters["label.not_moved"], 1,
+        "it is left alone for a while"
+    );
     assert_eq!(served().await, live);
 
     let mut times = Vec::new();
     for version in [&good, &live, &good, &live] {
         cluster.set_label("live", version).await;
         let moved = Instant::now();
-        eventually("the label moves", MOVE_TIME, async || (served().await == *version).then_some(())).await;
+        eventually("the label moves", MOVE_TIME, async || {
+            (served().await == *version).then_some(())
+        })
+        .await;
         times.push(moved.elapsed());
     }
     // Other tests may hold the cores for a moment.
-    assert!(times.iter().any(|time| *time < Duration::from_secs(2)), "{times:?}");
+    assert!(
+        times.iter().any(|time| *time < Duration::from_secs(2)),
+        "{times:?}"
+    );
 }
 
 #[tokio::test]
@@ -130,56 +208,100 @@ async fn the_users_of_the_last_hour_find_their_states_ready_when_a_label_moves()
     is_live(&cluster, &second).await;
     let known = cluster.recommend(request("u0", 5)).await;
     assert_eq!((&known.model_version, known.cached), (&second, true));
-    assert!(!cluster.recommend(request("u1", 5)).await.cached, "nobody had asked for this one");
+    assert!(
+        !cluster.recommend(request("u1", 5)).await.cached,
+        "nobody had asked for this one"
+    );
 }
 
 #[tokio::test]
 async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones_stay() {
     let environment = vec![("SCORER__MAX_MODELS".into(), "2".into())];
-    let cluster = Cluster::start_with(Options { environment, ..Default::default() }).await;
+    let cluster = Cluster::start_with(Options {
+        environment,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let mut versions = Vec::new();
     for seed in ["seed=1", "seed=2", "seed=3"] {
         versions.push(cluster.train(&dataset, &[seed]).await.model_version);
         is_live(&cluster, &versions[versions.len() - 1]).await;
     }
-    let [first, second, third] = &*versions else { panic!("{versions:?}") };
+    let [first, second, third] = &*versions else {
+        panic!("{versions:?}")
+    };
     let pair = |one: &String, other: &String| HashSet::from([one.clone(), other.clone()]);
     assert_eq!(loaded(&cluster).await, pair(second, third));
     let answered = async |version: &str| {
-        cluster.recommendations().recommend(pinned(version)).await.unwrap().into_inner().model_version
+        cluster
+            .recommendations()
+            .recommend(pinned(version))
+            .await
+            .unwrap()
+            .into_inner()
+            .model_version
     };
     assert_eq!(answered(first).await, *first);
-    assert_eq!(loaded(&cluster).await, pair(first, third), "the live one stays");
-    eventually("a load goes on when the request has no time for it", MOVE_TIME, async || {
-        let mut hasty = pinned(second);
-        hasty.set_timeout(Duration::from_millis(20));
-        drop(cluster.recommendations().recommend(hasty).await);
-        (loaded(&cluster).await == pair(second, third)).then_some(())
-    })
+    assert_eq!(
+        loaded(&cluster).await,
+        pair(first, third),
+        "the live one stays"
+    );
+    eventually(
+        "a load goes on when the request has no time for it",
+        MOVE_TIME,
+        async || {
+            let mut hasty = pinned(second);
+            hasty.set_timeout(Duration::from_millis(20));
+            drop(cluster.recommendations().recommend(hasty).await);
+            (loaded(&cluster).await == pair(second, third)).then_some(())
+        },
+    )
     .await;
     assert_eq!(answered(second).await, *second);
 }
 
 #[tokio::test]
-async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_the_same_backbone_does() {
+async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_the_same_backbone_does()
+ {
     // A backbone of 32 wide has 6.5 MB, one of 64 wide 13.
     let environment = vec![("SCORER__MODEL_MEMORY_MB".into(), "16".into())];
-    let cluster = Cluster::start_with(Options { environment, ..Default::default() }).await;
+    let cluster = Cluster::start_with(Options {
+        environment,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
     is_live(&cluster, &live).await;
-    let large = cluster.train(&dataset, &["backbone.random.n_embd=64"]).await.model_version;
+    let large = cluster
+        .train(&dataset, &["backbone.random.n_embd=64"])
+        .await
+        .model_version;
     let status = eventually("the scorer says why", MOVE_TIME, async || {
         let status = cluster.status().await;
-        (status.counters.contains_key("label.not_moved") && !status.unloadable.is_empty()).then_some(status)
+        (status.counters.contains_key("label.not_moved") && !status.unloadable.is_empty())
+            .then_some(status)
     })
     .await;
-    let [unloadable] = &*status.unloadable else { panic!("{:?}", status.unloadable) };
-    assert_eq!((&unloadable.model_version, unloadable.cause()), (&large, Cause::NoMemory));
+    let [unloadable] = &*status.unloadable else {
+        panic!("{:?}", status.unloadable)
+    };
+    assert_eq!(
+        (&unloadable.model_version, unloadable.cause()),
+        (&large, Cause::NoMemory)
+    );
     assert!(unloadable.message.contains("of 16 MiB"), "{unloadable:?}");
-    assert_eq!(cluster.recommend(request("u0", 5)).await.model_version, live);
-    let refused = cluster.recommendations().recommend(pinned(&large)).await.unwrap_err();
+    assert_eq!(
+        cluster.recommend(request("u0", 5)).await.model_version,
+        live
+    );
+    let refused = cluster
+        .recommendations()
+        .recommend(pinned(&large))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
 
     let similar = cluster.train(&dataset, &["seed=9"]).await.model_version;
@@ -192,19 +314,38 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
 
 #[tokio::test]
 async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
-    let environment = vec![("SCORER__CANARY_SHARE".into(), "0.5".into()), ("SCORER__SHADOW_SHARE".into(), "1".into())];
-    let cluster = Cluster::start_with(Options { environment, ..Default::default() }).await;
+    let environment = vec![
+        ("SCORER__CANARY_SHARE".into(), "0.5".into()),
+        ("SCORER__SHADOW_SHARE".into(), "1".into()),
+    ];
+    let cluster = Cluster::start_with(Options {
+        environment,
+        ..Default::default()
+    })
+    .await;
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
     cluster.wait_until_ready().await;
-    let canary = cluster.train(&dataset, &["seed=1", "labels=[\"canary\", \"shadow\"]"]).await.model_version;
+    let canary = cluster
+        .train(&dataset, &["seed=1", "labels=[\"canary\", \"shadow\"]"])
+        .await
+        .model_version;
     assert_ne!(canary, live);
     cluster.set_label("live", &live).await;
-    have_moved(&cluster, &[("live", &live), ("canary", &canary), ("shadow", &canary)]).await;
+    have_moved(
+        &cluster,
+        &[("live", &live), ("canary", &canary), ("shadow", &canary)],
+    )
+    .await;
     let versions = async || {
         let mut versions = Vec::new();
         for user in 0..60 {
-            versions.push(cluster.recommend(request(&format!("u{user}"), 3)).await.model_version);
+            versions.push(
+                cluster
+                    .recommend(request(&format!("u{user}"), 3))
+                    .await
+                    .model_version,
+            );
         }
         versions
     };
@@ -212,11 +353,22 @@ async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
     assert_eq!(served, versions().await, "a user stays where they are");
     let share = served.iter().filter(|version| **version == canary).count();
     assert!((15..=45).contains(&share), "{share} of 60");
-    assert_eq!(served.iter().filter(|version| **version == live).count(), 60 - share);
+    assert_eq!(
+        served.iter().filter(|version| **version == live).count(),
+        60 - share
+    );
     let n_live = 2 * (60 - share as u64);
-    let report = eventually("what the live version answered is compared", MOVE_TIME, async || {
-        cluster.status().await.shadow.filter(|shadow| shadow.n_requests >= n_live)
-    })
+    let report = eventually(
+        "what the live version answered is compared",
+        MOVE_TIME,
+        async || {
+            cluster
+                .status()
+                .await
+                .shadow
+                .filter(|shadow| shadow.n_requests >= n_live)
+        },
+    )
     .await;
     assert_eq!(report.n_requests, n_live, "and nothing else");
     assert_eq!(report.model_version, canary);

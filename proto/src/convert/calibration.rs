@@ -31,11 +31,19 @@ impl TryFrom<pb::Calibration> for Calibration {
         let mut rates = Vec::new();
         for rate in machine.rates {
             if !(rate.seconds.is_finite() && rate.seconds > 0.0) {
-                return Err(Invalid::one("calibration.rates", format!("{} seconds for {}", rate.seconds, rate.part)));
+                return Err(Invalid::one(
+                    "calibration.rates",
+                    format!("{} seconds for {}", rate.seconds, rate.part),
+                ));
             }
             if let Some(part) = Part::named(&rate.part) {
                 let n_embd = rate.n_embd as usize;
-                rates.push(Rate { part, n_embd, seconds: rate.seconds, tokens_per_second: rate.tokens_per_second });
+                rates.push(Rate {
+                    part,
+                    n_embd,
+                    seconds: rate.seconds,
+                    tokens_per_second: rate.tokens_per_second,
+                });
             }
         }
         Ok(Self {

@@ -11,32 +11,48 @@ const MAX_INTERACTIONS: usize = 10_000;
 /// Events from the future would outlive a deletion.
 const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
-/// A batch grouped by user, in the order of first appearance; events without a time happen at `now_ms`.
+/// A batch grouped by user, in the order of first appearance; events without a time happen at
+/// `now_ms`.
 pub fn recorded(
     interactions: Vec<pb::Interaction>,
     now_ms: i64,
 ) -> Result<Vec<(UserId, Vec<domain::Interaction>)>, Invalid> {
     if interactions.is_empty() || interactions.len() > MAX_INTERACTIONS {
-        let reason = format!("must hold 1 to {MAX_INTERACTIONS}, holds {}", interactions.len());
+        let reason = format!(
+            "must hold 1 to {MAX_INTERACTIONS}, holds {}",
+            interactions.len()
+        );
         return Err(Invalid::one("interactions", reason));
     }
     let mut by_user: Vec<(UserId, Vec<domain::Interaction>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for (number, interaction) in interactions.into_iter().enumerate() {
         let field = |name: &str| format!("interactions[{number}].{name}");
-        let user = UserId::new(interaction.user_id).map_err(|invalid| invalid.under(&field("user_id")))?;
-        let item = ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
-        let at_ms = interaction.time.map_or(Ok(now_ms), |time| millis(&field("time"), time))?;
+        let user =
+            UserId::new(interaction.user_id).map_err(|invalid| invalid.under(&field("user_id")))?;
+        let item =
+            ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
+        let at_ms = interaction
+            .time
+            .map_or(Ok(now_ms), |time| millis(&field("time"), time))?;
         if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
-            return Err(Invalid::one(field("time"), "is more than five minutes in the future"));
+            return Err(Invalid::one(
+                field("time"),
+                "is more than five minutes in the future",
+            ));
         }
-        let event = Some(interaction.event_id).filter(|id| !id.is_empty()).map(EventId::new).transpose();
+        let event = Some(interaction.event_id)
+            .filter(|id| !id.is_empty())
+            .map(EventId::new)
+            .transpose();
         let event = event.map_err(|invalid| invalid.under(&field("event_id")))?;
         let place = *places.entry(user.clone()).or_insert_with(|| {
             by_user.push((user, Vec::new()));
             by_user.len() - 1
         });
-        by_user[place].1.push(domain::Interaction { item, at_ms, event });
+        by_user[place]
+            .1
+            .push(domain::Interaction { item, at_ms, event });
     }
     Ok(by_user)
 }
@@ -48,7 +64,11 @@ impl pb::Interaction {
             user_id: user.to_string(),
             item_id: interaction.item.to_string(),
             time: Some(timestamp(interaction.at_ms)),
-            event_id: interaction.event.as_ref().map(ToString::to_string).unwrap_or_default(),
+            event_id: interaction
+                .event
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }
@@ -58,23 +78,43 @@ mod tests {
     use super::*;
 
     fn interaction(user: &str, item: &str) -> pb::Interaction {
-        pb::Interaction { user_id: user.into(), item_id: item.into(), ..Default::default() }
+        pb::Interaction {
+            user_id: user.into(),
+            item_id: item.into(),
+            ..Default::default()
+        }
     }
 
     #[test]
     fn a_batch_is_grouped_by_user_and_a_bad_entry_is_named() {
-        let batch = vec![interaction("a", "1"), interaction("b", "2"), interaction("a", "3")];
+        let batch = vec![
+            interaction("a", "1"),
+            interaction("b", "2"),
+            interaction("a", "3"),
+        ];
         let grouped = recorded(batch, 5).unwrap();
         assert_eq!(
-            grouped.iter().map(|(user, events)| (user.as_str(), events.len())).collect::<Vec<_>>(),
+            grouped
+                .iter()
+                .map(|(user, events)| (user.as_str(), events.len()))
+                .collect::<Vec<_>>(),
             [("a", 2), ("b", 1)]
         );
         assert_eq!(grouped[0].1[0].at_ms, 5);
 
         let invalid = recorded(vec![interaction("a", "1"), interaction("a", "")], 5).unwrap_err();
         assert_eq!(invalid.0[0].field, "interactions[1].item_id");
-        let future = pb::Interaction { time: Some(timestamp(400_000)), ..interaction("a", "1") };
-        assert_eq!(recorded(vec![future], 5).unwrap_err().0[0].field, "interactions[0].time");
-        assert_eq!(recorded(Vec::new(), 5).unwrap_err().0[0].field, "interactions");
+        let future = pb::Interaction {
+            time: Some(timestamp(400_000)),
+            ..interaction("a", "1")
+        };
+        assert_eq!(
+            recorded(vec![future], 5).unwrap_err().0[0].field,
+            "interactions[0].time"
+        );
+        assert_eq!(
+            recorded(Vec::new(), 5).unwrap_err().0[0].field,
+            "interactions"
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use domain::{Cause, CauseKind, EpochReport, Invalid, Job, Part, Progress, Spent, StageReport, State};
+use domain::{
+    Cause, CauseKind, EpochReport, Invalid, Job, Part, Progress, Spent, StageReport, State,
+};
 
 use crate::convert::{job_name, timestamp, version_name};
 use crate::pb;
@@ -17,9 +19,17 @@ impl From<&Job> for pb::Job {
             update_time: Some(timestamp(job.updated_ms)),
             progress: Some((&job.progress).into()),
             attempts: job.attempts,
-            worker: job.lease.as_ref().map(|lease| lease.worker.clone()).unwrap_or_default(),
+            worker: job
+                .lease
+                .as_ref()
+                .map(|lease| lease.worker.clone())
+                .unwrap_or_default(),
             cause: job.cause.as_ref().map(Into::into),
-            metrics: job.metrics.iter().map(|(name, value)| (name.clone(), *value)).collect::<HashMap<_, _>>(),
+            metrics: job
+                .metrics
+                .iter()
+                .map(|(name, value)| (name.clone(), *value))
+                .collect::<HashMap<_, _>>(),
             model_version: job.version.as_ref().map(version_name).unwrap_or_default(),
             n_events: job.n_events,
             notes: Vec::new(),
@@ -51,7 +61,10 @@ impl From<&Cause> for pb::Cause {
             CauseKind::OutOfMemory => Kind::OutOfMemory,
             CauseKind::Internal => Kind::Internal,
         };
-        Self { kind: kind.into(), message: cause.message.clone() }
+        Self {
+            kind: kind.into(),
+            message: cause.message.clone(),
+        }
     }
 }
 
@@ -66,7 +79,10 @@ impl From<pb::Cause> for Cause {
             Kind::OutOfMemory => CauseKind::OutOfMemory,
             Kind::Unspecified | Kind::Internal => CauseKind::Internal,
         };
-        Self { kind, message: cause.message }
+        Self {
+            kind,
+            message: cause.message,
+        }
     }
 }
 
@@ -111,7 +127,13 @@ impl From<&Progress> for pb::Progress {
                 .parts
                 .iter()
                 .map(|(part, spent)| {
-                    (part.name().to_owned(), pb::Spent { seconds: spent.seconds, n_tokens: spent.n_tokens })
+                    (
+                        part.name().to_owned(),
+                        pb::Spent {
+                            seconds: spent.seconds,
+                            n_tokens: spent.n_tokens,
+                        },
+                    )
                 })
                 .collect(),
             tokens_at_once: small(progress.tokens_at_once),
@@ -119,7 +141,8 @@ impl From<&Progress> for pb::Progress {
     }
 }
 
-/// Progress is for people: a number that JSON has no word for is shown as 0 rather than losing the job's record.
+/// Progress is for people: a number that JSON has no word for is shown as 0 rather than losing the
+/// job's record.
 fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { 0.0 }
 }
@@ -161,7 +184,10 @@ impl From<pb::Progress> for Progress {
                 .parts
                 .into_iter()
                 .filter_map(|(part, spent)| {
-                    let spent = Spent { seconds: finite(spent.seconds), n_tokens: finite(spent.n_tokens) };
+                    let spent = Spent {
+                        seconds: finite(spent.seconds),
+                        n_tokens: finite(spent.n_tokens),
+                    };
                     Some((Part::named(&part)?, spent))
                 })
                 .collect(),
@@ -190,7 +216,10 @@ impl TryFrom<Option<pb::end_attempt_request::Reason>> for EndOfAttempt {
             Some(Reason::Failed(cause)) => Ok(Self::Failed(cause.into())),
             Some(Reason::Cancelled(_)) => Ok(Self::Cancelled),
             Some(Reason::Released(_)) => Ok(Self::Released),
-            None => Err(Invalid::one("reason", "must be one of failed, cancelled, released")),
+            None => Err(Invalid::one(
+                "reason",
+                "must be one of failed, cancelled, released",
+            )),
         }
     }
 }

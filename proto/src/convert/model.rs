@@ -14,7 +14,11 @@ impl pb::ModelVersion {
             dataset: dataset_name(&info.dataset),
             job: job_name(&info.job),
             spec: Some((&info.spec).into()),
-            metrics: info.metrics.iter().map(|(name, value)| (name.clone(), *value)).collect(),
+            metrics: info
+                .metrics
+                .iter()
+                .map(|(name, value)| (name.clone(), *value))
+                .collect(),
             labels: labels.iter().map(ToString::to_string).collect(),
             create_time: Some(timestamp(info.created_ms)),
         }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use domain::{
-    Allowed, Degradation, History, Inline, Interaction, Invalid, ItemId, ItemScores, Label, ModelChoice, ModelVersion,
-    Page, Priority, Query, Reader, Reason, Recommendation, ScoreQuery, ScoredItem, SimilarQuery, Source, TopK, UserId,
+    Allowed, Degradation, History, Inline, Interaction, Invalid, ItemId, ItemScores, Label,
+    ModelChoice, ModelVersion, Page, Priority, Query, Reader, Reason, Recommendation, ScoreQuery,
+    ScoredItem, SimilarQuery, Source, TopK, UserId,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,8 @@ use crate::pb;
 use crate::pb::degradation::Kind;
 use crate::pb::recommend_request::HistoryUse;
 
-/// Most inline interactions, excluded items and candidates: bounds what a client can make the server hold.
+/// Most inline interactions, excluded items and candidates: bounds what a client can make the
+/// server hold.
 const MAX_IDS: usize = 10_000;
 /// Items that a request gets when it does not say.
 const DEFAULT_K: u32 = 10;
@@ -32,19 +34,39 @@ impl TryFrom<pb::RecommendRequest> for Query {
         priority(&request)?;
         let k = top_k(request.k)?;
         if request.explain && k.get() > MAX_EXPLAINED {
-            return Err(Invalid::one("k", format!("must be at most {MAX_EXPLAINED} with `explain`, is {}", k.get())));
+            return Err(Invalid::one(
+                "k",
+                format!(
+                    "must be at most {MAX_EXPLAINED} with `explain`, is {}",
+                    k.get()
+                ),
+            ));
         }
-        let history_use = HistoryUse::try_from(request.history_use)
-            .map_err(|_| Invalid::one("history_use", format!("{} is not one of the values", request.history_use)))?;
+        let history_use = HistoryUse::try_from(request.history_use).map_err(|_| {
+            Invalid::one(
+                "history_use",
+                format!("{} is not one of the values", request.history_use),
+            )
+        })?;
         let model = match request.model {
             None => None,
             Some(Model::Label(label)) => Some(Choice::Label(label)),
             Some(Model::ModelVersion(name)) => Some(Choice::Version(name)),
         };
         let reader = Reader {
-            at_ms: request.at_time.map(|time| millis("at_time", time)).transpose()?,
-            max_staleness: request.max_staleness.map_or(Ok(Duration::ZERO), |time| duration("max_staleness", time))?,
-            ..reader(request.user_id, (request.history, history_use), &request.catalog, model)?
+            at_ms: request
+                .at_time
+                .map(|time| millis("at_time", time))
+                .transpose()?,
+            max_staleness: request
+                .max_staleness
+                .map_or(Ok(Duration::ZERO), |time| duration("max_staleness", time))?,
+            ..reader(
+                request.user_id,
+                (request.history, history_use),
+                &request.catalog,
+                model,
+            )?
         };
         let candidates = ids("candidate_item_ids", request.candidate_item_ids)?;
         Ok(Self {
@@ -75,10 +97,16 @@ impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
         });
         let items = ids("item_ids", request.item_ids)?;
         if items.is_empty() {
-            return Err(Invalid::one("item_ids", format!("must hold 1 to {MAX_IDS} ids")));
+            return Err(Invalid::one(
+                "item_ids",
+                format!("must hold 1 to {MAX_IDS} ids"),
+            ));
         }
         let history = (request.history, HistoryUse::Replace);
-        Ok(Self { reader: reader(request.user_id, history, &request.catalog, model)?, items })
+        Ok(Self {
+            reader: reader(request.user_id, history, &request.catalog, model)?,
+            items,
+        })
     }
 }
 
@@ -109,7 +137,9 @@ enum Choice {
 fn choice(model: Option<Choice>) -> Result<ModelChoice, Invalid> {
     Ok(match model {
         None => ModelChoice::live(),
-        Some(Choice::Label(label)) => ModelChoice::Label(Label::new(label).map_err(|invalid| invalid.under("label"))?),
+        Some(Choice::Label(label)) => {
+            ModelChoice::Label(Label::new(label).map_err(|invalid| invalid.under("label"))?)
+        }
         Some(Choice::Version(name)) => ModelChoice::Version(version_id("model_version", &name)?),
     })
 }
@@ -120,17 +150,29 @@ fn reader(
     catalog_name: &str,
     model: Option<Choice>,
 ) -> Result<Reader, Invalid> {
-    let user = Some(user).filter(|id| !id.is_empty()).map(UserId::new).transpose();
+    let user = Some(user)
+        .filter(|id| !id.is_empty())
+        .map(UserId::new)
+        .transpose();
     let user = user.map_err(|invalid| invalid.under("user_id"))?;
     if user.is_none() && history.is_empty() {
-        return Err(Invalid::one("user_id", "must be given, or `history`, or both"));
+        return Err(Invalid::one(
+            "user_id",
+            "must be given, or `history`, or both",
+        ));
     }
     let inline = match (history.is_empty(), history_use) {
         (true, _) => Inline::Absent,
-        (false, HistoryUse::Unspecified | HistoryUse::Replace) => Inline::Instead(inline_history(history)?),
+        (false, HistoryUse::Unspecified | HistoryUse::Replace) => {
+            Inline::Instead(inline_history(history)?)
+        }
         (false, HistoryUse::Merge) => {
-            if let Some(place) = history.iter().position(|interaction| interaction.time.is_none()) {
-                let reason = "must be given with MERGE: it says where the item comes in the stored history";
+            if let Some(place) = history
+                .iter()
+                .position(|interaction| interaction.time.is_none())
+            {
+                let reason =
+                    "must be given with MERGE: it says where the item comes in the stored history";
                 return Err(Invalid::one(format!("history[{place}].time"), reason));
             }
             Inline::Beside(inline_history(history)?)
@@ -138,7 +180,11 @@ fn reader(
     };
     Ok(Reader {
         user,
-        catalog: if catalog_name.is_empty() { None } else { Some(catalog("catalog", catalog_name)?) },
+        catalog: if catalog_name.is_empty() {
+            None
+        } else {
+            Some(catalog("catalog", catalog_name)?)
+        },
         inline,
         at_ms: None,
         max_staleness: Duration::ZERO,
@@ -151,7 +197,10 @@ pub fn priority(request: &pb::RecommendRequest) -> Result<Priority, Invalid> {
     match pb::Priority::try_from(request.priority) {
         Ok(pb::Priority::Unspecified | pb::Priority::Interactive) => Ok(Priority::Interactive),
         Ok(pb::Priority::Batch) => Ok(Priority::Batch),
-        Err(_) => Err(Invalid::one("priority", format!("{} is not one of the values", request.priority))),
+        Err(_) => Err(Invalid::one(
+            "priority",
+            format!("{} is not one of the values", request.priority),
+        )),
     }
 }
 
@@ -161,14 +210,18 @@ fn top_k(k: Option<u32>) -> Result<TopK, Invalid> {
 
 fn ids(field: &str, ids: Vec<String>) -> Result<Vec<ItemId>, Invalid> {
     bounded(field, ids.len())?;
-    let id =
-        |(number, id): (usize, String)| ItemId::new(id).map_err(|invalid| invalid.under(&format!("{field}[{number}]")));
+    let id = |(number, id): (usize, String)| {
+        ItemId::new(id).map_err(|invalid| invalid.under(&format!("{field}[{number}]")))
+    };
     ids.into_iter().enumerate().map(id).collect()
 }
 
 fn filter(filter: String) -> Result<String, Invalid> {
     if filter.len() > MAX_FILTER {
-        return Err(Invalid::one("filter", format!("must be at most {MAX_FILTER} bytes, has {}", filter.len())));
+        return Err(Invalid::one(
+            "filter",
+            format!("must be at most {MAX_FILTER} bytes, has {}", filter.len()),
+        ));
     }
     Ok(filter)
 }
@@ -179,7 +232,10 @@ fn duration(field: &str, time: prost_types::Duration) -> Result<Duration, Invali
 
 fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
     if n > MAX_IDS {
-        return Err(Invalid::one(field, format!("must hold at most {MAX_IDS}, holds {n}")));
+        return Err(Invalid::one(
+            field,
+            format!("must hold at most {MAX_IDS}, holds {n}"),
+        ));
     }
     Ok(())
 }
@@ -190,16 +246,23 @@ fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, I
     let mut history = Vec::with_capacity(interactions.len());
     for (number, interaction) in interactions.into_iter().enumerate() {
         let field = |name: &str| format!("history[{number}].{name}");
-        let item = ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
+        let item =
+            ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
         let place = i64::try_from(number).unwrap_or(i64::MAX);
-        let at_ms = interaction.time.map_or(Ok(place), |time| millis(&field("time"), time))?;
-        history.push(Interaction { item, at_ms, event: None });
+        let at_ms = interaction
+            .time
+            .map_or(Ok(place), |time| millis(&field("time"), time))?;
+        history.push(Interaction {
+            item,
+            at_ms,
+            event: None,
+        });
     }
     Ok(History::inline(history))
 }
 
-/// What a request asks for, without what may differ from page to page: that is set aside meanwhile, so that nothing of
-/// a size that the client chose is copied.
+/// What a request asks for, without what may differ from page to page: that is set aside meanwhile,
+/// so that nothing of a size that the client chose is copied.
 fn digest(request: &mut pb::RecommendRequest) -> u64 {
     let varying = (
         std::mem::take(&mut request.page_token),
@@ -209,13 +272,23 @@ fn digest(request: &mut pb::RecommendRequest) -> u64 {
         std::mem::take(&mut request.explain),
     );
     let hash = Sha256::digest(request.encode_to_vec());
-    (request.page_token, request.k, request.priority, request.max_staleness, request.explain) = varying;
-    hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    (
+        request.page_token,
+        request.k,
+        request.priority,
+        request.max_staleness,
+        request.explain,
+    ) = varying;
+    hash.first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// `{version}.{at_ms}.{offset}.{digest}`: opaque to clients.
 fn page_token(page: &Page, digest: u64) -> String {
-    format!("{}.{}.{}.{digest:016x}", page.version, page.at_ms, page.offset)
+    format!(
+        "{}.{}.{}.{digest:016x}",
+        page.version, page.at_ms, page.offset
+    )
 }
 
 fn page(token: &str, digest: u64) -> Result<Option<Page>, Invalid> {
@@ -228,26 +301,48 @@ fn page(token: &str, digest: u64) -> Result<Option<Page>, Invalid> {
         let (at_ms, offset) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let found = u64::from_str_radix(parts.next()?, 16).ok()?;
         let is_whole = parts.next().is_none() && offset < Page::LAST;
-        is_whole.then_some((Page { version, at_ms, offset }, found))
+        is_whole.then_some((
+            Page {
+                version,
+                at_ms,
+                offset,
+            },
+            found,
+        ))
     };
     match read() {
         Some((page, found)) if found == digest => Ok(Some(page)),
-        Some(_) => Err(Invalid::one("page_token", "is of another request; only `k` may differ from page to page")),
-        None => Err(Invalid::one("page_token", "is no token of an answer; start again without one")),
+        Some(_) => Err(Invalid::one(
+            "page_token",
+            "is of another request; only `k` may differ from page to page",
+        )),
+        None => Err(Invalid::one(
+            "page_token",
+            "is no token of an answer; start again without one",
+        )),
     }
 }
 
 impl pb::RecommendResponse {
     /// The answer to a query with this digest.
     pub fn of(recommendation: Recommendation, digest: u64) -> Self {
-        let first_rank = u32::try_from(recommendation.offset).unwrap_or(u32::MAX).saturating_add(1);
+        let first_rank = u32::try_from(recommendation.offset)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         Self {
             items: items(first_rank, recommendation.items),
             model_version: version_name(&recommendation.version),
             history_length: u32::try_from(recommendation.history_length).unwrap_or(u32::MAX),
             cached: recommendation.cached,
-            degradations: recommendation.degradations.iter().map(pb::Degradation::from).collect(),
-            next_page_token: recommendation.next.map(|page| page_token(&page, digest)).unwrap_or_default(),
+            degradations: recommendation
+                .degradations
+                .iter()
+                .map(pb::Degradation::from)
+                .collect(),
+            next_page_token: recommendation
+                .next
+                .map(|page| page_token(&page, digest))
+                .unwrap_or_default(),
             n_scored: u32::try_from(recommendation.n_scored).unwrap_or(u32::MAX),
         }
     }
@@ -256,18 +351,28 @@ impl pb::RecommendResponse {
 impl pb::SimilarItemsResponse {
     /// The items most like another.
     pub fn of(alike: Vec<ScoredItem>, version: &ModelVersion) -> Self {
-        Self { items: items(1, alike), model_version: version_name(version) }
+        Self {
+            items: items(1, alike),
+            model_version: version_name(version),
+        }
     }
 }
 
 impl From<ItemScores> for pb::ScoreItemsResponse {
     fn from(scores: ItemScores) -> Self {
         use pb::score_items_response::ItemScore;
-        let score = |(item, score): (ItemId, Option<f32>)| ItemScore { item_id: item.into(), score };
+        let score = |(item, score): (ItemId, Option<f32>)| ItemScore {
+            item_id: item.into(),
+            score,
+        };
         Self {
             scores: scores.scores.into_iter().map(score).collect(),
             model_version: version_name(&scores.version),
-            degradations: scores.degradations.iter().map(pb::Degradation::from).collect(),
+            degradations: scores
+                .degradations
+                .iter()
+                .map(pb::Degradation::from)
+                .collect(),
         }
     }
 }
@@ -286,7 +391,11 @@ fn items(first_rank: u32, items: Vec<ScoredItem>) -> Vec<pb::RecommendedItem> {
 
 impl From<Reason> for pb::Reason {
     fn from(reason: Reason) -> Self {
-        Self { item_id: reason.item.into(), title: reason.title, contribution: reason.contribution }
+        Self {
+            item_id: reason.item.into(),
+            title: reason.title,
+            contribution: reason.contribution,
+        }
     }
 }
 
@@ -332,7 +441,10 @@ impl From<&Degradation> for pb::Degradation {
                 (Kind::UnknownCandidates, format!("{n} candidates are not in this version's catalogue"))
             }
         };
-        Self { kind: kind.into(), message }
+        Self {
+            kind: kind.into(),
+            message,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
 
 use domain::{
-    Backbone, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid, Invalid, Label, Light, Optimizer,
-    Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    Backbone, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid, Invalid, Label,
+    Light, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };
 
 use crate::convert::{dataset_name, id_of};
@@ -13,7 +13,8 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
 
     fn try_from(spec: pb::TrainSpec) -> Result<Self, Invalid> {
         let dataset = id_of("dataset", "datasets", &spec.dataset)?;
-        let mut checked = Self::new(DatasetId::new(dataset).map_err(|invalid| invalid.under("dataset"))?);
+        let mut checked =
+            Self::new(DatasetId::new(dataset).map_err(|invalid| invalid.under("dataset"))?);
         checked.seed = spec.seed;
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
             checked.backbone = match kind {
@@ -33,8 +34,15 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             Ok(pb::Optimizer::Dense) => Optimizer::Dense,
             Err(_) => return Err(unknown("optimizer", spec.optimizer)),
         };
-        checked.pretraining = spec.pretraining.as_ref().map(pretraining).unwrap_or_default();
-        checked.finetuning = spec.finetuning.as_ref().map_or_else(|| Ok(Finetuning::default()), finetuning)?;
+        checked.pretraining = spec
+            .pretraining
+            .as_ref()
+            .map(pretraining)
+            .unwrap_or_default();
+        checked.finetuning = spec
+            .finetuning
+            .as_ref()
+            .map_or_else(|| Ok(Finetuning::default()), finetuning)?;
         checked.spectral_rank = spec.spectral_rank as usize;
         checked.n_sampled_items = spec.n_sampled_items as usize;
         checked.cold_items = match pb::ColdItems::try_from(spec.cold_items) {
@@ -43,10 +51,18 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             Ok(pb::ColdItems::Text) => ColdItems::Text,
             Err(_) => return Err(unknown("cold_items", spec.cold_items)),
         };
-        checked.hybrid = spec.hybrid.as_ref().map_or_else(|| Ok(Hybrid::default()), hybrid)?;
-        checked.evaluation = spec.evaluation.as_ref().map_or_else(|| Ok(Evaluation::default()), evaluation)?;
+        checked.hybrid = spec
+            .hybrid
+            .as_ref()
+            .map_or_else(|| Ok(Hybrid::default()), hybrid)?;
+        checked.evaluation = spec
+            .evaluation
+            .as_ref()
+            .map_or_else(|| Ok(Evaluation::default()), evaluation)?;
         for (number, label) in spec.labels.into_iter().enumerate() {
-            checked.labels.push(Label::new(label).map_err(|invalid| invalid.under(&format!("labels[{number}]")))?);
+            checked.labels.push(
+                Label::new(label).map_err(|invalid| invalid.under(&format!("labels[{number}]")))?,
+            );
         }
         checked.max_attempts = spec.max_attempts.unwrap_or(checked.max_attempts);
         checked.validate()?;
@@ -112,7 +128,9 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
         with_content: stage.with_content.unwrap_or(default.with_content),
         dropout: stage.dropout.unwrap_or(default.dropout),
         logit_scale: stage.logit_scale.unwrap_or(default.logit_scale),
-        without_user_token: stage.without_user_token.unwrap_or(default.without_user_token),
+        without_user_token: stage
+            .without_user_token
+            .unwrap_or(default.without_user_token),
         distilled_share: stage.distilled_share.unwrap_or(default.distilled_share),
         teacher_sharpness: stage.teacher_sharpness.unwrap_or(default.teacher_sharpness),
     })
@@ -155,7 +173,9 @@ impl From<&TrainSpec> for pb::TrainSpec {
         Self {
             dataset: dataset_name(&spec.dataset),
             seed: spec.seed,
-            backbone: Some(pb::Backbone { kind: Some(pb::backbone::Kind::from(&spec.backbone)) }),
+            backbone: Some(pb::Backbone {
+                kind: Some(pb::backbone::Kind::from(&spec.backbone)),
+            }),
             init: match spec.init {
                 TableInit::Normal => pb::TableInit::Normal,
                 TableInit::Spectral => pb::TableInit::Spectral,
@@ -281,31 +301,65 @@ mod tests {
         spec.optimizer = Optimizer::Dense;
         spec.backbone = Backbone::Path("openai/gpt2".to_owned());
         spec.finetuning.target = Target::Hidden;
-        (spec.finetuning.distilled_share, spec.finetuning.teacher_sharpness) = (0.25, 2.0);
+        (
+            spec.finetuning.distilled_share,
+            spec.finetuning.teacher_sharpness,
+        ) = (0.25, 2.0);
         spec.pretraining.with_content = false;
         (spec.spectral_rank, spec.n_sampled_items) = (32, 1000);
         spec.cold_items = ColdItems::Rows;
-        spec.hybrid = Hybrid { light: Light::None, n_kept: 7 };
+        spec.hybrid = Hybrid {
+            light: Light::None,
+            n_kept: 7,
+        };
         spec.labels.push(Label::live());
         assert_eq!(TrainSpec::try_from(pb::TrainSpec::from(&spec)), Ok(spec));
     }
 
     #[test]
     fn one_line_is_a_whole_job() {
-        let spec = pb::TrainSpec { dataset: "datasets/d".to_owned(), ..Default::default() };
+        let spec = pb::TrainSpec {
+            dataset: "datasets/d".to_owned(),
+            ..Default::default()
+        };
         assert_eq!(TrainSpec::try_from(spec), Ok(default_spec()));
     }
 
     #[test]
     fn each_malformed_field_is_named() {
-        let good = || pb::TrainSpec { dataset: "datasets/d".to_owned(), ..Default::default() };
-        let refused = |spec: pb::TrainSpec| TrainSpec::try_from(spec).unwrap_err().0[0].field.clone();
+        let good = || pb::TrainSpec {
+            dataset: "datasets/d".to_owned(),
+            ..Default::default()
+        };
+        let refused =
+            |spec: pb::TrainSpec| TrainSpec::try_from(spec).unwrap_err().0[0].field.clone();
         assert_eq!(refused(pb::TrainSpec::default()), "dataset");
         assert_eq!(refused(pb::TrainSpec { init: 9, ..good() }), "init");
-        assert_eq!(refused(pb::TrainSpec { labels: vec!["A".into()], ..good() }), "labels[0]");
-        let finetuning = pb::Finetuning { batch: Some(0), ..Default::default() };
-        assert_eq!(refused(pb::TrainSpec { finetuning: Some(finetuning), ..good() }), "finetuning.batch");
+        assert_eq!(
+            refused(pb::TrainSpec {
+                labels: vec!["A".into()],
+                ..good()
+            }),
+            "labels[0]"
+        );
+        let finetuning = pb::Finetuning {
+            batch: Some(0),
+            ..Default::default()
+        };
+        assert_eq!(
+            refused(pb::TrainSpec {
+                finetuning: Some(finetuning),
+                ..good()
+            }),
+            "finetuning.batch"
+        );
         let kind = Some(pb::backbone::Kind::Path("../gpt2".to_owned()));
-        assert_eq!(refused(pb::TrainSpec { backbone: Some(pb::Backbone { kind }), ..good() }), "backbone.path");
+        assert_eq!(
+            refused(pb::TrainSpec {
+                backbone: Some(pb::Backbone { kind }),
+                ..good()
+            }),
+            "backbone.path"
+        );
     }
 }

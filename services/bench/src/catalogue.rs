@@ -1,4 +1,5 @@
-//! Scoring a large catalogue for one request and for several at once, beside what the machine reads from memory.
+//! Scoring a large catalogue for one request and for several at once, beside what the machine reads
+//! from memory.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -25,8 +26,14 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Each precision with each number of states.
     fn precisions(&self) -> impl Iterator<Item = (Precision, usize)> + '_ {
-        let with_states = |precision| self.states.iter().map(move |&n_states| (precision, n_states));
-        [Precision::F32, Precision::Bf16].into_iter().flat_map(with_states)
+        let with_states = |precision| {
+            self.states
+                .iter()
+                .map(move |&n_states| (precision, n_states))
+        };
+        [Precision::F32, Precision::Bf16]
+            .into_iter()
+            .flat_map(with_states)
     }
 }
 
@@ -38,14 +45,27 @@ const READ: usize = 1 << 30;
 /// Measures and prints a line for each width and number of states.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bandwidth = bandwidth();
-    println!("{}", json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0}));
+    println!(
+        "{}",
+        json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0})
+    );
     for &width in &arguments.widths {
         let tables = Arc::new(Tables::normal(1, arguments.items, width, 0).collaborative);
         for (precision, n_states) in arguments.precisions() {
             let catalogue = Catalogue::new(Arc::clone(&tables), precision);
-            let state = |number: usize| (0..width).map(|place| ((number + place) % 7) as f32 / 7.0).collect::<Vec<_>>();
-            let states: Vec<_> = (0..n_states).map(|number| catalogue.state(&state(number))).collect();
-            let seconds = best(|| drop(black_box(catalogue.scores(&states.iter().collect::<Vec<_>>()))));
+            let state = |number: usize| {
+                (0..width)
+                    .map(|place| ((number + place) % 7) as f32 / 7.0)
+                    .collect::<Vec<_>>()
+            };
+            let states: Vec<_> = (0..n_states)
+                .map(|number| catalogue.state(&state(number)))
+                .collect();
+            let seconds = best(|| {
+                drop(black_box(
+                    catalogue.scores(&states.iter().collect::<Vec<_>>()),
+                ))
+            });
             let bytes = (catalogue.n_values() * precision.n_bytes()) as f64;
             println!(
                 "{}",
@@ -65,7 +85,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn bandwidth() -> f64 {
     let values = vec![1_u64; READ / size_of::<u64>()];
     let seconds = best(|| {
-        let sum: u64 = values.par_chunks(1 << 16).map(|chunk| chunk.iter().sum::<u64>()).sum();
+        let sum: u64 = values
+            .par_chunks(1 << 16)
+            .map(|chunk| chunk.iter().sum::<u64>())
+            .sum();
         black_box(sum);
     });
     READ as f64 / seconds

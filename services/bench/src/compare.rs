@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use domain::RandomBackbone;
-use model::{Precision, Tables, compute_device, has_own_memory, random_backbone, save_backbone, write_tensors};
+use model::{
+    Precision, Tables, compute_device, has_own_memory, random_backbone, save_backbone,
+    write_tensors,
+};
 use serde_json::{Value, json};
 
 use crate::batches::{Data, Workload};
@@ -30,14 +33,19 @@ pub(crate) struct Arguments {
     /// What computes, with commas between; all that this build has when empty.
     #[arg(long, value_delimiter = ',')]
     devices: Vec<String>,
-    /// `f32`, `bf16` or both with a comma between; a device that does not have one in hardware is left out.
+    /// `f32`, `bf16` or both with a comma between; a device that does not have one in hardware is
+    /// left out.
     #[arg(long, value_parser = machine::precision, value_delimiter = ',', default_value = "f32")]
     precisions: Vec<Precision>,
     /// Stages, with commas between.
-    #[arg(long, value_delimiter = ',', default_value = "content,collaborative,recommend,predict")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "content,collaborative,recommend,predict"
+    )]
     stages: Vec<String>,
-    /// A program that takes the same weights and batches; it is given --data, --weights, --stage, --steps, --batch and
-    /// --threads.
+    /// A program that takes the same weights and batches; it is given --data, --weights, --stage,
+    /// --steps, --batch and --threads.
     #[arg(long, default_value = "")]
     reference: String,
     /// How often each stage is measured, in turn; times are summed.
@@ -63,11 +71,24 @@ fn same_losses(one: &Measured, other: &Measured, tolerance: f64) -> bool {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = Data::read(&arguments.workload.data)?;
     write_weights(arguments, &data)?;
-    let devices = if arguments.devices.is_empty() { model::available_devices() } else { arguments.devices.clone() };
+    let devices = if arguments.devices.is_empty() {
+        model::available_devices()
+    } else {
+        arguments.devices.clone()
+    };
     let computing = computing(arguments, &devices)?;
-    for Computing { device, precision, peak, .. } in &computing {
+    for Computing {
+        device,
+        precision,
+        peak,
+        ..
+    } in &computing
+    {
         let (gflops, threads) = ((peak / 1e9).round(), arguments.workload.threads);
-        println!("{}", json!({"device": device, "precision": precision, "gemm_gflops": gflops, "threads": threads}));
+        println!(
+            "{}",
+            json!({"device": device, "precision": precision, "gemm_gflops": gflops, "threads": threads})
+        );
     }
     for stage in &arguments.stages {
         if stage == "content" && !data.has_texts() {
@@ -77,7 +98,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
             continue;
         }
-        let mut systems: Vec<System> = computing.iter().map(|on| System::ours(arguments, stage, on)).collect();
+        let mut systems: Vec<System> = computing
+            .iter()
+            .map(|on| System::ours(arguments, stage, on))
+            .collect();
         if !arguments.reference.is_empty() {
             systems.insert(0, System::reference(arguments, stage));
         }
@@ -101,15 +125,31 @@ fn write_weights(arguments: &Arguments, data: &Data) -> anyhow::Result<()> {
     if arguments.weights.join("tables.safetensors").exists() {
         return Ok(());
     }
-    let numbers: Vec<usize> = arguments.backbone.split('x').filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<usize> = arguments
+        .backbone
+        .split('x')
+        .filter_map(|number| number.parse().ok())
+        .collect();
     let &[n_embd, n_layer, n_head] = &*numbers else {
-        bail!("--backbone is `{}`; it should be width x layers x heads, as in 768x12x12", arguments.backbone);
+        bail!(
+            "--backbone is `{}`; it should be width x layers x heads, as in 768x12x12",
+            arguments.backbone
+        );
     };
-    let shape = RandomBackbone { n_embd, n_layer, n_head, n_positions: 1024, ..RandomBackbone::default() };
+    let shape = RandomBackbone {
+        n_embd,
+        n_layer,
+        n_head,
+        n_positions: 1024,
+        ..RandomBackbone::default()
+    };
     let (config, gpt2) = random_backbone(&shape, &compute_device("flex")?.device);
     save_backbone(&arguments.weights.join("backbone"), &config, &gpt2)?;
     let tables = Tables::normal(data.n_users, data.n_items, n_embd, 0);
-    write_tensors(&arguments.weights.join("tables.safetensors"), &tables.tensors(""))?;
+    write_tensors(
+        &arguments.weights.join("tables.safetensors"),
+        &tables.tensors(""),
+    )?;
     Ok(())
 }
 
@@ -124,13 +164,23 @@ struct Computing {
 
 fn computing(arguments: &Arguments, devices: &[String]) -> anyhow::Result<Vec<Computing>> {
     let mut computing = Vec::new();
-    for (device, &precision) in devices.iter().flat_map(|device| arguments.precisions.iter().map(move |p| (device, p)))
+    for (device, &precision) in devices
+        .iter()
+        .flat_map(|device| arguments.precisions.iter().map(move |p| (device, p)))
     {
         let found = compute_device(device)?;
         match found.check(precision) {
             Ok(()) => {
-                let (is_card, peak) = (has_own_memory(&found.device), peak(arguments, device, precision)?);
-                computing.push(Computing { device: device.clone(), precision, is_card, peak });
+                let (is_card, peak) = (
+                    has_own_memory(&found.device),
+                    peak(arguments, device, precision)?,
+                );
+                computing.push(Computing {
+                    device: device.clone(),
+                    precision,
+                    is_card,
+                    peak,
+                });
             }
             Err(error) => eprintln!("left out: {error}"),
         }
@@ -140,10 +190,25 @@ fn computing(arguments: &Arguments, devices: &[String]) -> anyhow::Result<Vec<Co
 
 fn peak(arguments: &Arguments, device: &str, precision: Precision) -> anyhow::Result<f64> {
     let threads = arguments.workload.threads.to_string();
-    let options = ["peak", "--device", device, "--precision", precision.name(), "--threads", &threads];
-    let output = Command::new(std::env::current_exe()?).args(options).output()?;
+    let options = [
+        "peak",
+        "--device",
+        device,
+        "--precision",
+        precision.name(),
+        "--threads",
+        &threads,
+    ];
+    let output = Command::new(std::env::current_exe()?)
+        .args(options)
+        .output()?;
     let rate = String::from_utf8_lossy(&output.stdout);
-    rate.trim().parse().with_context(|| format!("no rate of {device}: {}", String::from_utf8_lossy(&output.stderr)))
+    rate.trim().parse().with_context(|| {
+        format!(
+            "no rate of {device}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
 }
 
 /// A program that measures a stage.
@@ -164,16 +229,43 @@ struct Line {
 
 impl System {
     fn ours(arguments: &Arguments, stage: &str, computing: &Computing) -> Self {
-        let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+        let program = std::env::current_exe()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
         let (device, precision) = (&*computing.device, computing.precision.name());
-        let command = [&*program, "stage", "--device", device, "--precision", precision].map(str::to_owned).to_vec();
+        let command = [
+            &*program,
+            "stage",
+            "--device",
+            device,
+            "--precision",
+            precision,
+        ]
+        .map(str::to_owned)
+        .to_vec();
         let name = format!("cllm4rec {device} {precision}");
-        Self { name, computing: Some(computing.clone()), command, lines: Vec::new() }.of(arguments, stage)
+        Self {
+            name,
+            computing: Some(computing.clone()),
+            command,
+            lines: Vec::new(),
+        }
+        .of(arguments, stage)
     }
 
     fn reference(arguments: &Arguments, stage: &str) -> Self {
-        let command = arguments.reference.split_whitespace().map(str::to_owned).collect();
-        Self { name: "reference".to_owned(), computing: None, command, lines: Vec::new() }.of(arguments, stage)
+        let command = arguments
+            .reference
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        Self {
+            name: "reference".to_owned(),
+            computing: None,
+            command,
+            lines: Vec::new(),
+        }
+        .of(arguments, stage)
     }
 
     fn of(mut self, arguments: &Arguments, stage: &str) -> Self {
@@ -186,7 +278,11 @@ impl System {
             ("--batch", arguments.workload.batch.to_string()),
             ("--threads", arguments.workload.threads.to_string()),
         ];
-        self.command.extend(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        self.command.extend(
+            options
+                .into_iter()
+                .flat_map(|(name, value)| [name.to_owned(), value]),
+        );
         self
     }
 
@@ -199,7 +295,11 @@ impl System {
             .spawn()
             .with_context(|| format!("{program} cannot be started"))?;
         let output = process.stdout.take().context("the output is piped")?;
-        let printed = std::thread::spawn(move || BufReader::new(output).lines().collect::<Result<Vec<_>, _>>());
+        let printed = std::thread::spawn(move || {
+            BufReader::new(output)
+                .lines()
+                .collect::<Result<Vec<_>, _>>()
+        });
         let mut peak = 0;
         let status = loop {
             peak = peak.max(peak_memory(process.id()).unwrap_or(0));
@@ -211,16 +311,20 @@ impl System {
         if !status.success() {
             bail!("{} ended with {status}", self.command.join(" "));
         }
-        let printed = printed.join().ok().context("the output could not be collected")??;
+        let printed = printed
+            .join()
+            .ok()
+            .context("the output could not be collected")??;
         for (place, line) in printed.iter().enumerate() {
-            let measured = serde_json::from_str(line).with_context(|| format!("{} printed {line}", self.name))?;
+            let measured = serde_json::from_str(line)
+                .with_context(|| format!("{} printed {line}", self.name))?;
             self.add(place, measured, peak)?;
         }
         Ok(())
     }
 
-    /// How far a loss may be from the same one in another round. A CPU repeats itself, a card adds in any order; where
-    /// the reference computes is not known.
+    /// How far a loss may be from the same one in another round. A CPU repeats itself, a card adds
+    /// in any order; where the reference computes is not known.
     fn between_rounds(&self) -> f64 {
         match &self.computing {
             Some(Computing { is_card: false, .. }) => 0.0,
@@ -232,23 +336,38 @@ impl System {
     fn add(&mut self, place: usize, measured: Measured, peak_memory: u64) -> anyhow::Result<()> {
         let between_rounds = self.between_rounds();
         let Some(line) = self.lines.get_mut(place) else {
-            self.lines.push(Line { measured, peak_memory });
+            self.lines.push(Line {
+                measured,
+                peak_memory,
+            });
             return Ok(());
         };
         if !same_losses(&line.measured, &measured, between_rounds) {
             bail!("{} printed other losses in another round", self.name);
         }
         line.measured.seconds += measured.seconds;
-        line.measured.real_tokens = line.measured.real_tokens.zip(measured.real_tokens).map(|(a, b)| a + b);
+        line.measured.real_tokens = line
+            .measured
+            .real_tokens
+            .zip(measured.real_tokens)
+            .map(|(a, b)| a + b);
         line.measured.users = line.measured.users.zip(measured.users).map(|(a, b)| a + b);
-        line.measured.operations = line.measured.operations.zip(measured.operations).map(|(a, b)| a + b);
+        line.measured.operations = line
+            .measured
+            .operations
+            .zip(measured.operations)
+            .map(|(a, b)| a + b);
         line.peak_memory = line.peak_memory.max(peak_memory);
         Ok(())
     }
 
     fn line(&self, place: usize, reference: Option<&Self>) -> Value {
-        let Line { measured, peak_memory } = &self.lines[place];
-        let rate = |n: Option<usize>| n.map(|n| (n as f64 / measured.seconds * 10.0).round() / 10.0);
+        let Line {
+            measured,
+            peak_memory,
+        } = &self.lines[place];
+        let rate =
+            |n: Option<usize>| n.map(|n| (n as f64 / measured.seconds * 10.0).round() / 10.0);
         let mut line = json!({
             "system": self.name,
             "stage": measured.stage,
@@ -263,13 +382,29 @@ impl System {
         };
         add("batch", measured.batch.map(Value::from));
         add("real_tokens", measured.real_tokens.map(Value::from));
-        add("tokens_per_second", rate(measured.real_tokens).map(Value::from));
+        add(
+            "tokens_per_second",
+            rate(measured.real_tokens).map(Value::from),
+        );
         add("users_per_second", rate(measured.users).map(Value::from));
-        let Some(Computing { peak, precision, .. }) = &self.computing else { return line };
-        let share = measured.operations.map(|operations| operations / measured.seconds / peak);
-        add("share_of_gemm_peak", share.map(|share| json!((share * 1e3).round() / 1e3)));
+        let Some(Computing {
+            peak, precision, ..
+        }) = &self.computing
+        else {
+            return line;
+        };
+        let share = measured
+            .operations
+            .map(|operations| operations / measured.seconds / peak);
+        add(
+            "share_of_gemm_peak",
+            share.map(|share| json!((share * 1e3).round() / 1e3)),
+        );
         if let Some(reference) = reference.and_then(|system| system.lines.get(place)) {
-            add("ratio", Some(ratio(measured, &reference.measured, *precision)));
+            add(
+                "ratio",
+                Some(ratio(measured, &reference.measured, *precision)),
+            );
         }
         line
     }
@@ -280,7 +415,9 @@ const MEMORY_IS_READ_EVERY: Duration = Duration::from_millis(20);
 
 /// How many times faster, or why that cannot be said.
 fn ratio(measured: &Measured, reference: &Measured, precision: Precision) -> Value {
-    if !(same_losses(measured, reference, tolerance(precision)) && measured.users == reference.users) {
+    if !(same_losses(measured, reference, tolerance(precision))
+        && measured.users == reference.users)
+    {
         return json!("none: the losses or users are not the reference's");
     }
     json!((reference.seconds / measured.seconds * 100.0).round() / 100.0)

@@ -67,7 +67,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write_rows(arguments, &rows(&arguments.folder)).context("the rows")?;
     for part in ["import", "job"] {
         let own = std::env::args_os().skip(1);
-        let status = Command::new(std::env::current_exe()?).args(own).args(["--part", part]).status()?;
+        let status = Command::new(std::env::current_exe()?)
+            .args(own)
+            .args(["--part", part])
+            .status()?;
         if !status.success() {
             bail!("{part}: {status}");
         }
@@ -85,16 +88,27 @@ fn write_rows(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     writeln!(file, "user_id,item_id,timestamp,rating")?;
     for row in 0..arguments.interactions {
         // Everybody once, then at random. Items are drawn with a long tail, as they are anywhere.
-        let user = if row < arguments.users { row } else { rng.random_range(0..arguments.users) };
+        let user = if row < arguments.users {
+            row
+        } else {
+            rng.random_range(0..arguments.users)
+        };
         let item = f64::from(arguments.items).powf(rng.random::<f64>()) as u32;
-        writeln!(file, "user-{user:07},item-{item:06},{},4.0", 1_400_000_000 + row)?;
+        writeln!(
+            file,
+            "user-{user:07},item-{item:06},{},4.0",
+            1_400_000_000 + row
+        )?;
     }
     Ok(file.flush()?)
 }
 
 fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
-    let options = ImportOptions { split: SplitRule::Random { seed: 0 }, ..ImportOptions::default() };
+    let options = ImportOptions {
+        split: SplitRule::Random { seed: 0 },
+        ..ImportOptions::default()
+    };
     let (dataset, report) = import(&rows(&arguments.folder), &options)?;
     let imported = started.elapsed().as_secs_f64();
     let folder = arguments.folder.join("dataset");
@@ -116,10 +130,21 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
     let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
-    let input = Input::alone(spec(arguments)?, arguments.folder.join("dataset"), scratch.path(), device);
+    let input = Input::alone(
+        spec(arguments)?,
+        arguments.folder.join("dataset"),
+        scratch.path(),
+        device,
+    );
     let started = Instant::now();
     let stop = CancellationToken::new();
-    let (mut progress, Watch { progress: mut latest, .. }) = Progress::new(&arguments.device, stop.clone());
+    let (
+        mut progress,
+        Watch {
+            progress: mut latest,
+            ..
+        },
+    ) = Progress::new(&arguments.device, stop.clone());
     let training = std::thread::spawn(move || train(&input, &mut progress));
     let mut after = Vec::new();
     while after.len() < arguments.steps && futures::executor::block_on(latest.changed()).is_ok() {
@@ -133,14 +158,23 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
         Ok(Ok(_)) => bail!("the job ended within {} steps", arguments.steps),
         Err(_) => bail!("the training panicked"),
     }
-    println!("{}", json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}}));
+    println!(
+        "{}",
+        json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}})
+    );
     Ok(())
 }
 
 /// GPT-2 small with fresh rows.
 fn spec(arguments: &Arguments) -> anyhow::Result<TrainSpec> {
     let mut spec = TrainSpec::new(DatasetId::new("large")?);
-    let shape = RandomBackbone { n_embd: 768, n_layer: 12, n_head: 12, n_positions: 1024, ..RandomBackbone::default() };
+    let shape = RandomBackbone {
+        n_embd: 768,
+        n_layer: 12,
+        n_head: 12,
+        n_positions: 1024,
+        ..RandomBackbone::default()
+    };
     spec.backbone = Backbone::Random(shape);
     spec.init = TableInit::Normal;
     spec.n_sampled_items = arguments.sampled;

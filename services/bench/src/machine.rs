@@ -26,9 +26,13 @@ pub(crate) fn print_peak(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A device that has a precision, with a number of threads: rayon's are flex's, LibTorch has its own.
+/// A device that has a precision, with a number of threads: rayon's are flex's, LibTorch has its
+/// own.
 pub(crate) fn device(name: &str, precision: Precision, n_threads: usize) -> anyhow::Result<Device> {
-    rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global().context("threads were started already")?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .build_global()
+        .context("threads were started already")?;
     let computing = compute_device(name)?;
     computing.check(precision)?;
     model::use_threads(n_threads);
@@ -43,7 +47,9 @@ pub(crate) fn precision(name: &str) -> Result<Precision, serde::de::value::Error
 /// Most resident memory of a process so far, in bytes (`VmHWM`); `None` once it is gone.
 pub(crate) fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -1,9 +1,14 @@
 //! `bench`: how fast this project trains and ranks, beside a program that does the same work.
 //!
-//! [`batches`] are the steps that both programs take, [`stage`] measures one stage in a process of its own, [`compare`]
-//! runs the processes in turn and makes the ratios, [`machine`] says what the machine could do. [`smoke`] counts instead
-//! of timing. Run by `make bench` and `make bench-smoke`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+//! [`batches`] are the steps that both programs take, [`stage`] measures one stage in a process of
+//! its own, [`compare`] runs the processes in turn and makes the ratios, [`machine`] says what the
+//! machine could do. [`smoke`] counts instead of timing. Run by `make bench` and `make
+//! bench-smoke`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool"
+)]
 
 mod batches;
 mod catalogue;

@@ -1,4 +1,5 @@
-//! Where a stage's time goes, from the model's spans: a table by part of the model and a flame graph by kernel.
+//! Where a stage's time goes, from the model's spans: a table by part of the model and a flame
+//! graph by kernel.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let times = profile.0.lock().unwrap_or_else(PoisonError::into_inner);
     times.print();
     let path = &arguments.flame_graph;
-    std::fs::write(path, times.flame_graph()).with_context(|| format!("{} cannot be written", path.display()))
+    std::fs::write(path, times.flame_graph())
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// The model computes on one thread, which opens all spans.
@@ -90,7 +92,16 @@ impl Times {
     fn print(&self) {
         let mut parts: BTreeMap<String, Duration> = BTreeMap::new();
         for (stack, time) in &self.of_stack {
-            *parts.entry(stack.iter().take(2).copied().collect::<Vec<_>>().join(" / ")).or_default() += *time;
+            *parts
+                .entry(
+                    stack
+                        .iter()
+                        .take(2)
+                        .copied()
+                        .collect::<Vec<_>>()
+                        .join(" / "),
+                )
+                .or_default() += *time;
         }
         for (part, time) in parts {
             let share = 100.0 * time.as_secs_f64() / self.all().as_secs_f64();
@@ -114,7 +125,11 @@ impl Times {
     /// The boxes of the spans right inside `stack`, from `left` on.
     fn boxes(&self, stack: &mut Stack, mut left: f64, scale: f64, svg: &mut String) {
         let inside = |stack: &Stack| {
-            let time = self.of_stack.iter().filter(|(other, _)| other.starts_with(stack)).map(|(_, time)| *time);
+            let time = self
+                .of_stack
+                .iter()
+                .filter(|(other, _)| other.starts_with(stack))
+                .map(|(_, time)| *time);
             time.sum::<Duration>().as_secs_f64()
         };
         let mut names: Vec<&'static str> = self
@@ -135,7 +150,9 @@ impl Times {
                  height=\"{HEIGHT}\" fill=\"#f4a460\" stroke=\"white\"/><text x=\"{:.1}\" y=\"{}\">{}</text></g>",
                 left + 3.0,
                 top + 14,
-                name.chars().take((width / 8.0) as usize).collect::<String>()
+                name.chars()
+                    .take((width / 8.0) as usize)
+                    .collect::<String>()
             );
             self.boxes(stack, left, scale, svg);
             left += width;

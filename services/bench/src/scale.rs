@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use domain::{Optimizer, RandomBackbone};
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer, collaborative, random_backbone,
-    recommender, step,
+    Adam, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer, collaborative,
+    random_backbone, recommender, step,
 };
 use serde_json::json;
 
@@ -17,7 +17,11 @@ use crate::machine;
 #[group(skip)]
 pub(crate) struct Arguments {
     /// Numbers of users, with commas between.
-    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1000,10000,100000,1000000"
+    )]
     users: Vec<u32>,
     /// Items in the catalogue.
     #[arg(long, default_value_t = 1000)]
@@ -39,7 +43,8 @@ pub(crate) struct Arguments {
 const N_USERS_A_STEP: u32 = 20;
 const N_LAYERS: usize = 2;
 
-/// One line a number of users: how long tables and moments take to start, a step of each stage, the process's memory.
+/// One line a number of users: how long tables and moments take to start, a step of each stage, the
+/// process's memory.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let shape = RandomBackbone {
@@ -51,16 +56,33 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let (_, gpt2) = random_backbone(&shape, &device);
     let texts = PromptTexts::new(&Tokenizer::gpt2());
-    let mut states: Vec<State> = arguments.users.iter().map(|&n_users| State::start(n_users, arguments)).collect();
+    let mut states: Vec<State> = arguments
+        .users
+        .iter()
+        .map(|&n_users| State::start(n_users, arguments))
+        .collect();
     // In turn, so that what else the machine does meets all sizes alike.
     for number in 0..=arguments.steps {
         for state in &mut states {
-            let objectives = [state.collaborative(number, &texts), state.recommend(number, &texts)];
+            let objectives = [
+                state.collaborative(number, &texts),
+                state.recommend(number, &texts),
+            ];
             for (place, objective) in objectives.iter().enumerate() {
                 let start = Instant::now();
-                let pull = Pull { toward: &state.tables.content, lambda: 1.0, prior: 0.0 };
-                let step = step::compute(&gpt2, &state.tables.collaborative, Some(pull), objective)?;
-                state.moments.update(&Adam::new(1e-3), &mut state.tables.collaborative, &step, Optimizer::Lazy);
+                let pull = Pull {
+                    toward: &state.tables.content,
+                    lambda: 1.0,
+                    prior: 0.0,
+                };
+                let step =
+                    step::compute(&gpt2, &state.tables.collaborative, Some(pull), objective)?;
+                state.moments.update(
+                    &Adam::new(1e-3),
+                    &mut state.tables.collaborative,
+                    &step,
+                    Optimizer::Lazy,
+                );
                 if number > 0 {
                     state.elapsed[place].push(start.elapsed()); // the first step fills caches
                 }
@@ -107,31 +129,51 @@ struct State {
 impl State {
     fn start(n_users: u32, arguments: &Arguments) -> Self {
         let start = Instant::now();
-        let tables = Tables::normal(n_users as usize, arguments.items as usize, arguments.width, 0);
+        let tables = Tables::normal(
+            n_users as usize,
+            arguments.items as usize,
+            arguments.width,
+            0,
+        );
         let moments = PairMoments::zeros(&tables.collaborative);
         let started = start.elapsed();
-        Self { n_users, n_items: arguments.items, tables, moments, started, elapsed: Default::default() }
+        Self {
+            n_users,
+            n_items: arguments.items,
+            tables,
+            moments,
+            started,
+            elapsed: Default::default(),
+        }
     }
 
-    /// The users of a step, from all over the table, each with ten items: the same work for every number of users.
+    /// The users of a step, from all over the table, each with ten items: the same work for every
+    /// number of users.
     fn users(&self, step: u32) -> impl Iterator<Item = (u32, Vec<u32>)> + '_ {
         (0..N_USERS_A_STEP).map(move |place| {
             let draw = (step * N_USERS_A_STEP + place).wrapping_mul(2_654_435_761);
-            let items = (0..10).map(|t| (draw >> 7).wrapping_add(t * 37) % self.n_items).collect();
+            let items = (0..10)
+                .map(|t| (draw >> 7).wrapping_add(t * 37) % self.n_items)
+                .collect();
             (draw % self.n_users, items)
         })
     }
 
     fn collaborative(&self, step: u32, texts: &PromptTexts) -> Objective {
-        let documents: Vec<_> =
-            self.users(step).map(|(user, items)| collaborative::document(texts, user, &items)).collect();
+        let documents: Vec<_> = self
+            .users(step)
+            .map(|(user, items)| collaborative::document(texts, user, &items))
+            .collect();
         collaborative::objective(&documents)
     }
 
     fn recommend(&self, step: u32, texts: &PromptTexts) -> Objective {
         let examples: Vec<_> = self
             .users(step)
-            .map(|(user, items)| Example { prompt: texts.recommend(Some(user), &items[2..], 128), targets: items })
+            .map(|(user, items)| Example {
+                prompt: texts.recommend(Some(user), &items[2..], 128),
+                targets: items,
+            })
             .collect();
         recommender::objective(&examples, Options::default())
     }

@@ -1,7 +1,8 @@
 //! A step's work, counted: what a change may not make larger without saying so.
 //!
-//! Seconds differ from machine to machine; tokens, logits, rows and bytes don't. `bench smoke` takes one step of each
-//! stage on a small model and compares with `smoke.json` beside this crate's manifest.
+//! Seconds differ from machine to machine; tokens, logits, rows and bytes don't. `bench smoke`
+//! takes one step of each stage on a small model and compares with `smoke.json` beside this crate's
+//! manifest.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use domain::{Optimizer, RandomBackbone};
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Gpt2, Objective, PairMoments, PromptTexts, Pull, Tables, Token, Tokenizer, collaborative, compute_device,
-    content, random_backbone, recommender, step,
+    Adam, Gpt2, Objective, PairMoments, PromptTexts, Pull, Tables, Token, Tokenizer, collaborative,
+    compute_device, content, random_backbone, recommender, step,
 };
 use serde::{Deserialize, Serialize};
 use stats_alloc::Region;
@@ -53,10 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::fs::write(EXPECTED, serde_json::to_string_pretty(&found)? + "\n")?;
         return Ok(());
     }
-    let expected: BTreeMap<String, Counts> = serde_json::from_str(&std::fs::read_to_string(EXPECTED)?)?;
+    let expected: BTreeMap<String, Counts> =
+        serde_json::from_str(&std::fs::read_to_string(EXPECTED)?)?;
     let mut grown = Vec::new();
     for (stage, found) in &found {
-        let Some(expected) = expected.get(stage) else { bail!("{EXPECTED} does not know the stage `{stage}`") };
+        let Some(expected) = expected.get(stage) else {
+            bail!("{EXPECTED} does not know the stage `{stage}`")
+        };
         println!("{stage}: {found:?}");
         let allowed = (expected.allocated as f64 * TOLERANCE) as usize;
         for (what, found, allowed) in [
@@ -71,14 +75,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     if !grown.is_empty() {
-        bail!("a step's work has grown; `bench smoke --accept` if that is wanted\n{}", grown.join("\n"));
+        bail!(
+            "a step's work has grown; `bench smoke --accept` if that is wanted\n{}",
+            grown.join("\n")
+        );
     }
     Ok(())
 }
 
 /// The second step of each stage: the first one fills caches.
 fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
-    let shape = RandomBackbone { n_embd: 64, n_layer: 3, n_head: 4, n_positions: N_POSITIONS, ..Default::default() };
+    let shape = RandomBackbone {
+        n_embd: 64,
+        n_layer: 3,
+        n_head: 4,
+        n_positions: N_POSITIONS,
+        ..Default::default()
+    };
     let (_, gpt2) = random_backbone(&shape, &compute_device("flex")?.device);
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let stages = [
@@ -86,7 +99,10 @@ fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
         ("collaborative", collaborative_step(&texts)),
         ("recommend", recommend_step(&texts)),
     ];
-    stages.into_iter().map(|(name, objective)| Ok((name.to_owned(), counts(&gpt2, &objective)?))).collect()
+    stages
+        .into_iter()
+        .map(|(name, objective)| Ok((name.to_owned(), counts(&gpt2, &objective)?)))
+        .collect()
 }
 
 fn counts(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Counts> {
@@ -95,7 +111,11 @@ fn counts(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Counts> {
     let (adam, mut moments) = (Adam::new(1e-3), PairMoments::zeros(&own));
     let mut one_step = || -> anyhow::Result<Counts> {
         let region = Region::new(crate::ALLOCATOR);
-        let pull = Pull { toward: &other, lambda: 1.0, prior: 0.0 };
+        let pull = Pull {
+            toward: &other,
+            lambda: 1.0,
+            prior: 0.0,
+        };
         let step = step::compute(gpt2, &own, Some(pull), objective)?;
         moments.update(&adam, &mut own, &step, Optimizer::Lazy);
         Ok(Counts {
@@ -117,13 +137,17 @@ fn length(document: u32) -> u32 {
 fn content_step(texts: &PromptTexts) -> Objective {
     let document = |n: u32| Document {
         prompt: texts.review(n * 7 % N_USERS, n * 11 % N_ITEMS),
-        main: (0..length(n)).map(|t| Token::Word(n * 1009 + t * 31)).collect(),
+        main: (0..length(n))
+            .map(|t| Token::Word(n * 1009 + t * 31))
+            .collect(),
     };
     content::objective(&(0..N_DOCUMENTS).map(document).collect::<Vec<_>>())
 }
 
 fn history(user: u32) -> Vec<u32> {
-    (0..length(user)).map(|t| (user * 13 + t * 5) % N_ITEMS).collect()
+    (0..length(user))
+        .map(|t| (user * 13 + t * 5) % N_ITEMS)
+        .collect()
 }
 
 fn collaborative_step(texts: &PromptTexts) -> Objective {
@@ -134,8 +158,15 @@ fn collaborative_step(texts: &PromptTexts) -> Objective {
 fn recommend_step(texts: &PromptTexts) -> Objective {
     let example = |n: u32| {
         let targets = history(n);
-        let prompt = texts.recommend(Some(n * 7 % N_USERS), &targets[targets.len() / 5..], N_POSITIONS);
+        let prompt = texts.recommend(
+            Some(n * 7 % N_USERS),
+            &targets[targets.len() / 5..],
+            N_POSITIONS,
+        );
         Example { prompt, targets }
     };
-    recommender::objective(&(0..N_DOCUMENTS).map(example).collect::<Vec<_>>(), Options::default())
+    recommender::objective(
+        &(0..N_DOCUMENTS).map(example).collect::<Vec<_>>(),
+        Options::default(),
+    )
 }

@@ -8,8 +8,8 @@ use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
-    Adam, Device, Gpt2, Gpt2Config, Objective, PairMoments, Precision, Pull, Tables, TensorFile, TokenTables, Work,
-    load_backbone, step,
+    Adam, Device, Gpt2, Gpt2Config, Objective, PairMoments, Precision, Pull, Tables, TensorFile,
+    TokenTables, Work, load_backbone, step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +58,21 @@ pub(crate) struct Measured {
 
 /// Measures and prints.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, arguments.precision, arguments.workload.threads)?;
+    let device = machine::device(
+        &arguments.device,
+        arguments.precision,
+        arguments.workload.threads,
+    )?;
     let data = Data::read(&arguments.workload.data)?;
     let (config, gpt2) = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
-    let mut bench = Bench { arguments, data: &data, config, gpt2, tables };
+    let mut bench = Bench {
+        arguments,
+        data: &data,
+        config,
+        gpt2,
+        tables,
+    };
     match &*arguments.stage {
         "content" => bench.content(),
         "collaborative" => bench.collaborative(),
@@ -108,8 +118,11 @@ const N_SINGLE_USERS: usize = 20;
 
 impl Bench<'_> {
     fn content(&mut self) -> anyhow::Result<()> {
-        let objectives =
-            self.data.content(self.arguments.workload.batch, self.arguments.workload.steps, self.config.n_positions);
+        let objectives = self.data.content(
+            self.arguments.workload.batch,
+            self.arguments.workload.steps,
+            self.config.n_positions,
+        );
         let other = self.tables.collaborative.clone();
         let mut own = self.tables.content.clone();
         self.learn(objectives, (&mut own, &other), PRETRAINING, 0.0)
@@ -127,8 +140,11 @@ impl Bench<'_> {
     }
 
     fn recommend(&mut self) -> anyhow::Result<()> {
-        let objectives =
-            self.data.recommend(self.arguments.workload.batch, self.arguments.workload.steps, self.config.n_positions);
+        let objectives = self.data.recommend(
+            self.arguments.workload.batch,
+            self.arguments.workload.steps,
+            self.config.n_positions,
+        );
         let other = self.tables.content.clone();
         let mut own = self.tables.collaborative.clone();
         self.learn(objectives, (&mut own, &other), FINETUNING, 1.0)
@@ -148,8 +164,14 @@ impl Bench<'_> {
         let mut objectives = objectives;
         loop {
             let start = Instant::now();
-            let Some(objective) = objectives.next() else { break };
-            let pull = (lambda > 0.0).then_some(Pull { toward: other, lambda, prior: 0.0 });
+            let Some(objective) = objectives.next() else {
+                break;
+            };
+            let pull = (lambda > 0.0).then_some(Pull {
+                toward: other,
+                lambda,
+                prior: 0.0,
+            });
             let step = step::compute(&self.gpt2, own, pull, &objective)?;
             moments.update(&adam, own, &step, Optimizer::Dense);
             elapsed += start.elapsed();
@@ -172,12 +194,20 @@ impl Bench<'_> {
     fn predict(&mut self) -> anyhow::Result<()> {
         let head = ItemHead::new(&self.gpt2, &self.tables.collaborative.items);
         for size in SIZES {
-            let n_batches = if size > 1 { self.arguments.workload.steps } else { N_SINGLE_USERS };
+            let n_batches = if size > 1 {
+                self.arguments.workload.steps
+            } else {
+                N_SINGLE_USERS
+            };
             let batches = self.data.predict(size, n_batches, self.config.n_positions);
-            let (mut elapsed, mut n_tokens, mut n_users, mut operations) = (Duration::ZERO, 0, 0, 0.0);
+            let (mut elapsed, mut n_tokens, mut n_users, mut operations) =
+                (Duration::ZERO, 0, 0, 0.0);
             for (number, questions) in batches.iter().enumerate() {
                 let start = Instant::now();
-                let prompts: Vec<_> = questions.iter().map(|question| question.prompt.clone()).collect();
+                let prompts: Vec<_> = questions
+                    .iter()
+                    .map(|question| question.prompt.clone())
+                    .collect();
                 self.rank(&head, &prompts, questions)?;
                 if number > 0 || batches.len() == 1 {
                     elapsed += start.elapsed();
@@ -206,7 +236,11 @@ impl Bench<'_> {
         prompts: &[Vec<model::Token>],
         questions: &[Question],
     ) -> anyhow::Result<Vec<Vec<(u32, f32)>>> {
-        let scores = head.scores(&user_states(&self.gpt2, &self.tables.collaborative, prompts)?);
+        let scores = head.scores(&user_states(
+            &self.gpt2,
+            &self.tables.collaborative,
+            prompts,
+        )?);
         let rows = scores.chunks(head.n_items()).zip(questions);
         Ok(rows
             .map(|(scores, question)| {
@@ -219,6 +253,9 @@ impl Bench<'_> {
 }
 
 fn print(measured: &Measured) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(measured).context("a measurement becomes JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(measured).context("a measurement becomes JSON")?
+    );
     Ok(())
 }

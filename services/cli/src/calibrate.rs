@@ -11,10 +11,12 @@ use crate::up::UpSettings;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Measure how fast this machine trains, in a minute or so; `--validate-only` then says how long a job will take.
-    /// Device and precision are the worker's settings (WORKER__DEVICE, WORKER__PRECISION). Let nothing else run.
+    /// Measure how fast this machine trains, in a minute or so; `--validate-only` then says how
+    /// long a job will take. Device and precision are the worker's settings (WORKER__DEVICE,
+    /// WORKER__PRECISION). Let nothing else run.
     Calibrate {
-        /// The folder of `up`; what is measured goes to its `calibration.json`, which a worker reads when it starts.
+        /// The folder of `up`; what is measured goes to its `calibration.json`, which a worker
+        /// reads when it starts.
         #[arg(long, default_value = "data")]
         data_dir: PathBuf,
     },
@@ -25,7 +27,9 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
     let settings = UpSettings::below(&data_dir)?.worker;
     let path = settings.calibration.clone();
     let calibration = tokio::task::spawn_blocking(move || worker::calibrate(&settings)).await??;
-    output.write(&json!(calibration), || format!("{}\nkept in {}", table(&calibration), path.display()));
+    output.write(&json!(calibration), || {
+        format!("{}\nkept in {}", table(&calibration), path.display())
+    });
     Ok(())
 }
 
@@ -33,14 +37,31 @@ fn table(machine: &Calibration) -> String {
     let giga = |rate: f64| format!("{:.0} GFLOP/s", rate / 1e9);
     let bf16 = machine.gemm_bf16.map_or("not in hardware".to_owned(), giga);
     let mut lines = vec![
-        format!("{} on {} cores, {}", machine.device, machine.n_threads, machine.precision),
-        format!("products of matrices: f32 {}, bf16 {bf16}", giga(machine.gemm_f32)),
-        format!("{:<14} {:>6} {:>10} {:>12}", "part", "width", "tokens/s", "s per TFLOP"),
+        format!(
+            "{} on {} cores, {}",
+            machine.device, machine.n_threads, machine.precision
+        ),
+        format!(
+            "products of matrices: f32 {}, bf16 {bf16}",
+            giga(machine.gemm_f32)
+        ),
+        format!(
+            "{:<14} {:>6} {:>10} {:>12}",
+            "part", "width", "tokens/s", "s per TFLOP"
+        ),
     ];
     lines.extend(machine.rates.iter().map(|rate| {
-        let tokens =
-            if rate.tokens_per_second > 0.0 { format!("{:.0}", rate.tokens_per_second) } else { String::new() };
-        format!("{:<14} {:>6} {tokens:>10} {:>12.1}", rate.part.name(), rate.n_embd, rate.seconds * 1e12)
+        let tokens = if rate.tokens_per_second > 0.0 {
+            format!("{:.0}", rate.tokens_per_second)
+        } else {
+            String::new()
+        };
+        format!(
+            "{:<14} {:>6} {tokens:>10} {:>12.1}",
+            rate.part.name(),
+            rate.n_embd,
+            rate.seconds * 1e12
+        )
     }));
     lines.join("\n")
 }

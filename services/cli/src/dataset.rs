@@ -71,7 +71,8 @@ pub(crate) struct Reading {
     /// Leave out interactions rated lower.
     #[arg(long)]
     min_rating: Option<f64>,
-    /// Items of the items file that have a title and no interaction stay in the catalogue, ranked by their texts.
+    /// Items of the items file that have a title and no interaction stay in the catalogue, ranked
+    /// by their texts.
     #[arg(long)]
     new_items: bool,
     /// Fail when a larger share of the lines is refused.
@@ -141,7 +142,11 @@ enum SplitName {
     LeaveLastOut,
 }
 
-pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: Command,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
         Command::Import(arguments) => {
@@ -159,14 +164,16 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
         Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await?,
         Command::Delete { id } => {
             artifacts.delete(Kind::Dataset, dataset_id(&id)).await?;
-            output.write(&json!({ "deleted": dataset_id(&id) }), || format!("deleted {}", dataset_id(&id)));
+            output.write(&json!({ "deleted": dataset_id(&id) }), || {
+                format!("deleted {}", dataset_id(&id))
+            });
         }
     }
     Ok(())
 }
 
-/// Stores a data set and seeds its histories; when that fails nothing new is left. Returns its id and how many events
-/// were new.
+/// Stores a data set and seeds its histories; when that fails nothing new is left. Returns its id
+/// and how many events were new.
 async fn store_and_seed(
     dataset: &Dataset,
     histories: Histories,
@@ -177,7 +184,10 @@ async fn store_and_seed(
     let before = artifacts.list(Kind::Dataset).await?;
     let id = store(&artifacts, dataset).await?;
     let seeded = match check_that_services_see(settings, &id).await {
-        Ok(()) => histories.seed(dataset, seed).await.context("the histories could not be seeded"),
+        Ok(()) => histories
+            .seed(dataset, seed)
+            .await
+            .context("the histories could not be seeded"),
         Err(error) => Err(error),
     };
     match seeded {
@@ -203,11 +213,22 @@ pub(crate) async fn import_and_seed(
     Ok((dataset, id))
 }
 
-/// A running coordinator must know the data set: else it was stored where no service looks. None running is fine.
+/// A running coordinator must know the data set: else it was stored where no service looks. None
+/// running is fine.
 async fn check_that_services_see(settings: &Settings, id: &str) -> anyhow::Result<()> {
-    let spec = Some(pb::TrainSpec { dataset: format!("datasets/{id}"), ..pb::TrainSpec::default() });
-    let request = pb::TrainJobRequest { spec, validate_only: true, ..pb::TrainJobRequest::default() };
-    match train::client(&settings.coordinator)?.train_job(request).await {
+    let spec = Some(pb::TrainSpec {
+        dataset: format!("datasets/{id}"),
+        ..pb::TrainSpec::default()
+    });
+    let request = pb::TrainJobRequest {
+        spec,
+        validate_only: true,
+        ..pb::TrainJobRequest::default()
+    };
+    match train::client(&settings.coordinator)?
+        .train_job(request)
+        .await
+    {
         Err(status) if status.code() == tonic::Code::NotFound => anyhow::bail!(
             "the running coordinator keeps its data sets elsewhere than {}: set CLLM4REC__STORAGE__ARTIFACTS and \
              CLLM4REC__STORAGE__STORE to its places",
@@ -234,7 +255,9 @@ pub(crate) async fn read(path: &Path, arguments: &Reading) -> anyhow::Result<(Da
         catalog: Catalog::new(arguments.catalog.clone()).context("--catalog")?,
         split: match arguments.split {
             SplitName::Given => SplitRule::Given,
-            SplitName::Random => SplitRule::Random { seed: arguments.split_seed },
+            SplitName::Random => SplitRule::Random {
+                seed: arguments.split_seed,
+            },
             SplitName::LeaveLastOut => SplitRule::LeaveLastOut,
         },
         k_core: arguments.k_core,
@@ -259,7 +282,8 @@ async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<Strin
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
 }
 
-/// Stores a data set where services of this process see it, and seeds its histories. Returns its id.
+/// Stores a data set where services of this process see it, and seeds its histories. Returns its
+/// id.
 pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
     seed_store(storage.clone(), dataset, Seed::TrainValid).await?;
@@ -286,7 +310,9 @@ fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n
 
 async fn show(output: Output, artifacts: &Artifacts, id: &str) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
-    output.write(&json!({ "dataset": id, "manifest": manifest }), || describe(id, &manifest));
+    output.write(&json!({ "dataset": id, "manifest": manifest }), || {
+        describe(id, &manifest)
+    });
     Ok(())
 }
 

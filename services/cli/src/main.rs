@@ -1,7 +1,12 @@
 //! `cllm4rec`: try it, run it, drive it.
 //!
-//! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a model.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its standard streams")]
+//! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a
+//! model.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks on its standard streams"
+)]
 
 mod calibrate;
 mod dataset;
@@ -72,7 +77,8 @@ enum Command {
     },
 }
 
-/// The command line's settings; `config.toml` beside this crate says what each is and holds the defaults.
+/// The command line's settings; `config.toml` beside this crate says what each is and holds the
+/// defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -103,7 +109,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let is_up = matches!(arguments.command, Command::Up(_));
     let config = arguments.config.as_deref().filter(|_| !is_up);
     let settings: Settings = service::load("cllm4rec", DEFAULTS, config)?;
-    let output = Output { json: arguments.json };
+    let output = Output {
+        json: arguments.json,
+    };
     if !is_up {
         service::telemetry::start(&settings.log);
     }
@@ -124,7 +132,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
         Command::History(command) => history::run(command, &settings, output).await?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "cllm4rec", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "cllm4rec",
+                &mut std::io::stdout(),
+            );
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -37,14 +37,21 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: Command,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
     let mut client = ModelServiceClient::new(connect(&settings.coordinator)?);
     let show = |model: &pb::ModelVersion| output.write(&output::model(model), || describe(model));
     match command {
         Command::List => {
             let mut page_token = String::new();
             loop {
-                let request = pb::ListModelVersionsRequest { page_size: 0, page_token };
+                let request = pb::ListModelVersionsRequest {
+                    page_size: 0,
+                    page_token,
+                };
                 let page = client.list_model_versions(request).await?.into_inner();
                 page.model_versions.iter().for_each(show);
                 page_token = page.next_page_token;
@@ -54,20 +61,35 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
             }
         }
         Command::Show { version } => {
-            let request = pb::GetModelVersionRequest { name: named(&version) };
+            let request = pb::GetModelVersionRequest {
+                name: named(&version),
+            };
             show(client.get_model_version(request).await?.get_ref());
         }
         Command::Label { label, version } => {
-            let request = pb::SetLabelRequest { label, model_version: named(&version) };
+            let request = pb::SetLabelRequest {
+                label,
+                model_version: named(&version),
+            };
             show(client.set_label(request).await?.get_ref());
         }
         Command::Unlabel { label } => {
-            client.remove_label(pb::RemoveLabelRequest { label: label.clone() }).await?;
+            client
+                .remove_label(pb::RemoveLabelRequest {
+                    label: label.clone(),
+                })
+                .await?;
             output.write(&json!({ "removed": label }), || format!("removed {label}"));
         }
         Command::Delete { version } => {
-            client.delete_model_version(pb::DeleteModelVersionRequest { name: named(&version) }).await?;
-            output.write(&json!({ "deleted": named(&version) }), || format!("deleted {}", named(&version)));
+            client
+                .delete_model_version(pb::DeleteModelVersionRequest {
+                    name: named(&version),
+                })
+                .await?;
+            output.write(&json!({ "deleted": named(&version) }), || {
+                format!("deleted {}", named(&version))
+            });
         }
     }
     Ok(())
@@ -75,7 +97,11 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
 
 /// `modelVersions/{version}` and `{version}` are the same.
 pub(crate) fn named(version: &str) -> String {
-    if version.starts_with("modelVersions/") { version.to_owned() } else { format!("modelVersions/{version}") }
+    if version.starts_with("modelVersions/") {
+        version.to_owned()
+    } else {
+        format!("modelVersions/{version}")
+    }
 }
 
 /// A version in one line.

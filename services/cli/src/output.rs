@@ -85,7 +85,15 @@ pub(crate) fn job(job: &pb::Job) -> Value {
 
 /// Where the time went, by name.
 fn parts(parts: &HashMap<String, pb::Spent>) -> BTreeMap<&String, Value> {
-    parts.iter().map(|(name, spent)| (name, json!({ "seconds": spent.seconds, "n_tokens": spent.n_tokens }))).collect()
+    parts
+        .iter()
+        .map(|(name, spent)| {
+            (
+                name,
+                json!({ "seconds": spent.seconds, "n_tokens": spent.n_tokens }),
+            )
+        })
+        .collect()
 }
 
 fn epoch(epoch: &pb::EpochReport) -> Value {
@@ -160,11 +168,16 @@ pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
     const N_REASONS: usize = 3;
     let mut lines = Vec::new();
     for item in items {
-        let line = format!("{:>4}. {:>8.3}  {}  {}", item.rank, item.score, item.item_id, item.title);
+        let line = format!(
+            "{:>4}. {:>8.3}  {}  {}",
+            item.rank, item.score, item.item_id, item.title
+        );
         lines.push(line.trim_end().to_owned());
         lines.extend(item.reasons.iter().take(N_REASONS).map(|reason| {
-            let line =
-                format!("{:>14}{:+.3}  because of {}  {}", "", reason.contribution, reason.item_id, reason.title);
+            let line = format!(
+                "{:>14}{:+.3}  because of {}  {}",
+                "", reason.contribution, reason.item_id, reason.title
+            );
             line.trim_end().to_owned()
         }));
     }
@@ -178,7 +191,10 @@ pub(crate) fn interaction(interaction: &pb::Interaction) -> Value {
 /// A specification that was only checked.
 pub(crate) fn valid(job: &pb::Job) -> String {
     let lines = std::iter::once("the specification is valid".to_owned());
-    lines.chain(job.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
+    lines
+        .chain(job.notes.iter().cloned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What is reported of a ranking.
@@ -195,7 +211,10 @@ pub(crate) const RANKERS: [(&str, &str); 5] = [
 
 /// A job's metrics beside the simpler methods'.
 pub(crate) fn metrics_table(job: &pb::Job) -> String {
-    let mut table = format!("{:<15} {:>10} {:>10} {:>10}   (test split)", "", METRICS[0], METRICS[1], METRICS[2]);
+    let mut table = format!(
+        "{:<15} {:>10} {:>10} {:>10}   (test split)",
+        "", METRICS[0], METRICS[1], METRICS[2]
+    );
     for (name, prefix) in RANKERS {
         table.push_str(&format!("\n{name:<15}"));
         for metric in METRICS {

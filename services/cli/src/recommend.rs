@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
     /// Item ids to rank, instead of the whole catalogue; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     candidates: Vec<String>,
-    /// Only items for which this holds, such as 'category in ["RPG"] && year >= 2015' (docs/api.md).
+    /// Only items for which this holds, such as 'category in ["RPG"] && year >= 2015'
+    /// (docs/api.md).
     #[arg(long, default_value = "")]
     filter: String,
     /// Go on with other items when too few pass the filter.
@@ -44,13 +45,26 @@ pub(crate) struct Arguments {
     label: Option<String>,
 }
 
-pub(crate) async fn run(arguments: Arguments, settings: &Settings, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    arguments: Arguments,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
     use pb::recommend_request::Model;
     let mut client = RecommendationServiceClient::new(connect(&settings.scorer)?);
-    let version = arguments.version.map(|version| Model::ModelVersion(models::named(&version)));
+    let version = arguments
+        .version
+        .map(|version| Model::ModelVersion(models::named(&version)));
     let request = pb::RecommendRequest {
         user_id: arguments.user.unwrap_or_default(),
-        history: arguments.history.into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect(),
+        history: arguments
+            .history
+            .into_iter()
+            .map(|item_id| pb::InlineInteraction {
+                item_id,
+                time: None,
+            })
+            .collect(),
         k: Some(arguments.k),
         exclude_seen: Some(!arguments.include_seen),
         excluded_item_ids: arguments.exclude,
@@ -64,7 +78,10 @@ pub(crate) async fn run(arguments: Arguments, settings: &Settings, output: Outpu
     let answer = client.recommend(request).await?.into_inner();
     output.write(&output::recommendation(&answer), || {
         let mut text = output::ranking(&answer.items);
-        answer.degradations.iter().for_each(|degradation| text.push_str(&format!("\n  note: {}", degradation.message)));
+        answer
+            .degradations
+            .iter()
+            .for_each(|degradation| text.push_str(&format!("\n  note: {}", degradation.message)));
         text
     });
     Ok(())

@@ -1,5 +1,5 @@
-//! What a finished job says about itself: does the model add anything, and how did training go? As text and as one
-//! HTML page that needs nothing else.
+//! What a finished job says about itself: does the model add anything, and how did training go? As
+//! text and as one HTML page that needs nothing else.
 
 use std::fmt::Write;
 
@@ -17,19 +17,29 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     let metric = |name: &str| job.metrics.get(name).copied();
     let mut advice = Vec::new();
     let Some(served) = metric("ndcg@100") else {
-        return vec!["The job has no metrics: its data set has no test split to measure on.".to_owned()];
+        return vec![
+            "The job has no metrics: its data set has no test split to measure on.".to_owned(),
+        ];
     };
-    let simpler = RANKERS[2..].iter().filter_map(|(name, prefix)| Some((*name, metric(&format!("{prefix}ndcg@100"))?)));
+    let simpler = RANKERS[2..]
+        .iter()
+        .filter_map(|(name, prefix)| Some((*name, metric(&format!("{prefix}ndcg@100"))?)));
     match simpler.max_by(|a, b| a.1.total_cmp(&b.1)) {
-        None => {
-            advice.push("No simpler method was measured: set evaluation.baselines = \"all\" to compare.".to_owned())
-        }
+        None => advice.push(
+            "No simpler method was measured: set evaluation.baselines = \"all\" to compare."
+                .to_owned(),
+        ),
         Some((name, best)) if best <= 0.0 => {
-            advice.push(format!("{name} finds nothing at all on the test split: there is nothing to compare with."));
+            advice.push(format!(
+                "{name} finds nothing at all on the test split: there is nothing to compare with."
+            ));
         }
         Some((name, best)) => {
             let lift = served / best - 1.0;
-            let lift_text = format!("{:+.1} % NDCG@100 over {name}, the best simpler method", 100.0 * lift);
+            let lift_text = format!(
+                "{:+.1} % NDCG@100 over {name}, the best simpler method",
+                100.0 * lift
+            );
             advice.push(if lift < WORTH {
                 format!("The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost.")
             } else {
@@ -61,7 +71,11 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
 
 /// The report for a terminal.
 pub(crate) fn text(job: &pb::Job, n_users: usize) -> String {
-    format!("{}\n\n{}", crate::output::metrics_table(job), advice(job, n_users).join("\n"))
+    format!(
+        "{}\n\n{}",
+        crate::output::metrics_table(job),
+        advice(job, n_users).join("\n")
+    )
 }
 
 /// The report as a page.
@@ -77,16 +91,28 @@ pub(crate) fn html(job: &pb::Job, what: &str, n_users: usize) -> String {
         escaped(&job.model_version),
         what = escaped(what)
     );
-    advice(job, n_users).iter().for_each(|line| page.push_str(&format!("<p><strong>{}</strong></p>\n", escaped(line))));
+    advice(job, n_users)
+        .iter()
+        .for_each(|line| page.push_str(&format!("<p><strong>{}</strong></p>\n", escaped(line))));
     page.push_str("<h2>Test split</h2>\n<table><tr><th></th>");
-    METRICS.iter().for_each(|metric| page.push_str(&format!("<th>{metric}</th>")));
+    METRICS
+        .iter()
+        .for_each(|metric| page.push_str(&format!("<th>{metric}</th>")));
     page.push_str("</tr>\n");
     for (name, prefix) in RANKERS {
         let cells: Vec<String> = METRICS
             .iter()
-            .map(|metric| job.metrics.get(&format!("{prefix}{metric}")).map_or("–".to_owned(), |v| format!("{v:.4}")))
+            .map(|metric| {
+                job.metrics
+                    .get(&format!("{prefix}{metric}"))
+                    .map_or("–".to_owned(), |v| format!("{v:.4}"))
+            })
             .collect();
-        let _ = writeln!(page, "<tr><td>{name}</td><td>{}</td></tr>", cells.join("</td><td>"));
+        let _ = writeln!(
+            page,
+            "<tr><td>{name}</td><td>{}</td></tr>",
+            cells.join("</td><td>")
+        );
     }
     page.push_str("</table>\n<h2>Training</h2>\n");
     let validated: Vec<(usize, f64)> = progress
@@ -95,7 +121,10 @@ pub(crate) fn html(job: &pb::Job, what: &str, n_users: usize) -> String {
         .enumerate()
         .filter_map(|(place, epoch)| Some((place + 1, epoch.valid_ndcg_100?)))
         .collect();
-    page.push_str(&curve("NDCG@100 on validation, by epoch of the job", &validated));
+    page.push_str(&curve(
+        "NDCG@100 on validation, by epoch of the job",
+        &validated,
+    ));
     for stage in &progress.stages {
         let losses: Vec<(usize, f64)> = progress
             .epochs
@@ -103,7 +132,10 @@ pub(crate) fn html(job: &pb::Job, what: &str, n_users: usize) -> String {
             .filter(|epoch| epoch.stage == stage.stage)
             .map(|epoch| (epoch.epoch as usize, epoch.loss))
             .collect();
-        page.push_str(&curve(&format!("Loss of {}, by epoch", stage.stage), &losses));
+        page.push_str(&curve(
+            &format!("Loss of {}, by epoch", stage.stage),
+            &losses,
+        ));
     }
     page.push_str("</body></html>\n");
     page
@@ -116,15 +148,29 @@ const MARGIN: f64 = 40.0;
 
 /// A line through points; a single one is said in words.
 fn curve(title: &str, points: &[(usize, f64)]) -> String {
-    let Some(&(first, start)) = points.first() else { return String::new() };
+    let Some(&(first, start)) = points.first() else {
+        return String::new();
+    };
     if points.len() == 1 {
-        return format!("<p>{}: {start:.4} after epoch {first}</p>\n", escaped(title));
+        return format!(
+            "<p>{}: {start:.4} after epoch {first}</p>\n",
+            escaped(title)
+        );
     }
-    let (low, high) = points.iter().fold((start, start), |(low, high), &(_, y)| (low.min(y), high.max(y)));
+    let (low, high) = points.iter().fold((start, start), |(low, high), &(_, y)| {
+        (low.min(y), high.max(y))
+    });
     let last = points.last().map_or(first, |&(x, _)| x);
-    let across = |x: usize| MARGIN + (WIDTH - 2.0 * MARGIN) * (x - first) as f64 / (last - first).max(1) as f64;
-    let up = |y: f64| HEIGHT - MARGIN - (HEIGHT - 2.0 * MARGIN) * (y - low) / (high - low).max(f64::MIN_POSITIVE);
-    let line: Vec<String> = points.iter().map(|&(x, y)| format!("{:.1},{:.1}", across(x), up(y))).collect();
+    let across = |x: usize| {
+        MARGIN + (WIDTH - 2.0 * MARGIN) * (x - first) as f64 / (last - first).max(1) as f64
+    };
+    let up = |y: f64| {
+        HEIGHT - MARGIN - (HEIGHT - 2.0 * MARGIN) * (y - low) / (high - low).max(f64::MIN_POSITIVE)
+    };
+    let line: Vec<String> = points
+        .iter()
+        .map(|&(x, y)| format!("{:.1},{:.1}", across(x), up(y)))
+        .collect();
     format!(
         "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">\
          <polyline fill=\"none\" stroke=\"#1565c0\" stroke-width=\"2\" points=\"{}\"/>\
@@ -141,7 +187,10 @@ fn curve(title: &str, points: &[(usize, f64)]) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -149,12 +198,30 @@ mod tests {
     use super::*;
 
     fn job(metrics: &[(&str, f64)]) -> pb::Job {
-        let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        let epoch =
-            |epoch, loss| pb::EpochReport { stage: "finetuning".into(), epoch, loss, valid_ndcg_100: Some(0.1) };
-        let stages = vec![pb::StageReport { stage: "finetuning".into(), ..Default::default() }];
-        let progress = pb::Progress { epochs: vec![epoch(1, 3.0), epoch(2, 2.5)], stages, ..Default::default() };
-        pb::Job { metrics, progress: Some(progress), ..Default::default() }
+        let metrics = metrics
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect();
+        let epoch = |epoch, loss| pb::EpochReport {
+            stage: "finetuning".into(),
+            epoch,
+            loss,
+            valid_ndcg_100: Some(0.1),
+        };
+        let stages = vec![pb::StageReport {
+            stage: "finetuning".into(),
+            ..Default::default()
+        }];
+        let progress = pb::Progress {
+            epochs: vec![epoch(1, 3.0), epoch(2, 2.5)],
+            stages,
+            ..Default::default()
+        };
+        pb::Job {
+            metrics,
+            progress: Some(progress),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -167,14 +234,20 @@ mod tests {
             ("hybrid_weight", 0.4),
         ]);
         let advice = advice(&job, 10_000);
-        assert!(advice[0].contains("adds nothing") && advice[0].contains("EASE"), "{advice:?}");
+        assert!(
+            advice[0].contains("adds nothing") && advice[0].contains("EASE"),
+            "{advice:?}"
+        );
         assert!(advice[1].contains("behind EASE"), "{advice:?}");
     }
 
     #[test]
     fn a_good_model_on_few_users_is_praised_with_a_warning() {
         let advice = advice(&job(&[("ndcg@100", 0.12), ("ease_ndcg@100", 0.1)]), 50);
-        assert!(advice[0].contains("worth its cost") && advice[0].contains("+20.0 %"), "{advice:?}");
+        assert!(
+            advice[0].contains("worth its cost") && advice[0].contains("+20.0 %"),
+            "{advice:?}"
+        );
         assert!(advice[1].contains("50 users"), "{advice:?}");
     }
 
@@ -182,6 +255,10 @@ mod tests {
     fn the_page_shows_a_curve_and_escapes_what_users_named() {
         let page = html(&job(&[("ndcg@100", 0.12)]), "<my> data", 500);
         assert!(page.contains("&lt;my&gt; data") && !page.contains("<my>"));
-        assert_eq!(page.matches("<polyline").count(), 2, "validation and one stage");
+        assert_eq!(
+            page.matches("<polyline").count(),
+            2,
+            "validation and one stage"
+        );
     }
 }

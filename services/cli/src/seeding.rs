@@ -43,7 +43,10 @@ impl Histories {
             Err(storage::Error::InUse(_)) => {
                 let mut scorer = HistoryServiceClient::new(connect(&settings.scorer)?);
                 // One harmless call: is anybody there?
-                let nobody = pb::GetHistoryRequest { user_id: "-".to_owned(), ..pb::GetHistoryRequest::default() };
+                let nobody = pb::GetHistoryRequest {
+                    user_id: "-".to_owned(),
+                    ..pb::GetHistoryRequest::default()
+                };
                 scorer
                     .get_history(nobody)
                     .await
@@ -58,15 +61,30 @@ impl Histories {
     pub(crate) async fn seed(mut self, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
         let catalog = &dataset.manifest.catalog;
         let mut n_new = 0;
-        for batch in (Batches { dataset, seed, place: 0 }) {
+        for batch in (Batches {
+            dataset,
+            seed,
+            place: 0,
+        }) {
             n_new += match &mut self {
                 Self::None => 0,
                 Self::Store(storage) => storage.histories.record_all(catalog, &batch).await?,
                 Self::Scorer(scorer) => {
-                    let events = batch.iter().flat_map(|(user, events)| events.iter().map(move |event| (user, event)));
-                    let interactions = events.map(|(user, event)| pb::Interaction::of(user, event)).collect();
-                    let request = pb::RecordInteractionsRequest { interactions, catalog: catalog.to_string() };
-                    scorer.record_interactions(request).await?.into_inner().n_recorded as usize
+                    let events = batch
+                        .iter()
+                        .flat_map(|(user, events)| events.iter().map(move |event| (user, event)));
+                    let interactions = events
+                        .map(|(user, event)| pb::Interaction::of(user, event))
+                        .collect();
+                    let request = pb::RecordInteractionsRequest {
+                        interactions,
+                        catalog: catalog.to_string(),
+                    };
+                    scorer
+                        .record_interactions(request)
+                        .await?
+                        .into_inner()
+                        .n_recorded as usize
                 }
             };
         }
@@ -75,8 +93,14 @@ impl Histories {
 }
 
 /// Seeds a store that is open already.
-pub(crate) async fn seed_store(storage: Storage, dataset: &Dataset, seed: Seed) -> anyhow::Result<usize> {
-    Histories::Store(Box::new(storage)).seed(dataset, seed).await
+pub(crate) async fn seed_store(
+    storage: Storage,
+    dataset: &Dataset,
+    seed: Seed,
+) -> anyhow::Result<usize> {
+    Histories::Store(Box::new(storage))
+        .seed(dataset, seed)
+        .await
 }
 
 /// A data set's interactions by user, a bounded part at a time.
@@ -108,7 +132,11 @@ impl Iterator for Batches<'_> {
             }
             let user = &self.dataset.users[rows.users[place] as usize];
             let item = self.dataset.items[rows.items[place] as usize].id.clone();
-            let event = Interaction { item, at_ms: rows.at_ms[place], event: None };
+            let event = Interaction {
+                item,
+                at_ms: rows.at_ms[place],
+                event: None,
+            };
             n_events += 1;
             match batch.last_mut() {
                 Some((last, events)) if last == user => events.push(event),

@@ -1,4 +1,5 @@
-//! `train submit --data PATH`: from a file to a report in one command. Uses the services that run, or its own.
+//! `train submit --data PATH`: from a file to a report in one command. Uses the services that run,
+//! or its own.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,29 +19,66 @@ use crate::{DEFAULTS, NO_MODEL, Settings, dataset, output, report};
 const OWN_FOLDER: &str = "data";
 
 /// Imports, trains and reports.
-pub(crate) async fn run(arguments: &Submit, settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
-    let path = arguments.data.as_deref().context("`--data` names what to import")?;
-    path.metadata().with_context(|| format!("--data {}", path.display()))?; // before anything is started
-    spec(arguments, Some(Imported { id: "not-imported-yet", is_private: true }))?; // wrong fields before a long import
+pub(crate) async fn run(
+    arguments: &Submit,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let path = arguments
+        .data
+        .as_deref()
+        .context("`--data` names what to import")?;
+    path.metadata()
+        .with_context(|| format!("--data {}", path.display()))?; // before anything is started
+    spec(
+        arguments,
+        Some(Imported {
+            id: "not-imported-yet",
+            is_private: true,
+        }),
+    )?; // wrong fields before a long import
     if somebody_answers(&settings.coordinator).await? {
         let (data, id) = dataset::import_and_seed(path, &arguments.reading, settings).await?;
-        let imported = Imported { id: &id, is_private: false };
+        let imported = Imported {
+            id: &id,
+            is_private: false,
+        };
         return train_and_report(arguments, (&data, imported), &settings.coordinator, output).await;
     }
-    eprintln!("no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`");
+    eprintln!(
+        "no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`"
+    );
     Up::during(Path::new(OWN_FOLDER), async |up| {
         let (data, _) = dataset::read(path, &arguments.reading).await?;
         let id = dataset::store_in(&up.storage, &data).await?;
-        train_and_report(arguments, (&data, Imported { id: &id, is_private: true }), &up.coordinator, output).await
+        train_and_report(
+            arguments,
+            (
+                &data,
+                Imported {
+                    id: &id,
+                    is_private: true,
+                },
+            ),
+            &up.coordinator,
+            output,
+        )
+        .await
     })
     .await
 }
 
 async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
-    match client(coordinator)?.list_jobs(pb::ListJobsRequest::default()).await {
+    match client(coordinator)?
+        .list_jobs(pb::ListJobsRequest::default())
+        .await
+    {
         Ok(_) => Ok(true),
-        // Where a coordinator was configured, its absence is an error, not a reason to train somewhere else.
-        Err(status) if status.code() == tonic::Code::Unavailable && is_usual(coordinator)? => Ok(false),
+        // Where a coordinator was configured, its absence is an error, not a reason to train
+        // somewhere else.
+        Err(status) if status.code() == tonic::Code::Unavailable && is_usual(coordinator)? => {
+            Ok(false)
+        }
         Err(status) => Err(status.into()),
     }
 }
@@ -62,8 +100,11 @@ async fn train_and_report(
     let spec = spec(arguments, Some(imported))?;
     let mut client = client(coordinator)?;
     let request_id = arguments.request_id.clone();
-    let request =
-        pb::TrainJobRequest { spec: Some((&spec).into()), request_id, validate_only: arguments.validate_only };
+    let request = pb::TrainJobRequest {
+        spec: Some((&spec).into()),
+        request_id,
+        validate_only: arguments.validate_only,
+    };
     let job = client.train_job(request).await?.into_inner();
     if arguments.validate_only {
         output.write(&output::job(&job), || output::valid(&job));
@@ -75,9 +116,18 @@ async fn train_and_report(
     }
     let n_users = data.manifest.n_users;
     let page = report::html(&job, &data.manifest.name, n_users);
-    std::fs::write(&arguments.report, page)
-        .with_context(|| format!("the report {} cannot be written", arguments.report.display()))?;
+    std::fs::write(&arguments.report, page).with_context(|| {
+        format!(
+            "the report {} cannot be written",
+            arguments.report.display()
+        )
+    })?;
     let where_it_is = arguments.report.display();
-    output.write(&output::job(&job), || format!("{}\n\nwritten to {where_it_is}", report::text(&job, n_users)));
+    output.write(&output::job(&job), || {
+        format!(
+            "{}\n\nwritten to {where_it_is}",
+            report::text(&job, n_users)
+        )
+    });
     Ok(ExitCode::SUCCESS)
 }

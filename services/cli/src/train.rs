@@ -48,8 +48,8 @@ pub(crate) struct Submit {
     /// Id of the data set; over the specification's.
     #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
-    /// Import this first (any form that `dataset import` reads), follow the job and write a report. Without running
-    /// services they are started for it, and the model gets the label `live`.
+    /// Import this first (any form that `dataset import` reads), follow the job and write a report.
+    /// Without running services they are started for it, and the model gets the label `live`.
     #[arg(long, conflicts_with = "validate_only")]
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
@@ -108,7 +108,11 @@ pub(crate) fn client(target: &Target) -> anyhow::Result<Client> {
     Ok(TrainingServiceClient::new(connect(target)?))
 }
 
-pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    command: Command,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let mut client = client(&settings.coordinator)?;
     match command {
         Command::Submit(arguments) => {
@@ -119,7 +123,11 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
                 spec: Some((&spec(&arguments, None)?).into()),
             };
             let job = client.train_job(request).await?.into_inner();
-            let text = if validate_only { output::valid(&job) } else { job.name.clone() };
+            let text = if validate_only {
+                output::valid(&job)
+            } else {
+                job.name.clone()
+            };
             output.write(&output::job(&job), || text);
             if watch && !validate_only {
                 return watched(&mut client, &job.name, 1, output).await;
@@ -130,11 +138,17 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
         }
         Command::List => list(&mut client, output).await?,
         Command::Show { job } => {
-            let job = client.get_job(pb::GetJobRequest { name: named(&job) }).await?.into_inner();
+            let job = client
+                .get_job(pb::GetJobRequest { name: named(&job) })
+                .await?
+                .into_inner();
             output.write(&output::job(&job), || with_metrics(&job));
         }
         Command::Cancel { job } => {
-            let job = client.cancel_job(pb::CancelJobRequest { name: named(&job) }).await?.into_inner();
+            let job = client
+                .cancel_job(pb::CancelJobRequest { name: named(&job) })
+                .await?
+                .into_inner();
             output.write(&output::job(&job), || describe(&job));
         }
     }
@@ -142,7 +156,12 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: Output) -
 }
 
 /// Follows a job to its end and shows its metrics.
-async fn watched(client: &mut Client, name: &str, from: u64, output: Output) -> anyhow::Result<ExitCode> {
+async fn watched(
+    client: &mut Client,
+    name: &str,
+    from: u64,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let job = follow(client, name, from, output).await?;
     if !output.json && !job.metrics.is_empty() {
         println!("{}", output::metrics_table(&job));
@@ -152,11 +171,19 @@ async fn watched(client: &mut Client, name: &str, from: u64, output: Output) -> 
 
 /// `jobs/{job}` and `{job}` are the same.
 fn named(job: &str) -> String {
-    if job.starts_with("jobs/") { job.to_owned() } else { format!("jobs/{job}") }
+    if job.starts_with("jobs/") {
+        job.to_owned()
+    } else {
+        format!("jobs/{job}")
+    }
 }
 
 fn exit_code(job: &pb::Job) -> ExitCode {
-    if job.state() == State::Succeeded { ExitCode::SUCCESS } else { ExitCode::from(NO_MODEL) }
+    if job.state() == State::Succeeded {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NO_MODEL)
+    }
 }
 
 /// `datasets/{id}` and `{id}` are the same.
@@ -173,12 +200,19 @@ pub(crate) struct Imported<'a> {
 }
 
 /// The preset, the specification's fields over it, then the single ones.
-pub(crate) fn spec(arguments: &Submit, imported: Option<Imported<'_>>) -> anyhow::Result<TrainSpec> {
+pub(crate) fn spec(
+    arguments: &Submit,
+    imported: Option<Imported<'_>>,
+) -> anyhow::Result<TrainSpec> {
     let mut spec = arguments.preset.fields();
     if let Some(path) = &arguments.spec {
         merge(&mut spec, read_spec(path)?);
     }
-    if let Some(id) = arguments.dataset.as_deref().or(imported.map(|imported| imported.id)) {
+    if let Some(id) = arguments
+        .dataset
+        .as_deref()
+        .or(imported.map(|imported| imported.id))
+    {
         spec.insert("dataset".to_owned(), dataset_id(id).into());
     }
     if imported.is_some_and(|imported| imported.is_private) && !spec.contains_key("labels") {
@@ -207,31 +241,47 @@ fn merge(under: &mut toml::Table, over: toml::Table) {
 
 /// A specification file as a table.
 pub(crate) fn read_spec(path: &Path) -> anyhow::Result<toml::Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.parse().with_context(|| format!("{} is not TOML", path.display()))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse()
+        .with_context(|| format!("{} is not TOML", path.display()))
 }
 
 /// A table as a specification, defaults filled in and checked.
 pub(crate) fn checked(spec: toml::Table) -> anyhow::Result<TrainSpec> {
     if !spec.contains_key("dataset") {
-        bail!("the specification names no data set: give `--dataset ID` (`cllm4rec dataset list` shows them)");
+        bail!(
+            "the specification names no data set: give `--dataset ID` (`cllm4rec dataset list` shows them)"
+        );
     }
-    let spec: TrainSpec = spec.try_into().context("the specification cannot be used")?;
-    spec.validate().context("the specification cannot be used")?;
+    let spec: TrainSpec = spec
+        .try_into()
+        .context("the specification cannot be used")?;
+    spec.validate()
+        .context("the specification cannot be used")?;
     Ok(spec)
 }
 
 /// Sets one field: `a.b=value`, the value as in TOML, a bare word as text.
 pub(crate) fn set(spec: &mut toml::Table, field: &str) -> anyhow::Result<()> {
-    let (path, value) = field.split_once('=').with_context(|| format!("`{field}` is not FIELD=VALUE"))?;
+    let (path, value) = field
+        .split_once('=')
+        .with_context(|| format!("`{field}` is not FIELD=VALUE"))?;
     let parsed: Result<toml::Table, _> = format!("value = {value}").parse();
-    let value = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
+    let value = parsed
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| value.into());
     let mut parts: Vec<&str> = path.split('.').collect();
     let last = parts.pop().unwrap_or(path);
     let mut table = spec;
     for part in parts {
-        let inner = table.entry(part).or_insert_with(|| toml::Table::new().into());
-        table = inner.as_table_mut().with_context(|| format!("`{part}` in `{path}` is no section"))?;
+        let inner = table
+            .entry(part)
+            .or_insert_with(|| toml::Table::new().into());
+        table = inner
+            .as_table_mut()
+            .with_context(|| format!("`{part}` in `{path}` is no section"))?;
     }
     table.insert(last.to_owned(), value);
     Ok(())
@@ -240,9 +290,14 @@ pub(crate) fn set(spec: &mut toml::Table, field: &str) -> anyhow::Result<()> {
 async fn list(client: &mut Client, output: Output) -> anyhow::Result<()> {
     let mut page_token = String::new();
     loop {
-        let request = pb::ListJobsRequest { page_size: 0, page_token };
+        let request = pb::ListJobsRequest {
+            page_size: 0,
+            page_token,
+        };
         let page = client.list_jobs(request).await?.into_inner();
-        page.jobs.iter().for_each(|job| output.write(&output::job(job), || describe(job)));
+        page.jobs
+            .iter()
+            .for_each(|job| output.write(&output::job(job), || describe(job)));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());
@@ -252,18 +307,31 @@ async fn list(client: &mut Client, output: Output) -> anyhow::Result<()> {
 
 /// A job, and how good its model is when there is one.
 fn with_metrics(job: &pb::Job) -> String {
-    if job.metrics.is_empty() { describe(job) } else { format!("{}\n{}", describe(job), output::metrics_table(job)) }
+    if job.metrics.is_empty() {
+        describe(job)
+    } else {
+        format!("{}\n{}", describe(job), output::metrics_table(job))
+    }
 }
 
 /// A job in one line.
 fn describe(job: &pb::Job) -> String {
     let progress = job.progress.clone().unwrap_or_default();
-    let mut line = format!("{}  {:<10} {:>3.0} %", job.name, job.state().as_str_name(), 100.0 * progress.done);
+    let mut line = format!(
+        "{}  {:<10} {:>3.0} %",
+        job.name,
+        job.state().as_str_name(),
+        100.0 * progress.done
+    );
     if !job.model_version.is_empty() {
         line.push_str(&format!("  {}", job.model_version));
     }
     if let Some(cause) = &job.cause {
-        line.push_str(&format!("  {}: {}", cause.kind().as_str_name(), cause.message));
+        line.push_str(&format!(
+            "  {}: {}",
+            cause.kind().as_str_name(),
+            cause.message
+        ));
     }
     line
 }
@@ -273,7 +341,12 @@ const N_TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Shows a job's events until it ends; a broken stream goes on after the last event seen.
-pub(crate) async fn follow(client: &mut Client, name: &str, from: u64, output: Output) -> anyhow::Result<pb::Job> {
+pub(crate) async fn follow(
+    client: &mut Client,
+    name: &str,
+    from: u64,
+    output: Output,
+) -> anyhow::Result<pb::Job> {
     let mut view = View::new(output);
     let (mut next, mut n_failures) = (from, 0);
     loop {
@@ -291,7 +364,10 @@ pub(crate) async fn follow(client: &mut Client, name: &str, from: u64, output: O
 }
 
 fn is_passing(status: &tonic::Status) -> bool {
-    matches!(status.code(), tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Cancelled)
+    matches!(
+        status.code(),
+        tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Cancelled
+    )
 }
 
 async fn follow_stream(
@@ -300,14 +376,21 @@ async fn follow_stream(
     next: &mut u64,
     view: &mut View,
 ) -> Result<Option<pb::Job>, tonic::Status> {
-    let request = pb::WatchJobRequest { name: name.to_owned(), from_number: *next };
+    let request = pb::WatchJobRequest {
+        name: name.to_owned(),
+        from_number: *next,
+    };
     let mut events = client.watch_job(request).await?.into_inner();
     while let Some(event) = events.message().await? {
         let is_new = event.number >= *next;
         *next = (*next).max(event.number + 1);
         let Some(job) = event.job else { continue };
         view.show(&job, is_new.then_some(event.message.as_str()));
-        if matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled) && is_new {
+        if matches!(
+            job.state(),
+            State::Succeeded | State::Failed | State::Cancelled
+        ) && is_new
+        {
             return Ok(Some(job));
         }
     }
@@ -328,7 +411,8 @@ impl View {
         let on_terminal = std::io::stderr().is_terminal() && !output.json;
         let bar = on_terminal.then(|| {
             let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}");
-            ProgressBar::new(BAR_LENGTH).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            ProgressBar::new(BAR_LENGTH)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { output, bar }
     }
@@ -352,7 +436,10 @@ impl View {
         } else if let Some(event) = event {
             let text = || format!("{:>3.0} %  {event}", 100.0 * progress.done);
             if self.output.json {
-                println!("{}", serde_json::json!({ "event": event, "job": output::job(job) }));
+                println!(
+                    "{}",
+                    serde_json::json!({ "event": event, "job": output::job(job) })
+                );
             } else {
                 eprintln!("{}", text());
             }

@@ -39,7 +39,9 @@ impl UpSettings {
         let usual: coordinator::Settings = toml::from_str(coordinator::DEFAULTS)?;
         let storage = &mut settings.coordinator.storage;
         if storage.store != usual.storage.store || storage.artifacts != usual.storage.artifacts {
-            anyhow::bail!("`up` keeps everything in --data-dir: unset COORDINATOR__STORAGE__STORE and …__ARTIFACTS");
+            anyhow::bail!(
+                "`up` keeps everything in --data-dir: unset COORDINATOR__STORAGE__STORE and …__ARTIFACTS"
+            );
         }
         storage.store = format!("embedded:{}", folder.join("store.redb").display());
         storage.artifacts = folder.join("artifacts").display().to_string();
@@ -58,7 +60,11 @@ impl UpSettings {
 
     /// Any free ports instead of the usual ones.
     pub(crate) fn on_free_ports(mut self) -> Self {
-        for port in [&mut self.coordinator.api, &mut self.coordinator.workers, &mut self.scorer.api] {
+        for port in [
+            &mut self.coordinator.api,
+            &mut self.coordinator.workers,
+            &mut self.scorer.api,
+        ] {
             port.address.set_port(0);
         }
         self
@@ -76,7 +82,10 @@ pub(crate) struct Up {
 
 impl Up {
     /// Opens storage and ports, then starts everything.
-    pub(crate) async fn start(mut settings: UpSettings, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        mut settings: UpSettings,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let storage = Storage::open(&settings.coordinator.storage).await?;
         let coordinator = Coordinator::bind(&settings.coordinator, storage.clone()).await?;
         let scorer = Scorer::bind(&settings.scorer, storage.clone()).await?;
@@ -93,7 +102,13 @@ impl Up {
             Ok(())
         });
         let coordinator = target(api, &settings.coordinator.api.token);
-        Ok(Self { coordinator, scorer: scorer_target, storage, tasks, shutdown })
+        Ok(Self {
+            coordinator,
+            scorer: scorer_target,
+            storage,
+            tasks,
+            shutdown,
+        })
     }
 
     /// Everything in a folder, on free ports, for one piece of work; stopped whatever comes of it.
@@ -133,7 +148,11 @@ impl Up {
 }
 
 fn target(address: SocketAddr, token: &str) -> Target {
-    Target { url: format!("http://{address}"), token: token.to_owned(), ca: None }
+    Target {
+        url: format!("http://{address}"),
+        token: token.to_owned(),
+        ca: None,
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -142,7 +161,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signalled = service::shutdown_on_signal(shutdown.clone())?;
     let up = Up::start(settings, shutdown).await?;
-    eprintln!("coordinator {}   scorer {}   data {}", up.coordinator.url, up.scorer.url, arguments.data_dir.display());
+    eprintln!(
+        "coordinator {}   scorer {}   data {}",
+        up.coordinator.url,
+        up.scorer.url,
+        arguments.data_dir.display()
+    );
     tokio::try_join!(up.wait(), async {
         signalled.await;
         Ok(())

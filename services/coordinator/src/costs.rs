@@ -11,11 +11,16 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
     let as_baseline = spec.evaluation.baselines == Baselines::All;
     let mut notes = Vec::new();
     if spec.evaluation.baselines != Baselines::None {
-        notes.push(format!("popularity: one ranking for {} users, nothing to speak of", counts.n_users));
+        notes.push(format!(
+            "popularity: one ranking for {} users, nothing to speak of",
+            counts.n_users
+        ));
     }
     if as_baseline && n <= MAX_LIGHT_ITEMS {
         let most = (n * n * 8) >> 20;
-        notes.push(format!("item-kNN: the cosines of items that share a user, at most {most} MiB for {n} items"));
+        notes.push(format!(
+            "item-kNN: the cosines of items that share a user, at most {most} MiB for {n} items"
+        ));
     }
     if spec.wants_ease() && n > MAX_LIGHT_ITEMS {
         notes.push(format!(
@@ -23,7 +28,9 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
         ));
     } else if spec.wants_ease() {
         let memory = (n * n * BYTES_PER_PAIR) >> 20;
-        notes.push(format!("EASE: an inverse of {n} × {n} for each λ, {memory} MiB"));
+        notes.push(format!(
+            "EASE: an inverse of {n} × {n} for each λ, {memory} MiB"
+        ));
     }
     if spec.n_sampled_items > 0 {
         notes.push(format!(
@@ -35,33 +42,54 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
     notes
 }
 
-/// How long the job will take on each kind of machine that has asked for work, or why that cannot be said.
+/// How long the job will take on each kind of machine that has asked for work, or why that cannot
+/// be said.
 fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
     let unknown = if matches!(spec.backbone, Backbone::Path(_)) {
         Some("only a worker sees the shape of a backbone that is named by a path")
     } else if counts.text_lengths.is_empty() {
         Some("the data set was imported before its texts were measured; import it again")
     } else if machines.is_empty() {
-        Some("no worker that was measured has asked for work; run `cllm4rec worker calibrate` and start it again")
+        Some(
+            "no worker that was measured has asked for work; run `cllm4rec worker calibrate` and start it again",
+        )
     } else {
         None
     };
     if let Some(why) = unknown {
         return vec![format!("how long it will take is not known: {why}")];
     }
-    machines.iter().filter_map(|machine| duration(spec, counts, machine)).collect()
+    machines
+        .iter()
+        .filter_map(|machine| duration(spec, counts, machine))
+        .collect()
 }
 
 fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<String> {
     let parts = machine.estimate(spec, counts)?;
     let all: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
     let most = parts.iter().filter(|(_, seconds)| *seconds >= 1.0);
-    let most: Vec<String> = most.map(|(part, seconds)| format!("{} {seconds:.0}", part.name())).collect();
-    let Calibration { device, precision, n_threads, .. } = machine;
-    let early = if spec.evaluation.patience > 0 { ", less when it stops early" } else { "" };
+    let most: Vec<String> = most
+        .map(|(part, seconds)| format!("{} {seconds:.0}", part.name()))
+        .collect();
+    let Calibration {
+        device,
+        precision,
+        n_threads,
+        ..
+    } = machine;
+    let early = if spec.evaluation.patience > 0 {
+        ", less when it stops early"
+    } else {
+        ""
+    };
     Some(format!(
         "about {all:.0} s on {device} ({precision}, {n_threads} cores){early}; in seconds: {}",
-        if most.is_empty() { "below one each".to_owned() } else { most.join(", ") }
+        if most.is_empty() {
+            "below one each".to_owned()
+        } else {
+            most.join(", ")
+        }
     ))
 }
 
@@ -74,7 +102,11 @@ mod tests {
     fn a_large_catalogue_is_told_that_ease_is_left_out() {
         let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
         let of = |spec: &TrainSpec, n_items| {
-            let counts = Counts { n_items, n_users: 5, ..Counts::default() };
+            let counts = Counts {
+                n_items,
+                n_users: 5,
+                ..Counts::default()
+            };
             notes(spec, &counts, &[]).join("\n")
         };
         assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));

@@ -35,13 +35,19 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
-            Error::Refused(_) | Error::Labelled { .. } | Error::BadDataset(_) => Code::FailedPrecondition,
+            Error::Refused(_) | Error::Labelled { .. } | Error::BadDataset(_) => {
+                Code::FailedPrecondition
+            }
             Error::BadModel(_) => Code::InvalidArgument,
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,
-            Error::Storage(storage::Error::Unavailable { .. } | storage::Error::File { .. }) => Code::Unavailable,
-            Error::Storage(storage::Error::Setting { .. } | storage::Error::InUse(_)) => Code::Internal,
+            Error::Storage(storage::Error::Unavailable { .. } | storage::Error::File { .. }) => {
+                Code::Unavailable
+            }
+            Error::Storage(storage::Error::Setting { .. } | storage::Error::InUse(_)) => {
+                Code::Internal
+            }
         };
         service::status(code, &error)
     }

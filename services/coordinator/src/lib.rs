@@ -22,7 +22,8 @@ pub use error::Error;
 use crate::models::Models;
 use crate::train_job::TrainJobs;
 
-/// The coordinator's settings; `config.toml` beside this crate says what each is and holds the defaults.
+/// The coordinator's settings; `config.toml` beside this crate says what each is and holds the
+/// defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -77,18 +78,35 @@ impl Coordinator {
         use pb::worker_service_server::WorkerServiceServer;
         let (token, worker_token) = (self.api.token(), self.workers.token());
         let api = Routes::new(TrainingServiceServer::with_interceptor(
-            rpc::Training { jobs: self.jobs.clone(), shutdown: shutdown.clone() },
+            rpc::Training {
+                jobs: self.jobs.clone(),
+                shutdown: shutdown.clone(),
+            },
             token.clone(),
         ))
-        .add_service(ModelServiceServer::with_interceptor(rpc::Registry { models: self.models }, token));
+        .add_service(ModelServiceServer::with_interceptor(
+            rpc::Registry {
+                models: self.models,
+            },
+            token,
+        ));
         let workers = Routes::new(WorkerServiceServer::with_interceptor(
-            rpc::Workers { jobs: self.jobs.clone(), shutdown: shutdown.clone() },
+            rpc::Workers {
+                jobs: self.jobs.clone(),
+                shutdown: shutdown.clone(),
+            },
             worker_token,
         ));
         let health = Health::new().await;
         health.set_ready(true).await;
         let serve = |bound, routes| {
-            service::serve(bound, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace)
+            service::serve(
+                bound,
+                routes,
+                (health.clone(), proto::DESCRIPTORS),
+                shutdown.clone(),
+                self.grace,
+            )
         };
         tokio::try_join!(serve(self.api, api), serve(self.workers, workers), async {
             self.jobs.sweep_until(shutdown.clone()).await;

@@ -21,22 +21,36 @@ impl Models {
 
     pub(crate) async fn get(&self, version: &ModelVersion) -> Result<Labelled, Error> {
         let info = self.storage.registry.get(version).await?;
-        self.labelled(vec![info]).await?.pop().ok_or_else(|| Error::BadModel(version.to_string()))
+        self.labelled(vec![info])
+            .await?
+            .pop()
+            .ok_or_else(|| Error::BadModel(version.to_string()))
     }
 
     /// Newest first.
     pub(crate) async fn list(&self) -> Result<Vec<Labelled>, Error> {
         let mut versions = self.storage.registry.list().await?;
-        versions.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then_with(|| a.version.cmp(&b.version)));
+        versions.sort_by(|a, b| {
+            b.created_ms
+                .cmp(&a.created_ms)
+                .then_with(|| a.version.cmp(&b.version))
+        });
         self.labelled(versions).await
     }
 
     async fn labelled(&self, versions: Vec<ModelInfo>) -> Result<Vec<Labelled>, Error> {
         let labels = self.storage.registry.labels().await?;
         let of = |info: &ModelInfo| {
-            labels.iter().filter(|(_, version)| **version == info.version).map(|(label, _)| label.clone()).collect()
+            labels
+                .iter()
+                .filter(|(_, version)| **version == info.version)
+                .map(|(label, _)| label.clone())
+                .collect()
         };
-        Ok(versions.into_iter().map(|info| (info.clone(), of(&info))).collect())
+        Ok(versions
+            .into_iter()
+            .map(|info| (info.clone(), of(&info)))
+            .collect())
     }
 
     /// Removes a version that no label points to, then its files.
@@ -44,15 +58,25 @@ impl Models {
         let revision = self.storage.registry.revision().await?;
         let (_, labels) = self.get(version).await?;
         if let Some(label) = labels.first() {
-            return Err(Error::Labelled { version: version.clone(), label: label.to_string() });
+            return Err(Error::Labelled {
+                version: version.clone(),
+                label: label.to_string(),
+            });
         }
         self.storage.registry.delete(version, revision).await?;
-        self.storage.artifacts.delete(Kind::Model, version.as_str()).await?;
+        self.storage
+            .artifacts
+            .delete(Kind::Model, version.as_str())
+            .await?;
         tracing::info!(%version, "model version deleted");
         Ok(())
     }
 
-    pub(crate) async fn set_label(&self, label: &Label, version: &ModelVersion) -> Result<Labelled, Error> {
+    pub(crate) async fn set_label(
+        &self,
+        label: &Label,
+        version: &ModelVersion,
+    ) -> Result<Labelled, Error> {
         self.storage.registry.set_label(label, version).await?;
         tracing::info!(%label, %version, "label moved");
         self.get(version).await

@@ -21,52 +21,85 @@ pub(crate) struct Training {
 
 #[tonic::async_trait]
 impl pb::training_service_server::TrainingService for Training {
-    async fn train_job(&self, request: Request<pb::TrainJobRequest>) -> Result<Response<pb::Job>, Status> {
+    async fn train_job(
+        &self,
+        request: Request<pb::TrainJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
         let request = request.into_inner();
-        let spec = request.spec.ok_or_else(|| Error::from(Invalid::one("spec", "must be given")))?;
-        let spec = TrainSpec::try_from(spec).map_err(|invalid| Error::from(invalid.under("spec")))?;
+        let spec = request
+            .spec
+            .ok_or_else(|| Error::from(Invalid::one("spec", "must be given")))?;
+        let spec =
+            TrainSpec::try_from(spec).map_err(|invalid| Error::from(invalid.under("spec")))?;
         let id = checked_request_id(&request.request_id)?;
         if request.validate_only {
             let notes = self.jobs.costs(&spec).await?;
-            return Ok(Response::new(pb::Job { spec: Some((&spec).into()), notes, ..pb::Job::default() }));
+            return Ok(Response::new(pb::Job {
+                spec: Some((&spec).into()),
+                notes,
+                ..pb::Job::default()
+            }));
         }
         let job = self.jobs.submit(spec, id).await?;
         Ok(Response::new((&job).into()))
     }
 
-    async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Result<Response<pb::Job>, Status> {
+    async fn get_job(
+        &self,
+        request: Request<pb::GetJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
         let id = job_id("name", &request.get_ref().name).map_err(Error::from)?;
         Ok(Response::new((&self.jobs.get(&id).await?).into()))
     }
 
-    async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Result<Response<pb::ListJobsResponse>, Status> {
+    async fn list_jobs(
+        &self,
+        request: Request<pb::ListJobsRequest>,
+    ) -> Result<Response<pb::ListJobsResponse>, Status> {
         let request = request.into_inner();
         let jobs = self.jobs.list().await?;
-        let page = Page::of(jobs, |job| job.id.to_string(), request.page_size, &request.page_token)?;
+        let page = Page::of(
+            jobs,
+            |job| job.id.to_string(),
+            request.page_size,
+            &request.page_token,
+        )?;
         let next_page_token = page.next_token;
-        Ok(Response::new(pb::ListJobsResponse { jobs: page.entries.iter().map(Into::into).collect(), next_page_token }))
+        Ok(Response::new(pb::ListJobsResponse {
+            jobs: page.entries.iter().map(Into::into).collect(),
+            next_page_token,
+        }))
     }
 
-    async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Result<Response<pb::Job>, Status> {
+    async fn cancel_job(
+        &self,
+        request: Request<pb::CancelJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
         let id = job_id("name", &request.get_ref().name).map_err(Error::from)?;
         Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
     }
 
     type WatchJobStream = Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
 
-    async fn watch_job(&self, request: Request<pb::WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
+    async fn watch_job(
+        &self,
+        request: Request<pb::WatchJobRequest>,
+    ) -> Result<Response<Self::WatchJobStream>, Status> {
         let request = request.into_inner();
         let id = job_id("name", &request.name).map_err(Error::from)?;
         self.jobs.get(&id).await?;
-        let events = self.jobs.watch(id, request.from_number, self.shutdown.clone()).map(|event| {
-            let event = event?;
-            Ok(pb::JobEvent {
-                number: event.number,
-                time: Some(timestamp(event.at_ms)),
-                message: event.message,
-                job: Some((&event.job).into()),
-            })
-        });
+        let events = self
+            .jobs
+            .watch(id, request.from_number, self.shutdown.clone())
+            .map(|event| {
+                let event = event?;
+                Ok(pb::JobEvent {
+                    number: event.number,
+                    time: Some(timestamp(event.at_ms)),
+                    message: event.message,
+                    job: Some((&event.job).into()),
+                })
+            });
         Ok(Response::new(Box::pin(events)))
     }
 }
@@ -74,7 +107,11 @@ impl pb::training_service_server::TrainingService for Training {
 fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {
     const LONGEST: usize = 256;
     if id.len() > LONGEST {
-        return Err(Invalid::one("request_id", format!("must be at most {LONGEST} bytes, has {}", id.len())).into());
+        return Err(Invalid::one(
+            "request_id",
+            format!("must be at most {LONGEST} bytes, has {}", id.len()),
+        )
+        .into());
     }
     Ok(Some(id).filter(|id| !id.is_empty()))
 }
@@ -93,18 +130,37 @@ impl<T> Page<T> {
         let size = match usize::try_from(size) {
             Ok(0) => DEFAULT,
             Ok(size) => size.min(MOST),
-            Err(_) => return Err(Invalid::one("page_size", format!("must not be negative, is {size}")).into()),
+            Err(_) => {
+                return Err(
+                    Invalid::one("page_size", format!("must not be negative, is {size}")).into(),
+                );
+            }
         };
         let start = if token.is_empty() {
             0
         } else {
-            let unknown = || Error::from(Invalid::one("page_token", "is not a token of this list; start again"));
-            all.iter().position(|entry| key(entry) == token).ok_or_else(unknown)? + 1
+            let unknown = || {
+                Error::from(Invalid::one(
+                    "page_token",
+                    "is not a token of this list; start again",
+                ))
+            };
+            all.iter()
+                .position(|entry| key(entry) == token)
+                .ok_or_else(unknown)?
+                + 1
         };
         let has_more = all.len() > start + size;
         let entries: Vec<T> = all.into_iter().skip(start).take(size).collect();
-        let next_token = entries.last().filter(|_| has_more).map(key).unwrap_or_default();
-        Ok(Self { entries, next_token })
+        let next_token = entries
+            .last()
+            .filter(|_| has_more)
+            .map(key)
+            .unwrap_or_default();
+        Ok(Self {
+            entries,
+            next_token,
+        })
     }
 }
 
@@ -130,9 +186,18 @@ impl pb::model_service_server::ModelService for Registry {
     ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
         let request = request.into_inner();
         let versions = self.models.list().await?;
-        let page = Page::of(versions, |(info, _)| info.version.to_string(), request.page_size, &request.page_token)?;
+        let page = Page::of(
+            versions,
+            |(info, _)| info.version.to_string(),
+            request.page_size,
+            &request.page_token,
+        )?;
         Ok(Response::new(pb::ListModelVersionsResponse {
-            model_versions: page.entries.iter().map(|(info, labels)| pb::ModelVersion::of(info, labels)).collect(),
+            model_versions: page
+                .entries
+                .iter()
+                .map(|(info, labels)| pb::ModelVersion::of(info, labels))
+                .collect(),
             next_page_token: page.next_token,
         }))
     }
@@ -146,9 +211,13 @@ impl pb::model_service_server::ModelService for Registry {
         Ok(Response::new(pb::DeleteModelVersionResponse {}))
     }
 
-    async fn set_label(&self, request: Request<pb::SetLabelRequest>) -> Result<Response<pb::ModelVersion>, Status> {
+    async fn set_label(
+        &self,
+        request: Request<pb::SetLabelRequest>,
+    ) -> Result<Response<pb::ModelVersion>, Status> {
         let request = request.into_inner();
-        let label = Label::new(request.label).map_err(|invalid| Error::from(invalid.under("label")))?;
+        let label =
+            Label::new(request.label).map_err(|invalid| Error::from(invalid.under("label")))?;
         let version = version_id("model_version", &request.model_version).map_err(Error::from)?;
         let (info, labels) = self.models.set_label(&label, &version).await?;
         Ok(Response::new(pb::ModelVersion::of(&info, &labels)))
@@ -158,7 +227,8 @@ impl pb::model_service_server::ModelService for Registry {
         &self,
         request: Request<pb::RemoveLabelRequest>,
     ) -> Result<Response<pb::RemoveLabelResponse>, Status> {
-        let label = Label::new(request.into_inner().label).map_err(|invalid| Error::from(invalid.under("label")))?;
+        let label = Label::new(request.into_inner().label)
+            .map_err(|invalid| Error::from(invalid.under("label")))?;
         self.models.remove_label(&label).await?;
         Ok(Response::new(pb::RemoveLabelResponse {}))
     }
@@ -175,23 +245,36 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 #[tonic::async_trait]
 impl pb::worker_service_server::WorkerService for Workers {
-    async fn lease(&self, request: Request<pb::LeaseRequest>) -> Result<Response<pb::LeaseResponse>, Status> {
+    async fn lease(
+        &self,
+        request: Request<pb::LeaseRequest>,
+    ) -> Result<Response<pb::LeaseResponse>, Status> {
         let request = request.into_inner();
         if request.worker.is_empty() {
             return Err(Error::from(Invalid::one("worker", "must name the worker")).into());
         }
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
-        tracing::debug!(worker = request.worker, device = request.device, "a worker asks for work");
+        tracing::debug!(
+            worker = request.worker,
+            device = request.device,
+            "a worker asks for work"
+        );
         if let Some(calibration) = request.calibration {
-            self.jobs.machines.note(calibration.try_into().map_err(Error::from)?);
+            self.jobs
+                .machines
+                .note(calibration.try_into().map_err(Error::from)?);
         }
-        let leased = self.jobs.lease(&request.worker, wait, &self.shutdown).await?.map(|leased| pb::LeasedJob {
-            job: job_name(&leased.job.id),
-            spec: Some((&leased.job.spec).into()),
-            epoch: leased.job.epoch(),
-            term_ms: u32::try_from(leased.term.as_millis()).unwrap_or(u32::MAX),
-            checkpoint: leased.job.checkpoint.unwrap_or_default(),
-        });
+        let leased = self
+            .jobs
+            .lease(&request.worker, wait, &self.shutdown)
+            .await?
+            .map(|leased| pb::LeasedJob {
+                job: job_name(&leased.job.id),
+                spec: Some((&leased.job.spec).into()),
+                epoch: leased.job.epoch(),
+                term_ms: u32::try_from(leased.term.as_millis()).unwrap_or(u32::MAX),
+                checkpoint: leased.job.checkpoint.unwrap_or_default(),
+            });
         if leased.is_none() && self.shutdown.is_cancelled() {
             // Not "no work": the worker would ask again at once and keep the connection open.
             return Err(Status::unavailable("this coordinator is leaving"));
@@ -216,7 +299,9 @@ impl pb::worker_service_server::WorkerService for Workers {
     ) -> Result<Response<pb::CommitCheckpointResponse>, Status> {
         let request = request.into_inner();
         let id = job_id("job", &request.job).map_err(Error::from)?;
-        self.jobs.commit_checkpoint(&id, request.epoch, &request.checkpoint).await?;
+        self.jobs
+            .commit_checkpoint(&id, request.epoch, &request.checkpoint)
+            .await?;
         Ok(Response::new(pb::CommitCheckpointResponse {}))
     }
 
@@ -227,8 +312,13 @@ impl pb::worker_service_server::WorkerService for Workers {
         let request = request.into_inner();
         let id = job_id("job", &request.job).map_err(Error::from)?;
         let metrics = request.metrics.into_iter().collect();
-        let version = self.jobs.commit_model(&id, request.epoch, &request.model, metrics).await?;
-        Ok(Response::new(pb::CommitModelResponse { model_version: version_name(&version) }))
+        let version = self
+            .jobs
+            .commit_model(&id, request.epoch, &request.model, metrics)
+            .await?;
+        Ok(Response::new(pb::CommitModelResponse {
+            model_version: version_name(&version),
+        }))
     }
 
     async fn end_attempt(

@@ -1,10 +1,13 @@
-//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`; a worker leases it; heartbeats carry
-//! progress out and cancel back; a commit with the current lease epoch ends it with a published model version.
+//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`; a worker leases it;
+//! heartbeats carry progress out and cancel back; a commit with the current lease epoch ends it
+//! with a published model version.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use domain::{Cause, Event, Job, JobId, ModelInfo, ModelManifest, ModelVersion, Progress, TrainSpec};
+use domain::{
+    Cause, Event, Job, JobId, ModelInfo, ModelManifest, ModelVersion, Progress, TrainSpec,
+};
 use futures::Stream;
 use proto::EndOfAttempt;
 use storage::{Created, JobEvent, Kind, Storage, now_ms};
@@ -15,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::machines::Machines;
 use crate::{Error, costs};
 
-/// Waiters look again after this long even when nothing woke them: pauses end, and other coordinators write too.
+/// Waiters look again after this long even when nothing woke them: pauses end, and other
+/// coordinators write too.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// All training jobs.
@@ -38,14 +42,28 @@ pub(crate) struct Leased {
 
 impl TrainJobs {
     pub(crate) fn new(storage: Storage, lease_term: Duration) -> Self {
-        Self { storage, lease_term, machines: Machines::default(), changed: watch::Sender::new(()) }
+        Self {
+            storage,
+            lease_term,
+            machines: Machines::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 
-    /// Queues a job for a specification that `proto` has checked; the same request id gives the same job.
-    pub(crate) async fn submit(&self, spec: TrainSpec, request: Option<&str>) -> Result<Job, Error> {
+    /// Queues a job for a specification that `proto` has checked; the same request id gives the
+    /// same job.
+    pub(crate) async fn submit(
+        &self,
+        spec: TrainSpec,
+        request: Option<&str>,
+    ) -> Result<Job, Error> {
         self.check(&spec).await?;
         let id = JobId::new(format!("job-{}", uuid::Uuid::now_v7().simple()))?;
-        let created = self.storage.jobs.create(Job::queued(id, spec, now_ms()), request).await?;
+        let created = self
+            .storage
+            .jobs
+            .create(Job::queued(id, spec, now_ms()), request)
+            .await?;
         self.changed.send_replace(());
         Ok(match created {
             Created::New(job) => {
@@ -58,15 +76,23 @@ impl TrainJobs {
 
     /// What can be known before a worker has the job: the data set exists.
     async fn check(&self, spec: &TrainSpec) -> Result<(), Error> {
-        self.storage.artifacts.folder(Kind::Dataset, spec.dataset.as_str()).await?;
+        self.storage
+            .artifacts
+            .folder(Kind::Dataset, spec.dataset.as_str())
+            .await?;
         Ok(())
     }
 
     /// Checks a specification without queueing it, and says what its parts will cost.
     pub(crate) async fn costs(&self, spec: &TrainSpec) -> Result<Vec<String>, Error> {
         self.check(spec).await?;
-        let manifest = self.storage.artifacts.read(Kind::Dataset, spec.dataset.as_str(), "dataset.json").await?;
-        let counts = serde_json::from_slice(&manifest).map_err(|e| Error::BadDataset(format!("dataset.json: {e}")))?;
+        let manifest = self
+            .storage
+            .artifacts
+            .read(Kind::Dataset, spec.dataset.as_str(), "dataset.json")
+            .await?;
+        let counts = serde_json::from_slice(&manifest)
+            .map_err(|e| Error::BadDataset(format!("dataset.json: {e}")))?;
         Ok(costs::notes(spec, &counts, &self.machines.all()))
     }
 
@@ -93,11 +119,25 @@ impl TrainJobs {
         let until = Instant::now() + wait;
         let mut changed = self.changed.subscribe();
         loop {
-            let due = self.storage.jobs.open().await?.into_iter().find(|job| job.is_due(now_ms()));
+            let due = self
+                .storage
+                .jobs
+                .open()
+                .await?
+                .into_iter()
+                .find(|job| job.is_due(now_ms()));
             if let Some(job) = due {
-                let event = Event::Leased { worker: worker.to_owned(), term: self.lease_term };
+                let event = Event::Leased {
+                    worker: worker.to_owned(),
+                    term: self.lease_term,
+                };
                 match self.apply(&job.id, &event).await {
-                    Ok(job) => return Ok(Some(Leased { job, term: self.lease_term })),
+                    Ok(job) => {
+                        return Ok(Some(Leased {
+                            job,
+                            term: self.lease_term,
+                        }));
+                    }
                     Err(Error::Refused(_)) => continue, // another worker was faster
                     Err(error) => return Err(error),
                 }
@@ -112,18 +152,44 @@ impl TrainJobs {
     }
 
     /// Renews a lease; true when the worker is to stop.
-    pub(crate) async fn heartbeat(&self, id: &JobId, epoch: u64, progress: Progress) -> Result<bool, Error> {
-        let event = Event::Heartbeat { epoch, progress, term: self.lease_term };
+    pub(crate) async fn heartbeat(
+        &self,
+        id: &JobId,
+        epoch: u64,
+        progress: Progress,
+    ) -> Result<bool, Error> {
+        let event = Event::Heartbeat {
+            epoch,
+            progress,
+            term: self.lease_term,
+        };
         let job = self.apply(id, &event).await?;
         Ok(job.state == domain::State::Cancelling)
     }
 
-    /// Makes a stored checkpoint the one that the next attempt starts from; the one before is deleted.
-    pub(crate) async fn commit_checkpoint(&self, id: &JobId, epoch: u64, checkpoint: &str) -> Result<(), Error> {
-        self.storage.artifacts.folder(Kind::Checkpoint, checkpoint).await?;
+    /// Makes a stored checkpoint the one that the next attempt starts from; the one before is
+    /// deleted.
+    pub(crate) async fn commit_checkpoint(
+        &self,
+        id: &JobId,
+        epoch: u64,
+        checkpoint: &str,
+    ) -> Result<(), Error> {
+        self.storage
+            .artifacts
+            .folder(Kind::Checkpoint, checkpoint)
+            .await?;
         let before = self.get(id).await?.checkpoint;
-        self.apply(id, &Event::Checkpointed { epoch, location: checkpoint.to_owned() }).await?;
-        self.forget_checkpoint(before.filter(|before| before != checkpoint)).await;
+        self.apply(
+            id,
+            &Event::Checkpointed {
+                epoch,
+                location: checkpoint.to_owned(),
+            },
+        )
+        .await?;
+        self.forget_checkpoint(before.filter(|before| before != checkpoint))
+            .await;
         Ok(())
     }
 
@@ -138,25 +204,40 @@ impl TrainJobs {
         let job = self.get(id).await?;
         let version = ModelVersion::new(model)?;
         let info = self.verify(&job, &version).await?;
-        let event = Event::Committed { epoch, version: version.clone(), metrics };
+        let event = Event::Committed {
+            epoch,
+            version: version.clone(),
+            metrics,
+        };
         let labels = job.spec.labels.clone();
         let change = |job: &mut Job| step(job, &event);
-        let job = self.storage.jobs.update_and_publish(id, change, (&info, &labels)).await?;
+        let job = self
+            .storage
+            .jobs
+            .update_and_publish(id, change, (&info, &labels))
+            .await?;
         self.changed.send_replace(());
         self.forget_checkpoint(job.checkpoint).await;
         tracing::info!(job = %id, %version, "job succeeded");
         Ok(version)
     }
 
-    /// Every byte of the model is what its id says, its backbone is there, and it was trained for this job.
+    /// Every byte of the model is what its id says, its backbone is there, and it was trained for
+    /// this job.
     async fn verify(&self, job: &Job, version: &ModelVersion) -> Result<ModelInfo, Error> {
         let artifacts = &self.storage.artifacts;
-        artifacts.open_verified(Kind::Model, version.as_str()).await?;
-        let bytes = artifacts.read(Kind::Model, version.as_str(), "model.json").await?;
-        let manifest: ModelManifest =
-            serde_json::from_slice(&bytes).map_err(|e| Error::BadModel(format!("model.json: {e}")))?;
+        artifacts
+            .open_verified(Kind::Model, version.as_str())
+            .await?;
+        let bytes = artifacts
+            .read(Kind::Model, version.as_str(), "model.json")
+            .await?;
+        let manifest: ModelManifest = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::BadModel(format!("model.json: {e}")))?;
         if manifest.spec != job.spec {
-            return Err(Error::BadModel("it was trained with another specification".to_owned()));
+            return Err(Error::BadModel(
+                "it was trained with another specification".to_owned(),
+            ));
         }
         artifacts.folder(Kind::Backbone, &manifest.backbone).await?;
         Ok(ModelInfo {
@@ -171,7 +252,12 @@ impl TrainJobs {
     }
 
     /// Ends an attempt without a model.
-    pub(crate) async fn end_attempt(&self, id: &JobId, epoch: u64, end: EndOfAttempt) -> Result<(), Error> {
+    pub(crate) async fn end_attempt(
+        &self,
+        id: &JobId,
+        epoch: u64,
+        end: EndOfAttempt,
+    ) -> Result<(), Error> {
         let event = match end {
             EndOfAttempt::Failed(cause) => Event::AttemptFailed { epoch, cause },
             EndOfAttempt::Cancelled => Event::Stopped { epoch },
@@ -181,11 +267,15 @@ impl TrainJobs {
         Ok(())
     }
 
-    /// Ends leases that nobody renewed, until `shutdown`. While this coordinator or the store was away nobody could
-    /// renew one: after that, workers have a whole term to speak up.
+    /// Ends leases that nobody renewed, until `shutdown`. While this coordinator or the store was
+    /// away nobody could renew one: after that, workers have a whole term to speak up.
     pub(crate) async fn sweep_until(&self, shutdown: CancellationToken) {
         let mut not_before = Instant::now() + self.lease_term;
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
+        while shutdown
+            .run_until_cancelled(tokio::time::sleep(LOOK_AGAIN))
+            .await
+            .is_some()
+        {
             let started = Instant::now();
             if started < not_before {
                 continue;
@@ -195,7 +285,10 @@ impl TrainJobs {
                 not_before = Instant::now() + self.lease_term;
             }
             if let Err(error) = swept {
-                tracing::warn!(error = service::chain(&error), "cannot look for ended leases");
+                tracing::warn!(
+                    error = service::chain(&error),
+                    "cannot look for ended leases"
+                );
             }
         }
     }
@@ -229,8 +322,17 @@ impl TrainJobs {
     /// A checkpoint that nobody needs any more; failing to delete it costs space, not correctness.
     async fn forget_checkpoint(&self, checkpoint: Option<String>) {
         let Some(checkpoint) = checkpoint else { return };
-        if let Err(error) = self.storage.artifacts.delete(Kind::Checkpoint, &checkpoint).await {
-            tracing::warn!(checkpoint, error = service::chain(&error), "cannot delete a checkpoint");
+        if let Err(error) = self
+            .storage
+            .artifacts
+            .delete(Kind::Checkpoint, &checkpoint)
+            .await
+        {
+            tracing::warn!(
+                checkpoint,
+                error = service::chain(&error),
+                "cannot delete a checkpoint"
+            );
         }
     }
 
@@ -259,22 +361,30 @@ impl TrainJobs {
     }
 }
 
-/// Applies an event; the message is the numbered event that it becomes, if people would want to read it.
+/// Applies an event; the message is the numbered event that it becomes, if people would want to
+/// read it.
 fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error> {
     let at_once = job.progress.tokens_at_once;
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);
     job.apply(event.clone(), now_ms())?;
     let after = (job.state, job.progress.stage.clone(), job.progress.epoch);
     Ok(match event {
-        Event::Heartbeat { progress, .. } if at_once > progress.tokens_at_once && progress.tokens_at_once > 0 => {
+        Event::Heartbeat { progress, .. }
+            if at_once > progress.tokens_at_once && progress.tokens_at_once > 0 =>
+        {
             let now = progress.tokens_at_once;
-            Some(format!("the device's memory is full: {now} tokens at once from now on, {at_once} before"))
+            Some(format!(
+                "the device's memory is full: {now} tokens at once from now on, {at_once} before"
+            ))
         }
         Event::Heartbeat { .. } if before == after => None,
-        Event::Heartbeat { progress, .. } => {
-            Some(format!("{} epoch {} of {}", progress.stage, progress.epoch, progress.n_epochs))
+        Event::Heartbeat { progress, .. } => Some(format!(
+            "{} epoch {} of {}",
+            progress.stage, progress.epoch, progress.n_epochs
+        )),
+        Event::Leased { worker, .. } => {
+            Some(format!("leased by {worker}, attempt {}", job.attempts))
         }
-        Event::Leased { worker, .. } => Some(format!("leased by {worker}, attempt {}", job.attempts)),
         Event::Checkpointed { .. } => Some("checkpoint saved".to_owned()),
         Event::AttemptFailed { cause, .. } => Some(ended_early(job, cause)),
         Event::LeaseEnded => job.cause.as_ref().map(|cause| ended_early(job, cause)),
@@ -286,7 +396,11 @@ fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error> {
 }
 
 fn ended_early(job: &Job, cause: &Cause) -> String {
-    let what = if job.state.is_final() { "failed" } else { "attempt failed, will be tried again" };
+    let what = if job.state.is_final() {
+        "failed"
+    } else {
+        "attempt failed, will be tried again"
+    };
     format!("{what}: {}", cause.message)
 }
 
@@ -317,12 +431,18 @@ impl Watcher {
             self.changed.mark_unchanged();
             let job = self.jobs.get(&self.id).await?;
             if self.next <= job.n_events {
-                self.ready.extend(self.jobs.storage.jobs.events(&self.id, self.next).await?);
+                self.ready
+                    .extend(self.jobs.storage.jobs.events(&self.id, self.next).await?);
             } else if job.state.is_final() {
                 self.is_over = true;
             } else if job.updated_ms > self.shown_ms && job.n_events > 0 {
                 let message = "progress".to_owned();
-                self.ready.push_back(JobEvent { number: job.n_events, at_ms: job.updated_ms, message, job });
+                self.ready.push_back(JobEvent {
+                    number: job.n_events,
+                    at_ms: job.updated_ms,
+                    message,
+                    job,
+                });
             } else {
                 let look_again = tokio::time::timeout(LOOK_AGAIN, self.changed.changed());
                 let _woken = self.shutdown.run_until_cancelled(look_again).await;

@@ -17,11 +17,12 @@ pub(crate) struct Client {
     throttle: Option<Arc<Mutex<Throttle>>>,
 }
 
-/// Bounds what is sent to a scorer that refuses: a refusal costs it work too, and many leave it no time for answers.
-/// Adaptive throttling, Site Reliability Engineering (2016), ch. 21: of all calls that are wanted, the share is sent that
-/// makes [`MORE`] times what is accepted.
+/// Bounds what is sent to a scorer that refuses: a refusal costs it work too, and many leave it no
+/// time for answers. Adaptive throttling, Site Reliability Engineering (2016), ch. 21: of all calls
+/// that are wanted, the share is sent that makes [`MORE`] times what is accepted.
 struct Throttle {
-    /// Calls of late, whether refused by the scorer or not sent, and those of them that were not refused; both fade.
+    /// Calls of late, whether refused by the scorer or not sent, and those of them that were not
+    /// refused; both fade.
     wanted: f64,
     accepted: f64,
     faded: Instant,
@@ -36,12 +37,16 @@ const MORE: f64 = 1.5;
 
 impl Client {
     pub(crate) fn new(stub: Stub, is_throttled: bool) -> Self {
-        Self { stub, throttle: is_throttled.then(|| Arc::new(Mutex::new(Throttle::new(Instant::now())))) }
+        Self {
+            stub,
+            throttle: is_throttled.then(|| Arc::new(Mutex::new(Throttle::new(Instant::now())))),
+        }
     }
 
     /// Whether a call may be sent now.
     pub(crate) fn may_send(&self) -> bool {
-        self.throttle().is_none_or(|mut throttle| throttle.may_send(Instant::now()))
+        self.throttle()
+            .is_none_or(|mut throttle| throttle.may_send(Instant::now()))
     }
 
     /// What became of a call that was sent.
@@ -53,13 +58,23 @@ impl Client {
     }
 
     fn throttle(&self) -> Option<MutexGuard<'_, Throttle>> {
-        Some(self.throttle.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            self.throttle
+                .as_ref()?
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
 impl Throttle {
     fn new(now: Instant) -> Self {
-        Self { wanted: 0.0, accepted: 0.0, faded: now, share: 0.0 }
+        Self {
+            wanted: 0.0,
+            accepted: 0.0,
+            faded: now,
+            share: 0.0,
+        }
     }
 
     fn may_send(&mut self, now: Instant) -> bool {
@@ -92,7 +107,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Offers ten calls a millisecond, of which the scorer takes so many; calls sent and accepted in the second half.
+    /// Offers ten calls a millisecond, of which the scorer takes so many; calls sent and accepted
+    /// in the second half.
     fn offered(throttle: &mut Throttle, from: Instant, ms: u32, taken: usize) -> (usize, usize) {
         let (mut sent, mut accepted) = (0, 0);
         for at in 0..ms {
@@ -112,10 +128,17 @@ mod tests {
     fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload() {
         let start = Instant::now();
         let mut throttle = Throttle::new(start);
-        assert_eq!(offered(&mut throttle, start, 1_000, 10), (5_000, 5_000), "nothing is held back before a refusal");
+        assert_eq!(
+            offered(&mut throttle, start, 1_000, 10),
+            (5_000, 5_000),
+            "nothing is held back before a refusal"
+        );
         let overload = start + 1_000 * MS;
         let (sent, accepted) = offered(&mut throttle, overload, 8_000, 2);
-        assert!(accepted > 7_900 && 10 * sent < 16 * accepted, "{sent} sent, {accepted} accepted");
+        assert!(
+            accepted > 7_900 && 10 * sent < 16 * accepted,
+            "{sent} sent, {accepted} accepted"
+        );
         let after = overload + 8_000 * MS;
         assert_eq!(offered(&mut throttle, after, 4_000, 10), (20_000, 20_000));
     }

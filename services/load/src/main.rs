@@ -1,7 +1,8 @@
 //! `cllm4rec-load`: asks a scorer at a given rate and says how it answered.
 //!
-//! Open loop: a slow answer does not slow the asking down, and a request's latency counts from the time at which it
-//! should have been sent. [`workload`] says what is asked, [`client`] whom, [`point`] sends and measures.
+//! Open loop: a slow answer does not slow the asking down, and a request's latency counts from the
+//! time at which it should have been sent. [`workload`] says what is asked, [`client`] whom,
+//! [`point`] sends and measures.
 #![allow(clippy::print_stdout, reason = "a command line tool")]
 
 mod client;
@@ -29,7 +30,12 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:7070")]
     url: Vec<String>,
     /// Its token.
-    #[arg(long, default_value = "", env = "CLLM4REC__SCORER__TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        default_value = "",
+        env = "CLLM4REC__SCORER__TOKEN",
+        hide_env_values = true
+    )]
     token: String,
     /// Folder of an imported data set: its users and items.
     #[arg(long)]
@@ -60,7 +66,8 @@ struct Arguments {
     throttle: bool,
 }
 
-// One thread: on cores that the scorer shares, waking others for each call cost a quarter more (3,000 and 424 calls/s).
+// One thread: on cores that the scorer shares, waking others for each call cost a quarter more
+// (3,000 and 424 calls/s).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     // In a task: a timer wakes the runtime's first future through the kernel.
@@ -78,8 +85,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Neighbours are of different scorers.
     for _ in 0..arguments.connections.max(1) {
         for url in &arguments.url {
-            let target = Target { url: url.clone(), token: arguments.token.clone(), ca: None };
-            clients.push(Client::new(Stub::new(connect(&target)?), arguments.throttle));
+            let target = Target {
+                url: url.clone(),
+                token: arguments.token.clone(),
+                ca: None,
+            };
+            clients.push(Client::new(
+                Stub::new(connect(&target)?),
+                arguments.throttle,
+            ));
         }
     }
     if arguments.warm_users {
@@ -89,7 +103,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     for &rate in &arguments.rate {
-        let report = point::measure(&clients, &mut requests, rate, (arguments.warm_up, arguments.seconds)).await?;
+        let report = point::measure(
+            &clients,
+            &mut requests,
+            rate,
+            (arguments.warm_up, arguments.seconds),
+        )
+        .await?;
         println!("{}", serde_json::to_string(&report)?);
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! One point of a load curve: requests are sent at the times that the rate says, whether or not the ones before have
-//! been answered, and their latency counts from those times.
+//! One point of a load curve: requests are sent at the times that the rate says, whether or not the
+//! ones before have been answered, and their latency counts from those times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,7 +94,8 @@ struct Answer {
     version: String,
 }
 
-/// Requests that may be out at once: a bound on this program's memory, far above what a healthy server lets wait.
+/// Requests that may be out at once: a bound on this program's memory, far above what a healthy
+/// server lets wait.
 const MAX_IN_FLIGHT: usize = 20_000;
 
 /// Sends at `rate` for `seconds`; the first `warm_up` of them are not counted.
@@ -132,10 +133,15 @@ pub(crate) async fn measure(
         sent += u64::from(counts);
         let (first, other, outcomes) = (first.clone(), other.stub.clone(), outcomes.clone());
         flights.spawn(async move {
-            let (answer, retried) = ask([first.stub.clone(), other], request, intended + deadline).await;
+            let (answer, retried) =
+                ask([first.stub.clone(), other], request, intended + deadline).await;
             first.hear(&answer);
             if counts {
-                let outcome = Outcome { latency: intended.elapsed(), retried, answer: read(answer) };
+                let outcome = Outcome {
+                    latency: intended.elapsed(),
+                    retried,
+                    answer: read(answer),
+                };
                 // The collector ends after the last flight.
                 drop(outcomes.send(outcome).await);
             }
@@ -144,12 +150,15 @@ pub(crate) async fn measure(
     flights.close();
     flights.wait().await;
     drop(outcomes);
-    let collected = collector.join_next().await.context("the collector was started")??;
+    let collected = collector
+        .join_next()
+        .await
+        .context("the collector was started")??;
     Ok(collected.report((rate, seconds), [sent, not_sent, held_back]))
 }
 
-/// Asks one scorer and, where it is not there, another: what a client with a gRPC retry policy does. True: the answer is
-/// the second one's.
+/// Asks one scorer and, where it is not there, another: what a client with a gRPC retry policy
+/// does. True: the answer is the second one's.
 async fn ask(
     [mut first, mut other]: [Stub; 2],
     request: pb::RecommendRequest,
@@ -161,13 +170,15 @@ async fn ask(
         request
     };
     match first.recommend(with_deadline(request.clone())).await {
-        Err(status) if was_not_taken(&status, by) => (other.recommend(with_deadline(request)).await, true),
+        Err(status) if was_not_taken(&status, by) => {
+            (other.recommend(with_deadline(request)).await, true)
+        }
         answer => (answer, false),
     }
 }
 
-/// A scorer that leaves has refused the call, or its connection was closed before the call was sent, which tonic calls
-/// `Cancelled`; it calls a passed deadline so too.
+/// A scorer that leaves has refused the call, or its connection was closed before the call was
+/// sent, which tonic calls `Cancelled`; it calls a passed deadline so too.
 fn was_not_taken(status: &Status, by: Instant) -> bool {
     status.code() == Code::Unavailable || (status.code() == Code::Cancelled && Instant::now() < by)
 }
@@ -211,7 +222,12 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
         scored_items: 0,
         versions: BTreeMap::new(),
     };
-    while let Some(Outcome { latency, retried, answer }) = outcomes.recv().await {
+    while let Some(Outcome {
+        latency,
+        retried,
+        answer,
+    }) = outcomes.recv().await
+    {
         collected.retried += u64::from(retried);
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         match answer {
@@ -223,10 +239,19 @@ async fn collect(mut outcomes: mpsc::Receiver<Outcome>, deadline: Duration) -> C
                 collected.scored_items += answer.scored_items;
                 *collected.versions.entry(answer.version).or_default() += 1;
             }
-            Err(status) if status.code() == Code::ResourceExhausted => collected.refused.saturating_record(us),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                collected.refused.saturating_record(us)
+            }
             Err(status) => {
-                let first = || Failures { n: 0, first: service::chain(&status) };
-                collected.failed.entry(format!("{:?}", status.code())).or_insert_with(first).n += 1;
+                let first = || Failures {
+                    n: 0,
+                    first: service::chain(&status),
+                };
+                collected
+                    .failed
+                    .entry(format!("{:?}", status.code()))
+                    .or_insert_with(first)
+                    .n += 1;
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What is asked: users by popularity rank, items, and the mix of requests; the same seed asks the same.
+//! What is asked: users by popularity rank, items, and the mix of requests; the same seed asks the
+//! same.
 
 use std::path::Path;
 
@@ -19,7 +20,8 @@ pub(crate) struct Workload {
     pub(crate) seed: u64,
     /// Requests of each kind, in proportion.
     pub(crate) kinds: Vec<Kind>,
-    /// Exponent of the users' popularity: the n-th most active user asks n^-zipf as often as the first.
+    /// Exponent of the users' popularity: the n-th most active user asks n^-zipf as often as the
+    /// first.
     pub(crate) zipf: f64,
     /// gRPC deadline of a request, in milliseconds.
     pub(crate) deadline_ms: u64,
@@ -29,7 +31,13 @@ pub(crate) struct Workload {
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { seed: 0, kinds: vec![Kind::default()], zipf: 1.0, deadline_ms: 1_000, label: "live".to_owned() }
+        Self {
+            seed: 0,
+            kinds: vec![Kind::default()],
+            zipf: 1.0,
+            deadline_ms: 1_000,
+            label: "live".to_owned(),
+        }
     }
 }
 
@@ -47,9 +55,11 @@ pub(crate) struct Kind {
     pub(crate) excluded_one_in: u32,
     /// Ids that such a request leaves out.
     pub(crate) n_excluded: usize,
-    /// Items of an inline history that nobody has had before, so that no state is known; 0: the stored history.
+    /// Items of an inline history that nobody has had before, so that no state is known; 0: the
+    /// stored history.
     pub(crate) fresh_history: usize,
-    /// Items of an inline history that is the user's own, the same each time; 0: the stored history.
+    /// Items of an inline history that is the user's own, the same each time; 0: the stored
+    /// history.
     pub(crate) own_history: usize,
     /// `INTERACTIVE` or `BATCH`.
     pub(crate) is_batch: bool,
@@ -73,8 +83,11 @@ impl Default for Kind {
 impl Workload {
     /// The file, or the default without one.
     pub(crate) fn read(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is no workload", path.display()))
     }
 }
@@ -93,21 +106,43 @@ impl Requests {
     pub(crate) fn new(workload: Workload, dataset: &Path) -> anyhow::Result<Self> {
         let dataset = Dataset::read_without_texts(dataset)?;
         let mut n_of = vec![0_usize; dataset.users.len()];
-        dataset.interactions.users.iter().for_each(|&user| n_of[user as usize] += 1);
+        dataset
+            .interactions
+            .users
+            .iter()
+            .for_each(|&user| n_of[user as usize] += 1);
         let mut by_activity: Vec<usize> = (0..n_of.len()).collect();
         by_activity.sort_by_key(|&user| std::cmp::Reverse(n_of[user]));
-        let users: Vec<String> = by_activity.into_iter().map(|user| dataset.users[user].to_string()).collect();
-        let items = dataset.items.iter().map(|item| item.id.to_string()).collect();
-        let rank = Zipf::new(users.len() as f64, workload.zipf).context("the data set has no users")?;
+        let users: Vec<String> = by_activity
+            .into_iter()
+            .map(|user| dataset.users[user].to_string())
+            .collect();
+        let items = dataset
+            .items
+            .iter()
+            .map(|item| item.id.to_string())
+            .collect();
+        let rank =
+            Zipf::new(users.len() as f64, workload.zipf).context("the data set has no users")?;
         let rng = ChaCha8Rng::seed_from_u64(workload.seed);
-        Ok(Self { workload, users, items, rank, rng })
+        Ok(Self {
+            workload,
+            users,
+            items,
+            rank,
+            rng,
+        })
     }
 
     /// Every user once, to warm what serves them.
     pub(crate) fn each_user(&self) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
         let request = |(number, user): (usize, &String)| pb::RecommendRequest {
             user_id: user.clone(),
-            history: self.workload.kinds.first().map_or_else(Vec::new, |kind| self.own_history(kind, number)),
+            history: self
+                .workload
+                .kinds
+                .first()
+                .map_or_else(Vec::new, |kind| self.own_history(kind, number)),
             model: Some(self.model()),
             ..Default::default()
         };
@@ -118,17 +153,29 @@ impl Requests {
     fn own_history(&self, kind: &Kind, user: usize) -> Vec<pb::InlineInteraction> {
         match kind.own_history {
             0 => Vec::new(),
-            n => inline(drawn(&self.items, n, &mut ChaCha8Rng::seed_from_u64(user as u64))),
+            n => inline(drawn(
+                &self.items,
+                n,
+                &mut ChaCha8Rng::seed_from_u64(user as u64),
+            )),
         }
     }
 
     pub(crate) fn next(&mut self) -> pb::RecommendRequest {
         let kind = self.kind();
         let user = self.rank.sample(&mut self.rng) as usize - 1;
-        let has_exclusions = kind.excluded_one_in > 0 && self.rng.random_range(0..kind.excluded_one_in) == 0;
-        let priority = if kind.is_batch { pb::Priority::Batch } else { pb::Priority::Interactive };
+        let has_exclusions =
+            kind.excluded_one_in > 0 && self.rng.random_range(0..kind.excluded_one_in) == 0;
+        let priority = if kind.is_batch {
+            pb::Priority::Batch
+        } else {
+            pb::Priority::Interactive
+        };
         let (user_id, history) = if kind.fresh_history > 0 {
-            (String::new(), inline(drawn(&self.items, kind.fresh_history, &mut self.rng)))
+            (
+                String::new(),
+                inline(drawn(&self.items, kind.fresh_history, &mut self.rng)),
+            )
         } else {
             (self.users[user].clone(), self.own_history(&kind, user))
         };
@@ -168,9 +215,17 @@ impl Requests {
 
 /// Items at random.
 fn drawn(items: &[String], n: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
-    (0..n).map(|_| items[rng.random_range(0..items.len())].clone()).collect()
+    (0..n)
+        .map(|_| items[rng.random_range(0..items.len())].clone())
+        .collect()
 }
 
 fn inline(items: Vec<String>) -> Vec<pb::InlineInteraction> {
-    items.into_iter().map(|item_id| pb::InlineInteraction { item_id, time: None }).collect()
+    items
+        .into_iter()
+        .map(|item_id| pb::InlineInteraction {
+            item_id,
+            time: None,
+        })
+        .collect()
 }

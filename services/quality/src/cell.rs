@@ -27,7 +27,9 @@ impl Run<'_> {
         let known = Results::read(results)?;
         let mut missing: Vec<Cell<'_>> = grid.cells()?;
         missing.retain(|cell| {
-            let is_there = known.find(cell.data, &cell.spec, cell.variant.cold_one_in > 0).is_some();
+            let is_there = known
+                .find(cell.data, &cell.spec, cell.variant.cold_one_in > 0)
+                .is_some();
             !is_there && cell.variant.name.contains(self.only)
         });
         let n_missing = missing.len();
@@ -35,15 +37,23 @@ impl Run<'_> {
         let mut running: Vec<(String, Child)> = Vec::new();
         for (number, cell) in missing.into_iter().enumerate() {
             let Some(path) = self.path(&grid.data[cell.data], cell.data) else {
-                println!("skipped: {} is not here; --data-root names the folder that holds it", cell.data);
+                println!(
+                    "skipped: {} is not here; --data-root names the folder that holds it",
+                    cell.data
+                );
                 continue;
             };
             if running.len() >= self.parallel.max(1) {
                 let (what, child) = running.remove(0);
                 finish(&what, child, results)?;
             }
-            let what =
-                format!("{}/{n_missing} {} on {}, seed {}", number + 1, cell.variant.name, cell.data, cell.spec.seed);
+            let what = format!(
+                "{}/{n_missing} {} on {}, seed {}",
+                number + 1,
+                cell.variant.name,
+                cell.data,
+                cell.spec.seed
+            );
             println!("{what}");
             running.push((what, self.start(&cell, &path)?));
         }
@@ -54,7 +64,11 @@ impl Run<'_> {
     }
 
     fn path(&self, data: &Data, name: &str) -> Option<PathBuf> {
-        let path = if data.path.as_os_str().is_empty() { self.data_root.join(name) } else { data.path.clone() };
+        let path = if data.path.as_os_str().is_empty() {
+            self.data_root.join(name)
+        } else {
+            data.path.clone()
+        };
         path.exists().then_some(path)
     }
 
@@ -64,7 +78,12 @@ impl Run<'_> {
         let child = Command::new(std::env::current_exe()?)
             .arg("cell")
             .args(["--name", cell.data, "--device", self.device])
-            .args(["--threads", &threads.to_string(), "--cold-one-in", &cell.variant.cold_one_in.to_string()])
+            .args([
+                "--threads",
+                &threads.to_string(),
+                "--cold-one-in",
+                &cell.variant.cold_one_in.to_string(),
+            ])
             .arg("--data")
             .arg(path)
             .args(["--spec", &serde_json::to_string(&cell.spec)?])
@@ -105,7 +124,10 @@ pub(crate) struct Arguments {
 
 /// Trains one cell and prints its line.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter("warn")
+        .with_writer(std::io::stderr)
+        .init();
     let (mut dataset, _) = import(&arguments.data, &ImportOptions::default())?;
     if arguments.cold_one_in > 0 {
         leave_cold(&mut dataset, arguments.cold_one_in);
@@ -117,8 +139,8 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Items that lose their training and validation interactions to the test split keep their texts: reviews become
-/// descriptions, since somebody who has not interacted has not written one.
+/// Items that lose their training and validation interactions to the test split keep their texts:
+/// reviews become descriptions, since somebody who has not interacted has not written one.
 fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     let is_cold = |item: u32| u64::from(item) % one_in == 0;
     let rows = &mut dataset.interactions;
@@ -134,15 +156,30 @@ fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     }
 }
 
-fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder: &Path) -> anyhow::Result<Line> {
+fn train_cell(
+    arguments: &Arguments,
+    spec: TrainSpec,
+    dataset: &Dataset,
+    folder: &Path,
+) -> anyhow::Result<Line> {
     let data = folder.join("data");
     std::fs::create_dir(&data)?;
     dataset.write(&data)?;
     let id = storage::content_id(&data)?;
     let device = model::compute_device(&arguments.device)?;
-    let own = TrainSpec { dataset: DatasetId::new(id.clone())?, ..spec.clone() };
-    let precision = if arguments.bf16 { model::Precision::Bf16 } else { model::Precision::F32 };
-    let input = Input { precision, ..Input::alone(own, data, folder, device.device) };
+    let own = TrainSpec {
+        dataset: DatasetId::new(id.clone())?,
+        ..spec.clone()
+    };
+    let precision = if arguments.bf16 {
+        model::Precision::Bf16
+    } else {
+        model::Precision::F32
+    };
+    let input = Input {
+        precision,
+        ..Input::alone(own, data, folder, device.device)
+    };
     let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;
@@ -150,19 +187,29 @@ fn train_cell(arguments: &Arguments, spec: TrainSpec, dataset: &Dataset, folder:
         data: name(&arguments.name, arguments.cold_one_in > 0),
         dataset: id,
         spec_hash: hash(&spec)?,
-        spec: TrainSpec { dataset: DatasetId::new(PLACE_HOLDER)?, ..spec },
+        spec: TrainSpec {
+            dataset: DatasetId::new(PLACE_HOLDER)?,
+            ..spec
+        },
         device: device.name,
         threads: arguments.threads,
         seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         peak_mb: peak_mb()?,
-        metrics: trained.metrics.into_iter().map(|(name, value)| (name, (value * 1e6).round() / 1e6)).collect(),
+        metrics: trained
+            .metrics
+            .into_iter()
+            .map(|(name, value)| (name, (value * 1e6).round() / 1e6))
+            .collect(),
     })
 }
 
 /// Most memory that this process has held, in MiB.
 fn peak_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("this needs Linux")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM in /proc/self/status")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok((kib / 1024.0).round())
 }

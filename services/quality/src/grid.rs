@@ -75,12 +75,18 @@ pub(crate) const PLACE_HOLDER: &str = "d";
 
 impl Grid {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let grid: Self = toml::from_str(&text).with_context(|| format!("{} is not a grid", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let grid: Self =
+            toml::from_str(&text).with_context(|| format!("{} is not a grid", path.display()))?;
         for variant in &grid.variants {
-            variant.spec(0).with_context(|| format!("variant `{}`", variant.name))?;
+            variant
+                .spec(0)
+                .with_context(|| format!("variant `{}`", variant.name))?;
             for data in &variant.data {
-                grid.data.get(data).with_context(|| format!("variant `{}`: no data set `{data}`", variant.name))?;
+                grid.data
+                    .get(data)
+                    .with_context(|| format!("variant `{}`: no data set `{data}`", variant.name))?;
             }
         }
         Ok(grid)
@@ -92,7 +98,11 @@ impl Grid {
         for variant in &self.variants {
             for data in &variant.data {
                 for &seed in &self.seeds {
-                    cells.push(Cell { data, variant, spec: variant.spec(seed)? });
+                    cells.push(Cell {
+                        data,
+                        variant,
+                        spec: variant.spec(seed)?,
+                    });
                 }
             }
         }
@@ -104,7 +114,10 @@ impl Variant {
     /// The whole specification.
     pub(crate) fn spec(&self, seed: u64) -> anyhow::Result<TrainSpec> {
         let mut table = self.spec.clone();
-        table.insert("dataset".to_owned(), DatasetId::new(PLACE_HOLDER)?.to_string().into());
+        table.insert(
+            "dataset".to_owned(),
+            DatasetId::new(PLACE_HOLDER)?.to_string().into(),
+        );
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
         let spec: TrainSpec = table.try_into()?;
         spec.validate()?;

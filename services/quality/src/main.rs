@@ -1,8 +1,13 @@
-//! `quality`: trains what `quality/grid.toml` asks for and writes `docs/quality.md` from what came out.
+//! `quality`: trains what `quality/grid.toml` asks for and writes `docs/quality.md` from what came
+//! out.
 //!
-//! [`grid`] says what is wanted, [`results`] what is there, [`cell`] measures one cell in a process of its own,
-//! [`report`] makes the page. Run by `make quality` and, without training, by CI.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+//! [`grid`] says what is wanted, [`results`] what is there, [`cell`] measures one cell in a process
+//! of its own, [`report`] makes the page. Run by `make quality` and, without training, by CI.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool"
+)]
 
 mod cell;
 mod grid;
@@ -66,15 +71,28 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Cell(ref cell) => return cell::measure(cell),
-        Command::Run { ref data_root, ref only, parallel, ref device } => {
+        Command::Run {
+            ref data_root,
+            ref only,
+            parallel,
+            ref device,
+        } => {
             let grid = Grid::read(&arguments.grid)?;
-            let run = cell::Run { data_root: Path::new(data_root), only, parallel, device };
+            let run = cell::Run {
+                data_root: Path::new(data_root),
+                only,
+                parallel,
+                device,
+            };
             run.fill(&grid, &arguments.results)?;
-            std::fs::write(&arguments.page, page(&arguments)?).context("the page cannot be written")?;
+            std::fs::write(&arguments.page, page(&arguments)?)
+                .context("the page cannot be written")?;
         }
-        Command::Report => std::fs::write(&arguments.page, page(&arguments)?).context("the page cannot be written")?,
+        Command::Report => std::fs::write(&arguments.page, page(&arguments)?)
+            .context("the page cannot be written")?,
         Command::Check => {
-            let found = std::fs::read_to_string(&arguments.page).context("the page cannot be read")?;
+            let found =
+                std::fs::read_to_string(&arguments.page).context("the page cannot be read")?;
             if found != page(&arguments)? {
                 bail!(
                     "{} is not what {} gives: run `make quality-report`",
@@ -88,7 +106,11 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn page(arguments: &Arguments) -> anyhow::Result<String> {
-    let (grid, results) = (Grid::read(&arguments.grid)?, Results::read(&arguments.results)?);
-    let conclusions = std::fs::read_to_string(&arguments.conclusions).context("the conclusions cannot be read")?;
+    let (grid, results) = (
+        Grid::read(&arguments.grid)?,
+        Results::read(&arguments.results)?,
+    );
+    let conclusions = std::fs::read_to_string(&arguments.conclusions)
+        .context("the conclusions cannot be read")?;
     Ok(report::page(&grid, &results, &conclusions))
 }

@@ -20,7 +20,11 @@ pub(crate) fn page(grid: &Grid, results: &Results, conclusions: &str) -> String 
          Protocol: the input is a user's training items, training and validation items are excluded from the ranking,\n\
          Recall@k is over min(k, items to find), figures are means of seeds {}. Everything that is chosen (epoch, rank, λ of\n\
          EASE, user token, weight of the hybrid) is chosen on the validation split; the figures are those of the test split.\n",
-        grid.seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        grid.seeds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let view = View { grid, results };
     view.main(&mut page);
@@ -44,12 +48,18 @@ impl<'a> View<'a> {
     /// The lines of a variant on a data set, one a seed; none unless all are there.
     fn lines(&self, variant: &Variant, data: &str) -> Option<Vec<&'a Line>> {
         let spec = |seed: u64| -> Option<TrainSpec> { variant.spec(seed).ok() };
-        let find = |&seed: &u64| self.results.find(data, &spec(seed)?, variant.cold_one_in > 0);
+        let find = |&seed: &u64| {
+            self.results
+                .find(data, &spec(seed)?, variant.cold_one_in > 0)
+        };
         self.grid.seeds.iter().map(find).collect()
     }
 
     fn variants(&self, table: Table) -> impl Iterator<Item = &'a Variant> {
-        self.grid.variants.iter().filter(move |variant| variant.table == table)
+        self.grid
+            .variants
+            .iter()
+            .filter(move |variant| variant.table == table)
     }
 
     fn defaults(&self) -> Option<&'a Variant> {
@@ -64,16 +74,34 @@ impl<'a> View<'a> {
     fn main(&self, page: &mut String) {
         for (data, of_data) in &self.grid.data {
             let _ = write!(page, "\n## {data}\n\n| | {COLUMNS} |\n|---|---|---|---|\n");
-            let Some(baselines) = self.paper().and_then(|variant| self.lines(variant, data)) else { continue };
-            for (name, prefix) in [("popularity", "popularity_"), ("item-kNN", "knn_"), ("EASE", "ease_")] {
+            let Some(baselines) = self.paper().and_then(|variant| self.lines(variant, data)) else {
+                continue;
+            };
+            for (name, prefix) in [
+                ("popularity", "popularity_"),
+                ("item-kNN", "knn_"),
+                ("EASE", "ease_"),
+            ] {
                 row(page, name, &means(&baselines, prefix));
             }
             for variant in self.variants(Table::Main) {
-                let Some(lines) = self.lines(variant, data) else { continue };
-                row(page, &format!("language model alone: {}", variant.name), &means(&lines, "llm_"));
-                row(page, &format!("**hybrid: {}**", variant.name), &means(&lines, ""));
+                let Some(lines) = self.lines(variant, data) else {
+                    continue;
+                };
+                row(
+                    page,
+                    &format!("language model alone: {}", variant.name),
+                    &means(&lines, "llm_"),
+                );
+                row(
+                    page,
+                    &format!("**hybrid: {}**", variant.name),
+                    &means(&lines, ""),
+                );
             }
-            let defaults = self.defaults().and_then(|variant| self.lines(variant, data));
+            let defaults = self
+                .defaults()
+                .and_then(|variant| self.lines(variant, data));
             if let Some(lines) = defaults {
                 bars(page, &lines, means(&baselines, "ease_"), of_data.bar);
             }
@@ -85,7 +113,10 @@ impl<'a> View<'a> {
             .grid
             .data
             .keys()
-            .filter(|data| self.variants(Table::Ablation).any(|variant| variant.data.contains(*data)))
+            .filter(|data| {
+                self.variants(Table::Ablation)
+                    .any(|variant| variant.data.contains(*data))
+            })
             .collect();
         let _ = write!(
             page,
@@ -107,10 +138,15 @@ impl<'a> View<'a> {
             let _ = write!(page, "| {} |", variant.name);
             for data in &data {
                 let lines = self.lines(variant, data);
-                match lines.map(|lines| means(&lines, "llm_")).zip(reference(data)) {
-                    Some((means, reference)) => means.iter().zip(reference).for_each(|(mean, reference)| {
-                        let _ = write!(page, " {} |", signed(mean - reference));
-                    }),
+                match lines
+                    .map(|lines| means(&lines, "llm_"))
+                    .zip(reference(data))
+                {
+                    Some((means, reference)) => {
+                        means.iter().zip(reference).for_each(|(mean, reference)| {
+                            let _ = write!(page, " {} |", signed(mean - reference));
+                        })
+                    }
                     None => page.push_str(" – | – | – |"),
                 }
             }
@@ -123,9 +159,12 @@ impl<'a> View<'a> {
     fn spread(&self) -> String {
         let mut text = "\nStandard deviation between the seeds, without a teacher:".to_owned();
         for data in self.grid.data.keys() {
-            let Some(lines) = self.paper().and_then(|variant| self.lines(variant, data)) else { continue };
-            let deviations: Vec<String> =
-                METRICS.map(|metric| figure(deviation(&values(&lines, &format!("llm_{metric}"))))).to_vec();
+            let Some(lines) = self.paper().and_then(|variant| self.lines(variant, data)) else {
+                continue;
+            };
+            let deviations: Vec<String> = METRICS
+                .map(|metric| figure(deviation(&values(&lines, &format!("llm_{metric}")))))
+                .to_vec();
             let _ = write!(text, " {data} {};", deviations.join(" / "));
         }
         text.pop();
@@ -139,7 +178,10 @@ impl<'a> View<'a> {
             .variants(Table::Lambda)
             .filter_map(|variant| Some((variant.spec(0).ok()?.finetuning.lambda, variant)))
             .collect();
-        points.extend(self.paper().and_then(|variant| Some((variant.spec(0).ok()?.finetuning.lambda, variant))));
+        points.extend(
+            self.paper()
+                .and_then(|variant| Some((variant.spec(0).ok()?.finetuning.lambda, variant))),
+        );
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let _ = write!(
             page,
@@ -148,10 +190,14 @@ impl<'a> View<'a> {
         for data in ["games", "musical_instruments"] {
             let of_points: Vec<(f64, [f64; 3])> = points
                 .iter()
-                .filter_map(|(lambda, variant)| Some((*lambda, means(&self.lines(variant, data)?, "llm_"))))
+                .filter_map(|(lambda, variant)| {
+                    Some((*lambda, means(&self.lines(variant, data)?, "llm_")))
+                })
                 .collect();
             let _ = write!(page, "\n| λ, {data} | {COLUMNS} |\n|---|---|---|---|\n");
-            of_points.iter().for_each(|(lambda, means)| row(page, &lambda.to_string(), means));
+            of_points
+                .iter()
+                .for_each(|(lambda, means)| row(page, &lambda.to_string(), means));
             curve(page, data, &of_points);
         }
     }
@@ -165,14 +211,26 @@ impl<'a> View<'a> {
         );
         for variant in self.variants(Table::Cold) {
             for data in &variant.data {
-                let Some(lines) = self.lines(variant, data) else { continue };
-                row(page, &format!("{data}: {}", variant.name), &means(&lines, "cold_"));
+                let Some(lines) = self.lines(variant, data) else {
+                    continue;
+                };
+                row(
+                    page,
+                    &format!("{data}: {}", variant.name),
+                    &means(&lines, "cold_"),
+                );
             }
         }
         for data in self.grid.data.keys() {
-            let lines = self.variants(Table::Cold).find_map(|variant| self.lines(variant, data));
+            let lines = self
+                .variants(Table::Cold)
+                .find_map(|variant| self.lines(variant, data));
             lines.iter().for_each(|lines| {
-                row(page, &format!("{data}: popularity (all the same)"), &means(lines, "cold_popularity_"))
+                row(
+                    page,
+                    &format!("{data}: popularity (all the same)"),
+                    &means(lines, "cold_popularity_"),
+                )
             });
         }
     }
@@ -184,9 +242,22 @@ impl<'a> View<'a> {
              row on validation.\n\n| | {COLUMNS} |\n|---|---|---|---|\n"
         );
         for data in self.grid.data.keys() {
-            let Some(lines) = self.defaults().and_then(|variant| self.lines(variant, data)) else { continue };
-            row(page, &format!("{data}: nobody has a row"), &means(&lines, "new_user_"));
-            row(page, &format!("{data}: as served to known users"), &means(&lines, "llm_"));
+            let Some(lines) = self
+                .defaults()
+                .and_then(|variant| self.lines(variant, data))
+            else {
+                continue;
+            };
+            row(
+                page,
+                &format!("{data}: nobody has a row"),
+                &means(&lines, "new_user_"),
+            );
+            row(
+                page,
+                &format!("{data}: as served to known users"),
+                &means(&lines, "llm_"),
+            );
         }
     }
 
@@ -196,8 +267,12 @@ impl<'a> View<'a> {
             "\n## Cost\n\nOf a job without a teacher, all baselines included.\n\n| | seconds | peak memory | device |\n|---|---|---|---|\n"
         );
         for data in self.grid.data.keys() {
-            let Some(lines) = self.paper().and_then(|variant| self.lines(variant, data)) else { continue };
-            let mean = |pick: fn(&Line) -> f64| lines.iter().map(|line| pick(line)).sum::<f64>() / lines.len() as f64;
+            let Some(lines) = self.paper().and_then(|variant| self.lines(variant, data)) else {
+                continue;
+            };
+            let mean = |pick: fn(&Line) -> f64| {
+                lines.iter().map(|line| pick(line)).sum::<f64>() / lines.len() as f64
+            };
             let (device, threads) = (&lines[0].device, lines[0].threads);
             let _ = writeln!(
                 page,
@@ -210,7 +285,10 @@ impl<'a> View<'a> {
 }
 
 fn values(lines: &[&Line], metric: &str) -> Vec<f64> {
-    lines.iter().filter_map(|line| line.metrics.get(metric).copied()).collect()
+    lines
+        .iter()
+        .filter_map(|line| line.metrics.get(metric).copied())
+        .collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -219,7 +297,12 @@ fn mean(values: &[f64]) -> f64 {
 
 fn deviation(values: &[f64]) -> f64 {
     let mean = mean(values);
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)).sqrt()
+    (values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / (values.len() as f64 - 1.0))
+        .sqrt()
 }
 
 fn means(lines: &[&Line], prefix: &str) -> [f64; 3] {
@@ -229,7 +312,8 @@ fn means(lines: &[&Line], prefix: &str) -> [f64; 3] {
 /// `.1234`, as the field writes it.
 fn figure(value: f64) -> String {
     let text = format!("{value:.4}");
-    text.strip_prefix('0').map_or(text.clone(), ToOwned::to_owned)
+    text.strip_prefix('0')
+        .map_or(text.clone(), ToOwned::to_owned)
 }
 
 fn signed(difference: f64) -> String {
@@ -247,14 +331,24 @@ fn percent(ratio: f64) -> String {
 }
 
 fn row(page: &mut String, name: &str, means: &[f64; 3]) {
-    let _ = writeln!(page, "| {name} | {} | {} | {} |", figure(means[0]), figure(means[1]), figure(means[2]));
+    let _ = writeln!(
+        page,
+        "| {name} | {} | {} | {} |",
+        figure(means[0]),
+        figure(means[1]),
+        figure(means[2])
+    );
 }
 
 /// Whether the bars are met.
 fn bars(page: &mut String, lines: &[&Line], ease: [f64; 3], bar: [f64; 3]) {
     let (alone, hybrid) = (means(lines, "llm_"), means(lines, ""));
     let against = |ours: [f64; 3], other: [f64; 3]| {
-        let ratios: Vec<String> = ours.iter().zip(other).map(|(ours, other)| percent(ours / other - 1.0)).collect();
+        let ratios: Vec<String> = ours
+            .iter()
+            .zip(other)
+            .map(|(ours, other)| percent(ours / other - 1.0))
+            .collect();
         ratios.join(" / ")
     };
     let better: Vec<f64> = alone.iter().zip(ease).map(|(a, b)| a.max(b)).collect();
@@ -273,9 +367,18 @@ fn bars(page: &mut String, lines: &[&Line], ease: [f64; 3], bar: [f64; 3]) {
 
 /// Recall@20 and NDCG@100 as a chart that the forge draws.
 fn curve(page: &mut String, data: &str, points: &[(f64, [f64; 3])]) {
-    let series =
-        |place: usize| points.iter().map(|(_, means)| format!("{:.4}", means[place])).collect::<Vec<_>>().join(", ");
-    let labels = points.iter().map(|(lambda, _)| format!("\"{lambda}\"")).collect::<Vec<_>>().join(", ");
+    let series = |place: usize| {
+        points
+            .iter()
+            .map(|(_, means)| format!("{:.4}", means[place]))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let labels = points
+        .iter()
+        .map(|(lambda, _)| format!("\"{lambda}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
     let _ = write!(
         page,
         "\n```mermaid\nxychart-beta\n  title \"{data}: Recall@20 and NDCG@100 by λ\"\n  x-axis \"λ\" [{labels}]\n  \

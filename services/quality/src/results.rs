@@ -19,7 +19,8 @@ pub(crate) struct Line {
     pub(crate) dataset: String,
     /// Hash of the specification without its seed, for people.
     pub(crate) spec_hash: String,
-    /// The specification: what a line is found by, so that a field that is added with its default changes nothing.
+    /// The specification: what a line is found by, so that a field that is added with its default
+    /// changes nothing.
     pub(crate) spec: TrainSpec,
     /// What computed.
     pub(crate) device: String,
@@ -53,18 +54,28 @@ impl Results {
 
     /// The line for a specification on a data set, whatever the data set's hash.
     pub(crate) fn find(&self, data: &str, spec: &TrainSpec, cold: bool) -> Option<&Line> {
-        self.0.iter().rev().find(|line| line.data == name(data, cold) && line.spec == *spec)
+        self.0
+            .iter()
+            .rev()
+            .find(|line| line.data == name(data, cold) && line.spec == *spec)
     }
 }
 
 /// A data set's name in the lines.
 pub(crate) fn name(data: &str, cold: bool) -> String {
-    if cold { format!("{data}, cold") } else { data.to_owned() }
+    if cold {
+        format!("{data}, cold")
+    } else {
+        data.to_owned()
+    }
 }
 
 /// Adds a line.
 pub(crate) fn append(path: &Path, line: &str) -> anyhow::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
     file.write_all(format!("{}\n", line.trim_end()).as_bytes())?;
     file.sync_all()?;
     Ok(())
@@ -72,6 +83,9 @@ pub(crate) fn append(path: &Path, line: &str) -> anyhow::Result<()> {
 
 /// Hash of a specification without its seed.
 pub(crate) fn hash(spec: &TrainSpec) -> anyhow::Result<String> {
-    let bytes = serde_json::to_vec(&TrainSpec { seed: 0, ..spec.clone() })?;
+    let bytes = serde_json::to_vec(&TrainSpec {
+        seed: 0,
+        ..spec.clone()
+    })?;
     Ok(hex::encode(&Sha256::digest(bytes)[..8]))
 }

@@ -19,7 +19,12 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// `seen` are the rows of the history.
-    pub(crate) async fn new(model: &Loaded, wanted: &Allowed, seen: &[u32], filters: &Filters) -> Result<Self, Error> {
+    pub(crate) async fn new(
+        model: &Loaded,
+        wanted: &Allowed,
+        seen: &[u32],
+        filters: &Filters,
+    ) -> Result<Self, Error> {
         let mut degradations = Vec::new();
         let mut allowed = FixedBitSet::with_capacity(model.n_items());
         match &wanted.candidates {
@@ -32,11 +37,20 @@ impl Rows {
             }
             None => allowed.insert_range(..),
         }
-        let left_out = wanted.excluded.iter().filter_map(|item| model.item_row(item));
+        let left_out = wanted
+            .excluded
+            .iter()
+            .filter_map(|item| model.item_row(item));
         let seen: &[u32] = if wanted.exclude_seen { seen } else { &[] };
-        left_out.chain(seen.iter().copied()).for_each(|row| allowed.remove(row as usize));
+        left_out
+            .chain(seen.iter().copied())
+            .for_each(|row| allowed.remove(row as usize));
         if wanted.filter.is_empty() {
-            return Ok(Self { allowed, relaxed: None, degradations });
+            return Ok(Self {
+                allowed,
+                relaxed: None,
+                degradations,
+            });
         }
         let passing = filters.rows(model, &wanted.filter).await?;
         let relaxed = wanted.relax_filter.then(|| {
@@ -45,6 +59,10 @@ impl Rows {
             others
         });
         allowed.intersect_with(&passing);
-        Ok(Self { allowed, relaxed, degradations })
+        Ok(Self {
+            allowed,
+            relaxed,
+            degradations,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! `BatchRecommend`: the requests of a stream, so many at once; each waits while the scorer is busy.
+//! `BatchRecommend`: the requests of a stream, so many at once; each waits while the scorer is
+//! busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ const TRIED_FOR: Duration = Duration::from_secs(30);
 /// What came of a request, by its number; the outer error ends the stream.
 pub(crate) type Numbered<T, E> = Result<(u64, Result<T, Error>), E>;
 
-/// The answers to a stream of requests, as they come. The stream is inside for as long as this is kept, and is read no
-/// further than its requests find room.
+/// The answers to a stream of requests, as they come. The stream is inside for as long as this is
+/// kept, and is read no further than its requests find room.
 pub(crate) fn answers<T, E, A>(
     requests: impl Stream<Item = Numbered<Query, E>> + Send,
     stream: Call,
@@ -58,11 +59,19 @@ where
 }
 
 /// The answer to one request; `INTERACTIVE` ones go before it.
-async fn patient<T, A>(query: Query, caller: Caller, answer: impl Fn(Query, Caller) -> A) -> Result<T, Error>
+async fn patient<T, A>(
+    query: Query,
+    caller: Caller,
+    answer: impl Fn(Query, Caller) -> A,
+) -> Result<T, Error>
 where
     A: Future<Output = Result<T, Error>>,
 {
-    let caller = Caller { by: Instant::now() + TRIED_FOR, priority: Priority::Batch, ..caller };
+    let caller = Caller {
+        by: Instant::now() + TRIED_FOR,
+        priority: Priority::Batch,
+        ..caller
+    };
     loop {
         match answer(query.clone(), caller.clone()).await {
             Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < caller.by => {

@@ -1,4 +1,5 @@
-//! What happened since the start, for operators: each thing that makes an answer worse than it could be is counted.
+//! What happened since the start, for operators: each thing that makes an answer worse than it
+//! could be is counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,12 @@ pub(crate) struct Counters(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Counters {
     pub(crate) fn add(&self, what: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(what)
+            .or_default() += 1;
     }
 
     pub(crate) fn degraded(&self, degradations: &[Degradation]) {
@@ -34,7 +40,9 @@ impl Counters {
 
     /// What a call comes to, counted when it failed.
     pub(crate) fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
-        answer.map_err(Into::into).inspect_err(|error| self.failed(error))
+        answer
+            .map_err(Into::into)
+            .inspect_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: &Error) {
@@ -54,6 +62,9 @@ impl Counters {
     }
 
     pub(crate) fn all(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -43,7 +43,9 @@ pub enum Error {
     #[error("the answer could not be computed; the scorer's log says why")]
     Broken,
     /// The history is needed and cannot be read.
-    #[error("the history of this user is out of reach and not remembered; try again, or send it with the request")]
+    #[error(
+        "the history of this user is out of reach and not remembered; try again, or send it with the request"
+    )]
     HistoryUnavailable(#[source] std::sync::Arc<storage::Error>),
     /// Storage failed otherwise.
     #[error("storage failed")]
@@ -57,7 +59,9 @@ impl Error {
     /// [`Error::Overloaded`]; coming back within a few milliseconds makes no sense.
     pub(crate) fn overloaded(retry_after: Duration) -> Self {
         const SHORTEST: Duration = Duration::from_millis(10);
-        Self::Overloaded { retry_after: retry_after.max(SHORTEST) }
+        Self::Overloaded {
+            retry_after: retry_after.max(SHORTEST),
+        }
     }
 }
 
@@ -73,11 +77,15 @@ impl From<Error> for Status {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
             Error::NoModel => Code::FailedPrecondition,
             Error::NoSuchModel(_) | Error::NoSuchItem(_) => Code::NotFound,
-            Error::Overloaded { retry_after } => return proto::overloaded(&error.to_string(), *retry_after),
+            Error::Overloaded { retry_after } => {
+                return proto::overloaded(&error.to_string(), *retry_after);
+            }
             Error::TooLate => Code::DeadlineExceeded,
             Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
             Error::Storage(storage) => match storage.as_ref() {
-                storage::Error::Unavailable { .. } | storage::Error::File { .. } => Code::Unavailable,
+                storage::Error::Unavailable { .. } | storage::Error::File { .. } => {
+                    Code::Unavailable
+                }
                 storage::Error::NotFound { .. } => Code::NotFound,
                 storage::Error::Contended(_) => Code::Aborted,
                 storage::Error::Corrupt { .. } => Code::DataLoss,

@@ -1,5 +1,5 @@
-//! Which items of the history moved a score: the language model's contributions and the light model's, in the score that
-//! was served.
+//! Which items of the history moved a score: the language model's contributions and the light
+//! model's, in the score that was served.
 
 use domain::{Reason, ScoredItem};
 
@@ -22,8 +22,13 @@ pub(crate) fn explained(
     let prompt = read.prompt(model);
     let n_before = read.seen.len() - read.n_in_prompt;
     let of_history = |of_prompt: Vec<f32>| -> Vec<f32> {
-        let in_prompt = of_prompt.into_iter().zip(&prompt).filter(|(_, token)| matches!(token, model::Token::Item(_)));
-        std::iter::repeat_n(0.0, n_before).chain(in_prompt.map(|(contribution, _)| contribution)).collect()
+        let in_prompt = of_prompt
+            .into_iter()
+            .zip(&prompt)
+            .filter(|(_, token)| matches!(token, model::Token::Item(_)));
+        std::iter::repeat_n(0.0, n_before)
+            .chain(in_prompt.map(|(contribution, _)| contribution))
+            .collect()
     };
     let contributions = contributions.into_iter().map(of_history).collect();
     let served = model.served_contributions((page, contributions), language, &read.seen);
@@ -32,7 +37,11 @@ pub(crate) fn explained(
         reasons.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()));
         let reason = |(row, contribution): (u32, f32)| {
             let item = model.item(row);
-            Reason { item: item.id.clone(), title: item.title.clone(), contribution }
+            Reason {
+                item: item.id.clone(),
+                title: item.title.clone(),
+                contribution,
+            }
         };
         item.reasons = reasons.into_iter().take(MOST).map(reason).collect();
     }

@@ -1,8 +1,10 @@
-//! Filters over what is known of an item, in a part of CEL: which rows of a catalogue pass, as bits that are kept.
+//! Filters over what is known of an item, in a part of CEL: which rows of a catalogue pass, as bits
+//! that are kept.
 //!
-//! Names are `id`, `title`, `category` (the narrowest), `categories`, and the catalogue's attributes by their own names,
-//! or all of them as `attributes`. An item for which the expression has no value (it lacks an attribute, or has one of
-//! another type) does not pass. Macros over lists are refused: the time for an item would have no bound.
+//! Names are `id`, `title`, `category` (the narrowest), `categories`, and the catalogue's
+//! attributes by their own names, or all of them as `attributes`. An item for which the expression
+//! has no value (it lacks an attribute, or has one of another type) does not pass. Macros over
+//! lists are refused: the time for an item would have no bound.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,8 +38,14 @@ impl Default for Filters {
         let weigh = |(_, text): &(ModelVersion, String), bits: &Arc<FixedBitSet>| {
             u32::try_from(128 + text.len() + bits.len() / 8).unwrap_or(u32::MAX)
         };
-        let known = moka::future::Cache::builder().weigher(weigh).max_capacity(MAX_BYTES).build();
-        Self { known, evaluations: Arc::new(Semaphore::new(AT_ONCE)) }
+        let known = moka::future::Cache::builder()
+            .weigher(weigh)
+            .max_capacity(MAX_BYTES)
+            .build();
+        Self {
+            known,
+            evaluations: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 }
 
@@ -46,15 +54,25 @@ impl Filters {
     pub(crate) async fn rows(&self, model: &Loaded, text: &str) -> Result<Arc<FixedBitSet>, Error> {
         let key = (model.version.clone(), text.to_owned());
         let evaluate = async {
-            let turn = Arc::clone(&self.evaluations).acquire_owned().await.map_err(|_| Error::Broken)?;
+            let turn = Arc::clone(&self.evaluations)
+                .acquire_owned()
+                .await
+                .map_err(|_| Error::Broken)?;
             let (items, text) = (Arc::clone(&model.items), text.to_owned());
             let evaluation = tokio::task::spawn_blocking(move || {
                 let _until_it_ends = turn; // it does not end with the request
                 passing(&text, &items)
             });
-            evaluation.await.map_err(|_| Error::Broken)?.map(Arc::new).map_err(Error::from)
+            evaluation
+                .await
+                .map_err(|_| Error::Broken)?
+                .map(Arc::new)
+                .map_err(Error::from)
         };
-        self.known.try_get_with(key, evaluate).await.map_err(|error| (*error).clone())
+        self.known
+            .try_get_with(key, evaluate)
+            .await
+            .map_err(|error| (*error).clone())
     }
 }
 
@@ -62,19 +80,32 @@ impl Filters {
 fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
     let refused = |reason: String| Invalid::one("filter", reason);
     let program = Program::compile(text).map_err(|errors| {
-        let first = errors.errors.first().map(ToString::to_string).unwrap_or_default();
+        let first = errors
+            .errors
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         refused(format!("is no expression: {first}"))
     })?;
     check(&program.expression().expr).map_err(refused)?;
     let references = program.references();
     let names: HashSet<&str> = references.variables().into_iter().collect();
     for name in &names {
-        let is_known = OWN.contains(name) || items.iter().any(|item| item.attributes.contains_key(*name));
+        let is_known =
+            OWN.contains(name) || items.iter().any(|item| item.attributes.contains_key(*name));
         if !is_known {
-            let most: std::collections::BTreeSet<&String> =
-                items.iter().flat_map(|item| item.attributes.keys()).collect();
-            let known: Vec<&str> = OWN.into_iter().chain(most.into_iter().take(20).map(String::as_str)).collect();
-            return Err(refused(format!("`{name}` is no field of this catalogue; there are {}", known.join(", "))));
+            let most: std::collections::BTreeSet<&String> = items
+                .iter()
+                .flat_map(|item| item.attributes.keys())
+                .collect();
+            let known: Vec<&str> = OWN
+                .into_iter()
+                .chain(most.into_iter().take(20).map(String::as_str))
+                .collect();
+            return Err(refused(format!(
+                "`{name}` is no field of this catalogue; there are {}",
+                known.join(", ")
+            )));
         }
     }
     let functions = Context::default();
@@ -89,7 +120,12 @@ fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
         match program.execute(&context) {
             Ok(Value::Bool(true)) => rows.insert(row),
             Ok(Value::Bool(false)) | Err(_) => {}
-            Ok(other) => return Err(refused(format!("must be true or false, is {:?}", other.type_of()))),
+            Ok(other) => {
+                return Err(refused(format!(
+                    "must be true or false, is {:?}",
+                    other.type_of()
+                )));
+            }
         }
     }
     Ok(rows)
@@ -98,7 +134,9 @@ fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
 /// Refuses what would take unbounded time or means nothing here.
 fn check(expression: &Expr) -> Result<(), String> {
     match expression {
-        Expr::Comprehension(_) => Err("macros (all, exists, filter, map) are not supported; use `in`".to_owned()),
+        Expr::Comprehension(_) => {
+            Err("macros (all, exists, filter, map) are not supported; use `in`".to_owned())
+        }
         Expr::Struct(_) => Err("messages are not supported".to_owned()),
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Ok(()),
         Expr::Call(call) => call
@@ -107,9 +145,14 @@ fn check(expression: &Expr) -> Result<(), String> {
             .map(|target| &target.expr)
             .chain(call.args.iter().map(|arg| &arg.expr))
             .try_for_each(check),
-        Expr::List(list) => list.elements.iter().try_for_each(|element| check(&element.expr)),
+        Expr::List(list) => list
+            .elements
+            .iter()
+            .try_for_each(|element| check(&element.expr)),
         Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => check(&entry.key.expr).and_then(|()| check(&entry.value.expr)),
+            EntryExpr::MapEntry(entry) => {
+                check(&entry.key.expr).and_then(|()| check(&entry.value.expr))
+            }
             EntryExpr::StructField(field) => check(&field.value.expr),
         }),
         Expr::Select(select) => check(&select.operand.expr),
@@ -121,7 +164,10 @@ fn field(item: &Item, name: &str) -> Option<Value> {
     match name {
         "id" => Some(item.id.as_str().into()),
         "title" => Some(item.title.as_str().into()),
-        "category" => item.categories.last().map(|category| category.as_str().into()),
+        "category" => item
+            .categories
+            .last()
+            .map(|category| category.as_str().into()),
         "categories" => Some(cel::to_value(&item.categories).ok()?),
         "attributes" => Some(cel::to_value(&item.attributes).ok()?),
         attribute => cel::to_value(item.attributes.get(attribute)?).ok(),
@@ -142,8 +188,16 @@ mod tests {
             attributes: serde_json::from_str(attributes).unwrap(),
         };
         vec![
-            item("a", &["Games", "RPG"], r#"{"year": 2016, "price": 9.5, "brand": "North"}"#),
-            item("b", &["Games", "Racing"], r#"{"year": 2012, "brand": "South"}"#),
+            item(
+                "a",
+                &["Games", "RPG"],
+                r#"{"year": 2016, "price": 9.5, "brand": "North"}"#,
+            ),
+            item(
+                "b",
+                &["Games", "Racing"],
+                r#"{"year": 2012, "brand": "South"}"#,
+            ),
             item("c", &[], r#"{"year": "unknown"}"#),
         ]
     }
@@ -162,7 +216,10 @@ mod tests {
         assert_eq!(passes(r#""Games" in categories"#), [0, 1]);
         assert_eq!(passes(r#"brand == "South" || price < 10.0"#), [0, 1]);
         assert_eq!(passes("price < 10"), [0], "whole and other numbers compare");
-        assert_eq!(passes(r#"!(id in ["a"]) && title.startsWith("The")"#), [1, 2]);
+        assert_eq!(
+            passes(r#"!(id in ["a"]) && title.startsWith("The")"#),
+            [1, 2]
+        );
         assert_eq!(passes(r#"attributes["year"] == 2012"#), [1]);
     }
 
@@ -175,7 +232,10 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_with_the_reason() {
         assert!(refused("year >=").contains("no expression"));
-        assert!(refused("colour == 3").contains("`colour` is no field") && refused("colour == 3").contains("brand"));
+        assert!(
+            refused("colour == 3").contains("`colour` is no field")
+                && refused("colour == 3").contains("brand")
+        );
         assert!(refused("categories.exists(c, c == \"RPG\")").contains("macros"));
         assert!(refused("title").contains("true or false"));
     }
@@ -186,8 +246,10 @@ mod tests {
     #[test]
     fn no_text_makes_the_filter_panic_or_hang() {
         let words: Vec<&str> = WORDS.split(' ').collect();
-        let deep: Vec<String> =
-            ["(", "!", "-", "[", "{", "year.", "year||", "year+"].iter().map(|w| w.repeat(2_000 / w.len())).collect();
+        let deep: Vec<String> = ["(", "!", "-", "[", "{", "year.", "year||", "year+"]
+            .iter()
+            .map(|w| w.repeat(2_000 / w.len()))
+            .collect();
         for text in deep {
             drop(passing(&text, &items()));
         }
@@ -200,7 +262,9 @@ mod tests {
                 break;
             }
             let mut text = String::new();
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             for place in 0..(state >> 60) {
                 text.push_str(words[(state >> (place * 4) & 0xffff) as usize % words.len()]);
                 text.push(' ');

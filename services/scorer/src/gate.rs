@@ -1,5 +1,6 @@
-//! How many requests are inside at once, and how many of these keep the cores busy: bounds on memory and on waiting. When
-//! a room is more than half full, work that nobody waits for stays outside, and each client has its share of what is left.
+//! How many requests are inside at once, and how many of these keep the cores busy: bounds on
+//! memory and on waiting. When a room is more than half full, work that nobody waits for stays
+//! outside, and each client has its share of what is left.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -53,7 +54,11 @@ struct Room {
 impl Caller {
     /// Work that nobody waits for: everybody else's goes first.
     pub(crate) fn nobody(by: Instant) -> Self {
-        Self { client: "".into(), by, priority: Priority::Batch }
+        Self {
+            client: "".into(),
+            by,
+            priority: Priority::Batch,
+        }
     }
 }
 
@@ -73,16 +78,22 @@ pub(crate) struct Aside<'a>(&'a Call);
 const LATEST: f64 = 0.01;
 /// One place of so many is for clients that have none yet.
 const SPARE: usize = 8;
-/// What came while the machine was busy with something else for a moment is let in; a queue that stays is not.
+/// What came while the machine was busy with something else for a moment is let in; a queue that
+/// stays is not.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Such moments come one by one; an overload does not let go for so long.
 const CALM: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// Room for `inside` requests of which `running` run, twice as many for a moment, eight times after a calm.
+    /// Room for `inside` requests of which `running` run, twice as many for a moment, eight times
+    /// after a calm.
     pub(crate) fn new(inside: usize, running: usize) -> Self {
         let (inside, running) = (Room::new(inside, [1, 1]), Room::new(running, [2, 8]));
-        Self(Arc::new(Mutex::new(Rooms { inside, running, stay: 0.0 })))
+        Self(Arc::new(Mutex::new(Rooms {
+            inside,
+            running,
+            stay: 0.0,
+        })))
     }
 
     /// Lets a request in, or refuses it at once.
@@ -98,7 +109,11 @@ impl Gate {
     fn call(&self, rooms: &mut Rooms, caller: Caller) -> Call {
         rooms.inside.enter(&caller.client);
         rooms.running.enter(&caller.client);
-        Call { caller, gate: self.clone(), since: Instant::now() }
+        Call {
+            caller,
+            gate: self.clone(),
+            since: Instant::now(),
+        }
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
@@ -123,7 +138,8 @@ impl Room {
 
     /// How many it takes now.
     fn most_now(&self) -> usize {
-        let is_over = |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() >= time);
+        let is_over =
+            |since: Option<Instant>, time| since.is_some_and(|since| since.elapsed() >= time);
         if is_over(self.full_since, PATIENCE) {
             self.most
         } else if self.full_until.is_none() || is_over(self.full_until, CALM) {
@@ -133,7 +149,12 @@ impl Room {
         }
     }
 
-    fn has_place(&self, Caller { client, priority, .. }: &Caller) -> bool {
+    fn has_place(
+        &self,
+        Caller {
+            client, priority, ..
+        }: &Caller,
+    ) -> bool {
         let own = self.of_client.get(client).copied().unwrap_or(0);
         let most = self.most_now();
         let is_crowded = self.n > 0 && self.n >= most / 2;
@@ -168,15 +189,21 @@ impl Room {
 }
 
 impl Call {
-    /// Work that nobody waits for. It has bounds of its own, and a gate of its own: it takes no room from requests.
+    /// Work that nobody waits for. It has bounds of its own, and a gate of its own: it takes no
+    /// room from requests.
     pub(crate) fn behind(by: Instant) -> Self {
         let gate = Gate::new(1, 1);
         gate.call(&mut gate.rooms(), Caller::nobody(by))
     }
 
     /// An answer, for as long as the caller waits for it.
-    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::time::timeout_at(self.caller.by.into(), answer).await.unwrap_or(Err(Error::TooLate))
+    pub(crate) async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::time::timeout_at(self.caller.by.into(), answer)
+            .await
+            .unwrap_or(Err(Error::TooLate))
     }
 
     /// Makes room for others until what this returns is dropped.
@@ -207,7 +234,11 @@ mod tests {
     use super::*;
 
     fn enter(gate: &Gate, client: &str, priority: Priority) -> Result<Call, Error> {
-        gate.enter(Caller { client: client.into(), by: Instant::now(), priority })
+        gate.enter(Caller {
+            client: client.into(),
+            by: Instant::now(),
+            priority,
+        })
     }
 
     /// Neither room is patient.
@@ -221,7 +252,9 @@ mod tests {
     #[test]
     fn a_full_gate_refuses_and_one_that_leaves_makes_room() {
         let gate = full_for_long(Gate::new(4, 9));
-        let mut inside: Vec<Call> = (0..4).map(|_| enter(&gate, "a", Priority::Interactive).unwrap()).collect();
+        let mut inside: Vec<Call> = (0..4)
+            .map(|_| enter(&gate, "a", Priority::Interactive).unwrap())
+            .collect();
         assert!(enter(&gate, "a", Priority::Interactive).is_err());
         inside.pop();
         assert!(enter(&gate, "a", Priority::Interactive).is_ok());
@@ -249,7 +282,10 @@ mod tests {
             assert_eq!(all.len(), expected);
             gate.rooms().running.full_since = Some(Instant::now() - PATIENCE);
             all.truncate(4);
-            assert!(enter(&gate, "a", Priority::Interactive).is_err(), "it stays full");
+            assert!(
+                enter(&gate, "a", Priority::Interactive).is_err(),
+                "it stays full"
+            );
             all.clear();
         }
         gate.rooms().running.full_since = Some(Instant::now() + CALM);
@@ -266,7 +302,10 @@ mod tests {
         let waiting = running.each_ref().map(Call::aside);
         let others = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         let _others_wait = others.each_ref().map(Call::aside);
-        assert!(enter(&gate, "a", Priority::Interactive).is_err(), "four are inside");
+        assert!(
+            enter(&gate, "a", Priority::Interactive).is_err(),
+            "four are inside"
+        );
         drop(waiting);
         drop(running);
         assert!(enter(&gate, "a", Priority::Interactive).is_ok());
@@ -275,7 +314,9 @@ mod tests {
     #[test]
     fn a_client_that_is_alone_leaves_a_place_for_the_next_one() {
         let gate = full_for_long(Gate::new(100, 16));
-        let many: Vec<Call> = (0..20).filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok()).collect();
+        let many: Vec<Call> = (0..20)
+            .filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok())
+            .collect();
         assert_eq!(many.len(), 14);
         assert!(enter(&gate, "modest", Priority::Interactive).is_ok());
     }
@@ -284,7 +325,9 @@ mod tests {
     fn a_greedy_client_leaves_room_for_another_and_batches_for_people() {
         let gate = full_for_long(Gate::new(9, 8));
         let _one = enter(&gate, "modest", Priority::Interactive).unwrap();
-        let many: Vec<Call> = (0..20).filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok()).collect();
+        let many: Vec<Call> = (0..20)
+            .filter_map(|_| enter(&gate, "greedy", Priority::Interactive).ok())
+            .collect();
         assert_eq!(many.len(), 4, "half of the room");
         assert!(enter(&gate, "modest", Priority::Batch).is_err());
         assert!(enter(&gate, "modest", Priority::Interactive).is_ok());

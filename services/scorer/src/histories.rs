@@ -1,5 +1,5 @@
-//! The history that a request goes by: inline, stored, or remembered while the store is away or younger than the request
-//! asks for.
+//! The history that a request goes by: inline, stored, or remembered while the store is away or
+//! younger than the request asks for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,9 +40,10 @@ pub(crate) struct Known {
     pub(crate) to_refresh: Option<Place>,
 }
 
-/// Users whose stored history is being changed. What is remembered of them is forgotten when this comes, and what was
-/// remembered meanwhile when this goes, also where the call is given up: the change may be done even if its answer was
-/// lost, and "out of reach" is better than to recommend what was just bought.
+/// Users whose stored history is being changed. What is remembered of them is forgotten when this
+/// comes, and what was remembered meanwhile when this goes, also where the call is given up: the
+/// change may be done even if its answer was lost, and "out of reach" is better than to recommend
+/// what was just bought.
 struct Outdated<'a> {
     histories: &'a Histories,
     places: Vec<Place>,
@@ -66,32 +67,62 @@ impl Histories {
     pub(crate) fn new(storage: Storage, max_bytes: u64) -> Self {
         let remembered = moka::sync::Cache::builder()
             .weigher(|_, Remembered { history, .. }: &Remembered| {
-                let bytes = 96 + history.interactions().iter().map(|i| 64 + i.item.as_str().len()).sum::<usize>();
+                let bytes = 96
+                    + history
+                        .interactions()
+                        .iter()
+                        .map(|i| 64 + i.item.as_str().len())
+                        .sum::<usize>();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .max_capacity(max_bytes)
             .time_to_live(REMEMBERED_FOR)
             .build();
-        Self { storage, remembered }
+        Self {
+            storage,
+            remembered,
+        }
     }
 
-    /// The history to go by. An unknown history is never passed off as empty, and a user who may have been deleted is a
-    /// stranger.
-    pub(crate) async fn of(&self, reader: &Reader, catalog: &Catalog, by: Instant) -> Result<Known, Error> {
-        let place = reader.user.clone().map(|user| (reader.catalog.clone().unwrap_or_else(|| catalog.clone()), user));
+    /// The history to go by. An unknown history is never passed off as empty, and a user who may
+    /// have been deleted is a stranger.
+    pub(crate) async fn of(
+        &self,
+        reader: &Reader,
+        catalog: &Catalog,
+        by: Instant,
+    ) -> Result<Known, Error> {
+        let place = reader.user.clone().map(|user| {
+            (
+                reader.catalog.clone().unwrap_or_else(|| catalog.clone()),
+                user,
+            )
+        });
         let stored = match place {
-            Some(place) => self.stored_or_remembered(place, reader.max_staleness, by).await,
-            None => {
-                Ok(Known { history: Arc::default(), row_is_allowed: false, degradations: Vec::new(), to_refresh: None })
+            Some(place) => {
+                self.stored_or_remembered(place, reader.max_staleness, by)
+                    .await
             }
+            None => Ok(Known {
+                history: Arc::default(),
+                row_is_allowed: false,
+                degradations: Vec::new(),
+                to_refresh: None,
+            }),
         };
         let known = match (&reader.inline, stored) {
             (Inline::Absent, stored) => stored?,
             (Inline::Beside(inline), stored) => {
                 let stored = stored?;
-                Known { history: Arc::new(stored.history.joined(inline)), ..stored }
+                Known {
+                    history: Arc::new(stored.history.joined(inline)),
+                    ..stored
+                }
             }
-            (Inline::Instead(inline), Ok(stored)) => Known { history: Arc::new(inline.clone()), ..stored },
+            (Inline::Instead(inline), Ok(stored)) => Known {
+                history: Arc::new(inline.clone()),
+                ..stored
+            },
             (Inline::Instead(inline), Err(Error::HistoryUnavailable(_))) => Known {
                 history: Arc::new(inline.clone()),
                 row_is_allowed: false,
@@ -101,12 +132,20 @@ impl Histories {
             (Inline::Instead(_), Err(error)) => return Err(error),
         };
         Ok(match reader.at_ms {
-            Some(at_ms) => Known { history: Arc::new(known.history.until(at_ms)), ..known },
+            Some(at_ms) => Known {
+                history: Arc::new(known.history.until(at_ms)),
+                ..known
+            },
             None => known,
         })
     }
 
-    async fn stored_or_remembered(&self, place: Place, max_staleness: Duration, by: Instant) -> Result<Known, Error> {
+    async fn stored_or_remembered(
+        &self,
+        place: Place,
+        max_staleness: Duration,
+        by: Instant,
+    ) -> Result<Known, Error> {
         if !max_staleness.is_zero()
             && let Some(remembered) = self.remembered.get(&place)
             && remembered.read.elapsed() <= max_staleness
@@ -120,25 +159,39 @@ impl Histories {
         }
         // A store that hangs leaves half of the time to do without it.
         let patience = by.saturating_duration_since(Instant::now()) / 2;
-        let read = tokio::time::timeout(patience, self.storage.histories.of(&place.0, &place.1)).await;
+        let read =
+            tokio::time::timeout(patience, self.storage.histories.of(&place.0, &place.1)).await;
         let read = read.unwrap_or_else(|late| Err(storage::Error::unavailable("the store")(late)));
         let (history, degradations) = match read {
             Ok(history) => (self.remember(place, Arc::new(history)), Vec::new()),
             Err(error @ storage::Error::Unavailable { .. }) => match self.remembered.get(&place) {
-                Some(remembered) => (remembered.history, vec![Degradation::HistoryStoreUnavailable]),
+                Some(remembered) => (
+                    remembered.history,
+                    vec![Degradation::HistoryStoreUnavailable],
+                ),
                 None => return Err(Error::HistoryUnavailable(Arc::new(error))),
             },
             Err(error) => return Err(error.into()),
         };
-        Ok(Known { row_is_allowed: !history.is_deleted(), history, degradations, to_refresh: None })
+        Ok(Known {
+            row_is_allowed: !history.is_deleted(),
+            history,
+            degradations,
+            to_refresh: None,
+        })
     }
 
     /// Remembers a history, unless a deletion was seen since it was read; returns it.
     fn remember(&self, place: Place, history: Arc<History>) -> Arc<History> {
-        let latest = Remembered { history: Arc::clone(&history), read: Instant::now() };
-        self.remembered.entry(place).and_upsert_with(|known| match known.map(moka::Entry::into_value) {
-            Some(known) if known.history.is_deleted() && !latest.history.is_deleted() => known,
-            Some(_) | None => latest,
+        let latest = Remembered {
+            history: Arc::clone(&history),
+            read: Instant::now(),
+        };
+        self.remembered.entry(place).and_upsert_with(|known| {
+            match known.map(moka::Entry::into_value) {
+                Some(known) if known.history.is_deleted() && !latest.history.is_deleted() => known,
+                Some(_) | None => latest,
+            }
         });
         history
     }
@@ -148,15 +201,29 @@ impl Histories {
         self.remembered.iter().map(|(place, _)| (*place).clone())
     }
 
-    fn outdated<'a>(&self, catalog: &Catalog, users: impl IntoIterator<Item = &'a UserId>) -> Outdated<'_> {
-        let places = users.into_iter().map(|user| (catalog.clone(), user.clone())).collect();
-        let outdated = Outdated { histories: self, places };
+    fn outdated<'a>(
+        &self,
+        catalog: &Catalog,
+        users: impl IntoIterator<Item = &'a UserId>,
+    ) -> Outdated<'_> {
+        let places = users
+            .into_iter()
+            .map(|user| (catalog.clone(), user.clone()))
+            .collect();
+        let outdated = Outdated {
+            histories: self,
+            places,
+        };
         outdated.forget();
         outdated
     }
 
     /// Records interactions; all are stored when this returns. Returns how many were new.
-    pub(crate) async fn record(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
+    pub(crate) async fn record(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
         /// Users in one commit of the store.
         const USERS_A_COMMIT: usize = 200;
         let mut n_new = 0;

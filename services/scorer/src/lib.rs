@@ -1,4 +1,5 @@
-//! The scorer: keeps histories and answers `Recommend`. Stateless but for caches; any replica can answer.
+//! The scorer: keeps histories and answers `Recommend`. Stateless but for caches; any replica can
+//! answer.
 
 mod allowed;
 mod backbone;
@@ -100,7 +101,8 @@ pub struct Settings {
 /// Defaults of [`Settings`].
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
-/// Time of a history call that names no deadline: ten thousand interactions of as many users are some fifty commits.
+/// Time of a history call that names no deadline: ten thousand interactions of as many users are
+/// some fifty commits.
 const HISTORY_TIME: Duration = Duration::from_secs(30);
 
 /// A scorer whose port is open.
@@ -125,7 +127,13 @@ impl Scorer {
         let models = Models::new(settings, storage.clone())?;
         let (states, unwritten) = States::new(settings.state_cache_mb << 20, storage.cache.clone());
         let (behind, tasks) = Behind::new(settings.shadow_share);
-        let or_a_core = |set: usize, a_core: usize| if set == 0 { a_core * model::n_cores() } else { set };
+        let or_a_core = |set: usize, a_core: usize| {
+            if set == 0 {
+                a_core * model::n_cores()
+            } else {
+                set
+            }
+        };
         let n_running = or_a_core(settings.max_running, 5);
         let n_rankers = or_a_core(settings.ranking_threads, 1);
         let recommender = Recommender {
@@ -163,25 +171,41 @@ impl Scorer {
         use pb::recommendation_service_server::RecommendationServiceServer;
         let token = self.api.token();
         let recommender = self.recommender;
-        let way_in = |gate, default_deadline| WayIn { gate, counters: recommender.counters.clone(), default_deadline };
+        let way_in = |gate, default_deadline| WayIn {
+            gate,
+            counters: recommender.counters.clone(),
+            default_deadline,
+        };
         let recommendations = rpc::Recommendations {
             recommender: recommender.clone(),
             way_in: way_in(self.requests, self.default_deadline),
             streams: self.streams,
             stream_idle: self.stream_idle,
         };
-        let histories =
-            rpc::Histories { recommender: recommender.clone(), way_in: way_in(self.history_calls, HISTORY_TIME) };
-        let routes = Routes::new(RecommendationServiceServer::with_interceptor(recommendations, token.clone()))
-            .add_service(HistoryServiceServer::with_interceptor(histories, token));
+        let histories = rpc::Histories {
+            recommender: recommender.clone(),
+            way_in: way_in(self.history_calls, HISTORY_TIME),
+        };
+        let routes = Routes::new(RecommendationServiceServer::with_interceptor(
+            recommendations,
+            token.clone(),
+        ))
+        .add_service(HistoryServiceServer::with_interceptor(histories, token));
         let health = Health::new().await;
-        let serving =
-            service::serve(self.api, routes, (health.clone(), proto::DESCRIPTORS), shutdown.clone(), self.grace);
+        let serving = service::serve(
+            self.api,
+            routes,
+            (health.clone(), proto::DESCRIPTORS),
+            shutdown.clone(),
+            self.grace,
+        );
         let beside = async {
             tokio::join!(
                 recommender.follow_until(self.follow, shutdown.clone()),
                 recommender.tell_readiness_until(self.follow, (health, shutdown.clone())),
-                recommender.states.write_until(self.unwritten, shutdown.clone()),
+                recommender
+                    .states
+                    .write_until(self.unwritten, shutdown.clone()),
                 recommender.work_behind_until(self.tasks, shutdown.clone()),
             );
             Ok(())

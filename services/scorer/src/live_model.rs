@@ -1,5 +1,5 @@
-//! Which model versions are in memory, and which one a request gets. A version that cannot be loaded never takes a
-//! label's place; `upkeep.rs` follows the labels.
+//! Which model versions are in memory, and which one a request gets. A version that cannot be
+//! loaded never takes a label's place; `upkeep.rs` follows the labels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -36,29 +36,54 @@ struct Snapshot {
 impl Snapshot {
     /// A version in memory whose thread has not ended.
     fn alive(&self, version: &ModelVersion) -> Option<&Arc<Loaded>> {
-        self.loaded.get(version).filter(|model| !model.forward.has_stopped())
+        self.loaded
+            .get(version)
+            .filter(|model| !model.forward.has_stopped())
     }
 
     /// A backbone that a version in memory stands on.
     fn backbone(&self, id: &str) -> Option<Arc<Backbone>> {
-        self.loaded.values().map(|model| &model.backbone).find(|backbone| backbone.id == id).cloned()
+        self.loaded
+            .values()
+            .map(|model| &model.backbone)
+            .find(|backbone| backbone.id == id)
+            .cloned()
     }
 
-    /// Memory of all versions and of each backbone once, also of one that is to be shared with the next version.
+    /// Memory of all versions and of each backbone once, also of one that is to be shared with the
+    /// next version.
     fn n_bytes(&self, shared: Option<&Arc<Backbone>>) -> u64 {
-        let backbones = self.loaded.values().map(|model| &model.backbone).chain(shared);
-        let backbones: HashMap<&str, u64> = backbones.map(|backbone| (&*backbone.id, backbone.n_bytes())).collect();
-        self.loaded.values().map(|model| model.n_bytes).chain(backbones.into_values()).sum()
+        let backbones = self
+            .loaded
+            .values()
+            .map(|model| &model.backbone)
+            .chain(shared);
+        let backbones: HashMap<&str, u64> = backbones
+            .map(|backbone| (&*backbone.id, backbone.n_bytes()))
+            .collect();
+        self.loaded
+            .values()
+            .map(|model| model.n_bytes)
+            .chain(backbones.into_values())
+            .sum()
     }
 
-    /// Drops the version asked for longest ago that no label points to or is to point to; false when there is none. Requests
-    /// that hold it finish with it.
+    /// Drops the version asked for longest ago that no label points to or is to point to; false
+    /// when there is none. Requests that hold it finish with it.
     fn drop_oldest(&mut self) -> bool {
         let has_label = |version: &ModelVersion| {
-            self.labels.values().chain(self.wanted.values()).any(|labelled| labelled == version)
+            self.labels
+                .values()
+                .chain(self.wanted.values())
+                .any(|labelled| labelled == version)
         };
-        let others = self.loaded.iter().filter(|(version, _)| !has_label(version));
-        let oldest = others.min_by_key(|(_, model)| model.last_used()).map(|(version, _)| version.clone());
+        let others = self
+            .loaded
+            .iter()
+            .filter(|(version, _)| !has_label(version));
+        let oldest = others
+            .min_by_key(|(_, model)| model.last_used())
+            .map(|(version, _)| version.clone());
         oldest.is_some_and(|oldest| self.loaded.remove(&oldest).is_some())
     }
 
@@ -77,21 +102,27 @@ pub(crate) struct Models {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// One load at a time: memory for one more version, not for many.
     loading: Arc<Mutex<()>>,
-    /// A load goes on when the request that asked for the version is gone: the next one finds it further.
+    /// A load goes on when the request that asked for the version is gone: the next one finds it
+    /// further.
     loads: TaskTracker,
     clock: Arc<AtomicU64>,
     /// Versions that could not be loaded, when that was tried and why it failed.
     failed: Arc<std::sync::Mutex<HashMap<ModelVersion, (Instant, Unloadable)>>>,
 }
 
-/// A version that could not be loaded is left alone for this long: reading it again costs what the first time did.
+/// A version that could not be loaded is left alone for this long: reading it again costs what the
+/// first time did.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// It is told for as long as the next try may take to begin and end.
 const TOLD_FOR: Duration = Duration::from_secs(60);
 
 impl Models {
     pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
-        let ComputeDevice { device, name, reason } = model::compute_device(&settings.device)?;
+        let ComputeDevice {
+            device,
+            name,
+            reason,
+        } = model::compute_device(&settings.device)?;
         tracing::info!(device = name, reason, "computing");
         Ok(Self {
             storage,
@@ -105,8 +136,8 @@ impl Models {
         })
     }
 
-    /// The model that a request asks for; a version that is not in memory yet is loaded for it. Some of the users who
-    /// ask for `live` get the canary's version, always the same ones.
+    /// The model that a request asks for; a version that is not in memory yet is loaded for it.
+    /// Some of the users who ask for `live` get the canary's version, always the same ones.
     pub(crate) async fn choose(
         &self,
         choice: &ModelChoice,
@@ -116,7 +147,10 @@ impl Models {
         let snapshot = self.snapshot.load();
         let just_set;
         let is_for_live = *choice == ModelChoice::live();
-        let canary = snapshot.labels.get(&Label::canary()).filter(|_| is_for_live && self.is_of_canary(user));
+        let canary = snapshot
+            .labels
+            .get(&Label::canary())
+            .filter(|_| is_for_live && self.is_of_canary(user));
         let version = match choice {
             ModelChoice::Version(version) => version,
             ModelChoice::Label(label) => match canary.or(snapshot.labels.get(label)) {
@@ -135,11 +169,19 @@ impl Models {
         self.load(version).await
     }
 
-    /// The version that is tried beside this one, if this is the live one and the other is in memory.
+    /// The version that is tried beside this one, if this is the live one and the other is in
+    /// memory.
     pub(crate) fn shadow_of(&self, version: &ModelVersion) -> Option<Arc<Loaded>> {
         let snapshot = self.snapshot.load();
-        snapshot.labels.get(&Label::live()).filter(|live| *live == version)?;
-        snapshot.labels.get(&Label::shadow()).and_then(|version| snapshot.loaded.get(version)).cloned()
+        snapshot
+            .labels
+            .get(&Label::live())
+            .filter(|live| *live == version)?;
+        snapshot
+            .labels
+            .get(&Label::shadow())
+            .and_then(|version| snapshot.loaded.get(version))
+            .cloned()
     }
 
     fn is_of_canary(&self, user: Option<&UserId>) -> bool {
@@ -150,7 +192,11 @@ impl Models {
     async fn look_up(&self, label: &Label) -> Result<ModelVersion, Error> {
         let mut labels = self.storage.registry.labels().await?;
         labels.remove(label).ok_or_else(|| {
-            if *label == Label::live() { Error::NoModel } else { Error::NoSuchModel(format!("label `{label}`")) }
+            if *label == Label::live() {
+                Error::NoModel
+            } else {
+                Error::NoSuchModel(format!("label `{label}`"))
+            }
         })
     }
 
@@ -158,15 +204,24 @@ impl Models {
     pub(crate) fn overview(&self) -> Overview {
         let snapshot = self.snapshot.load();
         let labels_of = |version: &ModelVersion| {
-            let labels = snapshot.labels.iter().filter(|(_, other)| *other == version);
+            let labels = snapshot
+                .labels
+                .iter()
+                .filter(|(_, other)| *other == version);
             labels.map(|(label, _)| label.to_string()).collect()
         };
         let failed = self.failed();
         Overview {
-            loaded: snapshot.loaded.values().map(|model| (Arc::clone(model), labels_of(&model.version))).collect(),
+            loaded: snapshot
+                .loaded
+                .values()
+                .map(|model| (Arc::clone(model), labels_of(&model.version)))
+                .collect(),
             unloadable: failed
                 .iter()
-                .filter(|(version, (at, _))| !snapshot.loaded.contains_key(*version) && at.elapsed() < TOLD_FOR)
+                .filter(|(version, (at, _))| {
+                    !snapshot.loaded.contains_key(*version) && at.elapsed() < TOLD_FOR
+                })
                 .map(|(version, (_, why))| (version.clone(), why.clone()))
                 .collect(),
         }
@@ -175,7 +230,10 @@ impl Models {
     /// True while `live` has a model whose thread is alive and moves.
     pub(crate) fn is_ready(&self) -> bool {
         let snapshot = self.snapshot.load();
-        let live = snapshot.labels.get(&Label::live()).and_then(|version| snapshot.alive(version));
+        let live = snapshot
+            .labels
+            .get(&Label::live())
+            .and_then(|version| snapshot.alive(version));
         live.is_some_and(|model| !model.forward.is_stuck())
     }
 
@@ -190,24 +248,36 @@ impl Models {
         snapshot.labels.get(label) == Some(version) && snapshot.alive(version).is_some()
     }
 
-    /// The version that a label is to move to, in memory; `None` when it could not be loaded a moment ago.
-    pub(crate) async fn load_for(&self, label: &Label, version: &ModelVersion) -> Option<Result<Arc<Loaded>, Error>> {
+    /// The version that a label is to move to, in memory; `None` when it could not be loaded a
+    /// moment ago.
+    pub(crate) async fn load_for(
+        &self,
+        label: &Label,
+        version: &ModelVersion,
+    ) -> Option<Result<Arc<Loaded>, Error>> {
         if self.failed_lately(version).is_some() {
             return None;
         }
-        Some(self.load(version).await.inspect_err(|_| tracing::error!(%label, %version, "label not moved")))
+        Some(
+            self.load(version)
+                .await
+                .inspect_err(|_| tracing::error!(%label, %version, "label not moved")),
+        )
     }
 
     /// Moves a label to a version that is in memory.
     pub(crate) async fn move_label(&self, label: Label, version: ModelVersion) {
-        self.change(|snapshot| drop(snapshot.labels.insert(label, version))).await;
+        self.change(|snapshot| drop(snapshot.labels.insert(label, version)))
+            .await;
     }
 
     /// Says where the labels are to point, and forgets those that are no more.
     pub(crate) async fn want(&self, wanted: &Labels) {
         if self.snapshot.load().wanted != *wanted {
             self.change(|snapshot| {
-                snapshot.labels.retain(|label, _| wanted.contains_key(label));
+                snapshot
+                    .labels
+                    .retain(|label, _| wanted.contains_key(label));
                 snapshot.wanted.clone_from(wanted);
             })
             .await;
@@ -226,7 +296,11 @@ impl Models {
     fn replace(&self, snapshot: Snapshot) {
         let before = self.snapshot.swap(Arc::new(snapshot));
         let after = self.snapshot.load();
-        for version in before.loaded.keys().filter(|version| !after.loaded.contains_key(*version)) {
+        for version in before
+            .loaded
+            .keys()
+            .filter(|version| !after.loaded.contains_key(*version))
+        {
             tracing::info!(%version, "model version dropped from memory");
         }
     }
@@ -237,7 +311,10 @@ impl Models {
 
     fn failed_lately(&self, version: &ModelVersion) -> Option<Unloadable> {
         let failed = self.failed();
-        failed.get(version).filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, why)| why.clone())
+        failed
+            .get(version)
+            .filter(|(at, _)| at.elapsed() < RETRY_AFTER)
+            .map(|(_, why)| why.clone())
     }
 
     /// Of a version that there is; one that there is not yet costs nothing to look for.
@@ -256,25 +333,38 @@ impl Models {
             return Ok(Arc::clone(model));
         }
         if let Some(why) = self.failed_lately(version) {
-            return Err(Error::Unloadable { version: version.clone(), why });
+            return Err(Error::Unloadable {
+                version: version.clone(),
+                why,
+            });
         }
         let (this, version) = (self.clone(), version.clone());
         let load = self.loads.spawn(async move {
             let _one_at_a_time = one_at_a_time;
-            this.load_now(&version).await.inspect_err(|error| this.note_failure(error))
+            this.load_now(&version)
+                .await
+                .inspect_err(|error| this.note_failure(error))
         });
         load.await.map_err(|_| Error::ModelStopped)?
     }
 
     async fn load_now(&self, version: &ModelVersion) -> Result<Arc<Loaded>, Error> {
-        let loaded = match self.storage.artifacts.folder(Kind::Model, version.as_str()).await {
+        let loaded = match self
+            .storage
+            .artifacts
+            .folder(Kind::Model, version.as_str())
+            .await
+        {
             Err(storage::Error::NotFound { .. }) => {
                 return Err(Error::NoSuchModel(format!("model version {version}")));
             }
             Ok(folder) => self.read(version, folder).await,
             Err(error) => Err(error.into()),
         };
-        let model = Arc::new(loaded.map_err(|why| Error::Unloadable { version: version.clone(), why })?);
+        let model = Arc::new(loaded.map_err(|why| Error::Unloadable {
+            version: version.clone(),
+            why,
+        })?);
         model.use_now(&self.clock);
         self.failed().remove(version);
         let mut snapshot = self.snapshot.load().as_ref().clone();
@@ -285,8 +375,8 @@ impl Models {
         Ok(model)
     }
 
-    /// Makes sure that there is room, verifies the files, reads them off the async threads, and takes the rows from the
-    /// cache where they are.
+    /// Makes sure that there is room, verifies the files, reads them off the async threads, and
+    /// takes the rows from the cache where they are.
     async fn read(&self, version: &ModelVersion, folder: PathBuf) -> Result<Loaded, Unloadable> {
         let artifacts = &self.storage.artifacts;
         let verified = async || artifacts.open_verified(Kind::Model, version.as_str()).await;
@@ -296,9 +386,14 @@ impl Models {
             Err(why) => return Err(verified().await.err().map_or(why, Unloadable::from)),
         };
         let shared = self.snapshot.load().backbone(&id);
-        let of_backbone = if shared.is_some() { 0 } else { artifacts.n_bytes(Kind::Backbone, &id).await? };
+        let of_backbone = if shared.is_some() {
+            0
+        } else {
+            artifacts.n_bytes(Kind::Backbone, &id).await?
+        };
         let n_bytes = artifacts.n_bytes(Kind::Model, version.as_str()).await? + of_backbone;
-        // Before gigabytes are hashed for nothing; nothing is dropped for a version that is damaged.
+        // Before gigabytes are hashed for nothing; nothing is dropped for a version that is
+        // damaged.
         self.with_room_for(n_bytes, shared.as_ref())?;
         verified().await?;
         let backbone_folder = artifacts.open_verified(Kind::Backbone, &id).await?;
@@ -306,7 +401,11 @@ impl Models {
 
         let mut artifact = blocking(move || Artifact::read(&folder)).await?;
         self.share_rows(version, &mut artifact).await;
-        let (settings, device, version) = (Arc::clone(&self.settings), self.device.clone(), version.clone());
+        let (settings, device, version) = (
+            Arc::clone(&self.settings),
+            self.device.clone(),
+            version.clone(),
+        );
         let start = move || {
             let backbone = match shared {
                 Some(backbone) => backbone,
@@ -315,7 +414,10 @@ impl Models {
             Loaded::start(version, artifact, backbone, &settings)
         };
         let model = blocking(start).await?;
-        model.warm_up().await.map_err(|error| Unloadable::new(Cause::Broken, &error))?;
+        model
+            .warm_up()
+            .await
+            .map_err(|error| Unloadable::new(Cause::Broken, &error))?;
         Ok(model)
     }
 
@@ -325,26 +427,44 @@ impl Models {
             n_items: artifact.items.len(),
             width: artifact.tables.collaborative.items.width(),
         };
-        match rows::fetch(&self.storage.cache, version, sizes, &artifact.manifest.rows_sha256).await {
+        match rows::fetch(
+            &self.storage.cache,
+            version,
+            sizes,
+            &artifact.manifest.rows_sha256,
+        )
+        .await
+        {
             Some(tables) => artifact.tables.collaborative = tables,
             None => rows::share(&self.storage.cache, version, &artifact.tables.collaborative).await,
         }
     }
 
-    /// The snapshot after versions without labels, those asked for longest ago first, have made room for so many bytes.
-    fn with_room_for(&self, n_bytes: u64, shared: Option<&Arc<Backbone>>) -> Result<Snapshot, Unloadable> {
+    /// The snapshot after versions without labels, those asked for longest ago first, have made
+    /// room for so many bytes.
+    fn with_room_for(
+        &self,
+        n_bytes: u64,
+        shared: Option<&Arc<Backbone>>,
+    ) -> Result<Snapshot, Unloadable> {
         let limit = self.settings.model_memory_mb << 20;
         let mut snapshot = self.snapshot.load().as_ref().clone();
         // What has stopped is of no use to anybody; a panic in it is why it is loaded again.
-        snapshot.loaded.retain(|_, model| !model.forward.has_stopped());
+        snapshot
+            .loaded
+            .retain(|_, model| !model.forward.has_stopped());
         while limit > 0 && snapshot.n_bytes(shared) + n_bytes > limit {
             if !snapshot.drop_oldest() {
-                let [wanted, taken, limit] = [n_bytes, snapshot.n_bytes(shared), limit].map(|bytes| bytes >> 20);
+                let [wanted, taken, limit] =
+                    [n_bytes, snapshot.n_bytes(shared), limit].map(|bytes| bytes >> 20);
                 let message = format!(
                     "it needs about {wanted} MiB; versions with labels have {taken} of {limit} MiB: unlabel one, or raise \
                      `model_memory_mb`"
                 );
-                return Err(Unloadable { cause: Cause::NoMemory, message });
+                return Err(Unloadable {
+                    cause: Cause::NoMemory,
+                    message,
+                });
             }
         }
         Ok(snapshot)
@@ -353,8 +473,13 @@ impl Models {
 
 /// Where a name lies between 0 and 1: the same on every replica, another for each purpose.
 pub(crate) fn share_of(purpose: &str, name: &str) -> f64 {
-    let hash = Sha256::new().chain_update(purpose).chain_update(name).finalize();
-    let first = hash.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let hash = Sha256::new()
+        .chain_update(purpose)
+        .chain_update(name)
+        .finalize();
+    let first = hash
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes));
     f64::from(first) / f64::from(u32::MAX)
 }
 

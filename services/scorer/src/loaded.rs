@@ -40,7 +40,8 @@ pub(crate) struct Loaded {
     /// Made when similar items are first asked for.
     item_lengths: OnceLock<Vec<f32>>,
     n_positions: usize,
-    /// Memory that is this version's alone, about: rows, light weights, ids, titles, what filters look at.
+    /// Memory that is this version's alone, about: rows, light weights, ids, titles, what filters
+    /// look at.
     pub(crate) n_bytes: u64,
     last_used: AtomicU64,
 }
@@ -61,11 +62,20 @@ const WARM_UP: Duration = Duration::from_secs(60);
 /// The words of the prompts: the same for all versions of this program.
 static TEXTS: LazyLock<PromptTexts> = LazyLock::new(|| PromptTexts::new(&Tokenizer::gpt2()));
 
-/// Memory of an item, about, beside its row: itself, its place, its popularity and length, and its texts.
+/// Memory of an item, about, beside its row: itself, its place, its popularity and length, and its
+/// texts.
 fn item_bytes(item: &Item) -> usize {
-    let categories: usize = item.categories.iter().map(|category| 24 + category.len()).sum();
+    let categories: usize = item
+        .categories
+        .iter()
+        .map(|category| 24 + category.len())
+        .sum();
     // Each is a node of a tree with a key and a value.
-    let attributes: usize = item.attributes.iter().map(|(name, value)| 64 + name.len() + value_bytes(value)).sum();
+    let attributes: usize = item
+        .attributes
+        .iter()
+        .map(|(name, value)| 64 + name.len() + value_bytes(value))
+        .sum();
     170 + 2 * item.id.as_str().len() + item.title.len() + categories + attributes
 }
 
@@ -75,7 +85,10 @@ fn value_bytes(value: &serde_json::Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 32,
         Value::String(text) => 32 + text.len(),
         Value::Array(values) => 32 + values.iter().map(value_bytes).sum::<usize>(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| 64 + name.len() + value_bytes(value)).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| 64 + name.len() + value_bytes(value))
+            .sum(),
     }
 }
 
@@ -101,9 +114,15 @@ impl Loaded {
     ) -> Result<Self, model::Error> {
         artifact.check_backbone(&backbone.gpt2)?;
         let mean_user = artifact.tables.collaborative.push_mean_user();
-        let catalogue = Arc::new(Catalogue::new(artifact.tables.collaborative.into(), settings.scoring_precision));
+        let catalogue = Arc::new(Catalogue::new(
+            artifact.tables.collaborative.into(),
+            settings.scoring_precision,
+        ));
         let forward = Forward::start(backbone.gpt2.clone(), Arc::clone(&catalogue), settings)
-            .map_err(|source| model::Error::File { path: "thread `model`".into(), source })?;
+            .map_err(|source| model::Error::File {
+                path: "thread `model`".into(),
+                source,
+            })?;
         let light = artifact.light.map(|weights| Light {
             unknown: weights.unknown_items(),
             weights,
@@ -111,16 +130,29 @@ impl Loaded {
         });
         let mut cold = FixedBitSet::with_capacity(artifact.items.len());
         match (&artifact.popularity, &light) {
-            (Some(counts), _) => (0..).zip(counts).filter(|(_, n)| **n == 0).for_each(|(row, _)| cold.insert(row)),
-            (None, Some(light)) => light.unknown.iter().for_each(|&row| cold.insert(row as usize)),
+            (Some(counts), _) => (0..)
+                .zip(counts)
+                .filter(|(_, n)| **n == 0)
+                .for_each(|(row, _)| cold.insert(row)),
+            (None, Some(light)) => light
+                .unknown
+                .iter()
+                .for_each(|&row| cold.insert(row as usize)),
             (None, None) => {}
         }
         let popularity = artifact.popularity.map(|counts| {
             let all = counts.iter().map(|&n| f64::from(n)).sum::<f64>().max(1.0);
-            counts.into_iter().map(|n| (f64::from(n) / all) as f32).collect()
+            counts
+                .into_iter()
+                .map(|n| (f64::from(n) / all) as f32)
+                .collect()
         });
         let n_light = light.as_ref().map_or(0, |light| light.weights.n_bytes());
-        let n_texts = artifact.users.iter().map(|user| 64 + user.as_str().len()).sum::<usize>()
+        let n_texts = artifact
+            .users
+            .iter()
+            .map(|user| 64 + user.as_str().len())
+            .sum::<usize>()
             + artifact.items.iter().map(item_bytes).sum::<usize>();
         let n_bytes = (catalogue.n_bytes() + n_light + n_texts) as u64;
         Ok(Self {
@@ -128,7 +160,12 @@ impl Loaded {
             catalog: artifact.manifest.catalog,
             forward,
             catalogue,
-            rows: artifact.items.iter().map(|item| item.id.clone()).zip(0..).collect(),
+            rows: artifact
+                .items
+                .iter()
+                .map(|item| item.id.clone())
+                .zip(0..)
+                .collect(),
             items: Arc::new(artifact.items),
             light,
             users: artifact.users.into_iter().zip(0..).collect(),
@@ -169,9 +206,14 @@ impl Loaded {
         TEXTS.max_history(self.n_positions)
     }
 
-    /// The user token in the prompt of a user with this row, or without one: as was best on validation.
+    /// The user token in the prompt of a user with this row, or without one: as was best on
+    /// validation.
     pub(crate) fn token(&self, user: Option<u32>) -> TokenRow {
-        match if user.is_some() { self.known_user } else { self.new_user } {
+        match if user.is_some() {
+            self.known_user
+        } else {
+            self.new_user
+        } {
             UserToken::Own => user.map_or(TokenRow::Absent, TokenRow::Own),
             UserToken::Absent => TokenRow::Absent,
             UserToken::Mean => TokenRow::Mean(self.mean_user),
@@ -183,24 +225,44 @@ impl Loaded {
         TEXTS.recommend(token.row(), items, self.n_positions)
     }
 
-    /// What serves: the language model's scores, mixed with the light model's where there is one. `history` is all of
-    /// it, as the light model was measured. With nothing to go by, popularity.
+    /// What serves: the language model's scores, mixed with the light model's where there is one.
+    /// `history` is all of it, as the light model was measured. With nothing to go by, popularity.
     pub(crate) fn scores(&self, language: &[f32], history: &[u32], is_stranger: bool) -> Scores {
-        if let Some(popularity) = self.popularity.as_ref().filter(|_| is_stranger && history.is_empty()) {
-            return Scores { values: popularity.clone(), origins: Origins::Popularity };
+        if let Some(popularity) = self
+            .popularity
+            .as_ref()
+            .filter(|_| is_stranger && history.is_empty())
+        {
+            return Scores {
+                values: popularity.clone(),
+                origins: Origins::Popularity,
+            };
         }
-        let Some(Light { weights, weight, unknown }) = &self.light else {
-            return Scores { values: language.to_vec(), origins: Origins::Model };
+        let Some(Light {
+            weights,
+            weight,
+            unknown,
+        }) = &self.light
+        else {
+            return Scores {
+                values: language.to_vec(),
+                origins: Origins::Model,
+            };
         };
         let mixed = Mixed::new(language.to_vec(), weights.scores(history), *weight, unknown);
-        Scores { values: mixed.scores(), origins: Origins::Hybrid(mixed) }
+        Scores {
+            values: mixed.scores(),
+            origins: Origins::Hybrid(mixed),
+        }
     }
 
     /// Where an item's score comes from.
     pub(crate) fn source(&self, scores: &Scores, row: u32) -> Source {
         match &scores.origins {
             Origins::Popularity => Source::Popularity,
-            Origins::Model | Origins::Hybrid(_) if self.cold.contains(row as usize) => Source::ColdStart,
+            Origins::Model | Origins::Hybrid(_) if self.cold.contains(row as usize) => {
+                Source::ColdStart
+            }
             Origins::Model => Source::Model,
             Origins::Hybrid(mixed) => match mixed.origin(row) {
                 Origin::LanguageModel => Source::Model,
@@ -210,8 +272,8 @@ impl Loaded {
         }
     }
 
-    /// What the language model's contributions to some items' scores come to in the served scores, and what the light
-    /// model adds for each item of the history.
+    /// What the language model's contributions to some items' scores come to in the served scores,
+    /// and what the light model adds for each item of the history.
     ///
     /// Shapes: `language [items][history]`, its scores `[catalogue]` → `[items][history]`.
     pub(crate) fn served_contributions(
@@ -220,14 +282,27 @@ impl Loaded {
         language_scores: &[f32],
         history: &[u32],
     ) -> Vec<Vec<f32>> {
-        let Some(Light { weights, weight, unknown }) = &self.light else { return language };
+        let Some(Light {
+            weights,
+            weight,
+            unknown,
+        }) = &self.light
+        else {
+            return language;
+        };
         let light_scores = weights.scores(history);
         let share = Mixed::shares(language_scores, &light_scores, *weight);
         let of_item = |(&row, language): (&u32, Vec<f32>)| {
-            let (of_language, of_light_share) =
-                if unknown.contains(&row) { (share.alone, 0.0) } else { (share.language, share.light) };
+            let (of_language, of_light_share) = if unknown.contains(&row) {
+                (share.alone, 0.0)
+            } else {
+                (share.language, share.light)
+            };
             let both = language.into_iter().zip(history);
-            both.map(|(language, &item)| of_language * language + of_light_share * weights.weight(item, row)).collect()
+            both.map(|(language, &item)| {
+                of_language * language + of_light_share * weights.weight(item, row)
+            })
+            .collect()
         };
         rows.iter().zip(language).map(of_item).collect()
     }
@@ -246,7 +321,8 @@ impl Loaded {
 
     /// Notes that a request asked for it, at a place in the order of requests.
     pub(crate) fn use_now(&self, clock: &AtomicU64) {
-        self.last_used.store(clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.last_used
+            .store(clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The place of the latest request.
@@ -259,6 +335,8 @@ impl Loaded {
         let items: Vec<u32> = (0..self.n_items().min(self.max_history()).min(20) as u32).collect();
         let prompt = self.prompt(TokenRow::Absent, &items);
         let call = Call::behind(Instant::now() + WARM_UP);
-        call.in_time(self.forward.state(prompt, &call.caller)).await.map(drop)
+        call.in_time(self.forward.state(prompt, &call.caller))
+            .await
+            .map(drop)
     }
 }

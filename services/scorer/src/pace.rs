@@ -1,11 +1,11 @@
-//! How fast the model's thread is and what it is at: by this [`crate::forward`] refuses what could not be in time, and
-//! bounds its batches.
+//! How fast the model's thread is and what it is at: by this [`crate::forward`] refuses what could
+//! not be in time, and bounds its batches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Over the time that batches take on average, when something is promised: on cores that others use too they vary by a
-/// third.
+/// Over the time that batches take on average, when something is promised: on cores that others use
+/// too they vary by a third.
 const CAUTION: f64 = 1.4;
 /// How much the latest batch counts in a running mean.
 const LATEST: f64 = 0.2;
@@ -18,7 +18,8 @@ pub(crate) struct Pace(Mutex<Measured>);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Measured {
-    /// A running mean for each size; 0 before the first batch. Small batches are slower: the weights are read for each.
+    /// A running mean for each size; 0 before the first batch. Small batches are slower: the
+    /// weights are read for each.
     tokens_per_second: [f64; N_SIZES],
     /// Tokens of the latest batch.
     latest: usize,
@@ -42,7 +43,11 @@ impl Pace {
         let mut measured = self.lock();
         measured.latest = n_tokens;
         let mean = &mut measured.tokens_per_second[size(n_tokens)];
-        *mean = if *mean > 0.0 { *mean + LATEST * (latest - *mean) } else { latest };
+        *mean = if *mean > 0.0 {
+            *mean + LATEST * (latest - *mean)
+        } else {
+            latest
+        };
     }
 
     pub(crate) fn measured(&self) -> Measured {
@@ -65,7 +70,9 @@ impl Measured {
     pub(crate) fn mean_time(&self, cost: usize) -> Duration {
         let (smaller, larger) = self.tokens_per_second.split_at(size(cost) + 1);
         let known = smaller.iter().rev().chain(larger).find(|pace| **pace > 0.0);
-        known.map_or(Duration::ZERO, |pace| Duration::from_secs_f64(cost as f64 / pace))
+        known.map_or(Duration::ZERO, |pace| {
+            Duration::from_secs_f64(cost as f64 / pace)
+        })
     }
 
     /// How long it takes as far as can be promised.
@@ -73,12 +80,16 @@ impl Measured {
         self.mean_time(cost).mul_f64(CAUTION)
     }
 
-    /// When new work is done that comes after work of the cost `ahead`, from now on. It waits for the whole batch that it
-    /// is part of, and while the thread is busy others join that: it becomes as large as the one before, but takes at
-    /// most `longest`.
+    /// When new work is done that comes after work of the cost `ahead`, from now on. It waits for
+    /// the whole batch that it is part of, and while the thread is busy others join that: it
+    /// becomes as large as the one before, but takes at most `longest`.
     pub(crate) fn wait(&self, ahead: usize, cost: usize, longest: Duration) -> Duration {
-        let Some((since, at_work)) = self.at_work else { return self.time(ahead + cost) };
-        let next = self.time(ahead + cost).max(self.time(self.latest).min(longest));
+        let Some((since, at_work)) = self.at_work else {
+            return self.time(ahead + cost);
+        };
+        let next = self
+            .time(ahead + cost)
+            .max(self.time(self.latest).min(longest));
         self.time(at_work).saturating_sub(since.elapsed()) + next
     }
 
@@ -89,7 +100,8 @@ impl Measured {
 
     /// For how long the thread has been at its work.
     pub(crate) fn at_work_for(&self) -> Duration {
-        self.at_work.map_or(Duration::ZERO, |(since, _)| since.elapsed())
+        self.at_work
+            .map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 }
 
@@ -110,10 +122,17 @@ mod tests {
         pace.learns(1_024, Duration::from_millis(1_024));
         let measured = pace.measured();
         assert_eq!(measured.mean_time(20), Duration::from_millis(200));
-        assert_eq!(measured.mean_time(1_000), Duration::from_millis(10_000), "smaller than the large batches");
+        assert_eq!(
+            measured.mean_time(1_000),
+            Duration::from_millis(10_000),
+            "smaller than the large batches"
+        );
         assert_eq!(measured.mean_time(2_048), Duration::from_millis(2_048));
         assert_eq!(measured.mean_time(4), Duration::from_millis(40));
-        assert_eq!(measured.time(2_048), Duration::from_millis(2_048).mul_f64(CAUTION));
+        assert_eq!(
+            measured.time(2_048),
+            Duration::from_millis(2_048).mul_f64(CAUTION)
+        );
     }
 
     #[test]
@@ -121,11 +140,23 @@ mod tests {
         let pace = Pace::default();
         pace.learns(512, Duration::from_millis(512));
         let longest = Duration::from_secs(9);
-        assert_eq!(pace.measured().wait(0, 512, longest), pace.measured().time(512), "nothing is at work");
+        assert_eq!(
+            pace.measured().wait(0, 512, longest),
+            pace.measured().time(512),
+            "nothing is at work"
+        );
         let busy = pace.during(512, || pace.measured()).0;
         let wait = |longest| busy.wait(0, 10, longest);
         let latest = busy.time(512);
-        assert!(wait(longest) <= latest * 2 && wait(longest) > latest.mul_f64(1.5), "{:?}", wait(longest));
-        assert!(wait(latest / 4) <= latest.mul_f64(1.25), "{:?}", wait(latest / 4));
+        assert!(
+            wait(longest) <= latest * 2 && wait(longest) > latest.mul_f64(1.5),
+            "{:?}",
+            wait(longest)
+        );
+        assert!(
+            wait(latest / 4) <= latest.mul_f64(1.25),
+            "{:?}",
+            wait(latest / 4)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Work that waits for a thread: interactive before batch, each in the order it came, taken several at a time.
+//! Work that waits for a thread: interactive before batch, each in the order it came, taken several
+//! at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,8 @@ pub(crate) struct Queue<T> {
     ready: Condvar,
 }
 
-/// The side that adds work: the queue is closed when it is dropped, and the threads that take from it end.
+/// The side that adds work: the queue is closed when it is dropped, and the threads that take from
+/// it end.
 #[derive(Debug)]
 pub(crate) struct Owner<T>(pub(crate) Arc<Queue<T>>);
 
@@ -42,7 +44,10 @@ impl<T> Default for Queue<T> {
             batch_cost: 0,
             is_closed: false,
         };
-        Self { lanes: Mutex::new(lanes), ready: Condvar::new() }
+        Self {
+            lanes: Mutex::new(lanes),
+            ready: Condvar::new(),
+        }
     }
 }
 
@@ -78,21 +83,38 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits for work and takes what costs at most `most` together and `fits`, which is asked with each piece's cost and
-    /// that of all before it; one piece at least. Waits up to `linger` for more to come. `None` once the queue is closed
-    /// and empty.
-    pub(crate) fn take(&self, most: usize, linger: Duration, fits: impl FnMut(usize, &T) -> bool) -> Option<Vec<T>> {
+    /// Waits for work and takes what costs at most `most` together and `fits`, which is asked with
+    /// each piece's cost and that of all before it; one piece at least. Waits up to `linger` for
+    /// more to come. `None` once the queue is closed and empty.
+    pub(crate) fn take(
+        &self,
+        most: usize,
+        linger: Duration,
+        fits: impl FnMut(usize, &T) -> bool,
+    ) -> Option<Vec<T>> {
         let mut lanes = self.lock();
         while lanes.interactive.is_empty() && lanes.batch.is_empty() {
             if lanes.is_closed {
                 return None;
             }
-            lanes = self.ready.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+            lanes = self
+                .ready
+                .wait(lanes)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let until = Instant::now() + linger;
         while !lanes.is_closed && lanes.interactive_cost + lanes.batch_cost < most {
-            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
-            lanes = self.ready.wait_timeout(lanes, left).unwrap_or_else(PoisonError::into_inner).0;
+            let Some(left) = until
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
+            else {
+                break;
+            };
+            lanes = self
+                .ready
+                .wait_timeout(lanes, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         Some(lanes.pop(most, fits))
     }
@@ -124,9 +146,10 @@ impl<T> Queue<T> {
 impl<T> Lanes<T> {
     fn pop(&mut self, most: usize, mut fits: impl FnMut(usize, &T) -> bool) -> Vec<T> {
         let (mut taken, mut cost) = (Vec::new(), 0_usize);
-        for (lane, sum) in
-            [(&mut self.interactive, &mut self.interactive_cost), (&mut self.batch, &mut self.batch_cost)]
-        {
+        for (lane, sum) in [
+            (&mut self.interactive, &mut self.interactive_cost),
+            (&mut self.batch, &mut self.batch_cost),
+        ] {
             while let Some((next, work)) = lane.pop_front() {
                 let after = cost.saturating_add(next);
                 let has_room = fits(after, &work) && after <= most; // also of the first: it may bound the others
@@ -158,12 +181,22 @@ mod tests {
             queue.push(priority, cost, name).unwrap();
         }
         assert_eq!(queue.cost(Priority::Interactive), (10, 6));
-        assert_eq!(queue.take(8, Duration::ZERO, |cost, _| cost < 6), Some(vec!["i1"]));
+        assert_eq!(
+            queue.take(8, Duration::ZERO, |cost, _| cost < 6),
+            Some(vec!["i1"])
+        );
         queue.push(Priority::Interactive, 3, "i3").unwrap();
-        assert_eq!(queue.take(8, Duration::ZERO, |_, _| true), Some(vec!["i2", "i3", "b1"]));
+        assert_eq!(
+            queue.take(8, Duration::ZERO, |_, _| true),
+            Some(vec!["i2", "i3", "b1"])
+        );
         queue.close();
         assert_eq!(queue.push(Priority::Batch, 1, "late"), Err("late"));
-        assert_eq!(queue.take(1, Duration::ZERO, |_, _| false), Some(vec!["b2"]), "one piece at least");
+        assert_eq!(
+            queue.take(1, Duration::ZERO, |_, _| false),
+            Some(vec!["b2"]),
+            "one piece at least"
+        );
         assert_eq!(queue.take(1, Duration::ZERO, |_, _| true), None);
     }
 }

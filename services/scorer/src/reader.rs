@@ -19,7 +19,8 @@ pub(crate) struct Read {
     token: TokenRow,
     /// There is no row for the user.
     pub(crate) is_stranger: bool,
-    /// When its latest interaction was; the clock would let in what is recorded in the same millisecond.
+    /// When its latest interaction was; the clock would let in what is recorded in the same
+    /// millisecond.
     pub(crate) until_ms: i64,
     /// The history was not read for this request, and is to be read afterwards.
     pub(crate) to_refresh: Option<Place>,
@@ -35,11 +36,22 @@ impl Read {
         model: &Loaded,
         by: Instant,
     ) -> Result<Self, Error> {
-        let Known { history, row_is_allowed, mut degradations, to_refresh } =
-            histories.of(reader, &model.catalog, by).await?;
-        let user = reader.user.as_ref().filter(|_| row_is_allowed).and_then(|user| model.user_row(user));
+        let Known {
+            history,
+            row_is_allowed,
+            mut degradations,
+            to_refresh,
+        } = histories.of(reader, &model.catalog, by).await?;
+        let user = reader
+            .user
+            .as_ref()
+            .filter(|_| row_is_allowed)
+            .and_then(|user| model.user_row(user));
         let items = history.items();
-        let seen: Vec<u32> = items.iter().filter_map(|item| model.item_row(item)).collect();
+        let seen: Vec<u32> = items
+            .iter()
+            .filter_map(|item| model.item_row(item))
+            .collect();
         let n_in_prompt = seen.len().min(model.max_history());
         if reader.user.is_some() && user.is_none() {
             degradations.push(Degradation::UnknownUser);
@@ -58,7 +70,10 @@ impl Read {
             n_in_prompt,
             token: model.token(user),
             is_stranger: user.is_none(),
-            until_ms: history.interactions().last().map_or(0, |latest| latest.at_ms),
+            until_ms: history
+                .interactions()
+                .last()
+                .map_or(0, |latest| latest.at_ms),
             to_refresh,
             degradations,
         })
@@ -66,7 +81,12 @@ impl Read {
 
     /// What the user state depends on.
     pub(crate) fn key(&self, model: &Loaded) -> Key {
-        Key::new(&model.version, self.token, self.latest(), model.catalogue.precision())
+        Key::new(
+            &model.version,
+            self.token,
+            self.latest(),
+            model.catalogue.precision(),
+        )
     }
 
     pub(crate) fn latest(&self) -> &[u32] {

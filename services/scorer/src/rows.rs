@@ -1,5 +1,5 @@
-//! User and item rows in the shared cache: a replica that starts takes them from there, and what it finds is only
-//! used when its hash is the one in the model's manifest.
+//! User and item rows in the shared cache: a replica that starts takes them from there, and what it
+//! finds is only used when its hash is the one in the model's manifest.
 
 use domain::ModelVersion;
 use model::{Table, TokenTables, rows_hash};
@@ -28,7 +28,11 @@ pub(crate) async fn share(cache: &Cache, version: &ModelVersion, tables: &TokenT
         return;
     }
     for (kind, table) in [("users", &tables.users), ("items", &tables.items)] {
-        for (number, chunk) in table.values().chunks(CHUNK_ROWS * table.width()).enumerate() {
+        for (number, chunk) in table
+            .values()
+            .chunks(CHUNK_ROWS * table.width())
+            .enumerate()
+        {
             let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
             cache.put(&group, &format!("{kind}:{number}"), &bytes).await;
         }
@@ -37,7 +41,12 @@ pub(crate) async fn share(cache: &Cache, version: &ModelVersion, tables: &TokenT
 }
 
 /// The rows that another replica offered; `None` when anything is missing or different.
-pub(crate) async fn fetch(cache: &Cache, version: &ModelVersion, sizes: Sizes, hash: &str) -> Option<TokenTables> {
+pub(crate) async fn fetch(
+    cache: &Cache,
+    version: &ModelVersion,
+    sizes: Sizes,
+    hash: &str,
+) -> Option<TokenTables> {
     let group = group(version);
     cache.get(&group, MARK).await?;
     let users = table(cache, &group, "users", sizes.n_users, sizes.width).await?;
@@ -53,11 +62,23 @@ pub(crate) async fn fetch(cache: &Cache, version: &ModelVersion, sizes: Sizes, h
     Some(tables)
 }
 
-async fn table(cache: &Cache, group: &str, kind: &str, n_rows: usize, width: usize) -> Option<Table> {
+async fn table(
+    cache: &Cache,
+    group: &str,
+    kind: &str,
+    n_rows: usize,
+    width: usize,
+) -> Option<Table> {
     let mut values: Vec<f32> = Vec::with_capacity(n_rows * width);
     for number in 0..n_rows.div_ceil(CHUNK_ROWS) {
         let bytes = cache.get(group, &format!("{kind}:{number}")).await?;
-        values.extend(bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)));
+        values.extend(
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&word| f32::from_le_bytes(word)),
+        );
     }
     (values.len() == n_rows * width).then(|| Table::new(values, width))
 }

@@ -45,12 +45,24 @@ const STREAM_RETRY: Duration = Duration::from_secs(1);
 impl WayIn {
     /// Who calls, by their own name or by their address, and until when.
     fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
-        let name = request.metadata().get(CLIENT_ID).and_then(|name| name.to_str().ok());
-        let address = || request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let name = request
+            .metadata()
+            .get(CLIENT_ID)
+            .and_then(|name| name.to_str().ok());
+        let address = || {
+            request
+                .remote_addr()
+                .map(|address| address.ip().to_string())
+                .unwrap_or_default()
+        };
         let name = name.map_or_else(address, str::to_owned);
         let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
         let client = name.chars().take(LONGEST_NAME).collect::<String>().into();
-        Caller { client, by: Instant::now() + deadline, priority }
+        Caller {
+            client,
+            by: Instant::now() + deadline,
+            priority,
+        }
     }
 
     /// Lets a request in, or refuses it at once: before anything is made of it.
@@ -68,7 +80,8 @@ impl Recommendations {
     /// The answer to one request, whatever becomes of it counted.
     async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
         let digest = query.digest;
-        let recommendation = self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
+        let recommendation =
+            self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
         Ok(pb::RecommendResponse::of(recommendation, digest))
     }
 
@@ -89,28 +102,40 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
         Ok(Response::new(self.answer(query, &call).await?))
     }
 
-    type BatchRecommendStream = Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send>>;
+    type BatchRecommendStream =
+        Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send>>;
 
     async fn batch_recommend(
         &self,
         request: Request<Streaming<pb::BatchRecommendRequest>>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
         // Streams are alike; it is their requests that are batches.
-        let stream = self.streams.enter(self.way_in.caller(&request, Priority::Interactive));
+        let stream = self
+            .streams
+            .enter(self.way_in.caller(&request, Priority::Interactive));
         let stream = self.counted(stream.map_err(|_| Error::overloaded(STREAM_RETRY)))?;
         let this = self.clone();
         let idle = self.stream_idle;
-        let requests = tokio_stream::StreamExt::timeout(request.into_inner(), idle).map(move |request| {
-            let closed = |_| Status::deadline_exceeded(format!("no request came for {idle:?}; open another stream"));
-            let pb::BatchRecommendRequest { id, request } = request.map_err(closed)??;
-            Ok((id, this.counted(Query::try_from(request.unwrap_or_default()))))
-        });
+        let requests =
+            tokio_stream::StreamExt::timeout(request.into_inner(), idle).map(move |request| {
+                let closed = |_| {
+                    Status::deadline_exceeded(format!(
+                        "no request came for {idle:?}; open another stream"
+                    ))
+                };
+                let pb::BatchRecommendRequest { id, request } = request.map_err(closed)??;
+                Ok((
+                    id,
+                    this.counted(Query::try_from(request.unwrap_or_default())),
+                ))
+            });
         let this = self.clone();
         let answer = move |query, caller| {
             let this = this.clone();
             async move { this.answer(query, &this.way_in.enter(caller)?).await }
         };
-        let answers = batch::answers(requests, stream, answer).map(|answered| answered.map(batch_response));
+        let answers =
+            batch::answers(requests, stream, answer).map(|answered| answered.map(batch_response));
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -120,7 +145,10 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
     ) -> Result<Response<pb::ScoreItemsResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
         let query = self.counted(ScoreQuery::try_from(request.into_inner()))?;
-        Ok(Response::new(self.counted(call.in_time(self.recommender.score(query, &call)).await)?.into()))
+        Ok(Response::new(
+            self.counted(call.in_time(self.recommender.score(query, &call)).await)?
+                .into(),
+        ))
     }
 
     async fn similar_items(
@@ -129,47 +157,69 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
     ) -> Result<Response<pb::SimilarItemsResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
         let query = self.counted(SimilarQuery::try_from(request.into_inner()))?;
-        let (items, version) = self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
+        let (items, version) =
+            self.counted(call.in_time(self.recommender.similar(query, &call)).await)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }
 
-    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::ServingStatus>, Status> {
+    async fn get_status(
+        &self,
+        _: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::ServingStatus>, Status> {
         let overview = self.recommender.models.overview();
-        let version = |(model, labels): (std::sync::Arc<crate::loaded::Loaded>, Vec<String>)| pb::LoadedVersion {
-            model_version: version_name(&model.version),
-            labels,
-            memory_bytes: model.n_bytes,
-            backbone: model.backbone.id.clone(),
-            backbone_bytes: model.backbone.n_bytes(),
+        let version = |(model, labels): (std::sync::Arc<crate::loaded::Loaded>, Vec<String>)| {
+            pb::LoadedVersion {
+                model_version: version_name(&model.version),
+                labels,
+                memory_bytes: model.n_bytes,
+                backbone: model.backbone.id.clone(),
+                backbone_bytes: model.backbone.n_bytes(),
+            }
         };
-        let unloadable = |(id, why): (domain::ModelVersion, crate::Unloadable)| pb::UnloadableVersion {
-            model_version: version_name(&id),
-            cause: unloadable_cause(why.cause).into(),
-            message: why.message,
-        };
+        let unloadable =
+            |(id, why): (domain::ModelVersion, crate::Unloadable)| pb::UnloadableVersion {
+                model_version: version_name(&id),
+                cause: unloadable_cause(why.cause).into(),
+                message: why.message,
+            };
         let counters = self.recommender.counters.all();
         Ok(Response::new(pb::ServingStatus {
             versions: overview.loaded.into_iter().map(version).collect(),
             unloadable: overview.unloadable.into_iter().map(unloadable).collect(),
-            counters: counters.into_iter().map(|(name, n)| (name.to_owned(), n)).collect::<HashMap<_, _>>(),
-            shadow: self.recommender.behind.report().map(|report| pb::ShadowReport {
-                model_version: version_name(&report.version),
-                n_requests: report.n,
-                overlap: report.overlap,
-                live_ms: report.live_ms,
-                shadow_ms: report.shadow_ms,
-            }),
+            counters: counters
+                .into_iter()
+                .map(|(name, n)| (name.to_owned(), n))
+                .collect::<HashMap<_, _>>(),
+            shadow: self
+                .recommender
+                .behind
+                .report()
+                .map(|report| pb::ShadowReport {
+                    model_version: version_name(&report.version),
+                    n_requests: report.n,
+                    overlap: report.overlap,
+                    live_ms: report.live_ms,
+                    shadow_ms: report.shadow_ms,
+                }),
         }))
     }
 }
 
-fn batch_response((id, answer): (u64, Result<pb::RecommendResponse, Error>)) -> pb::BatchRecommendResponse {
+fn batch_response(
+    (id, answer): (u64, Result<pb::RecommendResponse, Error>),
+) -> pb::BatchRecommendResponse {
     use pb::batch_recommend_response::{Failure, Result as Outcome};
     let result = match answer.map_err(Status::from) {
         Ok(response) => Outcome::Response(response),
-        Err(status) => Outcome::Failure(Failure { code: status.code().into(), message: status.message().to_owned() }),
+        Err(status) => Outcome::Failure(Failure {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+        }),
     };
-    pb::BatchRecommendResponse { id, result: Some(result) }
+    pb::BatchRecommendResponse {
+        id,
+        result: Some(result),
+    }
 }
 
 fn unloadable_cause(cause: Cause) -> pb::unloadable_version::Cause {
@@ -198,22 +248,34 @@ impl Histories {
         self.recommender.histories.record(&catalog, &batch).await
     }
 
-    async fn history(&self, request: pb::GetHistoryRequest) -> Result<pb::GetHistoryResponse, Error> {
+    async fn history(
+        &self,
+        request: pb::GetHistoryRequest,
+    ) -> Result<pb::GetHistoryResponse, Error> {
         let catalog = catalog("catalog", &request.catalog)?;
         let user = user_id(request.user_id)?;
         let history = self.recommender.histories.stored(&catalog, &user).await?;
         let all = history.interactions();
-        let limit = if request.limit == 0 { all.len() } else { request.limit as usize };
+        let limit = if request.limit == 0 {
+            all.len()
+        } else {
+            request.limit as usize
+        };
         let latest = &all[all.len().saturating_sub(limit)..];
         Ok(pb::GetHistoryResponse {
-            interactions: latest.iter().map(|interaction| pb::Interaction::of(&user, interaction)).collect(),
+            interactions: latest
+                .iter()
+                .map(|interaction| pb::Interaction::of(&user, interaction))
+                .collect(),
             deleted: history.is_deleted(),
         })
     }
 
     async fn delete(&self, request: pb::DeleteUserRequest) -> Result<(), Error> {
         let catalog = catalog("catalog", &request.catalog)?;
-        self.recommender.delete(&catalog, &user_id(request.user_id)?).await
+        self.recommender
+            .delete(&catalog, &user_id(request.user_id)?)
+            .await
     }
 }
 
@@ -228,7 +290,10 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::RecordInteractionsRequest>,
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
-        let n_recorded = self.way_in.counters.counted(call.in_time(self.record(request.into_inner())).await)?;
+        let n_recorded = self
+            .way_in
+            .counters
+            .counted(call.in_time(self.record(request.into_inner())).await)?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
     }
@@ -238,7 +303,9 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::GetHistoryRequest>,
     ) -> Result<Response<pb::GetHistoryResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
-        Ok(Response::new(self.way_in.counters.counted(call.in_time(self.history(request.into_inner())).await)?))
+        Ok(Response::new(self.way_in.counters.counted(
+            call.in_time(self.history(request.into_inner())).await,
+        )?))
     }
 
     async fn delete_user(
@@ -246,7 +313,9 @@ impl pb::history_service_server::HistoryService for Histories {
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
-        self.way_in.counters.counted(call.in_time(self.delete(request.into_inner())).await)?;
+        self.way_in
+            .counters
+            .counted(call.in_time(self.delete(request.into_inner())).await)?;
         Ok(Response::new(pb::DeleteUserResponse {}))
     }
 }

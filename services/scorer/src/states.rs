@@ -1,5 +1,5 @@
-//! User states that were computed before: in memory, then in the shared cache. A key holds everything that the state
-//! depends on, so a cached state is never stale.
+//! User states that were computed before: in memory, then in the shared cache. A key holds
+//! everything that the state depends on, so a cached state is never stale.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,8 +37,8 @@ impl TokenRow {
     }
 }
 
-/// (model version, row of the user token or none, ordered item rows of the effective history, prompt template,
-/// precision).
+/// (model version, row of the user token or none, ordered item rows of the effective history,
+/// prompt template, precision).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     group: String,
@@ -46,21 +46,33 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// States with users' own tokens lie together by user, so that deleting a user forgets them; the others belong to a
-    /// history, whoever has it.
-    pub(crate) fn new(version: &ModelVersion, token: TokenRow, items: &[u32], precision: Precision) -> Self {
+    /// States with users' own tokens lie together by user, so that deleting a user forgets them;
+    /// the others belong to a history, whoever has it.
+    pub(crate) fn new(
+        version: &ModelVersion,
+        token: TokenRow,
+        items: &[u32],
+        precision: Precision,
+    ) -> Self {
         let mut hash = Sha256::new();
         hash.update(TEMPLATE_VERSION.to_le_bytes());
-        items.iter().for_each(|item| hash.update(item.to_le_bytes()));
+        items
+            .iter()
+            .for_each(|item| hash.update(item.to_le_bytes()));
         match precision {
             Precision::F32 => {}
             Precision::Bf16 => hash.update(precision.name()),
         }
         let history = hex::encode(hash.finalize());
-        let shared =
-            |whose: &str| Self { group: format!("states:{version}:{whose}:{history}"), field: "state".to_owned() };
+        let shared = |whose: &str| Self {
+            group: format!("states:{version}:{whose}:{history}"),
+            field: "state".to_owned(),
+        };
         match token {
-            TokenRow::Own(row) => Self { group: Self::of_user(version, row), field: history },
+            TokenRow::Own(row) => Self {
+                group: Self::of_user(version, row),
+                field: history,
+            },
             TokenRow::Absent => shared("none"),
             TokenRow::Mean(_) => shared("mean"),
         }
@@ -99,7 +111,8 @@ pub(crate) struct States {
     unwritten: mpsc::Sender<(Key, UserState)>,
 }
 
-/// The latest 64 looks into the shared level, the latest in the lowest bit: 1 when the state was there.
+/// The latest 64 looks into the shared level, the latest in the lowest bit: 1 when the state was
+/// there.
 #[derive(Debug)]
 struct Hits(AtomicU64);
 
@@ -112,7 +125,8 @@ impl Hits {
     fn note(&self, is_hit: bool) {
         let with = |latest: u64| latest << 1 | u64::from(is_hit);
         // Of two at the same time one may be lost: it is a tendency.
-        self.0.store(with(self.0.load(Ordering::Relaxed)), Ordering::Relaxed);
+        self.0
+            .store(with(self.0.load(Ordering::Relaxed)), Ordering::Relaxed);
     }
 
     fn are_none(&self) -> bool {
@@ -140,7 +154,15 @@ impl States {
             .support_invalidation_closures()
             .build();
         let (unwritten, received) = mpsc::channel(MAX_UNWRITTEN);
-        (Self { memory, shared, hits: Arc::new(Hits::hoped()), unwritten }, received)
+        (
+            Self {
+                memory,
+                shared,
+                hits: Arc::new(Hits::hoped()),
+                unwritten,
+            },
+            received,
+        )
     }
 
     /// A state that is in memory.
@@ -148,7 +170,8 @@ impl States {
         self.memory.get(key).await
     }
 
-    /// The state of a prompt, from either level, or computed: once for all requests that want it meanwhile.
+    /// The state of a prompt, from either level, or computed: once for all requests that want it
+    /// meanwhile.
     pub(crate) async fn get_or_compute(
         &self,
         key: &Key,
@@ -159,7 +182,12 @@ impl States {
         loop {
             let mut found = Found::Joined;
             let find = self.find(key, model, (&prompt, caller), &mut found);
-            match self.memory.try_get_with_by_ref(key, find).await.map_err(|error: Arc<Error>| (*error).clone()) {
+            match self
+                .memory
+                .try_get_with_by_ref(key, find)
+                .await
+                .map_err(|error: Arc<Error>| (*error).clone())
+            {
                 Ok(state) => return Ok((state, found)),
                 // It was another request that had not the time.
                 Err(Error::Overloaded { .. }) if found == Found::Joined => {}
@@ -177,7 +205,8 @@ impl States {
         found: &mut Found,
     ) -> Result<UserState, Error> {
         *found = Found::Computed;
-        // A look costs both programs a round trip, which an overload of new histories would pay for each refusal.
+        // A look costs both programs a round trip, which an overload of new histories would pay for
+        // each refusal.
         if self.hits.are_none() {
             model.forward.admits(prompt.len(), caller)?;
         }
@@ -200,8 +229,13 @@ impl States {
     /// Writes computed states to the shared level until `shutdown`.
     pub(crate) async fn write_until(&self, mut unwritten: Unwritten, shutdown: CancellationToken) {
         let mut states = Vec::new();
-        while let Some(1..) = shutdown.run_until_cancelled(unwritten.recv_many(&mut states, AT_ONCE)).await {
-            let fields = states.iter().map(|(key, state)| (&*key.group, &*key.field, state.to_bytes()));
+        while let Some(1..) = shutdown
+            .run_until_cancelled(unwritten.recv_many(&mut states, AT_ONCE))
+            .await
+        {
+            let fields = states
+                .iter()
+                .map(|(key, state)| (&*key.group, &*key.field, state.to_bytes()));
             self.shared.put_all(fields).await;
             states.clear();
         }
@@ -211,7 +245,10 @@ impl States {
     pub(crate) async fn forget(&self, version: &ModelVersion, user: u32) {
         let group = Key::of_user(version, user);
         let wanted = group.clone();
-        if let Err(error) = self.memory.invalidate_entries_if(move |key, _| key.group == wanted) {
+        if let Err(error) = self
+            .memory
+            .invalidate_entries_if(move |key, _| key.group == wanted)
+        {
             tracing::error!(%error, "cannot forget a user's states in memory");
         }
         self.shared.remove(&group).await;

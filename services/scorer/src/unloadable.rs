@@ -34,7 +34,10 @@ pub enum Cause {
 
 impl Unloadable {
     pub(crate) fn new(cause: Cause, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { cause, message: service::chain(error) }
+        Self {
+            cause,
+            message: service::chain(error),
+        }
     }
 }
 

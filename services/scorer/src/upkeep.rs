@@ -1,5 +1,5 @@
-//! What a scorer does beside the requests: it follows the labels, warms a version before a label moves to it, reads stale
-//! histories again, and compares the shadow's lists with the live ones.
+//! What a scorer does beside the requests: it follows the labels, warms a version before a label
+//! moves to it, reads stale histories again, and compares the shadow's lists with the live ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,18 +30,32 @@ impl Recommender {
     /// Looks at the labels again and again until `shutdown`.
     pub(crate) async fn follow_until(&self, every: Duration, shutdown: CancellationToken) {
         loop {
-            let Some(followed) = shutdown.run_until_cancelled(self.follow()).await else { return };
+            let Some(followed) = shutdown.run_until_cancelled(self.follow()).await else {
+                return;
+            };
             if let Err(error) = followed {
-                tracing::warn!(error = service::chain(&error), "cannot follow the labels; serving what is loaded");
+                tracing::warn!(
+                    error = service::chain(&error),
+                    "cannot follow the labels; serving what is loaded"
+                );
             }
-            if shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
+            if shutdown
+                .run_until_cancelled(tokio::time::sleep(every))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
     }
 
-    /// Ready while the live model is, until `shutdown`; a version that is being loaded delays nothing here.
-    pub(crate) async fn tell_readiness_until(&self, every: Duration, (health, shutdown): (Health, CancellationToken)) {
+    /// Ready while the live model is, until `shutdown`; a version that is being loaded delays
+    /// nothing here.
+    pub(crate) async fn tell_readiness_until(
+        &self,
+        every: Duration,
+        (health, shutdown): (Health, CancellationToken),
+    ) {
         let tell = async {
             loop {
                 health.set_ready(self.models.is_ready()).await;
@@ -51,12 +65,14 @@ impl Recommender {
         shutdown.run_until_cancelled(tell).await;
     }
 
-    /// Moves the labels, each as soon as its version is loaded and warmed, `live` first; one whose version fails stays
-    /// where it was. A version whose thread has ended is loaded again.
+    /// Moves the labels, each as soon as its version is loaded and warmed, `live` first; one whose
+    /// version fails stays where it was. A version whose thread has ended is loaded again.
     async fn follow(&self) -> Result<(), Error> {
         let wanted = self.models.wanted_labels().await?;
         self.models.want(&wanted).await;
-        let (live, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(label, _)| *label == Label::live());
+        let (live, others): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|(label, _)| *label == Label::live());
         for (label, version) in live.into_iter().chain(others) {
             if self.models.serves(&label, &version) {
                 continue;
@@ -79,7 +95,9 @@ impl Recommender {
         while let Some(Some(task)) = shutdown.run_until_cancelled(tasks.recv()).await {
             match task {
                 Task::Refresh((catalog, user), model) => {
-                    let Some(model) = model.upgrade() else { continue };
+                    let Some(model) = model.upgrade() else {
+                        continue;
+                    };
                     let reader = stored(Some(catalog), user, Duration::ZERO);
                     self.know(&reader, &model, Instant::now() + PATIENCE).await;
                 }
@@ -88,15 +106,31 @@ impl Recommender {
         }
     }
 
-    async fn compare(&self, Comparison { query, live, took, shadow, .. }: Comparison) {
-        let Some(shadow) = shadow.upgrade() else { return };
+    async fn compare(
+        &self,
+        Comparison {
+            query,
+            live,
+            took,
+            shadow,
+            ..
+        }: Comparison,
+    ) {
+        let Some(shadow) = shadow.upgrade() else {
+            return;
+        };
         let started = Instant::now();
         let call = Call::behind(started + PATIENCE);
         match call.in_time(self.answer(&query, &shadow, &call)).await {
             Ok(answer) => {
-                let both = answer.items.iter().filter(|item| live.contains(&item.item)).count();
+                let both = answer
+                    .items
+                    .iter()
+                    .filter(|item| live.contains(&item.item))
+                    .count();
                 let overlap = both as f64 / live.len().max(1) as f64;
-                self.behind.note(&shadow.version, overlap, (took, started.elapsed()));
+                self.behind
+                    .note(&shadow.version, overlap, (took, started.elapsed()));
             }
             Err(error) => {
                 self.counters.add("shadow.failed");
@@ -132,7 +166,10 @@ impl Recommender {
             Ok(_) => true,
             Err(error) => {
                 self.counters.add("behind.failed");
-                tracing::debug!(error = service::chain(&error), "a state was not computed ahead");
+                tracing::debug!(
+                    error = service::chain(&error),
+                    "a state was not computed ahead"
+                );
                 false
             }
         }
@@ -140,7 +177,18 @@ impl Recommender {
 }
 
 /// A user by the stored history.
-fn stored(catalog: Option<domain::Catalog>, user: domain::UserId, max_staleness: Duration) -> Reader {
+fn stored(
+    catalog: Option<domain::Catalog>,
+    user: domain::UserId,
+    max_staleness: Duration,
+) -> Reader {
     let model = ModelChoice::live();
-    Reader { user: Some(user), catalog, inline: Inline::Absent, at_ms: None, max_staleness, model }
+    Reader {
+        user: Some(user),
+        catalog,
+        inline: Inline::Absent,
+        at_ms: None,
+        max_staleness,
+        model,
+    }
 }

@@ -1,4 +1,5 @@
-//! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive, commit.
+//! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive,
+//! commit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,13 +33,23 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Between two tries of a call that must get through.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a checkpoint or the
-/// model is being stored.
+/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a
+/// checkpoint or the model is being stored.
 pub(crate) async fn run(worker: &Worker, leased: pb::LeasedJob, shutdown: &CancellationToken) {
     tracing::info!(job = leased.job, epoch = leased.epoch, "job leased");
     let stop = CancellationToken::new();
-    let (progress, Watch { progress: latest, checkpoints }) = Progress::new(&worker.settings.device, stop.clone());
-    let mut lease = Lease { coordinator: worker.coordinator.clone(), leased, latest };
+    let (
+        progress,
+        Watch {
+            progress: latest,
+            checkpoints,
+        },
+    ) = Progress::new(&worker.settings.device, stop.clone());
+    let mut lease = Lease {
+        coordinator: worker.coordinator.clone(),
+        leased,
+        latest,
+    };
     let mut kept = lease.clone();
     let every = Duration::from_millis(worker.settings.heartbeat_ms.max(1));
     let mut training = Training::default();
@@ -55,7 +66,10 @@ pub(crate) async fn run(worker: &Worker, leased: pb::LeasedJob, shutdown: &Cance
         End::LeaseLost => tracing::warn!(job, epoch, "the lease was lost; its work is dropped"),
         End::Told(reason) => {
             let grace = Duration::from_secs(worker.settings.grace_s);
-            if tokio::time::timeout(grace, lease.tell(reason)).await.is_err() {
+            if tokio::time::timeout(grace, lease.tell(reason))
+                .await
+                .is_err()
+            {
                 tracing::warn!(
                     job,
                     ?grace,
@@ -95,20 +109,32 @@ async fn work(
     let failed = |error: &Error| End::Told(EndOfAttempt::Failed(error.cause()));
     let scratch = match tempfile::tempdir_in(&worker.settings.scratch) {
         Ok(scratch) => training.scratch.insert(scratch).path().to_owned(),
-        Err(source) => return failed(&Error::File { path: worker.settings.scratch.clone(), source }),
+        Err(source) => {
+            return failed(&Error::File {
+                path: worker.settings.scratch.clone(),
+                source,
+            });
+        }
     };
     let input = match input(worker, &lease.leased, &scratch).await {
         Ok(input) => input,
         Err(cause) => return End::Told(EndOfAttempt::Failed(cause)),
     };
     let (done, mut result) = oneshot::channel();
-    let spawned = std::thread::Builder::new().name("training".to_owned()).spawn(move || {
-        // The receiver is gone only when the attempt was given up.
-        drop(done.send(train(&input, &mut progress)));
-    });
+    let spawned = std::thread::Builder::new()
+        .name("training".to_owned())
+        .spawn(move || {
+            // The receiver is gone only when the attempt was given up.
+            drop(done.send(train(&input, &mut progress)));
+        });
     match spawned {
         Ok(thread) => training.thread = Some(thread),
-        Err(source) => return failed(&Error::File { path: "thread `training`".into(), source }),
+        Err(source) => {
+            return failed(&Error::File {
+                path: "thread `training`".into(),
+                source,
+            });
+        }
     }
     loop {
         tokio::select! {
@@ -125,12 +151,17 @@ async fn work(
     }
 }
 
-fn finished(trained: Result<Result<Trained, Error>, oneshot::error::RecvError>) -> Result<Trained, Cause> {
+fn finished(
+    trained: Result<Result<Trained, Error>, oneshot::error::RecvError>,
+) -> Result<Trained, Cause> {
     match trained {
         Ok(trained) => trained.map_err(|error| error.cause()),
         Err(_) => {
             let message = "the training thread panicked; the worker's log has the place".to_owned();
-            Err(Cause { kind: CauseKind::Internal, message })
+            Err(Cause {
+                kind: CauseKind::Internal,
+                message,
+            })
         }
     }
 }
@@ -138,15 +169,23 @@ fn finished(trained: Result<Result<Trained, Error>, oneshot::error::RecvError>) 
 /// Everything the training needs, on the local disk and verified.
 async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Result<Input, Cause> {
     let spec = leased.spec.clone().unwrap_or_default();
-    let spec = TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())?;
-    let dataset = worker.artifacts.open_verified(Kind::Dataset, spec.dataset.as_str()).await;
+    let spec =
+        TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())?;
+    let dataset = worker
+        .artifacts
+        .open_verified(Kind::Dataset, spec.dataset.as_str())
+        .await;
     let dataset = dataset.map_err(|error| unusable(&error, CauseKind::BadData))?;
     let resume = match leased.checkpoint.as_str() {
         "" => None,
         id => match worker.artifacts.open_verified(Kind::Checkpoint, id).await {
             Ok(folder) => Some(folder),
             Err(error) => {
-                tracing::warn!(checkpoint = id, error = service::chain(&error), "starting over: no usable checkpoint");
+                tracing::warn!(
+                    checkpoint = id,
+                    error = service::chain(&error),
+                    "starting over: no usable checkpoint"
+                );
                 None
             }
         },
@@ -165,7 +204,8 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
     })
 }
 
-/// An artifact that cannot be opened: of the given kind where it is missing or broken, else storage's own failure.
+/// An artifact that cannot be opened: of the given kind where it is missing or broken, else
+/// storage's own failure.
 fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
     let kind = match error {
         storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,
@@ -175,7 +215,10 @@ fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
         | storage::Error::InUse(_)
         | storage::Error::File { .. } => CauseKind::Internal,
     };
-    Cause { kind, message: service::chain(error) }
+    Cause {
+        kind,
+        message: service::chain(error),
+    }
 }
 
 /// Where the job's backbone comes from; an artifact is verified here.
@@ -191,8 +234,15 @@ async fn backbones(worker: &Worker, spec: &TrainSpec) -> Result<Backbones, Cause
         }
         Some(BackboneLocation::Folder(_) | BackboneLocation::Hub { .. }) | None => None,
     };
-    let (root, hub_url) = (worker.settings.backbone_root.clone(), worker.settings.hub_url.clone());
-    Ok(Backbones { root, hub_url, artifact })
+    let (root, hub_url) = (
+        worker.settings.backbone_root.clone(),
+        worker.settings.hub_url.clone(),
+    );
+    Ok(Backbones {
+        root,
+        hub_url,
+        artifact,
+    })
 }
 
 fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
@@ -220,7 +270,8 @@ impl Lease {
                 Ok(answer) if answer.get_ref().cancel => return End::Told(EndOfAttempt::Cancelled),
                 Ok(_) => {}
                 Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
-                // The work goes on; if the lease ends meanwhile, the coordinator says so at the next call.
+                // The work goes on; if the lease ends meanwhile, the coordinator says so at the
+                // next call.
                 Err(status) => log_failure("heartbeat", &status),
             }
         }
@@ -229,11 +280,18 @@ impl Lease {
     async fn heartbeat(&mut self) -> Result<tonic::Response<pb::HeartbeatResponse>, tonic::Status> {
         let progress = Some((&*self.latest.borrow()).into());
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
-        let request = pb::HeartbeatRequest { job, epoch, progress };
-        self.coordinator.heartbeat(timed(request, CALL_TIMEOUT)).await
+        let request = pb::HeartbeatRequest {
+            job,
+            epoch,
+            progress,
+        };
+        self.coordinator
+            .heartbeat(timed(request, CALL_TIMEOUT))
+            .await
     }
 
-    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the job.
+    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the
+    /// job.
     async fn store_checkpoint(&mut self, artifacts: &Artifacts, folder: &Path) -> Result<(), End> {
         let id = match artifacts.put(Kind::Checkpoint, folder).await {
             Ok(id) => id,
@@ -246,8 +304,16 @@ impl Lease {
             tracing::warn!(%error, "cannot remove a local checkpoint");
         }
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
-        let request = pb::CommitCheckpointRequest { job, epoch, checkpoint: id };
-        match self.coordinator.commit_checkpoint(timed(request, CALL_TIMEOUT)).await {
+        let request = pb::CommitCheckpointRequest {
+            job,
+            epoch,
+            checkpoint: id,
+        };
+        match self
+            .coordinator
+            .commit_checkpoint(timed(request, CALL_TIMEOUT))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
             Err(status) => {
@@ -273,29 +339,55 @@ impl Lease {
         }
         let metrics = trained.metrics.clone().into_iter().collect();
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
-        let request = pb::CommitModelRequest { job, epoch, model, metrics };
+        let request = pb::CommitModelRequest {
+            job,
+            epoch,
+            model,
+            metrics,
+        };
         loop {
-            // A repeat is safe: the coordinator refuses a second commit, and the first one counts. The heartbeats
-            // beside this end the loop when the lease is lost.
-            match self.coordinator.commit_model(timed(request.clone(), COMMIT_TIMEOUT)).await {
+            // A repeat is safe: the coordinator refuses a second commit, and the first one counts.
+            // The heartbeats beside this end the loop when the lease is lost.
+            match self
+                .coordinator
+                .commit_model(timed(request.clone(), COMMIT_TIMEOUT))
+                .await
+            {
                 Ok(_) => return End::Trained,
                 Err(status) if status.code() == Code::FailedPrecondition => return End::LeaseLost,
                 Err(status) if is_passing(&status) => log_failure("committing the model", &status),
                 Err(status) => {
-                    let message = format!("the coordinator refused the model: {}", status.message());
-                    return End::Told(EndOfAttempt::Failed(Cause { kind: CauseKind::Internal, message }));
+                    let message =
+                        format!("the coordinator refused the model: {}", status.message());
+                    return End::Told(EndOfAttempt::Failed(Cause {
+                        kind: CauseKind::Internal,
+                        message,
+                    }));
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it instead.
+    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it
+    /// instead.
     async fn tell(&mut self, reason: EndOfAttempt) {
-        tracing::info!(job = self.leased.job, ?reason, "attempt ended without a model");
+        tracing::info!(
+            job = self.leased.job,
+            ?reason,
+            "attempt ended without a model"
+        );
         let (job, epoch) = (self.leased.job.clone(), self.leased.epoch);
-        let request = pb::EndAttemptRequest { job, epoch, reason: Some(reason.into()) };
-        match self.coordinator.end_attempt(timed(request, CALL_TIMEOUT)).await {
+        let request = pb::EndAttemptRequest {
+            job,
+            epoch,
+            reason: Some(reason.into()),
+        };
+        match self
+            .coordinator
+            .end_attempt(timed(request, CALL_TIMEOUT))
+            .await
+        {
             Ok(_) => {}
             // The job ended meanwhile, or is somebody else's: there is nothing left to tell.
             Err(status) if status.code() == Code::FailedPrecondition => {
@@ -310,7 +402,11 @@ impl Lease {
 fn is_passing(status: &tonic::Status) -> bool {
     matches!(
         status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled | Code::Unknown
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
     )
 }
 

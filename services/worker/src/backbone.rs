@@ -1,4 +1,5 @@
-//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a hub's cached files.
+//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a
+//! hub's cached files.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -25,14 +26,16 @@ pub(crate) fn start(input: &Input, progress: &Progress) -> Result<(Gpt2Config, G
         (Backbone::Random(shape), _) => return Ok(random_backbone(shape, &input.device)),
         (Backbone::Path(location), _) => location,
     };
-    let location = BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
+    let location =
+        BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
     let from = &input.backbones;
     let folder = match &location {
         BackboneLocation::Folder(path) => confined(&from.root, path)?,
-        BackboneLocation::Artifact(id) => from
-            .artifact
-            .clone()
-            .ok_or_else(|| Error::Spec(format!("backbone.path: the artifact `{id}` was not fetched")))?,
+        BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
+            Error::Spec(format!(
+                "backbone.path: the artifact `{id}` was not fetched"
+            ))
+        })?,
         BackboneLocation::Hub { repo, revision } => from.cached(repo, revision, progress)?,
     };
     let (config, gpt2) = load_backbone(&folder, &input.device).map_err(Error::Backbone)?;
@@ -42,11 +45,17 @@ pub(crate) fn start(input: &Input, progress: &Progress) -> Result<(Gpt2Config, G
 
 /// `path` below `root`, links resolved; anything that leads outside is refused.
 fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
-    let missing = |path: PathBuf| move |source| Error::Backbone(model::Error::File { path, source });
+    let missing =
+        |path: PathBuf| move |source| Error::Backbone(model::Error::File { path, source });
     let inside = root.canonicalize().map_err(missing(root.join(path)))?;
-    let folder = inside.join(path).canonicalize().map_err(missing(inside.join(path)))?;
+    let folder = inside
+        .join(path)
+        .canonicalize()
+        .map_err(missing(inside.join(path)))?;
     if !folder.starts_with(&inside) {
-        return Err(Error::Spec(format!("backbone.path `{path}` leads outside of the worker's backbone root")));
+        return Err(Error::Spec(format!(
+            "backbone.path `{path}` leads outside of the worker's backbone root"
+        )));
     }
     Ok(folder)
 }
@@ -62,17 +71,30 @@ const MAX_BYTES: u64 = 16 << 30;
 const CHUNK_BYTES: u64 = 1 << 20;
 
 impl Backbones {
-    /// The folder with a hub's files; fetched once, whole or not at all, then read without a network.
+    /// The folder with a hub's files; fetched once, whole or not at all, then read without a
+    /// network.
     fn cached(&self, repo: &str, revision: &str, progress: &Progress) -> Result<PathBuf, Error> {
-        let folder = self.root.join("hub").join(repo).join("revisions").join(revision);
+        let folder = self
+            .root
+            .join("hub")
+            .join(repo)
+            .join("revisions")
+            .join(revision);
         if folder.exists() {
             return Ok(folder);
         }
         let parent = folder.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(parent).map_err(Error::file(parent))?;
-        let making =
-            tempfile::Builder::new().prefix("partial-").tempdir_in(&self.root).map_err(Error::file(&self.root))?;
-        let hub = Hub::new(&self.hub_url, (repo, revision), (making.path(), &folder), progress);
+        let making = tempfile::Builder::new()
+            .prefix("partial-")
+            .tempdir_in(&self.root)
+            .map_err(Error::file(&self.root))?;
+        let hub = Hub::new(
+            &self.hub_url,
+            (repo, revision),
+            (making.path(), &folder),
+            progress,
+        );
         hub.fetch(CONFIG)?;
         match hub.fetch(WEIGHTS) {
             Ok(()) => {}
@@ -112,20 +134,34 @@ impl<'a> Hub<'a> {
             .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE))
             .build();
-        let url = format!("{}/{repo}/resolve/{revision}", hub_url.trim_end_matches('/'));
-        Self { agent: config.new_agent(), url, making, folder, progress }
+        let url = format!(
+            "{}/{repo}/resolve/{revision}",
+            hub_url.trim_end_matches('/')
+        );
+        Self {
+            agent: config.new_agent(),
+            url,
+            making,
+            folder,
+            progress,
+        }
     }
 
     fn fetch(&self, name: &str) -> Result<(), Error> {
         let (url, path) = (format!("{}/{name}", self.url), self.making.join(name));
-        let failed = |source| Error::Hub { url: url.clone(), folder: self.folder.to_owned(), source: Box::new(source) };
+        let failed = |source| Error::Hub {
+            url: url.clone(),
+            folder: self.folder.to_owned(),
+            source: Box::new(source),
+        };
         tracing::info!(url, "fetching a backbone");
         let mut answer = self.agent.get(&url).call().map_err(failed)?;
         let mut file = std::fs::File::create(&path).map_err(Error::file(&path))?;
         let mut body = answer.body_mut().with_config().limit(MAX_BYTES).reader();
         loop {
             self.progress.check()?;
-            let n = std::io::copy(&mut body.by_ref().take(CHUNK_BYTES), &mut file).map_err(|e| failed(e.into()))?;
+            let n = std::io::copy(&mut body.by_ref().take(CHUNK_BYTES), &mut file)
+                .map_err(|e| failed(e.into()))?;
             if n == 0 {
                 return file.sync_all().map_err(Error::file(&path));
             }

@@ -1,7 +1,7 @@
 //! A job's state on disk, so that another worker can go on where this one stopped.
 //!
-//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best tables so far), and for a warmed-up
-//! backbone its two files beside them.
+//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best tables so far), and
+//! for a warmed-up backbone its two files beside them.
 
 use std::path::Path;
 
@@ -16,7 +16,8 @@ use crate::run::{Best, Run};
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Whose it is: two jobs that compute the same must not share a checkpoint that one of them deletes.
+    /// Whose it is: two jobs that compute the same must not share a checkpoint that one of them
+    /// deletes.
     job: String,
     pub(crate) n_epochs_done: usize,
     pub(crate) stages: Vec<StageReport>,
@@ -47,13 +48,22 @@ fn moments(run: &Run) -> [(&'static str, &Moments); 4] {
 }
 
 /// Writes a checkpoint into an existing, empty folder.
-pub(crate) fn write(run: &Run, (stages, epochs): Reports, job: &str, folder: &Path) -> Result<(), Error> {
+pub(crate) fn write(
+    run: &Run,
+    (stages, epochs): Reports,
+    job: &str,
+    folder: &Path,
+) -> Result<(), Error> {
     let moments = moments(run);
     let mut tensors = run.learned.tables.moved("");
     if let Some(best) = &run.best {
         tensors.extend(best.tables.moved("best."));
     }
-    tensors.extend(moments.iter().flat_map(|(name, of_table)| of_table.tensors(name)));
+    tensors.extend(
+        moments
+            .iter()
+            .flat_map(|(name, of_table)| of_table.tensors(name)),
+    );
     write_tensors(&folder.join(NUMBERS), &tensors)?;
     let state = State {
         job: job.to_owned(),
@@ -66,26 +76,42 @@ pub(crate) fn write(run: &Run, (stages, epochs): Reports, job: &str, folder: &Pa
         n_steps: moments.map(|(_, of_table)| of_table.n_steps()),
     };
     let path = folder.join(STATE);
-    std::fs::write(&path, serde_json::to_vec(&state).expect("plain data becomes JSON")).map_err(Error::file(path))
+    std::fs::write(
+        &path,
+        serde_json::to_vec(&state).expect("plain data becomes JSON"),
+    )
+    .map_err(Error::file(path))
 }
 
 /// Reads a checkpoint into a run that has just started.
 pub(crate) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let path = folder.join(STATE);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let state: State =
-        serde_json::from_slice(&bytes).map_err(|e| Error::Spec(format!("checkpoint {}: {e}", path.display())))?;
+    let state: State = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::Spec(format!("checkpoint {}: {e}", path.display())))?;
     let file = TensorFile::open(&folder.join(NUMBERS))?;
     let pair = |model: &str, steps: [u64; 2]| -> Result<PairMoments, Error> {
-        let moments = |table: &str, n_steps| Moments::read(&file, &format!("{model}.{table}"), n_steps);
-        Ok(PairMoments { users: moments("users", steps[0])?, items: moments("items", steps[1])? })
+        let moments =
+            |table: &str, n_steps| Moments::read(&file, &format!("{model}.{table}"), n_steps);
+        Ok(PairMoments {
+            users: moments("users", steps[0])?,
+            items: moments("items", steps[1])?,
+        })
     };
-    let [content_users, content_items, collaborative_users, collaborative_items] = state.n_steps;
+    let [
+        content_users,
+        content_items,
+        collaborative_users,
+        collaborative_items,
+    ] = state.n_steps;
     run.learned.tables = Tables::read(&file, "")?;
     run.learned.content = pair("content", [content_users, content_items])?;
     run.learned.collaborative = pair("collaborative", [collaborative_users, collaborative_items])?;
     run.best = match state.best {
-        Some(metrics) => Some(Best { metrics, tables: Tables::read(&file, "best.")? }),
+        Some(metrics) => Some(Best {
+            metrics,
+            tables: Tables::read(&file, "best.")?,
+        }),
         None => None,
     };
     run.pretrained = state.pretrained;

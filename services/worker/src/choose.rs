@@ -1,5 +1,5 @@
-//! What is chosen once training has ended: the user tokens and the hybrid's weight. Everything is chosen on the
-//! validation split; the test split is not among what this file is given.
+//! What is chosen once training has ended: the user tokens and the hybrid's weight. Everything is
+//! chosen on the validation split; the test split is not among what this file is given.
 
 use std::collections::BTreeMap;
 
@@ -56,42 +56,93 @@ impl Chosen {
         if spec.cold_items == ColdItems::Text {
             let (items, cold) = (&mut tables.collaborative.items, corpus.cold_items());
             let n_told = rows_from_texts(&run.learned.gpt2, corpus.documents(), items, &cold)?;
-            tracing::info!(n_cold = cold.len(), n_told, "items without interactions got rows from their texts");
+            tracing::info!(
+                n_cold = cold.len(),
+                n_told,
+                "items without interactions got rows from their texts"
+            );
         }
         let mut served = tables.collaborative.clone();
         served.push_mean_user();
         // As the training prompts were, where there is no validation split to choose by.
-        let known_user = if run.without_user_token { UserToken::Absent } else { UserToken::Own };
+        let known_user = if run.without_user_token {
+            UserToken::Absent
+        } else {
+            UserToken::Own
+        };
         let (new_user, partner, metrics) = (UserToken::Absent, None, BTreeMap::new());
         let tried_weight = None;
-        let mut chosen = Self { tables, served, known_user, new_user, partner, tried_weight, metrics };
+        let mut chosen = Self {
+            tables,
+            served,
+            known_user,
+            new_user,
+            partner,
+            tried_weight,
+            metrics,
+        };
         if !Holdout::valid(corpus).users().is_empty() {
             chosen.choose_user_tokens(run, corpus, progress)?;
             chosen.choose_weight(run, spec, corpus, progress)?;
         }
-        chosen.metrics.extend(run.pretrained.iter().flat_map(|metrics| metrics.named("valid_pretrained_")));
+        chosen.metrics.extend(
+            run.pretrained
+                .iter()
+                .flat_map(|metrics| metrics.named("valid_pretrained_")),
+        );
         Ok(chosen)
     }
 
     /// The model as it will rank for known users.
     pub(crate) fn ranker<'a>(&'a self, run: &'a Run, light: Option<&'a ItemWeights>) -> Ranker<'a> {
-        Ranker { gpt2: &run.learned.gpt2, tables: &self.served, light, user_token: self.known_user }
+        Ranker {
+            gpt2: &run.learned.gpt2,
+            tables: &self.served,
+            light,
+            user_token: self.known_user,
+        }
     }
 
-    fn choose_user_tokens(&mut self, run: &Run, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
-        let ranks =
-            |user_token| Ranker { user_token, ..self.ranker(run, None) }.evaluate(Holdout::valid(corpus), progress);
-        let (own, absent, mean) = (ranks(UserToken::Own)?, ranks(UserToken::Absent)?, ranks(UserToken::Mean)?);
-        let (new_user, stranger) =
-            if mean.sum() > absent.sum() { (UserToken::Mean, mean) } else { (UserToken::Absent, absent) };
-        let (known_user, best) = if own.sum() >= stranger.sum() { (UserToken::Own, own) } else { (new_user, stranger) };
+    fn choose_user_tokens(
+        &mut self,
+        run: &Run,
+        corpus: &Corpus,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let ranks = |user_token| {
+            Ranker {
+                user_token,
+                ..self.ranker(run, None)
+            }
+            .evaluate(Holdout::valid(corpus), progress)
+        };
+        let (own, absent, mean) = (
+            ranks(UserToken::Own)?,
+            ranks(UserToken::Absent)?,
+            ranks(UserToken::Mean)?,
+        );
+        let (new_user, stranger) = if mean.sum() > absent.sum() {
+            (UserToken::Mean, mean)
+        } else {
+            (UserToken::Absent, absent)
+        };
+        let (known_user, best) = if own.sum() >= stranger.sum() {
+            (UserToken::Own, own)
+        } else {
+            (new_user, stranger)
+        };
         tracing::info!(?known_user, ?new_user, "user tokens chosen");
         (self.known_user, self.new_user) = (known_user, new_user);
-        self.metrics.extend(best.named("valid_llm_").into_iter().chain(best.named("valid_")));
+        self.metrics.extend(
+            best.named("valid_llm_")
+                .into_iter()
+                .chain(best.named("valid_")),
+        );
         Ok(())
     }
 
-    /// The light model with the weight that is best; none where the job wants none, or where it does not help.
+    /// The light model with the weight that is best; none where the job wants none, or where it
+    /// does not help.
     fn choose_weight(
         &mut self,
         run: &Run,
@@ -99,9 +150,19 @@ impl Chosen {
         corpus: &Corpus,
         progress: &Progress,
     ) -> Result<(), Error> {
-        let Some(ease) = run.ease.as_ref().filter(|_| spec.hybrid.light == Light::Ease) else { return Ok(()) };
+        let Some(ease) = run
+            .ease
+            .as_ref()
+            .filter(|_| spec.hybrid.light == Light::Ease)
+        else {
+            return Ok(());
+        };
         let weights = ease.weights.sparse(spec.hybrid.n_kept);
-        let tried = self.ranker(run, Some(&weights)).evaluate_mixes(&WEIGHTS, Holdout::valid(corpus), progress)?;
+        let tried = self.ranker(run, Some(&weights)).evaluate_mixes(
+            &WEIGHTS,
+            Holdout::valid(corpus),
+            progress,
+        )?;
         let (mut weight, mut best) = (0.0, RankingMetrics::default());
         for (tried_weight, metrics) in WEIGHTS.into_iter().zip(tried) {
             if metrics.sum() > best.sum() {

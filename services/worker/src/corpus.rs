@@ -36,20 +36,40 @@ pub(crate) struct TestSplit(pub(crate) Vec<Vec<u32>>);
 
 impl Corpus {
     /// Everything but the test split, and the test split.
-    pub(crate) fn new(dataset: &Dataset, tokens: TokenFile, n_positions: usize) -> (Self, TestSplit) {
-        let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| dataset.histories(split));
+    pub(crate) fn new(
+        dataset: &Dataset,
+        tokens: TokenFile,
+        n_positions: usize,
+    ) -> (Self, TestSplit) {
+        let [train, valid, test] =
+            [Split::Train, Split::Valid, Split::Test].map(|split| dataset.histories(split));
         let (texts, n_items) = (PromptTexts::new(&Tokenizer::gpt2()), dataset.items.len());
-        let mut corpus = Self { tokens, documents: Vec::new(), train, valid, n_items, texts, n_positions };
+        let mut corpus = Self {
+            tokens,
+            documents: Vec::new(),
+            train,
+            valid,
+            n_items,
+            texts,
+            n_positions,
+        };
         let held_out = held_out_pairs(dataset);
         // The review of a held-out pair would tell what is to be found out.
-        let is_told =
-            |about: &About| matches!(about, About::Review { user, item } if held_out.contains(&(*user, *item)));
-        let about = corpus.tokens.about().iter().enumerate().filter(|(_, about)| !is_told(about));
+        let is_told = |about: &About| matches!(about, About::Review { user, item } if held_out.contains(&(*user, *item)));
+        let about = corpus
+            .tokens
+            .about()
+            .iter()
+            .enumerate()
+            .filter(|(_, about)| !is_told(about));
         let has_a_prediction = |&(place, about): &(usize, &About)| {
             let room = n_positions.saturating_sub(corpus.prompt(*about).len());
             corpus.tokens.length(place).min(room) >= 2
         };
-        corpus.documents = about.filter(has_a_prediction).map(|(place, _)| place).collect();
+        corpus.documents = about
+            .filter(has_a_prediction)
+            .map(|(place, _)| place)
+            .collect();
         (corpus, TestSplit(test))
     }
 
@@ -65,25 +85,38 @@ impl Corpus {
 
     /// All documents of the content LM, one after the other.
     pub(crate) fn documents(&self) -> impl Iterator<Item = Result<Document, Error>> + '_ {
-        self.documents.iter().filter_map(|&place| self.document(place).transpose())
+        self.documents
+            .iter()
+            .filter_map(|&place| self.document(place).transpose())
     }
 
     /// A text with its prompt; `None` when no token is left to predict.
     fn document(&self, place: usize) -> Result<Option<Document>, Error> {
         let prompt = self.prompt(self.tokens.about()[place]);
-        Ok(Document { prompt, main: self.tokens.words(place)? }.fitted(self.n_positions))
+        Ok(Document {
+            prompt,
+            main: self.tokens.words(place)?,
+        }
+        .fitted(self.n_positions))
     }
 
     /// Training interactions of each item.
     pub(crate) fn popularity(&self) -> Vec<u32> {
         let mut counts = vec![0; self.n_items];
-        self.train.iter().flatten().for_each(|&item| counts[item as usize] += 1);
+        self.train
+            .iter()
+            .flatten()
+            .for_each(|&item| counts[item as usize] += 1);
         counts
     }
 
     /// Items without a training interaction, ascending.
     pub(crate) fn cold_items(&self) -> Vec<u32> {
-        (0u32..).zip(self.popularity()).filter(|(_, n)| *n == 0).map(|(item, _)| item).collect()
+        (0u32..)
+            .zip(self.popularity())
+            .filter(|(_, n)| *n == 0)
+            .map(|(item, _)| item)
+            .collect()
     }
 
     /// The places of one epoch's documents of the content LM, in random order.
@@ -98,13 +131,21 @@ impl Corpus {
 
     /// The documents at some places.
     pub(crate) fn documents_at(&self, places: &[usize]) -> Result<Vec<Document>, Error> {
-        places.iter().filter_map(|&place| self.document(place).transpose()).collect()
+        places
+            .iter()
+            .filter_map(|&place| self.document(place).transpose())
+            .collect()
     }
 
-    /// The histories of one epoch of the collaborative LM: users in random order, and (paper: stochastic item
-    /// reordering) each history too. Users with nothing to predict are left out. Their documents are made a batch at a time:
-    /// all of them at once would be most of a large job's memory.
-    pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<(u32, Vec<u32>)> {
+    /// The histories of one epoch of the collaborative LM: users in random order, and (paper:
+    /// stochastic item reordering) each history too. Users with nothing to predict are left out.
+    /// Their documents are made a batch at a time: all of them at once would be most of a large
+    /// job's memory.
+    pub(crate) fn history_epoch(
+        &self,
+        spec: &TrainSpec,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<(u32, Vec<u32>)> {
         let mut histories: Vec<(u32, Vec<u32>)> = (0..)
             .zip(&self.train)
             .filter_map(|(user, history)| {
@@ -126,13 +167,17 @@ impl Corpus {
 
     /// The documents of some histories.
     pub(crate) fn histories(&self, histories: &[(u32, Vec<u32>)]) -> Vec<Document> {
-        histories.iter().filter_map(|(user, items)| self.history(*user, items)).collect()
+        histories
+            .iter()
+            .filter_map(|(user, items)| self.history(*user, items))
+            .collect()
     }
 
-    /// A recommendation prompt as it is served: the whole training history of `user` in time order, with `token` for
-    /// the user.
+    /// A recommendation prompt as it is served: the whole training history of `user` in time order,
+    /// with `token` for the user.
     pub(crate) fn ranking_prompt(&self, user: u32, token: Option<u32>) -> Vec<Token> {
-        self.texts.recommend(token, &self.train[user as usize], self.n_positions)
+        self.texts
+            .recommend(token, &self.train[user as usize], self.n_positions)
     }
 
     /// A recommendation prompt of a training step.
@@ -144,8 +189,16 @@ impl Corpus {
 /// (user, item) of every interaction that training must not see.
 fn held_out_pairs(dataset: &Dataset) -> HashSet<(u32, u32)> {
     let rows = &dataset.interactions;
-    let pairs = rows.users.iter().copied().zip(rows.items.iter().copied()).zip(&rows.splits);
-    pairs.filter(|(_, split)| **split != Split::Train).map(|(pair, _)| pair).collect()
+    let pairs = rows
+        .users
+        .iter()
+        .copied()
+        .zip(rows.items.iter().copied())
+        .zip(&rows.splits);
+    pairs
+        .filter(|(_, split)| **split != Split::Train)
+        .map(|(pair, _)| pair)
+        .collect()
 }
 
 #[cfg(test)]
@@ -160,16 +213,25 @@ mod tests {
     fn the_review_of_a_held_out_pair_is_not_trained_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reviews.csv");
-        let rows =
-            "user_id,item_id,split,text\na,x,train,a fine thing\na,y,test,a secret thing\nb,x,train,so so la la\n";
+        let rows = "user_id,item_id,split,text\na,x,train,a fine thing\na,y,test,a secret thing\nb,x,train,so so la la\n";
         std::fs::write(&path, rows).unwrap();
         let dataset = import(&path, &ImportOptions::default()).unwrap().0;
         assert_eq!(dataset.texts.len(), 3);
         dataset.write(folder.path()).unwrap();
         let (progress, _watch) = Progress::new("flex", CancellationToken::new());
-        let tokens = || TokenFile::open((&dataset, folder.path()), ("d", 3), &folder.path().join("tokens"), &progress);
+        let tokens = || {
+            TokenFile::open(
+                (&dataset, folder.path()),
+                ("d", 3),
+                &folder.path().join("tokens"),
+                &progress,
+            )
+        };
         let (corpus, _) = Corpus::new(&dataset, tokens().unwrap(), 64);
-        let words: Vec<usize> = corpus.documents().map(|document| document.unwrap().main.len()).collect();
+        let words: Vec<usize> = corpus
+            .documents()
+            .map(|document| document.unwrap().main.len())
+            .collect();
         assert_eq!(words, [3, 3], "cut at three words");
         std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
         let (again, _) = Corpus::new(&dataset, tokens().unwrap(), 64);

@@ -56,12 +56,21 @@ impl Error {
             Self::Backbone(_) => CauseKind::BadBackbone,
             // What the hub refuses it will refuse again; a hub out of reach may be back.
             Self::Hub { source, .. } => {
-                let refused = matches!(**source, ureq::Error::StatusCode(400..=407 | 409..=428 | 430..500));
-                if refused { CauseKind::BadBackbone } else { CauseKind::Internal }
+                let refused = matches!(
+                    **source,
+                    ureq::Error::StatusCode(400..=407 | 409..=428 | 430..500)
+                );
+                if refused {
+                    CauseKind::BadBackbone
+                } else {
+                    CauseKind::Internal
+                }
             }
             Self::Diverged(_) => CauseKind::Diverged,
             Self::Model(model::Error::OutOfMemory { .. }) => CauseKind::OutOfMemory,
-            Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => CauseKind::Internal,
+            Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => {
+                CauseKind::Internal
+            }
         };
         let mut message = self.to_string();
         let mut source = std::error::Error::source(self);

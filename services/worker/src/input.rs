@@ -36,13 +36,18 @@ pub struct Input {
 }
 
 impl Input {
-    /// A job without a coordinator, in one folder of its own: from the start, without checkpoints, in f32.
+    /// A job without a coordinator, in one folder of its own: from the start, without checkpoints,
+    /// in f32.
     pub fn alone(spec: TrainSpec, dataset: PathBuf, folder: &Path, device: Device) -> Self {
         Self {
             job: "alone".to_owned(),
             spec,
             dataset,
-            backbones: Backbones { root: folder.to_owned(), hub_url: String::new(), artifact: None },
+            backbones: Backbones {
+                root: folder.to_owned(),
+                hub_url: String::new(),
+                artifact: None,
+            },
             resume: None,
             token_files: folder.join("tokens"),
             scratch: folder.to_owned(),
@@ -75,8 +80,8 @@ pub struct Backbones {
     pub artifact: Option<PathBuf>,
 }
 
-/// Gives a folder in the making its place. Workers that share the place may do so at the same time: the first to finish
-/// wins, the files are the same.
+/// Gives a folder in the making its place. Workers that share the place may do so at the same time:
+/// the first to finish wins, the files are the same.
 pub(crate) fn put_in_place(making: TempDir, place: &Path) -> Result<(), Error> {
     let made = making.keep();
     match std::fs::rename(&made, place) {

@@ -1,6 +1,7 @@
 //! The worker: turns a `TrainSpec` into an artifact.
 //!
-//! [`attempt`] is the conversation with the coordinator about one job, [`train()`] is the work itself.
+//! [`attempt`] is the conversation with the coordinator about one job, [`train()`] is the work
+//! itself.
 
 mod attempt;
 mod backbone;
@@ -104,13 +105,24 @@ impl Worker {
         std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
         let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);
-        let calibration = calibrate::read(&settings.calibration, &settings.device, settings.precision);
-        Ok(Self { settings, artifacts, device: computing.device, calibration, coordinator })
+        let calibration =
+            calibrate::read(&settings.calibration, &settings.device, settings.precision);
+        Ok(Self {
+            settings,
+            artifacts,
+            device: computing.device,
+            calibration,
+            coordinator,
+        })
     }
 
     /// Takes one job after the other until `shutdown`; a job at hand is given back then.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        tracing::info!(worker = self.settings.name, device = self.settings.device, "asking for work");
+        tracing::info!(
+            worker = self.settings.name,
+            device = self.settings.device,
+            "asking for work"
+        );
         let mut pause = FIRST_PAUSE;
         while !shutdown.is_cancelled() {
             match shutdown.run_until_cancelled(self.lease()).await {
@@ -123,7 +135,9 @@ impl Worker {
                 }
                 Some(Err(status)) => {
                     tracing::warn!(code = ?status.code(), message = status.message(), ?pause, "cannot ask for work");
-                    shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    shutdown
+                        .run_until_cancelled(tokio::time::sleep(pause))
+                        .await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }

@@ -1,4 +1,5 @@
-//! The order of a job's epochs: content LM alone, both models alternating, then finetuning (REFERENCE: schedule).
+//! The order of a job's epochs: content LM alone, both models alternating, then finetuning
+//! (REFERENCE: schedule).
 
 use std::collections::HashMap;
 
@@ -56,9 +57,15 @@ pub(crate) struct Epoch {
 pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
     let mut stages: Vec<(Stage, bool, bool)> = Vec::new();
     if let Backbone::Random(shape) = &spec.backbone {
-        stages.extend(std::iter::repeat_n((Stage::Warmup, false, false), shape.warmup_epochs));
+        stages.extend(std::iter::repeat_n(
+            (Stage::Warmup, false, false),
+            shape.warmup_epochs,
+        ));
     }
-    stages.extend(std::iter::repeat_n((Stage::Content, false, false), spec.pretraining.content_epochs));
+    stages.extend(std::iter::repeat_n(
+        (Stage::Content, false, false),
+        spec.pretraining.content_epochs,
+    ));
     for _ in 0..spec.pretraining.epochs {
         stages.push((Stage::Collaborative, true, false));
         if spec.pretraining.with_content {
@@ -70,10 +77,16 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
             stages.push((Stage::Content, true, false));
         }
         let is_last = epoch == spec.finetuning.epochs;
-        stages.push((Stage::Finetuning, true, is_last || epoch.is_multiple_of(spec.evaluation.every)));
+        stages.push((
+            Stage::Finetuning,
+            true,
+            is_last || epoch.is_multiple_of(spec.evaluation.every),
+        ));
     }
     let mut n_of: HashMap<Stage, usize> = HashMap::new();
-    stages.iter().for_each(|(stage, ..)| *n_of.entry(*stage).or_default() += 1);
+    stages
+        .iter()
+        .for_each(|(stage, ..)| *n_of.entry(*stage).or_default() += 1);
     let mut so_far = HashMap::new();
     stages
         .iter()
@@ -81,7 +94,14 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
         .map(|(number, &(stage, is_pulled, is_validated))| {
             let of_stage = so_far.entry(stage).or_insert(0);
             *of_stage += 1;
-            Epoch { stage, number, of_stage: *of_stage, n_of_stage: n_of[&stage], is_pulled, is_validated }
+            Epoch {
+                stage,
+                number,
+                of_stage: *of_stage,
+                n_of_stage: n_of[&stage],
+                is_pulled,
+                is_validated,
+            }
         })
         .collect()
 }
@@ -103,7 +123,11 @@ mod tests {
     #[test]
     fn the_models_alternate_between_content_alone_and_finetuning() {
         let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        (spec.pretraining.content_epochs, spec.pretraining.epochs, spec.finetuning.epochs) = (1, 2, 3);
+        (
+            spec.pretraining.content_epochs,
+            spec.pretraining.epochs,
+            spec.finetuning.epochs,
+        ) = (1, 2, 3);
         spec.evaluation.every = 2;
         let plan = plan(&spec);
         let stages: Vec<&str> = plan.iter().map(|epoch| epoch.stage.name()).collect();
@@ -122,10 +146,31 @@ mod tests {
         );
         assert!(!plan[0].is_pulled && plan[1].is_pulled && plan[2].is_pulled);
         let of = |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
-        let counted = (of(Stage::Content), of(Stage::Collaborative), of(Stage::Finetuning));
-        let Epochs { content, collaborative, finetuning, .. } = spec.n_epochs();
-        assert_eq!(counted, (content, collaborative, finetuning), "as costs are counted");
-        let validated: Vec<usize> = plan.iter().filter(|e| e.is_validated).map(|e| e.of_stage).collect();
-        assert_eq!(validated, [2, 3], "every second epoch, and the last one always");
+        let counted = (
+            of(Stage::Content),
+            of(Stage::Collaborative),
+            of(Stage::Finetuning),
+        );
+        let Epochs {
+            content,
+            collaborative,
+            finetuning,
+            ..
+        } = spec.n_epochs();
+        assert_eq!(
+            counted,
+            (content, collaborative, finetuning),
+            "as costs are counted"
+        );
+        let validated: Vec<usize> = plan
+            .iter()
+            .filter(|e| e.is_validated)
+            .map(|e| e.of_stage)
+            .collect();
+        assert_eq!(
+            validated,
+            [2, 3],
+            "every second epoch, and the last one always"
+        );
     }
 }

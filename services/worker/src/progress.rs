@@ -46,7 +46,10 @@ fn mean(losses: &[f64]) -> f64 {
 impl Progress {
     /// A pair of ends; cancelling `stop` ends the training at its next step.
     pub fn new(device: &str, stop: CancellationToken) -> (Self, Watch) {
-        let start = domain::Progress { device: device.to_owned(), ..domain::Progress::default() };
+        let start = domain::Progress {
+            device: device.to_owned(),
+            ..domain::Progress::default()
+        };
         let (latest, progress) = watch::channel(start);
         let (checkpoints, taken) = mpsc::channel(1);
         let now = Instant::now();
@@ -61,11 +64,21 @@ impl Progress {
             part: (Part::Start, now),
             losses: Vec::new(),
         };
-        (own, Watch { progress, checkpoints: taken })
+        (
+            own,
+            Watch {
+                progress,
+                checkpoints: taken,
+            },
+        )
     }
 
     /// Where a resumed job goes on.
-    pub(crate) fn resume(&mut self, (stages, epochs): (Vec<StageReport>, Vec<EpochReport>), done: f64) {
+    pub(crate) fn resume(
+        &mut self,
+        (stages, epochs): (Vec<StageReport>, Vec<EpochReport>),
+        done: f64,
+    ) {
         self.done_at_start = done;
         self.latest.send_modify(|latest| {
             (latest.stages, latest.epochs) = (stages, epochs);
@@ -93,17 +106,24 @@ impl Progress {
         let now = Instant::now();
         let (ended, since) = std::mem::replace(&mut self.part, (part, now));
         let seconds = now.duration_since(since).as_secs_f64();
-        self.latest.send_modify(|latest| latest.parts.entry(ended).or_default().seconds += seconds);
+        self.latest
+            .send_modify(|latest| latest.parts.entry(ended).or_default().seconds += seconds);
     }
 
     /// Notes how many tokens the device has room for.
     pub(crate) fn has_room_for(&self, n_tokens: usize) {
-        self.latest.send_if_modified(|latest| std::mem::replace(&mut latest.tokens_at_once, n_tokens) != n_tokens);
+        self.latest.send_if_modified(|latest| {
+            std::mem::replace(&mut latest.tokens_at_once, n_tokens) != n_tokens
+        });
     }
 
     /// An error once somebody wants the training to stop.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn epoch_begins(&mut self, epoch: &Epoch, n_steps: usize) {
@@ -134,7 +154,11 @@ impl Progress {
 
     fn eta(&self, done: f64) -> f64 {
         let progressed = done - self.done_at_start;
-        if progressed <= 0.0 { 0.0 } else { self.started.elapsed().as_secs_f64() / progressed * (1.0 - done) }
+        if progressed <= 0.0 {
+            0.0
+        } else {
+            self.started.elapsed().as_secs_f64() / progressed * (1.0 - done)
+        }
     }
 
     /// Notes the epoch's losses under its stage.
@@ -145,18 +169,33 @@ impl Progress {
         self.latest.send_modify(|latest| {
             let name = epoch.stage.name();
             let (stage, epoch) = (name.to_owned(), epoch.of_stage);
-            latest.epochs.push(EpochReport { stage, epoch, loss, valid_ndcg_100: None });
+            latest.epochs.push(EpochReport {
+                stage,
+                epoch,
+                loss,
+                valid_ndcg_100: None,
+            });
             match latest.stages.iter_mut().find(|report| report.stage == name) {
                 Some(report) => {
                     report.last_loss = last_loss;
                     report.n_epochs += 1;
                 }
                 None => {
-                    latest.stages.push(StageReport { stage: name.to_owned(), first_loss, last_loss, n_epochs: 1 });
+                    latest.stages.push(StageReport {
+                        stage: name.to_owned(),
+                        first_loss,
+                        last_loss,
+                        n_epochs: 1,
+                    });
                 }
             }
         });
-        tracing::info!(stage = epoch.stage.name(), epoch = epoch.of_stage, loss, "epoch finished");
+        tracing::info!(
+            stage = epoch.stage.name(),
+            epoch = epoch.of_stage,
+            loss,
+            "epoch finished"
+        );
     }
 
     pub(crate) fn enters(&self, stage: &str) {
@@ -168,6 +207,8 @@ impl Progress {
 
     /// Hands a checkpoint over; waits while the one before is still being stored.
     pub(crate) fn checkpoint(&self, folder: PathBuf) -> Result<(), Error> {
-        self.checkpoints.blocking_send(folder).map_err(|_| Error::Stopped)
+        self.checkpoints
+            .blocking_send(folder)
+            .map_err(|_| Error::Stopped)
     }
 }

@@ -62,11 +62,16 @@ impl Run {
         let tokens = TokenFile::open((dataset, &input.dataset), of, &input.token_files, progress)?;
         let (corpus, test) = Corpus::new(dataset, tokens, config.n_positions);
         progress.begins(Part::Ease);
-        let ease = if spec.wants_ease() { choose_ease(&corpus, progress)? } else { None };
+        let ease = if spec.wants_ease() {
+            choose_ease(&corpus, progress)?
+        } else {
+            None
+        };
         progress.begins(Part::Start);
         let tables = start_tables(spec, &corpus, &gpt2);
         if model::has_own_memory(&input.device) {
-            step::rehearse(&gpt2.in_precision(input.precision), &tables.content).map_err(in_step)?;
+            step::rehearse(&gpt2.in_precision(input.precision), &tables.content)
+                .map_err(in_step)?;
             progress.has_room_for(gpt2.budget.get());
         }
         let learned = Learned {
@@ -90,8 +95,13 @@ impl Run {
         Ok((run, corpus, test))
     }
 
-    /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser (published: a new Adam).
-    pub(crate) fn begin_finetuning(&mut self, corpus: &Corpus, progress: &mut Progress) -> Result<(), Error> {
+    /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser
+    /// (published: a new Adam).
+    pub(crate) fn begin_finetuning(
+        &mut self,
+        corpus: &Corpus,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
         self.validate(corpus, progress)?;
         self.pretrained = self.best.as_ref().map(|best| best.metrics);
         self.learned.collaborative = PairMoments::zeros(&self.learned.tables.collaborative);
@@ -99,24 +109,51 @@ impl Run {
     }
 
     /// Ranks the validation split; keeps the tables when they are the best so far.
-    pub(crate) fn validate(&mut self, corpus: &Corpus, progress: &mut Progress) -> Result<Patience, Error> {
+    pub(crate) fn validate(
+        &mut self,
+        corpus: &Corpus,
+        progress: &mut Progress,
+    ) -> Result<Patience, Error> {
         progress.begins(Part::Validation);
         let (gpt2, tables) = (&self.learned.computing(), &self.learned.tables);
         // As the training prompts were; which token serves best is chosen at the end.
-        let user_token = if self.without_user_token { UserToken::Absent } else { UserToken::Own };
-        let ranker = Ranker { gpt2, tables: &tables.collaborative, light: None, user_token };
+        let user_token = if self.without_user_token {
+            UserToken::Absent
+        } else {
+            UserToken::Own
+        };
+        let ranker = Ranker {
+            gpt2,
+            tables: &tables.collaborative,
+            light: None,
+            user_token,
+        };
         let holdout = Holdout::valid(corpus);
         let metrics = ranker.evaluate(holdout, progress)?;
         if holdout.users().is_empty() {
             // Nothing to choose by: the latest tables count.
-            self.best = Some(Best { metrics, tables: tables.clone() });
+            self.best = Some(Best {
+                metrics,
+                tables: tables.clone(),
+            });
             return Ok(Patience(0));
         }
-        let RankingMetrics { recall_20, recall_40, ndcg_100 } = metrics;
+        let RankingMetrics {
+            recall_20,
+            recall_40,
+            ndcg_100,
+        } = metrics;
         tracing::info!(recall_20, recall_40, ndcg_100, "validated");
         progress.validated(&metrics);
-        if self.best.as_ref().is_none_or(|best| metrics.sum() > best.metrics.sum()) {
-            self.best = Some(Best { metrics, tables: tables.clone() });
+        if self
+            .best
+            .as_ref()
+            .is_none_or(|best| metrics.sum() > best.metrics.sum())
+        {
+            self.best = Some(Best {
+                metrics,
+                tables: tables.clone(),
+            });
             self.n_without_better = 0;
         } else {
             self.n_without_better += 1;
@@ -128,12 +165,21 @@ impl Run {
 fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {
     let words = gpt2.word_rows(&corpus.texts.words());
     match spec.init {
-        TableInit::Normal => Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed),
+        TableInit::Normal => {
+            Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed)
+        }
         TableInit::Spectral => {
             let spectrum = Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
-            let rank = if spec.spectral_rank > 0 { spec.spectral_rank } else { best_rank(&spectrum, &words, corpus) };
+            let rank = if spec.spectral_rank > 0 {
+                spec.spectral_rank
+            } else {
+                best_rank(&spectrum, &words, corpus)
+            };
             let pair = spectrum.tables(rank, &words, spec.seed);
-            Tables { collaborative: pair.clone(), content: pair }
+            Tables {
+                collaborative: pair.clone(),
+                content: pair,
+            }
         }
     }
 }
@@ -147,12 +193,20 @@ const UNCHOSEN_RANK: usize = 64;
 fn best_rank(spectrum: &Spectrum, words: &Table, corpus: &Corpus) -> usize {
     let holdout = Holdout::valid(corpus);
     if holdout.users().is_empty() {
-        tracing::info!(rank = UNCHOSEN_RANK, "no validation split: the usual number of singular vectors");
+        tracing::info!(
+            rank = UNCHOSEN_RANK,
+            "no validation split: the usual number of singular vectors"
+        );
         return UNCHOSEN_RANK;
     }
     let (mut best, mut most) = (1, f64::NEG_INFINITY);
-    for rank in RANKS.into_iter().filter(|&rank| rank <= spectrum.n_vectors(words)) {
-        let sum = holdout.ranked(|user| spectrum.scores(rank, holdout.history(user))).sum();
+    for rank in RANKS
+        .into_iter()
+        .filter(|&rank| rank <= spectrum.n_vectors(words))
+    {
+        let sum = holdout
+            .ranked(|user| spectrum.scores(rank, holdout.history(user)))
+            .sum();
         tracing::info!(rank, sum, "singular vectors tried");
         if sum > most {
             (best, most) = (rank, sum);

@@ -4,8 +4,8 @@ use domain::{Target, TrainSpec};
 use model::hybrid::softened;
 use model::recommender::{Example, Options, hide};
 use model::{
-    Adam, Ease, Gpt2, Objective, PairMoments, Precision, Pull, Tables, Teacher, Warmup, collaborative, content,
-    recommender, step,
+    Adam, Ease, Gpt2, Objective, PairMoments, Precision, Pull, Tables, Teacher, Warmup,
+    collaborative, content, recommender, step,
 };
 use rand::Rng;
 use rand::SeedableRng;
@@ -61,7 +61,8 @@ pub(crate) fn run(
         Stage::Content => {
             let places = context.corpus.text_epoch(context.spec, &mut rng);
             let batches = places.chunks(context.spec.pretraining.batch);
-            let objectives = batches.map(|batch| Ok(content::objective(&context.corpus.documents_at(batch)?)));
+            let objectives =
+                batches.map(|batch| Ok(content::objective(&context.corpus.documents_at(batch)?)));
             learn(context, epoch, learned, progress, objectives)
         }
         Stage::Collaborative => {
@@ -99,7 +100,12 @@ fn learn(
     }
     progress.epoch_begins(epoch, n_steps);
     let gpt2 = learned.computing();
-    let Learned { tables, content, collaborative, .. } = learned;
+    let Learned {
+        tables,
+        content,
+        collaborative,
+        ..
+    } = learned;
     let (own, other, moments) = match epoch.stage {
         Stage::Content => (&mut tables.content, &tables.collaborative, content),
         Stage::Warmup | Stage::Collaborative | Stage::Finetuning => {
@@ -107,18 +113,39 @@ fn learn(
         }
     };
     let is_finetuning = epoch.stage == Stage::Finetuning;
-    let learning_rate = if is_finetuning { spec.finetuning.learning_rate } else { spec.pretraining.learning_rate };
-    let lambda = if is_finetuning { spec.finetuning.lambda } else { spec.pretraining.lambda };
-    let prior = if epoch.stage == Stage::Content { 0.0 } else { spec.pretraining.lambda_l };
-    let pull = Pull { toward: other, lambda, prior };
+    let learning_rate = if is_finetuning {
+        spec.finetuning.learning_rate
+    } else {
+        spec.pretraining.learning_rate
+    };
+    let lambda = if is_finetuning {
+        spec.finetuning.lambda
+    } else {
+        spec.pretraining.lambda
+    };
+    let prior = if epoch.stage == Stage::Content {
+        0.0
+    } else {
+        spec.pretraining.lambda_l
+    };
+    let pull = Pull {
+        toward: other,
+        lambda,
+        prior,
+    };
     let adam = Adam::new(learning_rate);
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
         let objective = objective?;
-        let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective).map_err(in_step)?;
+        let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective)
+            .map_err(in_step)?;
         moments.update(&adam, own, &step, spec.optimizer);
         progress.has_room_for(gpt2.budget.get());
-        progress.step(step.cross_entropy, step.n_tokens, context.done(epoch, number + 1, n_steps));
+        progress.step(
+            step.cross_entropy,
+            step.n_tokens,
+            context.done(epoch, number + 1, n_steps),
+        );
     }
     progress.epoch_ends(epoch);
     Ok(())
@@ -148,7 +175,10 @@ fn warmup(
     rng: &mut ChaCha8Rng,
 ) -> Result<(), Error> {
     let (spec, corpus) = (context.spec, context.corpus);
-    let (texts, histories) = (corpus.text_epoch(spec, rng), corpus.history_epoch(spec, rng));
+    let (texts, histories) = (
+        corpus.text_epoch(spec, rng),
+        corpus.history_epoch(spec, rng),
+    );
     let size = spec.pretraining.batch;
     let mut batches: Vec<Batch<'_>> = texts.chunks(size).map(Batch::Texts).collect();
     batches.extend(histories.chunks(size).map(Batch::Histories));
@@ -159,13 +189,21 @@ fn warmup(
     for (number, batch) in batches.into_iter().enumerate() {
         progress.check()?;
         let (objective, tables) = match batch {
-            Batch::Texts(places) => (content::objective(&corpus.documents_at(places)?), &learned.tables.content),
-            Batch::Histories(histories) => {
-                (collaborative::objective(&corpus.histories(histories)), &learned.tables.collaborative)
-            }
+            Batch::Texts(places) => (
+                content::objective(&corpus.documents_at(places)?),
+                &learned.tables.content,
+            ),
+            Batch::Histories(histories) => (
+                collaborative::objective(&corpus.histories(histories)),
+                &learned.tables.collaborative,
+            ),
         };
         let loss = warmup.step(tables, &objective).map_err(in_step)?;
-        progress.step(loss, objective.n_tokens(), context.done(epoch, number + 1, n_steps));
+        progress.step(
+            loss,
+            objective.n_tokens(),
+            context.done(epoch, number + 1, n_steps),
+        );
     }
     learned.gpt2 = warmup.finish();
     progress.epoch_ends(epoch);
@@ -180,8 +218,11 @@ enum Batch<'a> {
 
 /// Each user with a history once, in random order.
 fn training_users(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
-    let mut users: Vec<u32> =
-        (0u32..).zip(&corpus.train).filter(|(_, history)| !history.is_empty()).map(|(user, _)| user).collect();
+    let mut users: Vec<u32> = (0u32..)
+        .zip(&corpus.train)
+        .filter(|(_, history)| !history.is_empty())
+        .map(|(user, _)| user)
+        .collect();
     users.shuffle(rng);
     users
 }
@@ -189,19 +230,40 @@ fn training_users(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
 /// A part of each history hidden, the rest in the prompt (paper, section 3.3).
 fn finetuning_objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8Rng) -> Objective {
     let options = &context.spec.finetuning;
-    let examples: Vec<Example> = users.iter().map(|&user| example(context, user, rng)).collect();
-    let dropout = (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
+    let examples: Vec<Example> = users
+        .iter()
+        .map(|&user| example(context, user, rng))
+        .collect();
+    let dropout =
+        (options.dropout > 0.0).then(|| (options.dropout, ChaCha8Rng::seed_from_u64(rng.random())));
     let asks_teacher = options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
-    let teacher = context.teacher.filter(|_| asks_teacher).map(|ease| teacher(context, ease, users));
-    recommender::objective(&examples, Options { logit_scale: options.logit_scale, dropout, teacher })
+    let teacher = context
+        .teacher
+        .filter(|_| asks_teacher)
+        .map(|ease| teacher(context, ease, users));
+    recommender::objective(
+        &examples,
+        Options {
+            logit_scale: options.logit_scale,
+            dropout,
+            teacher,
+        },
+    )
 }
 
 /// What EASE would say of each user's whole history.
 fn teacher(context: &Context<'_>, ease: &Ease, users: &[u32]) -> Teacher {
     let options = &context.spec.finetuning;
-    let distribution =
-        |user: &u32| softened(ease.scores(&context.corpus.train[*user as usize]), options.teacher_sharpness);
-    Teacher { share: options.distilled_share, probabilities: users.iter().flat_map(distribution).collect() }
+    let distribution = |user: &u32| {
+        softened(
+            ease.scores(&context.corpus.train[*user as usize]),
+            options.teacher_sharpness,
+        )
+    };
+    Teacher {
+        share: options.distilled_share,
+        probabilities: users.iter().flat_map(distribution).collect(),
+    }
 }
 
 fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
@@ -213,5 +275,8 @@ fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
         Target::All => history.clone(),
     };
     let user = (!options.without_user_token).then_some(user);
-    Example { prompt: corpus.training_prompt(user, &visible), targets }
+    Example {
+        prompt: corpus.training_prompt(user, &visible),
+        targets,
+    }
 }

@@ -1,8 +1,9 @@
-//! A data set's texts as GPT-2 words, encoded once and kept on the worker's disk: later jobs on the data set read them
-//! there, and a job's memory does not grow with its texts.
+//! A data set's texts as GPT-2 words, encoded once and kept on the worker's disk: later jobs on the
+//! data set read them there, and a job's memory does not grow with its texts.
 //!
-//! A folder for each data set and length: `texts.safetensors` says what each text is about and how long it is,
-//! `words.u16` has their words one after the other. Two bytes a word are enough for GPT-2's vocabulary.
+//! A folder for each data set and length: `texts.safetensors` says what each text is about and how
+//! long it is, `words.u16` has their words one after the other. Two bytes a word are enough for
+//! GPT-2's vocabulary.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -54,8 +55,10 @@ impl TokenFile {
         std::fs::create_dir_all(kept_in).map_err(Error::file(kept_in))?;
         let made = kept_in.join(format!("{id}-{most}"));
         if !made.exists() {
-            let making =
-                tempfile::Builder::new().prefix("partial-").tempdir_in(kept_in).map_err(Error::file(kept_in))?;
+            let making = tempfile::Builder::new()
+                .prefix("partial-")
+                .tempdir_in(kept_in)
+                .map_err(Error::file(kept_in))?;
             encode(dataset, folder, (most, making.path()), progress)?;
             put_in_place(making, &made)?;
             forget_the_first(kept_in)?;
@@ -66,26 +69,49 @@ impl TokenFile {
     fn read(folder: &Path) -> Result<Self, Error> {
         let file = TensorFile::open(&folder.join(ABOUT))?;
         let column = |name: &str| file.i32(name).map(|(_, values)| values);
-        let (kinds, users, items, lengths) = (column("kind")?, column("user")?, column("item")?, column("length")?);
-        let about = kinds.iter().zip(users.iter().zip(&items)).filter_map(|(&kind, (&user, &item))| {
-            let (user, item) = (user.cast_unsigned(), item.cast_unsigned());
-            Some(match kind {
-                0 => About::Title { item },
-                1 => About::Review { user, item },
-                2 => About::Description { item },
-                3 => About::Biography { user },
-                _ => return None,
-            })
-        });
+        let (kinds, users, items, lengths) = (
+            column("kind")?,
+            column("user")?,
+            column("item")?,
+            column("length")?,
+        );
+        let about =
+            kinds
+                .iter()
+                .zip(users.iter().zip(&items))
+                .filter_map(|(&kind, (&user, &item))| {
+                    let (user, item) = (user.cast_unsigned(), item.cast_unsigned());
+                    Some(match kind {
+                        0 => About::Title { item },
+                        1 => About::Review { user, item },
+                        2 => About::Description { item },
+                        3 => About::Biography { user },
+                        _ => return None,
+                    })
+                });
         let mut starts = vec![0];
-        lengths.iter().for_each(|&n| starts.push(starts[starts.len() - 1] + u64::from(n.cast_unsigned())));
+        lengths
+            .iter()
+            .for_each(|&n| starts.push(starts[starts.len() - 1] + u64::from(n.cast_unsigned())));
         let path = folder.join(WORDS);
         let words = File::open(&path).map_err(Error::file(&path))?;
-        let file = Self { about: about.collect(), starts, words, path };
-        let n_bytes = file.words.metadata().map_err(Error::file(&file.path))?.len();
-        if file.about.len() + 1 != file.starts.len() || n_bytes != 2 * file.starts[file.about.len()] {
+        let file = Self {
+            about: about.collect(),
+            starts,
+            words,
+            path,
+        };
+        let n_bytes = file
+            .words
+            .metadata()
+            .map_err(Error::file(&file.path))?
+            .len();
+        if file.about.len() + 1 != file.starts.len() || n_bytes != 2 * file.starts[file.about.len()]
+        {
             let folder = folder.display();
-            return Err(Error::Spec(format!("the words in {folder} are not whole; remove the folder and try again")));
+            return Err(Error::Spec(format!(
+                "the words in {folder} are not whole; remove the folder and try again"
+            )));
         }
         Ok(file)
     }
@@ -103,8 +129,15 @@ impl TokenFile {
     /// A text's words.
     pub(crate) fn words(&self, place: usize) -> Result<Vec<Token>, Error> {
         let mut bytes = vec![0; 2 * self.length(place)];
-        self.words.read_exact_at(&mut bytes, 2 * self.starts[place]).map_err(Error::file(&self.path))?;
-        Ok(bytes.as_chunks().0.iter().map(|&word| Token::Word(u16::from_le_bytes(word).into())).collect())
+        self.words
+            .read_exact_at(&mut bytes, 2 * self.starts[place])
+            .map_err(Error::file(&self.path))?;
+        Ok(bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&word| Token::Word(u16::from_le_bytes(word).into()))
+            .collect())
     }
 }
 
@@ -132,31 +165,50 @@ impl Columns {
     }
 }
 
-/// Titles in the order of items, then the other texts in theirs; a text without a user or item that its prompt would
-/// name is left out.
-fn encode(dataset: &Dataset, folder: &Path, (most, to): (usize, &Path), progress: &Progress) -> Result<(), Error> {
+/// Titles in the order of items, then the other texts in theirs; a text without a user or item that
+/// its prompt would name is left out.
+fn encode(
+    dataset: &Dataset,
+    folder: &Path,
+    (most, to): (usize, &Path),
+    progress: &Progress,
+) -> Result<(), Error> {
     let path = to.join(WORDS);
     let mut words = BufWriter::new(File::create(&path).map_err(Error::file(&path))?);
     let tokenizer = Tokenizer::gpt2();
-    let titles = (0..).zip(&dataset.items).filter(|(_, item)| !item.title.is_empty());
+    let titles = (0..)
+        .zip(&dataset.items)
+        .filter(|(_, item)| !item.title.is_empty());
     let titles = titles.map(|(row, item)| Ok((About::Title { item: row }, item.title.clone())));
     let texts = dataset::texts(folder).map_err(Error::Data)?;
-    let texts = texts.filter_map(|text| text.map(|text| Some((about(&text)?, text.text))).transpose());
+    let texts = texts.filter_map(|text| {
+        text.map(|text| Some((about(&text)?, text.text)))
+            .transpose()
+    });
     let mut all = titles.chain(texts);
     let mut columns = Columns::default();
     loop {
         progress.check()?;
-        let chunk: Vec<(About, String)> = all.by_ref().take(CHUNK).collect::<Result<_, _>>().map_err(Error::Data)?;
+        let chunk: Vec<(About, String)> = all
+            .by_ref()
+            .take(CHUNK)
+            .collect::<Result<_, _>>()
+            .map_err(Error::Data)?;
         if chunk.is_empty() {
             break;
         }
-        let encoded: Vec<Vec<u32>> = chunk.par_iter().map(|(_, text)| tokenizer.encode_main(text)).collect();
+        let encoded: Vec<Vec<u32>> = chunk
+            .par_iter()
+            .map(|(_, text)| tokenizer.encode_main(text))
+            .collect();
         for ((about, _), encoded) in chunk.into_iter().zip(encoded) {
             let encoded = &encoded[..encoded.len().min(most)];
             columns.push(about, encoded.len());
             for &word in encoded {
                 let word = u16::try_from(word).expect("GPT-2 has 50,257 words");
-                words.write_all(&word.to_le_bytes()).map_err(Error::file(&path))?;
+                words
+                    .write_all(&word.to_le_bytes())
+                    .map_err(Error::file(&path))?;
             }
         }
     }
@@ -165,8 +217,18 @@ fn encode(dataset: &Dataset, folder: &Path, (most, to): (usize, &Path), progress
         let values: &Vec<i32> = values;
         NamedTensor::i32(name, vec![values.len()], values)
     };
-    let Columns { kind, user, item, length } = &columns;
-    let columns = [column("kind", kind), column("user", user), column("item", item), column("length", length)];
+    let Columns {
+        kind,
+        user,
+        item,
+        length,
+    } = &columns;
+    let columns = [
+        column("kind", kind),
+        column("user", user),
+        column("item", item),
+        column("length", length),
+    ];
     Ok(write_tensors(&to.join(ABOUT), &columns)?)
 }
 
@@ -184,7 +246,10 @@ fn forget_the_first(kept_in: &Path) -> Result<(), Error> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(kept_in).map_err(Error::file(kept_in))? {
         let entry = entry.map_err(Error::file(kept_in))?;
-        let made = entry.metadata().and_then(|metadata| metadata.modified()).map_err(Error::file(entry.path()))?;
+        let made = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .map_err(Error::file(entry.path()))?;
         folders.push((made, entry.path()));
     }
     folders.sort();

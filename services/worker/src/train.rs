@@ -1,5 +1,5 @@
-//! ★ The second half of `TrainJob`: load → content LM and collaborative LM alternating → recommendation finetuning →
-//! evaluate → save. Synchronous; runs on a thread of its own.
+//! ★ The second half of `TrainJob`: load → content LM and collaborative LM alternating →
+//! recommendation finetuning → evaluate → save. Synchronous; runs on a thread of its own.
 
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ use crate::run::Run;
 use crate::stages::Context;
 use crate::{Error, checkpoint, stages};
 
-/// Trains from the start or from a checkpoint until the plan ends, validation stops improving, or `progress` says
-/// stop. The same input gives bit-identical tables on the same kind of machine.
+/// Trains from the start or from a checkpoint until the plan ends, validation stops improving, or
+/// `progress` says stop. The same input gives bit-identical tables on the same kind of machine.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let dataset = Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
@@ -24,8 +24,14 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let epochs = plan(&input.spec);
     if let Some(folder) = &input.resume {
         let reports = checkpoint::read(&mut run, folder)?;
-        progress.resume(reports, run.n_epochs_done as f64 / epochs.len().max(1) as f64);
-        tracing::info!(n_epochs_done = run.n_epochs_done, "going on from a checkpoint");
+        progress.resume(
+            reports,
+            run.n_epochs_done as f64 / epochs.len().max(1) as f64,
+        );
+        tracing::info!(
+            n_epochs_done = run.n_epochs_done,
+            "going on from a checkpoint"
+        );
     }
     let mut last_checkpoint = Instant::now();
     for epoch in epochs.iter().skip(run.n_epochs_done) {
@@ -33,10 +39,19 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
             run.begin_finetuning(&corpus, progress)?;
         }
         let teacher = run.ease.as_ref().map(|ease| &ease.weights);
-        let context = Context { spec: &input.spec, corpus: &corpus, teacher, n_epochs: epochs.len() };
+        let context = Context {
+            spec: &input.spec,
+            corpus: &corpus,
+            teacher,
+            n_epochs: epochs.len(),
+        };
         stages::run(&context, epoch, &mut run.learned, progress)?;
         run.n_epochs_done += 1;
-        if epoch.is_validated && run.validate(&corpus, progress)?.is_worse_for(input.spec.evaluation.patience) {
+        if epoch.is_validated
+            && run
+                .validate(&corpus, progress)?
+                .is_worse_for(input.spec.evaluation.patience)
+        {
             break;
         }
         if last_checkpoint.elapsed() >= input.checkpoint_every {

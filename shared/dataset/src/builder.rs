@@ -1,4 +1,5 @@
-//! Collects what the readers find: ids become numbers at once, so that ten million rows fit into memory.
+//! Collects what the readers find: ids become numbers at once, so that ten million rows fit into
+//! memory.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,10 @@ impl Interner {
 
     /// All ids with their numbers, in no order.
     pub(crate) fn by_id(&self) -> Vec<(&str, u32)> {
-        self.numbers.iter().map(|(id, &number)| (&**id, number)).collect()
+        self.numbers
+            .iter()
+            .map(|(id, &number)| (&**id, number))
+            .collect()
     }
 
     /// Ids by number.
@@ -121,7 +125,11 @@ impl Builder {
         let item = checked(cells.item, "item id", |id| ItemId::new(id).map(|_| ()))?;
         let at_ms = cells.timestamp.map_or(Ok(0), parse_timestamp)?;
         let split = cells.split.map(parse_split).transpose()?;
-        let rating = cells.rating.filter(|cell| !cell.trim().is_empty()).map(parse_rating).transpose()?;
+        let rating = cells
+            .rating
+            .filter(|cell| !cell.trim().is_empty())
+            .map(parse_rating)
+            .transpose()?;
         if let (Some(rating), Some(least)) = (rating, self.min_rating)
             && rating < least
         {
@@ -129,38 +137,70 @@ impl Builder {
             return Ok(());
         }
         let (user, item) = (self.users.number(user), self.items.number(item));
-        self.rows.push(Row { at_ms, user, item, split });
+        self.rows.push(Row {
+            at_ms,
+            user,
+            item,
+            split,
+        });
         if let Some(text) = cells.text.filter(|text| !text.trim().is_empty()) {
             let text = text.to_owned();
-            self.texts.push(RawText { kind: TextKind::Review, user: Some(user), item: Some(item), text });
+            self.texts.push(RawText {
+                kind: TextKind::Review,
+                user: Some(user),
+                item: Some(item),
+                text,
+            });
         }
         Ok(())
     }
 
-    /// Takes what is known of an item; one that nobody interacted with is passed over, unless new items are wanted and
-    /// it has a title.
+    /// Takes what is known of an item; one that nobody interacted with is passed over, unless new
+    /// items are wanted and it has a title.
     pub(crate) fn item(&mut self, id: &str, facts: ItemFacts) {
         let is_wanted = self.with_new_items && !facts.title.is_empty();
-        let item = if is_wanted { Some(self.items.number(id)) } else { self.items.known(id) };
+        let item = if is_wanted {
+            Some(self.items.number(id))
+        } else {
+            self.items.known(id)
+        };
         if let Some(item) = item {
             self.facts.insert(item, facts);
         }
     }
 
     /// Takes a text of known users and items; others are passed over.
-    pub(crate) fn text(&mut self, kind: TextKind, user: Option<&str>, item: Option<&str>, text: &str) {
-        let (user_number, item_number) =
-            (user.and_then(|id| self.users.known(id)), item.and_then(|id| self.items.known(id)));
-        let all_known = user.is_some() == user_number.is_some() && item.is_some() == item_number.is_some();
+    pub(crate) fn text(
+        &mut self,
+        kind: TextKind,
+        user: Option<&str>,
+        item: Option<&str>,
+        text: &str,
+    ) {
+        let (user_number, item_number) = (
+            user.and_then(|id| self.users.known(id)),
+            item.and_then(|id| self.items.known(id)),
+        );
+        let all_known =
+            user.is_some() == user_number.is_some() && item.is_some() == item_number.is_some();
         if all_known && !text.trim().is_empty() {
-            self.texts.push(RawText { kind, user: user_number, item: item_number, text: text.to_owned() });
+            self.texts.push(RawText {
+                kind,
+                user: user_number,
+                item: item_number,
+                text: text.to_owned(),
+            });
         }
     }
 
     pub(crate) fn refuse(&mut self, path: &Path, line: usize, reason: String) {
         self.n_refused += 1;
         if self.refusals.len() < N_SHOWN {
-            self.refusals.push(Refusal { path: path.to_owned(), line, reason });
+            self.refusals.push(Refusal {
+                path: path.to_owned(),
+                line,
+                reason,
+            });
         }
     }
 }
@@ -170,7 +210,10 @@ fn checked<'a>(
     what: &str,
     check: impl Fn(&str) -> Result<(), domain::Invalid>,
 ) -> Result<&'a str, String> {
-    let id = cell.map(str::trim).filter(|id| !id.is_empty()).ok_or_else(|| format!("{what} is missing"))?;
+    let id = cell
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| format!("{what} is missing"))?;
     check(id).map_err(|invalid| format!("{what} {invalid}"))?;
     Ok(id)
 }

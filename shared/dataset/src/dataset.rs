@@ -1,6 +1,7 @@
 //! The one form that a job trains on: checked, immutable, with row numbers of its own.
 //!
-//! Files: `dataset.json` (the manifest), `interactions.safetensors`, `users.json`, `items.jsonl`, `texts.jsonl`.
+//! Files: `dataset.json` (the manifest), `interactions.safetensors`, `users.json`, `items.jsonl`,
+//! `texts.jsonl`.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -123,7 +124,10 @@ impl Dataset {
         texts: Vec<Text>,
     ) -> Self {
         let count = |split| interactions.splits.iter().filter(|&&s| s == split).count();
-        let titles = items.iter().map(|item| &*item.title).filter(|title| !title.is_empty());
+        let titles = items
+            .iter()
+            .map(|item| &*item.title)
+            .filter(|title| !title.is_empty());
         let manifest = Manifest {
             format: FORMAT,
             name,
@@ -138,13 +142,24 @@ impl Dataset {
             n_titles: items.iter().filter(|item| !item.title.is_empty()).count(),
             text_lengths: lengths(titles.chain(texts.iter().map(|text| &*text.text))),
         };
-        Self { manifest, users, items, interactions, texts }
+        Self {
+            manifest,
+            users,
+            items,
+            interactions,
+            texts,
+        }
     }
 
     /// Each user's item rows of one split, in prompt order: ascending (time, external item id).
     pub fn histories(&self, split: Split) -> Vec<Vec<u32>> {
         let mut histories = vec![Vec::new(); self.users.len()];
-        let rows = self.interactions.users.iter().zip(&self.interactions.items).zip(&self.interactions.splits);
+        let rows = self
+            .interactions
+            .users
+            .iter()
+            .zip(&self.interactions.items)
+            .zip(&self.interactions.splits);
         for ((&user, &item), _) in rows.filter(|(_, row_split)| **row_split == split) {
             histories[user as usize].push(item);
         }
@@ -163,20 +178,44 @@ impl Dataset {
     fn write_interactions(&self, path: &Path) -> Result<(), Error> {
         let rows = &self.interactions;
         let columns: [(&str, Dtype, Vec<u8>); 4] = [
-            ("users", Dtype::U32, rows.users.iter().flat_map(|row| row.to_le_bytes()).collect()),
-            ("items", Dtype::U32, rows.items.iter().flat_map(|row| row.to_le_bytes()).collect()),
-            ("at_ms", Dtype::I64, rows.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect()),
-            ("splits", Dtype::U8, rows.splits.iter().map(|&split| split as u8).collect()),
+            (
+                "users",
+                Dtype::U32,
+                rows.users
+                    .iter()
+                    .flat_map(|row| row.to_le_bytes())
+                    .collect(),
+            ),
+            (
+                "items",
+                Dtype::U32,
+                rows.items
+                    .iter()
+                    .flat_map(|row| row.to_le_bytes())
+                    .collect(),
+            ),
+            (
+                "at_ms",
+                Dtype::I64,
+                rows.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect(),
+            ),
+            (
+                "splits",
+                Dtype::U8,
+                rows.splits.iter().map(|&split| split as u8).collect(),
+            ),
         ];
         let mut views = Vec::new();
         for (name, dtype, bytes) in &columns {
-            let view = TensorView::new(*dtype, vec![rows.users.len()], bytes).map_err(|e| Error::malformed(path, e))?;
+            let view = TensorView::new(*dtype, vec![rows.users.len()], bytes)
+                .map_err(|e| Error::malformed(path, e))?;
             views.push((*name, view));
         }
         safetensors::serialize_to_file(views, None, path).map_err(|e| Error::malformed(path, e))
     }
 
-    /// Reads and cross-checks the files; anything that does not fit is an error that names the file.
+    /// Reads and cross-checks the files; anything that does not fit is an error that names the
+    /// file.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut dataset = Self::read_without_texts(folder)?;
         dataset.texts = texts(folder)?.collect::<Result<_, _>>()?;
@@ -197,9 +236,18 @@ impl Dataset {
             && fits(&interactions.users, users.len())
             && fits(&interactions.items, items.len());
         if !consistent {
-            return Err(Error::malformed(folder, "the files of this data set do not fit each other; import it again"));
+            return Err(Error::malformed(
+                folder,
+                "the files of this data set do not fit each other; import it again",
+            ));
         }
-        Ok(Self { manifest, users, items, interactions, texts: Vec::new() })
+        Ok(Self {
+            manifest,
+            users,
+            items,
+            interactions,
+            texts: Vec::new(),
+        })
     }
 }
 
@@ -214,7 +262,10 @@ impl Manifest {
         let path = folder.join("dataset.json");
         let manifest: Self = read_json(&path)?;
         if manifest.format != FORMAT {
-            let reason = format!("format {}; this program reads format {FORMAT}: import it again", manifest.format);
+            let reason = format!(
+                "format {}; this program reads format {FORMAT}: import it again",
+                manifest.format
+            );
             return Err(Error::malformed(path, reason));
         }
         Ok(manifest)
@@ -226,24 +277,44 @@ impl Interactions {
         let bytes = std::fs::read(path).map_err(Error::file(path))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::malformed(path, e))?;
         let column = |name: &str, dtype: Dtype| {
-            let view = file.tensor(name).map_err(|e| Error::malformed(path, format!("column `{name}`: {e}")))?;
+            let view = file
+                .tensor(name)
+                .map_err(|e| Error::malformed(path, format!("column `{name}`: {e}")))?;
             let right = view.dtype() == dtype;
-            right.then(|| view.data()).ok_or_else(|| Error::malformed(path, format!("column `{name}` is no {dtype:?}")))
+            right
+                .then(|| view.data())
+                .ok_or_else(|| Error::malformed(path, format!("column `{name}` is no {dtype:?}")))
         };
-        let u32s = |data: &[u8]| data.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+        let u32s = |data: &[u8]| {
+            data.as_chunks()
+                .0
+                .iter()
+                .map(|&word| u32::from_le_bytes(word))
+                .collect()
+        };
         let mut splits = Vec::new();
         for &byte in column("splits", Dtype::U8)? {
             splits.push(match byte {
                 0 => Split::Train,
                 1 => Split::Valid,
                 2 => Split::Test,
-                other => return Err(Error::malformed(path, format!("split {other} is none of 0, 1, 2"))),
+                other => {
+                    return Err(Error::malformed(
+                        path,
+                        format!("split {other} is none of 0, 1, 2"),
+                    ));
+                }
             });
         }
         Ok(Self {
             users: u32s(column("users", Dtype::U32)?),
             items: u32s(column("items", Dtype::U32)?),
-            at_ms: column("at_ms", Dtype::I64)?.as_chunks().0.iter().map(|&word| i64::from_le_bytes(word)).collect(),
+            at_ms: column("at_ms", Dtype::I64)?
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&word| i64::from_le_bytes(word))
+                .collect(),
             splits,
         })
     }
@@ -274,10 +345,15 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e))
 }
 
-fn lines<T: DeserializeOwned>(path: PathBuf) -> Result<impl Iterator<Item = Result<T, Error>> + use<T>, Error> {
+fn lines<T: DeserializeOwned>(
+    path: PathBuf,
+) -> Result<impl Iterator<Item = Result<T, Error>> + use<T>, Error> {
     let file = std::fs::File::open(&path).map_err(Error::file(&path))?;
-    Ok((1..).zip(BufReader::new(file).lines()).map(move |(number, line): (usize, _)| {
-        let line = line.map_err(Error::file(&path))?;
-        serde_json::from_str(&line).map_err(|e| Error::malformed(&path, format!("line {number}: {e}")))
-    }))
+    Ok((1..)
+        .zip(BufReader::new(file).lines())
+        .map(move |(number, line): (usize, _)| {
+            let line = line.map_err(Error::file(&path))?;
+            serde_json::from_str(&line)
+                .map_err(|e| Error::malformed(&path, format!("line {number}: {e}")))
+        }))
 }

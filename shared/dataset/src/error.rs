@@ -23,7 +23,9 @@ pub enum Error {
         reason: String,
     },
     /// Too many lines were refused.
-    #[error("{refused} of {read} lines were refused, more than the share of {allowed} that is allowed; first: {first}")]
+    #[error(
+        "{refused} of {read} lines were refused, more than the share of {allowed} that is allowed; first: {first}"
+    )]
     TooManyRefused {
         /// How many.
         refused: usize,
@@ -46,6 +48,9 @@ impl Error {
     }
 
     pub(crate) fn malformed(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
-        Self::Malformed { path: path.into(), reason: reason.to_string() }
+        Self::Malformed {
+            path: path.into(),
+            reason: reason.to_string(),
+        }
     }
 }

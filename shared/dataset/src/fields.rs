@@ -33,13 +33,36 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 6] = [Self::User, Self::Item, Self::Timestamp, Self::Rating, Self::Split, Self::Text];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::User,
+        Self::Item,
+        Self::Timestamp,
+        Self::Rating,
+        Self::Split,
+        Self::Text,
+    ];
 
     /// Names that are recognised, in the spelling of [`normal`].
     fn known_names(self) -> &'static [&'static str] {
         match self {
-            Self::User => &["userid", "user", "uid", "reviewerid", "customerid", "visitorid"],
-            Self::Item => &["itemid", "item", "iid", "parentasin", "asin", "movieid", "productid", "sku"],
+            Self::User => &[
+                "userid",
+                "user",
+                "uid",
+                "reviewerid",
+                "customerid",
+                "visitorid",
+            ],
+            Self::Item => &[
+                "itemid",
+                "item",
+                "iid",
+                "parentasin",
+                "asin",
+                "movieid",
+                "productid",
+                "sku",
+            ],
             Self::Timestamp => &["timestamp", "time", "ts", "unixreviewtime", "datetime"],
             Self::Rating => &["rating", "overall", "stars", "score"],
             Self::Split => &["split"],
@@ -61,11 +84,17 @@ impl Field {
     }
 
     /// The column for this field among `names`, if there is one.
-    pub(crate) fn find<'a>(self, columns: &Columns, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<usize> {
+    pub(crate) fn find<'a>(
+        self,
+        columns: &Columns,
+        mut names: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<usize> {
         if let Some(given) = self.given(columns) {
             return names.position(|name| name == given);
         }
-        self.known_names().iter().find_map(|known| names.clone().position(|name| normal(name) == *known))
+        self.known_names()
+            .iter()
+            .find_map(|known| names.clone().position(|name| normal(name) == *known))
     }
 }
 
@@ -109,7 +138,8 @@ impl<'a> Cells<'a> {
 /// Times beyond this many seconds (the year 5138) are milliseconds.
 const LARGEST_SECONDS: f64 = 1e11;
 
-/// Beyond this (the year 5138 in milliseconds) they are microseconds, and beyond a thousand times that nanoseconds.
+/// Beyond this (the year 5138 in milliseconds) they are microseconds, and beyond a thousand times
+/// that nanoseconds.
 const LARGEST_MILLISECONDS: f64 = 1e14;
 
 /// Milliseconds since 1970.
@@ -119,7 +149,9 @@ pub(crate) fn parse_timestamp(cell: &str) -> Result<i64, String> {
         .parse()
         .ok()
         .filter(|number: &f64| number.is_finite())
-        .ok_or_else(|| format!("timestamp `{cell}` is not a number of seconds or milliseconds since 1970"))?;
+        .ok_or_else(|| {
+            format!("timestamp `{cell}` is not a number of seconds or milliseconds since 1970")
+        })?;
     let ms = match number.abs() {
         size if size < LARGEST_SECONDS => number * 1_000.0,
         size if size < LARGEST_MILLISECONDS => number,
@@ -130,7 +162,9 @@ pub(crate) fn parse_timestamp(cell: &str) -> Result<i64, String> {
 }
 
 pub(crate) fn parse_rating(cell: &str) -> Result<f64, String> {
-    cell.trim().parse().map_err(|_| format!("rating `{cell}` is not a number"))
+    cell.trim()
+        .parse()
+        .map_err(|_| format!("rating `{cell}` is not a number"))
 }
 
 pub(crate) fn parse_split(cell: &str) -> Result<Split, String> {
@@ -153,7 +187,10 @@ mod tests {
         assert_eq!(find(Field::User, &Columns::default()), Some(0));
         assert_eq!(find(Field::Item, &Columns::default()), Some(1));
         assert_eq!(find(Field::Split, &Columns::default()), None);
-        let columns = Columns { item: Some("overall".to_owned()), ..Columns::default() };
+        let columns = Columns {
+            item: Some("overall".to_owned()),
+            ..Columns::default()
+        };
         assert_eq!(find(Field::Item, &columns), Some(2));
     }
 
@@ -162,7 +199,10 @@ mod tests {
         assert_eq!(parse_timestamp("1393545600"), Ok(1_393_545_600_000));
         assert_eq!(parse_timestamp("1393545600123"), Ok(1_393_545_600_123));
         assert_eq!(parse_timestamp("1393545600123456"), Ok(1_393_545_600_123));
-        assert_eq!(parse_timestamp("1393545600123456789"), Ok(1_393_545_600_123));
+        assert_eq!(
+            parse_timestamp("1393545600123456789"),
+            Ok(1_393_545_600_123)
+        );
         assert_eq!(parse_timestamp("7"), Ok(7_000));
         assert!(parse_timestamp("yesterday").is_err());
     }

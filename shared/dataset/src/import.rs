@@ -25,7 +25,8 @@ pub enum Format {
     Jsonl,
     /// Parquet.
     Parquet,
-    /// A folder of Amazon's 2014 or 2018 files: reviews, and metadata in files that start with `meta`.
+    /// A folder of Amazon's 2014 or 2018 files: reviews, and metadata in files that start with
+    /// `meta`.
     Amazon,
     /// MovieLens 100K (`u.data`).
     Movielens100k,
@@ -33,7 +34,8 @@ pub enum Format {
     Movielens1m,
     /// MovieLens 25M (`ratings.csv`, `movies.csv`).
     Movielens25m,
-    /// The published code's matrices (`train_matrix.npz`, `val_matrix.npz`, `test_matrix.npz`; scipy CSR).
+    /// The published code's matrices (`train_matrix.npz`, `val_matrix.npz`, `test_matrix.npz`;
+    /// scipy CSR).
     Npz,
 }
 
@@ -100,13 +102,20 @@ pub struct Report {
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
     let format = options.format.map_or_else(|| recognise(path), Ok)?;
     let (min_rating, with_new_items) = (options.min_rating, options.with_new_items);
-    let mut builder = Builder { min_rating, with_new_items, ..Builder::default() };
+    let mut builder = Builder {
+        min_rating,
+        with_new_items,
+        ..Builder::default()
+    };
     read(&mut builder, path, format, &options.columns)?;
     if let Some(items) = &options.items {
         jsonl::items(&mut builder, items)?;
     }
     let name = options.name.clone().unwrap_or_else(|| {
-        path.file_name().map_or_else(|| "dataset".to_owned(), |name| name.to_string_lossy().into_owned())
+        path.file_name().map_or_else(
+            || "dataset".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     });
     finish(builder, name, options)
 }
@@ -125,34 +134,54 @@ fn recognise(path: &Path) -> Result<Format, Error> {
             Ok(Format::Movielens25m)
         } else if here("train_matrix.npz") {
             Ok(Format::Npz)
-        } else if jsonl::files(path)?.iter().any(|file| !jsonl::is_metadata(file)) {
+        } else if jsonl::files(path)?
+            .iter()
+            .any(|file| !jsonl::is_metadata(file))
+        {
             Ok(Format::Amazon)
         } else {
-            Err(Error::malformed(path, "no known data set in this folder; name a file, or see `dataset import --help`"))
+            Err(Error::malformed(
+                path,
+                "no known data set in this folder; name a file, or see `dataset import --help`",
+            ))
         };
     }
     if !path.exists() {
         return Err(Error::malformed(path, "no such file or folder"));
     }
-    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_ascii_lowercase())
+        .unwrap_or_default();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit('.').next() {
         Some("csv") => Ok(Format::Csv),
         Some("tsv" | "txt" | "inter") => Ok(Format::Tsv),
         Some("jsonl" | "json" | "ndjson") => Ok(Format::Jsonl),
         Some("parquet") => Ok(Format::Parquet),
-        _ => Err(Error::malformed(path, "unknown kind of file; name it with `--format`")),
+        _ => Err(Error::malformed(
+            path,
+            "unknown kind of file; name it with `--format`",
+        )),
     }
 }
 
-fn read(builder: &mut Builder, path: &Path, format: Format, columns: &Columns) -> Result<(), Error> {
+fn read(
+    builder: &mut Builder,
+    path: &Path,
+    format: Format,
+    columns: &Columns,
+) -> Result<(), Error> {
     match format {
         Format::Folder => {
-            let named =
-                |name: &str| [path.join(name), path.join(format!("{name}.gz"))].into_iter().find(|p| p.is_file());
+            let named = |name: &str| {
+                [path.join(name), path.join(format!("{name}.gz"))]
+                    .into_iter()
+                    .find(|p| p.is_file())
+            };
             let interactions = named("interactions.csv");
-            let interactions =
-                interactions.ok_or_else(|| Error::malformed(path, "interactions.csv[.gz] is missing"))?;
+            let interactions = interactions
+                .ok_or_else(|| Error::malformed(path, "interactions.csv[.gz] is missing"))?;
             delimited::interactions(builder, &interactions, b',', columns)?;
             named("items.jsonl").map_or(Ok(()), |items| jsonl::items(builder, &items))?;
             named("reviews.jsonl").map_or(Ok(()), |reviews| jsonl::reviews(builder, &reviews))
@@ -162,10 +191,15 @@ fn read(builder: &mut Builder, path: &Path, format: Format, columns: &Columns) -
         Format::Jsonl => jsonl::interactions(builder, path, columns),
         Format::Parquet => parquet::interactions(builder, path, columns),
         Format::Amazon => {
-            let (metadata, reviews): (Vec<PathBuf>, Vec<PathBuf>) =
-                jsonl::files(path)?.into_iter().partition(|file| jsonl::is_metadata(file));
-            reviews.iter().try_for_each(|file| jsonl::interactions(builder, file, columns))?;
-            metadata.iter().try_for_each(|file| jsonl::items(builder, file))
+            let (metadata, reviews): (Vec<PathBuf>, Vec<PathBuf>) = jsonl::files(path)?
+                .into_iter()
+                .partition(|file| jsonl::is_metadata(file));
+            reviews
+                .iter()
+                .try_for_each(|file| jsonl::interactions(builder, file, columns))?;
+            metadata
+                .iter()
+                .try_for_each(|file| jsonl::items(builder, file))
         }
         Format::Movielens100k => movielens::read_100k(builder, path),
         Format::Movielens1m => movielens::read_1m(builder, path),
@@ -174,7 +208,11 @@ fn read(builder: &mut Builder, path: &Path, format: Format, columns: &Columns) -
     }
 }
 
-fn finish(mut builder: Builder, name: String, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
+fn finish(
+    mut builder: Builder,
+    name: String,
+    options: &ImportOptions,
+) -> Result<(Dataset, Report), Error> {
     check_refusals(&builder, options.max_refused_share)?;
     let mut rows = std::mem::take(&mut builder.rows);
     let item_rank = ranks(&builder.items);
@@ -193,7 +231,9 @@ fn finish(mut builder: Builder, name: String, options: &ImportOptions) -> Result
         n_outside_core: n_distinct - rows.len(),
     };
     if options.split == SplitRule::LeaveLastOut && rows.iter().all(|row| row.at_ms == 0) {
-        return Err(Error::Empty("leave-last-out needs a timestamp column: without times nothing is last".to_owned()));
+        return Err(Error::Empty(
+            "leave-last-out needs a timestamp column: without times nothing is last".to_owned(),
+        ));
     }
     assign(&mut rows, options.split, &ranks(&builder.users));
     let dataset = number(builder, (rows, &taken), name, options.catalog.clone())?;
@@ -212,7 +252,12 @@ fn check_refusals(builder: &Builder, allowed: f64) -> Result<(), Error> {
         && builder.n_refused as f64 > allowed * builder.n_read as f64
     {
         let first = first.to_string();
-        return Err(Error::TooManyRefused { refused: builder.n_refused, read: builder.n_read, allowed, first });
+        return Err(Error::TooManyRefused {
+            refused: builder.n_refused,
+            read: builder.n_read,
+            allowed,
+            first,
+        });
     }
     Ok(())
 }
@@ -231,31 +276,67 @@ fn ranks(interner: &crate::builder::Interner) -> Vec<u32> {
 /// Keeps the earliest of a user's repeats of an item; rows are ordered by user and time.
 fn drop_repeats(rows: &mut Vec<Row>, n_items: usize) {
     let mut last_user_of = vec![u32::MAX; n_items];
-    rows.retain(|row| std::mem::replace(&mut last_user_of[row.item as usize], row.user) != row.user);
+    rows.retain(|row| {
+        std::mem::replace(&mut last_user_of[row.item as usize], row.user) != row.user
+    });
 }
 
-/// Gives users and items the row numbers of the data set: ascending by external id. `taken` are the items that
-/// somebody interacted with, whether the k-core kept them or not: they are not new.
+/// Gives users and items the row numbers of the data set: ascending by external id. `taken` are the
+/// items that somebody interacted with, whether the k-core kept them or not: they are not new.
 fn number(
     builder: Builder,
     (rows, taken): (Vec<Row>, &HashSet<u32>),
     name: String,
     catalog: Catalog,
 ) -> Result<Dataset, Error> {
-    let Builder { users, items, mut facts, texts, with_new_items, .. } = builder;
-    let is_new = |(number, facts): &(&u32, &ItemFacts)| !taken.contains(*number) && !facts.title.is_empty();
-    let new_items: Vec<u32> =
-        if with_new_items { facts.iter().filter(is_new).map(|(number, _)| *number).collect() } else { Vec::new() };
+    let Builder {
+        users,
+        items,
+        mut facts,
+        texts,
+        with_new_items,
+        ..
+    } = builder;
+    let is_new =
+        |(number, facts): &(&u32, &ItemFacts)| !taken.contains(*number) && !facts.title.is_empty();
+    let new_items: Vec<u32> = if with_new_items {
+        facts
+            .iter()
+            .filter(is_new)
+            .map(|(number, _)| *number)
+            .collect()
+    } else {
+        Vec::new()
+    };
     let (user_rows, user_ids) = renumber(users.into_ids(), rows.iter().map(|row| row.user));
-    let (item_rows, item_ids) = renumber(items.into_ids(), rows.iter().map(|row| row.item).chain(new_items));
-    let texts = texts.into_iter().filter_map(|text| renumbered(text, &user_rows, &item_rows)).collect();
-    let valid_id = |invalid: domain::Invalid| Error::Empty(format!("an id that was accepted is invalid: {invalid}"));
-    let users: Vec<UserId> =
-        user_ids.into_iter().map(|(id, _)| UserId::new(id).map_err(valid_id)).collect::<Result<_, _>>()?;
+    let (item_rows, item_ids) = renumber(
+        items.into_ids(),
+        rows.iter().map(|row| row.item).chain(new_items),
+    );
+    let texts = texts
+        .into_iter()
+        .filter_map(|text| renumbered(text, &user_rows, &item_rows))
+        .collect();
+    let valid_id = |invalid: domain::Invalid| {
+        Error::Empty(format!("an id that was accepted is invalid: {invalid}"))
+    };
+    let users: Vec<UserId> = user_ids
+        .into_iter()
+        .map(|(id, _)| UserId::new(id).map_err(valid_id))
+        .collect::<Result<_, _>>()?;
     let mut items = Vec::with_capacity(item_ids.len());
     for (id, number) in item_ids {
-        let ItemFacts { title, categories, attributes } = facts.remove(&number).unwrap_or_default();
-        items.push(Item { id: ItemId::new(id).map_err(valid_id)?, title, categories, attributes });
+        let ItemFacts {
+            title,
+            categories,
+            attributes,
+        } = facts.remove(&number).unwrap_or_default();
+        items.push(Item {
+            id: ItemId::new(id).map_err(valid_id)?,
+            title,
+            categories,
+            attributes,
+        });
     }
     let mut rows = rows;
     rows.sort_by_key(|row| user_rows[&row.user]);
@@ -270,7 +351,10 @@ fn number(
 }
 
 /// Row of each number that is in use, and the ids in row order with their numbers.
-fn renumber(ids: Vec<Box<str>>, used: impl Iterator<Item = u32>) -> (HashMap<u32, u32>, Vec<(String, u32)>) {
+fn renumber(
+    ids: Vec<Box<str>>,
+    used: impl Iterator<Item = u32>,
+) -> (HashMap<u32, u32>, Vec<(String, u32)>) {
     let mut is_used = vec![false; ids.len()];
     used.for_each(|number| is_used[number as usize] = true);
     let mut kept: Vec<(String, u32)> = ids
@@ -280,7 +364,11 @@ fn renumber(ids: Vec<Box<str>>, used: impl Iterator<Item = u32>) -> (HashMap<u32
         .map(|(id, number)| (id.into_string(), number))
         .collect();
     kept.sort_unstable();
-    let rows = kept.iter().zip(0..).map(|((_, number), row)| (*number, row)).collect();
+    let rows = kept
+        .iter()
+        .zip(0..)
+        .map(|((_, number), row)| (*number, row))
+        .collect();
     (rows, kept)
 }
 
@@ -290,5 +378,10 @@ fn renumbered(text: RawText, users: &HashMap<u32, u32>, items: &HashMap<u32, u32
         Some(number) => rows.get(&number).map(|&row| Some(row)),
         None => Some(None),
     };
-    Some(Text { kind: text.kind, user: row(text.user, users)?, item: row(text.item, items)?, text: text.text })
+    Some(Text {
+        kind: text.kind,
+        user: row(text.user, users)?,
+        item: row(text.item, items)?,
+        text: text.text,
+    })
 }

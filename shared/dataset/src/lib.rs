@@ -1,4 +1,5 @@
-//! Data sets: readers for what people have, one checked and immutable form for what a job trains on.
+//! Data sets: readers for what people have, one checked and immutable form for what a job trains
+//! on.
 //!
 //! [`import`] is the way in; [`Dataset`] is the result. Who keeps it is not this crate's business.
 

@@ -16,7 +16,11 @@ use crate::Error;
 fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, Error> {
     let file = File::open(path).map_err(Error::file(path))?;
     let packed = path.extension().is_some_and(|extension| extension == "gz");
-    let reader: Box<dyn Read> = if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let reader: Box<dyn Read> = if packed {
+        Box::new(flate2::read::MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
     Ok(BufReader::with_capacity(1 << 16, reader))
 }
 

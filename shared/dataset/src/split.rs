@@ -1,4 +1,5 @@
-//! Which interactions are learned from, which choose and which measure; and who is left out for having too few.
+//! Which interactions are learned from, which choose and which measure; and who is left out for
+//! having too few.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -47,12 +48,14 @@ fn counts(numbers: impl Iterator<Item = u32>) -> Vec<u32> {
     counts
 }
 
-/// Sets the split of every row; rows are ordered by user and then by time. `user_ranks` are the users' places in the
-/// order of ids: the random split of a user does not depend on where the user stands in the file.
+/// Sets the split of every row; rows are ordered by user and then by time. `user_ranks` are the
+/// users' places in the order of ids: the random split of a user does not depend on where the user
+/// stands in the file.
 pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     match rule {
         SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => {
-            rows.iter_mut().for_each(|row| row.split = Some(row.split.unwrap_or(Split::Train)));
+            rows.iter_mut()
+                .for_each(|row| row.split = Some(row.split.unwrap_or(Split::Train)));
         }
         SplitRule::Given => assign(rows, SplitRule::Random { seed: 0 }, user_ranks),
         SplitRule::Random { seed } => {
@@ -62,7 +65,9 @@ pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
                 randomly(of_user, &mut rng);
             }
         }
-        SplitRule::LeaveLastOut => rows.chunk_by_mut(|a, b| a.user == b.user).for_each(last_out),
+        SplitRule::LeaveLastOut => rows
+            .chunk_by_mut(|a, b| a.user == b.user)
+            .for_each(last_out),
     }
 }
 
@@ -98,13 +103,31 @@ mod tests {
     use super::*;
 
     fn rows(pairs: &[(u32, u32)]) -> Vec<Row> {
-        pairs.iter().map(|&(user, item)| Row { at_ms: 0, user, item, split: None }).collect()
+        pairs
+            .iter()
+            .map(|&(user, item)| Row {
+                at_ms: 0,
+                user,
+                item,
+                split: None,
+            })
+            .collect()
     }
 
     #[test]
     fn the_core_is_what_is_left_when_nobody_has_too_few() {
         // Item 2 has one user; without it user 1 has one item left, and then item 1 has one user.
-        let mut found = rows(&[(0, 0), (0, 1), (1, 1), (1, 2), (2, 0), (2, 3), (3, 0), (3, 3), (0, 3)]);
+        let mut found = rows(&[
+            (0, 0),
+            (0, 1),
+            (1, 1),
+            (1, 2),
+            (2, 0),
+            (2, 3),
+            (3, 0),
+            (3, 3),
+            (0, 3),
+        ]);
         k_core(&mut found, 2);
         let left: Vec<(u32, u32)> = found.iter().map(|row| (row.user, row.item)).collect();
         assert_eq!(left, [(0, 0), (2, 0), (2, 3), (3, 0), (3, 3), (0, 3)]);
@@ -118,8 +141,20 @@ mod tests {
         assign(&mut second, SplitRule::Random { seed: 1 }, &[0]);
         let splits = |rows: &[Row]| rows.iter().map(|row| row.split).collect::<Vec<_>>();
         assert_eq!(splits(&first), splits(&second));
-        assert_eq!(first.iter().filter(|row| row.split == Some(Split::Test)).count(), 2);
-        assert_eq!(first.iter().filter(|row| row.split == Some(Split::Valid)).count(), 2);
+        assert_eq!(
+            first
+                .iter()
+                .filter(|row| row.split == Some(Split::Test))
+                .count(),
+            2
+        );
+        assert_eq!(
+            first
+                .iter()
+                .filter(|row| row.split == Some(Split::Valid))
+                .count(),
+            2
+        );
     }
 
     #[test]
@@ -127,6 +162,15 @@ mod tests {
         let mut found = rows(&[(0, 5), (0, 6), (0, 7), (1, 5), (1, 6)]);
         assign(&mut found, SplitRule::LeaveLastOut, &[]);
         let splits: Vec<Split> = found.iter().filter_map(|row| row.split).collect();
-        assert_eq!(splits, [Split::Train, Split::Valid, Split::Test, Split::Train, Split::Train]);
+        assert_eq!(
+            splits,
+            [
+                Split::Train,
+                Split::Valid,
+                Split::Test,
+                Split::Train,
+                Split::Train
+            ]
+        );
     }
 }

@@ -86,18 +86,27 @@ impl BackboneLocation {
     /// Reads a location; nothing that leads out of the configured root, and no other scheme.
     pub fn new(location: &str) -> Result<Self, Invalid> {
         let is_plain = |part: &str| {
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+');
+            let is_plain =
+                |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+');
             !part.is_empty() && !part.starts_with('.') && part.chars().all(is_plain)
         };
-        if let Some(id) = location.strip_prefix("artifact://").filter(|id| is_plain(id)) {
+        if let Some(id) = location
+            .strip_prefix("artifact://")
+            .filter(|id| is_plain(id))
+        {
             return Ok(Self::Artifact(id.to_owned()));
         }
-        if let Some((repo, revision)) = location.strip_prefix("hf://").and_then(|rest| rest.split_once('@'))
+        if let Some((repo, revision)) = location
+            .strip_prefix("hf://")
+            .and_then(|rest| rest.split_once('@'))
             && is_plain(revision)
             && repo.split('/').count() <= 2
             && repo.split('/').all(is_plain)
         {
-            return Ok(Self::Hub { repo: repo.to_owned(), revision: revision.to_owned() });
+            return Ok(Self::Hub {
+                repo: repo.to_owned(),
+                revision: revision.to_owned(),
+            });
         }
         if location.split('/').all(is_plain) {
             return Ok(Self::Folder(location.to_owned()));
@@ -144,13 +153,28 @@ impl RandomBackbone {
             let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
             wrong.push(Violation::new("backbone.random.n_head", reason));
         }
-        at_most(wrong, "backbone.random.warmup_epochs", self.warmup_epochs, MAX_EPOCHS);
-        if self.n_layer.saturating_mul(self.n_embd).saturating_mul(self.n_embd) > MAX_SQUARES {
-            let reason = format!("n_layer · n_embd² must be at most {MAX_SQUARES} (GPT-2 XL has 123 million)");
+        at_most(
+            wrong,
+            "backbone.random.warmup_epochs",
+            self.warmup_epochs,
+            MAX_EPOCHS,
+        );
+        if self
+            .n_layer
+            .saturating_mul(self.n_embd)
+            .saturating_mul(self.n_embd)
+            > MAX_SQUARES
+        {
+            let reason = format!(
+                "n_layer · n_embd² must be at most {MAX_SQUARES} (GPT-2 XL has 123 million)"
+            );
             wrong.push(Violation::new("backbone.random.n_embd", reason));
         }
         if self.n_positions < MIN_POSITIONS {
-            let reason = format!("must leave room for a prompt: at least {MIN_POSITIONS}, is {}", self.n_positions);
+            let reason = format!(
+                "must leave room for a prompt: at least {MIN_POSITIONS}, is {}",
+                self.n_positions
+            );
             wrong.push(Violation::new("backbone.random.n_positions", reason));
         }
     }
@@ -169,9 +193,27 @@ mod tests {
     #[test]
     fn a_backbone_outside_the_root_is_refused() {
         let is_good = |location: &str| BackboneLocation::new(location).is_ok();
-        let bad = ["../gpt2", "/etc", "http://host/gpt2", "a/../../b", "", "a//b", ".", "hf://gpt2", "hf://../x@main"];
-        bad.into_iter().chain(["artifact://a/b", ".hidden"]).for_each(|bad| assert!(!is_good(bad), "{bad}"));
-        let good = ["openai/gpt2", "artifact://0a1b", "hf://openai-community/gpt2@main", "hf://gpt2@607a30d"];
-        good.into_iter().for_each(|good| assert!(is_good(good), "{good}"));
+        let bad = [
+            "../gpt2",
+            "/etc",
+            "http://host/gpt2",
+            "a/../../b",
+            "",
+            "a//b",
+            ".",
+            "hf://gpt2",
+            "hf://../x@main",
+        ];
+        bad.into_iter()
+            .chain(["artifact://a/b", ".hidden"])
+            .for_each(|bad| assert!(!is_good(bad), "{bad}"));
+        let good = [
+            "openai/gpt2",
+            "artifact://0a1b",
+            "hf://openai-community/gpt2@main",
+            "hf://gpt2@607a30d",
+        ];
+        good.into_iter()
+            .for_each(|good| assert!(is_good(good), "{good}"));
     }
 }

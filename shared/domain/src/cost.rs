@@ -1,5 +1,5 @@
-//! How long a job will take: the work of its parts, counted from a specification and a data set's counts, over the
-//! rates of a machine that was calibrated by doing such parts.
+//! How long a job will take: the work of its parts, counted from a specification and a data set's
+//! counts, over the rates of a machine that was calibrated by doing such parts.
 
 use std::collections::BTreeMap;
 
@@ -93,8 +93,9 @@ pub struct Counts {
     pub n_valid: usize,
     /// For the test.
     pub n_test: usize,
-    /// Texts and titles by length: the n-th entry counts those of [`TEXT_STEP`] n to [`TEXT_STEP`] (n + 1) bytes, the
-    /// last one longer ones too. Empty in data sets that were imported before this was counted.
+    /// Texts and titles by length: the n-th entry counts those of [`TEXT_STEP`] n to [`TEXT_STEP`]
+    /// (n + 1) bytes, the last one longer ones too. Empty in data sets that were imported before
+    /// this was counted.
     #[serde(default)]
     pub text_lengths: Vec<usize>,
 }
@@ -104,7 +105,8 @@ pub const TEXT_STEP: usize = 16;
 /// Entries of [`Counts::text_lengths`].
 pub const N_TEXT_STEPS: usize = 64;
 
-/// Seconds that a machine takes for a floating-point operation of a part, all that is done beside it included.
+/// Seconds that a machine takes for a floating-point operation of a part, all that is done beside
+/// it included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Of what.
@@ -136,17 +138,25 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// How long each part of a job will take, in seconds, if early stopping does not end it; `None` where a rate is
-    /// missing or the backbone's shape is not known.
+    /// How long each part of a job will take, in seconds, if early stopping does not end it; `None`
+    /// where a rate is missing or the backbone's shape is not known.
     pub fn estimate(&self, spec: &TrainSpec, counts: &Counts) -> Option<Vec<(Part, f64)>> {
-        let Backbone::Random(backbone) = &spec.backbone else { return None };
+        let Backbone::Random(backbone) = &spec.backbone else {
+            return None;
+        };
         let operations = operations(spec, counts)?;
-        let seconds = |(part, n_operations)| Some((part, self.seconds(part, backbone.n_embd)? * n_operations));
-        operations.into_iter().filter(|(_, n_operations)| *n_operations > 0.0).map(seconds).collect()
+        let seconds = |(part, n_operations)| {
+            Some((part, self.seconds(part, backbone.n_embd)? * n_operations))
+        };
+        operations
+            .into_iter()
+            .filter(|(_, n_operations)| *n_operations > 0.0)
+            .map(seconds)
+            .collect()
     }
 
-    /// Seconds an operation at a width: between two that were measured in proportion to the widths' logarithms, outside
-    /// of them as at the nearest.
+    /// Seconds an operation at a width: between two that were measured in proportion to the widths'
+    /// logarithms, outside of them as at the nearest.
     fn seconds(&self, part: Part, n_embd: usize) -> Option<f64> {
         let mut measured: Vec<(f64, f64)> = self
             .rates
@@ -183,19 +193,31 @@ const N_WEIGHTS: f64 = 11.0;
 /// Rankings of the language model before the user token is chosen, and on the test split.
 const N_CHOSEN_BY: f64 = 3.0;
 
-/// Operations of each part of a job; `None` where the data set's counts or the backbone's shape are not known.
+/// Operations of each part of a job; `None` where the data set's counts or the backbone's shape are
+/// not known.
 pub fn operations(spec: &TrainSpec, counts: &Counts) -> Option<BTreeMap<Part, f64>> {
-    let Backbone::Random(backbone) = &spec.backbone else { return None };
+    let Backbone::Random(backbone) = &spec.backbone else {
+        return None;
+    };
     if counts.text_lengths.is_empty() {
         return None;
     }
-    let job = Job { spec, counts, shape: Shape::from(backbone), n_positions: backbone.n_positions as f64 };
+    let job = Job {
+        spec,
+        counts,
+        shape: Shape::from(backbone),
+        n_positions: backbone.n_positions as f64,
+    };
     let content = job.content();
     let (collaborative, finetuning) = (job.collaborative(), job.finetuning());
     let n = spec.n_epochs();
     let n_validations = 1.0 + n.finetuning.div_ceil(spec.evaluation.every.max(1)) as f64;
     let (n_valid, n_test) = (job.n_ranked(counts.n_valid), job.n_ranked(counts.n_test));
-    let mixes = if job.has_ease() && spec.hybrid.light == Light::Ease { job.ranking(n_valid, N_WEIGHTS) } else { 0.0 };
+    let mixes = if job.has_ease() && spec.hybrid.light == Light::Ease {
+        job.ranking(n_valid, N_WEIGHTS)
+    } else {
+        0.0
+    };
     let n_baselines = match spec.evaluation.baselines {
         Baselines::None => 0.0,
         Baselines::Popularity => 1.0,
@@ -203,16 +225,38 @@ pub fn operations(spec: &TrainSpec, counts: &Counts) -> Option<BTreeMap<Part, f6
     };
     Some(BTreeMap::from([
         (Part::Start, job.start(n_valid)),
-        (Part::Ease, if job.has_ease() { job.ease(n_valid) } else { 0.0 }),
+        (
+            Part::Ease,
+            if job.has_ease() {
+                job.ease(n_valid)
+            } else {
+                0.0
+            },
+        ),
         // Forward, and the gradients of input and weights.
-        (Part::Warmup, n.warmup as f64 * 1.5 * (content + collaborative)),
+        (
+            Part::Warmup,
+            n.warmup as f64 * 1.5 * (content + collaborative),
+        ),
         (Part::Content, n.content as f64 * content),
         (Part::Collaborative, n.collaborative as f64 * collaborative),
         (Part::Finetuning, n.finetuning as f64 * finetuning),
-        (Part::Validation, n_validations * job.states(n_valid) + job.ranking(n_valid, n_validations)),
-        (Part::Choice, N_CHOSEN_BY * job.states(n_valid) + job.ranking(n_valid, N_CHOSEN_BY) + mixes),
-        (Part::Test, N_CHOSEN_BY * job.states(n_test) + job.ranking(n_test, N_CHOSEN_BY + n_baselines)),
-        (Part::Saving, 4.0 * (counts.n_users + counts.n_items) as f64 * job.shape.n_embd),
+        (
+            Part::Validation,
+            n_validations * job.states(n_valid) + job.ranking(n_valid, n_validations),
+        ),
+        (
+            Part::Choice,
+            N_CHOSEN_BY * job.states(n_valid) + job.ranking(n_valid, N_CHOSEN_BY) + mixes,
+        ),
+        (
+            Part::Test,
+            N_CHOSEN_BY * job.states(n_test) + job.ranking(n_test, N_CHOSEN_BY + n_baselines),
+        ),
+        (
+            Part::Saving,
+            4.0 * (counts.n_users + counts.n_items) as f64 * job.shape.n_embd,
+        ),
     ]))
 }
 
@@ -256,18 +300,26 @@ impl Job<'_> {
     fn content(&self) -> f64 {
         let longest = self.spec.pretraining.max_text_tokens as f64;
         let lengths = self.counts.text_lengths.iter().enumerate();
-        let tokens =
-            |place: usize| ((place as f64 + 0.5) * TEXT_STEP as f64 / BYTES_A_TOKEN).min(longest).min(self.n_positions);
+        let tokens = |place: usize| {
+            ((place as f64 + 0.5) * TEXT_STEP as f64 / BYTES_A_TOKEN)
+                .min(longest)
+                .min(self.n_positions)
+        };
         // The first entry counts empty titles and texts of a word: nothing is predicted there.
-        let (n_texts, n_words) = lengths
-            .fold((0.0, 0.0), |(n, words), (place, &count)| (n + count as f64, words + count as f64 * tokens(place)));
+        let (n_texts, n_words) = lengths.fold((0.0, 0.0), |(n, words), (place, &count)| {
+            (n + count as f64, words + count as f64 * tokens(place))
+        });
         let mean = n_words / f64::max(n_texts, 1.0);
         let n = match self.spec.pretraining.documents_per_epoch {
             0 => n_texts,
             most => n_texts.min(most as f64),
         };
         let n_read = n * (mean - 1.0).max(0.0);
-        self.step(&documents(n, PROMPT + mean, n_read, 2.0 * n), 2.0, n_read * self.shape.n_words)
+        self.step(
+            &documents(n, PROMPT + mean, n_read, 2.0 * n),
+            2.0,
+            n_read * self.shape.n_words,
+        )
     }
 
     /// An epoch over histories; the item softmax's rows have a gradient too.
@@ -305,7 +357,8 @@ impl Job<'_> {
 
     /// Texts are encoded; each number of singular vectors ranks the validation split.
     fn start(&self, n_users: f64) -> f64 {
-        n_users * self.n_items() * (2.0 * RANKS_TRIED + RANKING) + 4.0 * RANKS_TRIED * self.counts.n_train as f64
+        n_users * self.n_items() * (2.0 * RANKS_TRIED + RANKING)
+            + 4.0 * RANKS_TRIED * self.counts.n_train as f64
     }
 
     /// A factor and an inverse for each λ, and a ranking of the validation split.
@@ -318,7 +371,13 @@ impl Job<'_> {
 /// Documents of one length, read at their ends.
 fn documents(n: f64, length: f64, n_read: f64, n_soft: f64) -> Pass {
     let n_seen = n * length * (length + 1.0) / 2.0;
-    Pass { n_tokens: n * length, n_read, n_soft, n_seen, n_seen_by_read: n_read * length }
+    Pass {
+        n_tokens: n * length,
+        n_read,
+        n_soft,
+        n_seen,
+        n_seen_by_read: n_read * length,
+    }
 }
 
 #[cfg(test)]
@@ -327,7 +386,12 @@ mod tests {
     use crate::DatasetId;
 
     fn calibration(rates: &[(Part, usize, f64)]) -> Calibration {
-        let rate = |&(part, n_embd, seconds)| Rate { part, n_embd, seconds, tokens_per_second: 0.0 };
+        let rate = |&(part, n_embd, seconds)| Rate {
+            part,
+            n_embd,
+            seconds,
+            tokens_per_second: 0.0,
+        };
         Calibration {
             device: "flex".to_owned(),
             precision: "f32".to_owned(),
@@ -339,7 +403,14 @@ mod tests {
     }
 
     fn counts() -> Counts {
-        Counts { n_users: 100, n_items: 50, n_train: 1_000, n_valid: 100, n_test: 100, text_lengths: vec![0, 0, 40] }
+        Counts {
+            n_users: 100,
+            n_items: 50,
+            n_train: 1_000,
+            n_valid: 100,
+            n_test: 100,
+            text_lengths: vec![0, 0, 40],
+        }
     }
 
     #[test]
@@ -353,11 +424,18 @@ mod tests {
 
     #[test]
     fn a_job_takes_in_proportion_to_its_epochs() {
-        let rates: Vec<_> = Part::ALL.into_iter().map(|part| (part, 256, 1e-11)).collect();
+        let rates: Vec<_> = Part::ALL
+            .into_iter()
+            .map(|part| (part, 256, 1e-11))
+            .collect();
         let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
         let finetuning = |spec: &TrainSpec| {
             let parts = calibration(&rates).estimate(spec, &counts()).unwrap();
-            parts.into_iter().find(|(part, _)| *part == Part::Finetuning).unwrap().1
+            parts
+                .into_iter()
+                .find(|(part, _)| *part == Part::Finetuning)
+                .unwrap()
+                .1
         };
         let once = finetuning(&spec);
         spec.finetuning.epochs *= 3;
@@ -369,9 +447,15 @@ mod tests {
         let machine = calibration(&[]);
         let spec = TrainSpec::new(DatasetId::new("d").unwrap());
         assert_eq!(machine.estimate(&spec, &counts()), None, "no rates");
-        let uncounted = Counts { text_lengths: Vec::new(), ..counts() };
+        let uncounted = Counts {
+            text_lengths: Vec::new(),
+            ..counts()
+        };
         assert_eq!(operations(&spec, &uncounted), None, "no lengths");
-        let files = TrainSpec { backbone: Backbone::Path("gpt2".to_owned()), ..spec };
+        let files = TrainSpec {
+            backbone: Backbone::Path("gpt2".to_owned()),
+            ..spec
+        };
         assert_eq!(operations(&files, &counts()), None, "no shape");
     }
 }

@@ -14,7 +14,10 @@ pub struct Violation {
 impl Violation {
     /// A violation of `field`.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -30,15 +33,22 @@ impl Invalid {
 
     /// `Ok` when nothing is wrong.
     pub fn check(violations: Vec<Violation>) -> Result<(), Self> {
-        if violations.is_empty() { Ok(()) } else { Err(Self(violations)) }
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(violations))
+        }
     }
 
     /// The same violations, their fields seen from one level further out.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         for violation in &mut self.0 {
-            violation.field =
-                if violation.field.is_empty() { parent.to_owned() } else { format!("{parent}.{}", violation.field) };
+            violation.field = if violation.field.is_empty() {
+                parent.to_owned()
+            } else {
+                format!("{parent}.{}", violation.field)
+            };
         }
         self
     }
@@ -49,7 +59,11 @@ impl fmt::Display for Invalid {
         for (index, violation) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             let colon = if violation.field.is_empty() { "" } else { ": " };
-            write!(f, "{separator}{}{colon}{}", violation.field, violation.reason)?;
+            write!(
+                f,
+                "{separator}{}{colon}{}",
+                violation.field, violation.reason
+            )?;
         }
         Ok(())
     }
@@ -58,19 +72,33 @@ impl fmt::Display for Invalid {
 /// 1 to `most`.
 pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
     if value == 0 || value > most {
-        wrong.push(Violation::new(field, format!("must be 1 to {most}, is {value}")));
+        wrong.push(Violation::new(
+            field,
+            format!("must be 1 to {most}, is {value}"),
+        ));
     }
 }
 
 /// 0 to `most`.
 pub(crate) fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
     if value > most {
-        wrong.push(Violation::new(field, format!("must be at most {most}, is {value}")));
+        wrong.push(Violation::new(
+            field,
+            format!("must be at most {most}, is {value}"),
+        ));
     }
 }
 
-pub(crate) fn in_range(wrong: &mut Vec<Violation>, field: &str, value: f64, (least, most): (f64, f64)) {
+pub(crate) fn in_range(
+    wrong: &mut Vec<Violation>,
+    field: &str,
+    value: f64,
+    (least, most): (f64, f64),
+) {
     if !(least..=most).contains(&value) {
-        wrong.push(Violation::new(field, format!("must be {least} to {most}, is {value}")));
+        wrong.push(Violation::new(
+            field,
+            format!("must be {least} to {most}, is {value}"),
+        ));
     }
 }

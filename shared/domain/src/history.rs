@@ -29,7 +29,9 @@ enum Identity<'a> {
 
 impl Interaction {
     fn identity(&self) -> Identity<'_> {
-        self.event.as_ref().map_or(Identity::Place(&self.item, self.at_ms), Identity::Event)
+        self.event
+            .as_ref()
+            .map_or(Identity::Place(&self.item, self.at_ms), Identity::Event)
     }
 }
 
@@ -56,21 +58,35 @@ impl History {
     /// A history that was given with a request instead of being stored.
     pub fn inline(mut interactions: Vec<Interaction>) -> Self {
         interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
-        Self { interactions, deleted_at_ms: None }
+        Self {
+            interactions,
+            deleted_at_ms: None,
+        }
     }
 
     /// Both, in the order of time; a deletion of either stays one.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
         let interactions = [self.interactions.as_slice(), &other.interactions].concat();
-        Self { deleted_at_ms: self.deleted_at_ms.max(other.deleted_at_ms), ..Self::inline(interactions) }
+        Self {
+            deleted_at_ms: self.deleted_at_ms.max(other.deleted_at_ms),
+            ..Self::inline(interactions)
+        }
     }
 
     /// What had happened by then.
     #[must_use]
     pub fn until(&self, at_ms: i64) -> Self {
-        let interactions = self.interactions.iter().filter(|one| one.at_ms <= at_ms).cloned().collect();
-        Self { interactions, deleted_at_ms: self.deleted_at_ms }
+        let interactions = self
+            .interactions
+            .iter()
+            .filter(|one| one.at_ms <= at_ms)
+            .cloned()
+            .collect();
+        Self {
+            interactions,
+            deleted_at_ms: self.deleted_at_ms,
+        }
     }
 
     /// The interactions in prompt order.
@@ -81,8 +97,13 @@ impl History {
     /// The distinct items, in the order of their latest occurrence.
     pub fn items(&self) -> Vec<&ItemId> {
         let mut seen = HashSet::new();
-        let mut latest_first: Vec<&ItemId> =
-            self.interactions.iter().rev().map(|i| &i.item).filter(|item| seen.insert(*item)).collect();
+        let mut latest_first: Vec<&ItemId> = self
+            .interactions
+            .iter()
+            .rev()
+            .map(|i| &i.item)
+            .filter(|item| seen.insert(*item))
+            .collect();
         latest_first.reverse();
         latest_first
     }
@@ -92,19 +113,35 @@ impl History {
         self.deleted_at_ms.is_some()
     }
 
-    /// Merges events in; returns how many were new. Repeats and events from before a deletion change nothing.
+    /// Merges events in; returns how many were new. Repeats and events from before a deletion
+    /// change nothing.
     pub fn record(&mut self, events: &[Interaction], retention: Retention, now_ms: i64) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
-        let oldest_ms = retention.max_age_ms.map_or(i64::MIN, |age| now_ms.saturating_sub(age));
+        let oldest_ms = retention
+            .max_age_ms
+            .map_or(i64::MIN, |age| now_ms.saturating_sub(age));
         let mut new: Vec<Interaction> = Vec::new();
         {
-            let mut known: HashSet<Identity<'_>> = self.interactions.iter().map(Interaction::identity).collect();
-            let events: Vec<&Interaction> = events.iter().filter(|event| event.at_ms > deleted_at_ms).collect();
-            new.extend(events.into_iter().filter(|event| known.insert(event.identity())).cloned());
+            let mut known: HashSet<Identity<'_>> = self
+                .interactions
+                .iter()
+                .map(Interaction::identity)
+                .collect();
+            let events: Vec<&Interaction> = events
+                .iter()
+                .filter(|event| event.at_ms > deleted_at_ms)
+                .collect();
+            new.extend(
+                events
+                    .into_iter()
+                    .filter(|event| known.insert(event.identity()))
+                    .cloned(),
+            );
         }
         let n_new = new.len();
         self.interactions.extend(new);
-        self.interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
+        self.interactions
+            .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         self.interactions.retain(|known| known.at_ms >= oldest_ms);
         let excess = self.interactions.len().saturating_sub(retention.max_events);
         self.interactions.drain(..excess);
@@ -122,10 +159,17 @@ impl History {
 mod tests {
     use super::*;
 
-    const ALL: Retention = Retention { max_events: 100, max_age_ms: None };
+    const ALL: Retention = Retention {
+        max_events: 100,
+        max_age_ms: None,
+    };
 
     fn at(item: &str, at_ms: i64) -> Interaction {
-        Interaction { item: ItemId::new(item).unwrap(), at_ms, event: None }
+        Interaction {
+            item: ItemId::new(item).unwrap(),
+            at_ms,
+            event: None,
+        }
     }
 
     fn items(history: &History) -> Vec<&str> {
@@ -142,7 +186,10 @@ mod tests {
     #[test]
     fn a_repeated_event_changes_nothing() {
         let mut history = History::default();
-        let event = Interaction { event: Some(EventId::new("e1").unwrap()), ..at("a", 1) };
+        let event = Interaction {
+            event: Some(EventId::new("e1").unwrap()),
+            ..at("a", 1)
+        };
         assert_eq!(history.record(&[event.clone(), at("b", 2)], ALL, 10), 2);
         assert_eq!(history.record(&[event, at("b", 2)], ALL, 10), 0);
         assert_eq!(history.interactions().len(), 2);
@@ -162,8 +209,15 @@ mod tests {
     #[test]
     fn retention_keeps_the_latest_and_the_young() {
         let mut history = History::default();
-        let retention = Retention { max_events: 2, max_age_ms: Some(5) };
-        history.record(&[at("a", 1), at("b", 6), at("c", 7), at("d", 8)], retention, 10);
+        let retention = Retention {
+            max_events: 2,
+            max_age_ms: Some(5),
+        };
+        history.record(
+            &[at("a", 1), at("b", 6), at("c", 7), at("d", 8)],
+            retention,
+            10,
+        );
         assert_eq!(items(&history), ["c", "d"]);
     }
 

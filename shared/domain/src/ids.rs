@@ -13,15 +13,27 @@ const MAX_NAME_BYTES: usize = 63;
 
 fn check_external(text: &str) -> Result<(), Invalid> {
     if text.is_empty() || text.len() > MAX_EXTERNAL_BYTES {
-        return Err(Invalid::one("", format!("must be 1 to {MAX_EXTERNAL_BYTES} bytes of UTF-8, has {}", text.len())));
+        return Err(Invalid::one(
+            "",
+            format!(
+                "must be 1 to {MAX_EXTERNAL_BYTES} bytes of UTF-8, has {}",
+                text.len()
+            ),
+        ));
     }
     Ok(())
 }
 
 fn check_name(text: &str) -> Result<(), Invalid> {
     let alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.chars().all(alphabet) || text.starts_with('-') {
-        let reason = format!("`{text}` must be 1 to {MAX_NAME_BYTES} of a-z, 0-9 and '-', not starting with '-'");
+    if text.is_empty()
+        || text.len() > MAX_NAME_BYTES
+        || !text.chars().all(alphabet)
+        || text.starts_with('-')
+    {
+        let reason = format!(
+            "`{text}` must be 1 to {MAX_NAME_BYTES} of a-z, 0-9 and '-', not starting with '-'"
+        );
         return Err(Invalid::one("", reason));
     }
     Ok(())

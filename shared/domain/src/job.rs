@@ -1,7 +1,8 @@
 //! The job state machine: the only place where a training job's state changes.
 //!
-//! The coordinator feeds events in and stores what comes out. Every event of a worker carries the epoch of its
-//! lease; one from an older lease is [`Refused`], so a worker that lost its lease can change nothing.
+//! The coordinator feeds events in and stores what comes out. Every event of a worker carries the
+//! epoch of its lease; one from an older lease is [`Refused`], so a worker that lost its lease can
+//! change nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -113,7 +114,8 @@ pub struct Progress {
     pub epochs: Vec<EpochReport>,
     /// What this attempt's time went to.
     pub parts: BTreeMap<Part, Spent>,
-    /// Most tokens that go through the backbone at once; halved when the device's memory is full. 0 when unknown.
+    /// Most tokens that go through the backbone at once; halved when the device's memory is full. 0
+    /// when unknown.
     pub tokens_at_once: usize,
 }
 
@@ -216,7 +218,8 @@ pub enum Event {
         /// Of the lease.
         epoch: u64,
     },
-    /// A worker leaves in good order (its process is shutting down); the job goes back into the queue.
+    /// A worker leaves in good order (its process is shutting down); the job goes back into the
+    /// queue.
     Released {
         /// Of the lease.
         epoch: u64,
@@ -291,14 +294,20 @@ impl Job {
 
     /// True when the lease has run out.
     pub fn lease_has_ended(&self, now_ms: i64) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.until_ms < now_ms)
+        self.lease
+            .as_ref()
+            .is_some_and(|lease| lease.until_ms < now_ms)
     }
 
     /// Moves the job on. A refused event leaves it as it was.
     pub fn apply(&mut self, event: Event, now_ms: i64) -> Result<(), Refused> {
         match event {
             Event::Leased { worker, term } => self.lease(worker, until(now_ms, term))?,
-            Event::Heartbeat { epoch, progress, term } => {
+            Event::Heartbeat {
+                epoch,
+                progress,
+                term,
+            } => {
                 self.held(epoch)?.until_ms = until(now_ms, term);
                 self.progress = progress;
             }
@@ -318,7 +327,11 @@ impl Job {
                 self.held(epoch)?;
                 self.release(now_ms);
             }
-            Event::Committed { epoch, version, metrics } => {
+            Event::Committed {
+                epoch,
+                version,
+                metrics,
+            } => {
                 self.held(epoch)?;
                 self.end(State::Succeeded);
                 (self.progress.done, self.progress.eta_seconds) = (1.0, 0.0); // early stopping leaves a part undone
@@ -339,14 +352,25 @@ impl Job {
         }
         self.attempts += 1;
         self.state = State::Running;
-        self.lease = Some(Lease { worker, epoch: self.epoch(), until_ms });
+        self.lease = Some(Lease {
+            worker,
+            epoch: self.epoch(),
+            until_ms,
+        });
         Ok(())
     }
 
     /// The lease, if the caller holds it.
     fn held(&mut self, epoch: u64) -> Result<&mut Lease, Refused> {
-        let refused = Refused::StaleLease { given: epoch, current: self.epoch(), state: self.state };
-        self.lease.as_mut().filter(|lease| lease.epoch == epoch).ok_or(refused)
+        let refused = Refused::StaleLease {
+            given: epoch,
+            current: self.epoch(),
+            state: self.state,
+        };
+        self.lease
+            .as_mut()
+            .filter(|lease| lease.epoch == epoch)
+            .ok_or(refused)
     }
 
     /// Decides between another attempt and the end.
@@ -379,8 +403,17 @@ impl Job {
         let Some(lease) = self.lease.as_ref().filter(|_| self.lease_has_ended(now_ms)) else {
             return Err(Refused::WrongState(self.state));
         };
-        let message = format!("worker {} stopped sending heartbeats; see its log", lease.worker);
-        self.attempt_failed(Cause { kind: CauseKind::WorkerLost, message }, now_ms);
+        let message = format!(
+            "worker {} stopped sending heartbeats; see its log",
+            lease.worker
+        );
+        self.attempt_failed(
+            Cause {
+                kind: CauseKind::WorkerLost,
+                message,
+            },
+            now_ms,
+        );
         Ok(())
     }
 
@@ -388,7 +421,9 @@ impl Job {
         match self.state {
             State::Queued => self.end(State::Cancelled),
             State::Running | State::Cancelling => self.state = State::Cancelling,
-            State::Succeeded | State::Failed | State::Cancelled => return Err(Refused::WrongState(self.state)),
+            State::Succeeded | State::Failed | State::Cancelled => {
+                return Err(Refused::WrongState(self.state));
+            }
         }
         Ok(())
     }
@@ -411,31 +446,65 @@ mod tests {
     const TERM: Duration = Duration::from_millis(100);
 
     fn job() -> Job {
-        Job::queued(JobId::new("j").unwrap(), TrainSpec::new(DatasetId::new("d").unwrap()), 0)
+        Job::queued(
+            JobId::new("j").unwrap(),
+            TrainSpec::new(DatasetId::new("d").unwrap()),
+            0,
+        )
     }
 
     fn running() -> Job {
         let mut job = job();
-        job.apply(Event::Leased { worker: "w1".into(), term: TERM }, 0).unwrap();
+        job.apply(
+            Event::Leased {
+                worker: "w1".into(),
+                term: TERM,
+            },
+            0,
+        )
+        .unwrap();
         job
     }
 
     fn failed(kind: CauseKind, epoch: u64) -> Event {
-        Event::AttemptFailed { epoch, cause: Cause { kind, message: String::new() } }
+        Event::AttemptFailed {
+            epoch,
+            cause: Cause {
+                kind,
+                message: String::new(),
+            },
+        }
     }
 
     fn committed(epoch: u64) -> Event {
         let version = ModelVersion::new("v").unwrap();
-        Event::Committed { epoch, version, metrics: BTreeMap::new() }
+        Event::Committed {
+            epoch,
+            version,
+            metrics: BTreeMap::new(),
+        }
     }
 
     #[test]
     fn a_lost_worker_means_another_attempt_from_the_checkpoint() {
         let mut job = running();
-        job.apply(Event::Checkpointed { epoch: 1, location: "c".into() }, 10).unwrap();
-        assert_eq!(job.apply(Event::LeaseEnded, 100), Err(Refused::WrongState(State::Running)));
+        job.apply(
+            Event::Checkpointed {
+                epoch: 1,
+                location: "c".into(),
+            },
+            10,
+        )
+        .unwrap();
+        assert_eq!(
+            job.apply(Event::LeaseEnded, 100),
+            Err(Refused::WrongState(State::Running))
+        );
         job.apply(Event::LeaseEnded, 101).unwrap();
-        assert_eq!((job.state, job.checkpoint.as_deref()), (State::Queued, Some("c")));
+        assert_eq!(
+            (job.state, job.checkpoint.as_deref()),
+            (State::Queued, Some("c"))
+        );
         assert!(!job.is_due(101) && job.is_due(101 + RETRY_PAUSE_MS));
     }
 
@@ -443,12 +512,28 @@ mod tests {
     fn a_worker_that_lost_its_lease_can_commit_nothing() {
         let mut job = running();
         job.apply(Event::LeaseEnded, 101).unwrap();
-        assert!(matches!(job.apply(committed(1), 102), Err(Refused::StaleLease { given: 1, .. })));
-        job.apply(Event::Leased { worker: "w2".into(), term: TERM }, 2_000).unwrap();
-        assert!(matches!(job.apply(committed(1), 2_001), Err(Refused::StaleLease { current: 2, .. })));
+        assert!(matches!(
+            job.apply(committed(1), 102),
+            Err(Refused::StaleLease { given: 1, .. })
+        ));
+        job.apply(
+            Event::Leased {
+                worker: "w2".into(),
+                term: TERM,
+            },
+            2_000,
+        )
+        .unwrap();
+        assert!(matches!(
+            job.apply(committed(1), 2_001),
+            Err(Refused::StaleLease { current: 2, .. })
+        ));
         job.apply(committed(2), 2_002).unwrap();
         assert_eq!(job.state, State::Succeeded);
-        assert!(job.apply(committed(2), 2_003).is_err(), "a second commit is refused");
+        assert!(
+            job.apply(committed(2), 2_003).is_err(),
+            "a second commit is refused"
+        );
     }
 
     #[test]
@@ -461,7 +546,14 @@ mod tests {
         for attempt in 1..=3 {
             job.apply(failed(CauseKind::Internal, attempt), 1).unwrap();
             if attempt < 3 {
-                job.apply(Event::Leased { worker: "w".into(), term: TERM }, 2).unwrap();
+                job.apply(
+                    Event::Leased {
+                        worker: "w".into(),
+                        term: TERM,
+                    },
+                    2,
+                )
+                .unwrap();
             }
         }
         assert_eq!(job.state, State::Failed);
@@ -472,7 +564,10 @@ mod tests {
         let mut job = job();
         job.apply(Event::CancelRequested, 1).unwrap();
         assert_eq!(job.state, State::Cancelled);
-        assert_eq!(job.apply(Event::CancelRequested, 2), Err(Refused::WrongState(State::Cancelled)));
+        assert_eq!(
+            job.apply(Event::CancelRequested, 2),
+            Err(Refused::WrongState(State::Cancelled))
+        );
 
         let mut job = running();
         job.apply(Event::CancelRequested, 1).unwrap();
@@ -483,7 +578,11 @@ mod tests {
         let mut job = running();
         job.apply(Event::CancelRequested, 1).unwrap();
         job.apply(Event::LeaseEnded, 101).unwrap();
-        assert_eq!(job.state, State::Cancelled, "a lost worker cannot keep a cancelled job alive");
+        assert_eq!(
+            job.state,
+            State::Cancelled,
+            "a lost worker cannot keep a cancelled job alive"
+        );
     }
 
     #[test]

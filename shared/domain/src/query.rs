@@ -15,7 +15,10 @@ impl TopK {
     /// Checks `k`.
     pub fn new(k: usize) -> Result<Self, Invalid> {
         if k == 0 || k > Self::MAX {
-            return Err(Invalid::one("", format!("must be 1 to {}, is {k}", Self::MAX)));
+            return Err(Invalid::one(
+                "",
+                format!("must be 1 to {}, is {k}", Self::MAX),
+            ));
         }
         Ok(Self(k))
     }
@@ -134,7 +137,9 @@ impl Query {
             Inline::Absent => 0,
             Inline::Instead(history) | Inline::Beside(history) => history.interactions().len(),
         };
-        n_inline + self.allowed.excluded.len() + self.allowed.candidates.as_ref().map_or(0, Vec::len)
+        n_inline
+            + self.allowed.excluded.len()
+            + self.allowed.candidates.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -193,8 +198,8 @@ pub struct ScoredItem {
     pub item: ItemId,
     /// Its title in the served model version; empty when it has none.
     pub title: String,
-    /// Inner product of the user state and the item's row; in a hybrid, the weighted sum of both models'
-    /// standardised scores.
+    /// Inner product of the user state and the item's row; in a hybrid, the weighted sum of both
+    /// models' standardised scores.
     pub score: f32,
     /// Where the score comes from.
     pub source: Source,

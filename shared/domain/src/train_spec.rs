@@ -20,11 +20,13 @@ pub struct TrainSpec {
     /// How the user and item tables start.
     #[serde(default)]
     pub init: TableInit,
-    /// Singular vectors of a spectral start; 0: as many as rank the validation split best by themselves.
+    /// Singular vectors of a spectral start; 0: as many as rank the validation split best by
+    /// themselves.
     #[serde(default)]
     pub spectral_rank: usize,
-    /// Items that a step's item softmax is over beside its targets, drawn anew for each step with a correction for
-    /// their chance; 0: the whole catalogue. For catalogues of more than some 100,000 items; no teacher is asked then.
+    /// Items that a step's item softmax is over beside its targets, drawn anew for each step with a
+    /// correction for their chance; 0: the whole catalogue. For catalogues of more than some
+    /// 100,000 items; no teacher is asked then.
     #[serde(default)]
     pub n_sampled_items: usize,
     /// Which rows a step moves.
@@ -74,7 +76,8 @@ pub enum Optimizer {
 pub enum TableInit {
     /// N(0, 0.02²), as published.
     Normal,
-    /// Singular vectors of the degree-normalised training interactions, scaled to the size of `Normal`.
+    /// Singular vectors of the degree-normalised training interactions, scaled to the size of
+    /// `Normal`.
     #[default]
     Spectral,
 }
@@ -144,10 +147,11 @@ pub struct Finetuning {
     pub dropout: f64,
     /// The item softmax sees scores times this (published: 1).
     pub logit_scale: f64,
-    /// Leave the user token out of the training prompts; which token serves is chosen on validation.
+    /// Leave the user token out of the training prompts; which token serves is chosen on
+    /// validation.
     pub without_user_token: bool,
-    /// Share of the loss that asks for EASE's distribution over the catalogue instead of the targets (published: 0); none
-    /// of it for catalogues of more than 10,000 items.
+    /// Share of the loss that asks for EASE's distribution over the catalogue instead of the
+    /// targets (published: 0); none of it for catalogues of more than 10,000 items.
     pub distilled_share: f64,
     /// EASE's standardised scores count this much in that distribution's softmax.
     pub teacher_sharpness: f64,
@@ -193,8 +197,8 @@ pub enum ColdItems {
     Text,
 }
 
-/// A light model beside the language model; their standardised scores are mixed, with the weight that is best on
-/// validation.
+/// A light model beside the language model; their standardised scores are mixed, with the weight
+/// that is best on validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hybrid {
@@ -206,7 +210,10 @@ pub struct Hybrid {
 
 impl Default for Hybrid {
     fn default() -> Self {
-        Self { light: Light::Ease, n_kept: 400 }
+        Self {
+            light: Light::Ease,
+            n_kept: 400,
+        }
     }
 }
 
@@ -216,7 +223,8 @@ impl Default for Hybrid {
 pub enum Light {
     /// None: the language model ranks alone.
     None,
-    /// EASE's item-to-item weights, for catalogues of up to 10,000 items; beyond, the language model ranks alone.
+    /// EASE's item-to-item weights, for catalogues of up to 10,000 items; beyond, the language
+    /// model ranks alone.
     Ease,
 }
 
@@ -234,7 +242,11 @@ pub struct Evaluation {
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { every: 1, patience: 3, baselines: Baselines::All }
+        Self {
+            every: 1,
+            patience: 3,
+            baselines: Baselines::All,
+        }
     }
 }
 
@@ -270,7 +282,9 @@ impl TrainSpec {
     /// EASE is needed: as a baseline, a teacher or a partner.
     pub fn wants_ease(&self) -> bool {
         let as_teacher = self.finetuning.distilled_share > 0.0 && self.finetuning.epochs > 0;
-        as_teacher || self.hybrid.light == Light::Ease || self.evaluation.baselines == Baselines::All
+        as_teacher
+            || self.hybrid.light == Light::Ease
+            || self.evaluation.baselines == Baselines::All
     }
 
     /// Epochs of each stage, if none is left out by early stopping.
@@ -317,25 +331,52 @@ impl TrainSpec {
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
         at_most(&mut wrong, "spectral_rank", self.spectral_rank, MAX_RANK);
-        at_most(&mut wrong, "n_sampled_items", self.n_sampled_items, MAX_SAMPLED);
+        at_most(
+            &mut wrong,
+            "n_sampled_items",
+            self.n_sampled_items,
+            MAX_SAMPLED,
+        );
         counted(&mut wrong, "hybrid.n_kept", self.hybrid.n_kept, MAX_KEPT);
-        counted(&mut wrong, "evaluation.every", self.evaluation.every, MAX_EPOCHS);
-        counted(&mut wrong, "max_attempts", self.max_attempts as usize, MAX_ATTEMPTS);
+        counted(
+            &mut wrong,
+            "evaluation.every",
+            self.evaluation.every,
+            MAX_EPOCHS,
+        );
+        counted(
+            &mut wrong,
+            "max_attempts",
+            self.max_attempts as usize,
+            MAX_ATTEMPTS,
+        );
         Invalid::check(wrong)
     }
 }
 
 impl Pretraining {
     fn check(&self, wrong: &mut Vec<Violation>) {
-        at_most(wrong, "pretraining.content_epochs", self.content_epochs, MAX_EPOCHS);
+        at_most(
+            wrong,
+            "pretraining.content_epochs",
+            self.content_epochs,
+            MAX_EPOCHS,
+        );
         at_most(wrong, "pretraining.epochs", self.epochs, MAX_EPOCHS);
         counted(wrong, "pretraining.batch", self.batch, MAX_BATCH);
-        in_range(wrong, "pretraining.learning_rate", self.learning_rate, (1e-9, 1.0));
+        in_range(
+            wrong,
+            "pretraining.learning_rate",
+            self.learning_rate,
+            (1e-9, 1.0),
+        );
         in_range(wrong, "pretraining.lambda", self.lambda, (0.0, 1e6));
         in_range(wrong, "pretraining.lambda_l", self.lambda_l, (0.0, 1e6));
         if self.max_text_tokens < 2 {
-            wrong
-                .push(Violation::new("pretraining.max_text_tokens", "must be at least 2: one token predicts the next"));
+            wrong.push(Violation::new(
+                "pretraining.max_text_tokens",
+                "must be at least 2: one token predicts the next",
+            ));
         }
     }
 }
@@ -344,13 +385,38 @@ impl Finetuning {
     fn check(&self, wrong: &mut Vec<Violation>) {
         at_most(wrong, "finetuning.epochs", self.epochs, MAX_EPOCHS);
         counted(wrong, "finetuning.batch", self.batch, MAX_BATCH);
-        in_range(wrong, "finetuning.learning_rate", self.learning_rate, (1e-9, 1.0));
+        in_range(
+            wrong,
+            "finetuning.learning_rate",
+            self.learning_rate,
+            (1e-9, 1.0),
+        );
         in_range(wrong, "finetuning.lambda", self.lambda, (0.0, 1e6));
-        in_range(wrong, "finetuning.hidden_share", self.hidden_share, (0.0, 1.0));
+        in_range(
+            wrong,
+            "finetuning.hidden_share",
+            self.hidden_share,
+            (0.0, 1.0),
+        );
         in_range(wrong, "finetuning.dropout", self.dropout, (0.0, 0.95));
-        in_range(wrong, "finetuning.logit_scale", self.logit_scale, (1e-6, 1e6));
-        in_range(wrong, "finetuning.distilled_share", self.distilled_share, (0.0, 1.0));
-        in_range(wrong, "finetuning.teacher_sharpness", self.teacher_sharpness, (0.0, 100.0));
+        in_range(
+            wrong,
+            "finetuning.logit_scale",
+            self.logit_scale,
+            (1e-6, 1e6),
+        );
+        in_range(
+            wrong,
+            "finetuning.distilled_share",
+            self.distilled_share,
+            (0.0, 1.0),
+        );
+        in_range(
+            wrong,
+            "finetuning.teacher_sharpness",
+            self.teacher_sharpness,
+            (0.0, 100.0),
+        );
     }
 }
 
@@ -386,7 +452,20 @@ mod tests {
         spec.finetuning.batch = 0;
         spec.finetuning.epochs = 1_000_000;
         spec.pretraining.learning_rate = f64::NAN;
-        let fields: Vec<String> = spec.validate().unwrap_err().0.into_iter().map(|v| v.field).collect();
-        assert_eq!(fields, ["pretraining.learning_rate", "finetuning.epochs", "finetuning.batch"]);
+        let fields: Vec<String> = spec
+            .validate()
+            .unwrap_err()
+            .0
+            .into_iter()
+            .map(|v| v.field)
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "pretraining.learning_rate",
+                "finetuning.epochs",
+                "finetuning.batch"
+            ]
+        );
     }
 }

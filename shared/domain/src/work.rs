@@ -1,4 +1,5 @@
-//! How much a backbone computes, counted instead of timed: what rates, a machine's share and a job's time follow from.
+//! How much a backbone computes, counted instead of timed: what rates, a machine's share and a
+//! job's time follow from.
 
 use crate::RandomBackbone;
 
@@ -20,7 +21,12 @@ impl From<&RandomBackbone> for Shape {
     fn from(shape: &RandomBackbone) -> Self {
         const N_WORDS: f64 = 50_257.0;
         let n_embd = shape.n_embd as f64;
-        Self { n_embd, inner: 4.0 * n_embd, n_layer: shape.n_layer, n_words: N_WORDS }
+        Self {
+            n_embd,
+            inner: 4.0 * n_embd,
+            n_layer: shape.n_layer,
+            n_words: N_WORDS,
+        }
     }
 }
 
@@ -42,19 +48,29 @@ pub struct Pass {
 impl Pass {
     /// Floating-point operations of the hidden states; the last block computes only what is read.
     pub fn forward(&self, shape: &Shape) -> f64 {
-        let all = linear(shape, self.n_tokens, self.n_tokens, self.n_tokens) + 4.0 * shape.n_embd * self.n_seen;
-        let last = linear(shape, self.n_tokens, self.n_read, self.n_read) + 4.0 * shape.n_embd * self.n_seen_by_read;
+        let all = linear(shape, self.n_tokens, self.n_tokens, self.n_tokens)
+            + 4.0 * shape.n_embd * self.n_seen;
+        let last = linear(shape, self.n_tokens, self.n_read, self.n_read)
+            + 4.0 * shape.n_embd * self.n_seen_by_read;
         (shape.n_layer - 1) as f64 * all + last
     }
 
-    /// Floating-point operations of the input's gradient: a product for each of the forward pass's, five for
-    /// attention's two; in the first block only soft tokens have one.
+    /// Floating-point operations of the input's gradient: a product for each of the forward pass's,
+    /// five for attention's two; in the first block only soft tokens have one.
     pub fn backward(&self, shape: &Shape) -> f64 {
         let of_block = |block: usize| {
             let is_last = block + 1 == shape.n_layer;
             let n_others = if is_last { self.n_read } else { self.n_tokens };
-            let n_seen = if is_last { self.n_seen_by_read } else { self.n_seen };
-            let (n_keys, n_queries) = if block == 0 { (self.n_soft, self.n_soft) } else { (self.n_tokens, n_others) };
+            let n_seen = if is_last {
+                self.n_seen_by_read
+            } else {
+                self.n_seen
+            };
+            let (n_keys, n_queries) = if block == 0 {
+                (self.n_soft, self.n_soft)
+            } else {
+                (self.n_tokens, n_others)
+            };
             linear(shape, n_keys, n_queries, n_others) + 10.0 * shape.n_embd * n_seen
         };
         (0..shape.n_layer).map(of_block).sum()

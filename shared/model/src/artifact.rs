@@ -63,12 +63,17 @@ pub fn new_manifest(
     }
 }
 
-/// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong ones.
+/// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong
+/// ones.
 pub fn rows_hash(tables: &TokenTables) -> String {
     let mut hash = Sha256::new();
     for table in [&tables.users, &tables.items] {
         table.values().chunks(1 << 16).for_each(|part| {
-            hash.update(part.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+            hash.update(
+                part.iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            );
         });
     }
     hex::encode(hash.finalize())
@@ -110,7 +115,11 @@ impl Artifact {
             write_atomically(&folder.join(POPULARITY), &json(popularity))?;
         }
         write_atomically(&folder.join("users.json"), &json(&self.users))?;
-        let lines: Vec<u8> = self.items.iter().flat_map(|item| [json(item), b"\n".to_vec()].concat()).collect();
+        let lines: Vec<u8> = self
+            .items
+            .iter()
+            .flat_map(|item| [json(item), b"\n".to_vec()].concat())
+            .collect();
         write_atomically(&folder.join("items.jsonl"), &lines)?;
         write_atomically(&folder.join("model.json"), &json(&self.manifest))
     }
@@ -120,22 +129,43 @@ impl Artifact {
         let manifest = read_manifest(folder)?;
         let path = folder.join("users.json");
         let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-        let users: Vec<UserId> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+        let users: Vec<UserId> =
+            serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
         let items = read_items(&folder.join("items.jsonl"))?;
         let path = folder.join("tables.safetensors");
         let tables = Tables::read(&TensorFile::open(&path)?, "")?;
         for (what, found, expected) in [
-            ("user rows", tables.collaborative.users.n_rows(), users.len()),
-            ("item rows", tables.collaborative.items.n_rows(), items.len()),
+            (
+                "user rows",
+                tables.collaborative.users.n_rows(),
+                users.len(),
+            ),
+            (
+                "item rows",
+                tables.collaborative.items.n_rows(),
+                items.len(),
+            ),
         ] {
             if found != expected {
-                return Err(Error::malformed(&path, format!("{found} {what}, the vocabulary has {expected}")));
+                return Err(Error::malformed(
+                    &path,
+                    format!("{found} {what}, the vocabulary has {expected}"),
+                ));
             }
         }
         let is_hybrid = manifest.light_weight > 0.0;
-        let light = is_hybrid.then(|| ItemWeights::read(&folder.join(LIGHT), items.len())).transpose()?;
+        let light = is_hybrid
+            .then(|| ItemWeights::read(&folder.join(LIGHT), items.len()))
+            .transpose()?;
         let popularity = read_popularity(&folder.join(POPULARITY), items.len())?;
-        Ok(Self { manifest, tables, light, popularity, users, items })
+        Ok(Self {
+            manifest,
+            tables,
+            light,
+            popularity,
+            users,
+            items,
+        })
     }
 
     /// Checks that the tables fit the backbone.
@@ -143,7 +173,10 @@ impl Artifact {
         let (width, n_embd) = (self.tables.collaborative.items.width(), gpt2.n_embd());
         if n_embd != width {
             let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
-            return Err(Error::malformed(format!("backbone {}", self.manifest.backbone), reason));
+            return Err(Error::malformed(
+                format!("backbone {}", self.manifest.backbone),
+                reason,
+            ));
         }
         Ok(())
     }
@@ -154,9 +187,13 @@ fn read_popularity(path: &Path, n_items: usize) -> Result<Option<Vec<u32>>, Erro
         return Ok(None);
     }
     let bytes = std::fs::read(path).map_err(Error::file(path))?;
-    let popularity: Vec<u32> = serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e.to_string()))?;
+    let popularity: Vec<u32> =
+        serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e.to_string()))?;
     if popularity.len() != n_items {
-        return Err(Error::malformed(path, format!("{} counts, the catalogue has {n_items}", popularity.len())));
+        return Err(Error::malformed(
+            path,
+            format!("{} counts, the catalogue has {n_items}", popularity.len()),
+        ));
     }
     Ok(Some(popularity))
 }

@@ -1,36 +1,49 @@
-//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large Target Vocabulary", 2015), for
-//! catalogues whose every item is too much for a step.
+//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large Target Vocabulary",
+//! 2015), for catalogues whose every item is too much for a step.
 
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
-/// The items that a step's softmax is over: all targets of the batch, and some of the others, drawn uniformly.
+/// The items that a step's softmax is over: all targets of the batch, and some of the others, drawn
+/// uniformly.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Candidates {
     /// Item rows, ascending.
     pub(crate) rows: Vec<u32>,
-    /// Added to each one's logit: minus the logarithm of its chance to be among the candidates (logQ correction), so
-    /// that the denominator is right on average.
+    /// Added to each one's logit: minus the logarithm of its chance to be among the candidates
+    /// (logQ correction), so that the denominator is right on average.
     pub(crate) offsets: Vec<f32>,
 }
 
 impl Candidates {
     /// All of `targets` and `n_sampled` others of `n_items`.
-    pub(crate) fn draw(targets: &[Vec<u32>], n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn draw(
+        targets: &[Vec<u32>],
+        n_sampled: usize,
+        n_items: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
         let mut wanted: Vec<u32> = targets.iter().flatten().copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
         let n_others = n_items.saturating_sub(wanted.len());
         let n_sampled = n_sampled.min(n_others);
-        // The others are numbered past the targets: the place-th is as far on as there are targets before it.
+        // The others are numbered past the targets: the place-th is as far on as there are targets
+        // before it.
         let mut places = index::sample(rng, n_others, n_sampled).into_vec();
         places.sort_unstable();
         let offset = (n_others as f64 / n_sampled.max(1) as f64).ln() as f32;
-        let mut drawn = Self { rows: Vec::new(), offsets: Vec::new() };
+        let mut drawn = Self {
+            rows: Vec::new(),
+            offsets: Vec::new(),
+        };
         let mut targets = wanted.into_iter().peekable();
         let mut n_before = 0;
         for place in places {
-            while targets.peek().is_some_and(|&target| target <= place as u32 + n_before) {
+            while targets
+                .peek()
+                .is_some_and(|&target| target <= place as u32 + n_before)
+            {
                 drawn.push(targets.next(), 0.0);
                 n_before += 1;
             }
@@ -47,7 +60,9 @@ impl Candidates {
 
     /// Place of an item row among the candidates.
     pub(crate) fn place(&self, row: u32) -> u32 {
-        self.rows.binary_search(&row).expect("all targets are candidates") as u32
+        self.rows
+            .binary_search(&row)
+            .expect("all targets are candidates") as u32
     }
 }
 
@@ -66,7 +81,11 @@ mod tests {
             assert!(candidates.rows.is_sorted_by(|a, b| a < b) && candidates.rows.len() == 6);
             for (row, offset) in candidates.rows.iter().zip(&candidates.offsets) {
                 n_drawn[*row as usize] += 1;
-                let expected = if [0, 3, 7].contains(row) { 0.0 } else { 3_f32.ln() };
+                let expected = if [0, 3, 7].contains(row) {
+                    0.0
+                } else {
+                    3_f32.ln()
+                };
                 assert!((offset - expected).abs() < 1e-6);
             }
         }
@@ -79,6 +98,12 @@ mod tests {
     #[test]
     fn a_sample_of_everything_is_the_catalogue_without_a_correction() {
         let candidates = Candidates::draw(&[vec![2]], 100, 5, &mut ChaCha8Rng::seed_from_u64(0));
-        assert_eq!(candidates, Candidates { rows: (0..5).collect(), offsets: vec![0.0; 5] });
+        assert_eq!(
+            candidates,
+            Candidates {
+                rows: (0..5).collect(),
+                offsets: vec![0.0; 5]
+            }
+        );
     }
 }

@@ -29,7 +29,14 @@ impl Catalogue {
     pub fn new(tables: Arc<TokenTables>, precision: Precision) -> Self {
         let bf16 = match precision {
             Precision::F32 => None,
-            Precision::Bf16 => Some(tables.items.values().iter().map(|&value| bf16::from_f32(value)).collect()),
+            Precision::Bf16 => Some(
+                tables
+                    .items
+                    .values()
+                    .iter()
+                    .map(|&value| bf16::from_f32(value))
+                    .collect(),
+            ),
         };
         Self { tables, bf16 }
     }
@@ -41,7 +48,11 @@ impl Catalogue {
 
     /// In what it is scored.
     pub fn precision(&self) -> Precision {
-        if self.bf16.is_some() { Precision::Bf16 } else { Precision::F32 }
+        if self.bf16.is_some() {
+            Precision::Bf16
+        } else {
+            Precision::F32
+        }
     }
 
     /// Numbers in the item rows.
@@ -52,7 +63,8 @@ impl Catalogue {
     /// Memory of the rows.
     pub fn n_bytes(&self) -> usize {
         let n_users = self.tables.users.n_rows() * self.tables.users.width();
-        (n_users + self.n_values()) * size_of::<f32>() + self.bf16.as_ref().map_or(0, |rows| size_of_val(&**rows))
+        (n_users + self.n_values()) * size_of::<f32>()
+            + self.bf16.as_ref().map_or(0, |rows| size_of_val(&**rows))
     }
 
     /// A state as it is kept.
@@ -66,15 +78,30 @@ impl Catalogue {
     /// A state from [`UserState::to_bytes`]; `None` when it is not of this width and precision.
     pub fn state_of_bytes(&self, bytes: &[u8]) -> Option<UserState> {
         let kept = match self.bf16 {
-            None => Kept::F32(bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect()),
-            Some(_) => Kept::Bf16(bytes.as_chunks().0.iter().map(|&word| bf16::from_le_bytes(word)).collect()),
+            None => Kept::F32(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&word| f32::from_le_bytes(word))
+                    .collect(),
+            ),
+            Some(_) => Kept::Bf16(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&word| bf16::from_le_bytes(word))
+                    .collect(),
+            ),
         };
         let state = UserState(kept);
-        (bytes.len() == state.n_bytes() && state.width() == self.tables.items.width()).then_some(state)
+        (bytes.len() == state.n_bytes() && state.width() == self.tables.items.width())
+            .then_some(state)
     }
 
-    /// Inner products of user states and item rows, on the thread that calls it while the catalogue is small. A state's
-    /// scores are the same bits alone and among others.
+    /// Inner products of user states and item rows, on the thread that calls it while the catalogue
+    /// is small. A state's scores are the same bits alone and among others.
     ///
     /// Shapes: `states [states][embed]` → `[states, items]`, row-major.
     pub fn scores(&self, states: &[&UserState]) -> Vec<f32> {
@@ -129,24 +156,56 @@ mod tests {
 
     #[test]
     fn bf16_ranks_random_weights_almost_as_f32_does() {
-        let shape = RandomBackbone { n_embd: 64, n_layer: 2, n_head: 4, n_positions: 64, ..Default::default() };
+        let shape = RandomBackbone {
+            n_embd: 64,
+            n_layer: 2,
+            n_head: 4,
+            n_positions: 64,
+            ..Default::default()
+        };
         let (_, gpt2) = random_backbone(&shape, &compute_device("flex").unwrap().device);
         let tables = Arc::new(Tables::normal(1, 2_000, 64, 3).collaborative);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
-        let history = |user: u32| (0..8).map(|place| (user * 97 + place * 31) % 2_000).collect::<Vec<u32>>();
-        let prompts: Vec<_> = (0..200).map(|user| texts.recommend(None, &history(user), 64)).collect();
+        let history = |user: u32| {
+            (0..8)
+                .map(|place| (user * 97 + place * 31) % 2_000)
+                .collect::<Vec<u32>>()
+        };
+        let prompts: Vec<_> = (0..200)
+            .map(|user| texts.recommend(None, &history(user), 64))
+            .collect();
         let states = user_states(&gpt2, &tables, &prompts).unwrap();
         let best = |precision| {
             let catalogue = Catalogue::new(Arc::clone(&tables), precision);
-            let kept: Vec<UserState> = states.chunks(64).map(|state| catalogue.state(state)).collect();
-            assert_eq!(kept[0].to_bytes(), catalogue.state_of_bytes(&kept[0].to_bytes()).unwrap().to_bytes());
+            let kept: Vec<UserState> = states
+                .chunks(64)
+                .map(|state| catalogue.state(state))
+                .collect();
+            assert_eq!(
+                kept[0].to_bytes(),
+                catalogue
+                    .state_of_bytes(&kept[0].to_bytes())
+                    .unwrap()
+                    .to_bytes()
+            );
             let all = catalogue.scores(&kept.iter().collect::<Vec<_>>());
             assert_eq!(catalogue.scores(&[&kept[7]]), all[7 * 2_000..8 * 2_000]);
-            let list = |scores: &[f32]| top_k(scores, 20, |_| true).into_iter().map(|(item, _)| item).collect();
-            (all.chunks(2_000).map(list).collect::<Vec<Vec<u32>>>(), kept[0].n_bytes())
+            let list = |scores: &[f32]| {
+                top_k(scores, 20, |_| true)
+                    .into_iter()
+                    .map(|(item, _)| item)
+                    .collect()
+            };
+            (
+                all.chunks(2_000).map(list).collect::<Vec<Vec<u32>>>(),
+                kept[0].n_bytes(),
+            )
         };
         let ((f32, bytes), (bf16, half)) = (best(Precision::F32), best(Precision::Bf16));
-        let same = f32.iter().zip(&bf16).map(|(one, other)| one.iter().filter(|item| other.contains(item)).count());
+        let same = f32
+            .iter()
+            .zip(&bf16)
+            .map(|(one, other)| one.iter().filter(|item| other.contains(item)).count());
         let overlap = same.sum::<usize>() as f64 / (200.0 * 20.0);
         assert!(overlap >= 0.97, "{overlap}");
         assert_ne!(f32, bf16, "bf16 rounds");
@@ -156,10 +215,16 @@ mod tests {
     #[test]
     fn a_state_of_another_width_or_precision_is_none() {
         let tables = Arc::new(Tables::normal(1, 3, 8, 3).collaborative);
-        let [f32, bf16] =
-            [Precision::F32, Precision::Bf16].map(|precision| Catalogue::new(Arc::clone(&tables), precision));
-        assert!(bf16.state_of_bytes(&f32.state(&[1.0; 8]).to_bytes()).is_none());
-        assert!(f32.state_of_bytes(&bf16.state(&[1.0; 8]).to_bytes()).is_none());
+        let [f32, bf16] = [Precision::F32, Precision::Bf16]
+            .map(|precision| Catalogue::new(Arc::clone(&tables), precision));
+        assert!(
+            bf16.state_of_bytes(&f32.state(&[1.0; 8]).to_bytes())
+                .is_none()
+        );
+        assert!(
+            f32.state_of_bytes(&bf16.state(&[1.0; 8]).to_bytes())
+                .is_none()
+        );
         assert!(f32.state_of_bytes(&[0; 33]).is_none());
     }
 }

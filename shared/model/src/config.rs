@@ -58,7 +58,13 @@ fn default_model_type() -> String {
 
 impl Gpt2Config {
     /// A GPT-2 of this shape with the usual details.
-    pub fn new(vocab_size: usize, n_positions: usize, n_embd: usize, n_layer: usize, n_head: usize) -> Self {
+    pub fn new(
+        vocab_size: usize,
+        n_positions: usize,
+        n_embd: usize,
+        n_layer: usize,
+        n_head: usize,
+    ) -> Self {
         Self {
             vocab_size,
             n_positions,
@@ -77,23 +83,35 @@ impl Gpt2Config {
     /// Reads and checks `config.json`.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
-        let config: Self = serde_json::from_str(&text).map_err(|e| Error::malformed(path, e.to_string()))?;
-        config.check().map_err(|reason| Error::malformed(path, reason))?;
+        let config: Self =
+            serde_json::from_str(&text).map_err(|e| Error::malformed(path, e.to_string()))?;
+        config
+            .check()
+            .map_err(|reason| Error::malformed(path, reason))?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
         if self.model_type != "gpt2" {
-            return Err(format!("model_type is `{}`; only `gpt2` is supported", self.model_type));
+            return Err(format!(
+                "model_type is `{}`; only `gpt2` is supported",
+                self.model_type
+            ));
         }
         if self.activation_function != "gelu_new" {
-            return Err(format!("activation_function is `{}`; only `gelu_new` is supported", self.activation_function));
+            return Err(format!(
+                "activation_function is `{}`; only `gelu_new` is supported",
+                self.activation_function
+            ));
         }
         if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
             return Err("only attention scaled by the head's width alone is supported".to_owned());
         }
         if self.n_head == 0 || !self.n_embd.is_multiple_of(self.n_head) || self.n_embd == 0 {
-            return Err(format!("n_head = {} does not divide n_embd = {}", self.n_head, self.n_embd));
+            return Err(format!(
+                "n_head = {} does not divide n_embd = {}",
+                self.n_head, self.n_embd
+            ));
         }
         if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
             return Err("vocab_size, n_positions and n_layer must be at least 1".to_owned());

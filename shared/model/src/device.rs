@@ -81,13 +81,22 @@ pub struct ComputeDevice {
 }
 
 impl ComputeDevice {
-    /// Refuses a precision that the device does not have in hardware: it would be slower there, not faster.
+    /// Refuses a precision that the device does not have in hardware: it would be slower there, not
+    /// faster.
     pub fn check(&self, precision: Precision) -> Result<(), Error> {
         let has_it = match precision {
             Precision::F32 => true,
-            Precision::Bf16 => self.name.starts_with("tch-cuda") || (self.name == "tch" && cpu_has_bf16()),
+            Precision::Bf16 => {
+                self.name.starts_with("tch-cuda") || (self.name == "tch" && cpu_has_bf16())
+            }
         };
-        if has_it { Ok(()) } else { Err(Error::Precision { device: self.name.clone() }) }
+        if has_it {
+            Ok(())
+        } else {
+            Err(Error::Precision {
+                device: self.name.clone(),
+            })
+        }
     }
 }
 
@@ -106,9 +115,11 @@ fn cpu_has_bf16() -> bool {
 /// The device for a setting:
 ///
 /// - `flex`: the CPU in pure Rust, in every build;
-/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with the feature `tch`;
+/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with
+///   the feature `tch`;
 /// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature `cuda`;
-/// - `auto`: the fastest of these that works here; a card of CubeCL's only where it is the only way to a card.
+/// - `auto`: the fastest of these that works here; a card of CubeCL's only where it is the only way
+///   to a card.
 pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     if setting == "auto" {
         return Ok(fastest());
@@ -117,8 +128,15 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
         "flex" => Some(Device::flex()),
         other => libtorch::device(other).or_else(|| cubecl::device(other)),
     };
-    let device = found.ok_or_else(|| Error::Device { name: setting.to_owned(), available: available().join(", ") })?;
-    Ok(ComputeDevice { device, name: setting.to_owned(), reason: "the settings name it" })
+    let device = found.ok_or_else(|| Error::Device {
+        name: setting.to_owned(),
+        available: available().join(", "),
+    })?;
+    Ok(ComputeDevice {
+        device,
+        name: setting.to_owned(),
+        reason: "the settings name it",
+    })
 }
 
 /// Cores that this process may use.
@@ -127,13 +145,18 @@ pub fn n_cores() -> usize {
 }
 
 /// A graphics card: what it holds is not the host's memory.
-#[cfg_attr(feature = "tch", expect(deprecated, reason = "burn-tch has no successor for LibTorch"))]
+#[cfg_attr(
+    feature = "tch",
+    expect(deprecated, reason = "burn-tch has no successor for LibTorch")
+)]
 pub fn has_own_memory(device: &Device) -> bool {
     match device.as_dispatch() {
         #[cfg(feature = "cuda")]
         DispatchDevice::Cube(_) => true,
         #[cfg(feature = "tch")]
-        DispatchDevice::LibTorch(device) => matches!(device, burn::backend::LibTorchDevice::Cuda(_)),
+        DispatchDevice::LibTorch(device) => {
+            matches!(device, burn::backend::LibTorchDevice::Cuda(_))
+        }
         DispatchDevice::Flex(_) => false,
         DispatchDevice::Autodiff(_) => has_own_memory(&device.clone().inner()),
     }
@@ -148,10 +171,18 @@ pub fn use_threads(n: usize) {
 pub fn available() -> Vec<String> {
     let mut names = vec!["flex".to_owned()];
     let libtorch = libtorch::names();
-    // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's operators.
+    // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's
+    // operators.
     let has_cards = libtorch.len() > 1;
     let cubecl = cubecl::names();
-    names.extend(if has_cards { [cubecl, libtorch] } else { [libtorch, cubecl] }.concat());
+    names.extend(
+        if has_cards {
+            [cubecl, libtorch]
+        } else {
+            [libtorch, cubecl]
+        }
+        .concat(),
+    );
     names
 }
 
@@ -159,19 +190,32 @@ fn fastest() -> ComputeDevice {
     let name = available().pop().unwrap_or_default();
     let reason = match &*name {
         "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
-        "tch" => "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use",
-        name if name.starts_with("cuda:") => "there is a graphics card, and CubeCL is the way to it in this build",
+        "tch" => {
+            "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use"
+        }
+        name if name.starts_with("cuda:") => {
+            "there is a graphics card, and CubeCL is the way to it in this build"
+        }
         _ => "there is a graphics card that LibTorch can use",
     };
-    let device = libtorch::device(&name).or_else(|| cubecl::device(&name)).unwrap_or_else(Device::flex);
-    ComputeDevice { device, name, reason }
+    let device = libtorch::device(&name)
+        .or_else(|| cubecl::device(&name))
+        .unwrap_or_else(Device::flex);
+    ComputeDevice {
+        device,
+        name,
+        reason,
+    }
 }
 
 #[cfg(feature = "tch")]
 mod libtorch {
     use super::Device;
 
-    #[expect(deprecated, reason = "burn-tch has no successor for LibTorch; it is named here alone")]
+    #[expect(
+        deprecated,
+        reason = "burn-tch has no successor for LibTorch; it is named here alone"
+    )]
     pub(super) fn device(name: &str) -> Option<Device> {
         match name {
             "tch" => {
@@ -186,7 +230,9 @@ mod libtorch {
     }
 
     pub(super) fn names() -> Vec<String> {
-        let cards = (0..n_cards()).rev().map(|index| format!("tch-cuda:{index}"));
+        let cards = (0..n_cards())
+            .rev()
+            .map(|index| format!("tch-cuda:{index}"));
         std::iter::once("tch".to_owned()).chain(cards).collect()
     }
 
@@ -232,7 +278,10 @@ mod cubecl {
 
     /// The first card last: it is taken by `auto`.
     pub(super) fn names() -> Vec<String> {
-        (0..n_cards()).rev().map(|index| format!("cuda:{index}")).collect()
+        (0..n_cards())
+            .rev()
+            .map(|index| format!("cuda:{index}"))
+            .collect()
     }
 
     fn n_cards() -> usize {
@@ -261,7 +310,10 @@ mod tests {
     fn what_is_not_there_is_refused_with_what_is() {
         for name in ["cuda:99", "tch-cuda:99", "gpu", ""] {
             let error = compute_device(name).unwrap_err().to_string();
-            assert!(error.contains(&format!("`{name}`")) && error.contains("flex"), "{error}");
+            assert!(
+                error.contains(&format!("`{name}`")) && error.contains("flex"),
+                "{error}"
+            );
         }
     }
 

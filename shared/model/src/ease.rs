@@ -1,5 +1,6 @@
-//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): a closed-form linear model of which
-//! items go together. The bar for the language model, its teacher when asked for, and its partner in a hybrid.
+//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): a closed-form
+//! linear model of which items go together. The bar for the language model, its teacher when asked
+//! for, and its partner in a hybrid.
 
 use std::path::Path;
 
@@ -26,7 +27,9 @@ impl Ease {
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
         for history in histories {
             for &a in history {
-                history.iter().for_each(|&b| gram[(a as usize, b as usize)] += 1.0);
+                history
+                    .iter()
+                    .for_each(|&b| gram[(a as usize, b as usize)] += 1.0);
             }
         }
         (0..n_items).for_each(|item| gram[(item, item)] += lambda);
@@ -35,12 +38,21 @@ impl Ease {
         let inverse = factor.inverse();
         let diagonal: Vec<f64> = (0..n_items).map(|item| inverse[(item, item)]).collect();
         let mut weights = vec![0.0; n_items * n_items];
-        weights.par_chunks_mut(n_items).enumerate().for_each(|(row, weights)| {
-            // The inverse is symmetric and column-major: its column is this row.
-            for (column, (weight, entry)) in weights.iter_mut().zip(inverse.col(row).iter()).enumerate() {
-                *weight = if column == row { 0.0 } else { (-entry / diagonal[column]) as f32 };
-            }
-        });
+        weights
+            .par_chunks_mut(n_items)
+            .enumerate()
+            .for_each(|(row, weights)| {
+                // The inverse is symmetric and column-major: its column is this row.
+                for (column, (weight, entry)) in
+                    weights.iter_mut().zip(inverse.col(row).iter()).enumerate()
+                {
+                    *weight = if column == row {
+                        0.0
+                    } else {
+                        (-entry / diagonal[column]) as f32
+                    };
+                }
+            });
         Some(Self { n_items, weights })
     }
 
@@ -49,7 +61,10 @@ impl Ease {
         let mut scores = vec![0.0; self.n_items];
         for &item in history {
             let row = &self.weights[item as usize * self.n_items..][..self.n_items];
-            scores.iter_mut().zip(row).for_each(|(score, weight)| *score += weight);
+            scores
+                .iter_mut()
+                .zip(row)
+                .for_each(|(score, weight)| *score += weight);
         }
         scores
     }
@@ -61,15 +76,20 @@ impl Ease {
             .par_chunks(self.n_items)
             .map(|row| {
                 let sizes: Vec<f32> = row.iter().map(|weight| weight.abs()).collect();
-                let mut kept: Vec<(u32, f32)> = metrics::top_k(&sizes, n_kept, |item| row[item as usize] != 0.0)
-                    .into_iter()
-                    .map(|(item, _)| (item, row[item as usize]))
-                    .collect();
+                let mut kept: Vec<(u32, f32)> =
+                    metrics::top_k(&sizes, n_kept, |item| row[item as usize] != 0.0)
+                        .into_iter()
+                        .map(|(item, _)| (item, row[item as usize]))
+                        .collect();
                 kept.sort_unstable_by_key(|(item, _)| *item);
                 kept
             })
             .collect();
-        let mut weights = ItemWeights { offsets: vec![0], items: Vec::new(), values: Vec::new() };
+        let mut weights = ItemWeights {
+            offsets: vec![0],
+            items: Vec::new(),
+            values: Vec::new(),
+        };
         for (item, value) in rows.iter().flat_map(|row| row.iter().copied()) {
             weights.items.push(item as i32);
             weights.values.push(value);
@@ -106,7 +126,11 @@ impl ItemWeights {
 
     /// Items without a weight: nobody has interacted with them.
     pub fn unknown_items(&self) -> Vec<u32> {
-        (0u32..).zip(self.offsets.windows(2)).filter(|(_, span)| span[0] == span[1]).map(|(item, _)| item).collect()
+        (0u32..)
+            .zip(self.offsets.windows(2))
+            .filter(|(_, span)| span[0] == span[1])
+            .map(|(item, _)| item)
+            .collect()
     }
 
     /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
@@ -124,7 +148,9 @@ impl ItemWeights {
     /// What an item of a history adds to another item's score.
     pub fn weight(&self, of_history: u32, item: u32) -> f32 {
         let (items, values) = self.row(of_history);
-        items.binary_search(&item.cast_signed()).map_or(0.0, |place| values[place])
+        items
+            .binary_search(&item.cast_signed())
+            .map_or(0.0, |place| values[place])
     }
 
     /// An item's columns, ascending, and their weights.
@@ -146,7 +172,11 @@ impl ItemWeights {
     /// Reads and checks what [`Self::write`] wrote, for a catalogue of `n_items`.
     pub fn read(path: &Path, n_items: usize) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
-        let (offsets, items, values) = (file.i32("offsets")?.1, file.i32("items")?.1, file.f32("values")?.1);
+        let (offsets, items, values) = (
+            file.i32("offsets")?.1,
+            file.i32("items")?.1,
+            file.f32("values")?.1,
+        );
         let last = offsets.last().map(|&end| end as usize);
         let is_whole = offsets.len() == n_items + 1 && offsets[0] == 0 && offsets.is_sorted();
         if !is_whole || last != Some(items.len()) || items.len() != values.len() {
@@ -158,10 +188,20 @@ impl ItemWeights {
             );
             return Err(Error::malformed(path, reason));
         }
-        if items.iter().any(|&item| item < 0 || item as usize >= n_items) {
-            return Err(Error::malformed(path, format!("a column is outside of the {n_items} items")));
+        if items
+            .iter()
+            .any(|&item| item < 0 || item as usize >= n_items)
+        {
+            return Err(Error::malformed(
+                path,
+                format!("a column is outside of the {n_items} items"),
+            ));
         }
-        Ok(Self { offsets, items, values })
+        Ok(Self {
+            offsets,
+            items,
+            values,
+        })
     }
 }
 
@@ -171,7 +211,15 @@ mod tests {
 
     /// Items 0 and 1 are always taken together, 2 and 3 too.
     fn pairs() -> Vec<Vec<u32>> {
-        (0..20).map(|user| if user % 2 == 0 { vec![0, 1] } else { vec![2, 3] }).collect()
+        (0..20)
+            .map(|user| {
+                if user % 2 == 0 {
+                    vec![0, 1]
+                } else {
+                    vec![2, 3]
+                }
+            })
+            .collect()
     }
 
     #[test]
@@ -181,12 +229,17 @@ mod tests {
         let ease = Ease::fit(&histories, 4, lambda).unwrap();
         let weight = |i: usize, j: usize| f64::from(ease.weights[i * 4 + j]);
         let gram = |a: u32, b: u32| {
-            histories.iter().filter(|history| history.contains(&a) && history.contains(&b)).count() as f64
+            histories
+                .iter()
+                .filter(|history| history.contains(&a) && history.contains(&b))
+                .count() as f64
         };
         for j in 0..4 {
             assert_eq!(weight(j, j), 0.0);
             for i in (0..4).filter(|&i| i != j) {
-                let residual = (0..4).map(|k| gram(i as u32, k as u32) * weight(k, j)).sum::<f64>()
+                let residual = (0..4)
+                    .map(|k| gram(i as u32, k as u32) * weight(k, j))
+                    .sum::<f64>()
                     - gram(i as u32, j as u32)
                     + lambda * weight(i, j);
                 assert!(residual.abs() < 1e-5, "{i} {j}: {residual}");
@@ -200,13 +253,29 @@ mod tests {
         let all = ease.sparse(4);
         assert_eq!(all.scores(&[0, 3]), ease.scores(&[0, 3]));
         assert!(all.unknown_items().is_empty());
-        assert_eq!(Ease::fit(&pairs(), 6, 1.0).unwrap().sparse(6).unknown_items(), [4, 5], "nobody took them");
+        assert_eq!(
+            Ease::fit(&pairs(), 6, 1.0)
+                .unwrap()
+                .sparse(6)
+                .unknown_items(),
+            [4, 5],
+            "nobody took them"
+        );
         let best = ease.sparse(1);
-        assert_eq!(best.scores(&[0])[1], ease.scores(&[0])[1], "the largest weight stays");
+        assert_eq!(
+            best.scores(&[0])[1],
+            ease.scores(&[0])[1],
+            "the largest weight stays"
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("light.safetensors");
         best.write(&path).unwrap();
         assert_eq!(ItemWeights::read(&path, 4).unwrap(), best);
-        assert!(ItemWeights::read(&path, 5).unwrap_err().to_string().contains("5 items"));
+        assert!(
+            ItemWeights::read(&path, 5)
+                .unwrap_err()
+                .to_string()
+                .contains("5 items")
+        );
     }
 }

@@ -35,7 +35,9 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A tensor is missing from a checkpoint.
-    #[error("{path}: tensor `{name}` is missing; is this a GPT-2 checkpoint as `save_pretrained` writes it?")]
+    #[error(
+        "{path}: tensor `{name}` is missing; is this a GPT-2 checkpoint as `save_pretrained` writes it?"
+    )]
     Missing {
         /// Of the tensor file.
         path: PathBuf,
@@ -60,7 +62,9 @@ pub enum Error {
         device: String,
     },
     /// A device without room for the least that can be computed at once.
-    #[error("the device has no memory for {n_tokens} tokens at once ({reason}); free some, or take a smaller backbone")]
+    #[error(
+        "the device has no memory for {n_tokens} tokens at once ({reason}); free some, or take a smaller backbone"
+    )]
     OutOfMemory {
         /// What was tried last.
         n_tokens: usize,
@@ -86,6 +90,9 @@ impl Error {
 
     /// A file with wrong content.
     pub fn malformed(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Malformed { path: path.into(), reason: reason.into() }
+        Self::Malformed {
+            path: path.into(),
+            reason: reason.into(),
+        }
     }
 }

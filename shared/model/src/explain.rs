@@ -1,5 +1,6 @@
-//! Why an item has its score: gradient × input through the backbone, summed along the way from average items to the
-//! history's own (integrated gradients: Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017).
+//! Why an item has its score: gradient × input through the backbone, summed along the way from
+//! average items to the history's own (integrated gradients: Sundararajan et al., "Axiomatic
+//! Attribution for Deep Networks", 2017).
 
 use burn::tensor::Tensor;
 
@@ -27,9 +28,10 @@ struct Point {
     weight: f32,
 }
 
-/// What each position of a prompt adds to the scores of some items: for an item of the history, how much more the score
-/// is than it would be with the catalogue's mean row in that place; 0 for words and user tokens. A score less the score
-/// of a history of mean rows is the sum of its positions' contributions.
+/// What each position of a prompt adds to the scores of some items: for an item of the history, how
+/// much more the score is than it would be with the catalogue's mean row in that place; 0 for words
+/// and user tokens. A score less the score of a history of mean rows is the sum of its positions'
+/// contributions.
 ///
 /// Shapes: → `[items][prompt]`. Six forward and backward passes of the prompt for each item.
 pub fn contributions(
@@ -49,12 +51,21 @@ pub fn contributions(
         for documents in parts(&documents, at_once) {
             let point = |n: usize| {
                 let (node, weight) = NODES[n % NODES.len()];
-                Point { item: items[n / NODES.len()], node, weight }
+                Point {
+                    item: items[n / NODES.len()],
+                    node,
+                    weight,
+                }
             };
             let points: Vec<Point> = (number..number + documents.len()).map(point).collect();
-            for (place, values) in along_the_way(gpt2, tables, (documents, &points), &mean).into_iter().enumerate() {
+            for (place, values) in along_the_way(gpt2, tables, (documents, &points), &mean)
+                .into_iter()
+                .enumerate()
+            {
                 let sum = &mut sums[(number + place) / NODES.len()];
-                sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                sum.iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value);
             }
             number += documents.len();
         }
@@ -77,23 +88,39 @@ fn along_the_way(
     for (row, difference) in differences.chunks_exact_mut(width).enumerate() {
         if let Some(item) = item_of(row) {
             let own = tables.items.row(item);
-            difference.iter_mut().zip(own.iter().zip(mean)).for_each(|(to, (own, mean))| *to = own - mean);
+            difference
+                .iter_mut()
+                .zip(own.iter().zip(mean))
+                .for_each(|(to, (own, mean))| *to = own - mean);
         }
     }
-    let missing: Vec<f32> = points.iter().flat_map(|point| std::iter::repeat_n(1.0 - point.node, length)).collect();
+    let missing: Vec<f32> = points
+        .iter()
+        .flat_map(|point| std::iter::repeat_n(1.0 - point.node, length))
+        .collect();
     let away: Tensor<2> = matrix(differences.clone(), width, &device) * matrix(missing, 1, &device); // [tokens, embed]
     let (_, kept) = gpt2.forward_kept(embed(gpt2, tables, &batch, None) - away, &batch.layout);
-    let heads: Vec<f32> = points.iter().flat_map(|point| tables.items.row(point.item).into_owned()).collect();
-    let rows: Vec<usize> = (0..documents.len() * length).filter(|&row| item_of(row).is_some()).collect();
+    let heads: Vec<f32> = points
+        .iter()
+        .flat_map(|point| tables.items.row(point.item).into_owned())
+        .collect();
+    let rows: Vec<usize> = (0..documents.len() * length)
+        .filter(|&row| item_of(row).is_some())
+        .collect();
     let mut contributions = vec![vec![0.0; length]; documents.len()];
     if rows.is_empty() {
         return contributions;
     }
     let index = index_tensor(rows.iter().map(|&row| to_index(row)).collect(), &device);
-    let gradients = to_vec(gpt2.backward(kept, &batch.layout, matrix(heads, width, &device), &index));
+    let gradients =
+        to_vec(gpt2.backward(kept, &batch.layout, matrix(heads, width, &device), &index));
     for (&row, gradient) in rows.iter().zip(gradients.chunks_exact(width)) {
         let difference = &differences[row * width..][..width];
-        let product: f32 = gradient.iter().zip(difference).map(|(slope, difference)| slope * difference).sum();
+        let product: f32 = gradient
+            .iter()
+            .zip(difference)
+            .map(|(slope, difference)| slope * difference)
+            .sum();
         contributions[row / length][row % length] = product * points[row / length].weight;
     }
     contributions
@@ -110,12 +137,19 @@ mod tests {
 
     fn score(gpt2: &Gpt2, tables: &TokenTables, prompt: Vec<Token>, item: u32) -> f32 {
         let state = user_states(gpt2, tables, &[prompt]).unwrap();
-        state.iter().zip(&*tables.items.row(item)).map(|(state, row)| state * row).sum()
+        state
+            .iter()
+            .zip(&*tables.items.row(item))
+            .map(|(state, row)| state * row)
+            .sum()
     }
 
     /// Place of each value when they are sorted.
     fn ranks(values: &[f32]) -> Vec<f64> {
-        values.iter().map(|value| values.iter().filter(|other| *other < value).count() as f64).collect()
+        values
+            .iter()
+            .map(|value| values.iter().filter(|other| *other < value).count() as f64)
+            .collect()
     }
 
     fn spearman(one: &[f32], other: &[f32]) -> f64 {
@@ -139,7 +173,9 @@ mod tests {
         let mut tables = Tables::normal(2, 40, 64, 7).collaborative;
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let prompt = texts.recommend(None, &HISTORY, 64);
-        let places: Vec<usize> = (0..prompt.len()).filter(|&place| prompt[place].item().is_some()).collect();
+        let places: Vec<usize> = (0..prompt.len())
+            .filter(|&place| prompt[place].item().is_some())
+            .collect();
         let items = [0, 8, 21, 30];
         let found = contributions(&gpt2, &tables, &prompt, &items).unwrap();
         let (mut agreement, mean) = (0.0, tables.items.mean_row());
@@ -147,7 +183,11 @@ mod tests {
             let whole = score(&gpt2, &tables, prompt.clone(), item);
             let left_out: Vec<f32> = (0..HISTORY.len())
                 .map(|out| {
-                    let rest: Vec<u32> = HISTORY.iter().copied().filter(|&item| item != HISTORY[out]).collect();
+                    let rest: Vec<u32> = HISTORY
+                        .iter()
+                        .copied()
+                        .filter(|&item| item != HISTORY[out])
+                        .collect();
                     whole - score(&gpt2, &tables, texts.recommend(None, &rest, 64), item)
                 })
                 .collect();
@@ -167,7 +207,10 @@ mod tests {
         for ((&item, found), average) in items.iter().zip(&found).zip(average) {
             let moved = score(&gpt2, &tables, prompt.clone(), item) - average;
             let sum: f32 = found.iter().sum();
-            assert!((sum - moved).abs() <= 0.05 * moved.abs() + 1e-5, "item {item}: {sum} of {moved}");
+            assert!(
+                (sum - moved).abs() <= 0.05 * moved.abs() + 1e-5,
+                "item {item}: {sum} of {moved}"
+            );
         }
     }
 }

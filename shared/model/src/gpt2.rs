@@ -1,9 +1,10 @@
-//! GPT-2 as one readable file (reference: `transformers.GPT2Model`): forward, and the gradient of its input.
+//! GPT-2 as one readable file (reference: `transformers.GPT2Model`): forward, and the gradient of
+//! its input.
 //!
-//! The body is frozen, so only the input's gradient is wanted, and it has a closed form for each step of a block.
-//! Written out it keeps ten rows of the embedding's width for each token and block, and frees them as it goes back;
-//! the test at the foot holds it against autodiff. A backbone that still learns (the warm-up) goes through the same
-//! forward on an autodiff device.
+//! The body is frozen, so only the input's gradient is wanted, and it has a closed form for each
+//! step of a block. Written out it keeps ten rows of the embedding's width for each token and
+//! block, and frees them as it goes back; the test at the foot holds it against autodiff. A
+//! backbone that still learns (the warm-up) goes through the same forward on an autodiff device.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -78,10 +79,11 @@ impl Gpt2Config {
 }
 
 impl Gpt2 {
-    /// Last hidden states of the positions that are read (reference: `GPT2Model.forward(inputs_embeds=…)`).
+    /// Last hidden states of the positions that are read (reference:
+    /// `GPT2Model.forward(inputs_embeds=…)`).
     ///
-    /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as `layout` says →
-    /// `[read, embed]`.
+    /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as
+    /// `layout` says → `[read, embed]`.
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
         let mut hidden = self.positioned(embeddings, layout); // [tokens, embed]
         for (number, block) in self.h.iter().enumerate() {
@@ -100,7 +102,13 @@ impl Gpt2 {
             blocks.push(kept);
         }
         let normed = self.ln_f.forward(hidden.clone());
-        (normed, Kept { blocks, last: hidden })
+        (
+            normed,
+            Kept {
+                blocks,
+                last: hidden,
+            },
+        )
     }
 
     /// Gradient of the embeddings at some packed rows, given that of the hidden states.
@@ -113,7 +121,9 @@ impl Gpt2 {
         d_hidden: Tensor<2>,
         wanted: &Tensor<1, Int>,
     ) -> Tensor<2> {
-        let mut gradient = self.ln_f.backward(kept.last, d_hidden.cast(self.wte.val().dtype()));
+        let mut gradient = self
+            .ln_f
+            .backward(kept.last, d_hidden.cast(self.wte.val().dtype()));
         for (number, (block, kept)) in self.h.iter().zip(kept.blocks).enumerate().rev() {
             let wanted = (number == 0).then_some(wanted);
             gradient = block.backward(kept, &self.asked(number, layout), gradient, wanted);
@@ -127,7 +137,8 @@ impl Gpt2 {
         embeddings.cast(positions.dtype()) + positions
     }
 
-    /// The same backbone with its weights, and so its activations, in another precision; f32 is the one that is kept.
+    /// The same backbone with its weights, and so its activations, in another precision; f32 is the
+    /// one that is kept.
     #[must_use]
     pub fn in_precision(&self, precision: Precision) -> Self {
         match precision {
@@ -139,8 +150,14 @@ impl Gpt2 {
     /// The last block computes no queries and no MLP where nobody reads.
     fn asked<'a>(&self, block: usize, layout: &'a Layout) -> Asked<'a> {
         match &layout.read {
-            Some(read) if block + 1 == self.h.len() => Asked { spans: &read.spans, read: Some(read) },
-            _ => Asked { spans: &layout.spans, read: None },
+            Some(read) if block + 1 == self.h.len() => Asked {
+                spans: &read.spans,
+                read: Some(read),
+            },
+            _ => Asked {
+                spans: &layout.spans,
+                read: None,
+            },
         }
     }
 
@@ -166,15 +183,21 @@ impl Gpt2 {
 
     /// The embeddings of some words.
     pub fn word_rows(&self, words: &[u32]) -> Table {
-        let rows = index_tensor(words.iter().map(|&word| to_index(word as usize)).collect(), &self.device());
+        let rows = index_tensor(
+            words.iter().map(|&word| to_index(word as usize)).collect(),
+            &self.device(),
+        );
         Table::new(to_vec(self.wte.val().select(0, rows)), self.n_embd())
     }
 
-    /// Last hidden states of sequences of words alone, one sequence after the other (the plain GPT-2).
+    /// Last hidden states of sequences of words alone, one sequence after the other (the plain
+    /// GPT-2).
     ///
     /// Shapes: `sequences [batch][seq]` → `[words, embed]`, row-major.
     pub fn hidden_of_words(&self, sequences: &[Vec<u32>]) -> Vec<f32> {
-        let document = |words: &Vec<u32>| Reading::whole(words.iter().map(|&word| Token::Word(word)).collect());
+        let document = |words: &Vec<u32>| {
+            Reading::whole(words.iter().map(|&word| Token::Word(word)).collect())
+        };
         let documents: Vec<Reading> = sequences.iter().map(document).collect();
         let batch = TokenBatch::new(&documents, self.n_positions(), &self.device());
         let words = self.wte.val().select(0, batch.word_rows(&self.device()));
@@ -223,7 +246,8 @@ pub(crate) struct Kept {
     last: Tensor<2>,
 }
 
-/// Of one block: the inputs of its layer norms, of its attention and of its activation; the rest is recomputed.
+/// Of one block: the inputs of its layer norms, of its attention and of its activation; the rest is
+/// recomputed.
 struct KeptBlock {
     attention: KeptAttention,
     /// Between attention and MLP `[asked, embed]`.
@@ -248,7 +272,14 @@ impl Block {
     fn forward(&self, input: Tensor<2>, asked: &Asked<'_>) -> (Tensor<2>, KeptBlock) {
         let (middle, attention) = self.attention(input, asked);
         let (output, inner) = self.mlp(middle.clone());
-        (output, KeptBlock { attention, middle, inner })
+        (
+            output,
+            KeptBlock {
+                attention,
+                middle,
+                inner,
+            },
+        )
     }
 
     /// Shapes: `d_output [asked, embed]` → `[tokens, embed]`, or `[wanted, embed]`.
@@ -269,11 +300,28 @@ impl Block {
         let normed = self.ln_1.forward(input.clone()); // [tokens, embed]
         let queries = self.query().forward(asked.gather(normed.clone())); // [asked, embed]
         let keys_values = self.key_value().forward(normed); // [tokens, 2 embed]
-        let attention = Attention { queries, keys_values, spans: asked.spans, n_head: self.n_head };
+        let attention = Attention {
+            queries,
+            keys_values,
+            spans: asked.spans,
+            n_head: self.n_head,
+        };
         let attended = kernels::attention(&attention);
         let output = asked.gather(input.clone()) + self.attn_proj.forward(attended.mixed.clone());
-        let Attention { queries, keys_values, .. } = attention;
-        (output, KeptAttention { input, queries, keys_values, attended })
+        let Attention {
+            queries,
+            keys_values,
+            ..
+        } = attention;
+        (
+            output,
+            KeptAttention {
+                input,
+                queries,
+                keys_values,
+                attended,
+            },
+        )
     }
 
     /// Shapes: `d_output [asked, embed]` → `[tokens, embed]`, or `[wanted, embed]`.
@@ -290,22 +338,39 @@ impl Block {
             None => tensor,
         };
         let d_mixed = self.attn_proj.backward(d_output.clone()); // [asked, embed]
-        let KeptAttention { input, queries, keys_values, attended } = kept;
-        let attention = Attention { queries, keys_values, spans: asked.spans, n_head: self.n_head };
+        let KeptAttention {
+            input,
+            queries,
+            keys_values,
+            attended,
+        } = kept;
+        let attention = Attention {
+            queries,
+            keys_values,
+            spans: asked.spans,
+            n_head: self.n_head,
+        };
         let (d_queries, d_keys_values) = kernels::attention_backward(&attention, attended, d_mixed);
         let d_normed = self.query().backward(only_wanted(asked.scatter(d_queries)));
-        let d_normed = self.key_value().backward_onto(d_normed, only_wanted(d_keys_values));
+        let d_normed = self
+            .key_value()
+            .backward_onto(d_normed, only_wanted(d_keys_values));
         only_wanted(asked.scatter(d_output)) + self.ln_1.backward(only_wanted(input), d_normed)
     }
 
-    /// The output, and what its activation got. Shapes: `[asked, embed]` → `[asked, embed]`, `[asked, inner]`.
+    /// The output, and what its activation got. Shapes: `[asked, embed]` → `[asked, embed]`,
+    /// `[asked, inner]`.
     #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
     fn mlp(&self, input: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let inner = self.c_fc.forward(self.ln_2.forward(input.clone()));
-        (input + self.mlp_proj.forward(kernels::gelu(inner.clone())), inner)
+        (
+            input + self.mlp_proj.forward(kernels::gelu(inner.clone())),
+            inner,
+        )
     }
 
-    /// Shapes: `input [asked, embed]`, `inner [asked, inner]`, `d_output [asked, embed]` → `[asked, embed]`.
+    /// Shapes: `input [asked, embed]`, `inner [asked, inner]`, `d_output [asked, embed]` → `[asked,
+    /// embed]`.
     #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
     fn mlp_backward(&self, input: Tensor<2>, inner: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         let d_inner = kernels::gelu_backward(inner, self.mlp_proj.backward(d_output.clone()));
@@ -337,9 +402,20 @@ mod tests {
     fn documents(reads_all: bool) -> Vec<Reading> {
         let lengths = [(9, 5), (1, 1), (14, 1)];
         let document = |(length, n_read)| {
-            let tokens: Vec<Token> =
-                (0..length).map(|t| if t % 4 == 0 { Token::Item(t) } else { Token::Word(t) }).collect();
-            if reads_all { Reading::whole(tokens) } else { Reading { tokens, n_read } }
+            let tokens: Vec<Token> = (0..length)
+                .map(|t| {
+                    if t % 4 == 0 {
+                        Token::Item(t)
+                    } else {
+                        Token::Word(t)
+                    }
+                })
+                .collect();
+            if reads_all {
+                Reading::whole(tokens)
+            } else {
+                Reading { tokens, n_read }
+            }
         };
         lengths.into_iter().map(document).collect()
     }
@@ -347,17 +423,32 @@ mod tests {
     #[test]
     fn the_closed_form_gradient_is_that_of_autodiff() {
         let names = available_devices();
-        for (name, (reads_all, n_layer)) in
-            names.iter().flat_map(|name| [(name, (true, 2)), (name, (false, 2)), (name, (false, 1))])
+        for (name, (reads_all, n_layer)) in names
+            .iter()
+            .flat_map(|name| [(name, (true, 2)), (name, (false, 2)), (name, (false, 1))])
         {
             let device = compute_device(name).unwrap().device;
-            let shape = RandomBackbone { n_embd: 24, n_layer, n_head: 3, n_positions: 16, ..Default::default() };
+            let shape = RandomBackbone {
+                n_embd: 24,
+                n_layer,
+                n_head: 3,
+                n_positions: 16,
+                ..Default::default()
+            };
             let (_, gpt2) = random_backbone(&shape, &device);
             let batch = TokenBatch::new(&documents(reads_all), 16, &device);
-            let embeddings = Tensor::<2>::random([batch.n_tokens, 24], Distribution::Uniform(-1.0, 1.0), &device);
+            let embeddings = Tensor::<2>::random(
+                [batch.n_tokens, 24],
+                Distribution::Uniform(-1.0, 1.0),
+                &device,
+            );
             let (hidden, kept) = gpt2.forward_kept(embeddings.clone(), &batch.layout);
-            let d_hidden = Tensor::<2>::random(hidden.dims(), Distribution::Uniform(-1.0, 1.0), &device);
-            let wanted = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
+            let d_hidden =
+                Tensor::<2>::random(hidden.dims(), Distribution::Uniform(-1.0, 1.0), &device);
+            let wanted = index_tensor(
+                batch.soft.iter().map(|&(row, _)| to_index(row)).collect(),
+                &device,
+            );
             let found = gpt2.backward(kept, &batch.layout, d_hidden.clone(), &wanted);
 
             let leaf = embeddings.autodiff().require_grad();
@@ -370,9 +461,14 @@ mod tests {
     }
 
     fn assert_close(found: &[f32], expected: &[f32]) {
-        let largest = expected.iter().fold(1e-6_f32, |largest, x| largest.max(x.abs()));
+        let largest = expected
+            .iter()
+            .fold(1e-6_f32, |largest, x| largest.max(x.abs()));
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-5 * largest, "{found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-5 * largest,
+                "{found} {expected}"
+            );
         }
     }
 }

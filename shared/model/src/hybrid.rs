@@ -1,5 +1,5 @@
-//! Two models' scores as one: the language model's and a light one's, each standardised over the catalogue.
-//! Evaluation and serving call the same function.
+//! Two models' scores as one: the language model's and a light one's, each standardised over the
+//! catalogue. Evaluation and serving call the same function.
 
 /// Where most of an item's score comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,38 +38,71 @@ pub struct Shares {
 const MOST: f32 = 0.75;
 
 impl Mixed {
-    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`. A light model that knows
-    /// nothing of this user counts for nothing, and the items that it does not know are the language model's alone.
+    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`. A
+    /// light model that knows nothing of this user counts for nothing, and the items that it does
+    /// not know are the language model's alone.
     pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64, unknown: &[u32]) -> Self {
-        let weight = if light.iter().all(|&score| score == light[0]) { 0.0 } else { weight };
-        let usual = if weight > 0.5 { Origin::CoOccurrence } else { Origin::LanguageModel };
+        let weight = if light.iter().all(|&score| score == light[0]) {
+            0.0
+        } else {
+            weight
+        };
+        let usual = if weight > 0.5 {
+            Origin::CoOccurrence
+        } else {
+            Origin::LanguageModel
+        };
         debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
         let (mut language, mut light) = (standardized(language), standardized(light));
-        let whole: Vec<f32> = unknown.iter().map(|&item| language[item as usize]).collect();
+        let whole: Vec<f32> = unknown
+            .iter()
+            .map(|&item| language[item as usize])
+            .collect();
         for (scores, share) in [(&mut language, 1.0 - weight), (&mut light, weight)] {
-            scores.iter_mut().for_each(|score| *score = (f64::from(*score) * share) as f32);
+            scores
+                .iter_mut()
+                .for_each(|score| *score = (f64::from(*score) * share) as f32);
         }
         for (&item, score) in unknown.iter().zip(whole) {
             (language[item as usize], light[item as usize]) = (score, 0.0);
         }
-        Self { language, light, usual }
+        Self {
+            language,
+            light,
+            usual,
+        }
     }
 
     /// What a unit of each model's raw score comes to in the sum.
     pub fn shares(language: &[f32], light: &[f32], weight: f64) -> Shares {
         let alone = moments(language).1 as f32;
-        let weight = if light.iter().all(|&score| score == light[0]) { 0.0 } else { weight };
-        Shares { language: alone * (1.0 - weight) as f32, light: (moments(light).1 * weight) as f32, alone }
+        let weight = if light.iter().all(|&score| score == light[0]) {
+            0.0
+        } else {
+            weight
+        };
+        Shares {
+            language: alone * (1.0 - weight) as f32,
+            light: (moments(light).1 * weight) as f32,
+            alone,
+        }
     }
 
     /// The sums, `[items]`.
     pub fn scores(&self) -> Vec<f32> {
-        self.language.iter().zip(&self.light).map(|(language, light)| language + light).collect()
+        self.language
+            .iter()
+            .zip(&self.light)
+            .map(|(language, light)| language + light)
+            .collect()
     }
 
     /// Where an item's score comes from.
     pub fn origin(&self, row: u32) -> Origin {
-        let (language, light) = (self.language[row as usize].max(0.0), self.light[row as usize].max(0.0));
+        let (language, light) = (
+            self.language[row as usize].max(0.0),
+            self.light[row as usize].max(0.0),
+        );
         if language + light == 0.0 {
             self.usual
         } else if language >= MOST * (language + light) {
@@ -82,11 +115,13 @@ impl Mixed {
     }
 }
 
-/// Scores of one user over the catalogue, shifted and scaled to mean 0 and variance 1; all 0 where they are all the
-/// same.
+/// Scores of one user over the catalogue, shifted and scaled to mean 0 and variance 1; all 0 where
+/// they are all the same.
 pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
     let (mean, scale) = moments(&scores);
-    scores.iter_mut().for_each(|score| *score = ((f64::from(*score) - mean) * scale) as f32);
+    scores
+        .iter_mut()
+        .for_each(|score| *score = ((f64::from(*score) - mean) * scale) as f32);
     scores
 }
 
@@ -94,17 +129,33 @@ pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
 fn moments(scores: &[f32]) -> (f64, f64) {
     let n = scores.len().max(1) as f64;
     let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / n;
-    let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / n;
-    (mean, if variance > 0.0 { 1.0 / variance.sqrt() } else { 0.0 })
+    let variance = scores
+        .iter()
+        .map(|&score| (f64::from(score) - mean).powi(2))
+        .sum::<f64>()
+        / n;
+    (
+        mean,
+        if variance > 0.0 {
+            1.0 / variance.sqrt()
+        } else {
+            0.0
+        },
+    )
 }
 
-/// A teacher's distribution over the catalogue: the softmax of its standardised scores times `sharpness`.
+/// A teacher's distribution over the catalogue: the softmax of its standardised scores times
+/// `sharpness`.
 pub fn softened(scores: Vec<f32>, sharpness: f64) -> Vec<f32> {
     let mut scores = standardized(scores);
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score = ((*score - most) * sharpness as f32).exp());
+    scores
+        .iter_mut()
+        .for_each(|score| *score = ((*score - most) * sharpness as f32).exp());
     let sum = scores.iter().map(|&score| f64::from(score)).sum::<f64>();
-    scores.iter_mut().for_each(|score| *score = (f64::from(*score) / sum) as f32);
+    scores
+        .iter_mut()
+        .for_each(|score| *score = (f64::from(*score) / sum) as f32);
     scores
 }
 
@@ -125,7 +176,10 @@ mod tests {
         let (language, light) = (vec![3.0, 1.0, 2.0], vec![0.0, 5.0, 0.5]);
         let order = |weight: f64| {
             let scores = Mixed::new(language.clone(), light.clone(), weight, &[]).scores();
-            crate::metrics::top_k(&scores, 3, |_| true).into_iter().map(|(item, _)| item).collect::<Vec<_>>()
+            crate::metrics::top_k(&scores, 3, |_| true)
+                .into_iter()
+                .map(|(item, _)| item)
+                .collect::<Vec<_>>()
         };
         assert_eq!(order(0.0), [0, 2, 1]);
         assert_eq!(order(1.0), [1, 2, 0]);
@@ -134,7 +188,10 @@ mod tests {
     #[test]
     fn an_item_that_one_model_alone_likes_comes_from_that_model() {
         let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5, &[]);
-        assert_eq!([0, 1, 2].map(|row| mixed.origin(row)), [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]);
+        assert_eq!(
+            [0, 1, 2].map(|row| mixed.origin(row)),
+            [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]
+        );
     }
 
     #[test]

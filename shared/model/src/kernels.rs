@@ -1,8 +1,8 @@
 //! The steps of a block that a CPU should do in one pass over memory, each with its gradient.
 //!
-//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators ([`libtorch`]); elsewhere, and
-//! under autodiff, they are compositions of burn's ([`composed`]), which say what is computed. The tests at the foot
-//! hold the three together.
+//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators
+//! ([`libtorch`]); elsewhere, and under autodiff, they are compositions of burn's ([`composed`]),
+//! which say what is computed. The tests at the foot hold the three together.
 
 use burn::tensor::Tensor;
 
@@ -111,7 +111,11 @@ pub(crate) fn attention(of: &Attention<'_>) -> Attended {
 ///
 /// Shapes: `d_mixed [queries, embed]` → `[queries, embed]`, `[keys, 2 embed]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+pub(crate) fn attention_backward(
+    of: &Attention<'_>,
+    attended: Attended,
+    d_mixed: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
     on_engine!(of.queries, attention_backward(of, attended, d_mixed))
 }
 
@@ -131,7 +135,9 @@ mod tests {
 
     /// Each device of this build that has kernels of its own.
     fn devices() -> impl Iterator<Item = Device> {
-        available_devices().into_iter().map(|name| compute_device(&name).unwrap().device)
+        available_devices()
+            .into_iter()
+            .map(|name| compute_device(&name).unwrap().device)
     }
 
     fn random(shape: [usize; 2], device: &Device) -> Tensor<2> {
@@ -141,9 +147,14 @@ mod tests {
     fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
         assert_eq!(found.dims(), expected.dims(), "{what}");
         let (found, expected) = (to_vec(found), to_vec(expected));
-        let largest = expected.iter().fold(1e-6_f32, |largest, x| largest.max(x.abs()));
+        let largest = expected
+            .iter()
+            .fold(1e-6_f32, |largest, x| largest.max(x.abs()));
         for (found, expected) in found.iter().zip(&expected) {
-            assert!((found - expected).abs() < 2e-6 * largest, "{what}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 2e-6 * largest,
+                "{what}: {found} {expected}"
+            );
         }
     }
 
@@ -152,16 +163,35 @@ mod tests {
         for device in devices() {
             let (lhs, rhs) = (random([5, 7], &device), random([7, 12], &device));
             let columns = rhs.clone().slice([0..7, 3..9]);
-            let (product, sum) = (product(lhs.clone(), columns.clone()), random([5, 6], &device));
-            assert_close(product, composed::product(lhs.clone(), columns.clone()), "product");
+            let (product, sum) = (
+                product(lhs.clone(), columns.clone()),
+                random([5, 6], &device),
+            );
+            assert_close(
+                product,
+                composed::product(lhs.clone(), columns.clone()),
+                "product",
+            );
             let onto = add_product(sum.clone(), lhs.clone(), columns.clone());
-            assert_close(onto, composed::add_product(sum, lhs.clone(), columns.clone()), "sum of matrices");
+            assert_close(
+                onto,
+                composed::add_product(sum, lhs.clone(), columns.clone()),
+                "sum of matrices",
+            );
             let bias = random([1, 6], &device);
             let biased = add_product(bias.clone(), lhs.clone(), columns.clone());
-            assert_close(biased, composed::add_product(bias, lhs, columns.clone()), "bias");
+            assert_close(
+                biased,
+                composed::add_product(bias, lhs, columns.clone()),
+                "bias",
+            );
             let (d_output, sum) = (random([5, 6], &device), random([5, 7], &device));
             let back = add_product(sum.clone(), d_output.clone(), columns.clone().transpose());
-            assert_close(back, composed::add_product(sum, d_output, columns.transpose()), "transposed");
+            assert_close(
+                back,
+                composed::add_product(sum, d_output, columns.transpose()),
+                "transposed",
+            );
         }
     }
 
@@ -176,11 +206,26 @@ mod tests {
             );
             assert_close(found, expected, "gelu backward");
 
-            let [gamma, beta] = [random([1, 45], &device).reshape([45]), random([1, 45], &device).reshape([45])];
-            let norm = Norm { gamma, beta, epsilon: 1e-5 };
-            assert_close(layer_norm(input.clone(), &norm), composed::layer_norm(input.clone(), &norm), "layer norm");
+            let [gamma, beta] = [
+                random([1, 45], &device).reshape([45]),
+                random([1, 45], &device).reshape([45]),
+            ];
+            let norm = Norm {
+                gamma,
+                beta,
+                epsilon: 1e-5,
+            };
+            assert_close(
+                layer_norm(input.clone(), &norm),
+                composed::layer_norm(input.clone(), &norm),
+                "layer norm",
+            );
             let found = layer_norm_backward(input.clone(), &norm, d_output.clone());
-            assert_close(found, composed::layer_norm_backward(input.clone(), &norm, d_output), "layer norm backward");
+            assert_close(
+                found,
+                composed::layer_norm_backward(input.clone(), &norm, d_output),
+                "layer norm backward",
+            );
 
             let (found, expected) = (exponentials(input.clone()), composed::exponentials(input));
             assert_close(found.0, expected.0, "exponentials");
@@ -199,14 +244,25 @@ mod tests {
         let spans = [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)];
         let (mut n_keys, mut n_queries) = (0, 0);
         let spans = spans.map(|(length, n_read)| {
-            let span = Span { keys: n_keys..n_keys + length, queries: n_queries..n_queries + n_read };
+            let span = Span {
+                keys: n_keys..n_keys + length,
+                queries: n_queries..n_queries + n_read,
+            };
             (n_keys, n_queries) = (span.keys.end, span.queries.end);
             span
         });
         let spans = Spans::new(spans.to_vec());
         for device in devices() {
-            let (queries, keys_values) = (random([n_queries, 12], &device), random([n_keys, 24], &device));
-            let of = Attention { queries, keys_values, spans: &spans, n_head: 3 };
+            let (queries, keys_values) = (
+                random([n_queries, 12], &device),
+                random([n_keys, 24], &device),
+            );
+            let of = Attention {
+                queries,
+                keys_values,
+                spans: &spans,
+                n_head: 3,
+            };
             let (found, expected) = (attention(&of), composed::attention(&of));
             assert_close(found.mixed.clone(), expected.mixed.clone(), "mixed");
             assert_close(found.log_sums.clone(), expected.log_sums.clone(), "sums");

@@ -36,14 +36,20 @@ impl Linear {
     }
 
     fn all(&self) -> Columns {
-        Columns { weight: self.weight.val(), bias: self.bias.val().unsqueeze() }
+        Columns {
+            weight: self.weight.val(),
+            bias: self.bias.val().unsqueeze(),
+        }
     }
 
     /// Some of the outputs.
     pub(crate) fn columns(&self, outputs: Range<usize>) -> Columns {
         let Columns { weight, bias } = self.all();
         let [n_inputs, _] = weight.dims();
-        Columns { weight: weight.slice([0..n_inputs, outputs.clone()]), bias: bias.slice([0..1, outputs]) }
+        Columns {
+            weight: weight.slice([0..n_inputs, outputs.clone()]),
+            bias: bias.slice([0..1, outputs]),
+        }
     }
 }
 
@@ -72,7 +78,8 @@ impl Columns {
     }
 }
 
-/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference: `nn.LayerNorm`).
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
+/// `nn.LayerNorm`).
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     /// `[width]`
@@ -94,7 +101,11 @@ impl LayerNorm {
     }
 
     fn weights(&self) -> Norm {
-        Norm { gamma: self.gamma.val(), beta: self.beta.val(), epsilon: self.epsilon }
+        Norm {
+            gamma: self.gamma.val(),
+            beta: self.beta.val(),
+            epsilon: self.epsilon,
+        }
     }
 
     /// Shapes: `[rows, width]` → `[rows, width]`.
@@ -102,7 +113,8 @@ impl LayerNorm {
         kernels::layer_norm(input, &self.weights())
     }
 
-    /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` → `[rows, width]`.
+    /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` → `[rows,
+    /// width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }

@@ -1,8 +1,9 @@
 //! The CLLM4Rec paper in Rust: GPT-2 extended with user and item tokens.
 //!
-//! Reading order: [`Gpt2Config`] and [`Gpt2`] (the frozen backbone), [`Tables`] (what is learned), [`prompt`] (what
-//! it reads), [`content`], [`collaborative`] and [`recommender`] (the three losses), [`step`] (their gradients),
-//! [`Adam`], [`metrics`], [`Artifact`]; beside it [`ease`], the linear model that it must beat or join.
+//! Reading order: [`Gpt2Config`] and [`Gpt2`] (the frozen backbone), [`Tables`] (what is learned),
+//! [`prompt`] (what it reads), [`content`], [`collaborative`] and [`recommender`] (the three
+//! losses), [`step`] (their gradients), [`Adam`], [`metrics`], [`Artifact`]; beside it [`ease`],
+//! the linear model that it must beat or join.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
@@ -44,8 +45,8 @@ pub use catalogue::{Catalogue, UserState};
 pub use cold::rows_from_texts;
 pub use config::Gpt2Config;
 pub use device::{
-    ComputeDevice, Device, Precision, available as available_devices, compute_device, has_own_memory, n_cores,
-    use_threads,
+    ComputeDevice, Device, Precision, available as available_devices, compute_device,
+    has_own_memory, n_cores, use_threads,
 };
 pub use ease::{Ease, ItemWeights};
 pub use error::Error;

@@ -1,4 +1,5 @@
-//! The losses' closed forms. Logits exist for one chunk of positions at a time and are never kept for backward.
+//! The losses' closed forms. Logits exist for one chunk of positions at a time and are never kept
+//! for backward.
 
 use std::ops::Range;
 
@@ -16,17 +17,31 @@ struct Tiling {
     n_classes: usize,
 }
 
-/// 64 MiB. A tile stays in the cache and in memory that is used again: on two Zen 3 cores LibTorch reaches 120 GFLOP/s
-/// with it, and 66 with all of GPT-2's words at once.
-const ON_A_CPU: Tiling = Tiling { n_logits: 16 << 20, n_classes: 4096 };
-/// 512 MiB, all classes at once: a content step takes an H100 58 ms so, and 64 in tiles of a CPU's size.
-const ON_A_CARD: Tiling = Tiling { n_logits: 128 << 20, n_classes: usize::MAX };
+/// 64 MiB. A tile stays in the cache and in memory that is used again: on two Zen 3 cores LibTorch
+/// reaches 120 GFLOP/s with it, and 66 with all of GPT-2's words at once.
+const ON_A_CPU: Tiling = Tiling {
+    n_logits: 16 << 20,
+    n_classes: 4096,
+};
+/// 512 MiB, all classes at once: a content step takes an H100 58 ms so, and 64 in tiles of a CPU's
+/// size.
+const ON_A_CARD: Tiling = Tiling {
+    n_logits: 128 << 20,
+    n_classes: usize::MAX,
+};
 
 impl Tiling {
     fn of(head: &Tensor<2>) -> Self {
         let [n_classes, _] = head.dims();
-        let most = if has_own_memory(&head.device()) { ON_A_CARD } else { ON_A_CPU };
-        Self { n_classes: most.n_classes.min(n_classes), ..most }
+        let most = if has_own_memory(&head.device()) {
+            ON_A_CARD
+        } else {
+            ON_A_CPU
+        };
+        Self {
+            n_classes: most.n_classes.min(n_classes),
+            ..most
+        }
     }
 }
 
@@ -60,7 +75,8 @@ pub(crate) struct Softmax<'a> {
     pub(crate) head_is_learned: bool,
 }
 
-/// A teacher's distribution at each position (Hinton et al., "Distilling the Knowledge in a Neural Network").
+/// A teacher's distribution at each position (Hinton et al., "Distilling the Knowledge in a Neural
+/// Network").
 #[derive(Debug, Clone)]
 pub struct Teacher {
     /// Share of the loss that asks for the teacher's distribution instead of the targets.
@@ -70,47 +86,70 @@ pub struct Teacher {
 }
 
 impl Softmax<'_> {
-    /// `−Σ r_j log softmax(h · headᵀ)_j` and its gradients: `dlogits = n·softmax − multihot`,
-    /// `dh = dlogits · head`, `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`). With a teacher
-    /// of share α, r is `(1 − α) · multihot + α · n · teacher`.
+    /// `−Σ r_j log softmax(h · headᵀ)_j` and its gradients: `dlogits = n·softmax − multihot`, `dh =
+    /// dlogits · head`, `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`).
+    /// With a teacher of share α, r is `(1 − α) · multihot + α · n · teacher`.
     ///
     /// Shapes: `hidden [of, embed]`: the states of some of the positions.
     #[tracing::instrument(level = "trace", name = "head", skip_all)]
     pub(crate) fn cross_entropy(&self, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
         let [n_classes, embed] = self.head.dims();
         let tiling = Tiling::of(&self.head);
-        // The exponentials of a head that is learned wait for the denominator; others are gone with their tile.
-        let kept_at_once = if self.head_is_learned { n_classes } else { tiling.n_classes };
+        // The exponentials of a head that is learned wait for the denominator; others are gone with
+        // their tile.
+        let kept_at_once = if self.head_is_learned {
+            n_classes
+        } else {
+            tiling.n_classes
+        };
         let rows_per_chunk = (tiling.n_logits / kept_at_once).max(1);
         let (mut loss, mut n_logits) = (0.0, 0);
         let mut d_hidden = Vec::new();
         let mut d_head: Option<Tensor<2>> = None;
         for start in of.clone().step_by(rows_per_chunk) {
             let end = (start + rows_per_chunk).min(of.end);
-            let part = hidden.clone().slice([start - of.start..end - of.start, 0..embed]);
+            let part = hidden
+                .clone()
+                .slice([start - of.start..end - of.start, 0..embed]);
             let chunk = self.chunk(&part, start..end);
             loss += chunk.loss;
             n_logits += chunk.n_logits;
             d_hidden.push(chunk.d_hidden);
             d_head = sum(d_head, chunk.d_head);
         }
-        CrossEntropy { loss: loss * self.weight, d_hidden: Tensor::cat(d_hidden, 0), d_head, n_logits }
+        CrossEntropy {
+            loss: loss * self.weight,
+            d_hidden: Tensor::cat(d_hidden, 0),
+            d_head,
+            n_logits,
+        }
     }
 
-    /// The same for a chunk, its loss unweighted. The hard targets' part of the gradients are rows of head and hidden
-    /// states: no logit-sized one-hot matrix is made.
+    /// The same for a chunk, its loss unweighted. The hard targets' part of the gradients are rows
+    /// of head and hidden states: no logit-sized one-hot matrix is made.
     fn chunk(&self, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
         let (device, targets) = (hidden.device(), &self.targets[of.clone()]);
         let hidden = hidden.clone().cast(self.head.dtype());
-        let scaled = if self.logit_scale == 1.0 { hidden } else { hidden * self.logit_scale };
+        let scaled = if self.logit_scale == 1.0 {
+            hidden
+        } else {
+            hidden * self.logit_scale
+        };
         let (tiles, softly_asked) = self.tiles(&scaled, of);
         let log_sums = log_sums(&tiles);
         let n_targets = targets.iter().map(|wanted| wanted.len() as f64);
-        let normalizer: f64 = n_targets.zip(&log_sums).map(|(n, &log_sum)| n * log_sum).sum();
+        let normalizer: f64 = n_targets
+            .zip(&log_sums)
+            .map(|(n, &log_sum)| n * log_sum)
+            .sum();
         let picks = Picks::new(targets, &device);
         let hard = 1.0 - self.teacher.map_or(0.0, |teacher| teacher.share);
         let offsets = self.offsets.map_or(0.0, |offsets| {
-            targets.iter().flatten().map(|&class| f64::from(offsets[class as usize])).sum::<f64>()
+            targets
+                .iter()
+                .flatten()
+                .map(|&class| f64::from(offsets[class as usize]))
+                .sum::<f64>()
         });
         let asked = hard * (picks.inner_products(&scaled, &self.head) + offsets);
 
@@ -120,11 +159,14 @@ impl Softmax<'_> {
             let factors = matrix(tile.factors(&log_sums, targets), 1, &device); // [chunk, 1]
             let of_shares = tile.product * factors.clone(); // [chunk, embed]
             let part = match &tile.soft {
-                Some(soft) => of_shares - kernels::product(soft.clone(), self.rows_of_head(&tile.classes)),
+                Some(soft) => {
+                    of_shares - kernels::product(soft.clone(), self.rows_of_head(&tile.classes))
+                }
                 None => of_shares,
             };
             if let Some(exponentials) = tile.exponentials {
-                let of_shares = kernels::product(exponentials.transpose(), scaled.clone() * factors);
+                let of_shares =
+                    kernels::product(exponentials.transpose(), scaled.clone() * factors);
                 d_head.push(match tile.soft {
                     Some(soft) => of_shares - kernels::product(soft.transpose(), scaled.clone()),
                     None => of_shares,
@@ -139,7 +181,12 @@ impl Softmax<'_> {
             picks.subtract(d_head, [&picks.classes, &picks.rows], &scaled, hard) * self.weight
         });
         let weight = self.weight * self.logit_scale;
-        CrossEntropy { loss: normalizer - asked - softly_asked, d_hidden: d_hidden * weight, d_head, n_logits }
+        CrossEntropy {
+            loss: normalizer - asked - softly_asked,
+            d_hidden: d_hidden * weight,
+            d_head,
+            n_logits,
+        }
     }
 
     fn rows_of_head(&self, classes: &Range<usize>) -> Tensor<2> {
@@ -147,8 +194,8 @@ impl Softmax<'_> {
         self.head.clone().slice([classes.clone(), 0..embed])
     }
 
-    /// The softmax of all logits, not yet normalised, and what the teacher's distribution gives of the logits
-    /// themselves.
+    /// The softmax of all logits, not yet normalised, and what the teacher's distribution gives of
+    /// the logits themselves.
     fn tiles(&self, hidden: &Tensor<2>, of: Range<usize>) -> (Vec<Tile>, f64) {
         let [n_classes, _] = self.head.dims();
         let (mut tiles, mut softly_asked) = (Vec::new(), 0.0);
@@ -158,7 +205,11 @@ impl Softmax<'_> {
             let head = self.rows_of_head(&classes);
             let logits = match self.offsets {
                 Some(offsets) => {
-                    let offsets = matrix(offsets[classes.clone()].to_vec(), classes.len(), &hidden.device());
+                    let offsets = matrix(
+                        offsets[classes.clone()].to_vec(),
+                        classes.len(),
+                        &hidden.device(),
+                    );
                     kernels::add_product(offsets, hidden.clone(), head.clone().transpose())
                 }
                 None => kernels::product(hidden.clone(), head.clone().transpose()),
@@ -169,21 +220,38 @@ impl Softmax<'_> {
             }
             // The softmax is f32 whatever the head is.
             let (exponentials, highest, sums) = kernels::exponentials(logits.cast(DType::F32));
-            let product = kernels::product(exponentials.clone().cast(head.dtype()), head).cast(DType::F32);
+            let product =
+                kernels::product(exponentials.clone().cast(head.dtype()), head).cast(DType::F32);
             let exponentials = self.head_is_learned.then_some(exponentials);
-            tiles.push(Tile { classes, product, exponentials, highest, sums, soft });
+            tiles.push(Tile {
+                classes,
+                product,
+                exponentials,
+                highest,
+                sums,
+                soft,
+            });
         }
         (tiles, softly_asked)
     }
 
     /// The teacher's part of r for some positions and classes: `α · n · teacher` `[of, classes]`.
-    fn soft_targets(&self, of: Range<usize>, classes: &Range<usize>, device: &Device) -> Option<Tensor<2>> {
+    fn soft_targets(
+        &self,
+        of: Range<usize>,
+        classes: &Range<usize>,
+        device: &Device,
+    ) -> Option<Tensor<2>> {
         let teacher = self.teacher?;
         let [n_classes, _] = self.head.dims();
-        let rows = teacher.probabilities[of.start * n_classes..].chunks_exact(n_classes).zip(&self.targets[of]);
+        let rows = teacher.probabilities[of.start * n_classes..]
+            .chunks_exact(n_classes)
+            .zip(&self.targets[of]);
         let soft = rows.flat_map(|(row, wanted)| {
             let count = (teacher.share * wanted.len() as f64) as f32;
-            row[classes.clone()].iter().map(move |probability| probability * count)
+            row[classes.clone()]
+                .iter()
+                .map(move |probability| probability * count)
         });
         Some(matrix(soft.collect(), classes.len(), device))
     }
@@ -208,8 +276,10 @@ impl Tile {
     /// What makes a row's exponentials its softmax, times the number of targets.
     fn factors(&self, log_sums: &[f64], targets: &[Vec<u32>]) -> Vec<f32> {
         let rows = self.highest.iter().zip(log_sums).zip(targets);
-        rows.map(|((&highest, log_sum), wanted)| (wanted.len() as f64 * (f64::from(highest) - log_sum).exp()) as f32)
-            .collect()
+        rows.map(|((&highest, log_sum), wanted)| {
+            (wanted.len() as f64 * (f64::from(highest) - log_sum).exp()) as f32
+        })
+        .collect()
     }
 }
 
@@ -225,8 +295,13 @@ pub(crate) fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Te
 fn log_sums(tiles: &[Tile]) -> Vec<f64> {
     let n_rows = tiles.first().map_or(0, |tile| tile.sums.len());
     let of_row = |row: usize| {
-        let highest = tiles.iter().map(|tile| tile.highest[row]).fold(f32::NEG_INFINITY, f32::max);
-        let parts = tiles.iter().map(|tile| f64::from(tile.sums[row]) * f64::from(tile.highest[row] - highest).exp());
+        let highest = tiles
+            .iter()
+            .map(|tile| tile.highest[row])
+            .fold(f32::NEG_INFINITY, f32::max);
+        let parts = tiles
+            .iter()
+            .map(|tile| f64::from(tile.sums[row]) * f64::from(tile.highest[row] - highest).exp());
         f64::from(highest) + parts.sum::<f64>().ln()
     };
     (0..n_rows).map(of_row).collect()
@@ -240,9 +315,18 @@ struct Picks {
 
 impl Picks {
     fn new(targets: &[Vec<u32>], device: &Device) -> Self {
-        let rows = targets.iter().enumerate().flat_map(|(row, wanted)| vec![to_index(row); wanted.len()]);
-        let classes = targets.iter().flatten().map(|&class| to_index(class as usize));
-        Self { rows: index_tensor(rows.collect(), device), classes: index_tensor(classes.collect(), device) }
+        let rows = targets
+            .iter()
+            .enumerate()
+            .flat_map(|(row, wanted)| vec![to_index(row); wanted.len()]);
+        let classes = targets
+            .iter()
+            .flatten()
+            .map(|&class| to_index(class as usize));
+        Self {
+            rows: index_tensor(rows.collect(), device),
+            classes: index_tensor(classes.collect(), device),
+        }
     }
 
     /// The sum of the targets' logits.
@@ -254,7 +338,13 @@ impl Picks {
     }
 
     /// Takes weighted rows of `from` off rows of `sum`.
-    fn subtract(&self, sum: Tensor<2>, [to, rows]: [&Tensor<1, Int>; 2], from: &Tensor<2>, weight: f64) -> Tensor<2> {
+    fn subtract(
+        &self,
+        sum: Tensor<2>,
+        [to, rows]: [&Tensor<1, Int>; 2],
+        from: &Tensor<2>,
+        weight: f64,
+    ) -> Tensor<2> {
         let picked = from.clone().select(0, rows.clone()).cast(sum.dtype()) * -weight;
         sum.select_assign(0, to.clone(), picked, IndexingUpdateOp::Add)
     }
@@ -271,7 +361,10 @@ mod tests {
         let head = vec![0.2, -0.4, 0.6, 0.8, -0.1, 0.3, -0.5, 0.7];
         let targets = vec![vec![1], vec![0, 3], vec![2]];
         let probabilities = [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.25; 4]].concat();
-        let teacher = Teacher { share: 0.3, probabilities };
+        let teacher = Teacher {
+            share: 0.3,
+            probabilities,
+        };
         let evaluate = |hidden: Vec<f32>, head: Vec<f32>| {
             let softmax = Softmax {
                 head: matrix(head, 2, &device),
@@ -295,7 +388,10 @@ mod tests {
                 evaluate(moved, head.clone()).loss
             };
             let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
-            assert!((slope - f64::from(expected)).abs() < 1e-3, "hidden {place}: {slope} {expected}");
+            assert!(
+                (slope - f64::from(expected)).abs() < 1e-3,
+                "hidden {place}: {slope} {expected}"
+            );
         }
         for (place, &expected) in d_head.iter().enumerate() {
             let shifted = |by: f32| {
@@ -304,7 +400,10 @@ mod tests {
                 evaluate(hidden.to_vec(), moved).loss
             };
             let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
-            assert!((slope - f64::from(expected)).abs() < 1e-3, "head {place}: {slope} {expected}");
+            assert!(
+                (slope - f64::from(expected)).abs() < 1e-3,
+                "head {place}: {slope} {expected}"
+            );
         }
     }
 
@@ -312,7 +411,9 @@ mod tests {
     fn the_tiles_of_many_classes_are_one_softmax() {
         let device = Device::flex();
         let n_classes = 2 * ON_A_CPU.n_classes + 77;
-        let head: Vec<f32> = (0..n_classes * 2).map(|place| (place as f32 * 0.37).sin() * 3.0).collect();
+        let head: Vec<f32> = (0..n_classes * 2)
+            .map(|place| (place as f32 * 0.37).sin() * 3.0)
+            .collect();
         let hidden = [0.8_f32, -1.9, 2.5, 0.4];
         let targets = vec![vec![n_classes as u32 - 1], vec![5]];
         for head_is_learned in [false, true] {
@@ -330,19 +431,30 @@ mod tests {
             for (row, target) in [n_classes - 1, 5].into_iter().enumerate() {
                 let entry = |class: usize, column: usize| f64::from(head[class * 2 + column]);
                 let logit = |class: usize| {
-                    (0..2).map(|column| entry(class, column) * f64::from(hidden[row * 2 + column])).sum::<f64>()
+                    (0..2)
+                        .map(|column| entry(class, column) * f64::from(hidden[row * 2 + column]))
+                        .sum::<f64>()
                 };
                 let sum: f64 = (0..n_classes).map(|class| logit(class).exp()).sum();
                 loss += sum.ln() - logit(target);
                 for column in 0..2 {
-                    let mean = (0..n_classes).map(|class| logit(class).exp() / sum * entry(class, column)).sum::<f64>();
+                    let mean = (0..n_classes)
+                        .map(|class| logit(class).exp() / sum * entry(class, column))
+                        .sum::<f64>();
                     d_hidden[row * 2 + column] = mean - entry(target, column);
                 }
             }
-            assert!((found.loss - loss).abs() < 1e-5 * loss, "{} {loss}", found.loss);
+            assert!(
+                (found.loss - loss).abs() < 1e-5 * loss,
+                "{} {loss}",
+                found.loss
+            );
             assert_eq!(found.n_logits, 2 * n_classes);
             for (found, expected) in to_vec(found.d_hidden).into_iter().zip(d_hidden) {
-                assert!((f64::from(found) - expected).abs() < 1e-4, "{found} {expected}");
+                assert!(
+                    (f64::from(found) - expected).abs() < 1e-4,
+                    "{found} {expected}"
+                );
             }
         }
     }

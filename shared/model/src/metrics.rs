@@ -33,31 +33,55 @@ impl RankingMetrics {
         if truth.is_empty() {
             return None;
         }
-        let hits_within = |k: usize| ranking.iter().take(k).filter(|item| truth.contains(item)).count();
+        let hits_within = |k: usize| {
+            ranking
+                .iter()
+                .take(k)
+                .filter(|item| truth.contains(item))
+                .count()
+        };
         let recall = |k: usize| hits_within(k) as f64 / k.min(truth.len()) as f64;
         let discount = |place: usize| 1.0 / (place as f64 + 2.0).log2();
-        let hits = ranking.iter().take(LONGEST).enumerate().filter(|(_, item)| truth.contains(item));
+        let hits = ranking
+            .iter()
+            .take(LONGEST)
+            .enumerate()
+            .filter(|(_, item)| truth.contains(item));
         let gain: f64 = hits.map(|(place, _)| discount(place)).sum();
         let ideal: f64 = (0..truth.len().min(LONGEST)).map(discount).sum();
-        Some(Self { recall_20: recall(20), recall_40: recall(40), ndcg_100: gain / ideal })
+        Some(Self {
+            recall_20: recall(20),
+            recall_40: recall(40),
+            ndcg_100: gain / ideal,
+        })
     }
 
     /// Mean over users.
     pub fn mean(users: &[Self]) -> Self {
-        let mean = |pick: fn(&Self) -> f64| users.iter().map(pick).sum::<f64>() / users.len().max(1) as f64;
-        Self { recall_20: mean(|m| m.recall_20), recall_40: mean(|m| m.recall_40), ndcg_100: mean(|m| m.ndcg_100) }
+        let mean = |pick: fn(&Self) -> f64| {
+            users.iter().map(pick).sum::<f64>() / users.len().max(1) as f64
+        };
+        Self {
+            recall_20: mean(|m| m.recall_20),
+            recall_40: mean(|m| m.recall_40),
+            ndcg_100: mean(|m| m.ndcg_100),
+        }
     }
 }
 
 /// As far down as the metrics look.
 pub const LONGEST: usize = 100;
 
-/// The best `k` rows that `keep` admits: higher score first, then the lower row (rows are in the order of external
-/// ids). Does not sort what it leaves out.
+/// The best `k` rows that `keep` admits: higher score first, then the lower row (rows are in the
+/// order of external ids). Does not sort what it leaves out.
 pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
     let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut kept: Vec<(u32, f32)> =
-        scores.iter().enumerate().map(|(row, &score)| (row as u32, score)).filter(|(row, _)| keep(*row)).collect();
+    let mut kept: Vec<(u32, f32)> = scores
+        .iter()
+        .enumerate()
+        .map(|(row, &score)| (row as u32, score))
+        .filter(|(row, _)| keep(*row))
+        .collect();
     if kept.len() > k {
         kept.select_nth_unstable_by(k, better);
         kept.truncate(k);

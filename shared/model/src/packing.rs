@@ -8,7 +8,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::{Table, Token};
 
-/// A document that goes through the backbone. It ends where it is read last: nothing sees what would follow.
+/// A document that goes through the backbone. It ends where it is read last: nothing sees what
+/// would follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) tokens: Vec<Token>,
@@ -34,7 +35,8 @@ impl Reading {
     }
 }
 
-/// One document in an attention: its keys and its queries, each a run of rows. The queries are its last tokens.
+/// One document in an attention: its keys and its queries, each a run of rows. The queries are its
+/// last tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Packed rows of the document's tokens.
@@ -58,8 +60,9 @@ pub(crate) struct Spans {
     padded: OnceLock<Padded>,
 }
 
-/// The documents side by side, all as long as the longest: for kernels that take one length. Queries lie where the keys of
-/// the same tokens do, so that a query sees the keys up to its own place in every document.
+/// The documents side by side, all as long as the longest: for kernels that take one length.
+/// Queries lie where the keys of the same tokens do, so that a query sees the keys up to its own
+/// place in every document.
 #[derive(Debug)]
 pub(crate) struct Padded {
     pub(crate) n_documents: usize,
@@ -72,24 +75,41 @@ pub(crate) struct Padded {
 
 impl Spans {
     pub(crate) fn new(documents: Vec<Span>) -> Self {
-        Self { documents, padded: OnceLock::new() }
+        Self {
+            documents,
+            padded: OnceLock::new(),
+        }
     }
 
     pub(crate) fn padded(&self, device: &Device) -> &Padded {
-        self.padded.get_or_init(|| Padded::new(&self.documents, &device.clone().inner()))
+        self.padded
+            .get_or_init(|| Padded::new(&self.documents, &device.clone().inner()))
     }
 }
 
 impl Padded {
     fn new(documents: &[Span], device: &Device) -> Self {
-        let longest = documents.iter().map(|span| span.keys.len()).max().unwrap_or(0);
+        let longest = documents
+            .iter()
+            .map(|span| span.keys.len())
+            .max()
+            .unwrap_or(0);
         let places = |first: fn(&Span) -> usize| {
             let of_document = |(document, span): (usize, &Span)| {
-                (first(span)..span.keys.len()).map(move |position| to_index(document * longest + position))
+                (first(span)..span.keys.len())
+                    .map(move |position| to_index(document * longest + position))
             };
-            index_tensor(documents.iter().enumerate().flat_map(of_document).collect(), device)
+            index_tensor(
+                documents.iter().enumerate().flat_map(of_document).collect(),
+                device,
+            )
         };
-        Self { n_documents: documents.len(), longest, queries: places(Span::offset), keys: places(|_| 0) }
+        Self {
+            n_documents: documents.len(),
+            longest,
+            queries: places(Span::offset),
+            keys: places(|_| 0),
+        }
     }
 }
 
@@ -131,14 +151,23 @@ impl Read {
 
 impl Layout {
     fn new(documents: &[Reading], device: &Device) -> Self {
-        let positions = documents.iter().flat_map(|document| (0..document.tokens.len()).map(to_index)).collect();
-        let (mut spans, mut read_spans) = (Vec::with_capacity(documents.len()), Vec::with_capacity(documents.len()));
+        let positions = documents
+            .iter()
+            .flat_map(|document| (0..document.tokens.len()).map(to_index))
+            .collect();
+        let (mut spans, mut read_spans) = (
+            Vec::with_capacity(documents.len()),
+            Vec::with_capacity(documents.len()),
+        );
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         let n_read: usize = documents.iter().map(|document| document.n_read).sum();
         for document in documents {
             let start = places.len();
             let keys = start..start + document.tokens.len();
-            spans.push(Span { keys: keys.clone(), queries: keys.clone() });
+            spans.push(Span {
+                keys: keys.clone(),
+                queries: keys.clone(),
+            });
             let queries = rows.len()..rows.len() + document.n_read;
             for position in 0..document.tokens.len() {
                 let is_read = document.is_read(position);
@@ -154,11 +183,16 @@ impl Layout {
             rows: index_tensor(rows, device),
             places: index_tensor(places, device),
         });
-        Self { positions: index_tensor(positions, device), spans: Spans::new(spans), read }
+        Self {
+            positions: index_tensor(positions, device),
+            spans: Spans::new(spans),
+            read,
+        }
     }
 }
 
-/// The distinct tokens of a batch, and each packed token as a row of the matrix `[words; users; items]`.
+/// The distinct tokens of a batch, and each packed token as a row of the matrix `[words; users;
+/// items]`.
 #[derive(Debug)]
 pub(crate) struct TokenBatch {
     /// Distinct words.
@@ -181,14 +215,26 @@ impl TokenBatch {
     /// Packs documents; each must fit into `n_positions`, which the prompt functions see to.
     pub(crate) fn new(documents: &[Reading], n_positions: usize, device: &Device) -> Self {
         debug_assert!(
-            documents.iter().all(|document| document.tokens.len() <= n_positions),
+            documents
+                .iter()
+                .all(|document| document.tokens.len() <= n_positions),
             "a document exceeds {n_positions} positions"
         );
-        let tokens: Vec<Token> = documents.iter().flat_map(|document| &document.tokens).copied().collect();
-        let (words, users) = (distinct(&tokens, Token::word), distinct(&tokens, Token::user));
+        let tokens: Vec<Token> = documents
+            .iter()
+            .flat_map(|document| &document.tokens)
+            .copied()
+            .collect();
+        let (words, users) = (
+            distinct(&tokens, Token::word),
+            distinct(&tokens, Token::user),
+        );
         let items = distinct(&tokens, Token::item);
         let place = |rows: &[u32], offset: usize| -> HashMap<u32, i32> {
-            rows.iter().enumerate().map(|(place, &row)| (row, to_index(offset + place))).collect()
+            rows.iter()
+                .enumerate()
+                .map(|(place, &row)| (row, to_index(offset + place)))
+                .collect()
         };
         let (word_at, user_at) = (place(&words, 0), place(&users, words.len()));
         let item_at = place(&items, words.len() + users.len());
@@ -201,13 +247,32 @@ impl TokenBatch {
             })
             .collect();
         let layout = Layout::new(documents, device);
-        let soft = tokens.iter().copied().enumerate().filter(|(_, token)| token.word().is_none()).collect();
-        Self { words, users, items, index: index_tensor(index, device), layout, soft, n_tokens: tokens.len() }
+        let soft = tokens
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, token)| token.word().is_none())
+            .collect();
+        Self {
+            words,
+            users,
+            items,
+            index: index_tensor(index, device),
+            layout,
+            soft,
+            n_tokens: tokens.len(),
+        }
     }
 
     /// Row numbers of the distinct words `[words]`.
     pub(crate) fn word_rows(&self, device: &Device) -> Tensor<1, Int> {
-        index_tensor(self.words.iter().map(|&row| to_index(row as usize)).collect(), device)
+        index_tensor(
+            self.words
+                .iter()
+                .map(|&row| to_index(row as usize))
+                .collect(),
+            device,
+        )
     }
 }
 
@@ -242,7 +307,11 @@ pub(crate) fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int>
 
 /// A float tensor's values in row-major order.
 pub(crate) fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.cast(DType::F32).into_data().try_into_vec().expect("the tensor was cast to f32")
+    tensor
+        .cast(DType::F32)
+        .into_data()
+        .try_into_vec()
+        .expect("the tensor was cast to f32")
 }
 
 /// An index in the integer type that every device takes.

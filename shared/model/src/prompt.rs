@@ -1,5 +1,5 @@
-//! Every prompt there is: soft tokens (users, items) and hard ones (words), assembled by id. Training and serving
-//! call the same functions (REFERENCE: stage 1 and stage 2 prompts).
+//! Every prompt there is: soft tokens (users, items) and hard ones (words), assembled by id.
+//! Training and serving call the same functions (REFERENCE: stage 1 and stage 2 prompts).
 
 use crate::Tokenizer;
 
@@ -19,15 +19,27 @@ pub enum Token {
 
 impl Token {
     pub(crate) fn word(self) -> Option<u32> {
-        if let Self::Word(row) = self { Some(row) } else { None }
+        if let Self::Word(row) = self {
+            Some(row)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn user(self) -> Option<u32> {
-        if let Self::User(row) = self { Some(row) } else { None }
+        if let Self::User(row) = self {
+            Some(row)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn item(self) -> Option<u32> {
-        if let Self::Item(row) = self { Some(row) } else { None }
+        if let Self::Item(row) = self {
+            Some(row)
+        } else {
+            None
+        }
     }
 }
 
@@ -43,7 +55,8 @@ pub struct Document {
 impl Document {
     /// Cuts the main text where the positions end; `None` when no token is left to predict.
     pub fn fitted(mut self, n_positions: usize) -> Option<Self> {
-        self.main.truncate(n_positions.saturating_sub(self.prompt.len()));
+        self.main
+            .truncate(n_positions.saturating_sub(self.prompt.len()));
         (self.main.len() >= 2).then_some(self)
     }
 }
@@ -85,20 +98,39 @@ impl PromptTexts {
 
     /// `user_i has interacted with item_a item_b … , user_i will interact with` (recommendation).
     ///
-    /// Keeps the latest items that fit into `n_positions`, never drops the question. Without a user row the user
-    /// tokens are left out.
+    /// Keeps the latest items that fit into `n_positions`, never drops the question. Without a user
+    /// row the user tokens are left out.
     pub fn recommend(&self, user: Option<u32>, items: &[u32], n_positions: usize) -> Vec<Token> {
         let user: Vec<Token> = user.map(Token::User).into_iter().collect();
         let latest = &items[items.len().saturating_sub(self.max_history(n_positions))..];
         let items: Vec<Token> = latest.iter().copied().map(Token::Item).collect();
-        let (before, question) = (words(&self.has_interacted_with), words(&self.will_interact_with));
-        assemble(&[&user, &before, &items, &words(&self.comma), &user, &question])
+        let (before, question) = (
+            words(&self.has_interacted_with),
+            words(&self.will_interact_with),
+        );
+        assemble(&[
+            &user,
+            &before,
+            &items,
+            &words(&self.comma),
+            &user,
+            &question,
+        ])
     }
 
     /// The distinct words of all prompts.
     pub fn words(&self) -> Vec<u32> {
-        let prompts = [self.recommend(None, &[], usize::MAX), self.review(0, 0), self.title(0), self.description(0)];
-        let mut words: Vec<u32> = prompts.concat().into_iter().filter_map(Token::word).collect();
+        let prompts = [
+            self.recommend(None, &[], usize::MAX),
+            self.review(0, 0),
+            self.title(0),
+            self.description(0),
+        ];
+        let mut words: Vec<u32> = prompts
+            .concat()
+            .into_iter()
+            .filter_map(Token::word)
+            .collect();
         words.extend(self.biography(0).into_iter().filter_map(Token::word));
         words.sort_unstable();
         words.dedup();
@@ -107,7 +139,8 @@ impl PromptTexts {
 
     /// How many items of a history a recommendation prompt holds.
     pub fn max_history(&self, n_positions: usize) -> usize {
-        let fixed = 2 + self.has_interacted_with.len() + self.comma.len() + self.will_interact_with.len();
+        let fixed =
+            2 + self.has_interacted_with.len() + self.comma.len() + self.will_interact_with.len();
         n_positions.saturating_sub(fixed)
     }
 
@@ -119,17 +152,29 @@ impl PromptTexts {
 
     /// `The title of item_j is:` (content LM).
     pub fn title(&self, item: u32) -> Vec<Token> {
-        assemble(&[&words(&self.the_title_of), &[Token::Item(item)], &words(&self.is)])
+        assemble(&[
+            &words(&self.the_title_of),
+            &[Token::Item(item)],
+            &words(&self.is),
+        ])
     }
 
     /// `The description of item_j is:` (content LM).
     pub fn description(&self, item: u32) -> Vec<Token> {
-        assemble(&[&words(&self.the_description_of), &[Token::Item(item)], &words(&self.is)])
+        assemble(&[
+            &words(&self.the_description_of),
+            &[Token::Item(item)],
+            &words(&self.is),
+        ])
     }
 
     /// `The biography of user_i is:` (content LM).
     pub fn biography(&self, user: u32) -> Vec<Token> {
-        assemble(&[&words(&self.the_biography_of), &[Token::User(user)], &words(&self.is)])
+        assemble(&[
+            &words(&self.the_biography_of),
+            &[Token::User(user)],
+            &words(&self.is),
+        ])
     }
 }
 
@@ -179,7 +224,10 @@ mod tests {
 
     #[test]
     fn a_text_longer_than_the_context_is_cut_and_one_without_a_predicted_token_is_skipped() {
-        let document = |n: u32| Document { prompt: vec![Token::Item(0); 4], main: (0..n).map(word).collect() };
+        let document = |n: u32| Document {
+            prompt: vec![Token::Item(0); 4],
+            main: (0..n).map(word).collect(),
+        };
         assert_eq!(document(100).fitted(10).unwrap().main.len(), 6);
         assert_eq!(document(1).fitted(10), None);
         assert_eq!(document(100).fitted(5), None);

@@ -1,5 +1,6 @@
-//! The recommendation model (paper, section 3.3; reference: `CollaborativeGPTwithItemRecommendHead`): one forward
-//! pass over a prompt ranks the whole catalogue with a multinomial item head.
+//! The recommendation model (paper, section 3.3; reference:
+//! `CollaborativeGPTwithItemRecommendHead`): one forward pass over a prompt ranks the whole
+//! catalogue with a multinomial item head.
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -34,21 +35,33 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { logit_scale: 1.0, dropout: None, teacher: None }
+        Self {
+            logit_scale: 1.0,
+            dropout: None,
+            teacher: None,
+        }
     }
 }
 
-/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's last token
-/// (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
+/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's
+/// last token (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
 pub fn objective(examples: &[Example], options: Options) -> Objective {
     let regularized = examples
         .iter()
-        .flat_map(|example| soft(&example.prompt).chain(example.targets.iter().copied().map(Token::Item)))
+        .flat_map(|example| {
+            soft(&example.prompt).chain(example.targets.iter().copied().map(Token::Item))
+        })
         .collect();
     Objective {
         stage: "finetuning",
-        documents: examples.iter().map(|example| Reading::last(example.prompt.clone())).collect(),
-        targets: examples.iter().map(|example| example.targets.clone()).collect(),
+        documents: examples
+            .iter()
+            .map(|example| Reading::last(example.prompt.clone()))
+            .collect(),
+        targets: examples
+            .iter()
+            .map(|example| example.targets.clone())
+            .collect(),
         head: Head::Items,
         mean_over: examples.len().max(1),
         logit_scale: options.logit_scale,
@@ -63,17 +76,23 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
 pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = history.to_vec();
     shuffled.shuffle(rng);
-    let n_hidden = ((history.len() as f64 * share) as usize).max(1).min(history.len());
+    let n_hidden = ((history.len() as f64 * share) as usize)
+        .max(1)
+        .min(history.len());
     let visible = shuffled.split_off(n_hidden);
     (visible, shuffled)
 }
 
 /// The hidden state of each prompt's last token, which scores the catalogue.
 ///
-/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the batch. An error when
-/// the device has no memory for a single prompt.
+/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the
+/// batch. An error when the device has no memory for a single prompt.
 #[tracing::instrument(level = "trace", skip_all)]
-pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) -> Result<Vec<f32>, Error> {
+pub fn user_states(
+    gpt2: &Gpt2,
+    tables: &TokenTables,
+    prompts: &[Vec<Token>],
+) -> Result<Vec<f32>, Error> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
@@ -82,7 +101,12 @@ pub fn user_states(gpt2: &Gpt2, tables: &TokenTables, prompts: &[Vec<Token>]) ->
         let batch = TokenBatch::new(documents, gpt2.n_positions(), &gpt2.device());
         to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
     };
-    gpt2.budget.fit(|at_once| parts(&documents, at_once).into_iter().flat_map(states).collect())
+    gpt2.budget.fit(|at_once| {
+        parts(&documents, at_once)
+            .into_iter()
+            .flat_map(states)
+            .collect()
+    })
 }
 
 /// The item table as a scoring matrix, made once for many user states.
@@ -96,7 +120,10 @@ impl ItemHead {
     /// Puts the rows where the backbone is.
     pub fn new(gpt2: &Gpt2, items: &Table) -> Self {
         let device = gpt2.device().inner();
-        Self { items: matrix(items.values().to_vec(), items.width(), &device).transpose(), n_items: items.n_rows() }
+        Self {
+            items: matrix(items.values().to_vec(), items.width(), &device).transpose(),
+            n_items: items.n_rows(),
+        }
     }
 
     /// Columns of the scores, J.

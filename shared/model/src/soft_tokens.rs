@@ -1,4 +1,5 @@
-//! The user and item rows of a batch: how they enter the backbone, and how their gradients are gathered.
+//! The user and item rows of a batch: how they enter the backbone, and how their gradients are
+//! gathered.
 
 use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
@@ -8,8 +9,8 @@ use crate::packing::{TokenBatch, distinct, matrix, rows_tensor};
 use crate::prompt::Token;
 use crate::{Gpt2, RowGradients, Table, TokenTables};
 
-/// Dropout on item rows as they enter prompts: one mask a row, the same wherever it occurs in the batch. Entries that
-/// stay are scaled up, so that a row keeps its expected value.
+/// Dropout on item rows as they enter prompts: one mask a row, the same wherever it occurs in the
+/// batch. Entries that stay are scaled up, so that a row keeps its expected value.
 #[derive(Debug)]
 pub(crate) struct ItemMask {
     /// Ascending.
@@ -23,15 +24,29 @@ impl ItemMask {
     pub(crate) fn new(tokens: &[Token], width: usize, share: f64, rng: &ChaCha8Rng) -> Self {
         let (rows, mut rng) = (distinct(tokens, Token::item), rng.clone());
         let scale = 1.0 / (1.0 - share as f32);
-        let kept = (0..rows.len() * width).map(|_| if rng.random::<f64>() < share { 0.0 } else { scale }).collect();
+        let kept = (0..rows.len() * width)
+            .map(|_| {
+                if rng.random::<f64>() < share {
+                    0.0
+                } else {
+                    scale
+                }
+            })
+            .collect();
         Self { rows, kept }
     }
 
     fn apply(&self, rows: &[u32], values: &mut [f32]) {
         let width = self.kept.len() / self.rows.len().max(1);
         for (row, values) in rows.iter().zip(values.chunks_exact_mut(width.max(1))) {
-            let place = self.rows.binary_search(row).expect("the mask was made for the batch's items");
-            values.iter_mut().zip(&self.kept[place * width..][..width]).for_each(|(value, kept)| *value *= kept);
+            let place = self
+                .rows
+                .binary_search(row)
+                .expect("the mask was made for the batch's items");
+            values
+                .iter_mut()
+                .zip(&self.kept[place * width..][..width])
+                .for_each(|(value, kept)| *value *= kept);
         }
     }
 }
@@ -40,11 +55,21 @@ impl ItemMask {
 ///
 /// Shapes: → `[tokens, embed]`.
 #[tracing::instrument(level = "trace", name = "data", skip_all)]
-pub(crate) fn embed(gpt2: &Gpt2, tables: &TokenTables, batch: &TokenBatch, mask: Option<&ItemMask>) -> Tensor<2> {
+pub(crate) fn embed(
+    gpt2: &Gpt2,
+    tables: &TokenTables,
+    batch: &TokenBatch,
+    mask: Option<&ItemMask>,
+) -> Tensor<2> {
     let device = gpt2.device();
     let mut distinct = Vec::with_capacity(3);
     if !batch.words.is_empty() {
-        distinct.push(gpt2.wte.val().select(0, batch.word_rows(&device)).cast(DType::F32));
+        distinct.push(
+            gpt2.wte
+                .val()
+                .select(0, batch.word_rows(&device))
+                .cast(DType::F32),
+        );
     }
     if !batch.users.is_empty() {
         distinct.push(rows_tensor(&tables.users, &batch.users, &device));
@@ -56,8 +81,13 @@ pub(crate) fn embed(gpt2: &Gpt2, tables: &TokenTables, batch: &TokenBatch, mask:
 }
 
 fn item_rows(table: &Table, rows: &[u32], mask: Option<&ItemMask>, device: &Device) -> Tensor<2> {
-    let Some(mask) = mask else { return rows_tensor(table, rows, device) };
-    let mut values: Vec<f32> = rows.iter().flat_map(|&row| table.row(row).into_owned()).collect();
+    let Some(mask) = mask else {
+        return rows_tensor(table, rows, device);
+    };
+    let mut values: Vec<f32> = rows
+        .iter()
+        .flat_map(|&row| table.row(row).into_owned())
+        .collect();
     mask.apply(rows, &mut values);
     matrix(values, table.width(), device)
 }

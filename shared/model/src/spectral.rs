@@ -1,5 +1,5 @@
-//! A start for the tables that already knows which items go together: the leading singular vectors of the
-//! degree-normalised interactions.
+//! A start for the tables that already knows which items go together: the leading singular vectors
+//! of the degree-normalised interactions.
 
 use faer::Mat;
 use rand::SeedableRng;
@@ -16,8 +16,8 @@ const OVERSAMPLING: usize = 10;
 /// Power iterations.
 const N_ITERATIONS: usize = 8;
 
-/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users, right ones times the square root of
-/// the item's degree for the items. The same for the same seed.
+/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users, right ones times the
+/// square root of the item's degree for the items. The same for the same seed.
 #[derive(Debug)]
 pub struct Spectrum {
     /// `[users, vectors]`.
@@ -37,41 +37,63 @@ impl Spectrum {
             basis = orthonormal(&interactions.transposed_times(&interactions.times(&basis)));
         }
         let projected = interactions.times(&basis); // [users, vectors]
-        let svd = projected.thin_svd().expect("the singular values of a finite matrix converge");
+        let svd = projected
+            .thin_svd()
+            .expect("the singular values of a finite matrix converge");
         let mut items = &basis * svd.V(); // [items, vectors]
         for (item, degree) in interactions.item_degrees.iter().enumerate() {
-            items.row_mut(item).iter_mut().for_each(|entry| *entry *= degree.max(1.0).sqrt());
+            items
+                .row_mut(item)
+                .iter_mut()
+                .for_each(|entry| *entry *= degree.max(1.0).sqrt());
         }
-        Self { users: svd.U().to_owned(), items }
+        Self {
+            users: svd.U().to_owned(),
+            items,
+        }
     }
 
     /// Most vectors that [`Self::tables`] can use beside the rows of `avoid`.
     pub fn n_vectors(&self, avoid: &Table) -> usize {
-        self.items.ncols().min(MOST).min(avoid.width() - n_avoided(avoid))
+        self.items
+            .ncols()
+            .min(MOST)
+            .min(avoid.width() - n_avoided(avoid))
     }
 
-    /// What a block that hands normalised rows on would score with the first `rank` vectors: the inner products of
-    /// the items with the sum of the history's rows, each of length one. `[items]`.
+    /// What a block that hands normalised rows on would score with the first `rank` vectors: the
+    /// inner products of the items with the sum of the history's rows, each of length one.
+    /// `[items]`.
     pub fn scores(&self, rank: usize, history: &[u32]) -> Vec<f32> {
         let row = |item: usize| (0..rank).map(move |column| self.items[(item, column)]);
         let mut sum = vec![0.0; rank];
         for &item in history {
-            let length = row(item as usize).map(|entry| entry * entry).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-            sum.iter_mut().zip(row(item as usize)).for_each(|(sum, entry)| *sum += entry / length);
+            let length = row(item as usize)
+                .map(|entry| entry * entry)
+                .sum::<f64>()
+                .sqrt()
+                .max(f64::MIN_POSITIVE);
+            sum.iter_mut()
+                .zip(row(item as usize))
+                .for_each(|(sum, entry)| *sum += entry / length);
         }
         let mut scores = vec![0.0; self.items.nrows()];
         for (column, weight) in sum.into_iter().enumerate() {
             let entries = self.items.col(column);
-            scores.iter_mut().zip(entries.iter()).for_each(|(score, entry)| *score += (weight * entry) as f32);
+            scores
+                .iter_mut()
+                .zip(entries.iter())
+                .for_each(|(score, entry)| *score += (weight * entry) as f32);
         }
         scores
     }
 
-    /// Tables from the first `rank` vectors, under one random rotation into the columns of `avoid` and scaled to
-    /// the size of a fresh N(0, 0.02²) table.
+    /// Tables from the first `rank` vectors, under one random rotation into the columns of `avoid`
+    /// and scaled to the size of a fresh N(0, 0.02²) table.
     ///
-    /// `avoid` are the rows of the prompt's words: the rotation is orthogonal to them (and to the direction that a
-    /// layer norm removes), so that what attention gathers from the words adds no constant to an item's score.
+    /// `avoid` are the rows of the prompt's words: the rotation is orthogonal to them (and to the
+    /// direction that a layer norm removes), so that what attention gathers from the words adds no
+    /// constant to an item's score.
     pub fn tables(&self, rank: usize, avoid: &Table, seed: u64) -> TokenTables {
         let width = avoid.width();
         let n_avoided = n_avoided(avoid);
@@ -90,11 +112,15 @@ impl Spectrum {
         let orthogonal = orthonormal(&directions); // [width, avoided + rank]
         let rotation = orthogonal.subcols(n_avoided, rank);
         let rotated = |vectors: &Mat<f64>| vectors.subcols(0, rank) * rotation.transpose();
-        TokenTables { users: scaled(&rotated(&self.users)), items: scaled(&rotated(&self.items)) }
+        TokenTables {
+            users: scaled(&rotated(&self.users)),
+            items: scaled(&rotated(&self.items)),
+        }
     }
 }
 
-/// Directions that the rows stay out of: the words' and the one that a layer norm removes, at most half of all.
+/// Directions that the rows stay out of: the words' and the one that a layer norm removes, at most
+/// half of all.
 fn n_avoided(avoid: &Table) -> usize {
     (avoid.n_rows() + 1).min(avoid.width() / 2)
 }
@@ -111,10 +137,17 @@ impl<'a> Interactions<'a> {
     fn new(by_user: &'a [Vec<u32>], n_items: usize) -> Self {
         let mut by_item = vec![Vec::new(); n_items];
         for (user, items) in by_user.iter().enumerate() {
-            items.iter().for_each(|&item| by_item[item as usize].push(user as u32));
+            items
+                .iter()
+                .for_each(|&item| by_item[item as usize].push(user as u32));
         }
         let degrees = |lists: &[Vec<u32>]| lists.iter().map(|list| list.len() as f64).collect();
-        Self { by_user, user_degrees: degrees(by_user), item_degrees: degrees(&by_item), by_item }
+        Self {
+            by_user,
+            user_degrees: degrees(by_user),
+            item_degrees: degrees(&by_item),
+            by_item,
+        }
     }
 
     /// `A · right`: `[items, n]` → `[users, n]`.
@@ -138,7 +171,9 @@ fn product(lists: &[Vec<u32>], right: &Mat<f64>, own: &[f64], other: &[f64]) -> 
             let mut sum = vec![0.0; n_columns];
             for &place in list {
                 let weight = 1.0 / (degree * other[place as usize]).sqrt();
-                sum.iter_mut().enumerate().for_each(|(c, sum)| *sum += weight * right[(place as usize, c)]);
+                sum.iter_mut()
+                    .enumerate()
+                    .for_each(|(c, sum)| *sum += weight * right[(place as usize, c)]);
             }
             sum
         })
@@ -172,11 +207,18 @@ mod tests {
 
     /// Two groups of users, each with items of its own.
     fn two_groups() -> Vec<Vec<u32>> {
-        (0..40).map(|user: u32| (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect()).collect()
+        (0..40)
+            .map(|user: u32| (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect())
+            .collect()
     }
 
     fn words(n: usize) -> Table {
-        Table::new((0..n * 32).map(|place| (place as f32 * 0.7).sin()).collect(), 32)
+        Table::new(
+            (0..n * 32)
+                .map(|place| (place as f32 * 0.7).sin())
+                .collect(),
+            32,
+        )
     }
 
     fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -197,7 +239,9 @@ mod tests {
         let words = words(3);
         let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words, 0);
         for item in 0..20 {
-            (0..3).for_each(|word| assert!(dot(&tables.items.row(item), &words.row(word)).abs() < 1e-6));
+            (0..3).for_each(|word| {
+                assert!(dot(&tables.items.row(item), &words.row(word)).abs() < 1e-6)
+            });
             assert!(tables.items.row(item).iter().sum::<f32>().abs() < 1e-6);
         }
     }
@@ -206,7 +250,10 @@ mod tests {
     fn more_vectors_than_there_are_are_all_of_them() {
         let (spectrum, words) = (Spectrum::new(&two_groups(), 20, 0), words(3));
         assert_eq!(spectrum.n_vectors(&words), 20);
-        assert_eq!(spectrum.tables(128, &words, 0), spectrum.tables(20, &words, 0));
+        assert_eq!(
+            spectrum.tables(128, &words, 0),
+            spectrum.tables(20, &words, 0)
+        );
     }
 
     #[test]

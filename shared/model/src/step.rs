@@ -21,7 +21,8 @@ pub enum Head {
     Items,
 }
 
-/// A batch and what is asked of it. Made by [`crate::content`], [`crate::collaborative`], [`crate::recommender`].
+/// A batch and what is asked of it. Made by [`crate::content`], [`crate::collaborative`],
+/// [`crate::recommender`].
 #[derive(Debug, Clone)]
 pub struct Objective {
     pub(crate) stage: &'static str,
@@ -37,40 +38,60 @@ pub struct Objective {
     pub(crate) regularized: Vec<Token>,
     /// Dropout on item rows as they enter the prompt.
     pub(crate) dropout: Option<(f64, ChaCha8Rng)>,
-    /// What an item softmax is over; the whole catalogue where absent. Targets are places among them then.
+    /// What an item softmax is over; the whole catalogue where absent. Targets are places among
+    /// them then.
     pub(crate) candidates: Option<Candidates>,
 }
 
 impl Objective {
-    /// The same with its item softmax over the targets and a sample of the other items; without a teacher, which
-    /// asks for all of them. An objective over words stays as it is.
+    /// The same with its item softmax over the targets and a sample of the other items; without a
+    /// teacher, which asks for all of them. An objective over words stays as it is.
     #[must_use]
     pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
         if self.head == Head::Words {
             return self;
         }
         let candidates = Candidates::draw(&self.targets, n_sampled, n_items, rng);
-        self.targets.iter_mut().flatten().for_each(|target| *target = candidates.place(*target));
+        self.targets
+            .iter_mut()
+            .flatten()
+            .for_each(|target| *target = candidates.place(*target));
         self.teacher = None;
-        Self { candidates: Some(candidates), ..self }
+        Self {
+            candidates: Some(candidates),
+            ..self
+        }
     }
 
     /// Real tokens of the batch.
     pub fn n_tokens(&self) -> usize {
-        self.documents.iter().map(|document| document.tokens.len()).sum()
+        self.documents
+            .iter()
+            .map(|document| document.tokens.len())
+            .sum()
     }
 
-    /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a gradient.
+    /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a
+    /// gradient.
     pub(crate) fn softmax(&self, gpt2: &Gpt2, tables: &TokenTables, learned: Head) -> Softmax<'_> {
         let device = gpt2.device().inner();
         let head = match (self.head, &self.candidates) {
             (Head::Words, _) => gpt2.wte.val().inner(),
-            (Head::Items, None) => matrix(tables.items.values().into_owned(), tables.items.width(), &device),
-            (Head::Items, Some(candidates)) => rows_tensor(&tables.items, &candidates.rows, &device),
+            (Head::Items, None) => matrix(
+                tables.items.values().into_owned(),
+                tables.items.width(),
+                &device,
+            ),
+            (Head::Items, Some(candidates)) => {
+                rows_tensor(&tables.items, &candidates.rows, &device)
+            }
         };
         Softmax {
             head,
-            offsets: self.candidates.as_ref().map(|candidates| &*candidates.offsets),
+            offsets: self
+                .candidates
+                .as_ref()
+                .map(|candidates| &*candidates.offsets),
             targets: &self.targets,
             teacher: self.teacher.as_ref(),
             logit_scale: self.logit_scale,
@@ -79,8 +100,8 @@ impl Objective {
         }
     }
 
-    /// Next-token prediction over the main texts: the mean over all predicted positions. The first main token is
-    /// not predicted.
+    /// Next-token prediction over the main texts: the mean over all predicted positions. The first
+    /// main token is not predicted.
     pub(crate) fn next_token(stage: &'static str, documents: &[Document], head: Head) -> Self {
         let mut objective = Self {
             stage,
@@ -113,7 +134,10 @@ impl Objective {
 
 /// The user and item tokens among `tokens`.
 pub(crate) fn soft(tokens: &[Token]) -> impl Iterator<Item = Token> + '_ {
-    tokens.iter().copied().filter(|token| token.word().is_none())
+    tokens
+        .iter()
+        .copied()
+        .filter(|token| token.word().is_none())
 }
 
 /// Mutual regularisation: the other model's tables, held constant, and how strongly they pull.
@@ -145,9 +169,14 @@ impl RowGradients {
 
     /// Adds to the gradient of one of the rows.
     pub(crate) fn add(&mut self, row: u32, gradient: &[f32]) {
-        let place = self.rows.binary_search(&row).expect("the gradients are of this row");
+        let place = self
+            .rows
+            .binary_search(&row)
+            .expect("the gradients are of this row");
         let sum = &mut self.values[place * gradient.len()..][..gradient.len()];
-        sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+        sum.iter_mut()
+            .zip(gradient)
+            .for_each(|(sum, value)| *sum += value);
     }
 
     /// The gradients as a full table of `n_rows`, zero elsewhere.
@@ -157,7 +186,10 @@ impl RowGradients {
         for (row, gradient) in self.rows.iter().zip(self.values.chunks_exact(width)) {
             values[*row as usize * width..][..width].copy_from_slice(gradient);
         }
-        Self { rows: (0..n_rows as u32).collect(), values }
+        Self {
+            rows: (0..n_rows as u32).collect(),
+            values,
+        }
     }
 }
 
@@ -182,24 +214,47 @@ pub struct Step {
 
 /// Computes an objective's loss and gradients with respect to `own` (paper, eqs. 5 to 9).
 ///
-/// A batch without a predicted token has loss 0 and no gradients. A loss that is not finite is an error.
+/// A batch without a predicted token has loss 0 and no gradients. A loss that is not finite is an
+/// error.
 #[tracing::instrument(level = "trace", name = "step", skip_all)]
-pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective: &Objective) -> Result<Step, Error> {
+pub fn compute(
+    gpt2: &Gpt2,
+    own: &TokenTables,
+    pull: Option<Pull<'_>>,
+    objective: &Objective,
+) -> Result<Step, Error> {
     if objective.targets.is_empty() {
         return Ok(Step::default());
     }
-    let mut step = gpt2.budget.fit(|at_once| cross_entropy(gpt2, own, objective, at_once))?;
+    let mut step = gpt2
+        .budget
+        .fit(|at_once| cross_entropy(gpt2, own, objective, at_once))?;
     if let Some(pull) = pull {
         let width = own.items.width();
         let counts = occurrences(&objective.regularized);
-        let users = regularize(&mut step.users, &counts.users, &own.users, &pull.toward.users, &pull);
-        let items = regularize(&mut step.items, &counts.items, &own.items, &pull.toward.items, &pull);
+        let users = regularize(
+            &mut step.users,
+            &counts.users,
+            &own.users,
+            &pull.toward.users,
+            &pull,
+        );
+        let items = regularize(
+            &mut step.items,
+            &counts.items,
+            &own.items,
+            &pull.toward.items,
+            &pull,
+        );
         debug_assert_eq!(step.items.values.len(), step.items.rows.len() * width);
         step.regularizer = users.distance + items.distance;
         step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * (users.norm + items.norm);
     }
     if !step.loss.is_finite() {
-        return Err(Error::Diverged { stage: objective.stage, loss: step.loss });
+        return Err(Error::Diverged {
+            stage: objective.stage,
+            loss: step.loss,
+        });
     }
     Ok(step)
 }
@@ -207,7 +262,12 @@ pub fn compute(gpt2: &Gpt2, own: &TokenTables, pull: Option<Pull<'_>>, objective
 /// The cross-entropy part, through the backbone, some documents at a time.
 fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective, at_once: usize) -> Step {
     let (device, width) = (gpt2.device(), own.items.width());
-    let tokens: Vec<Token> = objective.documents.iter().flat_map(|document| &document.tokens).copied().collect();
+    let tokens: Vec<Token> = objective
+        .documents
+        .iter()
+        .flat_map(|document| &document.tokens)
+        .copied()
+        .collect();
     let mask = objective
         .dropout
         .as_ref()
@@ -219,7 +279,8 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective, at_once:
     let (mut loss, mut n_read, mut n_tokens, mut n_logits) = (0.0, 0, 0, 0);
     for documents in parts(&objective.documents, at_once) {
         let batch = TokenBatch::new(documents, gpt2.n_positions(), &device);
-        let (hidden, kept) = gpt2.forward_kept(embed(gpt2, own, &batch, mask.as_ref()), &batch.layout);
+        let (hidden, kept) =
+            gpt2.forward_kept(embed(gpt2, own, &batch, mask.as_ref()), &batch.layout);
         let of_part = n_read..n_read + hidden.dims()[0];
         n_read = of_part.end;
         let ce = softmax.cross_entropy(&hidden, of_part);
@@ -228,33 +289,58 @@ fn cross_entropy(gpt2: &Gpt2, own: &TokenTables, objective: &Objective, at_once:
         n_logits += ce.n_logits;
         head = sum(head, ce.d_head);
         if !batch.soft.is_empty() {
-            let soft = index_tensor(batch.soft.iter().map(|&(row, _)| to_index(row)).collect(), &device);
-            gradients.add(&batch, &to_vec(gpt2.backward(kept, &batch.layout, ce.d_hidden, &soft)), width);
+            let soft = index_tensor(
+                batch.soft.iter().map(|&(row, _)| to_index(row)).collect(),
+                &device,
+            );
+            gradients.add(
+                &batch,
+                &to_vec(gpt2.backward(kept, &batch.layout, ce.d_hidden, &soft)),
+                width,
+            );
         }
     }
     let SoftGradients { users, mut items } = gradients.masked(mask.as_ref());
     if let Some(head) = head {
-        let rows = objective
-            .candidates
-            .as_ref()
-            .map_or_else(|| (0..own.items.n_rows() as u32).collect(), |candidates| candidates.rows.clone());
-        items = merged(&items, RowGradients { rows, values: to_vec(head) }, width);
+        let rows = objective.candidates.as_ref().map_or_else(
+            || (0..own.items.n_rows() as u32).collect(),
+            |candidates| candidates.rows.clone(),
+        );
+        items = merged(
+            &items,
+            RowGradients {
+                rows,
+                values: to_vec(head),
+            },
+            width,
+        );
     }
-    Step { loss, cross_entropy: loss, n_tokens, n_logits, users, items, ..Step::default() }
+    Step {
+        loss,
+        cross_entropy: loss,
+        n_tokens,
+        n_logits,
+        users,
+        items,
+        ..Step::default()
+    }
 }
 
-/// Takes as much of the device's memory as a step can need, so that it is known to be there before the work begins and
-/// stays with this process: allocators of cards keep what they had.
+/// Takes as much of the device's memory as a step can need, so that it is known to be there before
+/// the work begins and stays with this process: allocators of cards keep what they had.
 pub fn rehearse(gpt2: &Gpt2, own: &TokenTables) -> Result<(), Error> {
     let length = gpt2.n_positions().min(gpt2.budget.get());
-    let document = Document { prompt: vec![Token::Item(0)], main: vec![Token::Word(0); length - 1] };
+    let document = Document {
+        prompt: vec![Token::Item(0)],
+        main: vec![Token::Word(0); length - 1],
+    };
     let n_documents = gpt2.budget.get().div_ceil(length);
     let objective = Objective::next_token("rehearsal", &vec![document; n_documents], Head::Words);
     compute(gpt2, own, None, &objective).map(drop)
 }
 
-/// Consecutive documents, at most `at_once` tokens together unless one alone has more; parts of about the same size,
-/// because products of few rows are slow.
+/// Consecutive documents, at most `at_once` tokens together unless one alone has more; parts of
+/// about the same size, because products of few rows are slow.
 pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
     let all: usize = documents.iter().map(|document| document.tokens.len()).sum();
     let fair = all.div_ceil(all.div_ceil(at_once).max(1));
@@ -273,7 +359,12 @@ pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
 
 /// The sum of two gradients of a table.
 fn merged(one: &RowGradients, mut other: RowGradients, width: usize) -> RowGradients {
-    let missing: Vec<u32> = one.rows.iter().copied().filter(|row| other.rows.binary_search(row).is_err()).collect();
+    let missing: Vec<u32> = one
+        .rows
+        .iter()
+        .copied()
+        .filter(|row| other.rows.binary_search(row).is_err())
+        .collect();
     insert_rows(&mut other, &missing, width);
     for (&row, gradient) in one.rows.iter().zip(one.values.chunks_exact(width)) {
         other.add(row, gradient);
@@ -288,7 +379,10 @@ struct Occurrences {
 }
 
 fn occurrences(tokens: &[Token]) -> Occurrences {
-    let mut counts = Occurrences { users: HashMap::new(), items: HashMap::new() };
+    let mut counts = Occurrences {
+        users: HashMap::new(),
+        items: HashMap::new(),
+    };
     for token in tokens {
         match *token {
             Token::User(row) => *counts.users.entry(row).or_default() += 1,
@@ -305,7 +399,8 @@ struct Squares {
     norm: f64,
 }
 
-/// `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: the squares, and the gradient added to `gradients`.
+/// `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: the squares, and the gradient added to
+/// `gradients`.
 fn regularize(
     gradients: &mut RowGradients,
     counts: &HashMap<u32, usize>,
@@ -314,19 +409,32 @@ fn regularize(
     pull: &Pull<'_>,
 ) -> Squares {
     let width = own.width();
-    let mut squares = Squares { distance: 0.0, norm: 0.0 };
-    let mut missing: Vec<u32> =
-        counts.keys().copied().filter(|row| gradients.rows.binary_search(row).is_err()).collect();
+    let mut squares = Squares {
+        distance: 0.0,
+        norm: 0.0,
+    };
+    let mut missing: Vec<u32> = counts
+        .keys()
+        .copied()
+        .filter(|row| gradients.rows.binary_search(row).is_err())
+        .collect();
     missing.sort_unstable();
     insert_rows(gradients, &missing, width);
     for (place, row) in gradients.rows.iter().enumerate() {
-        let Some(&count) = counts.get(row) else { continue };
+        let Some(&count) = counts.get(row) else {
+            continue;
+        };
         let gradient = &mut gradients.values[place * width..][..width];
-        for ((slope, &z), &constant) in gradient.iter_mut().zip(&*own.row(*row)).zip(&*other.row(*row)) {
+        for ((slope, &z), &constant) in gradient
+            .iter_mut()
+            .zip(&*own.row(*row))
+            .zip(&*other.row(*row))
+        {
             let difference = f64::from(z) - f64::from(constant);
             squares.distance += count as f64 * difference * difference;
             squares.norm += f64::from(z) * f64::from(z);
-            *slope += (2.0 * pull.lambda * count as f64 * difference + pull.prior * f64::from(z)) as f32;
+            *slope +=
+                (2.0 * pull.lambda * count as f64 * difference + pull.prior * f64::from(z)) as f32;
         }
     }
     squares
@@ -341,7 +449,11 @@ fn insert_rows(gradients: &mut RowGradients, missing: &[u32], width: usize) {
     let mut rows = [old.rows.as_slice(), missing].concat();
     rows.sort_unstable();
     let mut values = vec![0.0; rows.len() * width];
-    let mut from = old.rows.iter().zip(old.values.chunks_exact(width)).peekable();
+    let mut from = old
+        .rows
+        .iter()
+        .zip(old.values.chunks_exact(width))
+        .peekable();
     for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
         if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
             to.copy_from_slice(gradient);

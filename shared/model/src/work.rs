@@ -24,12 +24,22 @@ impl Work {
         let (n_classes, n_products) = match objective.head {
             Head::Words => (config.vocab_size, 2),
             // The head has a gradient too.
-            Head::Items => (objective.candidates.as_ref().map_or(n_items, |candidates| candidates.rows.len()), 3),
+            Head::Items => (
+                objective
+                    .candidates
+                    .as_ref()
+                    .map_or(n_items, |candidates| candidates.rows.len()),
+                3,
+            ),
         };
         let n_logits = objective.targets.len() * n_classes;
         let head = n_products as f64 * 2.0 * (n_logits * config.n_embd) as f64;
         let n_operations = pass.forward(&shape) + pass.backward(&shape) + head;
-        Self { n_tokens: objective.n_tokens(), n_logits, n_operations }
+        Self {
+            n_tokens: objective.n_tokens(),
+            n_logits,
+            n_operations,
+        }
     }
 
     /// Prompts ranked over the catalogue.
@@ -39,7 +49,11 @@ impl Work {
         let n_logits = prompts.len() * n_items;
         let head = 2.0 * (n_logits * config.n_embd) as f64;
         let n_tokens = prompts.iter().map(Vec::len).sum();
-        Self { n_tokens, n_logits, n_operations: pass.forward(&shape) + head }
+        Self {
+            n_tokens,
+            n_logits,
+            n_operations: pass.forward(&shape) + head,
+        }
     }
 }
 
@@ -80,16 +94,25 @@ mod tests {
     fn a_step_of_one_block_has_the_operations_of_its_products() {
         let config = Gpt2Config::new(100, 16, 4, 1, 2);
         let prompt = vec![Token::User(0), Token::Word(7)];
-        let words = Document { prompt: prompt.clone(), main: vec![Token::Word(1), Token::Word(2), Token::Word(3)] };
+        let words = Document {
+            prompt: prompt.clone(),
+            main: vec![Token::Word(1), Token::Word(2), Token::Word(3)],
+        };
         let work = Work::of_step(&content::objective(&[words]), &config, 9);
         assert_eq!((work.n_tokens, work.n_logits), (4, 200));
-        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP of the 2 that are
-        // read; they see 3 and 4 keys.
+        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP
+        // of the 2 that are read; they see 3 and 4 keys.
         let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
         let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
-        assert_eq!(work.n_operations, forward + backward + 2.0 * 2.0 * 200.0 * 4.0);
+        assert_eq!(
+            work.n_operations,
+            forward + backward + 2.0 * 2.0 * 200.0 * 4.0
+        );
 
-        let items = Document { prompt, main: vec![Token::Item(1), Token::Item(2)] };
+        let items = Document {
+            prompt,
+            main: vec![Token::Item(1), Token::Item(2)],
+        };
         let work = Work::of_step(&collaborative::objective(&[items]), &config, 9);
         assert_eq!((work.n_tokens, work.n_logits), (3, 9));
     }

@@ -1,6 +1,7 @@
 //! The numbers of the published code (`tests/parity/`, see `tests/parity/README.md`) against ours.
 //!
-//! `CLLM4REC_PARITY` names another folder of the same form; sizes, ids, masks and λ all come from the folder.
+//! `CLLM4REC_PARITY` names another folder of the same form; sizes, ids, masks and λ all come from
+//! the folder.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
 use model::{
-    Adam, Gpt2, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token, TokenTables, Tokenizer,
-    available_devices, collaborative, compute_device, content, load_backbone, recommender, step,
+    Adam, Gpt2, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token,
+    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content,
+    load_backbone, recommender, step,
 };
 use serde_json::Value;
 
@@ -31,20 +33,32 @@ struct Reference {
 impl Reference {
     /// The reference on each device that this build has.
     fn on_all_devices() -> impl Iterator<Item = Self> {
-        available_devices().into_iter().map(|name| Self::load(&name))
+        available_devices()
+            .into_iter()
+            .map(|name| Self::load(&name))
     }
 
     fn load(device: &str) -> Self {
-        let folder = std::env::var_os("CLLM4REC_PARITY")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"), PathBuf::from);
-        let json =
-            |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
+        let folder = std::env::var_os("CLLM4REC_PARITY").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"),
+            PathBuf::from,
+        );
+        let json = |name: &str| -> Value {
+            serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+        };
         let device = compute_device(device).unwrap().device;
         let (_, gpt2) = load_backbone(&folder.join("backbone"), &device).unwrap();
         let numbers = TensorFile::open(&folder.join("reference.safetensors")).unwrap();
         let tables = Tables::read(&numbers, "").unwrap();
         let lambda = f64::from(numbers.f32("lambda").unwrap().1[0]);
-        Self { sizes: json("reference.json"), cases: json("tokenizer_cases.json"), numbers, gpt2, tables, lambda }
+        Self {
+            sizes: json("reference.json"),
+            cases: json("tokenizer_cases.json"),
+            numbers,
+            gpt2,
+            tables,
+            lambda,
+        }
     }
 
     fn size(&self, name: &str) -> usize {
@@ -62,14 +76,18 @@ impl Reference {
         }
     }
 
-    /// Rows of a right-padded id matrix, the padding cut off where `mask` (from column `skip`) is 0.
+    /// Rows of a right-padded id matrix, the padding cut off where `mask` (from column `skip`) is
+    /// 0.
     fn rows(&self, ids: &str, mask: &str, skip: usize) -> Vec<Vec<Token>> {
         let (shape, ids) = self.numbers.i32(ids).unwrap();
         let (mask_shape, mask) = self.numbers.i32(mask).unwrap();
         ids.chunks(shape[1])
             .zip(mask.chunks(mask_shape[1]))
             .map(|(row, mask)| {
-                let real = row.iter().zip(&mask[skip..]).filter(|(_, keep)| **keep == 1);
+                let real = row
+                    .iter()
+                    .zip(&mask[skip..])
+                    .filter(|(_, keep)| **keep == 1);
                 real.map(|(id, _)| self.token(*id as usize)).collect()
             })
             .collect()
@@ -80,15 +98,27 @@ impl Reference {
         let prompts = self.rows(&format!("{model}.prompt_ids"), &mask, 0);
         let n_prompt = self.numbers.i32(&format!("{model}.prompt_ids")).unwrap().0[1];
         let mains = self.rows(&format!("{model}.main_ids"), &mask, n_prompt);
-        prompts.into_iter().zip(mains).map(|(prompt, main)| Document { prompt, main }).collect()
+        prompts
+            .into_iter()
+            .zip(mains)
+            .map(|(prompt, main)| Document { prompt, main })
+            .collect()
     }
 
     fn examples(&self) -> Vec<recommender::Example> {
         let prompts = self.rows("recommend.input_ids", "recommend.mask", 0);
         let (shape, targets) = self.numbers.f32("recommend.targets").unwrap();
-        let wanted = |row: &[f32]| (0..row.len() as u32).filter(|&item| row[item as usize] == 1.0).collect();
+        let wanted = |row: &[f32]| {
+            (0..row.len() as u32)
+                .filter(|&item| row[item as usize] == 1.0)
+                .collect()
+        };
         let targets = targets.chunks(shape[1]).map(wanted);
-        prompts.into_iter().zip(targets).map(|(prompt, targets)| recommender::Example { prompt, targets }).collect()
+        prompts
+            .into_iter()
+            .zip(targets)
+            .map(|(prompt, targets)| recommender::Example { prompt, targets })
+            .collect()
     }
 
     fn recommend_objective(&self) -> Objective {
@@ -105,56 +135,111 @@ impl Reference {
         let (shape, expected) = self.numbers.f32(name).unwrap();
         let width = *shape.last().unwrap();
         assert_eq!(found.len(), expected.len(), "{name}: sizes");
-        for (row, (found, expected)) in found.chunks(width).zip(expected.chunks(width)).enumerate() {
-            close(&format!("{name}, row {row}"), found, expected, SCORE_TOLERANCE);
+        for (row, (found, expected)) in found.chunks(width).zip(expected.chunks(width)).enumerate()
+        {
+            close(
+                &format!("{name}, row {row}"),
+                found,
+                expected,
+                SCORE_TOLERANCE,
+            );
         }
     }
 
     /// The loss and both gradients under `prefix`.
     fn check_step(&self, prefix: &str, found: &Step, tables: &TokenTables) {
         let width = tables.items.width();
-        self.check(&format!("{prefix}.loss"), &[found.loss as f32], GRADIENT_TOLERANCE);
+        self.check(
+            &format!("{prefix}.loss"),
+            &[found.loss as f32],
+            GRADIENT_TOLERANCE,
+        );
         let users = found.users.dense(tables.users.n_rows(), width);
         let items = found.items.dense(tables.items.n_rows(), width);
-        self.check(&format!("{prefix}.grad.users"), &users.values, GRADIENT_TOLERANCE);
-        self.check(&format!("{prefix}.grad.items"), &items.values, GRADIENT_TOLERANCE);
+        self.check(
+            &format!("{prefix}.grad.users"),
+            &users.values,
+            GRADIENT_TOLERANCE,
+        );
+        self.check(
+            &format!("{prefix}.grad.items"),
+            &items.values,
+            GRADIENT_TOLERANCE,
+        );
     }
 
     /// A stage's step without and with mutual regularisation.
-    fn check_stage(&self, stage: &str, own: &TokenTables, other: &TokenTables, objective: &Objective) {
+    fn check_stage(
+        &self,
+        stage: &str,
+        own: &TokenTables,
+        other: &TokenTables,
+        objective: &Objective,
+    ) {
         let plain = step::compute(&self.gpt2, own, None, objective).unwrap();
         self.check_step(stage, &plain, own);
-        let pull = Pull { toward: other, lambda: self.lambda, prior: 0.0 };
+        let pull = Pull {
+            toward: other,
+            lambda: self.lambda,
+            prior: 0.0,
+        };
         let regularized = step::compute(&self.gpt2, own, Some(pull), objective).unwrap();
         let prefix = format!("{stage}.regularized");
         self.check_step(&prefix, &regularized, own);
         // The fixture's `regularizer` is the term as it enters the loss, λ included.
         let term = (regularized.regularizer * self.lambda) as f32;
-        self.check(&format!("{prefix}.regularizer"), &[term], GRADIENT_TOLERANCE);
+        self.check(
+            &format!("{prefix}.regularizer"),
+            &[term],
+            GRADIENT_TOLERANCE,
+        );
     }
 }
 
 fn close(name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{name}: sizes");
-    let largest = expected.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-    let worst = found.iter().zip(expected).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
-    assert!(f64::from(worst) <= tolerance * f64::from(largest), "{name}: off by {worst}, largest entry {largest}");
+    let largest = expected
+        .iter()
+        .fold(0f32, |largest, x| largest.max(x.abs()));
+    let worst = found
+        .iter()
+        .zip(expected)
+        .fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(
+        f64::from(worst) <= tolerance * f64::from(largest),
+        "{name}: off by {worst}, largest entry {largest}"
+    );
 }
 
 fn words(row: &[Token]) -> Vec<u32> {
-    row.iter().map(|token| if let Token::Word(word) = token { *word } else { panic!("{token:?} is no word") }).collect()
+    row.iter()
+        .map(|token| {
+            if let Token::Word(word) = token {
+                *word
+            } else {
+                panic!("{token:?} is no word")
+            }
+        })
+        .collect()
 }
 
 #[test]
 fn hidden_states_and_logits_are_the_references() {
     for reference in Reference::on_all_devices() {
         let (shape, ids) = reference.numbers.i32("gpt2.input_ids").unwrap();
-        let rows: Vec<Vec<Token>> =
-            ids.chunks(shape[1]).map(|row| row.iter().map(|&id| reference.token(id as usize)).collect()).collect();
-        let hidden = reference.gpt2.hidden_of_words(&rows.iter().map(|row| words(row)).collect::<Vec<_>>());
+        let rows: Vec<Vec<Token>> = ids
+            .chunks(shape[1])
+            .map(|row| row.iter().map(|&id| reference.token(id as usize)).collect())
+            .collect();
+        let hidden = reference
+            .gpt2
+            .hidden_of_words(&rows.iter().map(|row| words(row)).collect::<Vec<_>>());
         reference.check_rows("gpt2.last_hidden", &hidden);
         let width = reference.gpt2.n_embd();
-        let wte = model::Table::new(reference.gpt2.wte.val().into_data().try_into_vec().unwrap(), width);
+        let wte = model::Table::new(
+            reference.gpt2.wte.val().into_data().try_into_vec().unwrap(),
+            width,
+        );
         let logits = recommender::ItemHead::new(&reference.gpt2, &wte).scores(&hidden);
         reference.check_rows("gpt2.logits", &logits);
     }
@@ -164,7 +249,12 @@ fn hidden_states_and_logits_are_the_references() {
 fn the_content_lm_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = content::objective(&reference.documents("content"));
-        reference.check_stage("content", &reference.tables.content, &reference.tables.collaborative, &objective);
+        reference.check_stage(
+            "content",
+            &reference.tables.content,
+            &reference.tables.collaborative,
+            &objective,
+        );
     }
 }
 
@@ -172,7 +262,12 @@ fn the_content_lm_is_the_references() {
 fn the_collaborative_lm_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = collaborative::objective(&reference.documents("collaborative"));
-        reference.check_stage("collaborative", &reference.tables.collaborative, &reference.tables.content, &objective);
+        reference.check_stage(
+            "collaborative",
+            &reference.tables.collaborative,
+            &reference.tables.content,
+            &objective,
+        );
     }
 }
 
@@ -180,16 +275,26 @@ fn the_collaborative_lm_is_the_references() {
 fn the_recommendation_model_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = reference.recommend_objective();
-        reference.check_stage("recommend", &reference.tables.collaborative, &reference.tables.content, &objective);
+        reference.check_stage(
+            "recommend",
+            &reference.tables.collaborative,
+            &reference.tables.content,
+            &objective,
+        );
 
-        let prompts: Vec<Vec<Token>> = reference.examples().into_iter().map(|example| example.prompt).collect();
+        let prompts: Vec<Vec<Token>> = reference
+            .examples()
+            .into_iter()
+            .map(|example| example.prompt)
+            .collect();
         let own = &reference.tables.collaborative;
         let states = recommender::user_states(&reference.gpt2, own, &prompts).unwrap();
         let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
         for row in log_probs.chunks_mut(own.items.n_rows()) {
             let largest = row.iter().copied().fold(f32::MIN, f32::max);
             let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
-            row.iter_mut().for_each(|score| *score -= largest + sum.ln());
+            row.iter_mut()
+                .for_each(|score| *score -= largest + sum.ln());
         }
         reference.check_rows("recommend.item_log_probs", &log_probs);
     }
@@ -207,8 +312,13 @@ fn ten_steps_of_dense_adam_are_torchs() {
         for _ in 0..n_steps[0] {
             let found = step::compute(&reference.gpt2, &own, None, &objective).unwrap();
             losses.push(found.loss as f32);
-            let dense = |gradients: &RowGradients, table: &model::Table| gradients.dense(table.n_rows(), table.width());
-            let (user_gradients, item_gradients) = (dense(&found.users, &own.users), dense(&found.items, &own.items));
+            let dense = |gradients: &RowGradients, table: &model::Table| {
+                gradients.dense(table.n_rows(), table.width())
+            };
+            let (user_gradients, item_gradients) = (
+                dense(&found.users, &own.users),
+                dense(&found.items, &own.items),
+            );
             users.update(&adam, &mut own.users, &user_gradients);
             items.update(&adam, &mut own.items, &item_gradients);
         }
@@ -231,17 +341,23 @@ fn ranking_metrics_are_the_references() {
             let (seen, truth) = (&seen[row.clone()], &truth[row.clone()]);
             let ranking = top_k(&scores[row], LONGEST, |item| seen[item as usize] == 0);
             let ranking: Vec<u32> = ranking.into_iter().map(|(item, _)| item).collect();
-            let truth: Vec<u32> = (0..n_items as u32).filter(|&item| truth[item as usize] > 0.0).collect();
+            let truth: Vec<u32> = (0..n_items as u32)
+                .filter(|&item| truth[item as usize] > 0.0)
+                .collect();
             RankingMetrics::of(&ranking, &truth)
         })
         .collect();
     for (name, found) in RankingMetrics::mean(&users).named("") {
         let expected = reference.sizes["metrics"][&name].as_f64().unwrap();
-        assert!((found - expected).abs() < 1e-6, "{name}: {found}, expected {expected}");
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "{name}: {found}, expected {expected}"
+        );
     }
 }
 
-/// The fixture's texts hold soft tokens as `user_i` and `item_j`; the reference encodes what lies between them.
+/// The fixture's texts hold soft tokens as `user_i` and `item_j`; the reference encodes what lies
+/// between them.
 #[test]
 fn the_tokenizer_gives_the_references_ids() {
     let reference = Reference::load("flex");
@@ -251,13 +367,20 @@ fn the_tokenizer_gives_the_references_ids() {
         let text = case["text"].as_str().unwrap();
         let mut ids = Vec::new();
         let mut rest = text;
-        while let Some((before, soft, after)) = next_soft_token(rest, count("users"), count("items")) {
+        while let Some((before, soft, after)) =
+            next_soft_token(rest, count("users"), count("items"))
+        {
             ids.extend(tokenizer.encode(before));
             ids.push(count("vocab") + soft);
             rest = after;
         }
         ids.extend(tokenizer.encode(rest));
-        let expected: Vec<u32> = case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+        let expected: Vec<u32> = case["ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_u64().unwrap() as u32)
+            .collect();
         assert_eq!(ids, expected, "{text}");
     }
 }
@@ -265,10 +388,14 @@ fn the_tokenizer_gives_the_references_ids() {
 /// Splits at the first soft token: (text before, row behind the words, text after).
 fn next_soft_token(text: &str, n_users: u32, n_items: u32) -> Option<(&str, u32, &str)> {
     let kinds = [("user_", 0, n_users), ("item_", n_users, n_items)];
-    let (start, prefix, offset, n) =
-        kinds.iter().filter_map(|(prefix, offset, n)| Some((text.find(prefix)?, prefix, offset, n))).min()?;
+    let (start, prefix, offset, n) = kinds
+        .iter()
+        .filter_map(|(prefix, offset, n)| Some((text.find(prefix)?, prefix, offset, n)))
+        .min()?;
     let digits = &text[start + prefix.len()..];
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
     let row: u32 = digits[..end].parse().ok().filter(|row| row < n)?;
     Some((&text[..start], offset + row, &digits[end..]))
 }

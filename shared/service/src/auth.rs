@@ -20,17 +20,29 @@ impl std::fmt::Debug for Token {
 impl Token {
     /// A server's side: refuses calls without the token.
     pub fn required(token: &str) -> Self {
-        Self { expected: if token.is_empty() { String::new() } else { format!("Bearer {token}") } }
+        Self {
+            expected: if token.is_empty() {
+                String::new()
+            } else {
+                format!("Bearer {token}")
+            },
+        }
     }
 }
 
 impl Interceptor for Token {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let given = request.metadata().get("authorization").map(MetadataValue::as_bytes).unwrap_or_default();
+        let given = request
+            .metadata()
+            .get("authorization")
+            .map(MetadataValue::as_bytes)
+            .unwrap_or_default();
         if self.expected.is_empty() || bool::from(given.ct_eq(self.expected.as_bytes())) {
             return Ok(request);
         }
-        Err(Status::unauthenticated("a valid bearer token is required: set `authorization: Bearer …`"))
+        Err(Status::unauthenticated(
+            "a valid bearer token is required: set `authorization: Bearer …`",
+        ))
     }
 }
 
@@ -54,7 +66,9 @@ impl SendToken {
 impl Interceptor for SendToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.value {
-            request.metadata_mut().insert("authorization", value.clone());
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
         }
         Ok(request)
     }

@@ -26,7 +26,9 @@ pub struct Target {
 /// Without the token.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,12 +65,16 @@ pub type Connection = InterceptedService<Channel, SendToken>;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Finds out that a peer is gone without saying so.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// A ping may be answered so late: with less, one that is only overloaded is taken for gone, and all calls with it.
+/// A ping may be answered so late: with less, one that is only overloaded is taken for gone, and
+/// all calls with it.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that is made at the first call and again after every failure.
 pub fn connect(target: &Target) -> Result<Connection, TargetError> {
-    let bad_url = |source| TargetError::Url { url: target.url.clone(), source };
+    let bad_url = |source| TargetError::Url {
+        url: target.url.clone(),
+        source,
+    };
     let mut endpoint = Endpoint::from_shared(target.url.clone())
         .map_err(bad_url)?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -78,7 +84,10 @@ pub fn connect(target: &Target) -> Result<Connection, TargetError> {
     if target.url.starts_with("https://") {
         let mut tls = ClientTlsConfig::new();
         if let Some(path) = &target.ca {
-            let pem = std::fs::read(path).map_err(|source| TargetError::Read { path: path.clone(), source })?;
+            let pem = std::fs::read(path).map_err(|source| TargetError::Read {
+                path: path.clone(),
+                source,
+            })?;
             tls = tls.ca_certificate(Certificate::from_pem(pem));
         }
         endpoint = endpoint.tls_config(tls).map_err(bad_url)?;

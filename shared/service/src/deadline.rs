@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-/// The deadline of a call (`grpc-timeout`: up to eight digits and a unit); `None` where the caller names none.
+/// The deadline of a call (`grpc-timeout`: up to eight digits and a unit); `None` where the caller
+/// names none.
 pub fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -34,7 +35,10 @@ mod tests {
         assert_eq!(of("250m"), Some(Duration::from_millis(250)));
         assert_eq!(of("2S"), Some(Duration::from_secs(2)));
         assert_eq!(of("99999999H"), Some(Duration::from_hours(99_999_999)));
-        assert_eq!((of("m"), of("12"), of("1x"), of("-1S"), of("100000000n")), (None, None, None, None, None));
+        assert_eq!(
+            (of("m"), of("12"), of("1x"), of("-1S"), of("100000000n")),
+            (None, None, None, None, None)
+        );
         assert_eq!(deadline(&MetadataMap::new()), None);
     }
 }

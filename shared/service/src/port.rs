@@ -37,7 +37,9 @@ pub struct Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Would be reachable by anybody.
-    #[error("{address} is reachable from other machines: set `tls` and `token`, or `insecure = true`")]
+    #[error(
+        "{address} is reachable from other machines: set `tls` and `token`, or `insecure = true`"
+    )]
     Exposed {
         /// Where.
         address: SocketAddr,
@@ -65,7 +67,9 @@ pub enum PortError {
 /// Without the token.
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Port").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Port")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,13 +80,21 @@ impl Port {
         if self.address.ip().is_loopback() || is_protected || self.insecure {
             return Ok(());
         }
-        Err(PortError::Exposed { address: self.address })
+        Err(PortError::Exposed {
+            address: self.address,
+        })
     }
 
     pub(crate) fn tls_config(&self) -> Result<Option<ServerTlsConfig>, PortError> {
-        let Some(tls) = &self.tls else { return Ok(None) };
-        let read =
-            |path: &PathBuf| std::fs::read(path).map_err(|source| PortError::Read { path: path.clone(), source });
+        let Some(tls) = &self.tls else {
+            return Ok(None);
+        };
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|source| PortError::Read {
+                path: path.clone(),
+                source,
+            })
+        };
         let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
         Ok(Some(ServerTlsConfig::new().identity(identity)))
     }
@@ -102,9 +114,34 @@ mod tests {
         };
         assert!(port("127.0.0.1:1").check().is_ok());
         assert!(port("0.0.0.0:1").check().is_err());
-        assert!(Port { token: "t".into(), ..port("0.0.0.0:1") }.check().is_err());
-        assert!(Port { insecure: true, ..port("0.0.0.0:1") }.check().is_ok());
-        let tls = Some(Tls { certificate: "c".into(), key: "k".into() });
-        assert!(Port { token: "t".into(), tls, ..port("0.0.0.0:1") }.check().is_ok());
+        assert!(
+            Port {
+                token: "t".into(),
+                ..port("0.0.0.0:1")
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            Port {
+                insecure: true,
+                ..port("0.0.0.0:1")
+            }
+            .check()
+            .is_ok()
+        );
+        let tls = Some(Tls {
+            certificate: "c".into(),
+            key: "k".into(),
+        });
+        assert!(
+            Port {
+                token: "t".into(),
+                tls,
+                ..port("0.0.0.0:1")
+            }
+            .check()
+            .is_ok()
+        );
     }
 }

@@ -24,9 +24,15 @@ impl Bound {
     /// Opens the port; one that would be exposed by accident is refused.
     pub async fn bind(port: &Port) -> Result<Self, PortError> {
         port.check()?;
-        let failed = |source| PortError::Bind { address: port.address, source };
+        let failed = |source| PortError::Bind {
+            address: port.address,
+            source,
+        };
         let listener = TcpListener::bind(port.address).await.map_err(failed)?;
-        Ok(Self { listener, port: port.clone() })
+        Ok(Self {
+            listener,
+            port: port.clone(),
+        })
     }
 
     /// Where it is; the real port when port 0 was asked for.
@@ -49,14 +55,20 @@ pub struct Health {
 impl Health {
     /// Not ready until [`Health::set_ready`] says so.
     pub async fn new() -> Self {
-        let health = Self { reporter: HealthReporter::new() };
+        let health = Self {
+            reporter: HealthReporter::new(),
+        };
         health.set_ready(false).await;
         health
     }
 
     /// Ready or not.
     pub async fn set_ready(&self, is_ready: bool) {
-        let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if is_ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         self.reporter.set_service_status("", status).await;
     }
 }
@@ -91,7 +103,9 @@ pub async fn serve(
         health.set_ready(false).await;
     };
     let incoming = TcpIncoming::from(bound.listener).with_nodelay(Some(true));
-    let served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop);
+    let served = server
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop);
     let too_late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
@@ -103,8 +117,9 @@ pub async fn serve(
     Ok(())
 }
 
-/// Calls that a client may give up before they are looked at; with more its connection is closed. Under load many deadlines
-/// pass at once, and h2's 20 would take the calls down that are still in time.
+/// Calls that a client may give up before they are looked at; with more its connection is closed.
+/// Under load many deadlines pass at once, and h2's 20 would take the calls down that are still in
+/// time.
 const MAX_GIVEN_UP: usize = 4_096;
 
 /// Finds out that a peer is gone.

@@ -1,4 +1,5 @@
-//! Typed settings: a service's own defaults, then a file, then the environment. Unknown keys are refused.
+//! Typed settings: a service's own defaults, then a file, then the environment. Unknown keys are
+//! refused.
 
 use std::path::Path;
 
@@ -14,18 +15,30 @@ pub struct SettingsError {
     source: config::ConfigError,
 }
 
-/// Reads the settings of `service`: `defaults` (TOML), over them `file`, over that the environment, where
-/// `SCORER__STORAGE__STORE` is `storage.store` of the service `scorer`.
-pub fn load<T: DeserializeOwned>(service: &str, defaults: &str, file: Option<&Path>) -> Result<T, SettingsError> {
+/// Reads the settings of `service`: `defaults` (TOML), over them `file`, over that the environment,
+/// where `SCORER__STORAGE__STORE` is `storage.store` of the service `scorer`.
+pub fn load<T: DeserializeOwned>(
+    service: &str,
+    defaults: &str,
+    file: Option<&Path>,
+) -> Result<T, SettingsError> {
     let read = || {
         let mut builder = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(File::from(file).format(FileFormat::Toml));
         }
-        let environment = Environment::with_prefix(&service.to_uppercase()).prefix_separator("__").separator("__");
-        builder.add_source(environment.try_parsing(true)).build()?.try_deserialize()
+        let environment = Environment::with_prefix(&service.to_uppercase())
+            .prefix_separator("__")
+            .separator("__");
+        builder
+            .add_source(environment.try_parsing(true))
+            .build()?
+            .try_deserialize()
     };
-    read().map_err(|source| SettingsError { service: service.to_owned(), source })
+    read().map_err(|source| SettingsError {
+        service: service.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -43,6 +56,10 @@ mod tests {
         let known: Settings = load("settings-test", "port = 1", None).unwrap();
         assert_eq!(known.port, 1);
         let unknown = load::<Settings>("settings-test", "port = 1\nprot = 2", None).unwrap_err();
-        assert!(crate::chain(&unknown).contains("prot"), "{}", crate::chain(&unknown));
+        assert!(
+            crate::chain(&unknown).contains("prot"),
+            "{}",
+            crate::chain(&unknown)
+        );
     }
 }

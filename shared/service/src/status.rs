@@ -4,8 +4,8 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
-/// Logs the whole chain once, on the server; the client gets the top line. What the caller did wrong is no event for
-/// the operator.
+/// Logs the whole chain once, on the server; the client gets the top line. What the caller did
+/// wrong is no event for the operator.
 pub fn status(code: Code, error: &dyn Error) -> Status {
     match code {
         Code::Internal | Code::Unavailable | Code::DataLoss | Code::Unknown => {
@@ -23,7 +23,9 @@ pub fn status(code: Code, error: &dyn Error) -> Status {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unimplemented
-        | Code::Unauthenticated => tracing::debug!(?code, error = chain(error), "a call was refused"),
+        | Code::Unauthenticated => {
+            tracing::debug!(?code, error = chain(error), "a call was refused")
+        }
     }
     Status::new(code, error.to_string())
 }

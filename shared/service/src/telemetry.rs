@@ -18,8 +18,14 @@ pub struct Settings {
 /// Starts logging; a second call in one process changes nothing.
 pub fn start(settings: &Settings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let builder = builder.with_ansi(std::io::stderr().is_terminal());
-    let started = if settings.json { builder.json().try_init() } else { builder.try_init() };
+    let started = if settings.json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
     drop(started); // an error means that logging has started already
 }

@@ -1,5 +1,5 @@
-//! Immutable folders named by the hash of their content. An artifact exists once its index does, and the index is
-//! written last: a half-written one is invisible.
+//! Immutable folders named by the hash of their content. An artifact exists once its index does,
+//! and the index is written last: a half-written one is invisible.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -112,16 +112,27 @@ impl Artifacts {
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let root = settings.artifact_root();
         if settings.artifacts.contains("://") && !settings.artifacts.starts_with("file://") {
-            let reason = format!("`{}` is neither a folder nor `file:///…`", settings.artifacts);
-            return Err(Error::Setting { setting: "storage.artifacts", reason });
+            let reason = format!(
+                "`{}` is neither a folder nor `file:///…`",
+                settings.artifacts
+            );
+            return Err(Error::Setting {
+                setting: "storage.artifacts",
+                reason,
+            });
         }
         std::fs::create_dir_all(&root).map_err(Error::file(&root))?;
         let root = root.canonicalize().map_err(Error::file(&root))?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(Error::unavailable(ARTIFACTS))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), root })
+        let store =
+            LocalFileSystem::new_with_prefix(&root).map_err(Error::unavailable(ARTIFACTS))?;
+        Ok(Self {
+            store: Arc::new(store.with_fsync(true)),
+            root,
+        })
     }
 
-    /// Stores the files of a folder; returns the artifact's id. Storing the same content again changes nothing.
+    /// Stores the files of a folder; returns the artifact's id. Storing the same content again
+    /// changes nothing.
     pub async fn put(&self, kind: Kind, folder: &Path) -> Result<String, Error> {
         let source = folder.to_owned();
         let index = blocking(move || Index::of(&source)).await?;
@@ -130,17 +141,27 @@ impl Artifacts {
             return Ok(id);
         }
         for name in index.files.keys() {
-            self.upload(&folder.join(name), &location(kind, &id, name)).await?;
+            self.upload(&folder.join(name), &location(kind, &id, name))
+                .await?;
         }
         let last = location(kind, &id, INDEX);
-        self.store.put(&last, encode(&index).into()).await.map_err(Error::unavailable(ARTIFACTS))?;
+        self.store
+            .put(&last, encode(&index).into())
+            .await
+            .map_err(Error::unavailable(ARTIFACTS))?;
         Ok(id)
     }
 
     async fn upload(&self, file: &Path, to: &Location) -> Result<(), Error> {
         use tokio::io::AsyncReadExt;
-        let mut source = tokio::fs::File::open(file).await.map_err(Error::file(file))?;
-        let upload = self.store.put_multipart(to).await.map_err(Error::unavailable(ARTIFACTS))?;
+        let mut source = tokio::fs::File::open(file)
+            .await
+            .map_err(Error::file(file))?;
+        let upload = self
+            .store
+            .put_multipart(to)
+            .await
+            .map_err(Error::unavailable(ARTIFACTS))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         let mut part = vec![0; PART_BYTES];
         loop {
@@ -148,10 +169,17 @@ impl Artifacts {
             if n == 0 {
                 break;
             }
-            upload.wait_for_capacity(2).await.map_err(Error::unavailable(ARTIFACTS))?;
+            upload
+                .wait_for_capacity(2)
+                .await
+                .map_err(Error::unavailable(ARTIFACTS))?;
             upload.write(&part[..n]);
         }
-        upload.finish().await.map(|_| ()).map_err(Error::unavailable(ARTIFACTS))
+        upload
+            .finish()
+            .await
+            .map(|_| ())
+            .map_err(Error::unavailable(ARTIFACTS))
     }
 
     /// True when the artifact is complete.
@@ -170,7 +198,10 @@ impl Artifacts {
         let found = blocking(move || content_id(&checked)).await?;
         if found != id {
             let what = format!("{} {id}", kind.name());
-            return Err(Error::corrupt(what, format!("its content hashes to {found}; restore it or delete it")));
+            return Err(Error::corrupt(
+                what,
+                format!("its content hashes to {found}; restore it or delete it"),
+            ));
         }
         Ok(folder)
     }
@@ -178,7 +209,10 @@ impl Artifacts {
     /// The folder with an artifact's files, unchecked.
     pub async fn folder(&self, kind: Kind, id: &str) -> Result<PathBuf, Error> {
         if !self.exists(kind, id).await? {
-            return Err(Error::NotFound { kind: kind.name(), name: id.to_owned() });
+            return Err(Error::NotFound {
+                kind: kind.name(),
+                name: id.to_owned(),
+            });
         }
         Ok(self.root.join(kind.folder()).join(id))
     }
@@ -192,7 +226,11 @@ impl Artifacts {
     /// The ids of all complete artifacts of a kind, ascending.
     pub async fn list(&self, kind: Kind) -> Result<Vec<String>, Error> {
         let below = Location::from(kind.folder());
-        let found = self.store.list_with_delimiter(Some(&below)).await.map_err(Error::unavailable(ARTIFACTS))?;
+        let found = self
+            .store
+            .list_with_delimiter(Some(&below))
+            .await
+            .map_err(Error::unavailable(ARTIFACTS))?;
         let mut ids = Vec::new();
         for folder in found.common_prefixes {
             if let Some(id) = folder.filename()
@@ -207,21 +245,36 @@ impl Artifacts {
 
     /// Size of an artifact's files.
     pub async fn n_bytes(&self, kind: Kind, id: &str) -> Result<u64, Error> {
-        Ok(self.files(kind, id).await?.iter().map(|file| file.size).sum())
+        Ok(self
+            .files(kind, id)
+            .await?
+            .iter()
+            .map(|file| file.size)
+            .sum())
     }
 
     async fn files(&self, kind: Kind, id: &str) -> Result<Vec<ObjectMeta>, Error> {
         let below = Location::from_iter([kind.folder(), id]);
-        self.store.list(Some(&below)).try_collect().await.map_err(Error::unavailable(ARTIFACTS))
+        self.store
+            .list(Some(&below))
+            .try_collect()
+            .await
+            .map_err(Error::unavailable(ARTIFACTS))
     }
 
     /// Removes an artifact; its index first, so that nobody sees a part of it.
     pub async fn delete(&self, kind: Kind, id: &str) -> Result<(), Error> {
         self.folder(kind, id).await?;
         let unavailable = || Error::unavailable::<object_store::Error>(ARTIFACTS);
-        self.store.delete(&location(kind, id, INDEX)).await.map_err(unavailable())?;
+        self.store
+            .delete(&location(kind, id, INDEX))
+            .await
+            .map_err(unavailable())?;
         for file in self.files(kind, id).await? {
-            self.store.delete(&file.location).await.map_err(unavailable())?;
+            self.store
+                .delete(&file.location)
+                .await
+                .map_err(unavailable())?;
         }
         Ok(())
     }
@@ -233,8 +286,12 @@ fn location(kind: Kind, id: &str, name: &str) -> Location {
     Location::from_iter([kind.folder(), id, name])
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::unavailable(ARTIFACTS))?
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::unavailable(ARTIFACTS))?
 }
 
 #[cfg(test)]
@@ -250,14 +307,27 @@ mod tests {
         std::fs::write(source.path().join("b"), vec![7; PART_BYTES + 1]).unwrap();
         let id = artifacts.put(Kind::Model, source.path()).await.unwrap();
         assert_eq!(id, content_id(source.path()).unwrap());
-        assert_eq!(artifacts.put(Kind::Model, source.path()).await.unwrap(), id, "the same content, the same artifact");
+        assert_eq!(
+            artifacts.put(Kind::Model, source.path()).await.unwrap(),
+            id,
+            "the same content, the same artifact"
+        );
         let stored = artifacts.open_verified(Kind::Model, &id).await.unwrap();
-        assert_eq!(std::fs::read(stored.join("b")).unwrap().len(), PART_BYTES + 1);
+        assert_eq!(
+            std::fs::read(stored.join("b")).unwrap().len(),
+            PART_BYTES + 1
+        );
         assert_eq!(artifacts.list(Kind::Model).await.unwrap(), [id.as_str()]);
-        assert!(matches!(artifacts.folder(Kind::Dataset, &id).await, Err(Error::NotFound { .. })));
+        assert!(matches!(
+            artifacts.folder(Kind::Dataset, &id).await,
+            Err(Error::NotFound { .. })
+        ));
 
         std::fs::write(stored.join("a"), "two").unwrap();
-        assert!(matches!(artifacts.open_verified(Kind::Model, &id).await, Err(Error::Corrupt { .. })));
+        assert!(matches!(
+            artifacts.open_verified(Kind::Model, &id).await,
+            Err(Error::Corrupt { .. })
+        ));
         artifacts.delete(Kind::Model, &id).await.unwrap();
         assert!(artifacts.list(Kind::Model).await.unwrap().is_empty());
     }

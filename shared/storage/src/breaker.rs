@@ -1,4 +1,5 @@
-//! While something that this program can do without fails, one call tries it now and then; the others go on without it.
+//! While something that this program can do without fails, one call tries it now and then; the
+//! others go on without it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -26,7 +27,12 @@ pub(crate) enum Turn {
 impl Breaker {
     /// The first failure's pause; each further one's is twice as long, up to the longest.
     pub(crate) fn new(first_pause_ms: i64, longest_pause_ms: i64) -> Self {
-        Self { resume_ms: AtomicI64::new(0), pause_ms: AtomicI64::new(0), first_pause_ms, longest_pause_ms }
+        Self {
+            resume_ms: AtomicI64::new(0),
+            pause_ms: AtomicI64::new(0),
+            first_pause_ms,
+            longest_pause_ms,
+        }
     }
 
     /// Whether a call may be made now.
@@ -38,10 +44,21 @@ impl Breaker {
         if now_ms < resume_ms {
             return Turn::Closed;
         }
-        // Of those that come when the pause is over, one takes the next pause's beginning, and with it the trial.
-        let until = now_ms + self.pause_ms.load(Ordering::Relaxed).max(self.first_pause_ms);
-        let taken = self.resume_ms.compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
-        if taken.is_ok() { Turn::Trial } else { Turn::Closed }
+        // Of those that come when the pause is over, one takes the next pause's beginning, and with
+        // it the trial.
+        let until = now_ms
+            + self
+                .pause_ms
+                .load(Ordering::Relaxed)
+                .max(self.first_pause_ms);
+        let taken =
+            self.resume_ms
+                .compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
+        if taken.is_ok() {
+            Turn::Trial
+        } else {
+            Turn::Closed
+        }
     }
 
     pub(crate) fn succeeded(&self) {
@@ -49,13 +66,15 @@ impl Breaker {
         self.pause_ms.store(0, Ordering::Relaxed);
     }
 
-    /// True when all was well before. Calls that were under way together fail together, and count once.
+    /// True when all was well before. Calls that were under way together fail together, and count
+    /// once.
     pub(crate) fn failed(&self, turn: Turn, now_ms: i64) -> bool {
         let was_well = self.resume_ms.load(Ordering::Relaxed) == 0;
         if turn != Turn::Trial && !was_well {
             return false;
         }
-        let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed)).clamp(self.first_pause_ms, self.longest_pause_ms);
+        let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed))
+            .clamp(self.first_pause_ms, self.longest_pause_ms);
         self.pause_ms.store(pause_ms, Ordering::Relaxed);
         self.resume_ms.store(now_ms + pause_ms, Ordering::Relaxed);
         was_well
@@ -73,11 +92,24 @@ mod tests {
         assert!(breaker.failed(Turn::Open, 10));
         let due = breaker.resume_ms.load(Ordering::Relaxed);
         assert_eq!((due, breaker.turn(900)), (1_010, Turn::Closed));
-        assert!(!breaker.failed(Turn::Open, 900), "a call that was under way");
-        assert_eq!(breaker.resume_ms.load(Ordering::Relaxed), due, "who stays away does not make the pause longer");
-        assert_eq!((breaker.turn(due), breaker.turn(due)), (Turn::Trial, Turn::Closed));
+        assert!(
+            !breaker.failed(Turn::Open, 900),
+            "a call that was under way"
+        );
+        assert_eq!(
+            breaker.resume_ms.load(Ordering::Relaxed),
+            due,
+            "who stays away does not make the pause longer"
+        );
+        assert_eq!(
+            (breaker.turn(due), breaker.turn(due)),
+            (Turn::Trial, Turn::Closed)
+        );
         breaker.failed(Turn::Trial, due);
-        assert!(breaker.resume_ms.load(Ordering::Relaxed) >= due + 2_000, "twice as long");
+        assert!(
+            breaker.resume_ms.load(Ordering::Relaxed) >= due + 2_000,
+            "twice as long"
+        );
         for _ in 0..20 {
             breaker.failed(Turn::Trial, 0);
         }

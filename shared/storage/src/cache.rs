@@ -1,5 +1,5 @@
-//! Redis in the role `cache`: user states and table rows that replicas share. It may be slow, empty or gone at any
-//! time; every call is bounded and answers "not here" then.
+//! Redis in the role `cache`: user states and table rows that replicas share. It may be slow, empty
+//! or gone at any time; every call is bounded and answers "not here" then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,10 @@ impl Cache {
         if settings.cache.is_empty() {
             return Ok(Self { shared: None });
         }
-        let client = Client::open(settings.cache.as_str())
-            .map_err(|e| Error::Setting { setting: "storage.cache", reason: e.to_string() })?;
+        let client = Client::open(settings.cache.as_str()).map_err(|e| Error::Setting {
+            setting: "storage.cache",
+            reason: e.to_string(),
+        })?;
         let shared = Shared {
             client,
             connection: OnceCell::new(),
@@ -52,14 +54,19 @@ impl Cache {
             ttl_s: settings.state_ttl_s,
             breaker: Breaker::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS),
         };
-        Ok(Self { shared: Some(Arc::new(shared)) })
+        Ok(Self {
+            shared: Some(Arc::new(shared)),
+        })
     }
 
     /// One field of a group; `None` when it is not there or the cache cannot say in time.
     pub async fn get(&self, group: &str, field: &str) -> Option<Vec<u8>> {
         let shared = self.shared.as_ref()?;
         let key = shared.key(group);
-        shared.call(async move |connection: &mut ConnectionManager| connection.hget(key, field).await).await.flatten()
+        shared
+            .call(async move |connection: &mut ConnectionManager| connection.hget(key, field).await)
+            .await
+            .flatten()
     }
 
     /// Sets one field of a group, which then lives for the configured time.
@@ -69,21 +76,34 @@ impl Cache {
 
     /// Sets fields of groups, all in one round trip.
     pub async fn put_all(&self, fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>) {
-        let Some(shared) = self.shared.as_ref() else { return };
+        let Some(shared) = self.shared.as_ref() else {
+            return;
+        };
         let (mut commands, ttl_s) = (redis::pipe(), shared.ttl_s.cast_signed());
         for (group, field, value) in fields {
             let key = shared.key(group);
-            commands.hset(&key, field, value.as_ref()).ignore().expire(&key, ttl_s).ignore();
+            commands
+                .hset(&key, field, value.as_ref())
+                .ignore()
+                .expire(&key, ttl_s)
+                .ignore();
         }
-        let put = async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
+        let put =
+            async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
         shared.call(put).await;
     }
 
     /// Forgets a group.
     pub async fn remove(&self, group: &str) {
-        let Some(shared) = self.shared.as_ref() else { return };
+        let Some(shared) = self.shared.as_ref() else {
+            return;
+        };
         let key = shared.key(group);
-        shared.call(async move |connection: &mut ConnectionManager| connection.del::<_, ()>(key).await).await;
+        shared
+            .call(async move |connection: &mut ConnectionManager| {
+                connection.del::<_, ()>(key).await
+            })
+            .await;
     }
 }
 
@@ -102,7 +122,11 @@ impl Shared {
             return None;
         }
         let attempt = async {
-            let mut connection = self.connection.get_or_try_init(|| self.connect()).await?.clone();
+            let mut connection = self
+                .connection
+                .get_or_try_init(|| self.connect())
+                .await?
+                .clone();
             command(&mut connection).await
         };
         let failure = match tokio::time::timeout(self.timeout, attempt).await {

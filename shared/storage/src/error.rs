@@ -61,7 +61,10 @@ impl Error {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        move |source| Self::Unavailable { what, source: source.into() }
+        move |source| Self::Unavailable {
+            what,
+            source: source.into(),
+        }
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
@@ -70,6 +73,9 @@ impl Error {
     }
 
     pub(crate) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::Corrupt { what: what.into(), reason: reason.to_string() }
+        Self::Corrupt {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 }

@@ -22,11 +22,17 @@ impl Histories {
 
     /// A user's history; empty for a user that nobody has heard of.
     pub async fn of(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
-        self.read(&space(catalog), user).await.map(|(history, _)| history)
+        self.read(&space(catalog), user)
+            .await
+            .map(|(history, _)| history)
     }
 
     /// Records the interactions of several users in one commit; returns how many were new.
-    pub async fn record_all(&self, catalog: &Catalog, batch: &[(UserId, Vec<Interaction>)]) -> Result<usize, Error> {
+    pub async fn record_all(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
         let space = space(catalog);
         for _ in 0..N_TRIES {
             let (mut commit, mut n_new) = (Commit::default(), 0);
@@ -37,14 +43,21 @@ impl Histories {
                     continue;
                 }
                 n_new += n;
-                commit.checks.push(Entry::new(&space, user.as_str(), before));
-                commit.writes.push(Entry::new(&space, user.as_str(), Some(encode(&history))));
+                commit
+                    .checks
+                    .push(Entry::new(&space, user.as_str(), before));
+                commit
+                    .writes
+                    .push(Entry::new(&space, user.as_str(), Some(encode(&history))));
             }
             if commit.writes.is_empty() || self.store.commit(commit).await? {
                 return Ok(n_new);
             }
         }
-        Err(Error::Contended(format!("the histories of {} users", batch.len())))
+        Err(Error::Contended(format!(
+            "the histories of {} users",
+            batch.len()
+        )))
     }
 
     /// Forgets a user and leaves a tombstone, so that a late event does not bring them back.
@@ -54,8 +67,12 @@ impl Histories {
             let (mut history, before) = self.read(&space, user).await?;
             history.delete(now_ms());
             let mut commit = Commit::default();
-            commit.checks.push(Entry::new(&space, user.as_str(), before));
-            commit.writes.push(Entry::new(&space, user.as_str(), Some(encode(&history))));
+            commit
+                .checks
+                .push(Entry::new(&space, user.as_str(), before));
+            commit
+                .writes
+                .push(Entry::new(&space, user.as_str(), Some(encode(&history))));
             if self.store.commit(commit).await? {
                 return Ok(());
             }

@@ -1,7 +1,8 @@
-//! Everything that outlives a process: artifacts, jobs, the model registry, histories, and caches that may vanish.
+//! Everything that outlives a process: artifacts, jobs, the model registry, histories, and caches
+//! that may vanish.
 //!
-//! No service opens a file, a bucket or a Redis key except through this crate. Two backends keep the same promises:
-//! embedded (redb and local files, one process) and Redis (several processes).
+//! No service opens a file, a bucket or a Redis key except through this crate. Two backends keep
+//! the same promises: embedded (redb and local files, one process) and Redis (several processes).
 
 mod artifacts;
 mod breaker;
@@ -54,6 +55,8 @@ impl Storage {
 
 /// Milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -10,9 +10,11 @@ use serde::Deserialize;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `embedded:PATH` (one process) or `redis://…` (AOF on, no eviction): histories, jobs, registry.
+    /// `embedded:PATH` (one process) or `redis://…` (AOF on, no eviction): histories, jobs,
+    /// registry.
     pub store: String,
-    /// `redis://…` (LRU, no persistence), or empty: states and rows are then cached in memory alone.
+    /// `redis://…` (LRU, no persistence), or empty: states and rows are then cached in memory
+    /// alone.
     pub cache: String,
     /// A folder, or `file:///…`: data sets, models, backbones, checkpoints.
     pub artifacts: String,
@@ -35,7 +37,9 @@ pub struct Settings {
 /// Without the URLs, which may hold passwords.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("artifacts", &self.artifacts).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("artifacts", &self.artifacts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,13 +47,21 @@ impl Settings {
     /// How much of a history is kept.
     pub fn retention(&self) -> Retention {
         const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-        let max_age_ms = (self.max_event_age_days > 0).then(|| i64::from(self.max_event_age_days) * DAY_MS);
-        Retention { max_events: self.max_events_per_user, max_age_ms }
+        let max_age_ms =
+            (self.max_event_age_days > 0).then(|| i64::from(self.max_event_age_days) * DAY_MS);
+        Retention {
+            max_events: self.max_events_per_user,
+            max_age_ms,
+        }
     }
 
     /// The artifact folder.
     pub(crate) fn artifact_root(&self) -> PathBuf {
-        PathBuf::from(self.artifacts.strip_prefix("file://").unwrap_or(&self.artifacts))
+        PathBuf::from(
+            self.artifacts
+                .strip_prefix("file://")
+                .unwrap_or(&self.artifacts),
+        )
     }
 
     pub(crate) fn store_timeout(&self) -> Duration {

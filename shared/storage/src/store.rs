@@ -1,5 +1,6 @@
-//! The durable key-value store under jobs, registry and histories: spaces of keys, and commits that check before
-//! they write. Both backends keep the same promise: a commit that returned is there after a restart.
+//! The durable key-value store under jobs, registry and histories: spaces of keys, and commits that
+//! check before they write. Both backends keep the same promise: a commit that returned is there
+//! after a restart.
 
 mod embedded;
 mod redis;
@@ -16,7 +17,8 @@ pub(crate) enum Store {
     Redis(redis::Redis),
 }
 
-/// One entry of a commit: with a value it is set, or expected to be that; without, removed, or expected to be absent.
+/// One entry of a commit: with a value it is set, or expected to be that; without, removed, or
+/// expected to be absent.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) space: String,
@@ -26,7 +28,11 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(space: &str, key: &str, value: Option<Vec<u8>>) -> Self {
-        Self { space: space.to_owned(), key: key.to_owned(), value }
+        Self {
+            space: space.to_owned(),
+            key: key.to_owned(),
+            value,
+        }
     }
 }
 
@@ -48,7 +54,10 @@ impl Store {
         // The rest of a URL may hold a password.
         let scheme = settings.store.split(':').next().unwrap_or_default();
         let reason = format!("`{scheme}:…` is neither `embedded:PATH` nor `redis://HOST:PORT`");
-        Err(Error::Setting { setting: "storage.store", reason })
+        Err(Error::Setting {
+            setting: "storage.store",
+            reason,
+        })
     }
 
     pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -32,21 +32,41 @@ impl ChosenEase {
 }
 
 /// Fits EASE for each λ and keeps the best; `None` for a catalogue that is too large for it.
-pub(crate) fn choose_ease(corpus: &Corpus, progress: &Progress) -> Result<Option<ChosenEase>, Error> {
+pub(crate) fn choose_ease(
+    corpus: &Corpus,
+    progress: &Progress,
+) -> Result<Option<ChosenEase>, Error> {
     if corpus.n_items > MAX_LIGHT_ITEMS {
-        tracing::info!(n_items = corpus.n_items, MAX_LIGHT_ITEMS, "the catalogue is too large for EASE");
+        tracing::info!(
+            n_items = corpus.n_items,
+            MAX_LIGHT_ITEMS,
+            "the catalogue is too large for EASE"
+        );
         return Ok(None);
     }
     let holdout = Holdout::valid(corpus);
     let mut best: Option<ChosenEase> = None;
-    let lambdas = if holdout.users().is_empty() { &[UNCHOSEN_LAMBDA][..] } else { &LAMBDAS };
+    let lambdas = if holdout.users().is_empty() {
+        &[UNCHOSEN_LAMBDA][..]
+    } else {
+        &LAMBDAS
+    };
     for &lambda in lambdas {
         progress.check()?;
-        let Some(weights) = Ease::fit(&corpus.train, corpus.n_items, lambda) else { continue };
+        let Some(weights) = Ease::fit(&corpus.train, corpus.n_items, lambda) else {
+            continue;
+        };
         let valid = holdout.ranked(|user| weights.scores(holdout.history(user)));
         tracing::info!(lambda, sum = valid.sum(), "EASE tried");
-        if best.as_ref().is_none_or(|best| valid.sum() > best.valid.sum()) {
-            best = Some(ChosenEase { weights, lambda, valid });
+        if best
+            .as_ref()
+            .is_none_or(|best| valid.sum() > best.valid.sum())
+        {
+            best = Some(ChosenEase {
+                weights,
+                lambda,
+                valid,
+            });
         }
     }
     Ok(best)

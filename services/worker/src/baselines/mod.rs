@@ -1,5 +1,5 @@
-//! Simpler recommenders on the same split: what a model must beat to be worth its cost. Their settings are chosen on
-//! validation.
+//! Simpler recommenders on the same split: what a model must beat to be worth its cost. Their
+//! settings are chosen on validation.
 
 mod ease;
 mod item_knn;
@@ -17,7 +17,8 @@ use crate::Error;
 use crate::evaluate::Holdout;
 use crate::progress::Progress;
 
-/// Test metrics of the chosen baselines, those that the catalogue is not too large for, under `popularity_…`, `knn_…` and `ease_…`.
+/// Test metrics of the chosen baselines, those that the catalogue is not too large for, under
+/// `popularity_…`, `knn_…` and `ease_…`.
 pub(crate) fn measure(
     which: Baselines,
     ease: Option<&ChosenEase>,
@@ -41,12 +42,19 @@ pub(crate) fn measure(
     Ok(metrics)
 }
 
-/// How much better `metrics` are than each baseline's, as a share of the baseline's: `lift_over_ease_ndcg@100`.
-pub(crate) fn lifts(metrics: &RankingMetrics, baselines: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+/// How much better `metrics` are than each baseline's, as a share of the baseline's:
+/// `lift_over_ease_ndcg@100`.
+pub(crate) fn lifts(
+    metrics: &RankingMetrics,
+    baselines: &BTreeMap<String, f64>,
+) -> BTreeMap<String, f64> {
     let mut lifts = BTreeMap::new();
     for prefix in ["popularity_", "knn_", "ease_"] {
         for (name, value) in metrics.named("") {
-            if let Some(baseline) = baselines.get(&format!("{prefix}{name}")).filter(|&&baseline| baseline > 0.0) {
+            if let Some(baseline) = baselines
+                .get(&format!("{prefix}{name}"))
+                .filter(|&&baseline| baseline > 0.0)
+            {
                 lifts.insert(format!("lift_over_{prefix}{name}"), value / baseline - 1.0);
             }
         }

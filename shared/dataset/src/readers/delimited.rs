@@ -8,9 +8,20 @@ use crate::fields::{Cells, Columns, Field};
 use crate::readers::open;
 
 /// Reads interactions; a user and an item column must be there.
-pub(crate) fn interactions(builder: &mut Builder, path: &Path, delimiter: u8, columns: &Columns) -> Result<(), Error> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(open(path)?);
-    let header = reader.headers().map_err(|e| Error::malformed(path, e))?.clone();
+pub(crate) fn interactions(
+    builder: &mut Builder,
+    path: &Path,
+    delimiter: u8,
+    columns: &Columns,
+) -> Result<(), Error> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .from_reader(open(path)?);
+    let header = reader
+        .headers()
+        .map_err(|e| Error::malformed(path, e))?
+        .clone();
     let places = places(path, columns, &header.iter().collect::<Vec<_>>())?;
     let mut record = csv::StringRecord::new();
     loop {
@@ -19,7 +30,15 @@ pub(crate) fn interactions(builder: &mut Builder, path: &Path, delimiter: u8, co
             Ok(false) => return Ok(()),
             Ok(true) if record.len() != header.len() => {
                 builder.n_read += 1;
-                builder.refuse(path, line, format!("has {} cells, the header has {}", record.len(), header.len()));
+                builder.refuse(
+                    path,
+                    line,
+                    format!(
+                        "has {} cells, the header has {}",
+                        record.len(),
+                        header.len()
+                    ),
+                );
             }
             Ok(true) => {
                 let mut cells = Cells::default();
@@ -38,7 +57,11 @@ pub(crate) fn interactions(builder: &mut Builder, path: &Path, delimiter: u8, co
 }
 
 /// The columns that mean something; without a user and an item column the file cannot be read.
-pub(crate) fn places(path: &Path, columns: &Columns, header: &[&str]) -> Result<Vec<(Field, usize)>, Error> {
+pub(crate) fn places(
+    path: &Path,
+    columns: &Columns,
+    header: &[&str],
+) -> Result<Vec<(Field, usize)>, Error> {
     let mut places = Vec::new();
     for field in Field::ALL {
         match field.find(columns, header.iter().copied()) {
@@ -50,7 +73,10 @@ pub(crate) fn places(path: &Path, columns: &Columns, header: &[&str]) -> Result<
             }
             None if matches!(field, Field::User | Field::Item) => {
                 let kind = if field == Field::User { "user" } else { "item" };
-                let reason = format!("no {kind} column among `{}`; name it with `--{kind}-column`", header.join(", "));
+                let reason = format!(
+                    "no {kind} column among `{}`; name it with `--{kind}-column`",
+                    header.join(", ")
+                );
                 return Err(Error::malformed(path, reason));
             }
             None => {}

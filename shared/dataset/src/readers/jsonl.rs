@@ -18,7 +18,10 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::file(folder))? {
         let path = entry.map_err(Error::file(folder))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         if name.ends_with(".json") || name.ends_with(".jsonl") {
             files.push(path);
@@ -30,11 +33,16 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Amazon's metadata files start with `meta`.
 pub(crate) fn is_metadata(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("meta"))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("meta"))
 }
 
 /// Reads interactions, with their texts.
-pub(crate) fn interactions(builder: &mut Builder, path: &Path, columns: &Columns) -> Result<(), Error> {
+pub(crate) fn interactions(
+    builder: &mut Builder,
+    path: &Path,
+    columns: &Columns,
+) -> Result<(), Error> {
     each_object(builder, path, |builder, line, object| {
         let names: Vec<&str> = object.keys().map(String::as_str).collect();
         let found: Vec<(Field, String)> = Field::ALL
@@ -43,7 +51,9 @@ pub(crate) fn interactions(builder: &mut Builder, path: &Path, columns: &Columns
             .filter_map(|(field, name)| Some((field, text_of(&object[name])?)))
             .collect();
         let mut cells = Cells::default();
-        found.iter().for_each(|(field, cell)| cells.set(*field, cell));
+        found
+            .iter()
+            .for_each(|(field, cell)| cells.set(*field, cell));
         builder.interaction(path, line, &cells);
     })
 }
@@ -51,13 +61,26 @@ pub(crate) fn interactions(builder: &mut Builder, path: &Path, columns: &Columns
 /// Reads titles, categories, attributes and descriptions of items that somebody interacted with.
 pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
     each_object(builder, path, |builder, line, object| {
-        let id = ["item_id", "id", "parent_asin", "asin"].into_iter().find_map(|key| text_of(object.get(key)?));
+        let id = ["item_id", "id", "parent_asin", "asin"]
+            .into_iter()
+            .find_map(|key| text_of(object.get(key)?));
         let Some(id) = id else {
             let reason = "item id is missing (`item_id`, `id`, `parent_asin` or `asin`)";
             return refuse(builder, path, line, reason.to_owned());
         };
-        let title = object.get("title").and_then(Value::as_str).map(clean_title).unwrap_or_default();
-        builder.item(&id, ItemFacts { title, categories: categories(object), attributes: attributes(object) });
+        let title = object
+            .get("title")
+            .and_then(Value::as_str)
+            .map(clean_title)
+            .unwrap_or_default();
+        builder.item(
+            &id,
+            ItemFacts {
+                title,
+                categories: categories(object),
+                attributes: attributes(object),
+            },
+        );
         if let Some(description) = object.get("description").map(flat_text) {
             builder.text(TextKind::Description, None, Some(&id), &description);
         }
@@ -72,7 +95,12 @@ pub(crate) fn reviews(builder: &mut Builder, path: &Path) -> Result<(), Error> {
             (Some(user), Some(item), Some(review)) => {
                 builder.text(TextKind::Review, Some(&user), Some(&item), &review);
             }
-            _ => refuse(builder, path, line, "`user_id`, `item_id` or `text` is missing".to_owned()),
+            _ => refuse(
+                builder,
+                path,
+                line,
+                "`user_id`, `item_id` or `text` is missing".to_owned(),
+            ),
         }
     })
 }
@@ -86,7 +114,11 @@ fn each_object(
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if file.read_until(b'\n', &mut line).map_err(Error::file(path))? == 0 {
+        if file
+            .read_until(b'\n', &mut line)
+            .map_err(Error::file(path))?
+            == 0
+        {
             break;
         }
         match object(&line) {
@@ -122,7 +154,8 @@ fn refuse(builder: &mut Builder, path: &Path, number: usize, reason: String) {
     builder.refuse(path, number, reason);
 }
 
-/// A printed Python dictionary as JSON: strings in double quotes, `True`, `False` and `None` by their other names.
+/// A printed Python dictionary as JSON: strings in double quotes, `True`, `False` and `None` by
+/// their other names.
 fn json_of_python(line: &str) -> String {
     let mut json = String::with_capacity(line.len());
     let mut rest = line;
@@ -138,7 +171,9 @@ fn json_of_python(line: &str) -> String {
 }
 
 fn constants(code: &str) -> String {
-    code.replace("True", "true").replace("False", "false").replace("None", "null")
+    code.replace("True", "true")
+        .replace("False", "false")
+        .replace("None", "null")
 }
 
 /// The text up to the closing quote, escapes resolved, and what follows.
@@ -159,8 +194,16 @@ fn python_string(code: &str, quote: char) -> (String, &str) {
             Some('r') => text.push('\r'),
             Some(kind @ ('x' | 'u')) => {
                 let n_digits = if kind == 'x' { 2 } else { 4 };
-                let digits: String = chars.by_ref().take(n_digits).map(|(_, digit)| digit).collect();
-                text.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+                let digits: String = chars
+                    .by_ref()
+                    .take(n_digits)
+                    .map(|(_, digit)| digit)
+                    .collect();
+                text.extend(
+                    u32::from_str_radix(&digits, 16)
+                        .ok()
+                        .and_then(char::from_u32),
+                );
             }
             Some(other) => text.push(other),
             None => {}
@@ -188,7 +231,8 @@ fn flat_text(value: &Value) -> String {
     }
 }
 
-/// `categories` or `category`: a list, a list of lists (the first path counts), or text with ` > ` or `|` between.
+/// `categories` or `category`: a list, a list of lists (the first path counts), or text with ` > `
+/// or `|` between.
 fn categories(object: &Object) -> Vec<String> {
     let value = object.get("categories").or_else(|| object.get("category"));
     let parts = match value {
@@ -199,14 +243,24 @@ fn categories(object: &Object) -> Vec<String> {
         Some(Value::String(text)) => text.split([',', '|', '>']).map(clean_title).collect(),
         _ => Vec::new(),
     };
-    parts.into_iter().filter(|part: &String| !part.is_empty()).collect()
+    parts
+        .into_iter()
+        .filter(|part: &String| !part.is_empty())
+        .collect()
 }
 
 /// The `attributes` object, and the scalars that Amazon's metadata has beside it.
 fn attributes(object: &Object) -> Object {
-    let mut attributes = object.get("attributes").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut attributes = object
+        .get("attributes")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     for key in ["brand", "price", "store", "year"] {
-        if let Some(value) = object.get(key).filter(|value| text_of(value).is_some_and(|text| !text.is_empty())) {
+        if let Some(value) = object
+            .get(key)
+            .filter(|value| text_of(value).is_some_and(|text| !text.is_empty()))
+        {
             attributes.entry(key).or_insert_with(|| value.clone());
         }
     }

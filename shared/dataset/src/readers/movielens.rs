@@ -36,12 +36,18 @@ pub(crate) fn read_1m(builder: &mut Builder, folder: &Path) -> Result<(), Error>
 
 /// `ratings.csv` and `movies.csv`.
 pub(crate) fn read_25m(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
-    delimited::interactions(builder, &folder.join("ratings.csv"), b',', &Columns::default())?;
+    delimited::interactions(
+        builder,
+        &folder.join("ratings.csv"),
+        b',',
+        &Columns::default(),
+    )?;
     let path = folder.join("movies.csv");
     let mut reader = csv::Reader::from_reader(open(&path)?);
     for record in reader.records() {
         let record = record.map_err(|e| Error::malformed(&path, e))?;
-        if let [Some(id), Some(title), Some(genres)] = [record.get(0), record.get(1), record.get(2)] {
+        if let [Some(id), Some(title), Some(genres)] = [record.get(0), record.get(1), record.get(2)]
+        {
             movie(builder, id, title, genre_list(genres));
         }
     }
@@ -53,22 +59,46 @@ fn ratings(builder: &mut Builder, path: &Path, delimiter: &str) -> Result<(), Er
         let cells: Vec<&str> = line.split(delimiter).collect();
         if let [user, item, rating, time] = cells[..] {
             let (rating, timestamp) = (Some(rating), Some(time));
-            let cells = Cells { user: Some(user), item: Some(item), rating, timestamp, ..Cells::default() };
+            let cells = Cells {
+                user: Some(user),
+                item: Some(item),
+                rating,
+                timestamp,
+                ..Cells::default()
+            };
             builder.interaction(path, number + 1, &cells);
         } else {
             builder.n_read += 1;
-            builder.refuse(path, number + 1, format!("has {} cells, expected user, item, rating, time", cells.len()));
+            builder.refuse(
+                path,
+                number + 1,
+                format!(
+                    "has {} cells, expected user, item, rating, time",
+                    cells.len()
+                ),
+            );
         }
     }
     Ok(())
 }
 
 fn movie(builder: &mut Builder, id: &str, title: &str, categories: Vec<String>) {
-    builder.item(id, ItemFacts { title: clean_title(title), categories, attributes: Map::new() });
+    builder.item(
+        id,
+        ItemFacts {
+            title: clean_title(title),
+            categories,
+            attributes: Map::new(),
+        },
+    );
 }
 
 fn genre_list(genres: &str) -> Vec<String> {
-    genres.split('|').filter(|genre| !genre.starts_with('(')).map(str::to_owned).collect()
+    genres
+        .split('|')
+        .filter(|genre| !genre.starts_with('('))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The last 19 cells of `u.item` are flags in this order (`u.genre`).
@@ -95,12 +125,19 @@ fn genre_flags(cells: &[&str]) -> Vec<String> {
         "Western",
     ];
     let flags = &cells[cells.len().saturating_sub(GENRES.len())..];
-    GENRES.iter().zip(flags).filter(|(_, flag)| flag.trim() == "1").map(|(genre, _)| (*genre).to_owned()).collect()
+    GENRES
+        .iter()
+        .zip(flags)
+        .filter(|(_, flag)| flag.trim() == "1")
+        .map(|(genre, _)| (*genre).to_owned())
+        .collect()
 }
 
 /// The older sets are in Latin-1.
 fn latin_1(path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(Error::file(path))?;
+    open(path)?
+        .read_to_end(&mut bytes)
+        .map_err(Error::file(path))?;
     Ok(encoding_rs::mem::decode_latin1(&bytes).into_owned())
 }

@@ -12,20 +12,34 @@ use crate::fields::{Cells, Columns, Field};
 use crate::readers::delimited::places;
 
 /// Reads interactions; a user and an item column must be there.
-pub(crate) fn interactions(builder: &mut Builder, path: &Path, columns: &Columns) -> Result<(), Error> {
+pub(crate) fn interactions(
+    builder: &mut Builder,
+    path: &Path,
+    columns: &Columns,
+) -> Result<(), Error> {
     let file = File::open(path).map_err(Error::file(path))?;
     let reader = SerializedFileReader::new(file).map_err(|e| Error::malformed(path, e))?;
     let schema = reader.metadata().file_metadata().schema().clone();
-    let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+    let names: Vec<&str> = schema
+        .get_fields()
+        .iter()
+        .map(|field| field.name())
+        .collect();
     let places = places(path, columns, &names)?;
-    let rows = reader.get_row_iter(None).map_err(|e| Error::malformed(path, e))?;
+    let rows = reader
+        .get_row_iter(None)
+        .map_err(|e| Error::malformed(path, e))?;
     for (number, row) in rows.enumerate() {
         let row = row.map_err(|e| Error::malformed(path, e))?;
         let values: Vec<&Value> = row.get_column_iter().map(|(_, value)| value).collect();
-        let found: Vec<(Field, String)> =
-            places.iter().filter_map(|&(field, place)| Some((field, text_of(values[place])?))).collect();
+        let found: Vec<(Field, String)> = places
+            .iter()
+            .filter_map(|&(field, place)| Some((field, text_of(values[place])?)))
+            .collect();
         let mut cells = Cells::default();
-        found.iter().for_each(|(field, cell)| cells.set(*field, cell));
+        found
+            .iter()
+            .for_each(|(field, cell)| cells.set(*field, cell));
         builder.interaction(path, number + 1, &cells);
     }
     Ok(())

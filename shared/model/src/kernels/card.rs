@@ -1,5 +1,6 @@
-//! Attention on LibTorch's graphics cards: its memory-efficient kernel, which keeps no scores. It takes one length a call,
-//! so documents are padded; products and everything else see real tokens alone.
+//! Attention on LibTorch's graphics cards: its memory-efficient kernel, which keeps no scores. It
+//! takes one length a call, so documents are padded; products and everything else see real tokens
+//! alone.
 
 use burn::tensor::Tensor;
 use tch::{Kind, Tensor as Native};
@@ -17,7 +18,11 @@ const ALIGNMENT: i64 = 32;
 
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let padded = of.spans.padded(&of.queries.device());
-    let Heads { queries, keys, values } = Heads::new(of, padded);
+    let Heads {
+        queries,
+        keys,
+        values,
+    } = Heads::new(of, padded);
     let [queries, keys, values] = [queries, keys, values].map(native);
     let (mixed, log_sums, ..) = Native::internal_scaled_dot_product_efficient_attention(
         &queries,
@@ -30,12 +35,23 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
         None,
     );
     let log_sums = log_sums.narrow(2, 0, size(padded.longest)).unsqueeze(3); // [documents, heads, longest, 1]
-    Attended { mixed: join(wrapped(mixed), &padded.queries), log_sums: join(wrapped(log_sums), &padded.queries) }
+    Attended {
+        mixed: join(wrapped(mixed), &padded.queries),
+        log_sums: join(wrapped(log_sums), &padded.queries),
+    }
 }
 
-pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+pub(super) fn attention_backward(
+    of: &Attention<'_>,
+    attended: Attended,
+    d_mixed: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
     let padded = of.spans.padded(&of.queries.device());
-    let Heads { queries, keys, values } = Heads::new(of, padded);
+    let Heads {
+        queries,
+        keys,
+        values,
+    } = Heads::new(of, padded);
     // The kernel's way back has heads behind positions.
     let behind = |heads| native(heads).transpose(1, 2);
     let [queries, keys, values] = [queries, keys, values].map(behind);
@@ -63,15 +79,27 @@ pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed
         None,
         false,
     );
-    let [queries, keys, values] = [of_queries, of_keys, of_values].map(|gradient| wrapped(gradient.transpose(1, 2)));
-    Heads { queries, keys, values }.packed(padded)
+    let [queries, keys, values] =
+        [of_queries, of_keys, of_values].map(|gradient| wrapped(gradient.transpose(1, 2)));
+    Heads {
+        queries,
+        keys,
+        values,
+    }
+    .packed(padded)
 }
 
-/// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is added counts nothing.
+/// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is
+/// added counts nothing.
 fn aligned(log_sums: &Native) -> Native {
     let [n_documents, longest, n_head] = [0, 1, 2].map(|dimension| log_sums.size()[dimension]);
     let rounded = (longest + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    let all = Native::full([n_documents, n_head, rounded], f64::INFINITY, (Kind::Float, log_sums.device()));
-    all.narrow(2, 0, longest).copy_(&log_sums.squeeze_dim(3).transpose(1, 2));
+    let all = Native::full(
+        [n_documents, n_head, rounded],
+        f64::INFINITY,
+        (Kind::Float, log_sums.device()),
+    );
+    all.narrow(2, 0, longest)
+        .copy_(&log_sums.squeeze_dim(3).transpose(1, 2));
     all
 }

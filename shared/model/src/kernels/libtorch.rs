@@ -1,4 +1,5 @@
-//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`] elsewhere).
+//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`]
+//! elsewhere).
 #![expect(deprecated, reason = "burn-tch has no successor for LibTorch")]
 
 use burn::backend::LibTorch;
@@ -11,7 +12,10 @@ use super::{Attended, Attention, Norm, card};
 use crate::packing::Span;
 
 pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
-    tensor.try_into_primitive::<LibTorch>().expect("the engine of the tensor is LibTorch").tensor
+    tensor
+        .try_into_primitive::<LibTorch>()
+        .expect("the engine of the tensor is LibTorch")
+        .tensor
 }
 
 pub(super) fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
@@ -47,7 +51,8 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     wrapped(gradient)
 }
 
-/// A flash kernel takes one length a call; documents of one length that follow each other go together.
+/// A flash kernel takes one length a call; documents of one length that follow each other go
+/// together.
 struct Run {
     n_documents: i64,
     first_query: i64,
@@ -82,22 +87,21 @@ impl Run {
     /// Shapes: `[queries, width]` → `[documents, n_queries, width]`, a view.
     fn of_queries(&self, packed: &Native) -> Native {
         let width = packed.size()[1];
-        packed.narrow(0, self.first_query, self.n_documents * self.n_queries).view([
-            self.n_documents,
-            self.n_queries,
-            width,
-        ])
+        packed
+            .narrow(0, self.first_query, self.n_documents * self.n_queries)
+            .view([self.n_documents, self.n_queries, width])
     }
 
     /// Shapes: `[keys, 2 embed]` → keys and values `[documents, n_keys, embed]` each, views.
     fn of_keys(&self, packed: &Native) -> (Native, Native) {
         let width = packed.size()[1];
-        let both = packed.narrow(0, self.first_key, self.n_documents * self.n_keys).view([
-            self.n_documents,
-            self.n_keys,
-            width,
-        ]);
-        (both.narrow(2, 0, width / 2), both.narrow(2, width / 2, width / 2))
+        let both = packed
+            .narrow(0, self.first_key, self.n_documents * self.n_keys)
+            .view([self.n_documents, self.n_keys, width]);
+        (
+            both.narrow(2, 0, width / 2),
+            both.narrow(2, width / 2, width / 2),
+        )
     }
 
     /// Which keys a query sees, where that is not "as many as it is from the first on".
@@ -105,7 +109,11 @@ impl Run {
         if self.is_causal() || self.sees_all() {
             return None;
         }
-        let unseen = Native::full([self.n_queries, self.n_keys], f64::NEG_INFINITY, (like.kind(), like.device()));
+        let unseen = Native::full(
+            [self.n_queries, self.n_keys],
+            f64::NEG_INFINITY,
+            (like.kind(), like.device()),
+        );
         Some(unseen.triu(self.n_keys - self.n_queries + 1))
     }
 
@@ -121,7 +129,9 @@ impl Run {
 /// Shapes: `[documents, length, embed]` → `[documents, heads, length, head_dim]`, a view.
 fn heads(tensor: &Native, n_head: usize) -> Native {
     let shape = tensor.size();
-    tensor.unflatten(2, [size(n_head), shape[2] / size(n_head)]).transpose(1, 2)
+    tensor
+        .unflatten(2, [size(n_head), shape[2] / size(n_head)])
+        .transpose(1, 2)
 }
 
 /// The reverse, a view of the same entries where there were heads.
@@ -140,7 +150,10 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     }
     let keys_values = native(of.keys_values.clone());
     let mixed = queries.empty_like();
-    let log_sums = Native::empty([queries.size()[0], size(of.n_head)], (tch::Kind::Float, queries.device()));
+    let log_sums = Native::empty(
+        [queries.size()[0], size(of.n_head)],
+        (tch::Kind::Float, queries.device()),
+    );
     for run in runs(&of.spans.documents) {
         let (keys, values) = run.of_keys(&keys_values);
         let (output, sums) = Native::internal_scaled_dot_product_flash_attention_for_cpu(
@@ -155,30 +168,42 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
         run.of_queries(&mixed).copy_(&headless(&output));
         run.of_queries(&log_sums).copy_(&sums.transpose(1, 2));
     }
-    Attended { mixed: wrapped(mixed), log_sums: wrapped(log_sums) }
+    Attended {
+        mixed: wrapped(mixed),
+        log_sums: wrapped(log_sums),
+    }
 }
 
-pub(super) fn attention_backward(of: &Attention<'_>, attended: Attended, d_mixed: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+pub(super) fn attention_backward(
+    of: &Attention<'_>,
+    attended: Attended,
+    d_mixed: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
     if !is_on_cpu(&native(of.queries.clone())) {
         return card::attention_backward(of, attended, d_mixed);
     }
-    let (queries, keys_values, d_mixed) = (native(of.queries.clone()), native(of.keys_values.clone()), native(d_mixed));
+    let (queries, keys_values, d_mixed) = (
+        native(of.queries.clone()),
+        native(of.keys_values.clone()),
+        native(d_mixed),
+    );
     let (mixed, log_sums) = (native(attended.mixed), native(attended.log_sums));
     let (d_queries, d_keys_values) = (queries.empty_like(), keys_values.zeros_like());
     for run in runs(&of.spans.documents) {
         let (keys, values) = run.of_keys(&keys_values);
-        let (of_queries, of_keys, of_values) = Native::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-            &heads(&run.of_queries(&d_mixed), of.n_head),
-            &heads(&run.of_queries(&queries), of.n_head),
-            &heads(&keys, of.n_head),
-            &heads(&values, of.n_head),
-            &heads(&run.of_queries(&mixed), of.n_head),
-            &run.of_queries(&log_sums).transpose(1, 2).contiguous(),
-            0.0,
-            run.is_causal(),
-            run.bias(&queries),
-            None,
-        );
+        let (of_queries, of_keys, of_values) =
+            Native::internal_scaled_dot_product_flash_attention_for_cpu_backward(
+                &heads(&run.of_queries(&d_mixed), of.n_head),
+                &heads(&run.of_queries(&queries), of.n_head),
+                &heads(&keys, of.n_head),
+                &heads(&values, of.n_head),
+                &heads(&run.of_queries(&mixed), of.n_head),
+                &run.of_queries(&log_sums).transpose(1, 2).contiguous(),
+                0.0,
+                run.is_causal(),
+                run.bias(&queries),
+                None,
+            );
         let (mut d_keys, mut d_values) = run.of_keys(&d_keys_values);
         run.of_queries(&d_queries).copy_(&headless(&of_queries));
         d_keys.copy_(&headless(&of_keys));

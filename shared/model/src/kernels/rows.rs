@@ -1,5 +1,6 @@
-//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors of the machine it runs on ([`pulp`]),
-//! and parallel over rows; a row is summed in the same order whatever the number of threads.
+//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors of the machine it
+//! runs on ([`pulp`]), and parallel over rows; a row is summed in the same order whatever the
+//! number of threads.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -63,18 +64,24 @@ impl Number for bf16 {
     #[inline(always)]
     fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32] {
         memory.clear();
-        memory.extend(values.iter().map(|value| f32::from_bits(u32::from(value.to_bits()) << 16)));
+        memory.extend(
+            values
+                .iter()
+                .map(|value| f32::from_bits(u32::from(value.to_bits()) << 16)),
+        );
         memory
     }
 }
 
-/// A matrix whose product with a state is shared by all cores: below, handing work out costs more than it saves.
+/// A matrix whose product with a state is shared by all cores: below, handing work out costs more
+/// than it saves.
 const LARGE: usize = 1 << 22;
 /// Values of a task's rows.
 const TASK: usize = 1 << 18;
 
-/// Inner products of each row of a matrix with each of some states, read once for all of them; a product is the same
-/// bits alone or among others. Faer's product packs the matrix first, which costs more than a product with one state.
+/// Inner products of each row of a matrix with each of some states, read once for all of them; a
+/// product is the same bits alone or among others. Faer's product packs the matrix first, which
+/// costs more than a product with one state.
 ///
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
 pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
@@ -82,7 +89,12 @@ pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> V
     // Of some rows with all states, `[states, rows]`.
     let task = |rows: &[N]| {
         let mut products = vec![0.0; rows.len() / width * n_states];
-        Arch::new().dispatch(Products { rows, states, width, products: &mut products });
+        Arch::new().dispatch(Products {
+            rows,
+            states,
+            width,
+            products: &mut products,
+        });
         products
     };
     if rows.len() < LARGE {
@@ -103,12 +115,14 @@ pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> V
     products
 }
 
-/// Rows and states of a block: eight sums stay in registers, and each number that is read is used twice or four times.
-/// 16 states on a million rows of 768, two cores: 970 ms with a state and a row at a time, 449 ms in blocks.
+/// Rows and states of a block: eight sums stay in registers, and each number that is read is used
+/// twice or four times. 16 states on a million rows of 768, two cores: 970 ms with a state and a
+/// row at a time, 449 ms in blocks.
 const ROWS: usize = 4;
 const STATES: usize = 2;
 
-/// Of some rows with all states. Vectors are named: the compiler finds no vectors in a block of sums by itself.
+/// Of some rows with all states. Vectors are named: the compiler finds no vectors in a block of
+/// sums by itself.
 struct Products<'a, N> {
     rows: &'a [N],
     states: &'a [f32],
@@ -122,7 +136,12 @@ impl<N: Number> WithSimd for Products<'_, N> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, states, width, products } = self;
+        let Self {
+            rows,
+            states,
+            width,
+            products,
+        } = self;
         let (n, n_states, mut memory) = (rows.len() / width, states.len() / width, Vec::new());
         let even = n_states - n_states % STATES;
         let state = |number: usize| &states[number * width..][..width];
@@ -131,9 +150,11 @@ impl<N: Number> WithSimd for Products<'_, N> {
             let rows = N::widened(rows, &mut memory);
             let row = |place: usize| &rows[place * width..][..width];
             if rows.len() < ROWS * width {
-                for (place, number) in (0..rows.len() / width).flat_map(|place| (0..n_states).map(move |n| (place, n)))
+                for (place, number) in
+                    (0..rows.len() / width).flat_map(|place| (0..n_states).map(move |n| (place, n)))
                 {
-                    [[products[number * n + first + place]]] = block(simd, [row(place)], [state(number)]);
+                    [[products[number * n + first + place]]] =
+                        block(simd, [row(place)], [state(number)]);
                 }
                 continue;
             }
@@ -156,10 +177,17 @@ impl<N: Number> WithSimd for Products<'_, N> {
 
 /// Inner products; each sums in the same order in a block of any size.
 #[inline(always)]
-fn block<V: Simd, const R: usize, const S: usize>(simd: V, rows: [&[f32]; R], states: [&[f32]; S]) -> [[f32; S]; R] {
+fn block<V: Simd, const R: usize, const S: usize>(
+    simd: V,
+    rows: [&[f32]; R],
+    states: [&[f32]; S],
+) -> [[f32; S]; R] {
     let (rows, states) = (rows.map(V::as_simd_f32s), states.map(V::as_simd_f32s));
     let n = rows[0].0.len();
-    let (whole_rows, whole_states) = (rows.map(|row| &row.0[..n]), states.map(|state| &state.0[..n]));
+    let (whole_rows, whole_states) = (
+        rows.map(|row| &row.0[..n]),
+        states.map(|state| &state.0[..n]),
+    );
     let mut sums = [[simd.splat_f32s(0.0); S]; R];
     for place in 0..n {
         for (sums, row) in sums.iter_mut().zip(whole_rows) {
@@ -178,8 +206,8 @@ fn block<V: Simd, const R: usize, const S: usize>(simd: V, rows: [&[f32]; R], st
     products
 }
 
-/// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln 2. The library's
-/// is a call for each value; this is vectorised.
+/// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln
+/// 2. The library's is a call for each value; this is vectorised.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer, in the low bits
@@ -206,21 +234,33 @@ fn sigmoid_of_gelu(x: f32) -> f32 {
 }
 
 pub(super) fn gelu(input: &[f32], output: &mut [f32]) {
-    output.par_chunks_mut(MIN_VALUES).zip(input.par_chunks(MIN_VALUES)).for_each(|(output, input)| {
-        Arch::new().dispatch(|| output.iter_mut().zip(input).for_each(|(y, &x)| *y = x * sigmoid_of_gelu(x)));
-    });
+    output
+        .par_chunks_mut(MIN_VALUES)
+        .zip(input.par_chunks(MIN_VALUES))
+        .for_each(|(output, input)| {
+            Arch::new().dispatch(|| {
+                output
+                    .iter_mut()
+                    .zip(input)
+                    .for_each(|(y, &x)| *y = x * sigmoid_of_gelu(x))
+            });
+        });
 }
 
 /// `gradient · gelu'(input)`, in place of the gradient.
 pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
-    gradient.par_chunks_mut(MIN_VALUES).zip(input.par_chunks(MIN_VALUES)).for_each(|(gradient, input)| {
-        Arch::new().dispatch(|| {
-            for (g, &x) in gradient.iter_mut().zip(input) {
-                let sigmoid = sigmoid_of_gelu(x);
-                *g *= sigmoid + x * sigmoid * (1.0 - sigmoid) * SLOPE * (1.0 + 3.0 * CUBIC * x * x);
-            }
+    gradient
+        .par_chunks_mut(MIN_VALUES)
+        .zip(input.par_chunks(MIN_VALUES))
+        .for_each(|(gradient, input)| {
+            Arch::new().dispatch(|| {
+                for (g, &x) in gradient.iter_mut().zip(input) {
+                    let sigmoid = sigmoid_of_gelu(x);
+                    *g *= sigmoid
+                        + x * sigmoid * (1.0 - sigmoid) * SLOPE * (1.0 + 3.0 * CUBIC * x * x);
+                }
+            });
         });
-    });
 }
 
 /// The same row after every row.
@@ -250,32 +290,38 @@ impl Norm<'_> {
     pub(super) fn forward(&self, input: &[f32], output: &mut [f32]) {
         let width = self.gamma.len();
         let rows = output.par_chunks_mut(width).zip(input.par_chunks(width));
-        rows.with_min_len(rows_per_task(width)).for_each(|(output, input)| {
-            Arch::new().dispatch(|| {
-                let (mean, scale) = self.moments(input);
-                let weights = self.gamma.iter().zip(self.beta);
-                for ((y, &x), (&gamma, &beta)) in output.iter_mut().zip(input).zip(weights) {
-                    *y = (x - mean) * scale * gamma + beta;
-                }
+        rows.with_min_len(rows_per_task(width))
+            .for_each(|(output, input)| {
+                Arch::new().dispatch(|| {
+                    let (mean, scale) = self.moments(input);
+                    let weights = self.gamma.iter().zip(self.beta);
+                    for ((y, &x), (&gamma, &beta)) in output.iter_mut().zip(input).zip(weights) {
+                        *y = (x - mean) * scale * gamma + beta;
+                    }
+                });
             });
-        });
     }
 
     /// The input's gradient in place of the output's.
     pub(super) fn backward(&self, input: &[f32], gradient: &mut [f32]) {
         let width = self.gamma.len();
         let rows = gradient.par_chunks_mut(width).zip(input.par_chunks(width));
-        rows.with_min_len(rows_per_task(width)).for_each(|(gradient, input)| {
-            Arch::new().dispatch(|| {
-                let (mean, scale) = self.moments(input);
-                gradient.iter_mut().zip(self.gamma).for_each(|(g, &gamma)| *g *= gamma);
-                let average = sum_of(gradient, gradient, |g, _| g) / width as f32;
-                let along = sum_of(gradient, input, |g, x| g * (x - mean)) * scale / width as f32;
-                for (g, &x) in gradient.iter_mut().zip(input) {
-                    *g = (*g - average - (x - mean) * scale * along) * scale;
-                }
+        rows.with_min_len(rows_per_task(width))
+            .for_each(|(gradient, input)| {
+                Arch::new().dispatch(|| {
+                    let (mean, scale) = self.moments(input);
+                    gradient
+                        .iter_mut()
+                        .zip(self.gamma)
+                        .for_each(|(g, &gamma)| *g *= gamma);
+                    let average = sum_of(gradient, gradient, |g, _| g) / width as f32;
+                    let along =
+                        sum_of(gradient, input, |g, x| g * (x - mean)) * scale / width as f32;
+                    for (g, &x) in gradient.iter_mut().zip(input) {
+                        *g = (*g - average - (x - mean) * scale * along) * scale;
+                    }
+                });
             });
-        });
     }
 }
 
@@ -298,8 +344,11 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
 
 /// Each row's exponentials in place; its highest entry and their sum.
 pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
-    let rows = values.par_chunks_mut(width).with_min_len(rows_per_task(width));
-    rows.map(|row| Arch::new().dispatch(|| exponentials(row))).unzip()
+    let rows = values
+        .par_chunks_mut(width)
+        .with_min_len(rows_per_task(width));
+    rows.map(|row| Arch::new().dispatch(|| exponentials(row)))
+        .unzip()
 }
 
 #[cfg(test)]
@@ -319,7 +368,11 @@ mod tests {
             assert_eq!(products(&rows, state), of_state);
             let few = 1_000.min(n_rows);
             assert_eq!(products(&rows[..few * width], state), of_state[..few]);
-            let exact: f64 = rows[..width].iter().zip(state).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            let exact: f64 = rows[..width]
+                .iter()
+                .zip(state)
+                .map(|(&x, &y)| f64::from(x) * f64::from(y))
+                .sum();
             assert!((f64::from(of_state[0]) - exact).abs() < 1e-4);
         }
     }

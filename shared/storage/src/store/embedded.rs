@@ -27,14 +27,22 @@ impl Embedded {
         let write = database.begin_write().map_err(unavailable)?;
         write.open_table(ENTRIES).map_err(unavailable)?;
         write.commit().map_err(unavailable)?;
-        Ok(Self { database: Arc::new(database) })
+        Ok(Self {
+            database: Arc::new(database),
+        })
     }
 
     pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let (space, key) = (space.to_owned(), key.to_owned());
         self.blocking(move |database| {
-            let table = database.begin_read().map_err(unavailable)?.open_table(ENTRIES).map_err(unavailable)?;
-            let value = table.get((space.as_str(), key.as_str())).map_err(unavailable)?;
+            let table = database
+                .begin_read()
+                .map_err(unavailable)?
+                .open_table(ENTRIES)
+                .map_err(unavailable)?;
+            let value = table
+                .get((space.as_str(), key.as_str()))
+                .map_err(unavailable)?;
             Ok(value.map(|value| value.value().to_vec()))
         })
         .await
@@ -43,7 +51,11 @@ impl Embedded {
     pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let space = space.to_owned();
         self.blocking(move |database| {
-            let table = database.begin_read().map_err(unavailable)?.open_table(ENTRIES).map_err(unavailable)?;
+            let table = database
+                .begin_read()
+                .map_err(unavailable)?
+                .open_table(ENTRIES)
+                .map_err(unavailable)?;
             let mut entries = Vec::new();
             for entry in table.range((space.as_str(), "")..).map_err(unavailable)? {
                 let (key, value) = entry.map_err(unavailable)?;
@@ -64,7 +76,9 @@ impl Embedded {
             {
                 let mut table = write.open_table(ENTRIES).map_err(unavailable)?;
                 for Entry { space, key, value } in &commit.checks {
-                    let found = table.get((space.as_str(), key.as_str())).map_err(unavailable)?;
+                    let found = table
+                        .get((space.as_str(), key.as_str()))
+                        .map_err(unavailable)?;
                     if found.as_ref().map(|found| found.value()) != value.as_deref() {
                         return Ok(false); // dropping the transaction aborts it
                     }
@@ -72,7 +86,9 @@ impl Embedded {
                 for Entry { space, key, value } in &commit.writes {
                     let place = (space.as_str(), key.as_str());
                     match value {
-                        Some(value) => table.insert(place, value.as_slice()).map_err(unavailable)?,
+                        Some(value) => {
+                            table.insert(place, value.as_slice()).map_err(unavailable)?
+                        }
                         None => table.remove(place).map_err(unavailable)?,
                     };
                 }
@@ -89,10 +105,15 @@ impl Embedded {
         work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let database = Arc::clone(&self.database);
-        tokio::task::spawn_blocking(move || work(&database)).await.map_err(Error::unavailable("the embedded store"))?
+        tokio::task::spawn_blocking(move || work(&database))
+            .await
+            .map_err(Error::unavailable("the embedded store"))?
     }
 }
 
 fn unavailable(error: impl Into<redb::Error>) -> Error {
-    Error::Unavailable { what: "the embedded store", source: Box::new(error.into()) }
+    Error::Unavailable {
+        what: "the embedded store",
+        source: Box::new(error.into()),
+    }
 }

@@ -48,7 +48,8 @@ pub(crate) struct Redis {
 /// How long the store is left alone after a failure.
 const PAUSE_MS: i64 = 500;
 
-/// A command that waits for its answer. When its caller gives it up after a while, that is a failure too.
+/// A command that waits for its answer. When its caller gives it up after a while, that is a
+/// failure too.
 struct Waiting<'a> {
     store: &'a Redis,
     turn: Turn,
@@ -56,8 +57,8 @@ struct Waiting<'a> {
     is_over: bool,
 }
 
-/// Commands that were given up since the latest answer. Callers with little time each give up early: together they may
-/// have waited long enough to know.
+/// Commands that were given up since the latest answer. Callers with little time each give up
+/// early: together they may have waited long enough to know.
 #[derive(Default)]
 struct Silence {
     answered_ms: AtomicI64,
@@ -77,11 +78,13 @@ impl Silence {
         self.waited_ms.store(0, Ordering::Relaxed);
     }
 
-    /// How long it has lasted when one more command is given up. Time in which nobody asked is no silence, and many that
-    /// wait at once hear no more of it than one.
+    /// How long it has lasted when one more command is given up. Time in which nobody asked is no
+    /// silence, and many that wait at once hear no more of it than one.
     fn goes_on(&self, began_ms: i64, now_ms: i64) -> i64 {
         let began_ms = began_ms.max(self.answered_ms.load(Ordering::Relaxed));
-        let first = self.since_ms.compare_exchange(0, began_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let first =
+            self.since_ms
+                .compare_exchange(0, began_ms, Ordering::Relaxed, Ordering::Relaxed);
         let waited_ms = now_ms - began_ms;
         let all_waited_ms = self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed) + waited_ms;
         all_waited_ms.min(now_ms - first.err().unwrap_or(began_ms))
@@ -105,12 +108,17 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
-        let client = Client::open(settings.store.as_str())
-            .map_err(|e| Error::Setting { setting: "storage.store", reason: e.to_string() })?;
+        let client = Client::open(settings.store.as_str()).map_err(|e| Error::Setting {
+            setting: "storage.store",
+            reason: e.to_string(),
+        })?;
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.store_timeout()))
             .set_connection_timeout(Some(settings.store_timeout()));
-        let connection = client.get_connection_manager_with_config(config).await.map_err(unavailable)?;
+        let connection = client
+            .get_connection_manager_with_config(config)
+            .await
+            .map_err(unavailable)?;
         let store = Self {
             connection,
             commit: Script::new(COMMIT),
@@ -120,19 +128,33 @@ impl Redis {
             breaker: Arc::new(Breaker::new(PAUSE_MS, PAUSE_MS)),
             silence: Arc::default(),
         };
-        store.check_durability(settings.allow_volatile_store).await?;
+        store
+            .check_durability(settings.allow_volatile_store)
+            .await?;
         Ok(store)
     }
 
     /// Refuses an instance that evicts keys or keeps nothing on disk.
     async fn check_durability(&self, allow_volatile: bool) -> Result<(), Error> {
         let mut connection = self.connection.clone();
-        let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(unavailable)?;
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("");
-        let (policy, append_only) = (field("maxmemory_policy").trim(), field("aof_enabled").trim());
+        let info: String = redis::cmd("INFO")
+            .query_async(&mut connection)
+            .await
+            .map_err(unavailable)?;
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or("")
+        };
+        let (policy, append_only) = (
+            field("maxmemory_policy").trim(),
+            field("aof_enabled").trim(),
+        );
         let mut wrong = Vec::new();
         if policy != "noeviction" {
-            wrong.push(format!("maxmemory-policy is `{policy}`, must be `noeviction`"));
+            wrong.push(format!(
+                "maxmemory-policy is `{policy}`, must be `noeviction`"
+            ));
         }
         if append_only != "1" {
             wrong.push("appendonly is off, must be `yes`".to_owned());
@@ -140,23 +162,42 @@ impl Redis {
         if wrong.is_empty() {
             return Ok(());
         }
-        let reason = format!("this Redis may lose what it acknowledged: {}", wrong.join("; "));
+        let reason = format!(
+            "this Redis may lose what it acknowledged: {}",
+            wrong.join("; ")
+        );
         if allow_volatile {
-            tracing::warn!(reason, "the store is volatile; allowed by storage.allow_volatile_store");
+            tracing::warn!(
+                reason,
+                "the store is volatile; allowed by storage.allow_volatile_store"
+            );
             return Ok(());
         }
         let reason = format!("{reason} (for development: storage.allow_volatile_store = true)");
-        Err(Error::Setting { setting: "storage.store", reason })
+        Err(Error::Setting {
+            setting: "storage.store",
+            reason,
+        })
     }
 
     /// One command, reconnecting included, within the configured time.
-    async fn bounded<T>(&self, command: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
+    async fn bounded<T>(
+        &self,
+        command: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Error> {
         let since_ms = now_ms();
         let turn = self.breaker.turn(since_ms);
         if turn == Turn::Closed {
-            return Err(Error::unavailable("the Redis store")("it failed a moment ago"));
+            return Err(Error::unavailable("the Redis store")(
+                "it failed a moment ago",
+            ));
         }
-        let mut waiting = Waiting { store: self, turn, since_ms, is_over: false };
+        let mut waiting = Waiting {
+            store: self,
+            turn,
+            since_ms,
+            is_over: false,
+        };
         let answer = match tokio::time::timeout(self.timeout, command).await {
             Ok(answer) => answer.map_err(unavailable),
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
@@ -182,7 +223,8 @@ impl Redis {
 
     pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut connection = self.connection.clone();
-        let mut entries: Vec<(String, Vec<u8>)> = self.bounded(connection.hgetall(self.hash(space))).await?;
+        let mut entries: Vec<(String, Vec<u8>)> =
+            self.bounded(connection.hgetall(self.hash(space))).await?;
         entries.sort_unstable();
         Ok(entries)
     }
@@ -210,7 +252,10 @@ impl Redis {
 }
 
 fn unavailable(error: redis::RedisError) -> Error {
-    Error::Unavailable { what: "the Redis store", source: Box::new(error) }
+    Error::Unavailable {
+        what: "the Redis store",
+        source: Box::new(error),
+    }
 }
 
 #[cfg(test)]
@@ -222,8 +267,16 @@ mod tests {
         let silence = Silence::default();
         assert_eq!(silence.goes_on(1_000, 1_050), 50);
         assert_eq!(silence.goes_on(1_000, 1_060), 60, "at once");
-        assert_eq!(silence.goes_on(61_000, 61_050), 160, "nobody asked for a minute");
+        assert_eq!(
+            silence.goes_on(61_000, 61_050),
+            160,
+            "nobody asked for a minute"
+        );
         silence.ends(61_060);
-        assert_eq!(silence.goes_on(61_040, 61_100), 40, "an answer came meanwhile");
+        assert_eq!(
+            silence.goes_on(61_040, 61_100),
+            40,
+            "an answer came meanwhile"
+        );
     }
 }
