@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{Catalogue, Precision, Tables};
+use model::{Precision, ScoringTables, Tables};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for &width in &arguments.widths {
         let tables = Arc::new(Tables::normal(1, arguments.items, width, 0).collaborative);
         for (precision, n_states) in arguments.precisions() {
-            let catalogue = Catalogue::new(Arc::clone(&tables), precision);
+            let catalogue = ScoringTables::new(Arc::clone(&tables), precision);
             let state = |number: usize| {
                 (0..width)
                     .map(|place| ((number + place) % 7) as f32 / 7.0)

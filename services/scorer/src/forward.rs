@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Catalogue, Gpt2, Token, UserState, recommender};
+use model::{Gpt2, ScoringTables, Token, UserState, recommender};
 use tokio::sync::oneshot;
 
 use crate::gate::Caller;
@@ -60,7 +60,7 @@ impl Forward {
     /// Starts the thread. Its pace is unknown until it has computed something.
     pub(crate) fn start(
         gpt2: Gpt2,
-        catalogue: Arc<Catalogue>,
+        catalogue: Arc<ScoringTables>,
         settings: &Settings,
     ) -> std::io::Result<Self> {
         let (queue, pace) = (Arc::new(Queue::default()), Arc::new(Pace::default()));
@@ -187,7 +187,7 @@ impl Drop for Ended {
     }
 }
 
-fn serve(gpt2: &Gpt2, catalogue: &Catalogue, works: Vec<Work>, pace: &Pace) {
+fn serve(gpt2: &Gpt2, catalogue: &ScoringTables, works: Vec<Work>, pace: &Pace) {
     let mut states = Vec::with_capacity(works.len());
     for Work { by, wanted } in works {
         match wanted {
@@ -228,7 +228,7 @@ fn in_time(states: Vec<State>, pace: &Pace) -> Vec<State> {
     in_time
 }
 
-fn compute(gpt2: &Gpt2, catalogue: &Catalogue, states: Vec<State>, pace: &Pace) {
+fn compute(gpt2: &Gpt2, catalogue: &ScoringTables, states: Vec<State>, pace: &Pace) {
     if states.is_empty() {
         return;
     }
@@ -315,7 +315,7 @@ mod tests {
         let gpt2 = random_backbone(&shape, &Device::flex()).1;
         Forward::start(
             gpt2,
-            Arc::new(Catalogue::new(tables, Precision::F32)),
+            Arc::new(ScoringTables::new(tables, Precision::F32)),
             &settings,
         )
         .unwrap()

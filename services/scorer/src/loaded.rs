@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use domain::{Catalog, Item, ItemId, ModelVersion, Source, UserId, UserToken};
 use fixedbitset::FixedBitSet;
 use model::hybrid::{Mixed, Origin};
-use model::{Artifact, Catalogue, ItemWeights, PromptTexts, Token, Tokenizer};
+use model::{Artifact, ItemWeights, PromptTexts, ScoringTables, Token, Tokenizer};
 
 use crate::Settings;
 use crate::backbone::Backbone;
@@ -24,7 +24,7 @@ pub(crate) struct Loaded {
     pub(crate) backbone: Arc<Backbone>,
     pub(crate) forward: Forward,
     /// With the mean user as the last user row.
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<ScoringTables>,
     pub(crate) items: Arc<Vec<Item>>,
     light: Option<Light>,
     users: HashMap<UserId, u32>,
@@ -114,7 +114,7 @@ impl Loaded {
     ) -> Result<Self, model::Error> {
         artifact.check_backbone(&backbone.gpt2)?;
         let mean_user = artifact.tables.collaborative.push_mean_user();
-        let catalogue = Arc::new(Catalogue::new(
+        let catalogue = Arc::new(ScoringTables::new(
             artifact.tables.collaborative.into(),
             settings.scoring_precision,
         ));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Catalogue, UserState};
+use model::{ScoringTables, UserState};
 
 use crate::Error;
 use crate::gate::Caller;
@@ -15,7 +15,7 @@ use crate::queue::{Owner, Queue};
 type Then = Box<dyn FnOnce(&[f32]) + Send>;
 
 struct Work {
-    catalogue: Arc<Catalogue>,
+    catalogue: Arc<ScoringTables>,
     state: UserState,
     by: Instant,
     then: Then,
@@ -64,7 +64,7 @@ impl Rankers {
     /// Scores a catalogue for a state and makes something of the scores.
     pub(crate) async fn scored<T: Send + 'static>(
         &self,
-        (catalogue, state): (&Arc<Catalogue>, &UserState),
+        (catalogue, state): (&Arc<ScoringTables>, &UserState),
         caller: &Caller,
         make: impl FnOnce(&[f32]) -> T + Send + 'static,
     ) -> Result<T, Error> {
@@ -76,7 +76,7 @@ impl Rankers {
 
     async fn queued<T: Send + 'static>(
         &self,
-        (catalogue, state): (&Arc<Catalogue>, &UserState),
+        (catalogue, state): (&Arc<ScoringTables>, &UserState),
         caller: &Caller,
         make: impl FnOnce(&[f32]) -> T + Send + 'static,
     ) -> Result<T, Error> {
@@ -138,9 +138,9 @@ mod tests {
     use super::*;
     use model::{Precision, Table, TokenTables};
 
-    fn catalogue() -> Arc<Catalogue> {
+    fn catalogue() -> Arc<ScoringTables> {
         let rows = || Table::new(vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2);
-        Arc::new(Catalogue::new(
+        Arc::new(ScoringTables::new(
             Arc::new(TokenTables {
                 users: rows(),
                 items: rows(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::ModelVersion;
 use model::prompt::TEMPLATE_VERSION;
-use model::{Catalogue, Precision, Token, UserState};
+use model::{Precision, ScoringTables, Token, UserState};
 use sha2::{Digest, Sha256};
 use storage::Cache;
 use tokio::sync::mpsc;
@@ -220,7 +220,7 @@ impl States {
         Ok(state)
     }
 
-    async fn shared(&self, key: &Key, catalogue: &Catalogue) -> Option<UserState> {
+    async fn shared(&self, key: &Key, catalogue: &ScoringTables) -> Option<UserState> {
         let bytes = self.shared.get(&key.group, &key.field).await;
         self.hits.note(bytes.is_some());
         catalogue.state_of_bytes(&bytes?)

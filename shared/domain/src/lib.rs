@@ -3,17 +3,26 @@
 //!
 //! Every other crate builds on this one. It does no I/O, knows no tensors and never waits.
 
+// Identifiers, and what is wrong with an input.
+mod field;
+mod ids;
+
+// What a job is to do, what it costs, and how it goes.
 mod backbone;
 mod cost;
-mod field;
-mod history;
-mod ids;
-mod item;
 mod job;
-mod model_version;
-mod query;
+mod stage;
 mod train_spec;
 mod work;
+
+// What comes out of it.
+mod metric;
+mod model_version;
+
+// What is asked of it.
+mod history;
+mod item;
+mod query;
 
 pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
 pub use cost::{Calibration, Counts, N_TEXT_STEPS, Part, Rate, Spent, TEXT_STEP, operations};
@@ -24,11 +33,13 @@ pub use item::Item;
 pub use job::{
     Cause, CauseKind, EpochReport, Event, Job, Lease, Progress, Refused, StageReport, State,
 };
+pub use metric::{EASE_LAMBDA, HYBRID_WEIGHT, Metric, RankedBy};
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{
     Allowed, Degradation, Inline, ItemScores, ModelChoice, Page, Priority, Query, Reader, Reason,
     Recommendation, ScoreQuery, ScoredItem, SimilarQuery, Source, TopK,
 };
+pub use stage::Stage;
 pub use train_spec::{
     Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
     Optimizer, Pretraining, TableInit, Target, TrainSpec,

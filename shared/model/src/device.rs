@@ -4,7 +4,7 @@ use burn::backend::DispatchDevice;
 pub use burn::tensor::Device;
 use burn::tensor::{DType, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Of weights and activations. Tables, losses and Adam's moments are f32 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -130,7 +130,7 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     };
     let device = found.ok_or_else(|| Error::Device {
         name: setting.to_owned(),
-        available: available().join(", "),
+        available: available_devices().join(", "),
     })?;
     Ok(ComputeDevice {
         device,
@@ -168,7 +168,7 @@ pub fn use_threads(n: usize) {
 }
 
 /// What can be asked for here, slowest first.
-pub fn available() -> Vec<String> {
+pub fn available_devices() -> Vec<String> {
     let mut names = vec!["flex".to_owned()];
     let libtorch = libtorch::names();
     // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's
@@ -187,7 +187,7 @@ pub fn available() -> Vec<String> {
 }
 
 fn fastest() -> ComputeDevice {
-    let name = available().pop().unwrap_or_default();
+    let name = available_devices().pop().unwrap_or_default();
     let reason = match &*name {
         "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
         "tch" => {
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn auto_takes_the_last_and_says_why() {
         let device = compute_device("auto").unwrap();
-        assert_eq!(Some(&device.name), available().last());
+        assert_eq!(Some(&device.name), available_devices().last());
         assert!(!device.reason.is_empty());
     }
 }

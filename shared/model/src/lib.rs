@@ -1,67 +1,54 @@
-//! The CLLM4Rec paper in Rust: GPT-2 extended with user and item tokens.
+//! The CLLM4Rec paper in Rust: a language model extended with user and item tokens.
 //!
-//! Reading order: [`Gpt2Config`] and [`Gpt2`] (the frozen backbone), [`Tables`] (what is learned),
-//! [`prompt`] (what it reads), [`content`], [`collaborative`] and [`recommender`] (the three
-//! losses), [`step`] (their gradients), [`Adam`], [`metrics`], [`Artifact`]; beside it [`ease`],
-//! the linear model that it must beat or join.
+//! Five wings, in the order in which data flows. Each may use the ones before it:
+//!
+//! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of embeddings, and the
+//!    gradient of its input.
+//! 2. [`tokens`]: what goes into it. Words, users and items of a prompt become embeddings.
+//! 3. [`training`]: the paper's three losses, their gradients, and the optimiser that moves the rows.
+//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and a partner.
+//! 5. [`serving`]: a catalogue ready to be ranked, and the reasons for a rank.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
-mod artifact;
-mod candidates;
-mod catalogue;
-mod cold;
-pub mod collaborative;
-mod config;
-pub mod content;
 mod device;
-pub mod ease;
 mod error;
-mod explain;
-mod gemm;
-mod gpt2;
-pub mod hybrid;
-mod import;
-mod kernels;
-mod layers;
-mod loss;
-mod memory;
 pub mod metrics;
-mod optimizer;
-mod packing;
-pub mod prompt;
-pub mod recommender;
-mod soft_tokens;
-mod spectral;
-pub mod step;
-mod tables;
 mod tensors;
-mod tokenizer;
-mod warmup;
-mod work;
+
+mod backbone;
+mod tokens;
+mod training;
+
+mod light;
+mod serving;
+
+mod artifact;
 
 pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
-pub use catalogue::{Catalogue, UserState};
-pub use cold::rows_from_texts;
-pub use config::Gpt2Config;
+pub use backbone::checkpoint::{load_backbone, random_backbone, save_backbone, shard_names};
+pub use backbone::config::Gpt2Config;
+pub use backbone::gpt2::Gpt2;
+pub use backbone::kernels::peak::gemm_peak;
+pub use backbone::token_budget::TokenBudget;
+pub use backbone::tokenizer::Tokenizer;
 pub use device::{
-    ComputeDevice, Device, Precision, available as available_devices, compute_device,
-    has_own_memory, n_cores, use_threads,
+    ComputeDevice, Device, Precision, available_devices, compute_device, has_own_memory, n_cores,
+    use_threads,
 };
-pub use ease::{Ease, ItemWeights};
 pub use error::Error;
-pub use explain::contributions;
-pub use gemm::gemm_peak;
-pub use gpt2::Gpt2;
-pub use import::{load_backbone, random_backbone, save_backbone, shard_names};
-pub use loss::Teacher;
-pub use memory::TokenBudget;
-pub use optimizer::{Adam, Moments, PairMoments};
-pub use prompt::{PromptTexts, Token};
-pub use spectral::Spectrum;
-pub use step::{Objective, Pull, RowGradients, Step};
-pub use tables::{Table, Tables, TokenTables};
+pub use light::cold::rows_from_texts;
+pub use light::ease::{Ease, ItemWeights};
+pub use light::spectral::Spectrum;
+pub use light::{ease, hybrid};
+pub use serving::scoring_tables::{ScoringTables, UserState};
+pub use serving::explain::contributions;
 pub use tensors::{NamedTensor, TensorFile, write_tensors};
-pub use tokenizer::Tokenizer;
-pub use warmup::Warmup;
-pub use work::Work;
+pub use tokens::prompt::{self, PromptTexts, Token};
+pub use tokens::tables::{Table, Tables, TokenTables};
+pub use training::loss::Teacher;
+pub use training::optimizer::{Adam, Moments, PairMoments};
+pub use training::step::{Objective, Pull, RowGradients, Step};
+pub use training::warmup::Warmup;
+pub use training::work::Work;
+pub use training::{collaborative, content, recommender, step};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
-use crate::Error;
+use crate::error::Error;
 
 /// A tensor to be written.
 #[derive(Debug, Clone)]

@@ -1,0 +1,115 @@
+//! How good a ranking is and whose it is: the keys under which a model version keeps its metrics.
+
+/// What is measured of a ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Hits among the first 20 over min(20, number of true items).
+    Recall20,
+    /// Hits among the first 40 over min(40, number of true items).
+    Recall40,
+    /// Discounted gain of the first 100 over that of the best order.
+    Ndcg100,
+}
+
+impl Metric {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::Recall20, Self::Recall40, Self::Ndcg100];
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recall20 => "recall@20",
+            Self::Recall40 => "recall@40",
+            Self::Ndcg100 => "ndcg@100",
+        }
+    }
+}
+
+/// Whose ranking of the test split was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RankedBy {
+    /// What a scorer serves: the language model, mixed with a light model where that pays.
+    Served,
+    /// The language model alone.
+    LanguageModel,
+    /// The linear model EASE.
+    Ease,
+    /// Cosines between items.
+    ItemKnn,
+    /// The same list for everybody.
+    Popularity,
+    /// The language model, as if nobody had a row of their own.
+    NewUser,
+    /// The language model among the items that nobody has interacted with.
+    ColdItems,
+    /// The same list for everybody among the items that nobody has interacted with.
+    ColdItemsByPopularity,
+}
+
+impl RankedBy {
+    /// Who is compared in reports, best first as a rule.
+    pub const COMPARED: [Self; 5] = [
+        Self::Served,
+        Self::LanguageModel,
+        Self::Ease,
+        Self::ItemKnn,
+        Self::Popularity,
+    ];
+    /// The simpler methods that a model must beat.
+    pub const BASELINES: [Self; 3] = [Self::Popularity, Self::ItemKnn, Self::Ease];
+
+    /// The name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Served => "cllm4rec",
+            Self::LanguageModel => "language model",
+            Self::Ease => "EASE",
+            Self::ItemKnn => "item-kNN",
+            Self::Popularity => "popularity",
+            Self::NewUser => "language model, new users",
+            Self::ColdItems => "language model, cold items",
+            Self::ColdItemsByPopularity => "popularity, cold items",
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Served => "",
+            Self::LanguageModel => "llm_",
+            Self::Ease => "ease_",
+            Self::ItemKnn => "knn_",
+            Self::Popularity => "popularity_",
+            Self::NewUser => "new_user_",
+            Self::ColdItems => "cold_",
+            Self::ColdItemsByPopularity => "cold_popularity_",
+        }
+    }
+
+    /// The key of one of its metrics, such as `ease_ndcg@100`.
+    pub fn key(self, metric: Metric) -> String {
+        format!("{}{}", self.prefix(), metric.name())
+    }
+
+    /// The key of how much better the served ranking is, as a share: `lift_over_ease_ndcg@100`.
+    pub fn lift_key(self, metric: Metric) -> String {
+        format!("lift_over_{}", self.key(metric))
+    }
+}
+
+/// The key of the light model's weight in the hybrid that validation chose, 0 to 1.
+pub const HYBRID_WEIGHT: &str = "hybrid_weight";
+/// The key of EASE's λ that validation chose.
+pub const EASE_LAMBDA: &str = "ease_lambda";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_ones_that_stored_versions_have() {
+        assert_eq!(RankedBy::Served.key(Metric::Recall20), "recall@20");
+        assert_eq!(RankedBy::LanguageModel.key(Metric::Ndcg100), "llm_ndcg@100");
+        let lift = RankedBy::Popularity.lift_key(Metric::Recall40);
+        assert_eq!(lift, "lift_over_popularity_recall@40");
+    }
+}

@@ -1,0 +1,184 @@
+//! The kernels in burn's own operators: for devices without better ones, and for autodiff.
+
+use burn::tensor::activation::{self, gelu_approximate};
+use burn::tensor::module;
+use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
+
+use super::{Attended, Attention, Norm};
+use crate::backbone::layout::Padded;
+use crate::backbone::host::to_vec;
+
+pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    lhs.matmul(rhs)
+}
+
+pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    lhs.matmul(rhs) + sum
+}
+
+pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
+    gelu_approximate(input)
+}
+
+/// √(2/π)
+const SLOPE: f64 = 0.797_884_560_802_865_4;
+const CUBIC: f64 = 0.044_715;
+
+pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    let squares = input.clone() * input.clone();
+    let tanh = ((squares.clone() * CUBIC + 1.0) * input.clone() * SLOPE).tanh();
+    let d_tanh = (-(tanh.clone() * tanh.clone()) + 1.0) * (squares * (3.0 * CUBIC) + 1.0) * SLOPE;
+    d_output * ((tanh + 1.0) + input * d_tanh) * 0.5
+}
+
+pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
+    module::layer_norm(
+        input,
+        norm.gamma.clone(),
+        Some(norm.beta.clone()),
+        norm.epsilon,
+    )
+}
+
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+    let centered = input.clone() - input.mean_dim(1);
+    let scale = ((centered.clone() * centered.clone()).mean_dim(1) + norm.epsilon)
+        .sqrt()
+        .recip();
+    let normed = centered * scale.clone();
+    let d_normed = d_output * norm.gamma.clone().unsqueeze();
+    let along = (d_normed.clone() * normed.clone()).mean_dim(1);
+    let mean = d_normed.clone().mean_dim(1);
+    (d_normed - mean - normed * along) * scale
+}
+
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+    let highest = logits.clone().max_dim(1);
+    let exponentials = (logits - highest.clone()).exp();
+    let sums = to_vec(exponentials.clone().sum_dim(1));
+    (exponentials, to_vec(highest), sums)
+}
+
+/// Added to the scores of what is not seen; its exponential is 0 in every float type.
+const UNSEEN: f64 = -1e9;
+
+/// Queries, keys and values, or their gradients `[documents, heads, longest, head_dim]`.
+pub(super) struct Heads {
+    pub(super) queries: Tensor<4>,
+    pub(super) keys: Tensor<4>,
+    pub(super) values: Tensor<4>,
+}
+
+impl Heads {
+    pub(super) fn new(of: &Attention<'_>, padded: &Padded) -> Self {
+        let [n_keys, width] = of.keys_values.dims();
+        let half = |columns| of.keys_values.clone().slice([0..n_keys, columns]);
+        let heads = |packed, places| split(packed, places, padded, of.n_head);
+        Self {
+            queries: heads(of.queries.clone(), &padded.queries),
+            keys: heads(half(0..width / 2), &padded.keys),
+            values: heads(half(width / 2..width), &padded.keys),
+        }
+    }
+
+    /// Shapes: → `[queries, embed]`, `[keys, 2 embed]`.
+    pub(super) fn packed(self, padded: &Padded) -> (Tensor<2>, Tensor<2>) {
+        let keys_values = vec![
+            join(self.keys, &padded.keys),
+            join(self.values, &padded.keys),
+        ];
+        (
+            join(self.queries, &padded.queries),
+            Tensor::cat(keys_values, 1),
+        )
+    }
+
+    fn scale(&self) -> f64 {
+        let [.., head_dim] = self.queries.dims();
+        1.0 / (head_dim as f64).sqrt()
+    }
+
+    /// Scaled and masked `[documents, heads, longest, longest]`.
+    fn scores(&self) -> Tensor<4> {
+        let [_, _, longest, _] = self.queries.dims();
+        let (device, dtype) = (self.queries.device(), self.queries.dtype());
+        let unseen = Tensor::<2, Bool>::tril_mask([longest; 2], 0, &device);
+        let bias = Tensor::<2>::zeros([longest; 2], (&device, dtype)).mask_fill(unseen, UNSEEN);
+        self.queries
+            .clone()
+            .matmul(self.keys.clone().swap_dims(2, 3))
+            * self.scale()
+            + bias.unsqueeze()
+    }
+}
+
+/// Zero where no token lies. Shapes: `[rows, embed]` → `[documents, heads, longest, head_dim]`.
+pub(super) fn split(
+    packed: Tensor<2>,
+    places: &Tensor<1, Int>,
+    padded: &Padded,
+    n_head: usize,
+) -> Tensor<4> {
+    let [_, embed] = packed.dims();
+    let Padded {
+        n_documents,
+        longest,
+        ..
+    } = *padded;
+    let zero = Tensor::zeros(
+        [n_documents * longest, embed],
+        (&packed.device(), packed.dtype()),
+    );
+    let laid_out: Tensor<2> = zero.select_assign(0, places.clone(), packed, IndexingUpdateOp::Add);
+    laid_out
+        .reshape([n_documents, longest, n_head, embed / n_head])
+        .swap_dims(1, 2)
+}
+
+/// Shapes: `[documents, heads, longest, width]` → `[rows, heads * width]`.
+pub(super) fn join(padded: Tensor<4>, places: &Tensor<1, Int>) -> Tensor<2> {
+    let [n_documents, n_head, longest, width] = padded.dims();
+    padded
+        .swap_dims(1, 2)
+        .reshape([n_documents * longest, n_head * width])
+        .select(0, places.clone())
+}
+
+pub(super) fn attention(of: &Attention<'_>) -> Attended {
+    let padded = of.spans.padded(&of.queries.device());
+    let heads = Heads::new(of, padded);
+    let scores = heads.scores();
+    let highest = scores.clone().detach().max_dim(3);
+    let exponentials = (scores - highest.clone()).exp();
+    let sums = exponentials.clone().sum_dim(3); // [documents, heads, longest, 1]
+    let mixed = (exponentials / sums.clone()).matmul(heads.values);
+    Attended {
+        mixed: join(mixed, &padded.queries),
+        log_sums: join(sums.log() + highest, &padded.queries),
+    }
+}
+
+pub(super) fn attention_backward(
+    of: &Attention<'_>,
+    attended: Attended,
+    d_mixed: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
+    let padded = of.spans.padded(&of.queries.device());
+    let heads = Heads::new(of, padded);
+    // Zero where there is no query: those add nothing to the gradients of keys and values.
+    let d_mixed = split(d_mixed, &padded.queries, padded, of.n_head);
+    let shares = activation::softmax(heads.scores(), 3);
+    let along =
+        (split(attended.mixed, &padded.queries, padded, of.n_head) * d_mixed.clone()).sum_dim(3);
+    let d_values = shares.clone().swap_dims(2, 3).matmul(d_mixed.clone());
+    let scale = heads.scale();
+    let d_scores = shares * (d_mixed.matmul(heads.values.swap_dims(2, 3)) - along) * scale;
+    let d_queries = d_scores.clone().matmul(heads.keys);
+    let d_keys = d_scores.swap_dims(2, 3).matmul(heads.queries);
+    Heads {
+        queries: d_queries,
+        keys: d_keys,
+        values: d_values,
+    }
+    .packed(padded)
+}

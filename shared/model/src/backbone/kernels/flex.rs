@@ -1,0 +1,246 @@
+//! The kernels on flex tensors: slices of host memory, in place where nobody else holds them.
+//! Products are faer's, whose assembly is faster than flex's own (figures in docs/performance.md).
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::{Attended, Attention, Norm, heads, rows};
+use crate::backbone::host::{matrix, to_vec};
+
+/// A tensor's memory, to be read where it lies.
+struct Matrix(FlexTensor);
+
+impl Matrix {
+    fn of(tensor: Tensor<2>) -> Self {
+        let tensor = tensor
+            .try_into_primitive::<Flex>()
+            .expect("the engine of the tensor is flex");
+        match tensor.layout().strides() {
+            [1, rows] | [rows, 1] if *rows > 0 => Self(tensor),
+            _ => Self(tensor.to_contiguous()),
+        }
+    }
+
+    fn view(&self) -> MatRef<'_, f32> {
+        let layout = self.0.layout();
+        let values = &self.0.storage::<f32>()[layout.start_offset()..];
+        let (n_rows, n_columns) = (layout.shape()[0], layout.shape()[1]);
+        match *layout.strides() {
+            [rows, 1] => MatRef::from_row_major_slice_with_stride(
+                values,
+                n_rows,
+                n_columns,
+                rows.unsigned_abs(),
+            ),
+            [1, columns] => MatRef::from_row_major_slice_with_stride(
+                values,
+                n_columns,
+                n_rows,
+                columns.unsigned_abs(),
+            )
+            .transpose(),
+            _ => unreachable!(
+                "a matrix was made contiguous when it was neither row-major nor column-major"
+            ),
+        }
+    }
+}
+
+/// The memory of a tensor of any shape, in row-major order.
+struct Contiguous(FlexTensor);
+
+impl Contiguous {
+    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
+        let tensor = tensor
+            .try_into_primitive::<Flex>()
+            .expect("the engine of the tensor is flex");
+        Self(tensor.to_contiguous())
+    }
+
+    fn values(&self) -> &[f32] {
+        self.0.storage()
+    }
+}
+
+/// A tensor's values: its own memory where nobody else holds it, else a copy.
+fn owned(tensor: Tensor<2>) -> Vec<f32> {
+    let tensor = tensor
+        .try_into_primitive::<Flex>()
+        .expect("the engine of the tensor is flex");
+    match tensor.as_slice::<f32>().filter(|_| !tensor.is_unique()) {
+        // burn's own copy is of bytes, which a second copy then aligns.
+        Some(shared) => shared.to_vec(),
+        None => to_vec(Tensor::<2>::from_primitive::<Flex>(tensor)),
+    }
+}
+
+/// With more rows a product is divided by faer, which then packs each part of a matrix once.
+const FEW_ROWS: usize = 512;
+/// Of a part of a product of few rows; the kernel is slow on fewer.
+const PART_COLUMNS: usize = 64;
+/// Many parts, so that a thread that is interrupted leaves its own to the others. Two Zen 3 cores
+/// do 14 × 256 × 1,024 at 72 GFLOP/s so, at 51 as faer divides it; 200 × 768 × 3,072, one core
+/// taken for a fifth of the time, at 105 and 89.
+const MOST_PARTS: usize = 16;
+
+/// `to = lhs · rhs`, or added to it.
+fn multiply(to: MatMut<'_, f32>, accum: Accum, lhs: MatRef<'_, f32>, rhs: MatRef<'_, f32>) {
+    let n_parts = (to.ncols() / PART_COLUMNS).min(MOST_PARTS);
+    if to.nrows() > FEW_ROWS || n_parts < 2 {
+        return matmul(to, accum, lhs, rhs, 1.0, Par::rayon(0));
+    }
+    let parts = to
+        .par_col_partition_mut(n_parts)
+        .zip(rhs.par_col_partition(n_parts))
+        .with_max_len(1);
+    parts.for_each(|(to, rhs)| matmul(to, accum, lhs, rhs, 1.0, Par::Seq));
+}
+
+pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
+    let mut values = vec![0.0; m * n];
+    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
+    multiply(
+        product,
+        Accum::Replace,
+        Matrix::of(lhs).view(),
+        Matrix::of(rhs).view(),
+    );
+    matrix(values, n, &device)
+}
+
+pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
+    let mut values = if sum.dims()[0] == m {
+        owned(sum)
+    } else {
+        rows::repeated(Contiguous::of(sum).values(), m)
+    };
+    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
+    multiply(
+        product,
+        Accum::Add,
+        Matrix::of(lhs).view(),
+        Matrix::of(rhs).view(),
+    );
+    matrix(values, n, &device)
+}
+
+pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let input = Contiguous::of(input);
+    let mut output = vec![0.0; input.values().len()];
+    rows::gelu(input.values(), &mut output);
+    matrix(output, width, &device)
+}
+
+pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    rows::gelu_backward(Contiguous::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+/// The weights of a layer norm.
+struct Weights {
+    gamma: Contiguous,
+    beta: Contiguous,
+    epsilon: f32,
+}
+
+impl Weights {
+    fn of(norm: &Norm) -> Self {
+        Self {
+            gamma: Contiguous::of(norm.gamma.clone()),
+            beta: Contiguous::of(norm.beta.clone()),
+            epsilon: norm.epsilon as f32,
+        }
+    }
+
+    fn norm(&self) -> rows::Norm<'_> {
+        rows::Norm {
+            gamma: self.gamma.values(),
+            beta: self.beta.values(),
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
+    let (device, [n_rows, width]) = (input.device(), input.dims());
+    let mut output = vec![0.0; n_rows * width];
+    Weights::of(norm)
+        .norm()
+        .forward(Contiguous::of(input).values(), &mut output);
+    matrix(output, width, &device)
+}
+
+pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    Weights::of(norm)
+        .norm()
+        .backward(Contiguous::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+    let (device, [_, width]) = (logits.device(), logits.dims());
+    let mut values = owned(logits);
+    let (highest, sums) = rows::exponentials_of_rows(&mut values, width);
+    (matrix(values, width, &device), highest, sums)
+}
+
+pub(super) fn attention(of: &Attention<'_>) -> Attended {
+    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
+    let (queries, keys_values) = (
+        Contiguous::of(of.queries.clone()),
+        Contiguous::of(of.keys_values.clone()),
+    );
+    let heads = heads::Heads::new(
+        queries.values(),
+        keys_values.values(),
+        &of.spans.documents,
+        [of.n_head, embed],
+    );
+    let (mixed, log_sums) = heads.forward();
+    Attended {
+        mixed: matrix(mixed, embed, &device),
+        log_sums: matrix(log_sums, of.n_head, &device),
+    }
+}
+
+pub(super) fn attention_backward(
+    of: &Attention<'_>,
+    attended: Attended,
+    d_mixed: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
+    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
+    let (queries, keys_values) = (
+        Contiguous::of(of.queries.clone()),
+        Contiguous::of(of.keys_values.clone()),
+    );
+    let heads = heads::Heads::new(
+        queries.values(),
+        keys_values.values(),
+        &of.spans.documents,
+        [of.n_head, embed],
+    );
+    let (mixed, log_sums) = (
+        Contiguous::of(attended.mixed),
+        Contiguous::of(attended.log_sums),
+    );
+    let kept = heads::Kept {
+        mixed: mixed.values(),
+        log_sums: log_sums.values(),
+    };
+    let (d_queries, d_keys_values) = heads.backward(&kept, Contiguous::of(d_mixed).values());
+    (
+        matrix(d_queries, embed, &device),
+        matrix(d_keys_values, 2 * embed, &device),
+    )
+}

@@ -1,0 +1,122 @@
+//! The two layers with weights that GPT-2 is made of, each with the gradient of its input.
+
+use std::ops::Range;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::backbone::kernels;
+use crate::backbone::kernels::Norm;
+
+/// `x · weight + bias` (reference: `Conv1D`).
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[input, output]`
+    pub weight: Param<Tensor<2>>,
+    /// `[output]`
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// Zeros.
+    pub(crate) fn zeros(n_inputs: usize, n_outputs: usize, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::zeros([n_inputs, n_outputs], device)),
+            bias: Param::from_tensor(Tensor::zeros([n_outputs], device)),
+        }
+    }
+
+    /// Shapes: `[rows, input]` → `[rows, output]`.
+    pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.all().forward(input)
+    }
+
+    /// Shapes: `[rows, output]` → `[rows, input]`.
+    pub(crate) fn backward(&self, d_output: Tensor<2>) -> Tensor<2> {
+        self.all().backward(d_output)
+    }
+
+    fn all(&self) -> Columns {
+        Columns {
+            weight: self.weight.val(),
+            bias: self.bias.val().unsqueeze(),
+        }
+    }
+
+    /// Some of the outputs.
+    pub(crate) fn columns(&self, outputs: Range<usize>) -> Columns {
+        let Columns { weight, bias } = self.all();
+        let [n_inputs, _] = weight.dims();
+        Columns {
+            weight: weight.slice([0..n_inputs, outputs.clone()]),
+            bias: bias.slice([0..1, outputs]),
+        }
+    }
+}
+
+/// A linear layer's outputs, or some of them.
+pub(crate) struct Columns {
+    /// `[input, output]`
+    weight: Tensor<2>,
+    /// `[1, output]`
+    bias: Tensor<2>,
+}
+
+impl Columns {
+    /// Shapes: `[rows, input]` → `[rows, output]`.
+    pub(crate) fn forward(self, input: Tensor<2>) -> Tensor<2> {
+        kernels::add_product(self.bias, input, self.weight)
+    }
+
+    /// Shapes: `[rows, output]` → `[rows, input]`.
+    pub(crate) fn backward(self, d_output: Tensor<2>) -> Tensor<2> {
+        kernels::product(d_output, self.weight.transpose())
+    }
+
+    /// The same, added to another gradient of the input.
+    pub(crate) fn backward_onto(self, d_input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+        kernels::add_product(d_input, d_output, self.weight.transpose())
+    }
+}
+
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
+/// `nn.LayerNorm`).
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[width]`
+    pub gamma: Param<Tensor<1>>,
+    /// `[width]`
+    pub beta: Param<Tensor<1>>,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Scale 1, shift 0.
+    pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
+        Self {
+            gamma: Param::from_tensor(Tensor::ones([width], device)),
+            beta: Param::from_tensor(Tensor::zeros([width], device)),
+            epsilon,
+        }
+    }
+
+    fn weights(&self) -> Norm {
+        Norm {
+            gamma: self.gamma.val(),
+            beta: self.beta.val(),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Shapes: `[rows, width]` → `[rows, width]`.
+    pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        kernels::layer_norm(input, &self.weights())
+    }
+
+    /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` → `[rows,
+    /// width]`.
+    pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+        kernels::layer_norm_backward(input, &self.weights(), d_output)
+    }
+}

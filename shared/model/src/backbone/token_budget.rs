@@ -1,0 +1,135 @@
+//! How many tokens go through a backbone at once, and what happens when its device has no memory
+//! for them.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Device;
+
+use crate::error::Error;
+use crate::device::has_own_memory;
+
+/// More only costs memory: a forward pass keeps 370 kB a token (GPT-2 small), and products are as
+/// fast as they get from a few hundred rows on (docs/performance.md).
+const ON_A_CPU: usize = 1024;
+/// A card has thousands of cores to keep busy: content steps of 10,700 tokens take an H100 318 ms,
+/// in parts of 1,024 tokens 355 ms.
+const ON_A_CARD: usize = 8192;
+/// With fewer it is not the tokens that fill the memory.
+const LEAST: usize = 64;
+
+/// Most tokens that go through the backbone at once, shared by all of its copies.
+#[derive(Debug, Clone)]
+pub struct TokenBudget(Arc<AtomicUsize>);
+
+impl TokenBudget {
+    /// What a device begins with.
+    pub(crate) fn of(device: &Device) -> Self {
+        let n = if has_own_memory(device) {
+            ON_A_CARD
+        } else {
+            ON_A_CPU
+        };
+        Self(Arc::new(AtomicUsize::new(n)))
+    }
+
+    /// The tokens.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Does work that takes at most so many tokens at once; when the device has no memory for them,
+    /// with half as many, from now on. Work starts over then: it must leave nothing half-done
+    /// behind.
+    pub(crate) fn fit<T>(&self, work: impl Fn(usize) -> T) -> Result<T, Error> {
+        loop {
+            let n = self.get();
+            let panic = match catch_unwind(AssertUnwindSafe(|| work(n))) {
+                Ok(done) => return Ok(done),
+                Err(panic) => panic,
+            };
+            let Some(reason) = out_of_memory(&*panic) else {
+                resume_unwind(panic)
+            };
+            if n <= LEAST {
+                return Err(Error::OutOfMemory {
+                    n_tokens: n,
+                    reason,
+                });
+            }
+            tracing::warn!(
+                n_tokens = n,
+                reason,
+                "the device's memory is full: half as many tokens at once"
+            );
+            self.0.store(n / 2, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The first line of a panic by which a tensor library says that memory could not be had. They have
+/// no error for it: LibTorch's message is unwrapped in burn-tch, CubeCL's in its server. Rust's own
+/// allocations end the process.
+fn out_of_memory(panic: &(dyn Any + Send)) -> Option<String> {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or(panic.downcast_ref::<&str>().copied())?;
+    let lower = message.to_lowercase();
+    let says_so = [
+        "out of memory",
+        "can't allocate memory",
+        "outofmemory",
+        "out_of_memory",
+    ];
+    says_so
+        .iter()
+        .any(|said| lower.contains(said))
+        .then(|| message.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::compute_device;
+
+    fn budget() -> TokenBudget {
+        TokenBudget::of(&compute_device("flex").unwrap().device)
+    }
+
+    #[test]
+    fn work_that_does_not_fit_goes_on_with_half_as_much_from_then_on() {
+        let budget = budget();
+        let room = |n: usize| {
+            assert!(n <= 300, "CUDA out of memory. Tried to allocate 20.00 MiB");
+            n
+        };
+        assert_eq!(budget.fit(room).unwrap(), 256);
+        assert_eq!(budget.get(), 256);
+        assert_eq!(budget.fit(room).unwrap(), 256, "it is not tried again");
+    }
+
+    #[test]
+    fn a_device_that_is_full_anyway_is_an_error_and_other_panics_stay_panics() {
+        let error = budget().fit(|_| panic!("CUDA out of memory")).unwrap_err();
+        assert!(
+            matches!(error, Error::OutOfMemory { n_tokens, .. } if n_tokens <= LEAST),
+            "{error}"
+        );
+        let other = catch_unwind(|| budget().fit(|_| panic!("index out of bounds")));
+        assert_eq!(
+            other.unwrap_err().downcast_ref(),
+            Some(&"index out of bounds")
+        );
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_says_that_memory_is_full_in_words_that_are_understood() {
+        let device = compute_device("tch").unwrap().device;
+        let all = |_| burn::tensor::Tensor::<2>::zeros([1 << 30, 1 << 20], &device).dims();
+        assert!(matches!(budget().fit(all), Err(Error::OutOfMemory { .. })));
+    }
+}

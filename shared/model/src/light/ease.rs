@@ -1,0 +1,283 @@
+//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): a closed-form
+//! linear model of which items go together. The bar for the language model, its teacher when asked
+//! for, and its partner in a hybrid.
+
+use std::path::Path;
+
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+use rayon::prelude::*;
+
+use crate::tensors::{NamedTensor, TensorFile};
+use crate::error::Error;
+use crate::metrics;
+use crate::tensors::write_tensors;
+
+/// EASE's item-to-item weights, all of them.
+#[derive(Debug)]
+pub struct Ease {
+    n_items: usize,
+    /// `[items, items]`, row-major: a history's item i adds its row to the scores.
+    weights: Vec<f32>,
+}
+
+impl Ease {
+    /// `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹` (the paper's equation 8).
+    ///
+    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules out.
+    pub fn fit(histories: &[Vec<u32>], n_items: usize, lambda: f64) -> Option<Self> {
+        let mut gram = Mat::<f64>::zeros(n_items, n_items);
+        for history in histories {
+            for &a in history {
+                history
+                    .iter()
+                    .for_each(|&b| gram[(a as usize, b as usize)] += 1.0);
+            }
+        }
+        (0..n_items).for_each(|item| gram[(item, item)] += lambda);
+        let factor = gram.llt(Side::Lower).ok()?;
+        drop(gram); // the largest catalogue's takes .8 GB
+        let inverse = factor.inverse();
+        let diagonal: Vec<f64> = (0..n_items).map(|item| inverse[(item, item)]).collect();
+        let mut weights = vec![0.0; n_items * n_items];
+        weights
+            .par_chunks_mut(n_items)
+            .enumerate()
+            .for_each(|(row, weights)| {
+                // The inverse is symmetric and column-major: its column is this row.
+                for (column, (weight, entry)) in
+                    weights.iter_mut().zip(inverse.col(row).iter()).enumerate()
+                {
+                    *weight = if column == row {
+                        0.0
+                    } else {
+                        (-entry / diagonal[column]) as f32
+                    };
+                }
+            });
+        Some(Self { n_items, weights })
+    }
+
+    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    pub fn scores(&self, history: &[u32]) -> Vec<f32> {
+        let mut scores = vec![0.0; self.n_items];
+        for &item in history {
+            let row = &self.weights[item as usize * self.n_items..][..self.n_items];
+            scores
+                .iter_mut()
+                .zip(row)
+                .for_each(|(score, weight)| *score += weight);
+        }
+        scores
+    }
+
+    /// The `n_kept` largest weights of each row by size.
+    pub fn sparse(&self, n_kept: usize) -> ItemWeights {
+        let rows: Vec<Vec<(u32, f32)>> = self
+            .weights
+            .par_chunks(self.n_items)
+            .map(|row| {
+                let sizes: Vec<f32> = row.iter().map(|weight| weight.abs()).collect();
+                let mut kept: Vec<(u32, f32)> =
+                    metrics::top_k(&sizes, n_kept, |item| row[item as usize] != 0.0)
+                        .into_iter()
+                        .map(|(item, _)| (item, row[item as usize]))
+                        .collect();
+                kept.sort_unstable_by_key(|(item, _)| *item);
+                kept
+            })
+            .collect();
+        let mut weights = ItemWeights {
+            offsets: vec![0],
+            items: Vec::new(),
+            values: Vec::new(),
+        };
+        for (item, value) in rows.iter().flat_map(|row| row.iter().copied()) {
+            weights.items.push(item as i32);
+            weights.values.push(value);
+        }
+        let mut end = 0;
+        weights.offsets.extend(rows.iter().map(|row| {
+            end += row.len() as i32;
+            end
+        }));
+        weights
+    }
+}
+
+/// Sparse item-to-item weights: the light model of a hybrid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemWeights {
+    /// Row i is `offsets[i]..offsets[i + 1]` of the other two, `[items + 1]`.
+    offsets: Vec<i32>,
+    /// Columns, ascending in each row.
+    items: Vec<i32>,
+    values: Vec<f32>,
+}
+
+impl ItemWeights {
+    /// Rows, J.
+    pub fn n_items(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Memory that the weights take.
+    pub fn n_bytes(&self) -> usize {
+        size_of_val(&*self.offsets) + size_of_val(&*self.items) + size_of_val(&*self.values)
+    }
+
+    /// Items without a weight: nobody has interacted with them.
+    pub fn unknown_items(&self) -> Vec<u32> {
+        (0u32..)
+            .zip(self.offsets.windows(2))
+            .filter(|(_, span)| span[0] == span[1])
+            .map(|(item, _)| item)
+            .collect()
+    }
+
+    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    pub fn scores(&self, history: &[u32]) -> Vec<f32> {
+        let mut scores = vec![0.0; self.n_items()];
+        for &item in history {
+            let (items, values) = self.row(item);
+            for (&other, value) in items.iter().zip(values) {
+                scores[other as usize] += value;
+            }
+        }
+        scores
+    }
+
+    /// What an item of a history adds to another item's score.
+    pub fn weight(&self, of_history: u32, item: u32) -> f32 {
+        let (items, values) = self.row(of_history);
+        items
+            .binary_search(&item.cast_signed())
+            .map_or(0.0, |place| values[place])
+    }
+
+    /// An item's columns, ascending, and their weights.
+    fn row(&self, item: u32) -> (&[i32], &[f32]) {
+        let span = self.offsets[item as usize] as usize..self.offsets[item as usize + 1] as usize;
+        (&self.items[span.clone()], &self.values[span])
+    }
+
+    /// Writes `offsets`, `items` and `values` into a safetensors file.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let tensors = [
+            NamedTensor::i32("offsets", vec![self.offsets.len()], &self.offsets),
+            NamedTensor::i32("items", vec![self.items.len()], &self.items),
+            NamedTensor::f32("values", vec![self.values.len()], &self.values),
+        ];
+        write_tensors(path, &tensors)
+    }
+
+    /// Reads and checks what [`Self::write`] wrote, for a catalogue of `n_items`.
+    pub fn read(path: &Path, n_items: usize) -> Result<Self, Error> {
+        let file = TensorFile::open(path)?;
+        let (offsets, items, values) = (
+            file.i32("offsets")?.1,
+            file.i32("items")?.1,
+            file.f32("values")?.1,
+        );
+        let last = offsets.last().map(|&end| end as usize);
+        let is_whole = offsets.len() == n_items + 1 && offsets[0] == 0 && offsets.is_sorted();
+        if !is_whole || last != Some(items.len()) || items.len() != values.len() {
+            let reason = format!(
+                "{} offsets, {} items and {} values are not the rows of {n_items} items",
+                offsets.len(),
+                items.len(),
+                values.len()
+            );
+            return Err(Error::malformed(path, reason));
+        }
+        if items
+            .iter()
+            .any(|&item| item < 0 || item as usize >= n_items)
+        {
+            return Err(Error::malformed(
+                path,
+                format!("a column is outside of the {n_items} items"),
+            ));
+        }
+        Ok(Self {
+            offsets,
+            items,
+            values,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Items 0 and 1 are always taken together, 2 and 3 too.
+    fn pairs() -> Vec<Vec<u32>> {
+        (0..20)
+            .map(|user| {
+                if user % 2 == 0 {
+                    vec![0, 1]
+                } else {
+                    vec![2, 3]
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn weights_solve_the_normal_equations() {
+        // For each column j: X_{-j}ᵀ(X B − X)_j + λ B_j = 0 off the diagonal.
+        let (histories, lambda) = (pairs(), 3.0);
+        let ease = Ease::fit(&histories, 4, lambda).unwrap();
+        let weight = |i: usize, j: usize| f64::from(ease.weights[i * 4 + j]);
+        let gram = |a: u32, b: u32| {
+            histories
+                .iter()
+                .filter(|history| history.contains(&a) && history.contains(&b))
+                .count() as f64
+        };
+        for j in 0..4 {
+            assert_eq!(weight(j, j), 0.0);
+            for i in (0..4).filter(|&i| i != j) {
+                let residual = (0..4)
+                    .map(|k| gram(i as u32, k as u32) * weight(k, j))
+                    .sum::<f64>()
+                    - gram(i as u32, j as u32)
+                    + lambda * weight(i, j);
+                assert!(residual.abs() < 1e-5, "{i} {j}: {residual}");
+            }
+        }
+    }
+
+    #[test]
+    fn keeping_all_weights_changes_no_score_and_files_keep_them() {
+        let ease = Ease::fit(&pairs(), 4, 1.0).unwrap();
+        let all = ease.sparse(4);
+        assert_eq!(all.scores(&[0, 3]), ease.scores(&[0, 3]));
+        assert!(all.unknown_items().is_empty());
+        assert_eq!(
+            Ease::fit(&pairs(), 6, 1.0)
+                .unwrap()
+                .sparse(6)
+                .unknown_items(),
+            [4, 5],
+            "nobody took them"
+        );
+        let best = ease.sparse(1);
+        assert_eq!(
+            best.scores(&[0])[1],
+            ease.scores(&[0])[1],
+            "the largest weight stays"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("light.safetensors");
+        best.write(&path).unwrap();
+        assert_eq!(ItemWeights::read(&path, 4).unwrap(), best);
+        assert!(
+            ItemWeights::read(&path, 5)
+                .unwrap_err()
+                .to_string()
+                .contains("5 items")
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! A catalogue as it is served: item rows and user states, in f32 or, in half the memory, in bf16.
+
+use std::sync::Arc;
+
+use burn::tensor::bf16;
+
+use crate::device::Precision;
+use crate::tokens::tables::TokenTables;
+use crate::backbone::kernels;
+
+/// Item rows that user states are multiplied with (tied: the input embeddings themselves).
+#[derive(Debug)]
+pub struct ScoringTables {
+    tables: Arc<TokenTables>,
+    /// The item rows again; prompts take theirs from the tables.
+    bf16: Option<Vec<bf16>>,
+}
+
+/// A user state `[embed]` in the precision of its catalogue.
+#[derive(Debug, Clone)]
+pub struct UserState(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    F32(Arc<[f32]>),
+    Bf16(Arc<[bf16]>),
+}
+
+impl ScoringTables {
+    /// Rounds the item rows once, where they are to be bf16.
+    pub fn new(tables: Arc<TokenTables>, precision: Precision) -> Self {
+        let bf16 = match precision {
+            Precision::F32 => None,
+            Precision::Bf16 => Some(
+                tables
+                    .items
+                    .values()
+                    .iter()
+                    .map(|&value| bf16::from_f32(value))
+                    .collect(),
+            ),
+        };
+        Self { tables, bf16 }
+    }
+
+    /// User and item rows in f32.
+    pub fn tables(&self) -> &TokenTables {
+        &self.tables
+    }
+
+    /// In what it is scored.
+    pub fn precision(&self) -> Precision {
+        if self.bf16.is_some() {
+            Precision::Bf16
+        } else {
+            Precision::F32
+        }
+    }
+
+    /// Numbers in the item rows.
+    pub fn n_values(&self) -> usize {
+        self.tables.items.n_rows() * self.tables.items.width()
+    }
+
+    /// Memory of the rows.
+    pub fn n_bytes(&self) -> usize {
+        let n_users = self.tables.users.n_rows() * self.tables.users.width();
+        (n_users + self.n_values()) * size_of::<f32>()
+            + self.bf16.as_ref().map_or(0, |rows| size_of_val(&**rows))
+    }
+
+    /// A state as it is kept.
+    pub fn state(&self, values: &[f32]) -> UserState {
+        UserState(match self.bf16 {
+            None => Kept::F32(values.into()),
+            Some(_) => Kept::Bf16(values.iter().map(|&value| bf16::from_f32(value)).collect()),
+        })
+    }
+
+    /// A state from [`UserState::to_bytes`]; `None` when it is not of this width and precision.
+    pub fn state_of_bytes(&self, bytes: &[u8]) -> Option<UserState> {
+        let kept = match self.bf16 {
+            None => Kept::F32(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&word| f32::from_le_bytes(word))
+                    .collect(),
+            ),
+            Some(_) => Kept::Bf16(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&word| bf16::from_le_bytes(word))
+                    .collect(),
+            ),
+        };
+        let state = UserState(kept);
+        (bytes.len() == state.n_bytes() && state.width() == self.tables.items.width())
+            .then_some(state)
+    }
+
+    /// Inner products of user states and item rows, on the thread that calls it while the catalogue
+    /// is small. A state's scores are the same bits alone and among others.
+    ///
+    /// Shapes: `states [states][embed]` → `[states, items]`, row-major.
+    pub fn scores(&self, states: &[&UserState]) -> Vec<f32> {
+        let (width, mut values) = (self.tables.items.width(), Vec::new());
+        states.iter().for_each(|state| state.push_to(&mut values));
+        match &self.bf16 {
+            None => kernels::products(&self.tables.items.values(), &values, width),
+            Some(rows) => kernels::products(rows, &values, width),
+        }
+    }
+}
+
+impl UserState {
+    fn push_to(&self, values: &mut Vec<f32>) {
+        match &self.0 {
+            Kept::F32(state) => values.extend_from_slice(state),
+            Kept::Bf16(state) => values.extend(state.iter().map(|value| value.to_f32())),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match &self.0 {
+            Kept::F32(state) => state.len(),
+            Kept::Bf16(state) => state.len(),
+        }
+    }
+
+    /// Memory of the numbers.
+    pub fn n_bytes(&self) -> usize {
+        match &self.0 {
+            Kept::F32(state) => size_of_val(&**state),
+            Kept::Bf16(state) => size_of_val(&**state),
+        }
+    }
+
+    /// The numbers, little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.0 {
+            Kept::F32(state) => state.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Kept::Bf16(state) => state.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::top_k;
+    use crate::training::recommender::user_states;
+    use crate::tokens::prompt::PromptTexts;
+    use crate::tokens::tables::Tables;
+    use crate::backbone::tokenizer::Tokenizer;
+    use crate::device::compute_device;
+    use crate::backbone::checkpoint::random_backbone;
+    use domain::RandomBackbone;
+
+    #[test]
+    fn bf16_ranks_random_weights_almost_as_f32_does() {
+        let shape = RandomBackbone {
+            n_embd: 64,
+            n_layer: 2,
+            n_head: 4,
+            n_positions: 64,
+            ..Default::default()
+        };
+        let (_, gpt2) = random_backbone(&shape, &compute_device("flex").unwrap().device);
+        let tables = Arc::new(Tables::normal(1, 2_000, 64, 3).collaborative);
+        let texts = PromptTexts::new(&Tokenizer::gpt2());
+        let history = |user: u32| {
+            (0..8)
+                .map(|place| (user * 97 + place * 31) % 2_000)
+                .collect::<Vec<u32>>()
+        };
+        let prompts: Vec<_> = (0..200)
+            .map(|user| texts.recommend(None, &history(user), 64))
+            .collect();
+        let states = user_states(&gpt2, &tables, &prompts).unwrap();
+        let best = |precision| {
+            let catalogue = ScoringTables::new(Arc::clone(&tables), precision);
+            let kept: Vec<UserState> = states
+                .chunks(64)
+                .map(|state| catalogue.state(state))
+                .collect();
+            assert_eq!(
+                kept[0].to_bytes(),
+                catalogue
+                    .state_of_bytes(&kept[0].to_bytes())
+                    .unwrap()
+                    .to_bytes()
+            );
+            let all = catalogue.scores(&kept.iter().collect::<Vec<_>>());
+            assert_eq!(catalogue.scores(&[&kept[7]]), all[7 * 2_000..8 * 2_000]);
+            let list = |scores: &[f32]| {
+                top_k(scores, 20, |_| true)
+                    .into_iter()
+                    .map(|(item, _)| item)
+                    .collect()
+            };
+            (
+                all.chunks(2_000).map(list).collect::<Vec<Vec<u32>>>(),
+                kept[0].n_bytes(),
+            )
+        };
+        let ((f32, bytes), (bf16, half)) = (best(Precision::F32), best(Precision::Bf16));
+        let same = f32
+            .iter()
+            .zip(&bf16)
+            .map(|(one, other)| one.iter().filter(|item| other.contains(item)).count());
+        let overlap = same.sum::<usize>() as f64 / (200.0 * 20.0);
+        assert!(overlap >= 0.97, "{overlap}");
+        assert_ne!(f32, bf16, "bf16 rounds");
+        assert_eq!(bytes, 2 * half);
+    }
+
+    #[test]
+    fn a_state_of_another_width_or_precision_is_none() {
+        let tables = Arc::new(Tables::normal(1, 3, 8, 3).collaborative);
+        let [f32, bf16] = [Precision::F32, Precision::Bf16]
+            .map(|precision| ScoringTables::new(Arc::clone(&tables), precision));
+        assert!(
+            bf16.state_of_bytes(&f32.state(&[1.0; 8]).to_bytes())
+                .is_none()
+        );
+        assert!(
+            f32.state_of_bytes(&bf16.state(&[1.0; 8]).to_bytes())
+                .is_none()
+        );
+        assert!(f32.state_of_bytes(&[0; 33]).is_none());
+    }
+}

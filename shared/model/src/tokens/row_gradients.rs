@@ -1,0 +1,80 @@
+//! Gradients of the rows that a batch touches.
+
+/// Gradients of some rows of a table.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowGradients {
+    /// Distinct row numbers, ascending.
+    pub rows: Vec<u32>,
+    /// One row of K entries for each, row-major.
+    pub values: Vec<f32>,
+}
+
+impl RowGradients {
+    /// Zero for some rows, ascending.
+    pub(crate) fn zeros(rows: Vec<u32>, width: usize) -> Self {
+        let values = vec![0.0; rows.len() * width];
+        Self { rows, values }
+    }
+
+    /// Adds to the gradient of one of the rows.
+    pub(crate) fn add(&mut self, row: u32, gradient: &[f32]) {
+        let place = self
+            .rows
+            .binary_search(&row)
+            .expect("the gradients are of this row");
+        let sum = &mut self.values[place * gradient.len()..][..gradient.len()];
+        sum.iter_mut()
+            .zip(gradient)
+            .for_each(|(sum, value)| *sum += value);
+    }
+
+    /// The gradients as a full table of `n_rows`, zero elsewhere.
+    #[must_use]
+    pub fn dense(&self, n_rows: usize, width: usize) -> Self {
+        let mut values = vec![0.0; n_rows * width];
+        for (row, gradient) in self.rows.iter().zip(self.values.chunks_exact(width)) {
+            values[*row as usize * width..][..width].copy_from_slice(gradient);
+        }
+        Self {
+            rows: (0..n_rows as u32).collect(),
+            values,
+        }
+    }
+}
+
+/// The sum of two gradients of a table.
+fn merged(one: &RowGradients, mut other: RowGradients, width: usize) -> RowGradients {
+    let missing: Vec<u32> = one
+        .rows
+        .iter()
+        .copied()
+        .filter(|row| other.rows.binary_search(row).is_err())
+        .collect();
+    insert_rows(&mut other, &missing, width);
+    for (&row, gradient) in one.rows.iter().zip(one.values.chunks_exact(width)) {
+        other.add(row, gradient);
+    }
+    other
+}
+
+/// Adds rows with a zero gradient, keeping the order.
+fn insert_rows(gradients: &mut RowGradients, missing: &[u32], width: usize) {
+    if missing.is_empty() {
+        return;
+    }
+    let old = std::mem::take(gradients);
+    let mut rows = [old.rows.as_slice(), missing].concat();
+    rows.sort_unstable();
+    let mut values = vec![0.0; rows.len() * width];
+    let mut from = old
+        .rows
+        .iter()
+        .zip(old.values.chunks_exact(width))
+        .peekable();
+    for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
+        if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
+            to.copy_from_slice(gradient);
+        }
+    }
+    *gradients = RowGradients { rows, values };
+}

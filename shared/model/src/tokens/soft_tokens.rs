@@ -1,0 +1,131 @@
+//! The user and item rows of a batch: how they enter the backbone, and how their gradients are
+//! gathered.
+
+use burn::tensor::{DType, Device, Tensor};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::tokens::packing::{TokenBatch, distinct, rows_tensor};
+use crate::backbone::host::matrix;
+use crate::tokens::prompt::Token;
+use crate::backbone::gpt2::Gpt2;
+use crate::tokens::row_gradients::RowGradients;
+use crate::tokens::tables::{Table, TokenTables};
+
+/// Dropout on item rows as they enter prompts: one mask a row, the same wherever it occurs in the
+/// batch. Entries that stay are scaled up, so that a row keeps its expected value.
+#[derive(Debug)]
+pub(crate) struct ItemMask {
+    /// Ascending.
+    rows: Vec<u32>,
+    /// `[rows, embed]`
+    kept: Vec<f32>,
+}
+
+impl ItemMask {
+    /// For the items among `tokens`.
+    pub(crate) fn new(tokens: &[Token], width: usize, share: f64, rng: &ChaCha8Rng) -> Self {
+        let (rows, mut rng) = (distinct(tokens, Token::item), rng.clone());
+        let scale = 1.0 / (1.0 - share as f32);
+        let kept = (0..rows.len() * width)
+            .map(|_| {
+                if rng.random::<f64>() < share {
+                    0.0
+                } else {
+                    scale
+                }
+            })
+            .collect();
+        Self { rows, kept }
+    }
+
+    fn apply(&self, rows: &[u32], values: &mut [f32]) {
+        let width = self.kept.len() / self.rows.len().max(1);
+        for (row, values) in rows.iter().zip(values.chunks_exact_mut(width.max(1))) {
+            let place = self
+                .rows
+                .binary_search(row)
+                .expect("the mask was made for the batch's items");
+            values
+                .iter_mut()
+                .zip(&self.kept[place * width..][..width])
+                .for_each(|(value, kept)| *value *= kept);
+        }
+    }
+}
+
+/// The embedding of each packed token, without its position.
+///
+/// Shapes: → `[tokens, embed]`.
+#[tracing::instrument(level = "trace", name = "data", skip_all)]
+pub(crate) fn embed(
+    gpt2: &Gpt2,
+    tables: &TokenTables,
+    batch: &TokenBatch,
+    mask: Option<&ItemMask>,
+) -> Tensor<2> {
+    let device = gpt2.device();
+    let mut distinct = Vec::with_capacity(3);
+    if !batch.words.is_empty() {
+        distinct.push(
+            gpt2.wte
+                .val()
+                .select(0, batch.word_rows(&device))
+                .cast(DType::F32),
+        );
+    }
+    if !batch.users.is_empty() {
+        distinct.push(rows_tensor(&tables.users, &batch.users, &device));
+    }
+    if !batch.items.is_empty() {
+        distinct.push(item_rows(&tables.items, &batch.items, mask, &device));
+    }
+    Tensor::cat(distinct, 0).select(0, batch.index.clone())
+}
+
+fn item_rows(table: &Table, rows: &[u32], mask: Option<&ItemMask>, device: &Device) -> Tensor<2> {
+    let Some(mask) = mask else {
+        return rows_tensor(table, rows, device);
+    };
+    let mut values: Vec<f32> = rows
+        .iter()
+        .flat_map(|&row| table.row(row).into_owned())
+        .collect();
+    mask.apply(rows, &mut values);
+    matrix(values, table.width(), device)
+}
+
+/// The gradients of user and item rows, summed over the positions where they occur.
+pub(crate) struct SoftGradients {
+    pub(crate) users: RowGradients,
+    pub(crate) items: RowGradients,
+}
+
+impl SoftGradients {
+    /// Zero for each user and item among `tokens`.
+    pub(crate) fn zeros(tokens: &[Token], width: usize) -> Self {
+        Self {
+            users: RowGradients::zeros(distinct(tokens, Token::user), width),
+            items: RowGradients::zeros(distinct(tokens, Token::item), width),
+        }
+    }
+
+    /// Adds the gradients at a batch's soft positions `[soft, embed]`, row-major.
+    pub(crate) fn add(&mut self, batch: &TokenBatch, gradients: &[f32], width: usize) {
+        for ((_, token), gradient) in batch.soft.iter().zip(gradients.chunks_exact(width)) {
+            match *token {
+                Token::User(row) => self.users.add(row, gradient),
+                Token::Item(row) => self.items.add(row, gradient),
+                Token::Word(_) => {}
+            }
+        }
+    }
+
+    /// Rows that entered through a mask get their gradient through it.
+    pub(crate) fn masked(mut self, mask: Option<&ItemMask>) -> Self {
+        if let Some(mask) = mask {
+            mask.apply(&self.items.rows, &mut self.items.values);
+        }
+        self
+    }
+}

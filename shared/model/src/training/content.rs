@@ -1,0 +1,10 @@
+//! The content LM (paper, section 3.2.2; reference: `ContentGPTForUserItemWithLMHeadBatch`): user
+//! and item tokens prompt their texts, the softmax is over the V words only.
+
+use crate::training::step::{Head, Objective};
+use crate::tokens::prompt::Document;
+
+/// Mean next-word cross-entropy over the documents' main texts.
+pub fn objective(documents: &[Document]) -> Objective {
+    Objective::next_token("content", documents, Head::Words)
+}

@@ -1,0 +1,169 @@
+//! The recommendation model (paper, section 3.3; reference:
+//! `CollaborativeGPTwithItemRecommendHead`): one forward pass over a prompt ranks the whole
+//! catalogue with a multinomial item head.
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::tokens::packing::{Reading, TokenBatch};
+use crate::backbone::host::{matrix, to_vec};
+use crate::tokens::prompt::Token;
+use crate::tokens::soft_tokens::embed;
+use crate::tokens::packing::parts;
+use crate::training::step::{Head, Objective, soft};
+use crate::error::Error;
+use crate::backbone::gpt2::Gpt2;
+use crate::tokens::tables::{Table, TokenTables};
+use crate::training::loss::Teacher;
+
+use burn::tensor::Tensor;
+
+/// A prompt and the items that the user will interact with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// A recommendation prompt.
+    pub prompt: Vec<Token>,
+    /// Distinct item rows.
+    pub targets: Vec<u32>,
+}
+
+/// How the finetuning loss is computed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The softmax sees scores times this.
+    pub logit_scale: f64,
+    /// Share of the prompt's item entries that are dropped, and the randomness for it.
+    pub dropout: Option<(f64, ChaCha8Rng)>,
+    /// A distribution over the catalogue to be learned beside the targets, for each example.
+    pub teacher: Option<Teacher>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            logit_scale: 1.0,
+            dropout: None,
+            teacher: None,
+        }
+    }
+}
+
+/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's
+/// last token (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
+pub fn objective(examples: &[Example], options: Options) -> Objective {
+    let regularized = examples
+        .iter()
+        .flat_map(|example| {
+            soft(&example.prompt).chain(example.targets.iter().copied().map(Token::Item))
+        })
+        .collect();
+    Objective {
+        stage: "finetuning",
+        documents: examples
+            .iter()
+            .map(|example| Reading::last(example.prompt.clone()))
+            .collect(),
+        targets: examples
+            .iter()
+            .map(|example| example.targets.clone())
+            .collect(),
+        head: Head::Items,
+        mean_over: examples.len().max(1),
+        logit_scale: options.logit_scale,
+        teacher: options.teacher,
+        regularized,
+        dropout: options.dropout,
+        candidates: None,
+    }
+}
+
+/// Hides a random share of a history, at least one item, and shuffles the rest: (visible, hidden).
+pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
+    let mut shuffled = history.to_vec();
+    shuffled.shuffle(rng);
+    let n_hidden = ((history.len() as f64 * share) as usize)
+        .max(1)
+        .min(history.len());
+    let visible = shuffled.split_off(n_hidden);
+    (visible, shuffled)
+}
+
+/// The hidden state of each prompt's last token, which scores the catalogue.
+///
+/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the
+/// batch. An error when the device has no memory for a single prompt.
+#[tracing::instrument(level = "trace", skip_all)]
+pub fn user_states(
+    gpt2: &Gpt2,
+    tables: &TokenTables,
+    prompts: &[Vec<Token>],
+) -> Result<Vec<f32>, Error> {
+    if prompts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
+    let states = |documents: &[Reading]| {
+        let batch = TokenBatch::new(documents, gpt2.n_positions(), &gpt2.device());
+        to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
+    };
+    gpt2.budget.fit(|at_once| {
+        parts(&documents, at_once)
+            .into_iter()
+            .flat_map(states)
+            .collect()
+    })
+}
+
+/// The item table as a scoring matrix, made once for many user states.
+#[derive(Debug)]
+pub struct ItemHead {
+    items: Tensor<2>,
+    n_items: usize,
+}
+
+impl ItemHead {
+    /// Puts the rows where the backbone is.
+    pub fn new(gpt2: &Gpt2, items: &Table) -> Self {
+        let device = gpt2.device().inner();
+        Self {
+            items: matrix(items.values().to_vec(), items.width(), &device).transpose(),
+            n_items: items.n_rows(),
+        }
+    }
+
+    /// Columns of the scores, J.
+    pub fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    /// Inner products of user states and item rows.
+    ///
+    /// Shapes: `states [users, embed]`, row-major → `[users, items]`, row-major.
+    pub fn scores(&self, states: &[f32]) -> Vec<f32> {
+        let [width, _] = self.items.dims();
+        to_vec(matrix(states.to_vec(), width, &self.items.device()).matmul(self.items.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_one_item_user_has_an_empty_visible_part() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        assert_eq!(hide(&[7], 0.2, &mut rng), (vec![], vec![7]));
+    }
+
+    #[test]
+    fn a_fifth_of_the_history_is_hidden_and_nothing_is_lost() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let history: Vec<u32> = (0..11).collect();
+        let (visible, hidden) = hide(&history, 0.2, &mut rng);
+        assert_eq!(hidden.len(), 2);
+        let mut all = [visible, hidden].concat();
+        all.sort_unstable();
+        assert_eq!(all, history);
+    }
+}
