@@ -47,7 +47,7 @@ enum Command {
     /// Import many users' rows and start a job on them.
     Large(large::Arguments),
     /// Score a large catalogue, beside what the machine reads from memory.
-    ScoringTables(catalogue::Arguments),
+    Catalogue(catalogue::Arguments),
     /// Say where a stage's time goes.
     Profile(profile::Arguments),
     /// Measure one stage on one device and print its line; for `run`.
@@ -61,7 +61,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => compare::run(&arguments),
-        Command::ScoringTables(arguments) => catalogue::run(&arguments),
+        Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Large(arguments) => large::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Scale(arguments) => scale::run(&arguments),

@@ -12,12 +12,12 @@ use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserTo
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::tensors::{TensorFile, write_atomically, write_tensors};
-use crate::error::Error;
 use crate::backbone::gpt2::Gpt2;
+use crate::error::Error;
 use crate::light::ease::ItemWeights;
-use crate::tokens::tables::{Tables, TokenTables};
+use crate::tensors::{TensorFile, write_atomically, write_tensors};
 use crate::tokens::prompt;
+use crate::tokens::tables::{Tables, TokenTables};
 
 /// Version of the file layout.
 const FORMAT: u32 = 2;

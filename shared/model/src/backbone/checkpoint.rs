@@ -14,13 +14,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::Deserialize;
 
-use crate::backbone::layers::{LayerNorm, Linear};
-use crate::backbone::host::to_vec;
-use crate::tensors::{NamedTensor, TensorFile, write_atomically, write_tensors};
-use crate::error::Error;
-use crate::backbone::gpt2::Gpt2;
 use crate::backbone::config::Gpt2Config;
+use crate::backbone::gpt2::Gpt2;
+use crate::backbone::host::to_vec;
+use crate::backbone::layers::{LayerNorm, Linear};
 use crate::backbone::tokenizer::Tokenizer;
+use crate::error::Error;
+use crate::tensors::{NamedTensor, TensorFile, write_atomically, write_tensors};
 
 /// Reads a GPT-2 from a folder with `config.json` and `model.safetensors`, or with the shards that
 /// `model.safetensors.index.json` names; f32, f16 or bf16.

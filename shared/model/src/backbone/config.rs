@@ -5,8 +5,8 @@ use std::path::Path;
 use domain::MIN_POSITIONS;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
 use crate::backbone::tokenizer::Tokenizer;
+use crate::error::Error;
 
 /// Shape of a GPT-2. Field names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,17 +9,17 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 
+use crate::backbone::config::Gpt2Config;
+use crate::backbone::host::{index_tensor, to_index, to_vec};
 use crate::backbone::kernels;
 use crate::backbone::kernels::{Attended, Attention};
 use crate::backbone::layers::{Columns, LayerNorm, Linear};
 use crate::backbone::layout::{Layout, Read, Spans};
-use crate::tokens::packing::{Reading, TokenBatch};
-use crate::backbone::host::{index_tensor, to_index, to_vec};
-use crate::backbone::config::Gpt2Config;
-use crate::device::Precision;
-use crate::tokens::tables::Table;
-use crate::tokens::prompt::Token;
 use crate::backbone::token_budget::TokenBudget;
+use crate::device::Precision;
+use crate::tokens::packing::{Reading, TokenBatch};
+use crate::tokens::prompt::Token;
+use crate::tokens::tables::Table;
 
 /// The backbone: token and position embeddings, blocks, final layer norm. The head is `wte` itself.
 #[derive(Module, Debug)]
@@ -403,8 +403,8 @@ mod tests {
     use burn::tensor::Distribution;
     use domain::RandomBackbone;
 
-    use crate::device::{available_devices, compute_device};
     use crate::backbone::checkpoint::random_backbone;
+    use crate::device::{available_devices, compute_device};
 
     /// Three documents; the last block computes some positions of each, or all.
     fn documents(reads_all: bool) -> Vec<Reading> {

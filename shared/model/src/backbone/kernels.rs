@@ -6,8 +6,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::device::Engine;
 use crate::backbone::layout::Spans;
+use crate::device::Engine;
 
 #[cfg(feature = "tch")]
 mod card;
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
     use burn::tensor::{Device, Distribution};
 
-    use crate::backbone::layout::Span;
     use crate::backbone::host::to_vec;
+    use crate::backbone::layout::Span;
     use crate::device::{available_devices, compute_device};
 
     /// Each device of this build that has kernels of its own.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 
-use crate::error::Error;
 use crate::device::has_own_memory;
+use crate::error::Error;
 
 /// More only costs memory: a forward pass keeps 370 kB a token (GPT-2 small), and products are as
 /// fast as they get from a few hundred rows on (docs/performance.md).

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::tokens::prompt::{Document, Token};
 use crate::backbone::gpt2::Gpt2;
+use crate::tokens::prompt::{Document, Token};
 use crate::tokens::tables::Table;
 
 /// Values of the ridge's strength that are tried, times the size of the texts' Gram matrix.
@@ -234,9 +234,9 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Device;
-    use crate::backbone::config::Gpt2Config;
     use crate::backbone::checkpoint::random_backbone;
+    use crate::backbone::config::Gpt2Config;
+    use crate::device::Device;
     use domain::RandomBackbone;
 
     /// Forty items of two kinds; kind and text agree.

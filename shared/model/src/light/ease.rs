@@ -8,10 +8,10 @@ use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 use rayon::prelude::*;
 
-use crate::tensors::{NamedTensor, TensorFile};
 use crate::error::Error;
 use crate::metrics;
 use crate::tensors::write_tensors;
+use crate::tensors::{NamedTensor, TensorFile};
 
 /// EASE's item-to-item weights, all of them.
 #[derive(Debug)]

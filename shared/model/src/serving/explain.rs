@@ -4,13 +4,13 @@
 
 use burn::tensor::Tensor;
 
-use crate::tokens::packing::{Reading, TokenBatch};
-use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
-use crate::tokens::soft_tokens::embed;
-use crate::tokens::packing::parts;
-use crate::error::Error;
 use crate::backbone::gpt2::Gpt2;
+use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
+use crate::error::Error;
+use crate::tokens::packing::parts;
+use crate::tokens::packing::{Reading, TokenBatch};
 use crate::tokens::prompt::Token;
+use crate::tokens::soft_tokens::embed;
 use crate::tokens::tables::TokenTables;
 
 /// Gauss–Legendre nodes and weights on [0, 1]: exact for polynomials of degree 11 along the way.
@@ -133,12 +133,12 @@ fn along_the_way(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::recommender::user_states;
-    use crate::tokens::prompt::PromptTexts;
-    use crate::tokens::tables::Tables;
+    use crate::backbone::checkpoint::random_backbone;
     use crate::backbone::tokenizer::Tokenizer;
     use crate::device::compute_device;
-    use crate::backbone::checkpoint::random_backbone;
+    use crate::tokens::prompt::PromptTexts;
+    use crate::tokens::tables::Tables;
+    use crate::training::recommender::user_states;
     use domain::{RandomBackbone, ValuePath};
 
     const HISTORY: [u32; 7] = [3, 14, 15, 9, 26, 5, 35];

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::bf16;
 
+use crate::backbone::kernels;
 use crate::device::Precision;
 use crate::tokens::tables::TokenTables;
-use crate::backbone::kernels;
 
 /// Item rows that user states are multiplied with (tied: the input embeddings themselves).
 #[derive(Debug)]
@@ -151,13 +151,13 @@ impl UserState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::top_k;
-    use crate::training::recommender::user_states;
-    use crate::tokens::prompt::PromptTexts;
-    use crate::tokens::tables::Tables;
+    use crate::backbone::checkpoint::random_backbone;
     use crate::backbone::tokenizer::Tokenizer;
     use crate::device::compute_device;
-    use crate::backbone::checkpoint::random_backbone;
+    use crate::metrics::top_k;
+    use crate::tokens::prompt::PromptTexts;
+    use crate::tokens::tables::Tables;
+    use crate::training::recommender::user_states;
     use domain::RandomBackbone;
 
     #[test]

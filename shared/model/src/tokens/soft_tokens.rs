@@ -5,10 +5,10 @@ use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::tokens::packing::{TokenBatch, distinct, rows_tensor};
-use crate::backbone::host::matrix;
-use crate::tokens::prompt::Token;
 use crate::backbone::gpt2::Gpt2;
+use crate::backbone::host::matrix;
+use crate::tokens::packing::{TokenBatch, distinct, rows_tensor};
+use crate::tokens::prompt::Token;
 use crate::tokens::row_gradients::RowGradients;
 use crate::tokens::tables::{Table, TokenTables};
 

@@ -1,8 +1,8 @@
 //! The content LM (paper, section 3.2.2; reference: `ContentGPTForUserItemWithLMHeadBatch`): user
 //! and item tokens prompt their texts, the softmax is over the V words only.
 
-use crate::training::step::{Head, Objective};
 use crate::tokens::prompt::Document;
+use crate::training::step::{Head, Objective};
 
 /// Mean next-word cross-entropy over the documents' main texts.
 pub fn objective(documents: &[Document]) -> Objective {

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor};
 
-use crate::device::has_own_memory;
-use crate::backbone::kernels;
 use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
+use crate::backbone::kernels;
+use crate::device::has_own_memory;
 
 /// What bounds a softmax's memory, whatever the vocabulary is, and shapes its products.
 struct Tiling {

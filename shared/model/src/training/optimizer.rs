@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::tensors::{NamedTensor, TensorFile};
 use crate::tokens::row_gradients::RowGradients;
-use crate::training::step::Step;
 use crate::tokens::tables::{Table, TokenTables};
+use crate::training::step::Step;
 
 /// Adam's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]

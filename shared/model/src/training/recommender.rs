@@ -5,16 +5,16 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::tokens::packing::{Reading, TokenBatch};
+use crate::backbone::gpt2::Gpt2;
 use crate::backbone::host::{matrix, to_vec};
+use crate::error::Error;
+use crate::tokens::packing::parts;
+use crate::tokens::packing::{Reading, TokenBatch};
 use crate::tokens::prompt::Token;
 use crate::tokens::soft_tokens::embed;
-use crate::tokens::packing::parts;
-use crate::training::step::{Head, Objective, soft};
-use crate::error::Error;
-use crate::backbone::gpt2::Gpt2;
 use crate::tokens::tables::{Table, TokenTables};
 use crate::training::loss::Teacher;
+use crate::training::step::{Head, Objective, soft};
 
 use burn::tensor::Tensor;
 

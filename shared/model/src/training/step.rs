@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
-use crate::training::candidates::Candidates;
-use crate::training::loss::{Softmax, Teacher, sum};
-use crate::tokens::packing::{Reading, TokenBatch, rows_tensor};
+use crate::backbone::gpt2::Gpt2;
 use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
+use crate::error::Error;
+use crate::tokens::packing::{Reading, TokenBatch, rows_tensor};
 use crate::tokens::prompt::{Document, Token};
 use crate::tokens::soft_tokens::{ItemMask, SoftGradients, embed};
-use crate::error::Error;
-use crate::backbone::gpt2::Gpt2;
 use crate::tokens::tables::{Table, TokenTables};
+use crate::training::candidates::Candidates;
+use crate::training::loss::{Softmax, Teacher, sum};
 
 /// What a softmax is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 
+use crate::backbone::gpt2::Gpt2;
+use crate::error::Error;
 use crate::tokens::packing::TokenBatch;
 use crate::tokens::soft_tokens::embed;
-use crate::training::step::{Head, Objective};
-use crate::error::Error;
-use crate::backbone::gpt2::Gpt2;
 use crate::tokens::tables::TokenTables;
+use crate::training::step::{Head, Objective};
 
 /// A backbone whose weights are learned; the user and item rows are constants.
 pub struct Warmup {

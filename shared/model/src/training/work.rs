@@ -2,10 +2,10 @@
 
 use domain::{Pass, Shape};
 
-use crate::tokens::packing::Reading;
-use crate::training::step::{Head, Objective};
 use crate::backbone::config::Gpt2Config;
+use crate::tokens::packing::Reading;
 use crate::tokens::prompt::Token;
+use crate::training::step::{Head, Objective};
 
 /// What a step or a forward pass does, counted instead of timed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -5,8 +5,8 @@ use burn::tensor::module;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
 
 use super::{Attended, Attention, Norm};
-use crate::backbone::layout::Padded;
 use crate::backbone::host::to_vec;
+use crate::backbone::layout::Padded;
 
 pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     lhs.matmul(rhs)
