@@ -12,7 +12,7 @@ use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserTo
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::error::Error;
 use crate::light::ease::ItemWeights;
 use crate::tensors::{TensorFile, write_atomically, write_tensors};
@@ -173,8 +173,8 @@ impl Artifact {
     }
 
     /// Checks that the tables fit the backbone.
-    pub fn check_backbone(&self, gpt2: &Gpt2) -> Result<(), Error> {
-        let (width, n_embd) = (self.tables.collaborative.items.width(), gpt2.n_embd());
+    pub fn check_backbone(&self, backbone: &Backbone) -> Result<(), Error> {
+        let (width, n_embd) = (self.tables.collaborative.items.width(), backbone.n_embd());
         if n_embd != width {
             let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
             return Err(Error::malformed(

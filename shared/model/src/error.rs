@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domain::Stage;
+
 /// An error of the model crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,7 +38,7 @@ pub enum Error {
     },
     /// A tensor is missing from a checkpoint.
     #[error(
-        "{path}: tensor `{name}` is missing; is this a GPT-2 checkpoint as `save_pretrained` writes it?"
+        "{path}: tensor `{name}` is missing; is this a checkpoint as `save_pretrained` writes it?"
     )]
     Missing {
         /// Of the tensor file.
@@ -75,7 +77,7 @@ pub enum Error {
     #[error("the loss of stage {stage} is {loss}; lower the learning rate or λ")]
     Diverged {
         /// Where.
-        stage: &'static str,
+        stage: Stage,
         /// NaN or infinite.
         loss: f64,
     },

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
 use model::{
-    Adam, Gpt2, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token,
-    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content,
-    load_backbone, recommender, step,
+    Adam, Backbone, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token,
+    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content, recommender,
+    step,
 };
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ struct Reference {
     sizes: Value,
     numbers: TensorFile,
     cases: Value,
-    gpt2: Gpt2,
+    backbone: Backbone,
     tables: Tables,
     lambda: f64,
 }
@@ -47,7 +47,7 @@ impl Reference {
             serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
         };
         let device = compute_device(device).unwrap().device;
-        let (_, gpt2) = load_backbone(&folder.join("backbone"), &device).unwrap();
+        let backbone = Backbone::read(&folder.join("backbone"), &device).unwrap();
         let numbers = TensorFile::open(&folder.join("reference.safetensors")).unwrap();
         let tables = Tables::read(&numbers, "").unwrap();
         let lambda = f64::from(numbers.f32("lambda").unwrap().1[0]);
@@ -55,7 +55,7 @@ impl Reference {
             sizes: json("reference.json"),
             cases: json("tokenizer_cases.json"),
             numbers,
-            gpt2,
+            backbone,
             tables,
             lambda,
         }
@@ -176,14 +176,14 @@ impl Reference {
         other: &TokenTables,
         objective: &Objective,
     ) {
-        let plain = step::compute(&self.gpt2, own, None, objective).unwrap();
+        let plain = step::compute(&self.backbone, own, None, objective).unwrap();
         self.check_step(stage, &plain, own);
         let pull = Pull {
             toward: other,
             lambda: self.lambda,
             prior: 0.0,
         };
-        let regularized = step::compute(&self.gpt2, own, Some(pull), objective).unwrap();
+        let regularized = step::compute(&self.backbone, own, Some(pull), objective).unwrap();
         let prefix = format!("{stage}.regularized");
         self.check_step(&prefix, &regularized, own);
         // The fixture's `regularizer` is the term as it enters the loss, λ included.
@@ -227,20 +227,13 @@ fn words(row: &[Token]) -> Vec<u32> {
 fn hidden_states_and_logits_are_the_references() {
     for reference in Reference::on_all_devices() {
         let (shape, ids) = reference.numbers.i32("gpt2.input_ids").unwrap();
-        let rows: Vec<Vec<Token>> = ids
+        let sequences: Vec<Vec<u32>> = ids
             .chunks(shape[1])
-            .map(|row| row.iter().map(|&id| reference.token(id as usize)).collect())
+            .map(|row| row.iter().map(|&id| id as u32).collect())
             .collect();
-        let hidden = reference
-            .gpt2
-            .hidden_of_words(&rows.iter().map(|row| words(row)).collect::<Vec<_>>());
+        let hidden = hidden_of_words(&reference.backbone, &sequences);
         reference.check_rows("gpt2.last_hidden", &hidden);
-        let width = reference.gpt2.n_embd();
-        let wte = model::Table::new(
-            reference.gpt2.wte.val().into_data().try_into_vec().unwrap(),
-            width,
-        );
-        let logits = recommender::ItemHead::new(&reference.gpt2, &wte).scores(&hidden);
+        let logits = next_word_logits(&reference.backbone, &hidden);
         reference.check_rows("gpt2.logits", &logits);
     }
 }
@@ -288,8 +281,9 @@ fn the_recommendation_model_is_the_references() {
             .map(|example| example.prompt)
             .collect();
         let own = &reference.tables.collaborative;
-        let states = recommender::user_states(&reference.gpt2, own, &prompts).unwrap();
-        let mut log_probs = recommender::ItemHead::new(&reference.gpt2, &own.items).scores(&states);
+        let states = recommender::user_states(&reference.backbone, own, &prompts).unwrap();
+        let mut log_probs =
+            recommender::ItemHead::new(&reference.backbone, &own.items).scores(&states);
         for row in log_probs.chunks_mut(own.items.n_rows()) {
             let largest = row.iter().copied().fold(f32::MIN, f32::max);
             let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
@@ -310,7 +304,7 @@ fn ten_steps_of_dense_adam_are_torchs() {
         let (n_steps, _) = reference.numbers.f32("adam.losses").unwrap();
         let mut losses = Vec::new();
         for _ in 0..n_steps[0] {
-            let found = step::compute(&reference.gpt2, &own, None, &objective).unwrap();
+            let found = step::compute(&reference.backbone, &own, None, &objective).unwrap();
             losses.push(found.loss as f32);
             let dense = |gradients: &RowGradients, table: &model::Table| {
                 gradients.dense(table.n_rows(), table.width())

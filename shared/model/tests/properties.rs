@@ -6,8 +6,8 @@ use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, objective, user_states};
 use model::{
-    Adam, Gpt2, Moments, Precision, PromptTexts, RowGradients, Tables, Token, Tokenizer,
-    available_devices, compute_device, content, random_backbone, step,
+    Adam, Backbone, Moments, Precision, PromptTexts, RowGradients, Tables, Token, Tokenizer,
+    available_devices, compute_device, content, step,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,7 @@ struct Model {
     device: String,
     /// Whatever its speed.
     computes_bf16: bool,
-    gpt2: Gpt2,
+    backbone: Backbone,
     tables: Tables,
     texts: PromptTexts,
 }
@@ -36,12 +36,12 @@ fn models() -> impl Iterator<Item = Model> {
             n_positions: N_POSITIONS,
             ..Default::default()
         };
-        let (_, gpt2) = random_backbone(&shape, &compute_device(&device).unwrap().device);
+        let backbone = Backbone::random(&shape, &compute_device(&device).unwrap().device);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         Model {
             computes_bf16: device != "flex",
             device,
-            gpt2,
+            backbone,
             tables: Tables::normal(N_USERS, N_ITEMS, WIDTH, 5),
             texts,
         }
@@ -76,8 +76,8 @@ impl Model {
 
     fn scores(&self, prompts: &[Vec<Token>]) -> Vec<Vec<f32>> {
         let own = &self.tables.collaborative;
-        let head = ItemHead::new(&self.gpt2, &own.items);
-        head.scores(&user_states(&self.gpt2, own, prompts).unwrap())
+        let head = ItemHead::new(&self.backbone, &own.items);
+        head.scores(&user_states(&self.backbone, own, prompts).unwrap())
             .chunks(N_ITEMS)
             .map(<[f32]>::to_vec)
             .collect()
@@ -131,7 +131,7 @@ fn several_prompts_in_one_pass_have_the_loss_and_gradients_of_one_by_one() {
         let own = &model.tables.collaborative;
         let compute = |examples: &[Example]| {
             step::compute(
-                &model.gpt2,
+                &model.backbone,
                 own,
                 None,
                 &objective(examples, Options::default()),
@@ -170,7 +170,7 @@ fn a_content_step_touches_the_rows_of_its_batch_alone() {
     for model in models() {
         let main = vec![
             Token::Word(0),
-            Token::Word(Tokenizer::N_WORDS as u32 - 1),
+            Token::Word(Tokenizer::gpt2().n_words() as u32 - 1),
             Token::Word(0),
         ];
         let documents = [
@@ -184,7 +184,7 @@ fn a_content_step_touches_the_rows_of_its_batch_alone() {
             },
         ];
         let step = step::compute(
-            &model.gpt2,
+            &model.backbone,
             &model.tables.content,
             None,
             &content::objective(&documents),
@@ -249,7 +249,7 @@ fn a_softmax_over_a_sample_of_all_items_is_the_softmax_over_the_catalogue() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let sampled = whole.clone().sampled(N_ITEMS, N_ITEMS, &mut rng);
         let [whole, sampled] = [whole, sampled]
-            .map(|objective| step::compute(&model.gpt2, own, None, &objective).unwrap());
+            .map(|objective| step::compute(&model.backbone, own, None, &objective).unwrap());
         assert!(
             (whole.loss - sampled.loss).abs() < 1e-5 * whole.loss,
             "{} {}",
@@ -275,12 +275,14 @@ fn the_loss_over_samples_is_right_on_average_and_moves_only_its_candidates() {
             .collect();
         let own = &model.tables.collaborative;
         let whole = objective(&examples, Options::default());
-        let expected = step::compute(&model.gpt2, own, None, &whole).unwrap().loss;
+        let expected = step::compute(&model.backbone, own, None, &whole)
+            .unwrap()
+            .loss;
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let losses: Vec<f64> = (0..200)
             .map(|_| {
                 let sampled = whole.clone().sampled(6, N_ITEMS, &mut rng);
-                let step = step::compute(&model.gpt2, own, None, &sampled).unwrap();
+                let step = step::compute(&model.backbone, own, None, &sampled).unwrap();
                 assert!(
                     step.items.rows.len() == 7 && step.items.rows.contains(&3),
                     "{:?}",
@@ -301,7 +303,7 @@ fn the_loss_over_samples_is_right_on_average_and_moves_only_its_candidates() {
 fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
     for model in models().filter(|model| model.computes_bf16) {
         let rounded = Model {
-            gpt2: model.gpt2.in_precision(Precision::Bf16),
+            backbone: model.backbone.in_precision(Precision::Bf16),
             ..model
         };
         let exact = models()
@@ -320,8 +322,8 @@ fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
             .collect();
         let own = &exact.tables.collaborative;
         let objective = objective(&examples, Options::default());
-        let [found, expected] = [&rounded.gpt2, &exact.gpt2]
-            .map(|gpt2| step::compute(gpt2, own, None, &objective).unwrap());
+        let [found, expected] = [&rounded.backbone, &exact.backbone]
+            .map(|backbone| step::compute(backbone, own, None, &objective).unwrap());
         assert!(
             (found.loss - expected.loss).abs() < 1e-3 * expected.loss,
             "{} {}",
@@ -334,8 +336,9 @@ fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
             prompt: vec![Token::Item(3)],
             main: vec![Token::Word(5), Token::Word(900), Token::Word(7)],
         }];
-        let [found, expected] = [&rounded.gpt2, &exact.gpt2]
-            .map(|gpt2| step::compute(gpt2, own, None, &content::objective(&texts)).unwrap());
+        let [found, expected] = [&rounded.backbone, &exact.backbone].map(|backbone| {
+            step::compute(backbone, own, None, &content::objective(&texts)).unwrap()
+        });
         assert!(
             (found.loss - expected.loss).abs() < 2e-3 * expected.loss,
             "{} {}",

@@ -1,140 +1,89 @@
-//! A GPT-2's shape, read from Hugging Face's `config.json` (reference: `transformers.GPT2Config`).
+//! Hugging Face's `config.json`: which family of decoder, and its shape.
 
 use std::path::Path;
 
-use domain::MIN_POSITIONS;
+use domain::Shape;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::backbone::tokenizer::Tokenizer;
+use crate::backbone::gpt2::config::Gpt2Config;
 use crate::error::Error;
 
-/// Shape of a GPT-2. Field names are those of `config.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gpt2Config {
-    /// Words in the vocabulary, V.
-    pub vocab_size: usize,
-    /// Longest sequence.
-    pub n_positions: usize,
-    /// Embedding width, K.
-    pub n_embd: usize,
-    /// Transformer blocks.
-    pub n_layer: usize,
-    /// Attention heads; divides `n_embd`.
-    pub n_head: usize,
-    /// Width inside the MLP; 4 K when absent.
-    #[serde(default)]
-    pub n_inner: Option<usize>,
-    /// Of the layer norms.
-    #[serde(default = "default_epsilon")]
-    pub layer_norm_epsilon: f64,
-    /// Only `gelu_new` (the tanh approximation) is GPT-2.
-    #[serde(default = "default_activation")]
-    pub activation_function: String,
-    /// A variant of attention that is not computed here.
-    #[serde(default)]
-    pub scale_attn_by_inverse_layer_idx: bool,
-    /// Attention scores are divided by the root of the head's width; GPT-2 always does.
-    #[serde(default = "default_true")]
-    pub scale_attn_weights: bool,
-    /// `gpt2`, for programs that read the file.
-    #[serde(default = "default_model_type")]
-    pub model_type: String,
+/// The file's name beside the weights.
+pub(crate) const FILE: &str = "config.json";
+
+/// A configuration, by family.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Config {
+    /// `model_type` `gpt2`.
+    Gpt2(Gpt2Config),
 }
 
-fn default_epsilon() -> f64 {
-    1e-5
-}
+/// The families that are computed here, as `model_type` names them.
+const FAMILIES: [&str; 1] = ["gpt2"];
+/// What a file without `model_type` is: the field came after GPT-2.
+const OLDEST_FAMILY: &str = "gpt2";
 
-fn default_activation() -> String {
-    "gelu_new".to_owned()
-}
-
-fn default_true() -> bool {
-    true
-}
-
-fn default_model_type() -> String {
-    "gpt2".to_owned()
-}
-
-impl Gpt2Config {
-    /// A GPT-2 of this shape with the usual details.
-    pub fn new(
-        vocab_size: usize,
-        n_positions: usize,
-        n_embd: usize,
-        n_layer: usize,
-        n_head: usize,
-    ) -> Self {
-        Self {
-            vocab_size,
-            n_positions,
-            n_embd,
-            n_layer,
-            n_head,
-            n_inner: None,
-            layer_norm_epsilon: default_epsilon(),
-            activation_function: default_activation(),
-            scale_attn_by_inverse_layer_idx: false,
-            scale_attn_weights: true,
-            model_type: default_model_type(),
-        }
-    }
-
-    /// Reads and checks `config.json`.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+impl Config {
+    /// Reads and checks a file. A family that is not computed here is refused by name.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|e| Error::malformed(path, e.to_string()))?;
-        config
-            .check()
-            .map_err(|reason| Error::malformed(path, reason))?;
-        Ok(config)
+        Self::parse(&text).map_err(|reason| Error::malformed(path, reason))
     }
 
-    fn check(&self) -> Result<(), String> {
-        if self.model_type != "gpt2" {
-            return Err(format!(
-                "model_type is `{}`; only `gpt2` is supported",
-                self.model_type
-            ));
+    fn parse(text: &str) -> Result<Self, String> {
+        let fields: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let family = match fields.get("model_type") {
+            None | Some(Value::Null) => OLDEST_FAMILY,
+            Some(name) => name.as_str().ok_or("model_type must be a name")?,
+        };
+        match family {
+            "gpt2" => {
+                let config = Gpt2Config::deserialize(fields).map_err(|e| e.to_string())?;
+                config.check()?;
+                Ok(Self::Gpt2(config))
+            }
+            _ => Err(format!(
+                "model_type is `{family}`; what is read here: {}",
+                FAMILIES.join(", ")
+            )),
         }
-        if self.activation_function != "gelu_new" {
-            return Err(format!(
-                "activation_function is `{}`; only `gelu_new` is supported",
-                self.activation_function
-            ));
-        }
-        if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
-            return Err("only attention scaled by the head's width alone is supported".to_owned());
-        }
-        if self.n_head == 0 || !self.n_embd.is_multiple_of(self.n_head) || self.n_embd == 0 {
-            return Err(format!(
-                "n_head = {} does not divide n_embd = {}",
-                self.n_head, self.n_embd
-            ));
-        }
-        if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
-            return Err("vocab_size, n_positions and n_layer must be at least 1".to_owned());
-        }
-        Ok(())
     }
 
-    /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
-    pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
-        let (n_words, n_positions) = (Tokenizer::N_WORDS, MIN_POSITIONS);
-        if self.vocab_size < n_words || self.n_positions < n_positions {
-            let reason = format!(
-                "vocab_size {} and n_positions {} must be at least {n_words} (GPT-2's vocabulary) and {n_positions}",
-                self.vocab_size, self.n_positions
-            );
-            return Err(Error::malformed(folder.join("config.json"), reason));
+    /// Longest sequence, in tokens.
+    pub(crate) fn n_positions(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_positions,
         }
-        Ok(())
     }
 
-    /// Width inside the MLP.
-    pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
+    /// The sizes that the cost of a pass follows from.
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Gpt2(config) => config.shape(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_family_is_refused_by_name_with_the_list_of_those_that_are_read() {
+        let refused = Config::parse(r#"{"model_type": "mamba2"}"#).unwrap_err();
+        assert!(
+            refused.contains("`mamba2`") && refused.contains("gpt2"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_file_from_before_model_type_is_a_gpt_2() {
+        let shape =
+            r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
+        let Config::Gpt2(config) = Config::parse(shape).unwrap();
+        assert_eq!(config.inner(), 16);
     }
 }

@@ -2,28 +2,54 @@
 //!
 //! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators
 //! ([`libtorch`]); elsewhere, and under autodiff, they are compositions of burn's ([`composed`]),
-//! which say what is computed. The tests at the foot hold the three together.
+//! which say what is computed. The tests at the foot hold the three together. A kernel for a new
+//! kind of layer is a function here and one in each of these files.
 
 use burn::tensor::Tensor;
 
 use crate::backbone::layout::Spans;
 use crate::device::Engine;
 
+/// LibTorch's attention on graphics cards.
 #[cfg(feature = "tch")]
 mod card;
+/// Each kernel as burn's own operators: the meaning of the others, for devices without any.
 mod composed;
+/// Kernels on host memory, by loops over its rows.
 mod flex;
+/// Attention on host memory, a head at a time.
 mod heads;
+/// LibTorch's fused operators.
 #[cfg(feature = "tch")]
 mod libtorch;
+/// How fast a device multiplies at best.
+pub(crate) mod peak;
+/// Loops over rows, compiled for the widest vectors of the machine.
 mod rows;
 
 pub(crate) use rows::products;
 
+/// How many heads attention has. Query head `h` reads key and value head `h / (n_query /
+/// n_key_value)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadCounts {
+    /// Heads of the queries, side by side in their width.
+    pub(crate) n_query: usize,
+    /// Heads of the keys, and as many of the values; divides `n_query`.
+    pub(crate) n_key_value: usize,
+}
+
+impl HeadCounts {
+    /// Query heads that read the same keys and values.
+    pub(crate) fn n_in_group(self) -> usize {
+        self.n_query / self.n_key_value
+    }
+}
+
 /// What attention gives, and what its gradient needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Attended {
-    /// `[queries, embed]`
+    /// `[queries, n_query * head_dim]`
     pub(crate) mixed: Tensor<2>,
     /// Logarithm of each softmax's denominator `[queries, heads]`.
     pub(crate) log_sums: Tensor<2>,
@@ -43,14 +69,41 @@ pub(crate) struct Norm {
 /// What goes into attention.
 #[derive(Debug)]
 pub(crate) struct Attention<'a> {
-    /// `[queries, embed]`
+    /// `[queries, n_query * head_dim]`
     pub(crate) queries: Tensor<2>,
-    /// Keys, then values `[keys, 2 embed]`.
+    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
     pub(crate) keys_values: Tensor<2>,
     /// The documents: nothing is seen beyond one's own.
     pub(crate) spans: &'a Spans,
-    /// Heads, side by side in the width.
-    pub(crate) n_head: usize,
+    /// How the widths are divided.
+    pub(crate) heads: HeadCounts,
+}
+
+impl Attention<'_> {
+    /// Width of a head of queries, keys or values.
+    fn head_dim(&self) -> usize {
+        self.queries.dims()[1] / self.heads.n_query
+    }
+}
+
+/// Gradients of what went into attention.
+#[derive(Debug)]
+pub(crate) struct AttentionGradients {
+    /// `[queries, n_query * head_dim]`
+    pub(crate) queries: Tensor<2>,
+    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
+    pub(crate) keys_values: Tensor<2>,
+}
+
+/// A softmax's numerators and what they are divided by, row by row.
+#[derive(Debug)]
+pub(crate) struct Exponentials {
+    /// `e^(x − highest of its row)` `[rows, width]`.
+    pub(crate) values: Tensor<2>,
+    /// The highest `x` of each row.
+    pub(crate) highest: Vec<f32>,
+    /// The sum of each row of `values`.
+    pub(crate) sums: Vec<f32>,
 }
 
 /// Chooses the implementation for a tensor's device.
@@ -107,21 +160,19 @@ pub(crate) fn attention(of: &Attention<'_>) -> Attended {
     on_engine!(of.queries, attention(of))
 }
 
-/// Gradients of queries and of keys and values.
-///
-/// Shapes: `d_mixed [queries, embed]` → `[queries, embed]`, `[keys, 2 embed]`.
+/// Gradients of what went into [`attention`]. Shapes: `d_mixed [queries, n_query * head_dim]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn attention_backward(
     of: &Attention<'_>,
     attended: Attended,
     d_mixed: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
+) -> AttentionGradients {
     on_engine!(of.queries, attention_backward(of, attended, d_mixed))
 }
 
-/// `e^(x − highest of its row)`, each row's highest entry, and the sum of its exponentials.
+/// Exponentials of logits and their sums, from which softmaxes are made. Shapes: `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+pub(crate) fn exponentials(logits: Tensor<2>) -> Exponentials {
     on_engine!(logits, exponentials(logits))
 }
 
@@ -229,49 +280,67 @@ mod tests {
             );
 
             let (found, expected) = (exponentials(input.clone()), composed::exponentials(input));
-            assert_close(found.0, expected.0, "exponentials");
-            assert_eq!(found.1, expected.1, "highest");
-            found
-                .2
-                .iter()
-                .zip(&expected.2)
-                .for_each(|(found, expected)| assert!((found / expected - 1.0).abs() < 1e-6));
+            assert_close(found.values, expected.values, "exponentials");
+            assert_eq!(found.highest, expected.highest, "highest");
+            for (found, expected) in found.sums.iter().zip(&expected.sums) {
+                assert!((found / expected - 1.0).abs() < 1e-6);
+            }
         }
+    }
+
+    /// Documents that are read whole, at their last token, at their end, not at all; a long one;
+    /// two of the same length that follow each other.
+    fn spans() -> Vec<Span> {
+        let mut spans = Vec::new();
+        let (mut n_keys, mut n_queries) = (0, 0);
+        for (length, n_read) in [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)] {
+            spans.push(Span {
+                keys: n_keys..n_keys + length,
+                queries: n_queries..n_queries + n_read,
+            });
+            n_keys += length;
+            n_queries += n_read;
+        }
+        spans
     }
 
     #[test]
     fn attention_is_the_composition_whatever_is_read_of_a_document() {
-        // Whole, its last token, its end, nothing, long; twice the same length.
-        let spans = [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)];
-        let (mut n_keys, mut n_queries) = (0, 0);
-        let spans = spans.map(|(length, n_read)| {
-            let span = Span {
-                keys: n_keys..n_keys + length,
-                queries: n_queries..n_queries + n_read,
-            };
-            (n_keys, n_queries) = (span.keys.end, span.queries.end);
-            span
-        });
-        let spans = Spans::new(spans.to_vec());
         for device in devices() {
-            let (queries, keys_values) = (
-                random([n_queries, 12], &device),
-                random([n_keys, 24], &device),
-            );
-            let of = Attention {
-                queries,
-                keys_values,
-                spans: &spans,
-                n_head: 3,
+            for n_key_value in [3, 1] {
+                let heads = HeadCounts {
+                    n_query: 3,
+                    n_key_value,
+                };
+                check_attention(heads, &device);
+            }
+            let grouped = HeadCounts {
+                n_query: 6,
+                n_key_value: 2,
             };
-            let (found, expected) = (attention(&of), composed::attention(&of));
-            assert_close(found.mixed.clone(), expected.mixed.clone(), "mixed");
-            assert_close(found.log_sums.clone(), expected.log_sums.clone(), "sums");
-            let d_mixed = random([n_queries, 12], &device);
-            let (d_queries, d_keys_values) = attention_backward(&of, found, d_mixed.clone());
-            let (of_queries, of_keys_values) = composed::attention_backward(&of, expected, d_mixed);
-            assert_close(d_queries, of_queries, "queries");
-            assert_close(d_keys_values, of_keys_values, "keys and values");
+            check_attention(grouped, &device);
         }
+    }
+
+    fn check_attention(heads: HeadCounts, device: &Device) {
+        const HEAD_DIM: usize = 4;
+        let spans = Spans::new(spans());
+        let last = &spans.documents[spans.documents.len() - 1];
+        let (n_queries, n_keys) = (last.queries.end, last.keys.end);
+        let width = heads.n_query * HEAD_DIM;
+        let of = Attention {
+            queries: random([n_queries, width], device),
+            keys_values: random([n_keys, 2 * heads.n_key_value * HEAD_DIM], device),
+            spans: &spans,
+            heads,
+        };
+        let (found, expected) = (attention(&of), composed::attention(&of));
+        assert_close(found.mixed.clone(), expected.mixed.clone(), "mixed");
+        assert_close(found.log_sums.clone(), expected.log_sums.clone(), "sums");
+        let d_mixed = random([n_queries, width], device);
+        let found = attention_backward(&of, found, d_mixed.clone());
+        let expected = composed::attention_backward(&of, expected, d_mixed);
+        assert_close(found.queries, expected.queries, "queries");
+        assert_close(found.keys_values, expected.keys_values, "keys and values");
     }
 }

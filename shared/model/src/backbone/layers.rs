@@ -1,28 +1,28 @@
-//! The two layers with weights that GPT-2 is made of, each with the gradient of its input.
+//! The layers with weights that decoders are made of, each with the gradient of its input.
 
 use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::kernels;
-use crate::backbone::kernels::Norm;
+use crate::backbone::kernels::{self, Norm};
 
-/// `x · weight + bias` (reference: `Conv1D`).
+/// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     /// `[input, output]`
-    pub weight: Param<Tensor<2>>,
-    /// `[output]`
-    pub bias: Param<Tensor<1>>,
+    pub(crate) weight: Param<Tensor<2>>,
+    /// `[output]`; absent in layers that add none.
+    pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
 impl Linear {
-    /// Zeros.
-    pub(crate) fn zeros(n_inputs: usize, n_outputs: usize, device: &Device) -> Self {
+    /// A layer with a bias, all zeros. Shape: `[input, output]`.
+    pub(crate) fn zeros(shape: [usize; 2], device: &Device) -> Self {
+        let [_, n_outputs] = shape;
         Self {
-            weight: Param::from_tensor(Tensor::zeros([n_inputs, n_outputs], device)),
-            bias: Param::from_tensor(Tensor::zeros([n_outputs], device)),
+            weight: Param::from_tensor(Tensor::zeros(shape, device)),
+            bias: Some(Param::from_tensor(Tensor::zeros([n_outputs], device))),
         }
     }
 
@@ -39,17 +39,17 @@ impl Linear {
     fn all(&self) -> Columns {
         Columns {
             weight: self.weight.val(),
-            bias: self.bias.val().unsqueeze(),
+            bias: self.bias.as_ref().map(|bias| bias.val().unsqueeze()),
         }
     }
 
-    /// Some of the outputs.
+    /// The part of the layer that computes some of its outputs.
     pub(crate) fn columns(&self, outputs: Range<usize>) -> Columns {
         let Columns { weight, bias } = self.all();
         let [n_inputs, _] = weight.dims();
         Columns {
             weight: weight.slice([0..n_inputs, outputs.clone()]),
-            bias: bias.slice([0..1, outputs]),
+            bias: bias.map(|bias| bias.slice([0..1, outputs])),
         }
     }
 }
@@ -59,13 +59,16 @@ pub(crate) struct Columns {
     /// `[input, output]`
     weight: Tensor<2>,
     /// `[1, output]`
-    bias: Tensor<2>,
+    bias: Option<Tensor<2>>,
 }
 
 impl Columns {
     /// Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(self, input: Tensor<2>) -> Tensor<2> {
-        kernels::add_product(self.bias, input, self.weight)
+        match self.bias {
+            Some(bias) => kernels::add_product(bias, input, self.weight),
+            None => kernels::product(input, self.weight),
+        }
     }
 
     /// Shapes: `[rows, output]` → `[rows, input]`.
@@ -73,7 +76,7 @@ impl Columns {
         kernels::product(d_output, self.weight.transpose())
     }
 
-    /// The same, added to another gradient of the input.
+    /// [`Self::backward`], added to another gradient of the input.
     pub(crate) fn backward_onto(self, d_input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::add_product(d_input, d_output, self.weight.transpose())
     }
@@ -82,17 +85,17 @@ impl Columns {
 /// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
 /// `nn.LayerNorm`).
 #[derive(Module, Debug)]
-pub struct LayerNorm {
+pub(crate) struct LayerNorm {
     /// `[width]`
-    pub gamma: Param<Tensor<1>>,
+    pub(crate) gamma: Param<Tensor<1>>,
     /// `[width]`
-    pub beta: Param<Tensor<1>>,
+    pub(crate) beta: Param<Tensor<1>>,
     /// Added to the variance.
-    pub epsilon: f64,
+    epsilon: f64,
 }
 
 impl LayerNorm {
-    /// Scale 1, shift 0.
+    /// The layer norm with scale 1 and shift 0.
     pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
         Self {
             gamma: Param::from_tensor(Tensor::ones([width], device)),
@@ -114,8 +117,8 @@ impl LayerNorm {
         kernels::layer_norm(input, &self.weights())
     }
 
-    /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` → `[rows,
-    /// width]`.
+    /// The gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` →
+    /// `[rows, width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }

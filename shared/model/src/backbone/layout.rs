@@ -102,12 +102,12 @@ pub(crate) struct Layout {
     /// Each document when all its tokens are queries.
     pub(crate) spans: Spans,
     /// What the last block computes; absent when every token is read.
-    pub(crate) read: Option<Read>,
+    pub(crate) read: Option<ReadPositions>,
 }
 
 /// The tokens that are read.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct ReadPositions {
     /// Each document when only these are queries.
     pub(crate) spans: Spans,
     /// Packed row of each `[read]`.
@@ -116,7 +116,7 @@ pub(crate) struct Read {
     places: Tensor<1, Int>,
 }
 
-impl Read {
+impl ReadPositions {
     /// Shapes: `[tokens, width]` → `[read, width]`.
     pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
         packed.select(0, self.rows.clone())
@@ -130,7 +130,46 @@ impl Read {
     }
 }
 
+/// The positions whose output a block computes: its queries.
+pub(crate) struct Queries<'a> {
+    pub(crate) spans: &'a Spans,
+    /// Absent where every token is a query.
+    read: Option<&'a ReadPositions>,
+}
+
+impl Queries<'_> {
+    /// Shapes: `[tokens, width]` → `[queries, width]`.
+    pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
+        match self.read {
+            Some(read) => read.gather(packed),
+            None => packed,
+        }
+    }
+
+    /// Zero where a token is no query. Shapes: `[queries, width]` → `[tokens, width]`.
+    pub(crate) fn scatter(&self, queries: Tensor<2>) -> Tensor<2> {
+        match self.read {
+            Some(read) => read.scatter(queries),
+            None => queries,
+        }
+    }
+}
+
 impl Layout {
+    /// The queries of a block. The last one computes no queries and no MLP where nobody reads.
+    pub(crate) fn queries(&self, is_last_block: bool) -> Queries<'_> {
+        match &self.read {
+            Some(read) if is_last_block => Queries {
+                spans: &read.spans,
+                read: Some(read),
+            },
+            _ => Queries {
+                spans: &self.spans,
+                read: None,
+            },
+        }
+    }
+
     /// Lays documents out one after the other.
     pub(crate) fn new(documents: &[Extent], device: &Device) -> Self {
         let positions = documents
@@ -160,7 +199,7 @@ impl Layout {
             }
             read_spans.push(Span { keys, queries });
         }
-        let read = (n_read < places.len()).then(|| Read {
+        let read = (n_read < places.len()).then(|| ReadPositions {
             spans: Spans::new(read_spans),
             rows: index_tensor(rows, device),
             places: index_tensor(places, device),

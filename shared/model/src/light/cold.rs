@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::tokens::prompt::{Document, Token};
 use crate::tokens::tables::Table;
+use crate::tokens::words::word_rows;
 
 /// Values of the ridge's strength that are tried, times the size of the texts' Gram matrix.
 const STRENGTHS: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
@@ -24,7 +25,7 @@ const HELD_OUT_ONE_IN: usize = 5;
 /// rows less their mean; what it gives, the mean added, is scaled to the mean length of the learned
 /// rows.
 pub fn rows_from_texts<E>(
-    gpt2: &Gpt2,
+    backbone: &Backbone,
     documents: impl Iterator<Item = Result<Document, E>>,
     items: &mut Table,
     cold: &[u32],
@@ -32,7 +33,7 @@ pub fn rows_from_texts<E>(
     if cold.is_empty() {
         return Ok(0);
     }
-    let texts = Texts::new(gpt2, documents, items.n_rows())?;
+    let texts = Texts::new(backbone, documents, items.n_rows())?;
     let is_cold = |item: &u32| cold.binary_search(item).is_ok();
     let warm: Vec<u32> = texts.items().filter(|item| !is_cold(item)).collect();
     let told: Vec<u32> = texts.items().filter(is_cold).collect();
@@ -70,7 +71,7 @@ struct Texts {
 
 impl Texts {
     fn new<E>(
-        gpt2: &Gpt2,
+        backbone: &Backbone,
         documents: impl Iterator<Item = Result<Document, E>>,
         n_items: usize,
     ) -> Result<Self, E> {
@@ -98,7 +99,7 @@ impl Texts {
             .for_each(|words| words.retain(|word| n_with.contains_key(word)));
         let mut words: Vec<u32> = n_with.keys().copied().collect();
         words.sort_unstable();
-        let table = gpt2.word_rows(&words);
+        let table = word_rows(backbone, &words);
         let n_texts = words_of.iter().filter(|words| !words.is_empty()).count();
         let mut rows: Vec<Option<Vec<f64>>> = words_of
             .iter()
@@ -234,19 +235,17 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::checkpoint::random_backbone;
-    use crate::backbone::config::Gpt2Config;
     use crate::device::Device;
     use domain::RandomBackbone;
 
     /// Forty items of two kinds; kind and text agree.
-    fn kinds() -> (Gpt2, Vec<Document>, Table) {
+    fn kinds() -> (Backbone, Vec<Document>, Table) {
         let shape = RandomBackbone {
             n_embd: 32,
             n_positions: 16,
             ..RandomBackbone::default()
         };
-        let (_, gpt2): (Gpt2Config, Gpt2) = random_backbone(&shape, &Device::flex());
+        let backbone = Backbone::random(&shape, &Device::flex());
         let documents = (0..40)
             .map(|item| Document {
                 prompt: vec![Token::Item(item)],
@@ -256,7 +255,7 @@ mod tests {
         let row =
             |item: usize| (0..32).map(move |place| if place % 2 == item % 2 { 0.02 } else { 0.0 });
         (
-            gpt2,
+            backbone,
             documents,
             Table::new((0..40).flat_map(row).collect(), 32),
         )
@@ -268,11 +267,11 @@ mod tests {
 
     #[test]
     fn an_item_that_nobody_knows_gets_the_row_of_its_kind() {
-        let (gpt2, documents, mut items) = kinds();
+        let (backbone, documents, mut items) = kinds();
         let expected = items.row(8).to_vec();
         items.values_mut()[10 * 32..11 * 32].fill(0.0);
         assert_eq!(
-            rows_from_texts(&gpt2, all(documents), &mut items, &[10]),
+            rows_from_texts(&backbone, all(documents), &mut items, &[10]),
             Ok(1)
         );
         assert!(
@@ -284,11 +283,11 @@ mod tests {
 
     #[test]
     fn an_item_without_a_text_keeps_its_row() {
-        let (gpt2, mut documents, mut items) = kinds();
+        let (backbone, mut documents, mut items) = kinds();
         documents.remove(10);
         let before = items.clone();
         assert_eq!(
-            rows_from_texts(&gpt2, all(documents), &mut items, &[10]),
+            rows_from_texts(&backbone, all(documents), &mut items, &[10]),
             Ok(0)
         );
         assert_eq!(items, before);

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
 use crate::error::Error;
 use crate::tokens::packing::parts;
@@ -39,7 +39,7 @@ struct Point {
 ///
 /// Shapes: → `[items][prompt]`. Six forward and backward passes of the prompt for each item.
 pub fn contributions(
-    gpt2: &Gpt2,
+    backbone: &Backbone,
     tables: &TokenTables,
     prompt: &[Token],
     items: &[u32],
@@ -50,7 +50,7 @@ pub fn contributions(
     // One document for each item and node, in this order.
     let documents: Vec<Reading> = vec![Reading::last(prompt.to_vec()); items.len() * NODES.len()];
     let mean = tables.items.mean_row();
-    gpt2.budget.fit(|at_once| {
+    backbone.budget().fit(|at_once| {
         let (mut sums, mut number) = (vec![vec![0.0; prompt.len()]; items.len()], 0);
         for documents in parts(&documents, at_once) {
             let point = |n: usize| {
@@ -62,7 +62,7 @@ pub fn contributions(
                 }
             };
             let points: Vec<Point> = (number..number + documents.len()).map(point).collect();
-            for (place, values) in along_the_way(gpt2, tables, (documents, &points), &mean)
+            for (place, values) in along_the_way(backbone, tables, (documents, &points), &mean)
                 .into_iter()
                 .enumerate()
             {
@@ -79,13 +79,13 @@ pub fn contributions(
 
 /// Gradient × input of each document at its node, times the node's weight `[documents][prompt]`.
 fn along_the_way(
-    gpt2: &Gpt2,
+    backbone: &Backbone,
     tables: &TokenTables,
     (documents, points): (&[Reading], &[Point]),
     mean: &[f32],
 ) -> Vec<Vec<f32>> {
-    let (device, width, length) = (gpt2.device(), mean.len(), documents[0].tokens.len());
-    let batch = TokenBatch::new(documents, gpt2.n_positions(), &device);
+    let (device, width, length) = (backbone.device(), mean.len(), documents[0].tokens.len());
+    let batch = TokenBatch::new(documents, backbone.n_positions(), &device);
     let item_of = |row: usize| documents[row / length].tokens[row % length].item();
     // Own row less mean row at items, 0 elsewhere.
     let mut differences = vec![0.0; documents.len() * length * width];
@@ -103,7 +103,8 @@ fn along_the_way(
         .flat_map(|point| std::iter::repeat_n(1.0 - point.node, length))
         .collect();
     let away: Tensor<2> = matrix(differences.clone(), width, &device) * matrix(missing, 1, &device); // [tokens, embed]
-    let (_, kept) = gpt2.forward_kept(embed(gpt2, tables, &batch, None) - away, &batch.layout);
+    let (_, kept) =
+        backbone.forward_kept(embed(backbone, tables, &batch, None) - away, &batch.layout);
     let heads: Vec<f32> = points
         .iter()
         .flat_map(|point| tables.items.row(point.item).into_owned())
@@ -117,7 +118,7 @@ fn along_the_way(
     }
     let index = index_tensor(rows.iter().map(|&row| to_index(row)).collect(), &device);
     let gradients =
-        to_vec(gpt2.backward(kept, &batch.layout, matrix(heads, width, &device), &index));
+        to_vec(backbone.backward(kept, &batch.layout, matrix(heads, width, &device), &index));
     for (&row, gradient) in rows.iter().zip(gradients.chunks_exact(width)) {
         let difference = &differences[row * width..][..width];
         let product: f32 = gradient
@@ -133,7 +134,7 @@ fn along_the_way(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::checkpoint::random_backbone;
+    use crate::backbone::decoder::Backbone;
     use crate::backbone::tokenizer::Tokenizer;
     use crate::device::compute_device;
     use crate::tokens::prompt::PromptTexts;
@@ -143,8 +144,8 @@ mod tests {
 
     const HISTORY: [u32; 7] = [3, 14, 15, 9, 26, 5, 35];
 
-    fn score(gpt2: &Gpt2, tables: &TokenTables, prompt: Vec<Token>, item: u32) -> f32 {
-        let state = user_states(gpt2, tables, &[prompt]).unwrap();
+    fn score(backbone: &Backbone, tables: &TokenTables, prompt: Vec<Token>, item: u32) -> f32 {
+        let state = user_states(backbone, tables, &[prompt]).unwrap();
         state
             .iter()
             .zip(&*tables.items.row(item))
@@ -177,7 +178,7 @@ mod tests {
             value_path: ValuePath::NearIdentity,
             ..RandomBackbone::default()
         };
-        let (_, gpt2) = random_backbone(&shape, &compute_device("flex").unwrap().device);
+        let backbone = Backbone::random(&shape, &compute_device("flex").unwrap().device);
         let mut tables = Tables::normal(2, 40, 64, 7).collaborative;
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let prompt = texts.recommend(None, &HISTORY, 64);
@@ -185,10 +186,10 @@ mod tests {
             .filter(|&place| prompt[place].item().is_some())
             .collect();
         let items = [0, 8, 21, 30];
-        let found = contributions(&gpt2, &tables, &prompt, &items).unwrap();
+        let found = contributions(&backbone, &tables, &prompt, &items).unwrap();
         let (mut agreement, mean) = (0.0, tables.items.mean_row());
         for (&item, found) in items.iter().zip(&found) {
-            let whole = score(&gpt2, &tables, prompt.clone(), item);
+            let whole = score(&backbone, &tables, prompt.clone(), item);
             let left_out: Vec<f32> = (0..HISTORY.len())
                 .map(|out| {
                     let rest: Vec<u32> = HISTORY
@@ -196,7 +197,7 @@ mod tests {
                         .copied()
                         .filter(|&item| item != HISTORY[out])
                         .collect();
-                    whole - score(&gpt2, &tables, texts.recommend(None, &rest, 64), item)
+                    whole - score(&backbone, &tables, texts.recommend(None, &rest, 64), item)
                 })
                 .collect();
             let of_items: Vec<f32> = places.iter().map(|&place| found[place]).collect();
@@ -209,11 +210,11 @@ mod tests {
         }
         let mut average = Vec::new();
         for &item in &items {
-            average.push(score(&gpt2, &tables, prompt.clone(), item));
+            average.push(score(&backbone, &tables, prompt.clone(), item));
         }
         let tables = Tables::normal(2, 40, 64, 7).collaborative;
         for ((&item, found), average) in items.iter().zip(&found).zip(average) {
-            let moved = score(&gpt2, &tables, prompt.clone(), item) - average;
+            let moved = score(&backbone, &tables, prompt.clone(), item) - average;
             let sum: f32 = found.iter().sum();
             assert!(
                 (sum - moved).abs() <= 0.05 * moved.abs() + 1e-5,

@@ -151,7 +151,7 @@ impl UserState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::checkpoint::random_backbone;
+    use crate::backbone::decoder::Backbone;
     use crate::backbone::tokenizer::Tokenizer;
     use crate::device::compute_device;
     use crate::metrics::top_k;
@@ -169,7 +169,7 @@ mod tests {
             n_positions: 64,
             ..Default::default()
         };
-        let (_, gpt2) = random_backbone(&shape, &compute_device("flex").unwrap().device);
+        let backbone = Backbone::random(&shape, &compute_device("flex").unwrap().device);
         let tables = Arc::new(Tables::normal(1, 2_000, 64, 3).collaborative);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let history = |user: u32| {
@@ -180,7 +180,7 @@ mod tests {
         let prompts: Vec<_> = (0..200)
             .map(|user| texts.recommend(None, &history(user), 64))
             .collect();
-        let states = user_states(&gpt2, &tables, &prompts).unwrap();
+        let states = user_states(&backbone, &tables, &prompts).unwrap();
         let best = |precision| {
             let catalogue = ScoringTables::new(Arc::clone(&tables), precision);
             let kept: Vec<UserState> = states

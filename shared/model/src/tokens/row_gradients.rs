@@ -10,7 +10,7 @@ pub struct RowGradients {
 }
 
 impl RowGradients {
-    /// Zero for some rows, ascending.
+    /// Zero gradients of some rows, which ascend.
     pub(crate) fn zeros(rows: Vec<u32>, width: usize) -> Self {
         let values = vec![0.0; rows.len() * width];
         Self { rows, values }
@@ -23,9 +23,9 @@ impl RowGradients {
             .binary_search(&row)
             .expect("the gradients are of this row");
         let sum = &mut self.values[place * gradient.len()..][..gradient.len()];
-        sum.iter_mut()
-            .zip(gradient)
-            .for_each(|(sum, value)| *sum += value);
+        for (sum, value) in sum.iter_mut().zip(gradient) {
+            *sum += value;
+        }
     }
 
     /// The gradients as a full table of `n_rows`, zero elsewhere.
@@ -40,41 +40,37 @@ impl RowGradients {
             values,
         }
     }
-}
 
-/// The sum of two gradients of a table.
-fn merged(one: &RowGradients, mut other: RowGradients, width: usize) -> RowGradients {
-    let missing: Vec<u32> = one
-        .rows
-        .iter()
-        .copied()
-        .filter(|row| other.rows.binary_search(row).is_err())
-        .collect();
-    insert_rows(&mut other, &missing, width);
-    for (&row, gradient) in one.rows.iter().zip(one.values.chunks_exact(width)) {
-        other.add(row, gradient);
-    }
-    other
-}
-
-/// Adds rows with a zero gradient, keeping the order.
-fn insert_rows(gradients: &mut RowGradients, missing: &[u32], width: usize) {
-    if missing.is_empty() {
-        return;
-    }
-    let old = std::mem::take(gradients);
-    let mut rows = [old.rows.as_slice(), missing].concat();
-    rows.sort_unstable();
-    let mut values = vec![0.0; rows.len() * width];
-    let mut from = old
-        .rows
-        .iter()
-        .zip(old.values.chunks_exact(width))
-        .peekable();
-    for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
-        if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
-            to.copy_from_slice(gradient);
+    /// Adds gradients of other rows of the same table, which may be the same ones.
+    pub(crate) fn add_all(&mut self, other: &Self, width: usize) {
+        self.include(other.rows.iter().copied(), width);
+        for (&row, gradient) in other.rows.iter().zip(other.values.chunks_exact(width)) {
+            self.add(row, gradient);
         }
     }
-    *gradients = RowGradients { rows, values };
+
+    /// Adds a zero gradient of each row that has none yet, and keeps the order.
+    pub(crate) fn include(&mut self, rows: impl Iterator<Item = u32>, width: usize) {
+        let missing: Vec<u32> = rows
+            .filter(|row| self.rows.binary_search(row).is_err())
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        let old = std::mem::take(self);
+        let mut rows = [old.rows.as_slice(), &missing].concat();
+        rows.sort_unstable();
+        let mut values = vec![0.0; rows.len() * width];
+        let mut from = old
+            .rows
+            .iter()
+            .zip(old.values.chunks_exact(width))
+            .peekable();
+        for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
+            if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
+                to.copy_from_slice(gradient);
+            }
+        }
+        *self = Self { rows, values };
+    }
 }

@@ -5,42 +5,48 @@ use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::backbone::host::matrix;
 use crate::tokens::packing::{TokenBatch, distinct, rows_tensor};
 use crate::tokens::prompt::Token;
 use crate::tokens::row_gradients::RowGradients;
 use crate::tokens::tables::{Table, TokenTables};
 
+/// How much of the item rows is dropped as they enter prompts.
+#[derive(Debug, Clone)]
+pub struct Dropout {
+    /// Share of the entries, 0 to 1.
+    pub share: f64,
+    /// What decides which.
+    pub rng: ChaCha8Rng,
+}
+
 /// Dropout on item rows as they enter prompts: one mask a row, the same wherever it occurs in the
 /// batch. Entries that stay are scaled up, so that a row keeps its expected value.
 #[derive(Debug)]
 pub(crate) struct ItemMask {
-    /// Ascending.
+    /// The items of the batch, ascending.
     rows: Vec<u32>,
-    /// `[rows, embed]`
-    kept: Vec<f32>,
+    /// What each entry is multiplied with `[rows, embed]`.
+    factors: Vec<f32>,
 }
 
 impl ItemMask {
-    /// For the items among `tokens`.
-    pub(crate) fn new(tokens: &[Token], width: usize, share: f64, rng: &ChaCha8Rng) -> Self {
-        let (rows, mut rng) = (distinct(tokens, Token::item), rng.clone());
-        let scale = 1.0 / (1.0 - share as f32);
-        let kept = (0..rows.len() * width)
-            .map(|_| {
-                if rng.random::<f64>() < share {
-                    0.0
-                } else {
-                    scale
-                }
-            })
-            .collect();
-        Self { rows, kept }
+    /// Draws a mask for the items among `tokens`.
+    pub(crate) fn new(tokens: &[Token], width: usize, dropout: &Dropout) -> Self {
+        let rows = distinct(tokens, Token::item);
+        let mut rng = dropout.rng.clone();
+        let scale = 1.0 / (1.0 - dropout.share as f32);
+        let mut factors = Vec::with_capacity(rows.len() * width);
+        for _ in 0..rows.len() * width {
+            let is_dropped = rng.random::<f64>() < dropout.share;
+            factors.push(if is_dropped { 0.0 } else { scale });
+        }
+        Self { rows, factors }
     }
 
     fn apply(&self, rows: &[u32], values: &mut [f32]) {
-        let width = self.kept.len() / self.rows.len().max(1);
+        let width = self.factors.len() / self.rows.len().max(1);
         for (row, values) in rows.iter().zip(values.chunks_exact_mut(width.max(1))) {
             let place = self
                 .rows
@@ -48,8 +54,8 @@ impl ItemMask {
                 .expect("the mask was made for the batch's items");
             values
                 .iter_mut()
-                .zip(&self.kept[place * width..][..width])
-                .for_each(|(value, kept)| *value *= kept);
+                .zip(&self.factors[place * width..][..width])
+                .for_each(|(value, factor)| *value *= factor);
         }
     }
 }
@@ -59,20 +65,16 @@ impl ItemMask {
 /// Shapes: → `[tokens, embed]`.
 #[tracing::instrument(level = "trace", name = "data", skip_all)]
 pub(crate) fn embed(
-    gpt2: &Gpt2,
+    backbone: &Backbone,
     tables: &TokenTables,
     batch: &TokenBatch,
     mask: Option<&ItemMask>,
 ) -> Tensor<2> {
-    let device = gpt2.device();
+    let device = backbone.device();
     let mut distinct = Vec::with_capacity(3);
     if !batch.words.is_empty() {
-        distinct.push(
-            gpt2.wte
-                .val()
-                .select(0, batch.word_rows(&device))
-                .cast(DType::F32),
-        );
+        let words = backbone.word_embeddings(batch.word_rows(&device));
+        distinct.push(words.cast(DType::F32));
     }
     if !batch.users.is_empty() {
         distinct.push(rows_tensor(&tables.users, &batch.users, &device));

@@ -219,16 +219,14 @@ impl Softmax<'_> {
                 softly_asked += f64::from(to_vec((logits.clone() * soft.clone()).sum())[0]);
             }
             // The softmax is f32 whatever the head is.
-            let (exponentials, highest, sums) = kernels::exponentials(logits.cast(DType::F32));
-            let product =
-                kernels::product(exponentials.clone().cast(head.dtype()), head).cast(DType::F32);
-            let exponentials = self.head_is_learned.then_some(exponentials);
+            let softmax = kernels::exponentials(logits.cast(DType::F32));
+            let shares = softmax.values.clone().cast(head.dtype());
             tiles.push(Tile {
                 classes,
-                product,
-                exponentials,
-                highest,
-                sums,
+                product: kernels::product(shares, head).cast(DType::F32),
+                exponentials: self.head_is_learned.then_some(softmax.values),
+                highest: softmax.highest,
+                sums: softmax.sums,
                 soft,
             });
         }

@@ -1,20 +1,25 @@
-//! What the paper learns, and how.
+//! What the paper learns, and how: an objective is made by one of three models, a step computes its
+//! loss and gradients, the optimiser moves the rows.
 
 /// A softmax over a sample of the catalogue.
 pub(crate) mod candidates;
-/// A user prompts a history; the softmax is over items.
+/// The collaborative LM: a user prompts a history; the softmax is over items.
 pub mod collaborative;
-/// A user and an item prompt a text; the softmax is over words.
+/// The content LM: a user and an item prompt a text; the softmax is over words.
 pub mod content;
-/// The losses in closed form, a chunk of positions at a time.
+/// The softmax cross-entropy in closed form, a chunk of positions at a time.
 pub(crate) mod loss;
+/// What all three hand to a step: documents, targets, and what the softmax is over.
+pub(crate) mod objective;
 /// Adam on the rows that have a gradient.
 pub(crate) mod optimizer;
-/// A prompt ranks the whole catalogue.
+/// The recommendation model: a prompt ranks the whole catalogue.
 pub mod recommender;
-/// One step: loss and gradients of any of the three.
+/// The pull of one model's rows to the other's.
+pub(crate) mod regularizer;
+/// One step: loss and gradients of an objective.
 pub mod step;
-/// A random backbone that learns before it is frozen.
+/// A random backbone learns, before it is frozen.
 pub(crate) mod warmup;
 /// How much a step computes, counted.
 pub(crate) mod work;

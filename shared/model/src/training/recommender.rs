@@ -2,19 +2,20 @@
 //! `CollaborativeGPTwithItemRecommendHead`): one forward pass over a prompt ranks the whole
 //! catalogue with a multinomial item head.
 
+use domain::Stage;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::backbone::host::{matrix, to_vec};
 use crate::error::Error;
 use crate::tokens::packing::parts;
 use crate::tokens::packing::{Reading, TokenBatch};
 use crate::tokens::prompt::Token;
-use crate::tokens::soft_tokens::embed;
+use crate::tokens::soft_tokens::{Dropout, embed};
 use crate::tokens::tables::{Table, TokenTables};
 use crate::training::loss::Teacher;
-use crate::training::step::{Head, Objective, soft};
+use crate::training::objective::{Head, Objective, soft};
 
 use burn::tensor::Tensor;
 
@@ -32,8 +33,8 @@ pub struct Example {
 pub struct Options {
     /// The softmax sees scores times this.
     pub logit_scale: f64,
-    /// Share of the prompt's item entries that are dropped, and the randomness for it.
-    pub dropout: Option<(f64, ChaCha8Rng)>,
+    /// Dropout on the prompt's item rows.
+    pub dropout: Option<Dropout>,
     /// A distribution over the catalogue to be learned beside the targets, for each example.
     pub teacher: Option<Teacher>,
 }
@@ -58,7 +59,7 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
         })
         .collect();
     Objective {
-        stage: "finetuning",
+        stage: Stage::Finetuning,
         documents: examples
             .iter()
             .map(|example| Reading::last(example.prompt.clone()))
@@ -94,7 +95,7 @@ pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec
 /// batch. An error when the device has no memory for a single prompt.
 #[tracing::instrument(level = "trace", skip_all)]
 pub fn user_states(
-    gpt2: &Gpt2,
+    backbone: &Backbone,
     tables: &TokenTables,
     prompts: &[Vec<Token>],
 ) -> Result<Vec<f32>, Error> {
@@ -103,10 +104,10 @@ pub fn user_states(
     }
     let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
     let states = |documents: &[Reading]| {
-        let batch = TokenBatch::new(documents, gpt2.n_positions(), &gpt2.device());
-        to_vec(gpt2.forward(embed(gpt2, tables, &batch, None), &batch.layout))
+        let batch = TokenBatch::new(documents, backbone.n_positions(), &backbone.device());
+        to_vec(backbone.forward(embed(backbone, tables, &batch, None), &batch.layout))
     };
-    gpt2.budget.fit(|at_once| {
+    backbone.budget().fit(|at_once| {
         parts(&documents, at_once)
             .into_iter()
             .flat_map(states)
@@ -123,8 +124,8 @@ pub struct ItemHead {
 
 impl ItemHead {
     /// Puts the rows where the backbone is.
-    pub fn new(gpt2: &Gpt2, items: &Table) -> Self {
-        let device = gpt2.device().inner();
+    pub fn new(backbone: &Backbone, items: &Table) -> Self {
+        let device = backbone.device().inner();
         Self {
             items: matrix(items.values().to_vec(), items.width(), &device).transpose(),
             n_items: items.n_rows(),

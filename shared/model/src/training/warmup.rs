@@ -3,28 +3,29 @@
 
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use domain::Stage;
 
-use crate::backbone::gpt2::Gpt2;
+use crate::backbone::decoder::Backbone;
 use crate::error::Error;
 use crate::tokens::packing::TokenBatch;
 use crate::tokens::soft_tokens::embed;
 use crate::tokens::tables::TokenTables;
-use crate::training::step::{Head, Objective};
+use crate::training::objective::{Head, Objective};
 
 /// A backbone whose weights are learned; the user and item rows are constants.
 pub struct Warmup {
-    gpt2: Gpt2,
+    backbone: Backbone,
     optimizer: ModuleOptimizer,
     learning_rate: f64,
 }
 
 impl Warmup {
     /// Takes a backbone out of the freezer.
-    pub fn new(gpt2: Gpt2, learning_rate: f64) -> Self {
-        let optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+    pub fn new(mut backbone: Backbone, learning_rate: f64) -> Self {
+        backbone.decoder = backbone.decoder.unfreeze().train();
         Self {
-            gpt2: gpt2.unfreeze().train(),
-            optimizer,
+            backbone,
+            optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
             learning_rate,
         }
     }
@@ -34,36 +35,34 @@ impl Warmup {
         if objective.targets.is_empty() {
             return Ok(0.0);
         }
-        let batch = TokenBatch::new(
-            &objective.documents,
-            self.gpt2.n_positions(),
-            &self.gpt2.device(),
-        );
-        let embeddings = embed(&self.gpt2, tables, &batch, None);
-        let hidden = self.gpt2.forward(embeddings, &batch.layout);
-        let ce = objective
-            .softmax(&self.gpt2, tables, Head::Words)
-            .cross_entropy(&hidden.clone().inner(), 0..objective.targets.len());
+        let backbone = &self.backbone;
+        let (n_positions, device) = (backbone.n_positions(), backbone.device());
+        let batch = TokenBatch::new(&objective.documents, n_positions, &device);
+        let embeddings = embed(backbone, tables, &batch, None);
+        let hidden = backbone.forward(embeddings, &batch.layout);
+        let softmax = objective.softmax(backbone, tables, Head::Words);
+        let all = 0..objective.targets.len();
+        let ce = softmax.cross_entropy(&hidden.clone().inner(), all);
         if !ce.loss.is_finite() {
             return Err(Error::Diverged {
-                stage: "warmup",
+                stage: Stage::Warmup,
                 loss: ce.loss,
             });
         }
         let mut pulled = (hidden * ce.d_hidden).sum();
         if let Some(d_head) = ce.d_head {
-            pulled = pulled + (self.gpt2.wte.val() * d_head).sum();
+            pulled = pulled + (backbone.head() * d_head).sum();
         }
-        let gradients = GradientsParams::from_grads(pulled.backward(), &self.gpt2);
-        self.gpt2 = self
-            .optimizer
-            .step(self.learning_rate, self.gpt2.clone(), gradients);
+        let decoder = self.backbone.decoder.clone();
+        let gradients = GradientsParams::from_grads(pulled.backward(), &decoder);
+        self.backbone.decoder = self.optimizer.step(self.learning_rate, decoder, gradients);
         Ok(ce.loss)
     }
 
     /// The backbone, frozen.
-    pub fn finish(self) -> Gpt2 {
-        self.gpt2.valid().freeze()
+    pub fn finish(mut self) -> Backbone {
+        self.backbone.decoder = self.backbone.decoder.valid().freeze();
+        self.backbone
     }
 }
 

@@ -2,10 +2,9 @@
 
 use domain::{Pass, Shape};
 
-use crate::backbone::config::Gpt2Config;
 use crate::tokens::packing::Reading;
 use crate::tokens::prompt::Token;
-use crate::training::step::{Head, Objective};
+use crate::training::objective::{Head, Objective, soft};
 
 /// What a step or a forward pass does, counted instead of timed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,69 +19,55 @@ pub struct Work {
 
 impl Work {
     /// One training step: forward, loss and the gradients of the rows.
-    pub fn of_step(objective: &Objective, config: &Gpt2Config, n_items: usize) -> Self {
-        let (pass, shape) = (pass(&objective.documents), Shape::from(config));
-        let (n_classes, n_products) = match objective.head {
-            Head::Words => (config.vocab_size, 2),
-            // The head has a gradient too.
-            Head::Items => (
-                objective
-                    .candidates
-                    .as_ref()
-                    .map_or(n_items, |candidates| candidates.rows.len()),
-                3,
-            ),
+    pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
+        let pass = pass(&objective.documents);
+        let (n_classes, n_products) = match (objective.head, &objective.candidates) {
+            (Head::Words, _) => (shape.n_words as usize, 2.0),
+            // The item rows have a gradient too.
+            (Head::Items, None) => (n_items, 3.0),
+            (Head::Items, Some(candidates)) => (candidates.rows.len(), 3.0),
         };
         let n_logits = objective.targets.len() * n_classes;
-        let head = n_products as f64 * 2.0 * (n_logits * config.n_embd) as f64;
-        let n_operations = pass.forward(&shape) + pass.backward(&shape) + head;
+        let head = n_products * 2.0 * n_logits as f64 * shape.n_embd;
         Self {
             n_tokens: objective.n_tokens(),
             n_logits,
-            n_operations,
+            n_operations: pass.forward(shape) + pass.backward(shape) + head,
         }
     }
 
     /// Prompts ranked over the catalogue.
-    pub fn of_ranking(prompts: &[Vec<Token>], config: &Gpt2Config, n_items: usize) -> Self {
+    pub fn of_ranking(prompts: &[Vec<Token>], shape: &Shape, n_items: usize) -> Self {
         let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
-        let (pass, shape) = (pass(&documents), Shape::from(config));
         let n_logits = prompts.len() * n_items;
-        let head = 2.0 * (n_logits * config.n_embd) as f64;
-        let n_tokens = prompts.iter().map(Vec::len).sum();
+        let head = 2.0 * n_logits as f64 * shape.n_embd;
         Self {
-            n_tokens,
+            n_tokens: prompts.iter().map(Vec::len).sum(),
             n_logits,
-            n_operations: pass.forward(&shape) + head,
+            n_operations: pass(&documents).forward(shape) + head,
         }
     }
 }
 
 /// How documents go through the blocks.
 fn pass(documents: &[Reading]) -> Pass {
-    let triangle = |n: usize| (n * (n + 1) / 2) as f64;
-    let tokens = || documents.iter().flat_map(|document| &document.tokens);
-    let sum = |of: &dyn Fn(&Reading) -> f64| documents.iter().map(of).sum();
-    Pass {
-        n_tokens: tokens().count() as f64,
-        n_read: sum(&|document| document.n_read as f64),
-        n_soft: tokens().filter(|token| token.word().is_none()).count() as f64,
-        n_seen: sum(&|document| triangle(document.tokens.len())),
-        n_seen_by_read: sum(&|document| {
-            triangle(document.tokens.len()) - triangle(document.tokens.len() - document.n_read)
-        }),
+    let mut pass = Pass::default();
+    for document in documents {
+        let n_tokens = document.tokens.len();
+        let n_soft = soft(&document.tokens).count();
+        let unread = triangle(n_tokens - document.n_read);
+        pass.n_tokens += n_tokens as f64;
+        pass.n_read += document.n_read as f64;
+        pass.n_soft += n_soft as f64;
+        pass.n_seen += triangle(n_tokens);
+        pass.n_seen_by_read += triangle(n_tokens) - unread;
     }
+    pass
 }
 
-impl From<&Gpt2Config> for Shape {
-    fn from(config: &Gpt2Config) -> Self {
-        Self {
-            n_embd: config.n_embd as f64,
-            inner: config.inner() as f64,
-            n_layer: config.n_layer,
-            n_words: config.vocab_size as f64,
-        }
-    }
+/// How many keys `n` queries see when the first sees one and each next one sees one more.
+fn triangle(n: usize) -> f64 {
+    (n * (n + 1) / 2) as f64
 }
 
 #[cfg(test)]
@@ -93,13 +78,21 @@ mod tests {
 
     #[test]
     fn a_step_of_one_block_has_the_operations_of_its_products() {
-        let config = Gpt2Config::new(100, 16, 4, 1, 2);
+        let shape = Shape {
+            n_embd: 4.0,
+            query_width: 4.0,
+            key_value_width: 4.0,
+            inner: 16.0,
+            n_inner_products: 2.0,
+            n_layer: 1,
+            n_words: 100.0,
+        };
         let prompt = vec![Token::User(0), Token::Word(7)];
         let words = Document {
             prompt: prompt.clone(),
             main: vec![Token::Word(1), Token::Word(2), Token::Word(3)],
         };
-        let work = Work::of_step(&content::objective(&[words]), &config, 9);
+        let work = Work::of_step(&content::objective(&[words]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (4, 200));
         // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP
         // of the 2 that are read; they see 3 and 4 keys.
@@ -114,7 +107,7 @@ mod tests {
             prompt,
             main: vec![Token::Item(1), Token::Item(2)],
         };
-        let work = Work::of_step(&collaborative::objective(&[items]), &config, 9);
+        let work = Work::of_step(&collaborative::objective(&[items]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (3, 9));
     }
 }

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor as Native};
 
 use super::composed::{Heads, join, split};
 use super::libtorch::{native, size, wrapped};
-use super::{Attended, Attention};
+use super::{Attended, Attention, AttentionGradients};
 
 /// A query sees the keys up to its own place.
 const CAUSAL: i64 = 1;
@@ -45,7 +45,7 @@ pub(super) fn attention_backward(
     of: &Attention<'_>,
     attended: Attended,
     d_mixed: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
+) -> AttentionGradients {
     let padded = of.spans.padded(&of.queries.device());
     let Heads {
         queries,
@@ -55,7 +55,7 @@ pub(super) fn attention_backward(
     // The kernel's way back has heads behind positions.
     let behind = |heads| native(heads).transpose(1, 2);
     let [queries, keys, values] = [queries, keys, values].map(behind);
-    let heads = |packed| behind(split(packed, &padded.queries, padded, of.n_head));
+    let heads = |packed| behind(split(packed, &padded.queries, padded, of.heads.n_query));
     let (none, undefined) = (None::<&Native>, Native::new());
     let (of_queries, of_keys, of_values, _) = Native::internal_efficient_attention_backward(
         &heads(d_mixed),
@@ -86,7 +86,7 @@ pub(super) fn attention_backward(
         keys,
         values,
     }
-    .packed(padded)
+    .packed(padded, of.heads)
 }
 
 /// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is

@@ -4,7 +4,7 @@ use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
 
-use super::{Attended, Attention, Norm};
+use super::{Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm};
 use crate::backbone::host::to_vec;
 use crate::backbone::layout::Padded;
 
@@ -52,17 +52,22 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     (d_normed - mean - normed * along) * scale
 }
 
-pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
     let highest = logits.clone().max_dim(1);
-    let exponentials = (logits - highest.clone()).exp();
-    let sums = to_vec(exponentials.clone().sum_dim(1));
-    (exponentials, to_vec(highest), sums)
+    let values = (logits - highest.clone()).exp();
+    let sums = to_vec(values.clone().sum_dim(1));
+    Exponentials {
+        values,
+        highest: to_vec(highest),
+        sums,
+    }
 }
 
 /// Added to the scores of what is not seen; its exponential is 0 in every float type.
 const UNSEEN: f64 = -1e9;
 
-/// Queries, keys and values, or their gradients `[documents, heads, longest, head_dim]`.
+/// Queries, keys and values, or their gradients, of documents that are padded to one length
+/// `[documents, n_query, longest, head_dim]`: keys and values once for each query head.
 pub(super) struct Heads {
     pub(super) queries: Tensor<4>,
     pub(super) keys: Tensor<4>,
@@ -72,25 +77,31 @@ pub(super) struct Heads {
 impl Heads {
     pub(super) fn new(of: &Attention<'_>, padded: &Padded) -> Self {
         let [n_keys, width] = of.keys_values.dims();
-        let half = |columns| of.keys_values.clone().slice([0..n_keys, columns]);
-        let heads = |packed, places| split(packed, places, padded, of.n_head);
+        let keys = of.keys_values.clone().slice([0..n_keys, 0..width / 2]);
+        let values = of.keys_values.clone().slice([0..n_keys, width / 2..width]);
+        let HeadCounts {
+            n_query,
+            n_key_value,
+        } = of.heads;
+        let keys = split(keys, &padded.keys, padded, n_key_value);
+        let values = split(values, &padded.keys, padded, n_key_value);
         Self {
-            queries: heads(of.queries.clone(), &padded.queries),
-            keys: heads(half(0..width / 2), &padded.keys),
-            values: heads(half(width / 2..width), &padded.keys),
+            queries: split(of.queries.clone(), &padded.queries, padded, n_query),
+            keys: repeated(keys, of.heads.n_in_group()),
+            values: repeated(values, of.heads.n_in_group()),
         }
     }
 
-    /// Shapes: → `[queries, embed]`, `[keys, 2 embed]`.
-    pub(super) fn packed(self, padded: &Padded) -> (Tensor<2>, Tensor<2>) {
-        let keys_values = vec![
-            join(self.keys, &padded.keys),
-            join(self.values, &padded.keys),
-        ];
-        (
-            join(self.queries, &padded.queries),
-            Tensor::cat(keys_values, 1),
-        )
+    /// The gradients as they lie in memory; heads that share keys and values are summed.
+    pub(super) fn packed(self, padded: &Padded, counts: HeadCounts) -> AttentionGradients {
+        let keys = summed(self.keys, counts.n_in_group());
+        let values = summed(self.values, counts.n_in_group());
+        let keys = join(keys, &padded.keys);
+        let values = join(values, &padded.keys);
+        AttentionGradients {
+            queries: join(self.queries, &padded.queries),
+            keys_values: Tensor::cat(vec![keys, values], 1),
+        }
     }
 
     fn scale(&self) -> f64 {
@@ -110,6 +121,31 @@ impl Heads {
             * self.scale()
             + bias.unsqueeze()
     }
+}
+
+/// Each head `n_times` in a row. Shapes: `[documents, heads, longest, head_dim]` → `[documents,
+/// heads * n_times, longest, head_dim]`.
+fn repeated(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
+    if n_times == 1 {
+        return heads;
+    }
+    let [n_documents, n_heads, longest, head_dim] = heads.dims();
+    let one: Tensor<5> = heads.reshape([n_documents, n_heads, 1, longest, head_dim]);
+    let many: Tensor<5> = one.repeat_dim(2, n_times);
+    many.reshape([n_documents, n_heads * n_times, longest, head_dim])
+}
+
+/// The gradient of [`repeated`].
+fn summed(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
+    if n_times == 1 {
+        return heads;
+    }
+    let [n_documents, n_heads, longest, head_dim] = heads.dims();
+    let n_groups = n_heads / n_times;
+    let groups: Tensor<5> = heads.reshape([n_documents, n_groups, n_times, longest, head_dim]);
+    groups
+        .sum_dim(2)
+        .reshape([n_documents, n_groups, longest, head_dim])
 }
 
 /// Zero where no token lies. Shapes: `[rows, embed]` → `[documents, heads, longest, head_dim]`.
@@ -162,14 +198,14 @@ pub(super) fn attention_backward(
     of: &Attention<'_>,
     attended: Attended,
     d_mixed: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
+) -> AttentionGradients {
     let padded = of.spans.padded(&of.queries.device());
     let heads = Heads::new(of, padded);
     // Zero where there is no query: those add nothing to the gradients of keys and values.
-    let d_mixed = split(d_mixed, &padded.queries, padded, of.n_head);
+    let d_mixed = split(d_mixed, &padded.queries, padded, of.heads.n_query);
     let shares = activation::softmax(heads.scores(), 3);
-    let along =
-        (split(attended.mixed, &padded.queries, padded, of.n_head) * d_mixed.clone()).sum_dim(3);
+    let mixed = split(attended.mixed, &padded.queries, padded, of.heads.n_query);
+    let along = (mixed * d_mixed.clone()).sum_dim(3);
     let d_values = shares.clone().swap_dims(2, 3).matmul(d_mixed.clone());
     let scale = heads.scale();
     let d_scores = shares * (d_mixed.matmul(heads.values.swap_dims(2, 3)) - along) * scale;
@@ -180,5 +216,5 @@ pub(super) fn attention_backward(
         keys: d_keys,
         values: d_values,
     }
-    .packed(padded)
+    .packed(padded, of.heads)
 }

@@ -8,7 +8,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{Attended, Attention, Norm, heads, rows};
+use super::heads::{Heads, Outputs};
+use super::{Attended, Attention, AttentionGradients, Exponentials, Norm, rows};
 use crate::backbone::host::{matrix, to_vec};
 
 /// A tensor's memory, to be read where it lies.
@@ -188,29 +189,26 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     matrix(gradient, width, &device)
 }
 
-pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Vec<f32>, Vec<f32>) {
+pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
     let (device, [_, width]) = (logits.device(), logits.dims());
     let mut values = owned(logits);
     let (highest, sums) = rows::exponentials_of_rows(&mut values, width);
-    (matrix(values, width, &device), highest, sums)
+    Exponentials {
+        values: matrix(values, width, &device),
+        highest,
+        sums,
+    }
 }
 
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
-    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
-    let (queries, keys_values) = (
-        Contiguous::of(of.queries.clone()),
-        Contiguous::of(of.keys_values.clone()),
-    );
-    let heads = heads::Heads::new(
-        queries.values(),
-        keys_values.values(),
-        &of.spans.documents,
-        [of.n_head, embed],
-    );
-    let (mixed, log_sums) = heads.forward();
+    let (device, [_, width]) = (of.queries.device(), of.queries.dims());
+    let queries = Contiguous::of(of.queries.clone());
+    let keys_values = Contiguous::of(of.keys_values.clone());
+    let heads = Heads::new(queries.values(), keys_values.values(), of);
+    let outputs = heads.forward();
     Attended {
-        mixed: matrix(mixed, embed, &device),
-        log_sums: matrix(log_sums, of.n_head, &device),
+        mixed: matrix(outputs.mixed, width, &device),
+        log_sums: matrix(outputs.log_sums, of.heads.n_query, &device),
     }
 }
 
@@ -218,29 +216,21 @@ pub(super) fn attention_backward(
     of: &Attention<'_>,
     attended: Attended,
     d_mixed: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
-    let (device, [_, embed]) = (of.queries.device(), of.queries.dims());
-    let (queries, keys_values) = (
-        Contiguous::of(of.queries.clone()),
-        Contiguous::of(of.keys_values.clone()),
-    );
-    let heads = heads::Heads::new(
-        queries.values(),
-        keys_values.values(),
-        &of.spans.documents,
-        [of.n_head, embed],
-    );
-    let (mixed, log_sums) = (
-        Contiguous::of(attended.mixed),
-        Contiguous::of(attended.log_sums),
-    );
-    let kept = heads::Kept {
+) -> AttentionGradients {
+    let (device, [_, width]) = (of.queries.device(), of.queries.dims());
+    let [_, key_value_width] = of.keys_values.dims();
+    let queries = Contiguous::of(of.queries.clone());
+    let keys_values = Contiguous::of(of.keys_values.clone());
+    let heads = Heads::new(queries.values(), keys_values.values(), of);
+    let mixed = Contiguous::of(attended.mixed);
+    let log_sums = Contiguous::of(attended.log_sums);
+    let outputs = Outputs {
         mixed: mixed.values(),
         log_sums: log_sums.values(),
     };
-    let (d_queries, d_keys_values) = heads.backward(&kept, Contiguous::of(d_mixed).values());
-    (
-        matrix(d_queries, embed, &device),
-        matrix(d_keys_values, 2 * embed, &device),
-    )
+    let gradients = heads.backward(&outputs, Contiguous::of(d_mixed).values());
+    AttentionGradients {
+        queries: matrix(gradients.queries, width, &device),
+        keys_values: matrix(gradients.keys_values, key_value_width, &device),
+    }
 }

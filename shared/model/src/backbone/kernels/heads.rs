@@ -10,7 +10,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::rows;
+use super::{Attention, HeadCounts, rows};
 use crate::backbone::layout::Span;
 
 /// Queries whose scores are computed together.
@@ -18,23 +18,33 @@ const BLOCK: usize = 64;
 
 /// Queries, keys and values of all heads.
 pub(super) struct Heads<'a> {
-    /// `[queries, embed]`
+    /// `[queries, n_query * head_dim]`
     queries: MatRef<'a, f32>,
-    /// `[keys, embed]`
+    /// `[keys, n_key_value * head_dim]`
     keys: MatRef<'a, f32>,
+    /// `[keys, n_key_value * head_dim]`
     values: MatRef<'a, f32>,
     spans: &'a [Span],
-    n_head: usize,
+    counts: HeadCounts,
     head_dim: usize,
+    /// What scores are multiplied with.
     scale: f32,
 }
 
-/// Of the forward pass.
-pub(super) struct Kept<'a> {
-    /// `[queries, embed]`
-    pub(super) mixed: &'a [f32],
-    /// `[queries, heads]`
-    pub(super) log_sums: &'a [f32],
+/// What the forward pass gave, row-major.
+pub(super) struct Outputs<T> {
+    /// `[queries, n_query * head_dim]`
+    pub(super) mixed: T,
+    /// Logarithm of each softmax's denominator `[queries, n_query]`.
+    pub(super) log_sums: T,
+}
+
+/// What the way back gives, row-major.
+pub(super) struct HeadGradients {
+    /// `[queries, n_query * head_dim]`
+    pub(super) queries: Vec<f32>,
+    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
+    pub(super) keys_values: Vec<f32>,
 }
 
 /// Some queries of a document, all keys that the last of them sees.
@@ -56,11 +66,15 @@ fn blocks(span: &Span) -> impl Iterator<Item = Block> + '_ {
     })
 }
 
+fn rows_to<'a>(matrix: &'a mut MatMut<'_, f32>, rows: &Range<usize>) -> MatMut<'a, f32> {
+    matrix.rb_mut().subrows_mut(rows.start, rows.len())
+}
+
 fn rows_of<'a>(matrix: MatRef<'a, f32>, rows: &Range<usize>) -> MatRef<'a, f32> {
     matrix.subrows(rows.start, rows.len())
 }
 
-/// Memory of one thread.
+/// The memory that a thread uses again for each block of queries.
 #[derive(Default)]
 struct Scratch {
     scores: Vec<f32>,
@@ -68,23 +82,22 @@ struct Scratch {
 }
 
 impl<'a> Heads<'a> {
-    /// Shapes: `queries [queries, embed]`, `keys_values [keys, 2 embed]`, row-major.
-    pub(super) fn new(
-        queries: &'a [f32],
-        keys_values: &'a [f32],
-        spans: &'a [Span],
-        [n_head, embed]: [usize; 2],
-    ) -> Self {
-        let both =
-            MatRef::from_row_major_slice(keys_values, keys_values.len() / (2 * embed), 2 * embed);
-        let (keys, values) = both.split_at_col(embed);
-        let head_dim = embed / n_head;
+    /// Shapes: `queries [queries, n_query * head_dim]`, `keys_values [keys, 2 * n_key_value *
+    /// head_dim]`, row-major.
+    pub(super) fn new(queries: &'a [f32], keys_values: &'a [f32], of: &Attention<'a>) -> Self {
+        let (counts, head_dim) = (of.heads, of.head_dim());
+        let query_width = counts.n_query * head_dim;
+        let width = counts.n_key_value * head_dim;
+        let n_queries = queries.len() / query_width;
+        let n_keys = keys_values.len() / (2 * width);
+        let both = MatRef::from_row_major_slice(keys_values, n_keys, 2 * width);
+        let (keys, values) = both.split_at_col(width);
         Self {
-            queries: MatRef::from_row_major_slice(queries, queries.len() / embed, embed),
+            queries: MatRef::from_row_major_slice(queries, n_queries, query_width),
             keys,
             values,
-            spans,
-            n_head,
+            spans: &of.spans.documents,
+            counts,
             head_dim,
             scale: 1.0 / (head_dim as f32).sqrt(),
         }
@@ -94,36 +107,39 @@ impl<'a> Heads<'a> {
         matrix.subcols(head * self.head_dim, self.head_dim)
     }
 
-    /// Mixed values `[queries, embed]` and logarithms of the softmax's denominators `[queries,
-    /// heads]`.
-    pub(super) fn forward(&self) -> (Vec<f32>, Vec<f32>) {
-        let (n_queries, embed) = (self.queries.nrows(), self.n_head * self.head_dim);
-        let (mut mixed, mut log_sums) = (
-            vec![0.0; n_queries * embed],
-            vec![0.0; n_queries * self.n_head],
-        );
-        let of_heads = MatMut::from_row_major_slice_mut(&mut mixed, n_queries, embed)
+    /// The head of keys and values that a query head reads.
+    fn read_by(&self, query_head: usize) -> usize {
+        query_head / self.counts.n_in_group()
+    }
+
+    /// Mixes the values, one query head after the other on each thread.
+    pub(super) fn forward(&self) -> Outputs<Vec<f32>> {
+        let n_queries = self.queries.nrows();
+        let n_heads = self.counts.n_query;
+        let width = n_heads * self.head_dim;
+        let mut mixed = vec![0.0; n_queries * width];
+        let mut log_sums = vec![0.0; n_queries * n_heads];
+        let of_heads = MatMut::from_row_major_slice_mut(&mut mixed, n_queries, width)
             .par_col_chunks_mut(self.head_dim);
-        let sums_of_heads = MatMut::from_row_major_slice_mut(&mut log_sums, n_queries, self.n_head)
+        let sums_of_heads = MatMut::from_row_major_slice_mut(&mut log_sums, n_queries, n_heads)
             .par_col_chunks_mut(1);
         of_heads.zip(sums_of_heads).enumerate().for_each_init(
             Scratch::default,
             |scratch, (head, (mixed, log_sums))| {
-                self.forward_head(head, scratch, mixed, log_sums);
+                self.forward_head(head, scratch, Outputs { mixed, log_sums });
             },
         );
-        (mixed, log_sums)
+        Outputs { mixed, log_sums }
     }
 
-    fn forward_head(
-        &self,
-        head: usize,
-        scratch: &mut Scratch,
-        mut mixed: MatMut<'_, f32>,
-        mut log_sums: MatMut<'_, f32>,
-    ) {
+    fn forward_head(&self, head: usize, scratch: &mut Scratch, to: Outputs<MatMut<'_, f32>>) {
+        let Outputs {
+            mut mixed,
+            mut log_sums,
+        } = to;
         let queries = self.head(self.queries, head);
-        let (keys, values) = (self.head(self.keys, head), self.head(self.values, head));
+        let keys = self.head(self.keys, self.read_by(head));
+        let values = self.head(self.values, self.read_by(head));
         for block in self.spans.iter().flat_map(blocks) {
             let (n_queries, n_keys) = (block.queries.len(), block.keys.len());
             scratch.scores.resize(n_queries * n_keys, 0.0);
@@ -157,128 +173,143 @@ impl<'a> Heads<'a> {
         }
     }
 
-    /// Gradients of queries `[queries, embed]` and of keys and values `[keys, 2 embed]`.
-    pub(super) fn backward(&self, kept: &Kept<'_>, d_mixed: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (n_queries, n_keys, embed) = (
-            self.queries.nrows(),
-            self.keys.nrows(),
-            self.n_head * self.head_dim,
-        );
-        let (mut d_queries, mut d_both) =
-            (vec![0.0; n_queries * embed], vec![0.0; n_keys * 2 * embed]);
-        let mixed = MatRef::from_row_major_slice(kept.mixed, n_queries, embed);
-        let log_sums = MatRef::from_row_major_slice(kept.log_sums, n_queries, self.n_head);
-        let d_mixed = MatRef::from_row_major_slice(d_mixed, n_queries, embed);
-        let of_queries = MatMut::from_row_major_slice_mut(&mut d_queries, n_queries, embed);
-        let (of_keys, of_values) = MatMut::from_row_major_slice_mut(&mut d_both, n_keys, 2 * embed)
-            .split_at_col_mut(embed);
-        let of_queries = of_queries.par_col_chunks_mut(self.head_dim);
+    /// Gradients of queries, keys and values, one head of keys and values after the other on each
+    /// thread, with all query heads that read it.
+    pub(super) fn backward(&self, outputs: &Outputs<&[f32]>, d_mixed: &[f32]) -> HeadGradients {
+        let (n_queries, n_keys) = (self.queries.nrows(), self.keys.nrows());
+        let query_width = self.counts.n_query * self.head_dim;
+        let width = self.counts.n_key_value * self.head_dim;
+        let mut d_queries = vec![0.0; n_queries * query_width];
+        let mut d_both = vec![0.0; n_keys * 2 * width];
+        let known = Known {
+            mixed: MatRef::from_row_major_slice(outputs.mixed, n_queries, query_width),
+            log_sums: MatRef::from_row_major_slice(
+                outputs.log_sums,
+                n_queries,
+                self.counts.n_query,
+            ),
+            d_mixed: MatRef::from_row_major_slice(d_mixed, n_queries, query_width),
+        };
+        let of_queries = MatMut::from_row_major_slice_mut(&mut d_queries, n_queries, query_width)
+            .par_col_chunks_mut(self.counts.n_in_group() * self.head_dim);
+        let (of_keys, of_values) = MatMut::from_row_major_slice_mut(&mut d_both, n_keys, 2 * width)
+            .split_at_col_mut(width);
         let of_keys = of_keys.par_col_chunks_mut(self.head_dim);
         let of_values = of_values.par_col_chunks_mut(self.head_dim);
         of_queries
             .zip(of_keys)
             .zip(of_values)
             .enumerate()
-            .for_each_init(
-                Scratch::default,
-                |scratch, (head, ((queries, keys), values))| {
-                    let known = Known {
-                        mixed: self.head(mixed, head),
-                        log_sums: log_sums.col(head),
-                        d_mixed: self.head(d_mixed, head),
-                    };
-                    self.backward_head(
-                        head,
-                        scratch,
-                        &known,
-                        Gradients {
-                            queries,
-                            keys,
-                            values,
-                        },
-                    );
-                },
-            );
-        (d_queries, d_both)
+            .for_each_init(Scratch::default, |scratch, (head, parts)| {
+                let ((queries, keys), values) = parts;
+                let gradients = Gradients {
+                    queries,
+                    keys,
+                    values,
+                };
+                self.backward_group(head, scratch, &known, gradients);
+            });
+        HeadGradients {
+            queries: d_queries,
+            keys_values: d_both,
+        }
     }
 
-    fn backward_head(
+    /// The gradients of one head of keys and values and of the query heads that read it.
+    fn backward_group(
         &self,
-        head: usize,
+        key_value_head: usize,
         scratch: &mut Scratch,
         known: &Known<'_>,
         mut gradients: Gradients<'_>,
     ) {
+        for place in 0..self.counts.n_in_group() {
+            let head = key_value_head * self.counts.n_in_group() + place;
+            let known = KnownOfHead {
+                mixed: known.mixed.subcols(head * self.head_dim, self.head_dim),
+                log_sums: known.log_sums.col(head),
+                d_mixed: known.d_mixed.subcols(head * self.head_dim, self.head_dim),
+            };
+            let queries = gradients.queries.rb_mut();
+            let of_head = Gradients {
+                queries: queries.subcols_mut(place * self.head_dim, self.head_dim),
+                keys: gradients.keys.rb_mut(),
+                values: gradients.values.rb_mut(),
+            };
+            self.backward_head(head, scratch, &known, of_head);
+        }
+    }
+
+    /// Writes a query head's gradient, and adds to those of the keys and values that it reads.
+    fn backward_head(
+        &self,
+        head: usize,
+        scratch: &mut Scratch,
+        known: &KnownOfHead<'_>,
+        mut gradients: Gradients<'_>,
+    ) {
         let queries = self.head(self.queries, head);
-        let (keys, values) = (self.head(self.keys, head), self.head(self.values, head));
+        let keys = self.head(self.keys, self.read_by(head));
+        let values = self.head(self.values, self.read_by(head));
         for block in self.spans.iter().flat_map(blocks) {
             let (n_queries, n_keys) = (block.queries.len(), block.keys.len());
             let size = n_queries * n_keys;
             scratch.scores.resize(size, 0.0);
             scratch.d_scores.resize(size, 0.0);
             let (scores, d_scores) = (&mut scratch.scores[..size], &mut scratch.d_scores[..size]);
-            let (q, k) = (rows_of(queries, &block.queries), rows_of(keys, &block.keys));
-            let (v, d) = (
-                rows_of(values, &block.keys),
-                rows_of(known.d_mixed, &block.queries),
-            );
+            let q = rows_of(queries, &block.queries);
+            let k = rows_of(keys, &block.keys);
+            let v = rows_of(values, &block.keys);
+            let d = rows_of(known.d_mixed, &block.queries);
+            let scale = self.scale;
             let product = MatMut::from_row_major_slice_mut(scores, n_queries, n_keys);
-            matmul(
-                product,
-                Accum::Replace,
-                q,
-                k.transpose(),
-                self.scale,
-                Par::Seq,
-            );
+            matmul(product, Accum::Replace, q, k.transpose(), scale, Par::Seq);
             let product = MatMut::from_row_major_slice_mut(d_scores, n_queries, n_keys);
             matmul(product, Accum::Replace, d, v.transpose(), 1.0, Par::Seq);
-            self.shares_and_gradients(known, &block, scores, d_scores);
-            let shares = MatRef::from_row_major_slice(scores, n_queries, n_keys);
+            known.shares_and_gradients(&block, scores, d_scores);
+            let shares = MatRef::from_row_major_slice(scores, n_queries, n_keys).transpose();
             let d_scores = MatRef::from_row_major_slice(d_scores, n_queries, n_keys);
-            let (of_keys, of_values) = (
-                gradients
-                    .keys
-                    .rb_mut()
-                    .subrows_mut(block.keys.start, n_keys),
-                gradients
-                    .values
-                    .rb_mut()
-                    .subrows_mut(block.keys.start, n_keys),
-            );
-            matmul(of_values, Accum::Add, shares.transpose(), d, 1.0, Par::Seq);
+            let of_queries = rows_to(&mut gradients.queries, &block.queries);
+            let of_keys = rows_to(&mut gradients.keys, &block.keys);
+            let of_values = rows_to(&mut gradients.values, &block.keys);
+            matmul(of_values, Accum::Add, shares, d, 1.0, Par::Seq);
             matmul(
                 of_keys,
                 Accum::Add,
                 d_scores.transpose(),
                 q,
-                self.scale,
+                scale,
                 Par::Seq,
             );
-            let of_queries = gradients
-                .queries
-                .rb_mut()
-                .subrows_mut(block.queries.start, n_queries);
-            matmul(
-                of_queries,
-                Accum::Replace,
-                d_scores,
-                k,
-                self.scale,
-                Par::Seq,
-            );
+            matmul(of_queries, Accum::Replace, d_scores, k, scale, Par::Seq);
         }
     }
+}
 
+/// What the way back starts from, all query heads side by side.
+struct Known<'a> {
+    /// `[queries, n_query * head_dim]`
+    mixed: MatRef<'a, f32>,
+    /// `[queries, n_query]`
+    log_sums: MatRef<'a, f32>,
+    /// `[queries, n_query * head_dim]`
+    d_mixed: MatRef<'a, f32>,
+}
+
+/// What a query head's gradient starts from.
+struct KnownOfHead<'a> {
+    /// `[queries, head_dim]`
+    mixed: MatRef<'a, f32>,
+    /// `[queries]`
+    log_sums: faer::ColRef<'a, f32>,
+    /// `[queries, head_dim]`
+    d_mixed: MatRef<'a, f32>,
+}
+
+impl KnownOfHead<'_> {
     /// Scores → shares, gradients of shares → gradients of scores; both `[queries, keys]` of a
     /// block.
-    fn shares_and_gradients(
-        &self,
-        known: &Known<'_>,
-        block: &Block,
-        scores: &mut [f32],
-        d_scores: &mut [f32],
-    ) {
+    fn shares_and_gradients(&self, block: &Block, scores: &mut [f32], d_scores: &mut [f32]) {
         let n_keys = block.keys.len();
         for (row, (scores, d_scores)) in scores
             .chunks_exact_mut(n_keys)
@@ -286,8 +317,8 @@ impl<'a> Heads<'a> {
             .enumerate()
         {
             let query = block.queries.start + row;
-            let log_sum = known.log_sums[query];
-            let along = known.along(query);
+            let log_sum = self.log_sums[query];
+            let along = self.along(query);
             let n_seen = block.first_sees + row;
             Arch::new().dispatch(|| {
                 for (score, gradient) in scores[..n_seen].iter_mut().zip(&mut d_scores[..n_seen]) {
@@ -299,16 +330,7 @@ impl<'a> Heads<'a> {
             d_scores[n_seen..].fill(0.0);
         }
     }
-}
 
-/// What a head's gradient starts from.
-struct Known<'a> {
-    mixed: MatRef<'a, f32>,
-    log_sums: faer::ColRef<'a, f32>,
-    d_mixed: MatRef<'a, f32>,
-}
-
-impl Known<'_> {
     /// `Σ mixed · d_mixed` of a query: what the softmax's gradient takes away.
     fn along(&self, query: usize) -> f32 {
         (0..self.mixed.ncols())
@@ -317,7 +339,7 @@ impl Known<'_> {
     }
 }
 
-/// Where a head's gradients go.
+/// Where gradients are written to.
 struct Gradients<'a> {
     queries: MatMut<'a, f32>,
     keys: MatMut<'a, f32>,

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
 pub(super) use super::composed::{exponentials, layer_norm, product};
-use super::{Attended, Attention, Norm, card};
+use super::{Attended, Attention, AttentionGradients, HeadCounts, Norm, card};
 use crate::backbone::layout::Span;
 
 pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
@@ -92,16 +92,16 @@ impl Run {
             .view([self.n_documents, self.n_queries, width])
     }
 
-    /// Shapes: `[keys, 2 embed]` → keys and values `[documents, n_keys, embed]` each, views.
-    fn of_keys(&self, packed: &Native) -> (Native, Native) {
+    /// Shapes: `[keys, 2 * width]` → keys and values `[documents, n_keys, width]` each, views.
+    fn of_keys(&self, packed: &Native) -> KeysValues {
         let width = packed.size()[1];
         let both = packed
             .narrow(0, self.first_key, self.n_documents * self.n_keys)
             .view([self.n_documents, self.n_keys, width]);
-        (
-            both.narrow(2, 0, width / 2),
-            both.narrow(2, width / 2, width / 2),
-        )
+        KeysValues {
+            keys: both.narrow(2, 0, width / 2),
+            values: both.narrow(2, width / 2, width / 2),
+        }
     }
 
     /// Which keys a query sees, where that is not "as many as it is from the first on".
@@ -126,17 +126,44 @@ impl Run {
     }
 }
 
-/// Shapes: `[documents, length, embed]` → `[documents, heads, length, head_dim]`, a view.
-fn heads(tensor: &Native, n_head: usize) -> Native {
+/// Keys and values of a run, or their gradients.
+struct KeysValues {
+    keys: Native,
+    values: Native,
+}
+
+/// Shapes: `[documents, length, heads * head_dim]` → `[documents, heads, length, head_dim]`, a
+/// view.
+fn heads(tensor: &Native, n_heads: usize) -> Native {
     let shape = tensor.size();
     tensor
-        .unflatten(2, [size(n_head), shape[2] / size(n_head)])
+        .unflatten(2, [size(n_heads), shape[2] / size(n_heads)])
         .transpose(1, 2)
 }
 
-/// The reverse, a view of the same entries where there were heads.
+/// The heads of keys or values, once for each query head that reads them; views where that is one.
+fn heads_for_queries(tensor: &Native, counts: HeadCounts) -> Native {
+    let heads = heads(tensor, counts.n_key_value);
+    match counts.n_in_group() {
+        1 => heads,
+        n_times => heads.repeat_interleave_self_int(size(n_times), 1, None),
+    }
+}
+
+/// The reverse of [`heads`], a view of the same entries where there were heads.
 fn headless(tensor: &Native) -> Native {
     tensor.transpose(1, 2).flatten(2, 3)
+}
+
+/// The gradient of [`heads_for_queries`], without heads.
+fn headless_sums(tensor: &Native, counts: HeadCounts) -> Native {
+    match counts.n_in_group() {
+        1 => headless(tensor),
+        n_times => {
+            let groups = tensor.unflatten(1, [size(counts.n_key_value), size(n_times)]);
+            headless(&groups.sum_dim_intlist(&[2_i64][..], false, tensor.kind()))
+        }
+    }
 }
 
 fn is_on_cpu(tensor: &Native) -> bool {
@@ -150,16 +177,17 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     }
     let keys_values = native(of.keys_values.clone());
     let mixed = queries.empty_like();
+    let n_heads = of.heads.n_query;
     let log_sums = Native::empty(
-        [queries.size()[0], size(of.n_head)],
+        [queries.size()[0], size(n_heads)],
         (tch::Kind::Float, queries.device()),
     );
     for run in runs(&of.spans.documents) {
-        let (keys, values) = run.of_keys(&keys_values);
+        let KeysValues { keys, values } = run.of_keys(&keys_values);
         let (output, sums) = Native::internal_scaled_dot_product_flash_attention_for_cpu(
-            &heads(&run.of_queries(&queries), of.n_head),
-            &heads(&keys, of.n_head),
-            &heads(&values, of.n_head),
+            &heads(&run.of_queries(&queries), n_heads),
+            &heads_for_queries(&keys, of.heads),
+            &heads_for_queries(&values, of.heads),
             0.0,
             run.is_causal(),
             run.bias(&queries),
@@ -178,36 +206,40 @@ pub(super) fn attention_backward(
     of: &Attention<'_>,
     attended: Attended,
     d_mixed: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
-    if !is_on_cpu(&native(of.queries.clone())) {
+) -> AttentionGradients {
+    let queries = native(of.queries.clone());
+    if !is_on_cpu(&queries) {
         return card::attention_backward(of, attended, d_mixed);
     }
-    let (queries, keys_values, d_mixed) = (
-        native(of.queries.clone()),
-        native(of.keys_values.clone()),
-        native(d_mixed),
-    );
-    let (mixed, log_sums) = (native(attended.mixed), native(attended.log_sums));
-    let (d_queries, d_keys_values) = (queries.empty_like(), keys_values.zeros_like());
+    let keys_values = native(of.keys_values.clone());
+    let d_mixed = native(d_mixed);
+    let mixed = native(attended.mixed);
+    let log_sums = native(attended.log_sums);
+    let d_queries = queries.empty_like();
+    let d_keys_values = keys_values.zeros_like();
+    let n_heads = of.heads.n_query;
     for run in runs(&of.spans.documents) {
-        let (keys, values) = run.of_keys(&keys_values);
+        let KeysValues { keys, values } = run.of_keys(&keys_values);
         let (of_queries, of_keys, of_values) =
             Native::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-                &heads(&run.of_queries(&d_mixed), of.n_head),
-                &heads(&run.of_queries(&queries), of.n_head),
-                &heads(&keys, of.n_head),
-                &heads(&values, of.n_head),
-                &heads(&run.of_queries(&mixed), of.n_head),
+                &heads(&run.of_queries(&d_mixed), n_heads),
+                &heads(&run.of_queries(&queries), n_heads),
+                &heads_for_queries(&keys, of.heads),
+                &heads_for_queries(&values, of.heads),
+                &heads(&run.of_queries(&mixed), n_heads),
                 &run.of_queries(&log_sums).transpose(1, 2).contiguous(),
                 0.0,
                 run.is_causal(),
                 run.bias(&queries),
                 None,
             );
-        let (mut d_keys, mut d_values) = run.of_keys(&d_keys_values);
+        let mut gradients = run.of_keys(&d_keys_values);
         run.of_queries(&d_queries).copy_(&headless(&of_queries));
-        d_keys.copy_(&headless(&of_keys));
-        d_values.copy_(&headless(&of_values));
+        gradients.keys.copy_(&headless_sums(&of_keys, of.heads));
+        gradients.values.copy_(&headless_sums(&of_values, of.heads));
     }
-    (wrapped(d_queries), wrapped(d_keys_values))
+    AttentionGradients {
+        queries: wrapped(d_queries),
+        keys_values: wrapped(d_keys_values),
+    }
 }

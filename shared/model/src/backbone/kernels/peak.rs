@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
 
-use crate::device::Precision;
 use crate::backbone::kernels;
+use crate::device::Precision;
 
 /// Shapes of a forward pass of GPT-2 small over a thousand tokens `[m, k, n]`.
 const SHAPES: [[usize; 3]; 3] = [[1024, 768, 3072], [1024, 3072, 768], [2048, 2048, 2048]];

@@ -1,0 +1,146 @@
+//! A batch and what is asked of it, whichever of the paper's three losses it is.
+
+use domain::Stage;
+use rand_chacha::ChaCha8Rng;
+
+use crate::backbone::decoder::Backbone;
+use crate::backbone::host::matrix;
+use crate::tokens::packing::{Reading, rows_tensor};
+use crate::tokens::prompt::{Document, Token};
+use crate::tokens::soft_tokens::Dropout;
+use crate::tokens::tables::TokenTables;
+use crate::training::candidates::Candidates;
+use crate::training::loss::{Softmax, Teacher};
+
+/// What a softmax is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The V words; tied with the frozen word embeddings.
+    Words,
+    /// The J items; tied with the model's own item table, which therefore gets a dense gradient.
+    Items,
+}
+
+/// A batch and what is asked of it. Made by [`crate::training::content`], [`crate::training::collaborative`],
+/// [`crate::training::recommender`].
+#[derive(Debug, Clone)]
+pub struct Objective {
+    pub(crate) stage: Stage,
+    pub(crate) documents: Vec<Reading>,
+    /// Classes asked for at each position that is read.
+    pub(crate) targets: Vec<Vec<u32>>,
+    pub(crate) head: Head,
+    /// The summed loss is divided by this.
+    pub(crate) mean_over: usize,
+    pub(crate) logit_scale: f64,
+    pub(crate) teacher: Option<Teacher>,
+    /// The soft tokens that the regulariser sums over, one entry a position.
+    pub(crate) regularized: Vec<Token>,
+    /// Dropout on item rows as they enter the prompt.
+    pub(crate) dropout: Option<Dropout>,
+    /// What an item softmax is over; the whole catalogue where absent. Targets are places among
+    /// them then.
+    pub(crate) candidates: Option<Candidates>,
+}
+
+impl Objective {
+    /// The same with its item softmax over the targets and a sample of the other items; without a
+    /// teacher, which asks for all of them. An objective over words stays as it is.
+    #[must_use]
+    pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
+        if self.head == Head::Words {
+            return self;
+        }
+        let candidates = Candidates::draw(&self.targets, n_sampled, n_items, rng);
+        self.targets
+            .iter_mut()
+            .flatten()
+            .for_each(|target| *target = candidates.place(*target));
+        self.teacher = None;
+        Self {
+            candidates: Some(candidates),
+            ..self
+        }
+    }
+
+    /// Real tokens of the batch.
+    pub fn n_tokens(&self) -> usize {
+        self.documents
+            .iter()
+            .map(|document| document.tokens.len())
+            .sum()
+    }
+
+    /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a
+    /// gradient.
+    pub(crate) fn softmax(
+        &self,
+        backbone: &Backbone,
+        tables: &TokenTables,
+        learned: Head,
+    ) -> Softmax<'_> {
+        let device = backbone.device().inner();
+        let head = match (self.head, &self.candidates) {
+            (Head::Words, _) => backbone.head().inner(),
+            (Head::Items, None) => matrix(
+                tables.items.values().into_owned(),
+                tables.items.width(),
+                &device,
+            ),
+            (Head::Items, Some(candidates)) => {
+                rows_tensor(&tables.items, &candidates.rows, &device)
+            }
+        };
+        Softmax {
+            head,
+            offsets: self
+                .candidates
+                .as_ref()
+                .map(|candidates| &*candidates.offsets),
+            targets: &self.targets,
+            teacher: self.teacher.as_ref(),
+            logit_scale: self.logit_scale,
+            weight: 1.0 / self.mean_over as f64,
+            head_is_learned: self.head == learned,
+        }
+    }
+
+    /// Next-token prediction over the main texts: the mean over all predicted positions. The first
+    /// main token is not predicted.
+    pub(crate) fn next_token(stage: Stage, documents: &[Document], head: Head) -> Self {
+        let mut objective = Self {
+            stage,
+            documents: Vec::with_capacity(documents.len()),
+            targets: Vec::new(),
+            head,
+            mean_over: 1,
+            logit_scale: 1.0,
+            teacher: None,
+            regularized: Vec::new(),
+            dropout: None,
+            candidates: None,
+        };
+        for document in documents {
+            for next in document.main.iter().skip(1) {
+                let (Token::Word(row) | Token::User(row) | Token::Item(row)) = *next;
+                objective.targets.push(vec![row]);
+            }
+            let mut tokens = [document.prompt.as_slice(), &document.main].concat();
+            objective.regularized.extend(soft(&tokens));
+            // The last token is asked for and asks for nothing: it is not computed.
+            let n_read = document.main.len().saturating_sub(1);
+            tokens.truncate(document.prompt.len() + n_read);
+            objective.documents.push(Reading { tokens, n_read });
+        }
+        objective.mean_over = objective.targets.len().max(1);
+        objective
+    }
+}
+
+/// The user and item tokens among `tokens`.
+pub(crate) fn soft(tokens: &[Token]) -> impl Iterator<Item = Token> + '_ {
+    tokens
+        .iter()
+        .copied()
+        .filter(|token| token.word().is_none())
+}
