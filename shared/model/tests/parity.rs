@@ -11,8 +11,8 @@ use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
 use model::{
     Adam, Backbone, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token,
-    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content, recommender,
-    step,
+    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content,
+    hidden_of_words, next_word_logits, recommender, step,
 };
 use serde_json::Value;
 
