@@ -17,7 +17,6 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counts one event of this name.
     pub(crate) fn add(&self, name: &'static str) {
         *self.lock().entry(name).or_default() += 1;
     }
@@ -38,7 +37,6 @@ impl Counters {
         result
     }
 
-    /// All counts since the start.
     pub(crate) fn all(&self) -> Counts {
         self.lock().clone()
     }

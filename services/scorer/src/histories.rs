@@ -19,7 +19,6 @@ const USERS_A_COMMIT: usize = 200;
 #[derive(Debug, Clone)]
 pub(crate) struct RememberedHistories {
     storage: Storage,
-    /// The histories as they were last read.
     remembered: moka::sync::Cache<HistoryKey, Remembered>,
 }
 
@@ -174,7 +173,6 @@ impl RememberedHistories {
         Ok(n_new)
     }
 
-    /// A user's stored history.
     pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
         Ok(self.storage.histories.of(catalog, user).await?)
     }
@@ -266,7 +264,6 @@ fn with_inline(
     }
 }
 
-/// What a remembered history takes in memory, in bytes, about.
 fn entry_bytes(_: &HistoryKey, remembered: &Remembered) -> u32 {
     let interactions = remembered.history.interactions();
     let ids = interactions.iter().map(|one| one.item.as_str().len());

@@ -94,7 +94,7 @@ impl Scorer {
             shutdown.clone(),
             self.grace,
         );
-        let upkeep = self.upkeep.run(health, shutdown);
+        let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {
             upkeep.await;
             Ok(())

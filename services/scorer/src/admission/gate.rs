@@ -22,7 +22,6 @@ pub(crate) struct Gate {
 
 #[derive(Debug)]
 struct Rooms {
-    /// All requests that are inside.
     inside: Room,
     /// Those among them that do not wait for the model thread.
     running: Room,
@@ -57,7 +56,6 @@ impl Gate {
         }
     }
 
-    /// Lets a request in, or refuses it at once.
     pub(crate) fn enter(&self, caller: Caller) -> Result<Call, Error> {
         let mut rooms = self.lock();
         if rooms.have_place(&caller) {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 /// What is promised is this many times the mean: on cores that others use too, times vary by a
 /// third.
 const CAUTION: f64 = 1.4;
-/// How much the latest batch counts in a running mean.
 const LATEST: f64 = 0.2;
 /// Sizes of batches that are told apart: 1, 2, 4 … tokens.
 const N_SIZES: usize = 24;
@@ -24,9 +23,7 @@ pub(crate) struct Measured {
     /// A running mean for each size; 0 before the first batch. Small batches are slower: the
     /// weights are read for each.
     tokens_per_second: [f64; N_SIZES],
-    /// Tokens of the latest batch.
     latest: usize,
-    /// What the thread is busy with.
     at_work: Option<AtWork>,
 }
 
@@ -47,7 +44,6 @@ impl Pace {
         (done, since.elapsed())
     }
 
-    /// Learns from a batch that was done.
     pub(crate) fn learns(&self, n_tokens: usize, took: Duration) {
         let latest = n_tokens as f64 / took.as_secs_f64().max(1e-6);
         let mut measured = self.lock();
@@ -107,7 +103,6 @@ impl Measured {
         rest + own.max(like_latest)
     }
 
-    /// Whether the thread has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.at_work.is_none()
     }
@@ -119,7 +114,6 @@ impl Measured {
     }
 }
 
-/// Which size of batches a cost belongs to.
 fn size(cost: usize) -> usize {
     (cost.max(1).ilog2() as usize).min(N_SIZES - 1)
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use domain::Priority;
 
-/// A queue between tasks and threads.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     lanes: Mutex<Lanes<T>>,
@@ -26,7 +25,6 @@ pub(crate) struct QueueOwner<T> {
 /// What the work that waits costs, in the units of whoever adds it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Costs {
-    /// The cost of all that waits.
     pub(crate) all: usize,
     /// The cost of what new work would have to wait for.
     pub(crate) ahead: usize,

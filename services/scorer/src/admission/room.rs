@@ -41,7 +41,6 @@ pub(super) const CALM: Duration = Duration::from_secs(1);
 /// One place of so many is for clients that have none yet.
 const SPARE: usize = 8;
 
-/// The requests that are in one place, counted by client.
 #[derive(Debug)]
 pub(super) struct Room {
     /// What the operator set; the room counts as full from here on.
@@ -123,7 +122,6 @@ impl Room {
         }
     }
 
-    /// Whether there is a place for one more request of this caller.
     pub(super) fn has_place(&self, caller: &Caller) -> bool {
         let most = self.most_now();
         if self.n >= most {
@@ -152,7 +150,6 @@ impl Room {
         *self.n_by_client.entry(Arc::clone(client)).or_default() += 1;
     }
 
-    /// Counts one request less.
     pub(super) fn leave(&mut self, client: &Client) {
         self.n -= 1;
         let is_half_empty = self.n < self.limit.div_ceil(2);

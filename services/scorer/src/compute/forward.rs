@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Gpt2, ScoringTables, Token, UserState};
+use model::{Backbone, ScoringTables, Token, UserState};
 use tokio::sync::oneshot;
 
 use crate::admission::caller::Caller;
@@ -31,7 +31,7 @@ pub(crate) struct Forward {
 impl Forward {
     /// Starts the thread. Its pace is unknown until it has computed something.
     pub(crate) fn start(
-        gpt2: Gpt2,
+        backbone: Backbone,
         scoring: Arc<ScoringTables>,
         settings: &Settings,
     ) -> std::io::Result<Self> {
@@ -42,7 +42,7 @@ impl Forward {
             linger: Duration::from_millis(settings.max_wait_ms),
         };
         let thread = ModelThread {
-            gpt2,
+            backbone,
             scoring,
             pace: Arc::clone(&pace),
             queue: Arc::clone(&queue),
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::settings::DEFAULTS;
     use domain::RandomBackbone;
-    use model::{Device, Precision, Table, TokenTables, random_backbone};
+    use model::{Device, Precision, Table, TokenTables};
 
     fn tiny() -> Forward {
         let settings: Settings = service::load("scorer", DEFAULTS, None).unwrap();
@@ -159,9 +159,9 @@ mod tests {
             users: rows(),
             items: rows(),
         });
-        let gpt2 = random_backbone(&shape, &Device::flex()).1;
+        let backbone = Backbone::random(&shape, &Device::flex());
         Forward::start(
-            gpt2,
+            backbone,
             Arc::new(ScoringTables::new(tables, Precision::F32)),
             &settings,
         )

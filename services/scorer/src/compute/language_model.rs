@@ -3,15 +3,15 @@
 //!
 //! Nothing here knows a light model, popularity, or what a list is.
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use domain::{ModelManifest, UserToken};
-use model::{PromptTexts, ScoringTables, Token, TokenTables, Tokenizer};
+use model::{PromptTexts, ScoringTables, Token, TokenTables};
 
 use crate::admission::gate::Call;
-use crate::compute::backbone::Backbone;
 use crate::compute::forward::Forward;
+use crate::compute::shared_backbone::SharedBackbone;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -20,13 +20,12 @@ const WARM_UP: Duration = Duration::from_secs(60);
 /// Items in the prompt of that first state.
 const WARM_UP_ITEMS: usize = 20;
 
-/// The words of the prompts: the same for all versions of this program.
-static TEXTS: LazyLock<PromptTexts> = LazyLock::new(|| PromptTexts::new(&Tokenizer::gpt2()));
-
 /// A version's language model, with its thread running.
 #[derive(Debug)]
 pub(crate) struct LanguageModel {
-    pub(crate) backbone: Arc<Backbone>,
+    pub(crate) shared: Arc<SharedBackbone>,
+    /// The words of the prompts, in the backbone's vocabulary.
+    texts: PromptTexts,
     pub(crate) forward: Forward,
     /// User and item rows, with the mean user as the last user row.
     pub(crate) scoring: Arc<ScoringTables>,
@@ -34,7 +33,6 @@ pub(crate) struct LanguageModel {
     known_user: UserToken,
     /// What stands in the prompt of a user without one.
     new_user: UserToken,
-    /// The user row that is the mean of all others.
     mean_user: u32,
     /// Made when similar items are first asked for.
     item_lengths: OnceLock<Vec<f32>>,
@@ -43,7 +41,6 @@ pub(crate) struct LanguageModel {
 /// Who a prompt says that the history belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PromptUser {
-    /// The token of the user's own row.
     Own(u32),
     /// The token of the row that is the mean of all users.
     Mean(u32),
@@ -56,17 +53,19 @@ impl LanguageModel {
     pub(crate) fn start(
         mut tables: TokenTables,
         manifest: &ModelManifest,
-        backbone: Arc<Backbone>,
+        shared: Arc<SharedBackbone>,
         settings: &Settings,
     ) -> Result<Self, model::Error> {
         let mean_user = tables.push_mean_user();
         let scoring = ScoringTables::new(tables.into(), settings.scoring_precision);
         let scoring = Arc::new(scoring);
-        let gpt2 = backbone.gpt2.clone();
+        let backbone = shared.backbone.clone();
+        let texts = PromptTexts::new(backbone.tokenizer());
         let forward =
-            Forward::start(gpt2, Arc::clone(&scoring), settings).map_err(no_model_thread)?;
+            Forward::start(backbone, Arc::clone(&scoring), settings).map_err(no_model_thread)?;
         Ok(Self {
-            backbone,
+            shared,
+            texts,
             forward,
             scoring,
             known_user: manifest.known_user,
@@ -76,9 +75,8 @@ impl LanguageModel {
         })
     }
 
-    /// How many items of a history a prompt holds.
     pub(crate) fn max_history(&self) -> usize {
-        TEXTS.max_history(self.n_positions())
+        self.texts.max_history(self.n_positions())
     }
 
     /// The user token in the prompt of a user with this row, or without one: as was best on
@@ -97,10 +95,9 @@ impl LanguageModel {
 
     /// The prompt for a user token and the rows of a history that fits.
     pub(crate) fn prompt(&self, user: PromptUser, items: &[u32]) -> Vec<Token> {
-        TEXTS.recommend(user.row(), items, self.n_positions())
+        self.texts.recommend(user.row(), items, self.n_positions())
     }
 
-    /// The length of each item row, by row.
     pub(crate) fn item_lengths(&self) -> &[f32] {
         self.item_lengths.get_or_init(|| {
             let items = &self.scoring.tables().items;
@@ -128,12 +125,11 @@ impl LanguageModel {
     }
 
     fn n_positions(&self) -> usize {
-        self.backbone.gpt2.n_positions()
+        self.shared.backbone.n_positions()
     }
 }
 
 impl PromptUser {
-    /// The row of the user token.
     fn row(self) -> Option<u32> {
         match self {
             Self::Own(row) | Self::Mean(row) => Some(row),

@@ -1,7 +1,7 @@
 //! What computes: the language model on its own thread, and the threads that rank catalogues.
 
 /// Frozen language models in memory, one for all versions that stand on it.
-pub(crate) mod backbone;
+pub(crate) mod shared_backbone;
 
 /// ★ The language model's part of a version: a prompt becomes a user state.
 pub(crate) mod language_model;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Gpt2, ScoringTables, Token, UserState, recommender};
+use model::{Backbone, ScoringTables, Token, UserState, recommender};
 use tokio::sync::oneshot;
 
 use crate::admission::pace::{Measured, Pace};
@@ -23,7 +23,6 @@ pub(super) enum ForwardWork {
     Explanation(ExplanationWork),
 }
 
-/// A user state to be computed.
 #[derive(Debug)]
 pub(super) struct StateWork {
     pub(super) prompt: Vec<Token>,
@@ -36,7 +35,6 @@ pub(super) struct StateWork {
 #[derive(Debug)]
 pub(super) struct ExplanationWork {
     pub(super) prompt: Vec<Token>,
-    /// The rows of the items.
     pub(super) items: Vec<u32>,
     /// The time after which the answer is of no use.
     pub(super) by: Instant,
@@ -47,15 +45,13 @@ pub(super) struct ExplanationWork {
 /// How much goes through the backbone at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
-    /// Tokens of all prompts in one pass.
     pub(super) max_tokens: usize,
     /// How long a prompt waits for others.
     pub(super) linger: Duration,
 }
 
-/// What the thread owns while it runs.
 pub(super) struct ModelThread {
-    pub(super) gpt2: Gpt2,
+    pub(super) backbone: Backbone,
     pub(super) scoring: Arc<ScoringTables>,
     pub(super) pace: Arc<Pace>,
     pub(super) queue: Arc<Queue<ForwardWork>>,
@@ -110,7 +106,6 @@ impl ModelThread {
         in_time
     }
 
-    /// One forward pass for all of them.
     fn compute(&self, works: Vec<StateWork>) {
         if works.is_empty() {
             return;
@@ -122,7 +117,7 @@ impl ModelThread {
             .map(|work| (work.prompt, work.answer))
             .unzip();
         let (states, took) = self.pace.during(n_tokens, || {
-            recommender::user_states(&self.gpt2, tables, &prompts)
+            recommender::user_states(&self.backbone, tables, &prompts)
         });
         let n = prompts.len();
         tracing::debug!(n, n_tokens, ?took, "user states computed");
@@ -167,12 +162,11 @@ impl ModelThread {
         drop(work.answer.send(Ok(contributions)));
     }
 
-    /// What each position of the prompt adds to one item's score `[1][prompt]`.
     fn explain_one(&self, prompt: &[Token], item: u32) -> Result<Vec<Vec<f32>>, model::Error> {
         let tables = self.scoring.tables();
         let cost = explanation_cost(prompt, 1);
         let (contributions, _) = self.pace.during(cost, || {
-            model::contributions(&self.gpt2, tables, prompt, &[item])
+            model::contributions(&self.backbone, tables, prompt, &[item])
         });
         contributions
     }

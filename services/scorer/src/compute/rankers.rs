@@ -29,7 +29,6 @@ pub(crate) struct Rankers {
     queue: Arc<QueueOwner<RankingWork>>,
 }
 
-/// A catalogue to be scored for a user state.
 #[derive(Debug)]
 pub(crate) struct RankingRequest<'a> {
     pub(crate) scoring: &'a Arc<ScoringTables>,
@@ -37,13 +36,15 @@ pub(crate) struct RankingRequest<'a> {
     pub(crate) caller: &'a Caller,
 }
 
+/// What is done with the scores of the catalogue `[items]`, on the ranking thread.
+type Then = Box<dyn FnOnce(&[f32]) + Send>;
+
 /// A [`RankingRequest`] that waits for a ranking thread.
 struct RankingWork {
     scoring: Arc<ScoringTables>,
     state: UserState,
     by: Instant,
-    /// What is done with the scores of the catalogue `[items]`, on the ranking thread.
-    then: Box<dyn FnOnce(&[f32]) + Send>,
+    then: Then,
 }
 
 impl std::fmt::Debug for RankingWork {
@@ -115,7 +116,6 @@ impl Rankers {
     }
 }
 
-/// What a ranking thread does.
 fn rank_until_closed(queue: &Queue<RankingWork>) {
     while let Some(works) = queue.take(MOST_AT_ONCE, Duration::ZERO, |_, _| true) {
         // A panic is logged by its hook, and whoever waits is told by the end of the channel.

@@ -42,7 +42,6 @@ impl StateKey {
         }
     }
 
-    /// Memory of the key's texts, in bytes.
     pub(super) fn n_bytes(&self) -> usize {
         self.group.len() + self.field.len()
     }

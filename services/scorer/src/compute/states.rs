@@ -48,7 +48,6 @@ pub(crate) struct WantedState<'a> {
     pub(crate) caller: &'a Caller,
 }
 
-/// A state, and where it came from.
 #[derive(Debug)]
 pub(crate) struct FoundState {
     pub(crate) state: UserState,
@@ -58,7 +57,6 @@ pub(crate) struct FoundState {
 /// Where a state came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StateOrigin {
-    /// It was in memory.
     Memory,
     /// It was in the cache that replicas share.
     Shared,
@@ -93,7 +91,6 @@ impl UserStates {
         (states, received)
     }
 
-    /// A state that is in memory.
     pub(crate) async fn in_memory(&self, key: &StateKey) -> Option<UserState> {
         self.memory.get(key).await
     }
@@ -193,7 +190,6 @@ impl UserStates {
     }
 }
 
-/// What an entry takes in memory, in bytes.
 fn entry_bytes(key: &StateKey, state: &UserState) -> u32 {
     let bytes = ENTRY_BYTES + key.n_bytes() + state.n_bytes();
     u32::try_from(bytes).unwrap_or(u32::MAX)

@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::request::filter::Filters;
 use crate::versions::loaded::LoadedModel;
 
-/// The rows that may be in a list.
 #[derive(Debug)]
 pub(crate) struct AllowedRows {
     /// The rows that meet everything that was asked for.
@@ -18,7 +17,6 @@ pub(crate) struct AllowedRows {
 }
 
 impl AllowedRows {
-    /// `seen` are the rows of the history.
     pub(super) async fn new(
         model: &LoadedModel,
         wanted: &Allowed,

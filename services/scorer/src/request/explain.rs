@@ -10,10 +10,8 @@ use crate::request::reader::KnownReader;
 use crate::versions::loaded::LoadedModel;
 use crate::versions::ranking::LanguageExplanation;
 
-/// How many reasons of an item are named.
 const MOST: usize = 20;
 
-/// Items whose scores are to be explained.
 pub(super) struct ExplainedItems<'a> {
     pub(super) rows: Vec<u32>,
     /// The language model's scores of the whole catalogue.

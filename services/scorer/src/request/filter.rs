@@ -27,7 +27,6 @@ const NAMED: usize = 20;
 /// Fields of an item that have names of their own.
 const OWN: [&str; 5] = ["id", "title", "category", "categories", "attributes"];
 
-/// Filters that were asked for, as bits; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Filters {
     known: moka::future::Cache<FilterKey, Arc<FixedBitSet>>,
@@ -55,7 +54,6 @@ impl Default for Filters {
     }
 }
 
-/// What a filter takes in memory, in bytes, about.
 fn entry_bytes(key: &FilterKey, bits: &Arc<FixedBitSet>) -> u32 {
     let bytes = 128 + key.text.len() + bits.len() / 8;
     u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -133,7 +131,6 @@ fn compiled(text: &str) -> Result<Program, Invalid> {
     Ok(program)
 }
 
-/// Refuses a name that no item has.
 fn check_name(name: &str, items: &[Item]) -> Result<(), Invalid> {
     let mut items_with_it = items
         .iter()

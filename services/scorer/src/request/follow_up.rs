@@ -22,7 +22,6 @@ pub(crate) struct FollowUps {
     queue: mpsc::Sender<FollowUp>,
     /// Has one permit for each id that a waiting comparison may hold.
     room: Arc<Semaphore>,
-    /// Share of the users whose lists are compared, 0 to 1.
     shadow_share: f64,
 }
 
@@ -37,7 +36,6 @@ pub(crate) enum FollowUp {
 #[derive(Debug)]
 pub(crate) struct StaleHistory {
     pub(crate) key: HistoryKey,
-    /// The version that used it.
     pub(crate) model: Weak<LoadedModel>,
 }
 
@@ -45,24 +43,20 @@ pub(crate) struct StaleHistory {
 #[derive(Debug)]
 pub(crate) struct Comparison {
     pub(crate) query: Query,
-    /// The items of the live list, best first.
     pub(crate) live: Vec<ItemId>,
-    /// How long the live answer took.
     pub(crate) took: Duration,
     pub(crate) shadow: Weak<LoadedModel>,
     /// Given back when the comparison is dropped.
     _room: OwnedSemaphorePermit,
 }
 
-/// An answer of the live version, and how long it took.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct LiveAnswer<'a> {
     pub(crate) answer: &'a Recommendation,
     pub(crate) took: Duration,
 }
 
 impl FollowUps {
-    /// The queue's two ends.
     pub(crate) fn new(shadow_share: f64) -> (Self, mpsc::Receiver<FollowUp>) {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let follow_ups = Self {

@@ -18,7 +18,6 @@ pub(crate) struct PageRequest {
     allowed: AllowedRows,
     /// Items of the list before this page.
     pub(super) offset: usize,
-    /// Items of the page.
     k: usize,
     is_explained: bool,
 }
@@ -26,11 +25,9 @@ pub(crate) struct PageRequest {
 /// A page of a list, as rows.
 pub(crate) struct RankedPage {
     rows: Vec<RankedRow>,
-    /// There is something to rank after this page.
     pub(super) has_more: bool,
     /// The language model's scores of the whole catalogue, where reasons were asked for.
     pub(super) language_scores: Option<Vec<f32>>,
-    /// What the page had to do without.
     pub(super) degradations: Vec<Degradation>,
 }
 
@@ -103,7 +100,6 @@ impl PageRequest {
 }
 
 impl RankedPage {
-    /// The items of the page, without reasons.
     pub(super) fn items(&self, model: &LoadedModel) -> Vec<ScoredItem> {
         self.rows
             .iter()
@@ -111,7 +107,6 @@ impl RankedPage {
             .collect()
     }
 
-    /// The rows of the page, to be explained by the language model's scores.
     pub(super) fn explained<'a>(&self, language_scores: &'a [f32]) -> ExplainedItems<'a> {
         ExplainedItems {
             rows: self.rows.iter().map(|ranked| ranked.row).collect(),

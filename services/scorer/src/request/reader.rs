@@ -26,7 +26,6 @@ pub(crate) struct KnownReader {
     pub(crate) until_ms: i64,
     /// Set when the history was not read for this request, and is to be read afterwards.
     pub(crate) to_refresh: Option<HistoryKey>,
-    /// What there is to do without.
     pub(crate) degradations: Vec<Degradation>,
 }
 
@@ -73,19 +72,16 @@ impl KnownReader {
         }
     }
 
-    /// What the user state depends on.
     pub(crate) fn state_key(&self, model: &LoadedModel) -> StateKey {
         let precision = model.language.scoring.precision();
         StateKey::new(&model.version, self.user, self.latest(), precision)
     }
 
-    /// The prompt in this version's tokens.
     pub(crate) fn prompt(&self, model: &LoadedModel) -> &[Token] {
         self.prompt
             .get_or_init(|| model.language.prompt(self.user, self.latest()))
     }
 
-    /// The rows of the history that are in the prompt.
     fn latest(&self) -> &[u32] {
         let seen = &self.listener.seen;
         &seen[seen.len() - self.n_in_prompt..]

@@ -154,7 +154,6 @@ impl Recommender {
         ranked.await
     }
 
-    /// Forgets a user, here and in the caches.
     pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
         self.histories.delete(catalog, user).await?;
         for model in self.models.in_memory() {

@@ -12,7 +12,6 @@ use crate::versions::loaded::LoadedModel;
 use crate::versions::ranking::CatalogueScores;
 
 impl Recommender {
-    /// Scores given items, in the order given.
     pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
         let user = query.reader.user.as_ref();
         let model = self.models.choose(&query.reader.model, user, call).await?;

@@ -12,10 +12,8 @@ use crate::error::Error;
 use crate::request::recommend::Recommender;
 use crate::versions::loaded::LoadedModel;
 
-/// Which rows are wanted, for a ranking thread.
 struct SimilarRows {
     model: Arc<LoadedModel>,
-    /// The row that the others are compared with.
     row: u32,
     k: usize,
     /// The rows that pass the request's filter; all where there is none.

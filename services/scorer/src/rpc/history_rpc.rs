@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::request::recommend::Recommender;
 use crate::rpc::way_in::WayIn;
 
-/// Answers the calls of `HistoryService`.
 #[derive(Debug)]
 pub(crate) struct HistoryRpc {
     pub(crate) recommender: Recommender,

@@ -22,12 +22,10 @@ use crate::upkeep::shadow::ShadowReports;
 /// A stream that found no place may come back then: others stay open for long.
 const STREAM_RETRY: Duration = Duration::from_secs(1);
 
-/// Answers the calls of `RecommendationService`.
 #[derive(Debug, Clone)]
 pub(crate) struct RecommendationRpc {
     pub(crate) recommender: Recommender,
     pub(crate) way_in: WayIn,
-    /// The way in for streams.
     pub(crate) streams: Gate,
     /// A stream without a request for so long is closed.
     pub(crate) stream_idle: Duration,

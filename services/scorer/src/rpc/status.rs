@@ -9,7 +9,6 @@ use crate::unloadable::{Cause, Unloadable};
 use crate::upkeep::shadow::{ShadowReport, ShadowReports};
 use crate::versions::live_model::LabelledModel;
 
-/// The status of this moment.
 pub(super) fn serving_status(
     recommender: &Recommender,
     reports: &ShadowReports,
@@ -24,13 +23,13 @@ pub(super) fn serving_status(
         versions: overview.loaded.into_iter().map(loaded_version).collect(),
         unloadable,
         counters: counters.map(|(name, n)| (name.to_owned(), n)).collect(),
-        shadow: reports.latest().map(shadow_report),
+        shadow: reports.latest().as_ref().map(shadow_report),
     }
 }
 
 fn loaded_version(loaded: LabelledModel) -> pb::LoadedVersion {
     let LabelledModel { model, labels } = loaded;
-    let backbone = &model.language.backbone;
+    let backbone = &model.language.shared;
     pb::LoadedVersion {
         model_version: version_name(&model.version),
         labels,
@@ -60,7 +59,7 @@ fn unloadable_cause(cause: Cause) -> pb::unloadable_version::Cause {
     }
 }
 
-fn shadow_report(report: ShadowReport) -> pb::ShadowReport {
+fn shadow_report(report: &ShadowReport) -> pb::ShadowReport {
     pb::ShadowReport {
         model_version: version_name(&report.version),
         n_requests: report.n_requests,

@@ -58,7 +58,6 @@ where
     answers.buffer_unordered(AT_ONCE)
 }
 
-/// Waits until there is room for a request's ids.
 async fn hold(request: Numbered<Query>, room: Arc<Semaphore>) -> Held {
     let n_ids = request.result.as_ref().map_or(0, Query::n_ids);
     let n_ids = n_ids.min(MAX_IDS) as u32;

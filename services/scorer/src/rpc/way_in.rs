@@ -31,12 +31,10 @@ impl WayIn {
         self.enter(caller)
     }
 
-    /// Lets a caller in, or refuses them at once.
     pub(super) fn enter(&self, caller: Caller) -> Result<Call, Error> {
         self.counted(self.gate.enter(caller))
     }
 
-    /// Passes on the result of a call, counted when the call failed.
     pub(super) fn counted<T>(&self, result: Result<T, impl Into<Error>>) -> Result<T, Error> {
         self.counters.counted(result)
     }

@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::request::recommend::Recommender;
 use crate::upkeep::states_ahead;
 
-/// Looks at the labels again and again.
 pub(super) async fn follow(recommender: &Recommender, every: Duration) {
     loop {
         if let Err(error) = follow_once(recommender).await {

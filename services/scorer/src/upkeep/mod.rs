@@ -26,11 +26,9 @@ mod follow_ups;
 /// Compares the lists of the label `shadow` with the live ones, and reports how alike they are.
 pub(crate) mod shadow;
 
-/// Everything that the work beside the requests needs.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     pub(crate) recommender: Recommender,
-    /// What requests leave to be done.
     pub(crate) follow_ups: mpsc::Receiver<FollowUp>,
     /// What requests have computed and replicas can use.
     pub(crate) unwritten: mpsc::Receiver<UnwrittenState>,
@@ -40,7 +38,6 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Works until `shutdown`.
     pub(crate) async fn run(self, health: Health, shutdown: CancellationToken) {
         let recommender = &self.recommender;
         let models = &recommender.models;

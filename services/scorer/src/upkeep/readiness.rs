@@ -7,7 +7,6 @@ use service::Health;
 
 use crate::versions::live_model::Models;
 
-/// Says again and again that the scorer is ready while the live model is.
 pub(super) async fn tell(models: &Models, health: &Health, every: Duration) {
     loop {
         health.set_ready(models.is_ready()).await;

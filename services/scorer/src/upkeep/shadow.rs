@@ -15,7 +15,6 @@ const TOLD_EVERY: u64 = 1_000;
 /// Means over the requests that both versions answered.
 #[derive(Debug, Clone)]
 pub(crate) struct ShadowReport {
-    /// The shadow's version.
     pub(crate) version: ModelVersion,
     pub(crate) n_requests: u64,
     /// Share of the live list that is in the shadow's, 0 to 1.
@@ -30,7 +29,6 @@ pub(crate) struct ShadowReports {
     latest: Arc<Mutex<Option<ShadowReport>>>,
 }
 
-/// What one comparison came to.
 struct Compared {
     overlap: f64,
     live_took: Duration,
@@ -67,7 +65,6 @@ pub(super) async fn compare(
     }
 }
 
-/// Share of the live list that is in the shadow's.
 fn overlap(live: &[ItemId], shadow: &[ScoredItem]) -> f64 {
     let both = shadow.iter().filter(|item| live.contains(&item.item));
     both.count() as f64 / live.len().max(1) as f64
@@ -106,7 +103,6 @@ impl ShadowReport {
         }
     }
 
-    /// Counts one more comparison, and moves the means towards it.
     fn add(&mut self, compared: &Compared) {
         self.n_requests += 1;
         let n = self.n_requests as f64;

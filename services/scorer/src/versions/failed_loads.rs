@@ -47,12 +47,10 @@ impl FailedLoads {
         is_recent.then(|| failure.why.clone())
     }
 
-    /// Forgets the failure of a version that was loaded after all.
     pub(super) fn forget(&self, version: &ModelVersion) {
         self.lock().remove(version);
     }
 
-    /// All failures of the last minute.
     pub(super) fn told(&self) -> HashMap<ModelVersion, Unloadable> {
         let failures = self.lock();
         failures

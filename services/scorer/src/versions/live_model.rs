@@ -22,10 +22,8 @@ pub(crate) struct Models {
     loader: Loader,
 }
 
-/// What is in memory, for operators.
 pub(crate) struct Overview {
     pub(crate) loaded: Vec<LabelledModel>,
-    /// The versions that could not be loaded lately.
     pub(crate) unloadable: HashMap<ModelVersion, Unloadable>,
 }
 
@@ -111,13 +109,11 @@ impl Models {
         snapshot.loaded.get(shadow).cloned()
     }
 
-    /// All versions in memory.
     pub(crate) fn in_memory(&self) -> Vec<Arc<LoadedModel>> {
         let snapshot = self.loader.current.snapshot();
         snapshot.loaded.values().cloned().collect()
     }
 
-    /// The labels of each version in memory, and the versions that could not be loaded.
     pub(crate) fn overview(&self) -> Overview {
         let snapshot = self.loader.current.snapshot();
         let mut loaded = Vec::new();

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::{Catalog, Item, ItemId, ModelVersion, ScoredItem, Source, UserId};
 use model::Artifact;
 
-use crate::compute::backbone::Backbone;
 use crate::compute::language_model::LanguageModel;
+use crate::compute::shared_backbone::SharedBackbone;
 use crate::settings::Settings;
 use crate::versions::ranking::{LightModel, Ranking};
 use crate::versions::vocabulary_bytes;
@@ -21,11 +21,9 @@ use crate::versions::vocabulary_bytes;
 #[derive(Debug)]
 pub(crate) struct LoadedModel {
     pub(crate) version: ModelVersion,
-    /// The namespace of the item ids.
     pub(crate) catalog: Catalog,
     pub(crate) language: LanguageModel,
     pub(crate) ranking: Ranking,
-    /// The items by row.
     pub(crate) items: Arc<Vec<Item>>,
     item_rows: HashMap<ItemId, u32>,
     user_rows: HashMap<UserId, u32>,
@@ -41,10 +39,10 @@ impl LoadedModel {
     pub(super) fn start(
         version: ModelVersion,
         artifact: Artifact,
-        backbone: Arc<Backbone>,
+        shared: Arc<SharedBackbone>,
         settings: &Settings,
     ) -> Result<Self, model::Error> {
-        artifact.check_backbone(&backbone.gpt2)?;
+        artifact.check_backbone(&shared.backbone)?;
         let Artifact {
             manifest,
             tables,
@@ -54,7 +52,7 @@ impl LoadedModel {
             items,
         } = artifact;
         let rows = tables.collaborative;
-        let language = LanguageModel::start(rows, &manifest, backbone, settings)?;
+        let language = LanguageModel::start(rows, &manifest, shared, settings)?;
         let light_bytes = light.as_ref().map_or(0, |weights| weights.n_bytes());
         let light = light.map(|weights| LightModel::new(weights, manifest.light_weight));
         let ranking = Ranking::new(light, popularity.as_deref(), items.len());
@@ -79,12 +77,10 @@ impl LoadedModel {
         self.user_rows.get(user).copied()
     }
 
-    /// The row of an item; none where this version does not know it.
     pub(crate) fn item_row(&self, item: &ItemId) -> Option<u32> {
         self.item_rows.get(item).copied()
     }
 
-    /// The item of a row.
     pub(crate) fn item(&self, row: u32) -> &Item {
         &self.items[row as usize]
     }
@@ -93,7 +89,6 @@ impl LoadedModel {
         self.items.len()
     }
 
-    /// An item of an answer, without reasons.
     pub(crate) fn scored_item(&self, row: u32, score: f32, source: Source) -> ScoredItem {
         let item = self.item(row);
         ScoredItem {
@@ -111,7 +106,6 @@ impl LoadedModel {
         self.last_used.store(now, Ordering::Relaxed);
     }
 
-    /// The place of the latest request in the order of requests.
     pub(super) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
     }

@@ -10,7 +10,7 @@ use model::{Artifact, ComputeDevice, Device, read_manifest};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
 
-use crate::compute::backbone::Backbone;
+use crate::compute::shared_backbone::SharedBackbone;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::unloadable::{Cause, Unloadable};
@@ -26,7 +26,6 @@ pub(super) struct Loader {
     pub(super) settings: Arc<Settings>,
     pub(super) current: Current,
     pub(super) failed: FailedLoads,
-    /// Counts the requests for versions.
     pub(super) clock: Arc<AtomicU64>,
     device: Device,
     /// A load goes on when the request that asked for the version is gone: the next one finds it
@@ -34,11 +33,10 @@ pub(super) struct Loader {
     loads: TaskTracker,
 }
 
-/// Where a version's backbone comes from.
 struct BackboneNeeded {
     id: String,
     /// The backbone itself, where a version in memory has it already.
-    shared: Option<Arc<Backbone>>,
+    shared: Option<Arc<SharedBackbone>>,
 }
 
 impl Loader {
@@ -180,14 +178,12 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether there would be room for so many bytes.
     fn check_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
         copy.make_room(n_bytes, backbone.shared.as_ref(), limit)
     }
 
-    /// Drops what has to go for so many bytes.
     fn make_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
@@ -203,12 +199,15 @@ impl Loader {
 }
 
 impl BackboneNeeded {
-    /// The shared one, or the one in this folder.
-    fn get(self, folder: &std::path::Path, device: &Device) -> Result<Arc<Backbone>, model::Error> {
+    fn get(
+        self,
+        folder: &std::path::Path,
+        device: &Device,
+    ) -> Result<Arc<SharedBackbone>, model::Error> {
         if let Some(shared) = self.shared {
             return Ok(shared);
         }
-        let backbone = Backbone::load(self.id, folder, device)?;
+        let backbone = SharedBackbone::read(self.id, folder, device)?;
         Ok(Arc::new(backbone))
     }
 }

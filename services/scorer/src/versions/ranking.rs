@@ -50,11 +50,9 @@ enum Origins {
 
 /// How the language model came to its scores of some items.
 pub(crate) struct LanguageExplanation<'a> {
-    /// The rows of the items.
     pub(crate) items: &'a [u32],
     /// What each item of the history adds to the score of each item `[items][history]`.
     pub(crate) contributions: Vec<Vec<f32>>,
-    /// The scores of the whole catalogue.
     pub(crate) scores: &'a [f32],
 }
 
@@ -108,7 +106,6 @@ impl Ranking {
         }
     }
 
-    /// Where an item's score comes from.
     pub(crate) fn source(&self, scores: &CatalogueScores, row: u32) -> Source {
         let is_cold = self.cold.contains(row as usize);
         match &scores.origins {
@@ -137,24 +134,26 @@ impl Ranking {
         let shares = Mixed::shares(language.scores, &light_scores, light.share);
         let mut served = language.contributions;
         for (&item, contributions) in language.items.iter().zip(&mut served) {
-            light.add_to(contributions, item, history, shares);
+            let shares = light.shares_for(item, shares);
+            for (contribution, &of_history) in contributions.iter_mut().zip(history) {
+                let of_light = light.weights.weight(of_history, item);
+                *contribution = shares.language * *contribution + shares.light * of_light;
+            }
         }
         served
     }
 }
 
 impl LightModel {
-    /// Scales the language model's contributions `[history]` to an item's score to its share, and
-    /// adds the light model's.
-    fn add_to(&self, contributions: &mut [f32], item: u32, history: &[u32], shares: Shares) {
-        let (language_share, light_share) = if self.unknown.contains(&item) {
-            (shares.alone, 0.0)
-        } else {
-            (shares.language, shares.light)
-        };
-        for (contribution, &of_history) in contributions.iter_mut().zip(history) {
-            let light = self.weights.weight(of_history, item);
-            *contribution = language_share * *contribution + light_share * light;
+    /// The shares in one item's score: the language model's alone where this does not know it.
+    fn shares_for(&self, item: u32, shares: Shares) -> Shares {
+        if !self.unknown.contains(&item) {
+            return shares;
+        }
+        Shares {
+            language: shares.alone,
+            light: 0.0,
+            alone: shares.alone,
         }
     }
 }

@@ -10,7 +10,6 @@ const CHUNK_ROWS: usize = 1_024;
 /// The field that is written last: all rows are there.
 const COMPLETE: &str = "complete";
 
-/// The rows of one version in the cache.
 pub(super) struct SharedRows<'a> {
     cache: &'a Cache,
     version: &'a ModelVersion,

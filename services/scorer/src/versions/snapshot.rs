@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use domain::{Label, ModelVersion};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::compute::backbone::Backbone;
+use crate::compute::shared_backbone::SharedBackbone;
 use crate::unloadable::{Cause, Unloadable};
 use crate::versions::loaded::LoadedModel;
 
@@ -31,20 +31,19 @@ impl Snapshot {
         (!model.language.forward.has_stopped()).then_some(model)
     }
 
-    /// A backbone that a version in memory stands on.
-    pub(super) fn backbone(&self, id: &str) -> Option<Arc<Backbone>> {
+    pub(super) fn backbone(&self, id: &str) -> Option<Arc<SharedBackbone>> {
         let mut backbones = self.backbones();
         backbones.find(|backbone| backbone.id == id).cloned()
     }
 
-    fn backbones(&self) -> impl Iterator<Item = &Arc<Backbone>> {
+    fn backbones(&self) -> impl Iterator<Item = &Arc<SharedBackbone>> {
         let models = self.loaded.values();
-        models.map(|model| &model.language.backbone)
+        models.map(|model| &model.language.shared)
     }
 
     /// Memory of all versions and of each backbone once, also of one that is to be shared with the
     /// next version; in bytes.
-    fn n_bytes(&self, shared: Option<&Arc<Backbone>>) -> u64 {
+    fn n_bytes(&self, shared: Option<&Arc<SharedBackbone>>) -> u64 {
         let mut bytes_by_backbone = HashMap::new();
         for backbone in self.backbones().chain(shared) {
             bytes_by_backbone.insert(&*backbone.id, backbone.n_bytes());
@@ -59,7 +58,7 @@ impl Snapshot {
     pub(super) fn make_room(
         &mut self,
         n_bytes: u64,
-        shared: Option<&Arc<Backbone>>,
+        shared: Option<&Arc<SharedBackbone>>,
         limit: u64,
     ) -> Result<(), Unloadable> {
         // What has stopped is of no use to anybody; a panic in it is why it is loaded again.
@@ -135,7 +134,6 @@ impl Current {
         self.snapshot.load()
     }
 
-    /// A copy that may be changed and put in the snapshot's place.
     pub(super) fn copy(&self) -> Snapshot {
         self.snapshot.load().as_ref().clone()
     }

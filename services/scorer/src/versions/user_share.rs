@@ -15,7 +15,6 @@ impl Trial {
         self.place_of(user) < share
     }
 
-    /// Where a user's name lies between 0 and 1.
     fn place_of(self, user: &str) -> f64 {
         let hash = Sha256::new()
             .chain_update(self.salt())

@@ -3,7 +3,6 @@
 use domain::{Item, UserId};
 use serde_json::Value;
 
-/// Memory of the users, about: their ids and their places in a map.
 pub(super) fn of_users(users: &[UserId]) -> usize {
     let ids: usize = users.iter().map(|user| user.as_str().len()).sum();
     64 * users.len() + ids
