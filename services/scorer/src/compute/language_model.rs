@@ -41,6 +41,7 @@ pub(crate) struct LanguageModel {
 /// Who a prompt says that the history belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PromptUser {
+    /// The token of the user's own row.
     Own(u32),
     /// The token of the row that is the mean of all users.
     Mean(u32),

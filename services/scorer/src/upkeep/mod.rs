@@ -43,14 +43,15 @@ impl Upkeep {
         let models = &recommender.models;
         let follow_ups = async {
             let mut waiting = self.follow_ups;
-            while let Some(follow_up) = waiting.recv().await {
+            // One that has begun is ended before the scorer leaves.
+            while let Some(Some(follow_up)) = shutdown.run_until_cancelled(waiting.recv()).await {
                 follow_ups::run(follow_up, recommender, &self.shadow_reports).await;
             }
         };
         tokio::join!(
             shutdown.run_until_cancelled(labels::follow(recommender, self.every)),
             shutdown.run_until_cancelled(readiness::tell(models, &health, self.every)),
-            shutdown.run_until_cancelled(follow_ups),
+            follow_ups,
             recommender
                 .states
                 .write_until(self.unwritten, shutdown.clone()),

@@ -64,6 +64,18 @@ impl LightModel {
             share,
         }
     }
+
+    /// The shares in one item's score: the language model's alone where this does not know it.
+    fn shares_for(&self, item: u32, shares: Shares) -> Shares {
+        if !self.unknown.contains(&item) {
+            return shares;
+        }
+        Shares {
+            language: shares.alone,
+            light: 0.0,
+            alone: shares.alone,
+        }
+    }
 }
 
 impl Ranking {
@@ -141,20 +153,6 @@ impl Ranking {
             }
         }
         served
-    }
-}
-
-impl LightModel {
-    /// The shares in one item's score: the language model's alone where this does not know it.
-    fn shares_for(&self, item: u32, shares: Shares) -> Shares {
-        if !self.unknown.contains(&item) {
-            return shares;
-        }
-        Shares {
-            language: shares.alone,
-            light: 0.0,
-            alone: shares.alone,
-        }
     }
 }
 
