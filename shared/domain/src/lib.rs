@@ -13,6 +13,7 @@ mod cost;
 mod job;
 mod stage;
 mod train_spec;
+mod tried;
 mod work;
 
 // What comes out of it.
@@ -25,7 +26,9 @@ mod item;
 mod query;
 
 pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
-pub use cost::{Calibration, Counts, N_TEXT_STEPS, Part, Rate, Spent, TEXT_STEP, operations};
+pub use cost::calibration::{Calibration, Rate};
+pub use cost::operations::{Counts, N_TEXT_STEPS, TEXT_STEP, operations};
+pub use cost::part::{Part, Spent};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId};
@@ -43,5 +46,9 @@ pub use stage::Stage;
 pub use train_spec::{
     Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
     Optimizer, Pretraining, TableInit, Target, TrainSpec,
+};
+pub use tried::{
+    EASE_LAMBDAS, HYBRID_WEIGHTS, SPECTRAL_RANKS, UNCHOSEN_EASE_LAMBDA, UNCHOSEN_SPECTRAL_RANK,
+    USER_TOKENS, ease_lambdas,
 };
 pub use work::{Pass, Shape};

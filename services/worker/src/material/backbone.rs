@@ -1,0 +1,76 @@
+//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a
+//! hub's cached files.
+
+use std::path::{Path, PathBuf};
+
+use domain::{Backbone, BackboneLocation};
+use model::{Gpt2, Gpt2Config, load_backbone, random_backbone};
+
+use crate::contract::input::Input;
+use crate::contract::progress::Progress;
+use crate::error::Error;
+use crate::material::hub;
+
+/// The backbone of a job, as it starts.
+#[derive(Debug)]
+pub(crate) struct JobBackbone {
+    pub(crate) config: Gpt2Config,
+    pub(crate) gpt2: Gpt2,
+}
+
+/// True when the backbone is the job's own work, not somebody's file or seed.
+pub(crate) fn is_warmed_up(backbone: &Backbone) -> bool {
+    matches!(backbone, Backbone::Random(shape) if shape.warmup_epochs > 0)
+}
+
+/// A checkpoint's own backbone when it was warmed up, else the one that the specification names.
+pub(crate) fn start(input: &Input, progress: &Progress) -> Result<JobBackbone, Error> {
+    let (config, gpt2) = match (&input.spec.backbone, &input.resume) {
+        (backbone, Some(checkpoint)) if is_warmed_up(backbone) => {
+            load_backbone(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))?
+        }
+        (Backbone::Random(shape), _) => random_backbone(shape, &input.device),
+        (Backbone::Path(location), _) => {
+            let folder = folder_of(location, input, progress)?;
+            let loaded = load_backbone(&folder, &input.device).map_err(Error::Backbone)?;
+            loaded.0.check_prompts(&folder).map_err(Error::Backbone)?;
+            loaded
+        }
+    };
+    Ok(JobBackbone { config, gpt2 })
+}
+
+/// The folder of a backbone that the specification names; a hub's is fetched first.
+fn folder_of(location: &str, input: &Input, progress: &Progress) -> Result<PathBuf, Error> {
+    let location =
+        BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
+    let from = &input.backbones;
+    match &location {
+        BackboneLocation::Folder(path) => confined(&from.root, path),
+        BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
+            Error::Spec(format!(
+                "backbone.path: the artifact `{id}` was not fetched"
+            ))
+        }),
+        BackboneLocation::Hub { repo, revision } => hub::cached(from, repo, revision, progress),
+    }
+}
+
+/// `path` below `root`, links resolved; anything that leads outside is refused.
+fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
+    let inside = resolved(root)?;
+    let folder = resolved(&inside.join(path))?;
+    if !folder.starts_with(&inside) {
+        return Err(Error::Spec(format!(
+            "backbone.path `{path}` leads outside of the worker's backbone root"
+        )));
+    }
+    Ok(folder)
+}
+
+/// The path without links; an error where there is nothing.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize()
+        .map_err(model::Error::file(path))
+        .map_err(Error::Backbone)
+}
