@@ -11,9 +11,8 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Artifact, Device, Ease, Gpt2, Precision, PromptTexts, Tables, Token, TokenTables, Tokenizer,
-    collaborative, compute_device, content, load_backbone, random_backbone, recommender,
-    save_backbone,
+    Artifact, Device, Ease, Precision, PromptTexts, Tables, Token, TokenTables, Tokenizer,
+    collaborative, compute_device, content, recommender,
 };
 use tempfile::TempDir;
 use worker::{Backbones, Error, Input, Progress, train};
@@ -74,7 +73,7 @@ fn nothing() -> TrainSpec {
 
 struct Result {
     artifact: Artifact,
-    gpt2: Gpt2,
+    backbone: model::Backbone,
     metrics: BTreeMap<String, f64>,
     tables_file: Vec<u8>,
     _folder: TempDir,
@@ -135,11 +134,11 @@ impl Bench {
             Progress::new("flex", tokio_util::sync::CancellationToken::new());
         let trained = train(&self.input(spec, scratch.path(), None), &mut progress).unwrap();
         let artifact = Artifact::read(&trained.model).unwrap();
-        let (_, gpt2) = load_backbone(&trained.backbone, &device()).unwrap();
+        let backbone = model::Backbone::read(&trained.backbone, &device()).unwrap();
         let tables_file = std::fs::read(trained.model.join("tables.safetensors")).unwrap();
         Result {
             artifact,
-            gpt2,
+            backbone,
             metrics: trained.metrics,
             tables_file,
             _folder: scratch,
@@ -149,7 +148,7 @@ impl Bench {
 
 /// Mean next-word cross-entropy of titles that the training did not see: each item's words with
 /// another number.
-fn held_out_content_loss(gpt2: &Gpt2, tables: &TokenTables) -> f64 {
+fn held_out_content_loss(backbone: &model::Backbone, tables: &TokenTables) -> f64 {
     let tokenizer = Tokenizer::gpt2();
     let texts = PromptTexts::new(&tokenizer);
     let documents: Vec<Document> = (0..N_ITEMS)
@@ -166,13 +165,17 @@ fn held_out_content_loss(gpt2: &Gpt2, tables: &TokenTables) -> f64 {
             }
         })
         .collect();
-    compute(gpt2, tables, None, &content::objective(&documents))
+    compute(backbone, tables, None, &content::objective(&documents))
         .unwrap()
         .cross_entropy
 }
 
 /// Mean next-item cross-entropy on the validation and test items, which follow the training ones.
-fn held_out_collaborative_loss(gpt2: &Gpt2, tables: &TokenTables, data: &Dataset) -> f64 {
+fn held_out_collaborative_loss(
+    backbone: &model::Backbone,
+    tables: &TokenTables,
+    data: &Dataset,
+) -> f64 {
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let held_out = |split| data.histories(split);
     let documents: Vec<Document> = (0u32..)
@@ -183,9 +186,14 @@ fn held_out_collaborative_loss(gpt2: &Gpt2, tables: &TokenTables, data: &Dataset
         )
         .map(|(user, (valid, test))| collaborative::document(&texts, user, &[valid, test].concat()))
         .collect();
-    compute(gpt2, tables, None, &collaborative::objective(&documents))
-        .unwrap()
-        .cross_entropy
+    compute(
+        backbone,
+        tables,
+        None,
+        &collaborative::objective(&documents),
+    )
+    .unwrap()
+    .cross_entropy
 }
 
 /// Cross-entropy of the same items under their popularity in training (add-one).
@@ -212,7 +220,7 @@ fn the_content_lm_predicts_held_out_text_better_than_before() {
     spec.pretraining.content_epochs = 40;
     let after = bench.train(&spec);
     let loss =
-        |result: &Result| held_out_content_loss(&result.gpt2, &result.artifact.tables.content);
+        |result: &Result| held_out_content_loss(&result.backbone, &result.artifact.tables.content);
     let (untrained, trained) = (loss(&before), loss(&after));
     assert!(trained < untrained - 0.05, "{untrained} → {trained}");
     assert_eq!(
@@ -228,8 +236,11 @@ fn the_collaborative_lm_beats_the_popularity_unigram_on_held_out_items() {
     (spec.pretraining.epochs, spec.pretraining.lambda) = (60, 0.0);
     let trained = bench.train(&spec);
     let data = Dataset::read(&bench.data).unwrap();
-    let loss =
-        held_out_collaborative_loss(&trained.gpt2, &trained.artifact.tables.collaborative, &data);
+    let loss = held_out_collaborative_loss(
+        &trained.backbone,
+        &trained.artifact.tables.collaborative,
+        &data,
+    );
     let unigram = unigram_loss(&data);
     assert!(
         loss < unigram - 0.3,
@@ -345,7 +356,7 @@ fn a_warmed_up_backbone_knows_the_texts_and_is_frozen_then() {
     shape.warmup_epochs = 3;
     let warm = bench.train(&spec);
     let loss =
-        |result: &Result| held_out_content_loss(&result.gpt2, &result.artifact.tables.content);
+        |result: &Result| held_out_content_loss(&result.backbone, &result.artifact.tables.content);
     assert!(
         loss(&warm) < loss(&cold) - 1.0,
         "{} → {}",
@@ -495,8 +506,8 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
             .iter()
             .map(|history| texts.recommend(None, history, 48))
             .collect();
-        let states = recommender::user_states(&result.gpt2, tables, &prompts).unwrap();
-        let scores = recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&states);
+        let states = recommender::user_states(&result.backbone, tables, &prompts).unwrap();
+        let scores = recommender::ItemHead::new(&result.backbone, &tables.items).scores(&states);
         let own = scores
             .chunks(N_ITEMS)
             .map(|scores| standardized(scores.to_vec()));
@@ -564,10 +575,13 @@ fn an_item_that_nobody_took_is_ranked_by_its_text() {
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let tables = &result.artifact.tables.collaborative;
     let score = |history: &[u32], item: usize| {
-        let state =
-            recommender::user_states(&result.gpt2, tables, &[texts.recommend(None, history, 48)])
-                .unwrap();
-        recommender::ItemHead::new(&result.gpt2, &tables.items).scores(&state)[item]
+        let state = recommender::user_states(
+            &result.backbone,
+            tables,
+            &[texts.recommend(None, history, 48)],
+        )
+        .unwrap();
+        recommender::ItemHead::new(&result.backbone, &tables.items).scores(&state)[item]
     };
     let (first, third) = ([1, 2, 3], [21, 22, 23]);
     assert!(
@@ -625,9 +639,9 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
         n_positions: 48,
         ..Default::default()
     };
-    let (config, gpt2) = random_backbone(&shape, &device());
+    let backbone = model::Backbone::random(&shape, &device());
     let files = tempfile::tempdir().unwrap();
-    save_backbone(files.path(), &config, &gpt2).unwrap();
+    backbone.write(files.path()).unwrap();
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
     let mut spec = nothing();

@@ -7,7 +7,7 @@ use domain::{
     ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec, USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
-use model::{Gpt2, Gpt2Config, ItemWeights, Tables, TokenTables, rows_from_texts};
+use model::{Backbone, ItemWeights, Tables, TokenTables, rows_from_texts};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -20,8 +20,7 @@ use crate::material::corpus::Corpus;
 /// What training hands over: the best tables and the models around them.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    pub(crate) config: Gpt2Config,
-    pub(crate) gpt2: Gpt2,
+    pub(crate) backbone: Backbone,
     pub(crate) tables: Tables,
     /// The user token of the training prompts.
     pub(crate) trained_with: UserToken,
@@ -91,7 +90,7 @@ impl Chosen {
     /// The model as it will rank for known users, with a light model or alone.
     pub(super) fn ranker<'a>(&'a self, light: Option<&'a ItemWeights>) -> Ranker<'a> {
         Ranker {
-            gpt2: &self.candidate.gpt2,
+            backbone: &self.candidate.backbone,
             tables: &self.served,
             light,
             user_token: self.known_user,
@@ -189,7 +188,7 @@ fn best(tried: &[Tried]) -> Tried {
 fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) -> Result<(), Error> {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told = rows_from_texts(&candidate.gpt2, corpus.documents(), items, &cold)?;
+    let n_told = rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
     tracing::info!(
         n_cold = cold.len(),
         n_told,

@@ -3,7 +3,7 @@
 use domain::UserToken;
 use model::hybrid::Mixed;
 use model::metrics::RankingMetrics;
-use model::{Gpt2, ItemWeights, TokenTables, recommender};
+use model::{Backbone, ItemWeights, TokenTables, recommender};
 use rayon::prelude::*;
 
 use crate::contract::progress::Progress;
@@ -13,7 +13,7 @@ use crate::evaluation::holdout::Holdout;
 /// The models that rank, and the user token of their prompts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ranker<'a> {
-    pub(crate) gpt2: &'a Gpt2,
+    pub(crate) backbone: &'a Backbone,
     /// The collaborative tables; with the mean user as their last row, where the token asks for it.
     pub(crate) tables: &'a TokenTables,
     /// The light model of a hybrid.
@@ -56,7 +56,7 @@ impl Ranker<'_> {
         holdout: Holdout<'_>,
         progress: &Progress,
     ) -> Result<Vec<RankingMetrics>, Error> {
-        let head = recommender::ItemHead::new(self.gpt2, &self.tables.items);
+        let head = recommender::ItemHead::new(self.backbone, &self.tables.items);
         let unknown = self.light.map(ItemWeights::unknown_items);
         let unknown = unknown.unwrap_or_default();
         let mixes = Mixes {
@@ -72,7 +72,7 @@ impl Ranker<'_> {
             for &user in users {
                 prompts.push(holdout.corpus.ranking_prompt(user, self.token(user)));
             }
-            let states = recommender::user_states(self.gpt2, self.tables, &prompts)?;
+            let states = recommender::user_states(self.backbone, self.tables, &prompts)?;
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
             of_users.par_extend(rows.map(|(&user, scores)| mixes.metrics(user, scores)));

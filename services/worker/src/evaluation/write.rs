@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dataset::Dataset;
-use model::{Artifact, new_manifest, save_backbone};
+use model::{Artifact, new_manifest};
 
 use crate::contract::folder::new_folder;
 use crate::contract::input::{Input, Trained};
@@ -31,7 +31,7 @@ pub(crate) fn write(
     } = finished;
     let candidate = chosen.candidate;
     let backbone = new_folder(&input.scratch, "backbone")?;
-    save_backbone(&backbone, &candidate.config, &candidate.gpt2)?;
+    candidate.backbone.write(&backbone)?;
     let mut manifest = new_manifest(
         dataset.manifest.catalog.clone(),
         input.spec.clone(),

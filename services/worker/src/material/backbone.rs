@@ -3,41 +3,33 @@
 
 use std::path::{Path, PathBuf};
 
-use domain::{Backbone, BackboneLocation};
-use model::{Gpt2, Gpt2Config, load_backbone, random_backbone};
+use domain::BackboneLocation;
+use model::Backbone;
 
 use crate::contract::input::Input;
 use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::material::hub;
 
-/// The backbone of a job, as it starts.
-#[derive(Debug)]
-pub(crate) struct JobBackbone {
-    pub(crate) config: Gpt2Config,
-    pub(crate) gpt2: Gpt2,
-}
-
 /// True when the backbone is the job's own work, not somebody's file or seed.
-pub(crate) fn is_warmed_up(backbone: &Backbone) -> bool {
-    matches!(backbone, Backbone::Random(shape) if shape.warmup_epochs > 0)
+pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
+    matches!(named, domain::Backbone::Random(shape) if shape.warmup_epochs > 0)
 }
 
 /// A checkpoint's own backbone when it was warmed up, else the one that the specification names.
-pub(crate) fn start(input: &Input, progress: &Progress) -> Result<JobBackbone, Error> {
-    let (config, gpt2) = match (&input.spec.backbone, &input.resume) {
-        (backbone, Some(checkpoint)) if is_warmed_up(backbone) => {
-            load_backbone(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))?
+pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Error> {
+    match (&input.spec.backbone, &input.resume) {
+        (named, Some(checkpoint)) if is_warmed_up(named) => {
+            Backbone::read(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))
         }
-        (Backbone::Random(shape), _) => random_backbone(shape, &input.device),
-        (Backbone::Path(location), _) => {
+        (domain::Backbone::Random(shape), _) => Ok(Backbone::random(shape, &input.device)),
+        (domain::Backbone::Path(location), _) => {
             let folder = folder_of(location, input, progress)?;
-            let loaded = load_backbone(&folder, &input.device).map_err(Error::Backbone)?;
-            loaded.0.check_prompts(&folder).map_err(Error::Backbone)?;
-            loaded
+            let backbone = Backbone::read(&folder, &input.device).map_err(Error::Backbone)?;
+            backbone.check_prompts(&folder).map_err(Error::Backbone)?;
+            Ok(backbone)
         }
-    };
-    Ok(JobBackbone { config, gpt2 })
+    }
 }
 
 /// The folder of a backbone that the specification names; a hub's is fetched first.

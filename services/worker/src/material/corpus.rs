@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dataset::{Dataset, Split};
 use domain::TrainSpec;
 use model::prompt::Document;
-use model::{PromptTexts, Token, Tokenizer, collaborative};
+use model::{Backbone, PromptTexts, Token, collaborative};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,15 +48,16 @@ pub(crate) struct UserItems {
 }
 
 impl Corpus {
-    /// Reads a job's corpus for a backbone of so many positions; its test split is apart.
+    /// Reads a job's corpus in the words of its backbone; the test split is apart.
     pub(crate) fn read(
         input: &Input,
         dataset: &Dataset,
-        n_positions: usize,
+        backbone: &Backbone,
         progress: &Progress,
     ) -> Result<(Self, TestSplit), Error> {
         let spec = &input.spec;
         let texts = Texts {
+            tokenizer: backbone.tokenizer(),
             dataset,
             id: spec.dataset.as_str(),
             folder: &input.dataset,
@@ -66,17 +67,19 @@ impl Corpus {
         let test = TestSplit {
             items: dataset.histories(Split::Test),
         };
-        Ok((Self::new(dataset, tokens, n_positions), test))
+        let prompts = PromptTexts::new(backbone.tokenizer());
+        let corpus = Self::new(dataset, tokens, prompts, backbone.n_positions());
+        Ok((corpus, test))
     }
 
-    fn new(dataset: &Dataset, tokens: TokenFile, n_positions: usize) -> Self {
+    fn new(dataset: &Dataset, tokens: TokenFile, texts: PromptTexts, n_positions: usize) -> Self {
         let mut corpus = Self {
             tokens,
             documents: Vec::new(),
             train: dataset.histories(Split::Train),
             valid: dataset.histories(Split::Valid),
             n_items: dataset.items.len(),
-            texts: PromptTexts::new(&Tokenizer::gpt2()),
+            texts,
             n_positions,
         };
         let held_out = held_out_pairs(dataset);
@@ -226,6 +229,7 @@ fn held_out_pairs(dataset: &Dataset) -> HashSet<(u32, u32)> {
 mod tests {
     use super::*;
     use dataset::{ImportOptions, import};
+    use model::Tokenizer;
     use tokio_util::sync::CancellationToken;
 
     #[test]
@@ -238,21 +242,24 @@ mod tests {
         assert_eq!(dataset.texts.len(), 3);
         dataset.write(folder.path()).unwrap();
         let (progress, _watch) = Progress::new("flex", CancellationToken::new());
+        let tokenizer = Tokenizer::gpt2();
         let texts = Texts {
+            tokenizer: &tokenizer,
             dataset: &dataset,
             id: "d",
             folder: folder.path(),
             max_words: 3,
         };
         let tokens = || TokenFile::open(texts, &folder.path().join("tokens"), &progress).unwrap();
-        let corpus = Corpus::new(&dataset, tokens(), 64);
+        let prompts = PromptTexts::new(&tokenizer);
+        let corpus = Corpus::new(&dataset, tokens(), prompts.clone(), 64);
         let words: Vec<usize> = corpus
             .documents()
             .map(|document| document.unwrap().main.len())
             .collect();
         assert_eq!(words, [3, 3], "cut at three words");
         std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
-        let again = Corpus::new(&dataset, tokens(), 64);
+        let again = Corpus::new(&dataset, tokens(), prompts, 64);
         let all = |corpus: &Corpus| corpus.documents().collect::<Result<Vec<_>, _>>().unwrap();
         assert_eq!(all(&again), all(&corpus), "from the file alone");
     }

@@ -16,6 +16,7 @@ use crate::material::about::{About, Columns};
 /// The texts that are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Texts<'a> {
+    pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) dataset: &'a Dataset,
     /// The data set's id; names the folder where the words are kept.
     pub(crate) id: &'a str,
@@ -40,7 +41,6 @@ const CHUNK: usize = 4_096;
 
 /// Writes [`ABOUT`] and [`WORDS`] into a folder.
 pub(super) fn write(texts: Texts<'_>, folder: &Path, progress: &Progress) -> Result<(), Error> {
-    let tokenizer = Tokenizer::gpt2();
     let path = folder.join(WORDS);
     let mut words = BufWriter::new(File::create(&path).map_err(Error::file(&path))?);
     let mut columns = Columns::default();
@@ -54,7 +54,7 @@ pub(super) fn write(texts: Texts<'_>, folder: &Path, progress: &Progress) -> Res
         }
         let encoded: Vec<Vec<u32>> = chunk
             .par_iter()
-            .map(|subject| tokenizer.encode_main(&subject.text))
+            .map(|subject| texts.tokenizer.encode_main(&subject.text))
             .collect();
         for (subject, encoded) in chunk.iter().zip(&encoded) {
             let kept = &encoded[..encoded.len().min(texts.max_words)];

@@ -139,6 +139,7 @@ fn forget_the_first(kept_in: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use dataset::{Dataset, ImportOptions, import};
+    use model::Tokenizer;
     use tempfile::TempDir;
     use tokio_util::sync::CancellationToken;
 
@@ -161,6 +162,7 @@ mod tests {
 
         fn open(&self) -> TokenFile {
             let texts = Texts {
+                tokenizer: &Tokenizer::gpt2(),
                 dataset: &self.dataset,
                 id: "d",
                 folder: self.folder.path(),

@@ -4,7 +4,7 @@
 use domain::Target;
 use model::hybrid::softened;
 use model::recommender::{self, Example, Options, hide};
-use model::{Ease, Objective, Teacher};
+use model::{Dropout, Ease, Objective, Teacher};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,8 +32,11 @@ pub(super) fn objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8R
     }
     let mut dropout = None;
     if options.dropout > 0.0 {
-        let own = ChaCha8Rng::seed_from_u64(rng.random());
-        dropout = Some((options.dropout, own));
+        let rng = ChaCha8Rng::seed_from_u64(rng.random());
+        dropout = Some(Dropout {
+            share: options.dropout,
+            rng,
+        });
     }
     let asks_teacher = options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
     let teacher = context.teacher.filter(|_| asks_teacher);

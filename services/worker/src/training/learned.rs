@@ -1,12 +1,12 @@
 //! What training changes: the tables, their moments, and while it is warmed up the backbone.
 
-use model::{Gpt2, PairMoments, Precision, Tables};
+use model::{Backbone, PairMoments, Precision, Tables};
 
 /// What training changes.
 #[derive(Debug)]
 pub(crate) struct Learned {
     /// The backbone in f32, as it is kept.
-    pub(crate) gpt2: Gpt2,
+    pub(crate) backbone: Backbone,
     /// What the backbone computes in.
     precision: Precision,
     pub(crate) tables: Tables,
@@ -18,9 +18,9 @@ pub(crate) struct Learned {
 
 impl Learned {
     /// Fresh tables beside a backbone.
-    pub(crate) fn new(gpt2: Gpt2, precision: Precision, tables: Tables) -> Self {
+    pub(crate) fn new(backbone: Backbone, precision: Precision, tables: Tables) -> Self {
         Self {
-            gpt2,
+            backbone,
             precision,
             content: PairMoments::zeros(&tables.content),
             collaborative: PairMoments::zeros(&tables.collaborative),
@@ -29,7 +29,7 @@ impl Learned {
     }
 
     /// The backbone as it computes.
-    pub(crate) fn computing(&self) -> Gpt2 {
-        self.gpt2.in_precision(self.precision)
+    pub(crate) fn computing(&self) -> Backbone {
+        self.backbone.in_precision(self.precision)
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::{Part, UserToken};
 use model::metrics::RankingMetrics;
-use model::{Gpt2Config, PairMoments, Tables, step};
+use model::{Backbone, PairMoments, Tables, step};
 
 use crate::contract::input::Input;
 use crate::contract::progress::Progress;
@@ -11,7 +11,6 @@ use crate::evaluation::baselines::ease::{self, ChosenEase};
 use crate::evaluation::choose::Candidate;
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::ranker::Ranker;
-use crate::material::backbone::JobBackbone;
 use crate::material::corpus::Corpus;
 use crate::training::learned::Learned;
 use crate::training::start::start_tables;
@@ -19,7 +18,6 @@ use crate::training::start::start_tables;
 /// The state of a training attempt between two epochs.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) config: Gpt2Config,
     pub(crate) learned: Learned,
     /// The user token of finetuning's prompts.
     trained_with: UserToken,
@@ -45,20 +43,19 @@ impl Run {
     /// A run that nothing was learned in yet: backbone and fresh tables.
     pub(crate) fn start(
         input: &Input,
-        backbone: JobBackbone,
+        backbone: Backbone,
         corpus: &Corpus,
         progress: &mut Progress,
     ) -> Result<Self, Error> {
         let spec = &input.spec;
-        let JobBackbone { config, gpt2 } = backbone;
         progress.begins(Part::Ease);
         let ease = ease::choose(spec, corpus, progress)?;
         progress.begins(Part::Start);
-        let tables = start_tables(spec, corpus, &gpt2);
+        let tables = start_tables(spec, corpus, &backbone);
         if model::has_own_memory(&input.device) {
-            let computing = gpt2.in_precision(input.precision);
+            let computing = backbone.in_precision(input.precision);
             step::rehearse(&computing, &tables.content).map_err(in_step)?;
-            progress.has_room_for(gpt2.budget.get());
+            progress.has_room_for(backbone.budget().get());
         }
         let trained_with = if spec.finetuning.without_user_token {
             UserToken::Absent
@@ -66,8 +63,7 @@ impl Run {
             UserToken::Own
         };
         Ok(Self {
-            config,
-            learned: Learned::new(gpt2, input.precision, tables),
+            learned: Learned::new(backbone, input.precision, tables),
             trained_with,
             ease,
             best: None,
@@ -99,7 +95,7 @@ impl Run {
         progress.begins(Part::Validation);
         let holdout = Holdout::valid(corpus);
         let ranker = Ranker {
-            gpt2: &self.learned.computing(),
+            backbone: &self.learned.computing(),
             tables: &self.learned.tables.collaborative,
             light: None,
             // As the training prompts were; which token serves best is chosen at the end.
@@ -156,8 +152,7 @@ impl Run {
         }
         let best = self.best.expect("a validation leaves the best tables");
         Ok(Candidate {
-            config: self.config,
-            gpt2: self.learned.gpt2,
+            backbone: self.learned.backbone,
             tables: best.tables,
             trained_with: self.trained_with,
             ease: self.ease,

@@ -61,7 +61,7 @@ fn learn(
         return Ok(()); // a data set without texts has no content stage
     }
     progress.epoch_begins(epoch, n_steps);
-    let gpt2 = learned.computing();
+    let backbone = learned.computing();
     let strength = Strength::of(epoch.stage, spec);
     let adam = Adam::new(strength.learning_rate);
     let tables = &mut learned.tables;
@@ -85,9 +85,9 @@ fn learn(
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
         let objective = objective?;
-        let step = step::compute(&gpt2, own, pull, &objective).map_err(in_step)?;
+        let step = step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
         moments.update(&adam, own, &step, spec.optimizer);
-        progress.has_room_for(gpt2.budget.get());
+        progress.has_room_for(backbone.budget().get());
         let done = context.done(number + 1, n_steps);
         progress.step(step.cross_entropy, step.n_tokens, done);
     }

@@ -1,14 +1,14 @@
 //! The first rows of the tables: drawn at random, or from the interactions' singular vectors.
 
 use domain::{TableInit, TrainSpec, UNCHOSEN_SPECTRAL_RANK};
-use model::{Gpt2, Spectrum, Table, Tables};
+use model::{Backbone, Spectrum, Table, Tables, word_rows};
 
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
 /// Fresh tables, as the job wants them.
-pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, gpt2: &Gpt2) -> Tables {
-    let words = gpt2.word_rows(&corpus.texts.words());
+pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, backbone: &Backbone) -> Tables {
+    let words = word_rows(backbone, &corpus.texts.words());
     match spec.init {
         TableInit::Normal => {
             Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed)

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use dataset::Dataset;
 use domain::{Part, Stage};
-use model::save_backbone;
 
 use crate::contract::folder::new_folder;
 use crate::contract::input::{Input, Trained};
@@ -28,8 +27,7 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     let dataset = Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
     let backbone = backbone::start(input, progress)?;
-    let n_positions = backbone.config.n_positions;
-    let (corpus, test) = Corpus::read(input, &dataset, n_positions, progress)?;
+    let (corpus, test) = Corpus::read(input, &dataset, &backbone, progress)?;
     let mut run = Run::start(input, backbone, &corpus, progress)?;
     run_epochs(&mut run, input, &corpus, progress)?;
     progress.evaluation_begins();
@@ -100,7 +98,7 @@ fn save_checkpoint(run: &Run, input: &Input, progress: &mut Progress) -> Result<
     let folder = new_folder(&input.scratch, &name)?;
     checkpoint::write(run, progress.reports(), &input.job, &folder)?;
     if is_warmed_up(&input.spec.backbone) {
-        save_backbone(&folder, &run.config, &run.learned.gpt2)?;
+        run.learned.backbone.write(&folder)?;
     }
     progress.checkpoint(folder)
 }

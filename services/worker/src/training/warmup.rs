@@ -27,7 +27,7 @@ pub(super) fn warmup(
     batches.shuffle(rng);
     let n_steps = batches.len();
     progress.epoch_begins(context.epoch, n_steps);
-    let mut warmup = Warmup::new(learned.gpt2.clone(), spec.pretraining.learning_rate);
+    let mut warmup = Warmup::new(learned.backbone.clone(), spec.pretraining.learning_rate);
     for (number, batch) in batches.into_iter().enumerate() {
         progress.check()?;
         let objective = batch.objective(corpus)?;
@@ -36,7 +36,7 @@ pub(super) fn warmup(
         let done = context.done(number + 1, n_steps);
         progress.step(loss, objective.n_tokens(), done);
     }
-    learned.gpt2 = warmup.finish();
+    learned.backbone = warmup.finish();
     progress.epoch_ends(context.epoch);
     Ok(())
 }
