@@ -15,9 +15,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
 
-use crate::contract::folder::new_folder;
 use crate::contract::input::Input;
 use crate::contract::progress::Progress;
+use crate::disk;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::training::train::train;
@@ -87,18 +87,19 @@ pub fn calibrate(settings: &Settings) -> anyhow::Result<Calibration> {
 
 fn measure(machine: &Machine, scratch: &Path) -> Result<Calibration, Error> {
     let computing = &machine.computing;
+    let device = &computing.device;
     let has_bf16 = computing.check(Precision::Bf16).is_ok();
     let mut rates = Vec::new();
     for trial in &TRIALS {
-        let folder = tempfile::tempdir_in(scratch).map_err(Error::file(scratch))?;
+        let folder = disk::scratch_folder(scratch)?;
         rates.extend(rates_of(trial, machine, folder.path())?);
     }
     Ok(Calibration {
         device: computing.name.clone(),
         precision: machine.precision.name().to_owned(),
         n_threads: n_cores(),
-        gemm_f32: model::gemm_peak(&computing.device, Precision::F32),
-        gemm_bf16: has_bf16.then(|| model::gemm_peak(&computing.device, Precision::Bf16)),
+        gemm_f32: model::gemm_peak(device, Precision::F32),
+        gemm_bf16: has_bf16.then(|| model::gemm_peak(device, Precision::Bf16)),
         rates,
     })
 }
@@ -107,7 +108,7 @@ fn measure(machine: &Machine, scratch: &Path) -> Result<Calibration, Error> {
 fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>, Error> {
     let dataset = import(trial, folder)?;
     let device = machine.computing.device.clone();
-    let data = new_folder(folder, "dataset")?;
+    let data = disk::new_folder(folder, "dataset")?;
     dataset.write(&data).map_err(Error::Data)?;
     let input = Input {
         precision: machine.precision,
@@ -116,7 +117,8 @@ fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>
     let stop = CancellationToken::new();
     let (mut progress, watch) = Progress::new(&machine.computing.name, stop);
     train(&input, &mut progress)?;
-    let operations = domain::operations(&input.spec, &counts(&dataset)).unwrap_or_default();
+    let operations = domain::operations(&input.spec, &counts(&dataset));
+    let operations = operations.unwrap_or_default();
     let mut rates = Vec::new();
     for (&part, spent) in &watch.progress.borrow().parts {
         let n_operations = operations.get(&part).copied().unwrap_or_default();
@@ -156,7 +158,7 @@ fn counts(dataset: &Dataset) -> Counts {
 
 fn import(trial: &Trial, folder: &Path) -> Result<Dataset, Error> {
     let path = folder.join("interactions.csv");
-    std::fs::write(&path, interactions(trial)).map_err(Error::file(&path))?;
+    disk::write(&path, interactions(trial).as_bytes())?;
     let options = ImportOptions::default();
     let (dataset, _) = dataset::import(&path, &options).map_err(Error::Data)?;
     Ok(dataset)
@@ -202,10 +204,15 @@ fn random_text(rng: &mut ChaCha8Rng) -> String {
 /// otherwise.
 pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Calibration> {
     let bytes = std::fs::read(path).ok()?;
+    let path = path.display().to_string();
     let calibration: Calibration = match serde_json::from_slice(&bytes) {
         Ok(calibration) => calibration,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the calibration cannot be read; measure it again");
+            tracing::warn!(
+                path,
+                %error,
+                "the calibration cannot be read; measure it again"
+            );
             return None;
         }
     };
@@ -219,7 +226,13 @@ pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Ca
             n_threads,
             ..
         } = &calibration;
-        tracing::warn!(path = %path.display(), device, precision, n_threads, "the calibration is another machine's; measure it again");
+        tracing::warn!(
+            path,
+            device,
+            precision,
+            n_threads,
+            "the calibration is another machine's; measure it again"
+        );
         return None;
     }
     Some(calibration)

@@ -54,7 +54,7 @@ pub enum Error {
     /// A file that the worker keeps for later jobs is not what was written.
     #[error("{path} is not what a worker wrote: {reason}")]
     Damaged {
-        /// The file.
+        /// The file or folder that is damaged.
         path: PathBuf,
         /// How the damage shows.
         reason: String,
@@ -62,7 +62,7 @@ pub enum Error {
     /// A local file cannot be read or written.
     #[error("cannot access {path}")]
     File {
-        /// The file.
+        /// The file or folder that was tried.
         path: PathBuf,
         /// What the operating system answered.
         #[source]

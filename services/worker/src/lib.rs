@@ -20,6 +20,8 @@ mod material;
 /// ★ The work itself: every stage of a job, from the first row to the model's files.
 mod training;
 
+/// The worker's own files and folders.
+mod disk;
 /// Why an attempt at a job ends early.
 mod error;
 

@@ -6,6 +6,3 @@ pub(crate) mod input;
 pub(crate) mod plan;
 /// What the training thread tells the world, and how the world stops it.
 pub(crate) mod progress;
-
-/// Folders that appear whole or not at all.
-pub(crate) mod folder;

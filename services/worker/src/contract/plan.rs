@@ -15,7 +15,6 @@ pub(crate) struct Epoch {
     pub(crate) number: usize,
     /// Its number within the stage, from 1.
     pub(crate) in_stage: usize,
-    /// Epochs of the stage.
     pub(crate) n_in_stage: usize,
     /// The tables are pulled to the other model's (not while the content LM trains alone).
     pub(crate) is_pulled: bool,

@@ -33,9 +33,7 @@ pub struct Progress {
     epoch_tokens: usize,
     /// What the time goes to now.
     part: Part,
-    /// When that began.
     part_started: Instant,
-    /// The losses of the epoch's steps.
     losses: Vec<f64>,
 }
 
@@ -90,7 +88,6 @@ impl Progress {
         });
     }
 
-    /// The stages and the epochs so far.
     pub(crate) fn reports(&self) -> Reports {
         let latest = self.latest.borrow();
         Reports {
@@ -127,7 +124,6 @@ impl Progress {
         Ok(())
     }
 
-    /// Begins an epoch of some steps.
     pub(crate) fn epoch_begins(&mut self, epoch: &Epoch, n_steps: usize) {
         self.epoch_started = Instant::now();
         self.epoch_tokens = 0;

@@ -37,7 +37,6 @@ pub(crate) struct Partner {
     pub(crate) weight: f64,
 }
 
-/// How the model will be served.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     /// The candidate; its cold items have rows from their texts, where the job wants that.
@@ -173,7 +172,6 @@ struct Tried {
     metrics: RankingMetrics,
 }
 
-/// The best of some user tokens; the first of equals.
 fn best(tried: &[Tried]) -> Tried {
     let mut best = tried[0];
     for other in &tried[1..] {

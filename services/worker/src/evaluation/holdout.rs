@@ -15,7 +15,6 @@ use crate::material::corpus::{Corpus, TestSplit};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holdout<'a> {
     pub(crate) corpus: &'a Corpus,
-    /// The items that each user has to find.
     truth: &'a [Vec<u32>],
     /// Not to be ranked, beside the training items.
     excluded: Option<&'a [Vec<u32>]>,

@@ -45,7 +45,8 @@ pub(crate) fn measure(
         metrics.insert(HYBRID_WEIGHT.to_owned(), weight);
     }
     let ease = chosen.candidate.ease.as_ref();
-    for Baseline { by, metrics: bar } in baselines::measure(spec, ease, test, progress)? {
+    let measured = baselines::measure(spec, ease, test, progress)?;
+    for Baseline { by, metrics: bar } in measured {
         metrics.extend(tested(by, &bar));
         metrics.extend(lifts(&served, by, &bar));
         if let (RankedBy::Ease, Some(ease)) = (by, ease) {

@@ -16,7 +16,6 @@ pub(crate) struct Ranker<'a> {
     pub(crate) backbone: &'a Backbone,
     /// The collaborative tables; with the mean user as their last row, where the token asks for it.
     pub(crate) tables: &'a TokenTables,
-    /// The light model of a hybrid.
     pub(crate) light: Option<&'a ItemWeights>,
     pub(crate) user_token: UserToken,
 }
@@ -38,7 +37,6 @@ impl Ranker<'_> {
         alone.evaluate_mix(0.0, holdout, progress)
     }
 
-    /// The metrics for one weight of the light model.
     pub(crate) fn evaluate_mix(
         self,
         weight: f64,
@@ -92,7 +90,6 @@ impl Ranker<'_> {
     }
 }
 
-/// Mean over users of the metrics at one place of each user's list.
 fn mean_at(place: usize, of_users: &[Vec<RankingMetrics>]) -> RankingMetrics {
     let metrics: Vec<RankingMetrics> = of_users
         .iter()
@@ -115,12 +112,14 @@ impl Mixes<'_> {
     fn metrics(&self, user: u32, scores: &[f32]) -> Vec<RankingMetrics> {
         let Some(light) = self.light else {
             let metrics = self.holdout.metrics(user, scores);
-            return metrics.map_or(Vec::new(), |metrics| vec![metrics; self.weights.len()]);
+            let n = self.weights.len();
+            return metrics.map_or(Vec::new(), |metrics| vec![metrics; n]);
         };
         let light = light.scores(self.holdout.history(user));
         let mut metrics = Vec::with_capacity(self.weights.len());
         for &weight in self.weights {
-            let mixed = Mixed::new(scores.to_vec(), light.clone(), weight, &self.unknown);
+            let language = scores.to_vec();
+            let mixed = Mixed::new(language, light.clone(), weight, &self.unknown);
             metrics.extend(self.holdout.metrics(user, &mixed.scores()));
         }
         metrics

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dataset::Dataset;
 use model::{Artifact, new_manifest};
 
-use crate::contract::folder::new_folder;
 use crate::contract::input::{Input, Trained};
+use crate::disk::new_folder;
 use crate::error::Error;
 use crate::evaluation::choose::Chosen;
 
@@ -18,7 +18,6 @@ pub(crate) struct Finished {
     pub(crate) popularity: Vec<u32>,
 }
 
-/// Writes model and backbone, each into a folder of its own.
 pub(crate) fn write(
     finished: Finished,
     input: &Input,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::progress::{Progress, Watch};
+use crate::disk;
 use crate::error::Error;
 use crate::job::end::End;
 use crate::job::equipment::Equipment;
@@ -106,7 +107,7 @@ impl Training {
     }
 
     fn make_scratch(&mut self, parent: &Path) -> Result<PathBuf, Error> {
-        let scratch = tempfile::tempdir_in(parent).map_err(Error::file(parent))?;
+        let scratch = disk::scratch_folder(parent)?;
         let folder = scratch.path().to_owned();
         self.scratch = Some(scratch);
         Ok(folder)

@@ -3,6 +3,9 @@
 use proto::pb;
 use tonic::{Code, Response, Status};
 
+/// What a heartbeat's call returns.
+pub(super) type Reply = Result<Response<pb::HeartbeatResponse>, Status>;
+
 /// What the coordinator said to a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -12,7 +15,7 @@ pub(super) enum Answer {
     Cancel,
     /// The lease is not, or no longer, this attempt's.
     NotLeased,
-    /// The call failed.
+    /// Nothing: the call failed.
     Nothing,
 }
 
@@ -43,9 +46,9 @@ pub(super) fn verdict(answer: Answer, is_committing: bool) -> Verdict {
     }
 }
 
-impl From<&Result<Response<pb::HeartbeatResponse>, Status>> for Answer {
-    fn from(result: &Result<Response<pb::HeartbeatResponse>, Status>) -> Self {
-        match result {
+impl From<&Reply> for Answer {
+    fn from(reply: &Reply) -> Self {
+        match reply {
             Ok(answer) if answer.get_ref().cancel => Self::Cancel,
             Ok(_) => Self::Alive,
             Err(status) if status.code() == Code::FailedPrecondition => Self::NotLeased,
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_attempt_goes_on_while_the_coordinator_is_away() {
-        let away: Result<Response<pb::HeartbeatResponse>, _> = Err(Status::unavailable("away"));
+        let away = Err(Status::unavailable("away"));
         for is_committing in [false, true] {
             let verdict = verdict(Answer::from(&away), is_committing);
             assert_eq!(verdict, Verdict::GoOn);

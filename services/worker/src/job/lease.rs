@@ -8,13 +8,13 @@ use std::time::Duration;
 use proto::{EndOfAttempt, pb};
 use storage::{Artifacts, Kind};
 use tokio::sync::watch;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Status};
 
 use crate::contract::input::Trained;
 use crate::error::Error;
 use crate::job::end::End;
 use crate::job::equipment::Coordinator;
-use crate::job::heartbeat::{Answer, Verdict, verdict};
+use crate::job::heartbeat::{Answer, Reply, Verdict, verdict};
 use crate::job::pauses::Pauses;
 
 /// The longest time for one call to the coordinator.
@@ -52,7 +52,6 @@ impl Lease {
         }
     }
 
-    /// What was leased.
     pub(super) fn leased(&self) -> &pb::LeasedJob {
         &self.leased
     }
@@ -67,9 +66,9 @@ impl Lease {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            let result = self.heartbeat().await;
-            let answer = Answer::from(&result);
-            if let (Answer::Nothing, Err(status)) = (answer, &result) {
+            let reply = self.heartbeat().await;
+            let answer = Answer::from(&reply);
+            if let (Answer::Nothing, Err(status)) = (answer, &reply) {
                 log_failure("heartbeat", status);
             }
             match verdict(answer, self.is_committing.load(Ordering::Relaxed)) {
@@ -81,7 +80,7 @@ impl Lease {
         }
     }
 
-    async fn heartbeat(&mut self) -> Result<Response<pb::HeartbeatResponse>, Status> {
+    async fn heartbeat(&mut self) -> Reply {
         let progress = (&*self.latest.borrow()).into();
         let request = pb::HeartbeatRequest {
             job: self.job(),

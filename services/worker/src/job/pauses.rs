@@ -17,7 +17,6 @@ impl Pauses {
         }
     }
 
-    /// The length of the next pause.
     pub(super) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);

@@ -26,7 +26,6 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Adds a text of so many words.
     pub(super) fn push(&mut self, about: About, n_words: usize) {
         let (kind, user, item) = match about {
             About::Title { item } => (0, 0, item),
@@ -40,7 +39,6 @@ impl Columns {
         self.length.push(i32::try_from(n_words).unwrap_or(i32::MAX));
     }
 
-    /// Writes a safetensors file.
     pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
         let shape = vec![self.kind.len()];
         let columns = [

@@ -122,7 +122,6 @@ impl Corpus {
             .filter_map(|&place| self.document(place).transpose())
     }
 
-    /// The documents at some places.
     pub(crate) fn documents_at(&self, places: &[usize]) -> Result<Vec<Document>, Error> {
         places
             .iter()
@@ -193,7 +192,6 @@ impl Corpus {
         document.fitted(self.n_positions)
     }
 
-    /// The documents of some histories.
     pub(crate) fn histories(&self, histories: &[UserItems]) -> Vec<Document> {
         histories
             .iter()
@@ -208,7 +206,6 @@ impl Corpus {
         self.texts.recommend(token, history, self.n_positions)
     }
 
-    /// A recommendation prompt of a training step.
     pub(crate) fn training_prompt(&self, user: Option<u32>, visible: &[u32]) -> Vec<Token> {
         self.texts.recommend(user, visible, self.n_positions)
     }

@@ -1,6 +1,5 @@
 //! Encodes a data set's texts: titles in the order of items, then the other texts in theirs.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use model::Tokenizer;
 use rayon::prelude::*;
 
 use crate::contract::progress::Progress;
+use crate::disk;
 use crate::error::Error;
 use crate::material::about::{About, Columns};
 
@@ -42,7 +42,7 @@ const CHUNK: usize = 4_096;
 /// Writes [`ABOUT`] and [`WORDS`] into a folder.
 pub(super) fn write(texts: Texts<'_>, folder: &Path, progress: &Progress) -> Result<(), Error> {
     let path = folder.join(WORDS);
-    let mut words = BufWriter::new(File::create(&path).map_err(Error::file(&path))?);
+    let mut words = BufWriter::new(disk::create(&path)?);
     let mut columns = Columns::default();
     let mut subjects = subjects(texts)?;
     loop {

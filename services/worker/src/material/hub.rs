@@ -1,13 +1,12 @@
 //! A hub's backbones: fetched once, whole or not at all, then read without a network.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::contract::folder::{in_the_making, put_in_place};
 use crate::contract::input::Backbones;
 use crate::contract::progress::Progress;
+use crate::disk::{self, in_the_making, put_in_place};
 use crate::error::Error;
 
 const CONFIG: &str = "config.json";
@@ -33,7 +32,7 @@ pub(super) fn cached(
         return Ok(folder);
     }
     let parent = folder.parent().unwrap_or(&from.root);
-    std::fs::create_dir_all(parent).map_err(Error::file(parent))?;
+    disk::make_folder(parent)?;
     let making = in_the_making(&from.root)?;
     let hub_url = from.hub_url.trim_end_matches('/');
     let hub = Hub {
@@ -98,7 +97,7 @@ impl Hub<'_> {
             Err(error) => return Err(self.failed(url, error)),
         };
         let path = self.making.join(name);
-        let mut file = File::create(&path).map_err(Error::file(&path))?;
+        let mut file = disk::create(&path)?;
         let mut body = answer.body_mut().with_config().limit(MAX_BYTES).reader();
         loop {
             self.progress.check()?;

@@ -1,4 +1,4 @@
-//! What training reads.
+//! What training reads: a backbone, histories and texts.
 
 /// The backbone that a job stands on.
 pub(crate) mod backbone;

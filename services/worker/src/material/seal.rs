@@ -2,12 +2,12 @@
 //! folder that is of another format, cut short or altered does not pass for whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::disk;
 use crate::error::Error;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,14 +28,13 @@ pub(super) fn write(folder: &Path, format: u32, names: &[&str]) -> Result<(), Er
     }
     let seal = Seal { format, sha256 };
     let bytes = serde_json::to_vec(&seal).expect("plain data becomes JSON");
-    let path = folder.join(SEAL);
-    std::fs::write(&path, bytes).map_err(Error::file(path))
+    disk::write(&folder.join(SEAL), &bytes)
 }
 
 /// An error unless the folder was sealed in this format and its files are what they were then.
 pub(super) fn check(folder: &Path, format: u32, names: &[&str]) -> Result<(), Error> {
     let path = folder.join(SEAL);
-    let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
+    let bytes = disk::read(&path)?;
     let seal: Seal =
         serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&path, error))?;
     if seal.format != format {
@@ -53,7 +52,7 @@ pub(super) fn check(folder: &Path, format: u32, names: &[&str]) -> Result<(), Er
 }
 
 fn hash(path: &Path) -> Result<String, Error> {
-    let mut file = File::open(path).map_err(Error::file(path))?;
+    let mut file = disk::open(path)?;
     let mut hash = Sha256::new();
     std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
     Ok(format!("{:x}", hash.finalize()))

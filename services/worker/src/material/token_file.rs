@@ -6,14 +6,13 @@
 //! files' hashes. A folder of an older format, or a damaged one, is made anew.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use model::Token;
 
-use crate::contract::folder::{in_the_making, put_in_place};
 use crate::contract::progress::Progress;
+use crate::disk::{self, in_the_making, put_in_place};
 use crate::error::Error;
 use crate::material::about::{About, Columns};
 use crate::material::encode::{self, ABOUT, Texts, WORDS};
@@ -42,7 +41,7 @@ impl TokenFile {
         kept_in: &Path,
         progress: &Progress,
     ) -> Result<Self, Error> {
-        std::fs::create_dir_all(kept_in).map_err(Error::file(kept_in))?;
+        disk::make_folder(kept_in)?;
         let place = kept_in.join(format!("{}-{}", texts.id, texts.max_words));
         if place.exists() {
             match Self::read(&place) {
@@ -59,7 +58,7 @@ impl TokenFile {
         seal::write(making.path(), FORMAT, &[ABOUT, WORDS])?;
         // Opened before it is moved: another worker may put its own in the same place.
         let made = Self::read(making.path())?;
-        remove(&place)?;
+        disk::remove_folder(&place)?;
         put_in_place(making, &place)?;
         forget_the_first(kept_in)?;
         Ok(made)
@@ -74,7 +73,7 @@ impl TokenFile {
             .about()
             .ok_or_else(|| Error::damaged(&path, "a text of no known kind"))?;
         let path = folder.join(WORDS);
-        let words = File::open(&path).map_err(Error::file(&path))?;
+        let words = disk::open(&path)?;
         Ok(Self {
             about,
             starts: columns.starts(),
@@ -83,17 +82,14 @@ impl TokenFile {
         })
     }
 
-    /// What each text is about.
     pub(crate) fn about(&self) -> &[About] {
         &self.about
     }
 
-    /// The number of words of a text.
     pub(crate) fn length(&self, place: usize) -> usize {
         (self.starts[place + 1] - self.starts[place]) as usize
     }
 
-    /// The words of a text, read from the disk.
     pub(crate) fn words(&self, place: usize) -> Result<Vec<Token>, Error> {
         let mut bytes = vec![0; BYTES_A_WORD * self.length(place)];
         let start = BYTES_A_WORD as u64 * self.starts[place];
@@ -105,14 +101,6 @@ impl TokenFile {
             .iter()
             .map(|&word| Token::Word(u32::from_le_bytes(word)))
             .collect())
-    }
-}
-
-/// Removes a folder, if it is there.
-fn remove(folder: &Path) -> Result<(), Error> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(Error::file(folder)),
     }
 }
 
@@ -130,7 +118,7 @@ fn forget_the_first(kept_in: &Path) -> Result<(), Error> {
     folders.sort();
     let n_too_many = folders.len().saturating_sub(N_KEPT);
     for (_, folder) in folders.iter().take(n_too_many) {
-        remove(folder)?;
+        disk::remove_folder(folder)?;
     }
     Ok(())
 }

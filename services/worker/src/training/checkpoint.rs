@@ -11,6 +11,7 @@ use model::{Moments, PairMoments, Tables, TensorFile, write_tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::progress::Reports;
+use crate::disk;
 use crate::error::Error;
 use crate::training::run::{Best, Run};
 
@@ -42,7 +43,6 @@ const NAMES: [&str; 4] = [
     "collaborative.items",
 ];
 
-/// The moments in the order of [`NAMES`].
 fn moments(run: &Run) -> [&Moments; 4] {
     let (content, collaborative) = (&run.learned.content, &run.learned.collaborative);
     [
@@ -75,8 +75,7 @@ pub(super) fn write(run: &Run, reports: Reports, job: &str, folder: &Path) -> Re
         n_steps: moments.map(Moments::n_steps),
     };
     let bytes = serde_json::to_vec(&state).expect("plain data becomes JSON");
-    let path = folder.join(STATE);
-    std::fs::write(&path, bytes).map_err(Error::file(path))
+    disk::write(&folder.join(STATE), &bytes)
 }
 
 /// Reads a checkpoint into a run that has just started.

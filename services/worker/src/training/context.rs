@@ -7,7 +7,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::contract::plan::Epoch;
 use crate::material::corpus::Corpus;
 
-/// What an epoch reads.
 pub(super) struct Context<'a> {
     pub(super) spec: &'a TrainSpec,
     pub(super) corpus: &'a Corpus,

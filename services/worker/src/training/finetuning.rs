@@ -23,7 +23,6 @@ pub(super) fn epoch(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
     users
 }
 
-/// The objective of one step.
 pub(super) fn objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8Rng) -> Objective {
     let options = &context.spec.finetuning;
     let mut examples = Vec::with_capacity(users.len());

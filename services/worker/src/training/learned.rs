@@ -2,7 +2,6 @@
 
 use model::{Backbone, PairMoments, Precision, Tables};
 
-/// What training changes.
 #[derive(Debug)]
 pub(crate) struct Learned {
     /// The backbone in f32, as it is kept.
@@ -17,7 +16,6 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    /// Fresh tables beside a backbone.
     pub(crate) fn new(backbone: Backbone, precision: Precision, tables: Tables) -> Self {
         Self {
             backbone,
@@ -28,7 +26,6 @@ impl Learned {
         }
     }
 
-    /// The backbone as it computes.
     pub(crate) fn computing(&self) -> Backbone {
         self.backbone.in_precision(self.precision)
     }

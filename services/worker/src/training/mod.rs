@@ -1,4 +1,4 @@
-//! The work itself.
+//! The work itself: from fresh rows to the best tables.
 
 /// A job's state on disk.
 mod checkpoint;
@@ -6,7 +6,7 @@ mod checkpoint;
 mod context;
 /// What a step of finetuning asks for.
 mod finetuning;
-/// What training changes.
+/// What training changes: tables and moments.
 mod learned;
 /// The state of a job between two epochs: what it starts from, and what is best so far.
 mod run;

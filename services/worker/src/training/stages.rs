@@ -24,15 +24,18 @@ pub(super) fn run(
         Stage::Content => {
             let places = corpus.text_epoch(spec, &mut rng);
             let batches = places.chunks(spec.pretraining.batch);
-            let objectives =
-                batches.map(|batch| Ok(content::objective(&corpus.documents_at(batch)?)));
+            let objectives = batches.map(|batch| {
+                let documents = corpus.documents_at(batch)?;
+                Ok(content::objective(&documents))
+            });
             learn(context, learned, progress, objectives)
         }
         Stage::Collaborative => {
             let histories = corpus.history_epoch(spec, &mut rng);
             let batches = histories.chunks(spec.pretraining.batch);
             let objectives = batches.map(|batch| {
-                let objective = collaborative::objective(&corpus.histories(batch));
+                let documents = corpus.histories(batch);
+                let objective = collaborative::objective(&documents);
                 Ok(context.sampled(objective, &mut rng))
             });
             learn(context, learned, progress, objectives)
@@ -98,7 +101,6 @@ fn learn(
 /// How far a stage's step goes.
 struct Strength {
     learning_rate: f64,
-    /// Mutual regularisation λ.
     lambda: f64,
     /// The prior on the tables, λ_l; the content LM's have none.
     prior: f64,

@@ -6,7 +6,6 @@ use model::{Backbone, Spectrum, Table, Tables, word_rows};
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-/// Fresh tables, as the job wants them.
 pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, backbone: &Backbone) -> Tables {
     let words = word_rows(backbone, &corpus.texts.words());
     match spec.init {

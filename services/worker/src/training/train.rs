@@ -6,10 +6,10 @@ use std::time::Instant;
 use dataset::Dataset;
 use domain::{Part, Stage};
 
-use crate::contract::folder::new_folder;
 use crate::contract::input::{Input, Trained};
 use crate::contract::plan::plan;
 use crate::contract::progress::Progress;
+use crate::disk::new_folder;
 use crate::error::Error;
 use crate::evaluation::choose::Chosen;
 use crate::evaluation::holdout::Holdout;

@@ -44,7 +44,6 @@ pub(super) fn warmup(
 /// The material of one step.
 #[derive(Clone, Copy)]
 enum Batch<'a> {
-    /// Places of texts.
     Texts(&'a [usize]),
     Histories(&'a [UserItems]),
 }

@@ -19,7 +19,6 @@ pub(crate) struct ChosenEase {
 }
 
 impl ChosenEase {
-    /// The metrics of its ranking of the test split.
     pub(super) fn measure(&self, test: Holdout<'_>) -> RankingMetrics {
         test.ranked(|user| self.weights.scores(test.history(user)))
     }

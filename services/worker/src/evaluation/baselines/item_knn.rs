@@ -8,7 +8,6 @@ use rayon::prelude::*;
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-/// Ranks by summed cosines.
 pub(super) fn measure(test: Holdout<'_>) -> RankingMetrics {
     let similar = cosines(test.corpus);
     test.ranked(|user| {

@@ -4,7 +4,6 @@ use model::metrics::RankingMetrics;
 
 use crate::evaluation::holdout::Holdout;
 
-/// Ranks by the number of training interactions.
 pub(in crate::evaluation) fn measure(test: Holdout<'_>) -> RankingMetrics {
     let counts = test.corpus.popularity();
     let scores: Vec<f32> = counts.into_iter().map(|n| n as f32).collect();
