@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::{Backbone, BackboneLocation, Cause, CauseKind, TrainSpec};
 use proto::pb::worker_service_client::WorkerServiceClient;
 use proto::{EndOfAttempt, pb};
-use service::client::Connection;
+use service::client::{Connection, is_passing};
 use storage::{Artifacts, Kind};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -396,18 +396,6 @@ impl Lease {
             Err(status) => log_failure("telling how the attempt ended", &status),
         }
     }
-}
-
-/// A failure that a repeat may not meet.
-fn is_passing(status: &tonic::Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Cancelled
-            | Code::Unknown
-    )
 }
 
 fn log_failure(what: &str, status: &tonic::Status) {
