@@ -23,12 +23,15 @@ pub(crate) struct Workload {
     /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
     #[arg(long)]
     pub(crate) data: PathBuf,
+
     /// Training steps, or batches to rank.
     #[arg(long, default_value_t = 6)]
     pub(crate) steps: usize,
+
     /// Documents or users a training step.
     #[arg(long, default_value_t = 20)]
     pub(crate) batch: usize,
+
     /// Threads that compute.
     #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,

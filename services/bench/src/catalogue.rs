@@ -15,9 +15,11 @@ pub(crate) struct Arguments {
     /// Items of the catalogue.
     #[arg(long, default_value_t = 1_000_000)]
     items: usize,
+
     /// Widths of a row, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "64,768")]
     widths: Vec<usize>,
+
     /// States that are scored at once, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     states: Vec<usize>,

@@ -24,19 +24,24 @@ use crate::stage::Measured;
 pub(crate) struct Arguments {
     #[command(flatten)]
     workload: Workload,
+
     /// Where the weights are kept; written when they are not there.
     #[arg(long, default_value = "target/bench")]
     weights: PathBuf,
+
     /// Width x layers x heads of random weights.
     #[arg(long, default_value = "768x12x12")]
     backbone: String,
+
     /// What computes, with commas between; all that this build has when empty.
     #[arg(long, value_delimiter = ',')]
     devices: Vec<String>,
+
     /// `f32`, `bf16` or both with a comma between; a device that does not have one in hardware is
     /// left out.
     #[arg(long, value_parser = machine::precision, value_delimiter = ',', default_value = "f32")]
     precisions: Vec<Precision>,
+
     /// Stages, with commas between.
     #[arg(
         long,
@@ -44,10 +49,13 @@ pub(crate) struct Arguments {
         default_value = "content,collaborative,recommend,predict"
     )]
     stages: Vec<String>,
+
     /// A program that takes the same weights and batches; it is given --data, --weights, --stage,
+
     /// --steps, --batch and --threads.
     #[arg(long, default_value = "")]
     reference: String,
+
     /// How often each stage is measured, in turn; times are summed.
     #[arg(long, default_value_t = 1)]
     rounds: usize,

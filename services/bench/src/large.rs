@@ -24,27 +24,35 @@ pub(crate) struct Arguments {
     /// Users.
     #[arg(long, default_value_t = 1_000_000)]
     users: u32,
+
     /// Items; their popularity has a long tail.
     #[arg(long, default_value_t = 20_000)]
     items: u32,
+
     /// Rows of (user, item, time).
     #[arg(long, default_value_t = 10_000_000)]
     interactions: u32,
+
     /// Items of a sampled softmax; 0: all.
     #[arg(long, default_value_t = 0)]
     sampled: usize,
+
     /// Steps of the job.
     #[arg(long, default_value_t = 3)]
     steps: usize,
+
     /// Where the files are made.
     #[arg(long, default_value = "target/bench/large")]
     folder: PathBuf,
+
     /// What computes.
     #[arg(long, default_value = "flex")]
     device: String,
+
     /// Threads that compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+
     /// Each part has a process of its own, and so a peak of memory.
     #[arg(long, hide = true)]
     part: Option<Part>,

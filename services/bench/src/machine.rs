@@ -11,9 +11,11 @@ pub(crate) struct Arguments {
     /// What computes.
     #[arg(long)]
     device: String,
+
     /// Of the matrices.
     #[arg(long, value_parser = precision, default_value = "f32")]
     precision: Precision,
+
     /// Threads that compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,

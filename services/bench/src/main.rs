@@ -40,19 +40,26 @@ struct Arguments {
 enum Command {
     /// Measure all stages on all devices, and the reference beside them.
     Run(compare::Arguments),
+
     /// Count the work of a step on a small model; fails when it has grown.
     Smoke(smoke::Arguments),
+
     /// Time the same steps on more and more users.
     Scale(scale::Arguments),
+
     /// Import many users' rows and start a job on them.
     Large(large::Arguments),
+
     /// Score a large catalogue, beside what the machine reads from memory.
     Catalogue(catalogue::Arguments),
+
     /// Say where a stage's time goes.
     Profile(profile::Arguments),
+
     /// Measure one stage on one device and print its line; for `run`.
     #[command(hide = true)]
     Stage(stage::Arguments),
+
     /// Measure what products of matrices reach on one device; for `run`.
     #[command(hide = true)]
     Peak(machine::Arguments),

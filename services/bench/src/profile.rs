@@ -21,6 +21,7 @@ use crate::stage;
 pub(crate) struct Arguments {
     #[command(flatten)]
     stage: stage::Arguments,
+
     /// Where the flame graph goes.
     #[arg(long, default_value = "target/flamegraph.svg")]
     flame_graph: PathBuf,

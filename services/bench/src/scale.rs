@@ -23,18 +23,23 @@ pub(crate) struct Arguments {
         default_value = "1000,10000,100000,1000000"
     )]
     users: Vec<u32>,
+
     /// Items in the catalogue.
     #[arg(long, default_value_t = 1000)]
     items: u32,
+
     /// Width of the rows.
     #[arg(long, default_value_t = 768)]
     width: usize,
+
     /// Steps that are timed.
     #[arg(long, default_value_t = 24)]
     steps: u32,
+
     /// What computes.
     #[arg(long, default_value = "flex")]
     device: String,
+
     /// Threads that compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,

@@ -21,15 +21,19 @@ use crate::machine;
 pub(crate) struct Arguments {
     #[command(flatten)]
     workload: Workload,
+
     /// Folder with `backbone/` and `tables.safetensors`.
     #[arg(long)]
     weights: PathBuf,
+
     /// `content`, `collaborative`, `recommend` or `predict`.
     #[arg(long)]
     stage: String,
+
     /// What computes.
     #[arg(long)]
     device: String,
+
     /// Of weights and activations: `f32` or `bf16`.
     #[arg(long, value_parser = machine::precision, default_value = "f32")]
     precision: Precision,

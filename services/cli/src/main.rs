@@ -47,9 +47,11 @@ struct Arguments {
     /// Settings over the defaults (TOML).
     #[arg(long, global = true)]
     config: Option<PathBuf>,
+
     /// Write JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -58,27 +60,36 @@ struct Arguments {
 enum Command {
     /// Coordinator, worker and scorer in one process, everything kept in one folder.
     Up(up::Arguments),
+
     /// The whole path on a small data set: import, train through the services, recommend.
     Demo(demo::Arguments),
+
     /// Data sets: import, list, show, delete.
     #[command(subcommand)]
     Dataset(dataset::Command),
+
     /// Training jobs: submit, watch, list, cancel.
     #[command(subcommand)]
     Train(train::Command),
+
     /// The machine that trains: calibrate.
     #[command(subcommand)]
     Worker(calibrate::Command),
+
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
+
     /// What the scorer serves, what it could not load and why, and how it fares.
     Status,
+
     /// Items for a user.
     Recommend(recommend::Arguments),
+
     /// Interaction histories: record, show, delete.
     #[command(subcommand)]
     History(history::Command),
+
     /// Write a completion script for a shell.
     Completions {
         /// The shell that will read the script.

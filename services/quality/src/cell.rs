@@ -107,16 +107,22 @@ fn finish(what: &str, child: Child, results: &Path) -> anyhow::Result<()> {
 pub(crate) struct Arguments {
     #[arg(long)]
     name: String,
+
     #[arg(long)]
     data: PathBuf,
+
     #[arg(long)]
     spec: String,
+
     #[arg(long)]
     device: String,
+
     #[arg(long)]
     threads: usize,
+
     #[arg(long)]
     cold_one_in: u64,
+
     /// Compute in bf16, also where the hardware has none: the same numbers, later.
     #[arg(long)]
     bf16: bool,

@@ -27,15 +27,19 @@ use crate::results::Results;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+
     /// What is wanted.
     #[arg(long, global = true, default_value = "quality/grid.toml")]
     grid: PathBuf,
+
     /// What came out: one JSON line a cell.
     #[arg(long, global = true, default_value = "quality/results.jsonl")]
     results: PathBuf,
+
     /// What is said about it in words; follows the tables.
     #[arg(long, global = true, default_value = "quality/conclusions.md")]
     conclusions: PathBuf,
+
     /// The page.
     #[arg(long, global = true, default_value = "docs/quality.md")]
     page: PathBuf,
@@ -48,20 +52,26 @@ enum Command {
         /// Folder with the data sets that do not ship with the project, one folder each.
         #[arg(long, default_value = "")]
         data_root: String,
+
         /// Only variants whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
+
         /// Cells trained at the same time; each gets its share of the cores.
         #[arg(long, default_value_t = 1)]
         parallel: usize,
+
         /// What computes.
         #[arg(long, default_value = "auto")]
         device: String,
     },
+
     /// Write the page.
     Report,
+
     /// Fail unless the page is what the results give.
     Check,
+
     /// Train one cell and print its line; for `run`.
     #[command(hide = true)]
     Cell(cell::Arguments),

@@ -19,13 +19,16 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// Check a data set, store it under its hash, seed the histories.
     Import(Box<Import>),
+
     /// All data sets that are stored.
     List,
+
     /// One data set, by its id.
     Show {
         /// The data set's id.
         id: String,
     },
+
     /// Remove a data set. Models trained on it stay; jobs on it fail.
     Delete {
         /// The data set's id.
@@ -37,8 +40,10 @@ pub(crate) enum Command {
 pub(crate) struct Import {
     /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens, scipy CSR matrices.
     path: PathBuf,
+
     #[command(flatten)]
     reading: Reading,
+
     /// Which splits become histories.
     #[arg(long, default_value = "train,valid")]
     seed_histories: SeededSplits,

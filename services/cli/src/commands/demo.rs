@@ -31,12 +31,15 @@ pub(crate) struct Arguments {
     /// A data set in any form that `dataset import` reads.
     #[arg(long, default_value = "examples/games")]
     data: PathBuf,
+
     /// A training specification (TOML) over the defaults.
     #[arg(long)]
     spec: Option<PathBuf>,
+
     /// One field over the specification, such as `backbone.random.n_layer=2`; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
+
     /// Where everything is kept; a temporary folder that is removed at the end when absent.
     #[arg(long)]
     data_dir: Option<PathBuf>,

@@ -16,25 +16,31 @@ pub(crate) enum Command {
     Record {
         /// The id of the user.
         user: String,
+
         /// The ids of the items.
         #[arg(required = true)]
         items: Vec<String>,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,
     },
+
     /// A user's history, oldest first.
     Show {
         /// The id of the user.
         user: String,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,
     },
+
     /// Forget a user and everything recorded of them.
     Delete {
         /// The id of the user.
         user: String,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,

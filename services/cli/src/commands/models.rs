@@ -15,23 +15,28 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// All versions, newest first.
     List,
+
     /// One version, with its metrics and labels.
     Show {
         /// The version's name: modelVersions/{version}
         version: String,
     },
+
     /// Point a label at a version, such as `live`.
     Label {
         /// The label that moves.
         label: String,
+
         /// The version's name: modelVersions/{version}
         version: String,
     },
+
     /// Remove a label; its version stays.
     Unlabel {
         /// The label that is removed.
         label: String,
     },
+
     /// Remove a version that no label points to.
     Delete {
         /// The version's name: modelVersions/{version}

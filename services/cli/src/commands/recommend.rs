@@ -15,34 +15,44 @@ use crate::settings::Settings;
 pub(crate) struct Arguments {
     /// The user's id; may be left out with `--history`.
     user: Option<String>,
+
     /// How many items are wanted.
     #[arg(short, default_value_t = 10)]
     k: u32,
+
     /// Item ids in the place of the stored history, oldest first; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     history: Vec<String>,
+
     /// Item ids to leave out; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     exclude: Vec<String>,
+
     /// Item ids to rank, instead of the whole catalogue; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     candidates: Vec<String>,
+
     /// Only items for which this holds, such as 'category in ["RPG"] && year >= 2015'
     /// (docs/api.md).
     #[arg(long, default_value = "")]
     filter: String,
+
     /// Go on with other items when too few pass the filter.
     #[arg(long, requires = "filter")]
     relax: bool,
+
     /// Say which items of the history moved each score.
     #[arg(long)]
     explain: bool,
+
     /// Also recommend what the history holds.
     #[arg(long)]
     include_seen: bool,
+
     /// A model version instead of the one that is live.
     #[arg(long, conflicts_with = "label")]
     version: Option<String>,
+
     /// A label instead of `live`.
     #[arg(long)]
     label: Option<String>,

@@ -19,21 +19,26 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// Queue a job; with `--watch`, follow it to its end.
     Submit(Box<Submit>),
+
     /// Follow a job to its end.
     Watch {
         /// The job's name: jobs/{job}
         job: String,
+
         /// Number of the first event wanted.
         #[arg(long, default_value_t = 1)]
         from: u64,
     },
+
     /// All jobs, oldest first.
     List,
+
     /// One job, and how good its model is.
     Show {
         /// The job's name: jobs/{job}
         job: String,
     },
+
     /// Ask a job to stop.
     Cancel {
         /// The job's name: jobs/{job}

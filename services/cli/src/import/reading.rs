@@ -13,49 +13,64 @@ pub(crate) struct Reading {
     /// The form, where it cannot be told from the path.
     #[arg(long)]
     format: Option<FormatName>,
+
     /// What people call it.
     #[arg(long)]
     name: Option<String>,
+
     /// Namespace of its item ids and histories.
     #[arg(long, default_value = "default")]
     catalog: String,
+
     /// A JSONL file with item_id, title, categories, attributes.
     #[arg(long)]
     items: Option<PathBuf>,
+
     /// How interactions are split into train, valid and test.
     #[arg(long, default_value = "given")]
     split: SplitName,
+
     /// Seed of a random split.
     #[arg(long, default_value_t = 0)]
     split_seed: u64,
+
     /// Users and items keep at least this many interactions.
     #[arg(long, default_value_t = 1)]
     k_core: usize,
+
     /// Leave out interactions rated lower.
     #[arg(long)]
     min_rating: Option<f64>,
+
     /// Items of the items file that have a title and no interaction stay in the catalogue, ranked
     /// by their texts.
     #[arg(long)]
     new_items: bool,
+
     /// Fail when a larger share of the lines is refused.
     #[arg(long, default_value_t = 0.01)]
     max_refused_share: f64,
+
     /// Column of the user's id.
     #[arg(long)]
     user_column: Option<String>,
+
     /// Column of the item's id.
     #[arg(long)]
     item_column: Option<String>,
+
     /// Column of the time.
     #[arg(long)]
     timestamp_column: Option<String>,
+
     /// Column of the rating.
     #[arg(long)]
     rating_column: Option<String>,
+
     /// Column of the split: train, valid or test.
     #[arg(long)]
     split_column: Option<String>,
+
     /// Column of a review.
     #[arg(long)]
     text_column: Option<String>,

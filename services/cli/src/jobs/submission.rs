@@ -15,33 +15,43 @@ pub(crate) struct Submit {
     /// Id of the data set; over the specification's.
     #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
+
     /// Import this first (any form that `dataset import` reads), follow the job and write a report.
     /// Without running services they are started for it, and the model gets the label `live`.
     #[arg(long, conflicts_with = "validate_only")]
     pub(crate) data: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) reading: Reading,
+
     /// What the job starts from; the specification and single fields go over it.
     #[arg(long, default_value = "small")]
     preset: Preset,
+
     /// Where the report of a job with `--data` goes.
     #[arg(long, default_value = "report.html")]
     pub(crate) report: PathBuf,
+
     /// A specification (TOML); every field but the data set has a default.
     #[arg(long)]
     spec: Option<PathBuf>,
+
     /// One field over the specification, such as `finetuning.epochs=3`; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
+
     /// A label that moves to the new version; may be repeated.
     #[arg(long)]
     label: Vec<String>,
+
     /// The same id gives the same job.
     #[arg(long, default_value = "")]
     pub(crate) request_id: String,
+
     /// Only check, and say what the baselines will cost.
     #[arg(long)]
     pub(crate) validate_only: bool,
+
     /// Follow the job to its end.
     #[arg(long)]
     pub(crate) watch: bool,
