@@ -1,31 +1,55 @@
 //! `bench`: how fast this project trains and ranks, beside a program that does the same work.
 //!
-//! [`batches`] are the steps that both programs take, [`stage`] measures one stage in a process of
-//! its own, [`compare`] runs the processes in turn and makes the ratios, [`machine`] says what the
-//! machine could do. [`smoke`] counts instead of timing. Run by `make bench` and `make
-//! bench-smoke`.
+//! Run by `make bench`, `bench-smoke`, `bench-large` and `profile`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command line tool"
 )]
 
+/// The steps that both programs take: which users, items and texts, in which order.
 mod batches;
-mod catalogue;
-mod compare;
-mod large;
+
+/// What the machine could do at most, and what a process took of it.
 mod machine;
-mod profile;
-mod scale;
-mod smoke;
+
+// Beside the reference.
+
+/// Measures one stage on one device, in a process of its own.
 mod stage;
+
+/// Which devices and precisions compute, and how fast they could.
+mod computing;
+
+/// A program that measures a stage: this one or the reference.
+mod system;
+
+/// Runs the programs in turn and prints their lines.
+mod compare;
+
+// By itself.
+
+/// Counts a step's work instead of timing it.
+mod smoke;
+
+/// Times the same steps on more and more users.
+mod scale;
+
+/// Imports many users' rows and starts a job on them.
+mod large;
+
+/// Scores a large catalogue.
+mod catalogue;
+
+/// Says where a stage's time goes.
+mod profile;
 
 use std::alloc::System;
 
 use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-/// Counts bytes, for [`smoke`].
+/// The system's allocator, counting bytes for [`smoke`].
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
