@@ -19,7 +19,7 @@ use serde::Deserialize;
 /// How much of which data.
 #[derive(clap::Args)]
 #[group(skip)]
-pub(crate) struct Workload {
+pub(crate) struct WorkSize {
     /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
     #[arg(long)]
     pub(crate) data: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) struct Workload {
 }
 
 /// A data set as the stages read it.
-pub(crate) struct Data {
+pub(crate) struct StageData {
     pub(crate) n_users: usize,
     pub(crate) n_items: usize,
     /// Training items by user row; users without any are absent.
@@ -56,7 +56,7 @@ struct Review {
 }
 
 /// A user and their training items, all as rows.
-struct History<'a> {
+struct UserHistory<'a> {
     user: u32,
     items: &'a [u32],
 }
@@ -95,7 +95,7 @@ impl Rows {
     }
 }
 
-impl Data {
+impl StageData {
     /// Reads a folder with `interactions.csv.gz` and, where there is a content stage,
     /// `reviews.jsonl.gz`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
@@ -180,7 +180,7 @@ impl Data {
         })
     }
 
-    fn history(&self, history: &History<'_>) -> Document {
+    fn history(&self, history: &UserHistory<'_>) -> Document {
         collaborative::document(&self.texts, history.user, history.items)
     }
 
@@ -200,7 +200,7 @@ impl Data {
         })
     }
 
-    fn example(&self, history: &History<'_>, n_positions: usize) -> Example {
+    fn example(&self, history: &UserHistory<'_>, n_positions: usize) -> Example {
         let n_hidden = (history.items.len() / 5).max(1);
         let shown = &history.items[n_hidden..];
         Example {
@@ -223,10 +223,11 @@ impl Data {
                 questions.push(users.map(|user| self.question(user, n_positions)).collect());
             }
         }
+
         questions
     }
 
-    fn question(&self, history: &History<'_>, n_positions: usize) -> Question {
+    fn question(&self, history: &UserHistory<'_>, n_positions: usize) -> Question {
         let user = Some(history.user);
         Question {
             prompt: self.texts.recommend(user, history.items, n_positions),
@@ -235,12 +236,12 @@ impl Data {
     }
 
     /// All users with a history, by row, so many at a time.
-    fn batches(&self, batch: usize) -> impl Iterator<Item = Vec<History<'_>>> {
+    fn batches(&self, batch: usize) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
         let mut left = self.histories.iter();
         std::iter::from_fn(move || {
             let mut next = Vec::with_capacity(batch);
             for (&user, items) in left.by_ref().take(batch) {
-                next.push(History { user, items });
+                next.push(UserHistory { user, items });
             }
             (!next.is_empty()).then_some(next)
         })

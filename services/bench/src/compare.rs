@@ -8,7 +8,7 @@ use anyhow::bail;
 use domain::RandomBackbone;
 use model::{Precision, Tables, compute_device, random_backbone, save_backbone, write_tensors};
 
-use crate::batches::{Data, Workload};
+use crate::batches::{StageData, WorkSize};
 use crate::computing::{Computing, all_computing};
 use crate::machine;
 use crate::system::{StageCall, System};
@@ -17,7 +17,7 @@ use crate::system::{StageCall, System};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    workload: Workload,
+    work: WorkSize,
 
     /// Where the weights are kept; written when they are not there.
     #[arg(long, default_value = "target/bench")]
@@ -57,35 +57,38 @@ pub(crate) struct Arguments {
 
 /// Measures everything and prints a line for each stage and system.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let data = Data::read(&arguments.workload.data)?;
+    let data = StageData::read(&arguments.work.data)?;
     write_weights(arguments, &data)?;
     let devices = if arguments.devices.is_empty() {
         model::available_devices()
     } else {
         arguments.devices.clone()
     };
-    let n_threads = arguments.workload.threads;
+    let n_threads = arguments.work.threads;
     let computing = all_computing(&devices, &arguments.precisions, n_threads)?;
     for on in &computing {
         println!("{}", on.line(n_threads));
     }
+
     for stage in &arguments.stages {
         if stage == "content" && !data.has_texts() {
             eprintln!(
                 "no reviews.jsonl.gz in {}: there is no content stage to time",
-                arguments.workload.data.display()
+                arguments.work.data.display()
             );
             continue;
         }
+
         compare(arguments, stage, &computing)?;
     }
+
     Ok(())
 }
 
 /// Measures one stage with all systems in turn, and prints their lines.
 fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyhow::Result<()> {
     let call = StageCall {
-        workload: &arguments.workload,
+        work: &arguments.work,
         weights: &arguments.weights,
         stage,
     };
@@ -93,29 +96,34 @@ fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyho
     if !arguments.reference.is_empty() {
         systems.push(System::reference(&arguments.reference, &call));
     }
+
     for on in computing {
         systems.push(System::ours(on, &call));
     }
+
     for _ in 0..arguments.rounds {
         for system in &mut systems {
             system.measure()?;
         }
     }
+
     let reference = systems.iter().find(|system| system.is_reference());
     for system in &systems {
         for line in system.lines(reference) {
             println!("{line}");
         }
     }
+
     Ok(())
 }
 
 /// Writes random weights in the form that the reference reads, where there are none.
-fn write_weights(arguments: &Arguments, data: &Data) -> anyhow::Result<()> {
+fn write_weights(arguments: &Arguments, data: &StageData) -> anyhow::Result<()> {
     let path = arguments.weights.join("tables.safetensors");
     if path.exists() {
         return Ok(());
     }
+
     let numbers = arguments.backbone.split('x');
     let numbers: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
     let &[n_embd, n_layer, n_head] = &*numbers else {

@@ -43,6 +43,7 @@ pub(crate) fn all_computing(
                 eprintln!("left out: {error}");
                 continue;
             }
+
             computing.push(Computing {
                 device: device.clone(),
                 precision,
@@ -51,6 +52,7 @@ pub(crate) fn all_computing(
             });
         }
     }
+
     Ok(computing)
 }
 

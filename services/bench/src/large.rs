@@ -71,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Part::Job) => return start_job(arguments),
         None => {}
     }
+
     std::fs::create_dir_all(&arguments.folder)?;
     write_rows(arguments, &rows(&arguments.folder)).context("the rows")?;
     for part in ["import", "job"] {
@@ -82,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             bail!("{part}: {status}");
         }
     }
+
     Ok(())
 }
 
@@ -104,6 +106,7 @@ fn write_rows(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
         let time = 1_400_000_000 + row;
         writeln!(file, "user-{user:07},item-{item:06},{time},4.0")?;
     }
+
     Ok(file.flush()?)
 }
 
@@ -151,10 +154,12 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
         if futures::executor::block_on(latest.changed()).is_err() {
             break;
         }
+
         let n_steps = latest.borrow_and_update().step;
         let seconds = started.elapsed().as_secs_f64();
         after.resize(n_steps.max(after.len()), seconds);
     }
+
     stop.cancel();
 
     match training.join() {
@@ -163,6 +168,7 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
         Ok(Ok(_)) => bail!("the job ended within {} steps", arguments.steps),
         Err(_) => bail!("the training panicked"),
     }
+
     let line = json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
     println!("{line}");
     Ok(())

@@ -51,7 +51,6 @@ impl Profile {
 }
 
 /// Names of spans, each inside the one before.
-
 type Stack = Vec<&'static str>;
 
 #[derive(Default)]
@@ -102,6 +101,7 @@ impl Times {
             let outermost = &stack[..stack.len().min(2)];
             *parts.entry(outermost.join(" / ")).or_default() += *time;
         }
+
         let all = self.all().as_secs_f64();
         for (part, time) in parts {
             let seconds = time.as_secs_f64();

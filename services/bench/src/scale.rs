@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let mut states = Vec::new();
     for &n_users in &arguments.users {
-        states.push(State::start(n_users, arguments));
+        states.push(TimedTables::start(n_users, arguments));
     }
 
     // In turn, so that what else the machine does meets all sizes alike.
@@ -91,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         });
         println!("{line}");
     }
+
     let peak = machine::peak_memory(std::process::id()).unwrap_or(0);
     let line = json!({"peak_memory_mb_of_all": peak / 1_000_000});
     println!("{line}");
@@ -107,7 +108,7 @@ fn median(times: &mut [Duration]) -> Duration {
 }
 
 /// Tables for one number of users, and how long their steps took.
-struct State {
+struct TimedTables {
     n_users: u32,
     n_items: u32,
     tables: Tables,
@@ -118,7 +119,7 @@ struct State {
     recommend_steps: Vec<Duration>,
 }
 
-impl State {
+impl TimedTables {
     fn start(n_users: u32, arguments: &Arguments) -> Self {
         let n_items = arguments.items;
         let start = Instant::now();
@@ -146,11 +147,13 @@ impl State {
             for number in 0..10 {
                 items.push((draw >> 7).wrapping_add(number * 37) % self.n_items);
             }
+
             users.push(User {
                 row: draw % self.n_users,
                 items,
             });
         }
+
         users
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 /// What one step of a stage did.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Counts {
+struct StepCounts {
     /// Real tokens through the backbone.
     tokens: usize,
     /// Entries of all softmaxes.
@@ -54,8 +54,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::fs::write(EXPECTED, serde_json::to_string_pretty(&found)? + "\n")?;
         return Ok(());
     }
+
     let expected = std::fs::read_to_string(EXPECTED)?;
-    let expected: BTreeMap<String, Counts> = serde_json::from_str(&expected)?;
+    let expected: BTreeMap<String, StepCounts> = serde_json::from_str(&expected)?;
     let mut grown = Vec::new();
     for (stage, found) in &found {
         let Some(expected) = expected.get(stage) else {
@@ -66,16 +67,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             grown.push(format!("{stage}: {growth}"));
         }
     }
+
     if !grown.is_empty() {
         bail!(
             "a step's work has grown; `bench smoke --accept` if that is wanted\n{}",
             grown.join("\n")
         );
     }
+
     Ok(())
 }
 
-impl Counts {
+impl StepCounts {
     /// What is more than is allowed, in words.
     fn beyond(&self, expected: &Self) -> Vec<String> {
         let allocated = (expected.allocated as f64 * TOLERANCE) as usize;
@@ -90,12 +93,13 @@ impl Counts {
                 grown.push(format!("{found} {what}, {allowed} allowed"));
             }
         }
+
         grown
     }
 }
 
 /// Counts the second step of each stage: the first one fills caches.
-fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
+fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
     let shape = RandomBackbone {
         n_embd: 64,
         n_layer: 3,
@@ -115,10 +119,11 @@ fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
         let second = second_step(&gpt2, &objective)?;
         counts.insert(stage.to_owned(), second);
     }
+
     Ok(counts)
 }
 
-fn second_step(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Counts> {
+fn second_step(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<StepCounts> {
     let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, gpt2.n_embd(), 0);
     let mut learner = Learner {
         gpt2,
@@ -139,7 +144,7 @@ struct Learner<'a> {
 }
 
 impl Learner<'_> {
-    fn step(&mut self, objective: &Objective) -> anyhow::Result<Counts> {
+    fn step(&mut self, objective: &Objective) -> anyhow::Result<StepCounts> {
         let region = Region::new(crate::ALLOCATOR);
         let pull = Pull {
             toward: &self.other,
@@ -150,7 +155,7 @@ impl Learner<'_> {
         let adam = Adam::new(1e-3);
         self.moments
             .update(&adam, &mut self.own, &step, Optimizer::Lazy);
-        Ok(Counts {
+        Ok(StepCounts {
             tokens: step.n_tokens,
             logits: step.n_logits,
             rows: step.users.rows.len() + step.items.rows.len(),
@@ -174,6 +179,7 @@ fn content_step(texts: &PromptTexts) -> Objective {
             main: words.map(Token::Word).collect(),
         });
     }
+
     content::objective(&documents)
 }
 

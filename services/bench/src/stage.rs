@@ -13,14 +13,14 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Data, Question, Workload};
+use crate::batches::{Question, StageData, WorkSize};
 use crate::machine;
 
 /// Which stage is measured, and on what.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    workload: Workload,
+    work: WorkSize,
 
     /// Folder with `backbone/` and `tables.safetensors`.
     #[arg(long)]
@@ -63,9 +63,9 @@ pub(crate) struct Measured {
 
 /// Measures the stage and prints a line for it.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let n_threads = arguments.workload.threads;
+    let n_threads = arguments.work.threads;
     let device = machine::device(&arguments.device, arguments.precision, n_threads)?;
-    let data = Data::read(&arguments.workload.data)?;
+    let data = StageData::read(&arguments.work.data)?;
     let (config, gpt2) = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
     let mut bench = Bench {
@@ -90,7 +90,7 @@ fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<(Gpt2Confi
     Ok((config, gpt2.in_precision(arguments.precision)))
 }
 
-fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {
+fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
     let file = TensorFile::open(&weights.join("tables.safetensors"))?;
     let tables = Tables::read(&file, "")?;
     let found = (tables.content.users.n_rows(), tables.content.items.n_rows());
@@ -101,12 +101,13 @@ fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {
             weights.display()
         );
     }
+
     Ok(tables)
 }
 
 struct Bench<'a> {
     arguments: &'a Arguments,
-    data: &'a Data,
+    data: &'a StageData,
     config: Gpt2Config,
     gpt2: Gpt2,
     tables: Tables,
@@ -145,8 +146,8 @@ struct Sum {
 impl Bench<'_> {
     fn content(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.content(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
         let learner = Learner {
@@ -160,8 +161,8 @@ impl Bench<'_> {
 
     fn collaborative(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.collaborative(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
         self.learn(objectives, self.collaborative_learner(PRETRAINING))
@@ -169,8 +170,8 @@ impl Bench<'_> {
 
     fn recommend(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.recommend(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
         self.learn(objectives, self.collaborative_learner(FINETUNING))
@@ -208,6 +209,7 @@ impl Bench<'_> {
             sum.n_tokens += step.n_tokens;
             sum.n_operations += work.n_operations;
         }
+
         print(&Measured {
             stage: self.arguments.stage.clone(),
             batch: None,
@@ -234,12 +236,13 @@ impl Bench<'_> {
                 operations: Some(sum.n_operations),
             })?;
         }
+
         Ok(())
     }
 
     fn predict_batches(&self, head: &ItemHead, size: usize) -> anyhow::Result<Sum> {
         let n_batches = if size > 1 {
-            self.arguments.workload.steps
+            self.arguments.work.steps
         } else {
             N_SINGLE_USERS
         };
@@ -252,6 +255,7 @@ impl Bench<'_> {
             for question in questions {
                 prompts.push(question.prompt.clone());
             }
+
             self.rank(head, &prompts, questions)?;
             if number == 0 && batches.len() > 1 {
                 continue;
@@ -263,6 +267,7 @@ impl Bench<'_> {
             sum.n_operations += work.n_operations;
             sum.n_users += size;
         }
+
         Ok(sum)
     }
 
@@ -282,6 +287,7 @@ impl Bench<'_> {
             let best = top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err());
             ranked.push(best);
         }
+
         Ok(ranked)
     }
 }

@@ -10,14 +10,14 @@ use anyhow::{Context, bail};
 use model::Precision;
 use serde_json::{Value, json};
 
-use crate::batches::Workload;
+use crate::batches::WorkSize;
 use crate::computing::Computing;
 use crate::machine::peak_memory;
 use crate::stage::Measured;
 
 /// Which stage is measured, on which work.
 pub(crate) struct StageCall<'a> {
-    pub(crate) workload: &'a Workload,
+    pub(crate) work: &'a WorkSize,
     pub(crate) weights: &'a Path,
     pub(crate) stage: &'a str,
 }
@@ -30,11 +30,11 @@ pub(crate) struct System {
     /// The program and its arguments.
     command: Vec<String>,
     /// One for each line that it prints: the ranking stage has two.
-    lines: Vec<Line>,
+    lines: Vec<Totals>,
 }
 
 /// What one of its lines said, over all rounds.
-struct Line {
+struct Totals {
     measured: Measured,
     /// Most memory of the process, in bytes.
     peak_memory: u64,
@@ -45,16 +45,17 @@ impl StageCall<'_> {
     fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         for (name, value) in [
-            ("--data", self.workload.data.display().to_string()),
+            ("--data", self.work.data.display().to_string()),
             ("--weights", self.weights.display().to_string()),
             ("--stage", self.stage.to_owned()),
-            ("--steps", self.workload.steps.to_string()),
-            ("--batch", self.workload.batch.to_string()),
-            ("--threads", self.workload.threads.to_string()),
+            ("--steps", self.work.steps.to_string()),
+            ("--batch", self.work.batch.to_string()),
+            ("--threads", self.work.threads.to_string()),
         ] {
             options.push(name.to_owned());
             options.push(value);
         }
+
         options
     }
 }
@@ -110,20 +111,22 @@ impl System {
         if !ended.status.success() {
             bail!("{} ended with {}", self.command.join(" "), ended.status);
         }
+
         let printed = reading.join().ok();
         let printed = printed.context("the output could not be collected")??;
         for (place, line) in printed.iter().enumerate() {
             let measured = serde_json::from_str(line);
-            let line = Line {
+            let line = Totals {
                 measured: measured.with_context(|| format!("{} printed {line}", self.name))?,
                 peak_memory: ended.peak_memory,
             };
             self.add(place, line)?;
         }
+
         Ok(())
     }
 
-    fn add(&mut self, place: usize, line: Line) -> anyhow::Result<()> {
+    fn add(&mut self, place: usize, line: Totals) -> anyhow::Result<()> {
         let tolerance = self.between_rounds();
         let Some(before) = self.lines.get_mut(place) else {
             self.lines.push(line);
@@ -132,6 +135,7 @@ impl System {
         if !same_losses(&before.measured, &line.measured, tolerance) {
             bail!("{} printed other losses in another round", self.name);
         }
+
         before.add(&line);
         Ok(())
     }
@@ -161,8 +165,10 @@ impl System {
                 });
                 add(&mut line, "ratio", ratio);
             }
+
             lines.push(line);
         }
+
         lines
     }
 }
@@ -187,11 +193,12 @@ fn watch(process: &mut Child) -> anyhow::Result<Ended> {
                 peak_memory: peak,
             });
         }
+
         std::thread::sleep(MEMORY_IS_READ_EVERY);
     }
 }
 
-impl Line {
+impl Totals {
     /// Adds what another round measured.
     fn add(&mut self, other: &Self) {
         let (sum, measured) = (&mut self.measured, &other.measured);

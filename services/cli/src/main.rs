@@ -120,6 +120,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if !is_up {
         service::telemetry::start(&settings.log);
     }
+
     match arguments.command {
         Command::Up(_) if arguments.config.is_some() => bail!(
             "`up` takes its services' settings from the environment (COORDINATOR__…, WORKER__…, SCORER__…), not from --config"
@@ -135,6 +136,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::History(command) => history::run(command, &settings, output).await?,
         Command::Completions { shell } => write_completions(shell),
     }
+
     Ok(ExitCode::SUCCESS)
 }
 

@@ -86,6 +86,7 @@ impl Throttle {
         } else {
             self.wanted += 1.0;
         }
+
         may_send
     }
 

@@ -49,6 +49,7 @@ impl Flight {
             let request = self.timed();
             call = self.other.recommend(request).await;
         }
+
         self.first.hear(&call);
         Outcome {
             latency: self.intended.elapsed(),

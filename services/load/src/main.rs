@@ -114,6 +114,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             clients[place].stub.recommend(request).await?;
         }
     }
+
     for &rate in &arguments.rate {
         let point = Point {
             rate,
@@ -123,6 +124,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let report = point.measure(&clients, &mut requests).await?;
         println!("{}", serde_json::to_string(&report)?);
     }
+
     Ok(())
 }
 
@@ -140,5 +142,6 @@ fn clients(arguments: &Arguments) -> anyhow::Result<Vec<Client>> {
             clients.push(Client::new(stub, arguments.throttle));
         }
     }
+
     Ok(clients)
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::Client;
 use crate::collect::{Collected, collect};
 use crate::flight::{Flight, Outcome};
-use crate::report::{Latencies, Report};
+use crate::report::{Latencies, PointReport};
 use crate::requests::Requests;
 
 /// Requests that may be out at once: a bound on this program's memory, far above what a healthy
@@ -37,7 +37,7 @@ impl Point {
         self,
         clients: &[Client],
         requests: &mut Requests,
-    ) -> anyhow::Result<Report> {
+    ) -> anyhow::Result<PointReport> {
         let (outcomes, collected) = mpsc::channel(MAX_IN_FLIGHT);
         let mut collector = JoinSet::new();
         collector.spawn(collect(collected, requests.deadline()));
@@ -73,11 +73,13 @@ impl Point {
                 sent.held_back += count;
                 continue;
             }
+
             let request = requests.next();
             if flights.are_too_many() {
                 sent.not_sent += count;
                 continue;
             }
+
             sent.sent += count;
             let flight = Flight {
                 request,
@@ -88,11 +90,12 @@ impl Point {
             };
             flights.start(flight, is_counted);
         }
+
         sent
     }
 
-    fn report(self, sent: &Sent, collected: Collected) -> Report {
-        Report {
+    fn report(self, sent: &Sent, collected: Collected) -> PointReport {
+        PointReport {
             rate: self.rate,
             seconds: self.seconds,
             sent: sent.sent,

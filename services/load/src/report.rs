@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// How a point came out; times in milliseconds from the intended time of sending.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct PointReport {
     /// Requests a second that were intended.
     pub(crate) rate: f64,
     pub(crate) seconds: f64,

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 
-use crate::workload::{Kind, Workload};
+use crate::workload::{RequestKind, Workload};
 
 /// An endless stream of requests.
 pub(crate) struct Requests {
@@ -88,12 +88,13 @@ impl Requests {
             request.user_id = self.users[user].clone();
             request.history = self.own_history(&kind, user);
         }
+
         request.excluded_item_ids = drawn(&self.items, n_excluded, &mut self.rng);
         request
     }
 
     /// One of the kinds, each as often as its weight says.
-    fn kind(&mut self) -> Kind {
+    fn kind(&mut self) -> RequestKind {
         let all: f64 = self.workload.kinds.iter().map(|kind| kind.weight).sum();
         let mut left = self.rng.random_range(0.0..all.max(f64::MIN_POSITIVE));
         for kind in &self.workload.kinds {
@@ -106,7 +107,7 @@ impl Requests {
     }
 
     /// The items that a kind of request says a user has.
-    fn own_history(&self, kind: &Kind, user: usize) -> Vec<pb::InlineInteraction> {
+    fn own_history(&self, kind: &RequestKind, user: usize) -> Vec<pb::InlineInteraction> {
         if kind.own_history == 0 {
             return Vec::new();
         }
@@ -125,6 +126,7 @@ fn by_activity(dataset: &Dataset) -> Vec<String> {
     for &user in &dataset.interactions.users {
         n_interactions[user as usize] += 1;
     }
+
     let mut users: Vec<usize> = (0..n_interactions.len()).collect();
     users.sort_by_key(|&user| Reverse(n_interactions[user]));
     let ids = users
@@ -133,7 +135,7 @@ fn by_activity(dataset: &Dataset) -> Vec<String> {
     ids.collect()
 }
 
-fn priority(kind: &Kind) -> pb::Priority {
+fn priority(kind: &RequestKind) -> pb::Priority {
     if kind.is_batch {
         pb::Priority::Batch
     } else {

@@ -13,7 +13,7 @@ pub(crate) struct Workload {
     /// Seed of all random choices.
     pub(crate) seed: u64,
     /// Requests of each kind, in proportion.
-    pub(crate) kinds: Vec<Kind>,
+    pub(crate) kinds: Vec<RequestKind>,
     /// Exponent of the users' popularity: the n-th most active user asks n^-zipf as often as the
     /// first.
     pub(crate) zipf: f64,
@@ -27,7 +27,7 @@ impl Default for Workload {
     fn default() -> Self {
         Self {
             seed: 0,
-            kinds: vec![Kind::default()],
+            kinds: vec![RequestKind::default()],
             zipf: 1.0,
             deadline_ms: 1_000,
             label: "live".to_owned(),
@@ -38,7 +38,7 @@ impl Default for Workload {
 /// One kind of request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Kind {
+pub(crate) struct RequestKind {
     /// How often, beside the other kinds.
     pub(crate) weight: f64,
     /// How many items are wanted.
@@ -59,7 +59,7 @@ pub(crate) struct Kind {
     pub(crate) is_batch: bool,
 }
 
-impl Default for Kind {
+impl Default for RequestKind {
     fn default() -> Self {
         Self {
             weight: 1.0,

@@ -50,6 +50,7 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.cold_one_in > 0 {
         leave_cold(&mut dataset, arguments.cold_one_in);
     }
+
     let folder = tempfile::tempdir()?;
     let spec: TrainSpec = serde_json::from_str(&arguments.spec)?;
     let line = train_cell(arguments, spec, &dataset, folder.path())?;
@@ -66,6 +67,7 @@ fn leave_cold(dataset: &mut Dataset, one_in: u64) {
             *split = Split::Test;
         }
     }
+
     for text in &mut dataset.texts {
         let is_of_cold_item = text.item.is_some_and(|item| is_cold(item, one_in));
         if text.kind == TextKind::Review && is_of_cold_item {
@@ -97,6 +99,7 @@ fn train_cell(
     if arguments.bf16 {
         input.precision = Precision::Bf16;
     }
+
     let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::bail;
 
-use crate::grid::{Cell, Data, Grid};
+use crate::grid::{Cell, DataSet, Grid};
 use crate::results::{Results, append};
 
 /// How the missing cells are filled.
@@ -48,6 +48,7 @@ impl Fill<'_> {
             {
                 finish(oldest, results)?;
             }
+
             let title = format!(
                 "{}/{n_missing} {} on {}, seed {}",
                 place + 1,
@@ -59,9 +60,11 @@ impl Fill<'_> {
             let process = self.start(&cell, &path)?;
             running.push_back(Training { title, process });
         }
+
         for training in running {
             finish(training, results)?;
         }
+
         Ok(())
     }
 
@@ -76,11 +79,12 @@ impl Fill<'_> {
                 missing.push(cell);
             }
         }
+
         Ok(missing)
     }
 
     /// Where a data set is, if it is here.
-    fn path(&self, data: &Data, name: &str) -> Option<PathBuf> {
+    fn path(&self, data: &DataSet, name: &str) -> Option<PathBuf> {
         let path = if data.path.as_os_str().is_empty() {
             self.data_root.join(name)
         } else {

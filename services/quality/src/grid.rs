@@ -14,7 +14,7 @@ pub(crate) struct Grid {
     /// Seeds of every cell.
     pub(crate) seeds: Vec<u64>,
     /// Data sets by name.
-    pub(crate) data: BTreeMap<String, Data>,
+    pub(crate) data: BTreeMap<String, DataSet>,
     /// In the order of the page.
     pub(crate) variants: Vec<Variant>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Grid {
 /// A data set that variants are trained on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Data {
+pub(crate) struct DataSet {
     /// Where it is, from the project's root; empty: in the folder that `--data-root` names.
     #[serde(default)]
     pub(crate) path: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Data {
 pub(crate) struct Variant {
     pub(crate) name: String,
     /// Which table of the page it is in.
-    pub(crate) table: Table,
+    pub(crate) table: PageTable,
     /// On which data sets.
     pub(crate) data: Vec<String>,
     /// Fields over the defaults.
@@ -50,7 +50,7 @@ pub(crate) struct Variant {
 /// The tables of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Table {
+pub(crate) enum PageTable {
     /// What a user gets.
     Main,
     /// What each part is worth, the language model alone.
@@ -95,6 +95,7 @@ impl Grid {
                 bail!("variant `{name}`: no data set `{data}`");
             }
         }
+
         Ok(())
     }
 
@@ -112,6 +113,7 @@ impl Grid {
                 }
             }
         }
+
         Ok(cells)
     }
 }

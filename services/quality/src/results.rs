@@ -53,6 +53,7 @@ impl Results {
             let line = parsed.with_context(|| format!("{}:{}", path.display(), number + 1))?;
             lines.push(line);
         }
+
         Ok(Self { lines })
     }
 

@@ -61,6 +61,7 @@ pub(crate) async fn run(
             for id in artifacts.list(Kind::Dataset).await? {
                 show(output, &artifacts, &id).await?;
             }
+
             Ok(())
         }
         Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await,
@@ -105,6 +106,7 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
         for refusal in &refusals {
             text.push_str(&format!("\n  refused {refusal}"));
         }
+
         text
     });
 }

@@ -80,6 +80,7 @@ async fn walk(
     if !has_succeeded(&job) {
         return Ok(exit_code(&job));
     }
+
     let train_seconds = started.elapsed().as_secs_f64();
     say(output, &stages(&job));
     say(output, &text::metrics_table(&job));
@@ -90,6 +91,7 @@ async fn walk(
         let shown = user_and_recommendations(&mut scorer, &data, user).await?;
         say(output, &shown);
     }
+
     println!("{}", summary(&job, &id, train_seconds));
     Ok(exit_code(&job))
 }
@@ -111,6 +113,7 @@ fn spec(arguments: &Arguments, dataset: &str) -> anyhow::Result<TrainSpec> {
     for field in &arguments.fields {
         spec::set(&mut table, field)?;
     }
+
     spec::checked(table)
 }
 
@@ -163,9 +166,11 @@ async fn wait_until_live(
             Err(status) if status.code() != Code::FailedPrecondition => return Err(status.into()),
             Ok(_) | Err(_) => {}
         }
+
         if now_ms() > until {
             bail!("the scorer did not follow the label `live`");
         }
+
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -184,6 +189,7 @@ fn interesting_users(data: &Dataset) -> Vec<usize> {
             others.push(user);
         }
     }
+
     good.append(&mut others);
     good.truncate(N_USERS);
     good
@@ -201,6 +207,7 @@ async fn user_and_recommendations(
     for &item in &history[first..] {
         played.push(format!("       - {}", title(data, item)));
     }
+
     let request = pb::RecommendRequest {
         user_id: data.users[user].to_string(),
         k: Some(N_RECOMMENDED),
@@ -235,6 +242,7 @@ fn summary(job: &pb::Job, dataset: &str, train_seconds: f64) -> Value {
             summary.insert(key.clone(), json!(value));
         }
     }
+
     let rounded = (train_seconds * 10.0).round() / 10.0;
     summary.insert("train_seconds".to_owned(), json!(rounded));
     summary.insert("dataset".to_owned(), json!(dataset));

@@ -86,6 +86,7 @@ pub(crate) async fn run(
             output.write(&json!({ "deleted": user }), || format!("deleted {user}"));
         }
     }
+
     Ok(())
 }
 

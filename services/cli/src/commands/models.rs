@@ -81,6 +81,7 @@ pub(crate) async fn run(
             output.write(&json!({ "deleted": name }), || format!("deleted {name}"));
         }
     }
+
     Ok(())
 }
 
@@ -95,6 +96,7 @@ async fn list(client: &mut ModelClient, output: Output) -> anyhow::Result<()> {
         for model in &page.model_versions {
             show(model, output);
         }
+
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());

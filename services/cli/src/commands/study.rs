@@ -39,6 +39,7 @@ pub(crate) async fn run(
     if somebody_answers(&settings.coordinator).await? {
         return study.on_running_services(path, settings).await;
     }
+
     eprintln!(
         "no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`"
     );
@@ -116,6 +117,7 @@ impl Study<'_> {
         if !self.output.json {
             println!("{}\n", text::dataset(imported.id, manifest));
         }
+
         let spec = self.submit.spec_on(imported)?;
         let request = pb::TrainJobRequest {
             spec: Some((&spec).into()),
@@ -128,6 +130,7 @@ impl Study<'_> {
         if has_succeeded(&job) {
             self.report(&job, manifest)?;
         }
+
         Ok(exit_code(&job))
     }
 

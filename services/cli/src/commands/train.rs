@@ -56,6 +56,7 @@ pub(crate) async fn run(
     {
         return study::run(arguments, settings, output).await;
     }
+
     let mut client = training_client(&settings.coordinator)?;
     match command {
         Command::Submit(arguments) => return submit(&mut client, &arguments, output).await,
@@ -79,6 +80,7 @@ pub(crate) async fn run(
             output.write(&json::job(&job), || text::job(&job));
         }
     }
+
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,10 +100,12 @@ async fn submit(
         output.write(&json::job(&job), || text::valid_spec(&job));
         return Ok(ExitCode::SUCCESS);
     }
+
     output.write(&json::job(&job), || job.name.clone());
     if arguments.watch {
         return watch(client, &job.name, 1, output).await;
     }
+
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,6 +120,7 @@ async fn watch(
     if !output.json && !job.metrics.is_empty() {
         println!("{}", text::metrics_table(&job));
     }
+
     Ok(exit_code(&job))
 }
 
@@ -130,6 +135,7 @@ async fn list(client: &mut TrainingClient, output: Output) -> anyhow::Result<()>
         for job in &page.jobs {
             output.write(&json::job(job), || text::job(job));
         }
+
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());

@@ -75,6 +75,7 @@ impl Seeding {
         if matches!(self.keeper, Keeper::Nobody) {
             return Ok(0);
         }
+
         let mut batches = Batches {
             dataset,
             splits: self.splits,
@@ -85,6 +86,7 @@ impl Seeding {
         while let Some(batch) = batches.next_batch() {
             n_new += self.keeper.record(catalog, batch).await?;
         }
+
         Ok(n_new)
     }
 }
@@ -161,6 +163,7 @@ impl Batches<'_> {
             if !self.splits.contains(rows.splits[row]) {
                 continue;
             }
+
             n_events += 1;
             let user = &self.dataset.users[rows.users[row] as usize];
             let item = &self.dataset.items[rows.items[row] as usize];

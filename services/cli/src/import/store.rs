@@ -50,6 +50,7 @@ pub(crate) async fn store_and_seed(
             if !before.contains(&id) {
                 artifacts.delete(Kind::Dataset, &id).await?;
             }
+
             Err(error.context("the data set was not kept"))
         }
     }

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::jobs::client::TrainingClient;
 use crate::jobs::reconnects::Reconnects;
-use crate::jobs::view::View;
+use crate::jobs::view::JobView;
 use crate::output::writer::Output;
 
 /// Time between two connections.
@@ -28,7 +28,7 @@ pub(crate) async fn follow(
         job,
         next: from,
         reconnects: Reconnects::default(),
-        view: View::new(output),
+        view: JobView::new(output),
     };
     loop {
         match follower.until_broken().await {
@@ -44,6 +44,7 @@ pub(crate) async fn follow(
                 }
             }
         }
+
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -54,7 +55,7 @@ struct Follower<'a> {
     /// Number of the first event that has not been seen.
     next: u64,
     reconnects: Reconnects,
-    view: View,
+    view: JobView,
 }
 
 impl Follower<'_> {
@@ -71,6 +72,7 @@ impl Follower<'_> {
                 return Ok(Some(ended));
             }
         }
+
         Ok(None)
     }
 
@@ -84,6 +86,7 @@ impl Follower<'_> {
         } else {
             self.view.progress(&job);
         }
+
         let has_ended = is_new && is_terminal(job.state());
         has_ended.then_some(job)
     }

@@ -40,6 +40,7 @@ pub(crate) fn set(spec: &mut Table, field: &str) -> anyhow::Result<()> {
             .as_table_mut()
             .with_context(|| format!("`{section}` in `{path}` is no section"))?;
     }
+
     table.insert(name.to_owned(), parsed(value));
     Ok(())
 }
@@ -62,6 +63,7 @@ pub(crate) fn checked(spec: Table) -> anyhow::Result<TrainSpec> {
             "the specification names no data set: give `--dataset ID` (`cllm4rec dataset list` shows them)"
         );
     }
+
     let spec: TrainSpec = spec
         .try_into()
         .context("the specification cannot be used")?;

@@ -11,7 +11,7 @@ use crate::output::writer::Output;
 use crate::output::{json, text};
 
 /// How a job that is followed is shown.
-pub(crate) struct View {
+pub(crate) struct JobView {
     output: Output,
     /// Only on a terminal.
     bar: Option<ProgressBar>,
@@ -20,7 +20,7 @@ pub(crate) struct View {
 /// Steps of the bar.
 const BAR_LENGTH: u64 = 1_000;
 
-impl View {
+impl JobView {
     pub(crate) fn new(output: Output) -> Self {
         let on_terminal = std::io::stderr().is_terminal() && !output.json;
         Self {

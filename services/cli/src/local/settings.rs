@@ -53,10 +53,12 @@ fn refuse_what_cannot_be_kept(settings: &CoordinatorSettings) -> anyhow::Result<
             "`up` keeps everything in --data-dir: unset COORDINATOR__STORAGE__STORE and …__ARTIFACTS"
         );
     }
+
     if settings.workers.tls.is_some() {
         bail!(
             "COORDINATOR__WORKERS__TLS: `up`'s worker is in the same process; leave its port in plain text"
         );
     }
+
     Ok(())
 }

@@ -23,6 +23,7 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
             "There are {n_users} users only: differences of a few percent can be chance. Try several seeds (`--set seed=1`)."
         ));
     }
+
     advice
 }
 
@@ -43,6 +44,7 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
             "{name} finds nothing at all on the test split: there is nothing to compare with."
         );
     }
+
     let lift = served / simpler.ndcg - 1.0;
     let percent = 100.0 * lift;
     let lift_text = format!("{percent:+.1} % NDCG@100 over {name}, the best simpler method");
@@ -51,6 +53,7 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
             "The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost."
         );
     }
+
     format!("The model is worth its cost: {lift_text}.")
 }
 
@@ -74,6 +77,7 @@ fn best_simpler_method(job: &pb::Job) -> Option<SimplerMethod> {
             best = Some(SimplerMethod { ranker, ndcg });
         }
     }
+
     best
 }
 
@@ -87,11 +91,13 @@ fn on_hybrid(job: &pb::Job, served: f64) -> Option<String> {
             "Validation gave EASE all the weight: what is served is EASE alone.".to_owned(),
         );
     }
+
     if weight == 0.0 {
         return Some(
             "Mixing EASE in did not help on validation: the language model ranks alone.".to_owned(),
         );
     }
+
     let makes_up_for_it = weight > 0.0 && alone < ease && served >= ease;
     makes_up_for_it.then(|| {
         format!(

@@ -4,7 +4,7 @@ use crate::output::html::escaped;
 
 /// A place on a chart: an epoch, and what was measured after it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Point {
+pub(crate) struct EpochValue {
     pub(crate) epoch: usize,
     pub(crate) value: f64,
 }
@@ -17,12 +17,12 @@ const HEIGHT: f64 = 180.0;
 const MARGIN: f64 = 40.0;
 
 /// A line through points; a single one is said in words.
-pub(crate) fn curve(title: &str, points: &[Point]) -> String {
+pub(crate) fn curve(title: &str, points: &[EpochValue]) -> String {
     let title = escaped(title);
     match points {
         [] => String::new(),
         [only] => {
-            let Point { epoch, value } = only;
+            let EpochValue { epoch, value } = only;
             format!("<p>{title}: {value:.4} after epoch {epoch}</p>\n")
         }
         [start, .., end] => {
@@ -36,6 +36,7 @@ pub(crate) fn curve(title: &str, points: &[Point]) -> String {
                 axes.low = axes.low.min(point.value);
                 axes.high = axes.high.max(point.value);
             }
+
             figure(&title, points, &axes)
         }
     }
@@ -63,12 +64,13 @@ impl Axes {
     }
 }
 
-fn figure(title: &str, points: &[Point], axes: &Axes) -> String {
+fn figure(title: &str, points: &[EpochValue], axes: &Axes) -> String {
     let mut line = Vec::new();
     for point in points {
         let (x, y) = (axes.across(point.epoch), axes.up(point.value));
         line.push(format!("{x:.1},{y:.1}"));
     }
+
     let Axes {
         first,
         last,

@@ -5,7 +5,7 @@ use domain::{Metric, RankedBy};
 use proto::pb;
 
 use crate::output::advice::advice;
-use crate::output::chart::{Point, curve};
+use crate::output::chart::{EpochValue, curve};
 use crate::output::html::escaped;
 use crate::output::text::metrics_table;
 
@@ -22,12 +22,14 @@ pub(crate) fn html(job: &pb::Job, what: &str, n_users: usize) -> String {
     for line in advice(job, n_users) {
         page.push_str(&format!("<p><strong>{}</strong></p>\n", escaped(&line)));
     }
+
     page.push_str("<h2>Test split</h2>\n");
     page.push_str(&metrics(job));
     page.push_str("<h2>Training</h2>\n");
     if let Some(progress) = &job.progress {
         page.push_str(&charts(progress));
     }
+
     page.push_str("</body></html>\n");
     page
 }
@@ -51,6 +53,7 @@ fn metrics(job: &pb::Job) -> String {
     for metric in Metric::ALL {
         table.push_str(&format!("<th>{}</th>", metric.name()));
     }
+
     table.push_str("</tr>\n");
     for ranker in RankedBy::COMPARED {
         table.push_str(&format!("<tr><td>{}</td>", ranker.label()));
@@ -59,8 +62,10 @@ fn metrics(job: &pb::Job) -> String {
             let cell = value.map_or("–".to_owned(), |value| format!("{value:.4}"));
             table.push_str(&format!("<td>{cell}</td>"));
         }
+
         table.push_str("</tr>\n");
     }
+
     table.push_str("</table>\n");
     table
 }
@@ -72,29 +77,32 @@ fn charts(progress: &pb::Progress) -> String {
         let Some(value) = epoch.valid_ndcg_100 else {
             continue;
         };
-        validated.push(Point {
+        validated.push(EpochValue {
             epoch: place + 1,
             value,
         });
     }
+
     let mut charts = curve("NDCG@100 on validation, by epoch of the job", &validated);
     for stage in &progress.stages {
         let title = format!("Loss of {}, by epoch", stage.stage);
         charts.push_str(&curve(&title, &losses(progress, &stage.stage)));
     }
+
     charts
 }
 
-fn losses(progress: &pb::Progress, stage: &str) -> Vec<Point> {
+fn losses(progress: &pb::Progress, stage: &str) -> Vec<EpochValue> {
     let mut losses = Vec::new();
     for epoch in &progress.epochs {
         if epoch.stage == stage {
-            losses.push(Point {
+            losses.push(EpochValue {
                 epoch: epoch.epoch as usize,
                 value: epoch.loss,
             });
         }
     }
+
     losses
 }
 

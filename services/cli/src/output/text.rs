@@ -31,10 +31,12 @@ pub(crate) fn job(job: &pb::Job) -> String {
     if !job.model_version.is_empty() {
         line.push_str(&format!("  {}", job.model_version));
     }
+
     if let Some(cause) = &job.cause {
         let kind = cause.kind().as_str_name();
         line.push_str(&format!("  {kind}: {}", cause.message));
     }
+
     line
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
     for metric in Metric::ALL {
         table.push_str(&format!(" {:>10}", metric.name()));
     }
+
     table.push_str("   (test split)");
     for ranker in RankedBy::COMPARED {
         table.push_str(&format!("\n{:<15}", ranker.label()));
@@ -71,6 +74,7 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
             table.push_str(&format!(" {cell:>10}"));
         }
     }
+
     table
 }
 
@@ -92,15 +96,19 @@ pub(crate) fn serving_status(status: &pb::ServingStatus) -> String {
     for version in &status.versions {
         lines.push(loaded_version(version));
     }
+
     for version in &status.unloadable {
         lines.push(unloadable_version(version));
     }
+
     if let Some(report) = &status.shadow {
         lines.push(shadow(report));
     }
+
     for (name, n) in sorted(&status.counters) {
         lines.push(format!("{n:>12}  {name}"));
     }
+
     lines.join("\n")
 }
 
@@ -154,6 +162,7 @@ pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
             lines.push(line.trim_end().to_owned());
         }
     }
+
     lines.join("\n")
 }
 

@@ -1,14 +1,14 @@
 //! What a job costs: seconds and memory.
 
 use crate::report::figures::mean;
-use crate::report::view::View;
+use crate::report::grid_results::GridResults;
 
-pub(crate) fn section(view: &View<'_>) -> String {
+pub(crate) fn section(results: &GridResults<'_>) -> String {
     let mut section = "\n## Cost\n\nOf a job without a teacher, all baselines included.\n\n\
          | | seconds | peak memory | device |\n|---|---|---|---|\n"
         .to_owned();
-    for data in view.data_sets() {
-        let Some(lines) = view.lines_of_paper(data) else {
+    for data in results.data_sets() {
+        let Some(lines) = results.lines_of_paper(data) else {
             continue;
         };
         let seconds: Vec<f64> = lines.iter().map(|line| line.seconds).collect();
@@ -20,5 +20,6 @@ pub(crate) fn section(view: &View<'_>) -> String {
             mean(&peaks)
         ));
     }
+
     section
 }

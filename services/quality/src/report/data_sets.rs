@@ -3,37 +3,39 @@
 
 use domain::RankedBy;
 
-use crate::grid::Table;
+use crate::grid::PageTable;
 use crate::report::figures::{COLUMNS, Figures, figure, means, percent, row};
-use crate::report::view::View;
+use crate::report::grid_results::GridResults;
 use crate::results::Line;
 
-pub(crate) fn section(view: &View<'_>) -> String {
+pub(crate) fn section(results: &GridResults<'_>) -> String {
     let mut section = String::new();
-    for (data, wanted) in &view.grid.data {
+    for (data, wanted) in &results.grid.data {
         section.push_str(&format!(
             "\n## {data}\n\n| | {COLUMNS} |\n|---|---|---|---|\n"
         ));
-        let Some(baselines) = view.lines_of_paper(data) else {
+        let Some(baselines) = results.lines_of_paper(data) else {
             continue;
         };
         for ranker in RankedBy::BASELINES {
             section.push_str(&row(ranker.label(), &means(&baselines, ranker)));
         }
-        section.push_str(&variants(view, data));
-        if let Some(lines) = view.lines_of_defaults(data) {
+
+        section.push_str(&variants(results, data));
+        if let Some(lines) = results.lines_of_defaults(data) {
             let ease = means(&baselines, RankedBy::Ease);
             section.push_str(&against_the_bar(&lines, &ease, &wanted.bar));
         }
     }
+
     section
 }
 
 /// Two rows for each variant: the language model alone, and what is served.
-fn variants(view: &View<'_>, data: &str) -> String {
+fn variants(results: &GridResults<'_>, data: &str) -> String {
     let mut rows = String::new();
-    for variant in view.variants(Table::Main) {
-        let Some(lines) = view.lines(variant, data) else {
+    for variant in results.variants(PageTable::Main) {
+        let Some(lines) = results.lines(variant, data) else {
             continue;
         };
         let name = &variant.name;
@@ -42,6 +44,7 @@ fn variants(view: &View<'_>, data: &str) -> String {
         rows.push_str(&row(&format!("language model alone: {name}"), &alone));
         rows.push_str(&row(&format!("**hybrid: {name}**"), &hybrid));
     }
+
     rows
 }
 
@@ -53,6 +56,7 @@ fn against_the_bar(lines: &[&Line], ease: &Figures, bar: &Figures) -> String {
     for (ours, ease) in better.iter_mut().zip(ease) {
         *ours = ours.max(*ease);
     }
+
     let [recall_20, recall_40, ndcg_100] = bar.map(figure);
     format!(
         "\nWith the defaults, against EASE's published {recall_20} / {recall_40} / {ndcg_100}: the language model alone {}, the hybrid {}.\n\

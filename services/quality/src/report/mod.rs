@@ -4,7 +4,7 @@
 pub(crate) mod page;
 
 /// The results of the grid's variants, found by seed and data set.
-mod view;
+mod grid_results;
 
 // The sections, in the order of the page.
 

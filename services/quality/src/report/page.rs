@@ -1,21 +1,21 @@
 //! The whole page: tables and curves from the results, then what is said about them.
 
 use crate::grid::Grid;
-use crate::report::view::View;
+use crate::report::grid_results::GridResults;
 use crate::report::{cost, data_sets, newcomers, parts, regularization};
 use crate::results::Results;
 
 /// Writes the page; the same results give the same bytes.
 pub(crate) fn page(grid: &Grid, results: &Results, conclusions: &str) -> String {
-    let view = View { grid, results };
+    let results = GridResults { grid, results };
     let sections = [
         head(grid),
-        data_sets::section(&view),
-        parts::section(&view),
-        regularization::section(&view),
-        newcomers::items(&view),
-        newcomers::users(&view),
-        cost::section(&view),
+        data_sets::section(&results),
+        parts::section(&results),
+        regularization::section(&results),
+        newcomers::items(&results),
+        newcomers::users(&results),
+        cost::section(&results),
     ];
     let measured = sections.concat();
     format!("{measured}\n{}\n", conclusions.trim())

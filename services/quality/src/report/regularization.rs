@@ -2,58 +2,60 @@
 
 use domain::RankedBy;
 
-use crate::grid::{Table, Variant};
+use crate::grid::{PageTable, Variant};
 use crate::report::figures::{COLUMNS, Figures, means, row};
-use crate::report::view::View;
+use crate::report::grid_results::GridResults;
 
 /// The data sets that λ is varied on.
 const DATA_SETS: [&str; 2] = ["games", "musical_instruments"];
 
-pub(crate) fn section(view: &View<'_>) -> String {
+pub(crate) fn section(results: &GridResults<'_>) -> String {
     let mut section = "\n## Strength of the mutual regularisation in finetuning\n\n\
          The language model alone, without a teacher, by λ.\n"
         .to_owned();
     for data in DATA_SETS {
         section.push_str(&format!("\n| λ, {data} | {COLUMNS} |\n|---|---|---|---|\n"));
-        let points = points(view, data);
+        let points = points(results, data);
         for point in &points {
             section.push_str(&row(&point.lambda.to_string(), &point.means));
         }
+
         section.push_str(&curve(data, &points));
     }
+
     section
 }
 
 /// A strength, and how good the ranking is with it.
-struct Point {
+struct MeasuredStrength {
     lambda: f64,
     means: Figures,
 }
 
 /// What was measured on a data set, by rising λ.
-fn points(view: &View<'_>, data: &str) -> Vec<Point> {
+fn points(results: &GridResults<'_>, data: &str) -> Vec<MeasuredStrength> {
     let mut points = Vec::new();
-    for variant in view.variants(Table::Lambda) {
-        points.extend(point(view, variant, data));
+    for variant in results.variants(PageTable::Lambda) {
+        points.extend(point(results, variant, data));
     }
-    if let Some(paper) = view.paper() {
-        points.extend(point(view, paper, data));
+    if let Some(paper) = results.paper() {
+        points.extend(point(results, paper, data));
     }
     points.sort_by(|one, other| one.lambda.total_cmp(&other.lambda));
     points
 }
 
-fn point(view: &View<'_>, variant: &Variant, data: &str) -> Option<Point> {
-    let lines = view.lines(variant, data)?;
+fn point(results: &GridResults<'_>, variant: &Variant, data: &str) -> Option<MeasuredStrength> {
+    let lines = results.lines(variant, data)?;
     let spec = variant.spec(0).ok()?;
-    Some(Point {
+    Some(MeasuredStrength {
         lambda: spec.finetuning.lambda,
         means: means(&lines, RankedBy::LanguageModel),
     })
 }
 
 /// Recall@20 and NDCG@100 as a chart that the forge draws.
-fn curve(data: &str, points: &[Point]) -> String {
+fn curve(data: &str, points: &[MeasuredStrength]) -> String {
     let mut labels = Vec::new();
     let mut recall = Vec::new();
     let mut ndcg = Vec::new();
@@ -63,6 +65,7 @@ fn curve(data: &str, points: &[Point]) -> String {
         recall.push(format!("{recall_20:.4}"));
         ndcg.push(format!("{ndcg_100:.4}"));
     }
+
     format!(
         "\n```mermaid\nxychart-beta\n  title \"{data}: Recall@20 and NDCG@100 by λ\"\n  x-axis \"λ\" [{}]\n  \
          y-axis \"metric\"\n  line [{}]\n  line [{}]\n```\n",

@@ -1,22 +1,22 @@
 //! The results of the grid's variants.
 
-use crate::grid::{Grid, Table, Variant};
+use crate::grid::{Grid, PageTable, Variant};
 use crate::results::{Line, Results};
 
 /// What is wanted beside what there is.
-pub(crate) struct View<'a> {
+pub(crate) struct GridResults<'a> {
     pub(crate) grid: &'a Grid,
     pub(crate) results: &'a Results,
 }
 
-impl<'a> View<'a> {
+impl<'a> GridResults<'a> {
     /// Names of all data sets, in the order of the page.
     pub(crate) fn data_sets(&self) -> impl Iterator<Item = &'a str> {
         self.grid.data.keys().map(String::as_str)
     }
 
     /// The variants of a table, in the order of the page.
-    pub(crate) fn variants(&self, table: Table) -> impl Iterator<Item = &'a Variant> {
+    pub(crate) fn variants(&self, table: PageTable) -> impl Iterator<Item = &'a Variant> {
         let variants = self.grid.variants.iter();
         variants.filter(move |variant| variant.table == table)
     }
@@ -34,12 +34,12 @@ impl<'a> View<'a> {
 
     /// The variant that changes nothing: the defaults.
     fn defaults(&self) -> Option<&'a Variant> {
-        self.variants(Table::Main).next()
+        self.variants(PageTable::Main).next()
     }
 
     /// The defaults without a teacher: the paper's model, measured beside the baselines.
     pub(crate) fn paper(&self) -> Option<&'a Variant> {
-        self.variants(Table::Main).nth(1)
+        self.variants(PageTable::Main).nth(1)
     }
 
     pub(crate) fn lines_of_defaults(&self, data: &str) -> Option<Vec<&'a Line>> {
