@@ -44,14 +44,7 @@ mod catalogue;
 /// Says where a stage's time goes.
 mod profile;
 
-use std::alloc::System;
-
 use clap::{Parser, Subcommand};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-
-/// The system's allocator, counting bytes for [`smoke`].
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Measures training steps and ranking; one JSON line a stage and device.
 #[derive(Parser)]

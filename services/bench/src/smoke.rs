@@ -4,6 +4,7 @@
 //! takes one step of each stage on a small model and compares with `smoke.json` beside this crate's
 //! manifest.
 
+use std::alloc::System;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
@@ -15,7 +16,11 @@ use model::{
     collaborative, compute_device, content, random_backbone, recommender, step,
 };
 use serde::{Deserialize, Serialize};
-use stats_alloc::Region;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+/// The whole program's allocator: the system's, which counts bytes here.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Whether the counts are compared or replaced.
 #[derive(clap::Args)]
@@ -145,7 +150,7 @@ struct Learner<'a> {
 
 impl Learner<'_> {
     fn step(&mut self, objective: &Objective) -> anyhow::Result<StepCounts> {
-        let region = Region::new(crate::ALLOCATOR);
+        let region = Region::new(ALLOCATOR);
         let pull = Pull {
             toward: &self.other,
             lambda: 1.0,
