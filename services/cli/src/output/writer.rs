@@ -1,0 +1,20 @@
+//! Where an answer goes: one JSON line for programs, or text for people.
+
+use serde_json::Value;
+
+/// Whether answers are text or JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints one answer; the text is made only where it is wanted.
+    pub(crate) fn write(self, value: &Value, text: impl FnOnce() -> String) {
+        if self.json {
+            println!("{value}");
+        } else {
+            println!("{}", text());
+        }
+    }
+}
