@@ -192,13 +192,12 @@ impl Scorer {
         ))
         .add_service(HistoryServiceServer::with_interceptor(histories, token));
         let health = Health::new().await;
-        let serving = service::serve(
-            self.api,
-            routes,
-            (health.clone(), proto::DESCRIPTORS),
-            shutdown.clone(),
-            self.grace,
-        );
+        let lifecycle = service::Lifecycle {
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+            grace: self.grace,
+        };
+        let serving = service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
         let beside = async {
             tokio::join!(
                 recommender.follow_until(self.follow, shutdown.clone()),
