@@ -10,6 +10,7 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use proto::pb::training_service_client::TrainingServiceClient;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
+use tonic::Streaming;
 
 use crate::cluster::Cluster;
 use crate::connection::connection;
@@ -18,7 +19,7 @@ use crate::process::eventually;
 /// Long enough for a tiny job on a busy machine.
 const JOB_TIME: Duration = Duration::from_secs(120);
 
-/// Jobs and model versions.
+/// What tests ask the coordinator: jobs and model versions.
 impl Cluster {
     /// A client of the coordinator's `TrainingService`.
     pub fn training(&self) -> TrainingServiceClient<Connection> {
@@ -65,14 +66,30 @@ impl Cluster {
         .await
     }
 
-    /// All events of an ended job.
-    pub async fn events(&self, name: &str) -> Vec<pb::JobEvent> {
+    /// A job's events from the first on, then live until it ends.
+    async fn watch(&self, name: &str) -> Streaming<pb::JobEvent> {
         let request = pb::WatchJobRequest {
             name: name.to_owned(),
             from_number: 1,
         };
         let stream = self.training().watch_job(request).await;
-        let mut stream = stream.unwrap().into_inner();
+        stream.unwrap().into_inner()
+    }
+
+    /// Waits for the first event of a job that says this.
+    pub async fn wait_for_event(&self, name: &str, text: &str) {
+        let mut stream = self.watch(name).await;
+        while let Some(event) = stream.message().await.unwrap() {
+            if event.message.contains(text) {
+                return;
+            }
+        }
+        panic!("{name} ended and nothing said `{text}`");
+    }
+
+    /// All events of an ended job.
+    pub async fn events(&self, name: &str) -> Vec<pb::JobEvent> {
+        let mut stream = self.watch(name).await;
         let mut events = Vec::new();
         while let Some(event) = stream.message().await.unwrap() {
             events.push(event);
@@ -104,7 +121,7 @@ fn has_ended(job: &pb::Job) -> bool {
     )
 }
 
-/// Recommendations.
+/// What tests ask scorers to recommend.
 impl Cluster {
     /// A client of the scorer's `RecommendationService`.
     pub fn recommendations(&self) -> RecommendationServiceClient<Connection> {
@@ -144,7 +161,7 @@ impl Cluster {
     }
 }
 
-/// Histories.
+/// What tests record with scorers and read back.
 impl Cluster {
     /// A client of the scorer's `HistoryService`.
     pub fn histories(&self) -> HistoryServiceClient<Connection> {

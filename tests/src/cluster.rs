@@ -23,7 +23,7 @@ pub struct Cluster {
     pub store: Redis,
     /// The Redis that caches user states and rows.
     pub cache: Redis,
-    /// The only coordinator.
+    /// The coordinator; a cluster has one.
     pub coordinator: Process,
     /// The workers, of which there may be none.
     pub workers: Vec<Process>,
@@ -34,7 +34,7 @@ pub struct Cluster {
     folder: TempDir,
 }
 
-/// What differs between clusters.
+/// What a test wants its cluster to have otherwise than others.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Settings over the cluster's own, as environment variables.

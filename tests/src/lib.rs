@@ -18,7 +18,7 @@ mod asking;
 mod calls;
 
 // What a test works with.
-/// Damages files on disk.
+/// Damages files as a bad disk would.
 mod damage;
 /// Writes a small data set and names jobs on it.
 mod data;

@@ -1,4 +1,4 @@
-//! What several tries took.
+//! Sums up how long several tries took.
 
 use std::time::Duration;
 

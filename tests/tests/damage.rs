@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use e2e::{Cluster, cut_the_end_off, entries, eventually, flip_a_bit, largest_file};
+use e2e::{Cluster, cut_the_end_off, entries, flip_a_bit, largest_file};
 use proto::pb;
 use proto::pb::job::State;
 
@@ -41,13 +40,12 @@ async fn a_job_whose_checkpoint_is_damaged_starts_over_and_succeeds_once() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
     let name = cluster.submit(&dataset, &CHECKPOINTED);
-    eventually("a checkpoint", Duration::from_secs(30), async || {
-        (!checkpoints(&cluster).is_empty()).then_some(())
-    })
-    .await;
+    cluster.wait_for_event(&name, "checkpoint saved").await;
     cluster.workers[0].kill();
-    // One may have been stored and not committed yet: whichever the job goes on from is damaged.
-    for checkpoint in checkpoints(&cluster) {
+    // The next one may have been stored meanwhile: whichever the job goes on from is damaged.
+    let stored = checkpoints(&cluster);
+    assert!(!stored.is_empty(), "the job has a checkpoint to go on from");
+    for checkpoint in stored {
         flip_a_bit(&largest_file(&checkpoint));
     }
     cluster.workers[0] = cluster.start_process("worker");
