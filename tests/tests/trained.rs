@@ -10,8 +10,8 @@ use e2e::{Cluster, inline, request};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{
-    Artifact, Gpt2, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device,
-    contributions, load_backbone,
+    Artifact, Backbone, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device,
+    contributions,
 };
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
@@ -195,7 +195,7 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
     };
     let artifact = Artifact::read(&only("models")).unwrap();
     let device = compute_device("flex").unwrap().device;
-    let (config, gpt2) = load_backbone(&only("backbones"), &device).unwrap();
+    let backbone = Backbone::read(&only("backbones"), &device).unwrap();
     let (texts, tables) = (
         PromptTexts::new(&Tokenizer::gpt2()),
         artifact.tables.collaborative,
@@ -206,14 +206,14 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
         .filter(|history| history.len() >= 8)
         .take(10)
     {
-        let prompt = texts.recommend(None, history, config.n_positions);
+        let prompt = texts.recommend(None, history, backbone.n_positions());
         let item = (0..).find(|item| !history.contains(item)).unwrap();
-        let sum: f32 = contributions(&gpt2, &tables, &prompt, &[item]).unwrap()[0]
+        let sum: f32 = contributions(&backbone, &tables, &prompt, &[item]).unwrap()[0]
             .iter()
             .sum();
         let average = with_average_rows(&tables, history);
-        let moved = language_score(&gpt2, &tables, &prompt, item)
-            - language_score(&gpt2, &average, &prompt, item);
+        let moved = language_score(&backbone, &tables, &prompt, item)
+            - language_score(&backbone, &average, &prompt, item);
         assert!(
             (sum - moved).abs() <= 0.05 * moved.abs() + 1e-4,
             "{history:?}: {sum} of {moved}"
@@ -233,8 +233,8 @@ fn with_average_rows(tables: &TokenTables, history: &[u32]) -> TokenTables {
     }
 }
 
-fn language_score(gpt2: &Gpt2, tables: &TokenTables, prompt: &[Token], item: u32) -> f32 {
-    let state = user_states(gpt2, tables, &[prompt.to_vec()]).unwrap();
+fn language_score(backbone: &Backbone, tables: &TokenTables, prompt: &[Token], item: u32) -> f32 {
+    let state = user_states(backbone, tables, &[prompt.to_vec()]).unwrap();
     tables
         .items
         .row(item)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use domain::RandomBackbone;
-use model::{Precision, Tables, compute_device, random_backbone, save_backbone, write_tensors};
+use model::{Backbone, Precision, Tables, compute_device, write_tensors};
 
 use crate::batches::{StageData, WorkSize};
 use crate::computing::{Computing, all_computing};
@@ -139,8 +139,8 @@ fn write_weights(arguments: &Arguments, data: &StageData) -> anyhow::Result<()> 
         n_positions: 1024,
         ..RandomBackbone::default()
     };
-    let (config, gpt2) = random_backbone(&shape, &compute_device("flex")?.device);
-    save_backbone(&arguments.weights.join("backbone"), &config, &gpt2)?;
+    let backbone = Backbone::random(&shape, &compute_device("flex")?.device);
+    backbone.write(&arguments.weights.join("backbone"))?;
     let tables = Tables::normal(data.n_users, data.n_items, n_embd, 0);
     write_tensors(&path, &tables.tensors(""))?;
     Ok(())

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use domain::{Optimizer, RandomBackbone};
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Gpt2, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer,
-    collaborative, random_backbone, recommender, step,
+    Adam, Backbone, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer,
+    collaborative, recommender, step,
 };
 use serde_json::json;
 
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         n_positions: N_POSITIONS,
         ..Default::default()
     };
-    let (_, gpt2) = random_backbone(&shape, &device);
+    let backbone = Backbone::random(&shape, &device);
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let mut states = Vec::new();
     for &n_users in &arguments.users {
@@ -72,8 +72,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         for state in &mut states {
             let collaborative = state.collaborative(number, &texts);
             let recommend = state.recommend(number, &texts);
-            let collaborative = state.step(&gpt2, &collaborative)?;
-            let recommend = state.step(&gpt2, &recommend)?;
+            let collaborative = state.step(&backbone, &collaborative)?;
+            let recommend = state.step(&backbone, &recommend)?;
             // The first steps fill caches.
             if number > 0 {
                 state.collaborative_steps.push(collaborative);
@@ -178,7 +178,7 @@ impl TimedTables {
     }
 
     /// Takes a step; says how long it took.
-    fn step(&mut self, gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Duration> {
+    fn step(&mut self, backbone: &Backbone, objective: &Objective) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let pull = Pull {
             toward: &self.tables.content,
@@ -186,7 +186,7 @@ impl TimedTables {
             prior: 0.0,
         };
         let own = &mut self.tables.collaborative;
-        let step = step::compute(gpt2, own, Some(pull), objective)?;
+        let step = step::compute(backbone, own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
         self.moments.update(&adam, own, &step, Optimizer::Lazy);
         Ok(start.elapsed())

@@ -12,8 +12,8 @@ use domain::{Optimizer, RandomBackbone};
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Gpt2, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables, Tokenizer,
-    collaborative, compute_device, content, random_backbone, recommender, step,
+    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables, Tokenizer,
+    collaborative, compute_device, content, recommender, step,
 };
 use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -112,7 +112,7 @@ fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
         n_positions: N_POSITIONS,
         ..Default::default()
     };
-    let (_, gpt2) = random_backbone(&shape, &compute_device("flex")?.device);
+    let backbone = Backbone::random(&shape, &compute_device("flex")?.device);
     let texts = PromptTexts::new(&Tokenizer::gpt2());
     let stages = [
         ("content", content_step(&texts)),
@@ -121,17 +121,17 @@ fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
     ];
     let mut counts = BTreeMap::new();
     for (stage, objective) in stages {
-        let second = second_step(&gpt2, &objective)?;
+        let second = second_step(&backbone, &objective)?;
         counts.insert(stage.to_owned(), second);
     }
 
     Ok(counts)
 }
 
-fn second_step(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<StepCounts> {
-    let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, gpt2.n_embd(), 0);
+fn second_step(backbone: &Backbone, objective: &Objective) -> anyhow::Result<StepCounts> {
+    let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, backbone.n_embd(), 0);
     let mut learner = Learner {
-        gpt2,
+        backbone,
         moments: PairMoments::zeros(&tables.collaborative),
         own: tables.collaborative,
         other: tables.content,
@@ -142,7 +142,7 @@ fn second_step(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<StepCounts>
 
 /// What a step reads and moves.
 struct Learner<'a> {
-    gpt2: &'a Gpt2,
+    backbone: &'a Backbone,
     moments: PairMoments,
     own: TokenTables,
     other: TokenTables,
@@ -156,7 +156,7 @@ impl Learner<'_> {
             lambda: 1.0,
             prior: 0.0,
         };
-        let step = step::compute(self.gpt2, &self.own, Some(pull), objective)?;
+        let step = step::compute(self.backbone, &self.own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
         self.moments
             .update(&adam, &mut self.own, &step, Optimizer::Lazy);

@@ -8,8 +8,8 @@ use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
-    Adam, Device, Gpt2, Gpt2Config, Objective, PairMoments, Precision, Pull, Tables, TensorFile,
-    Token, TokenTables, Work, load_backbone, step,
+    Adam, Device, Backbone, Objective, PairMoments, Precision, Pull, Tables, TensorFile,
+    Token, TokenTables, Work, step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,13 +66,12 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let n_threads = arguments.work.threads;
     let device = machine::device(&arguments.device, arguments.precision, n_threads)?;
     let data = StageData::read(&arguments.work.data)?;
-    let (config, gpt2) = backbone(arguments, &device)?;
+    let backbone = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
     let mut bench = Bench {
         arguments,
         data: &data,
-        config,
-        gpt2,
+        backbone,
         tables,
     };
     match &*arguments.stage {
@@ -85,9 +84,9 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The backbone in the precision asked for, and in no other.
-fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<(Gpt2Config, Gpt2)> {
-    let (config, gpt2) = load_backbone(&arguments.weights.join("backbone"), device)?;
-    Ok((config, gpt2.in_precision(arguments.precision)))
+fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<Backbone> {
+    let backbone = Backbone::read(&arguments.weights.join("backbone"), device)?;
+    Ok(backbone.in_precision(arguments.precision))
 }
 
 fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
@@ -108,8 +107,8 @@ fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
 struct Bench<'a> {
     arguments: &'a Arguments,
     data: &'a StageData,
-    config: Gpt2Config,
-    gpt2: Gpt2,
+    config:
+    backbone: Backbone,
     tables: Tables,
 }
 
@@ -148,7 +147,7 @@ impl Bench<'_> {
         let objectives = self.data.content(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.config.n_positions,
+            self.backbone.n_positions(),
         );
         let learner = Learner {
             own: self.tables.content.clone(),
@@ -163,7 +162,7 @@ impl Bench<'_> {
         let objectives = self.data.collaborative(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.config.n_positions,
+            self.backbone.n_positions(),
         );
         self.learn(objectives, self.collaborative_learner(PRETRAINING))
     }
@@ -172,7 +171,7 @@ impl Bench<'_> {
         let objectives = self.data.recommend(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.config.n_positions,
+            self.backbone.n_positions(),
         );
         self.learn(objectives, self.collaborative_learner(FINETUNING))
     }
@@ -200,11 +199,11 @@ impl Bench<'_> {
             let Some(objective) = objectives.next() else {
                 break;
             };
-            let step = step::compute(&self.gpt2, &learner.own, learner.pull(), &objective)?;
+            let step = step::compute(&self.backbone, &learner.own, learner.pull(), &objective)?;
             moments.update(&adam, &mut learner.own, &step, Optimizer::Dense);
             sum.elapsed += start.elapsed();
 
-            let work = Work::of_step(&objective, &self.config, self.data.n_items);
+            let work = Work::of_step(&objective, &self.backbone.shape(), self.data.n_items);
             sum.losses.push(step.loss);
             sum.n_tokens += step.n_tokens;
             sum.n_operations += work.n_operations;
@@ -223,7 +222,7 @@ impl Bench<'_> {
 
     /// Whole catalogues ranked, seen items left out, the best hundred kept.
     fn predict(&mut self) -> anyhow::Result<()> {
-        let head = ItemHead::new(&self.gpt2, &self.tables.collaborative.items);
+        let head = ItemHead::new(&self.backbone, &self.tables.collaborative.items);
         for size in SIZES {
             let sum = self.predict_batches(&head, size)?;
             print(&Measured {
@@ -246,7 +245,7 @@ impl Bench<'_> {
         } else {
             N_SINGLE_USERS
         };
-        let n_positions = self.config.n_positions;
+        let n_positions = self.backbone.n_positions();
         let batches = self.data.predict(size, n_batches, n_positions);
         let mut sum = Sum::default();
         for (number, questions) in batches.iter().enumerate() {
@@ -262,7 +261,7 @@ impl Bench<'_> {
             }
 
             sum.elapsed += start.elapsed();
-            let work = Work::of_ranking(&prompts, &self.config, self.data.n_items);
+            let work = Work::of_ranking(&prompts, &self.backbone.shape(), self.data.n_items);
             sum.n_tokens += work.n_tokens;
             sum.n_operations += work.n_operations;
             sum.n_users += size;
@@ -278,7 +277,7 @@ impl Bench<'_> {
         prompts: &[Vec<Token>],
         questions: &[Question],
     ) -> anyhow::Result<Vec<Vec<(u32, f32)>>> {
-        let states = user_states(&self.gpt2, &self.tables.collaborative, prompts)?;
+        let states = user_states(&self.backbone, &self.tables.collaborative, prompts)?;
         let scores = head.scores(&states);
         let mut ranked = Vec::new();
         for (scores, question) in scores.chunks(head.n_items()).zip(questions) {

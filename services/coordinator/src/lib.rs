@@ -99,19 +99,20 @@ impl Coordinator {
         ));
         let health = Health::new().await;
         health.set_ready(true).await;
-        let serve = |bound, routes| {
-            service::serve(
-                bound,
-                routes,
-                (health.clone(), proto::DESCRIPTORS),
-                shutdown.clone(),
-                self.grace,
-            )
+        let lifecycle = service::Lifecycle {
+            health,
+            shutdown: shutdown.clone(),
+            grace: self.grace,
         };
-        tokio::try_join!(serve(self.api, api), serve(self.workers, workers), async {
-            self.jobs.sweep_until(shutdown.clone()).await;
-            Ok(())
-        })?;
+        let descriptors = proto::DESCRIPTORS;
+        tokio::try_join!(
+            service::serve(self.api, api, descriptors, lifecycle.clone()),
+            service::serve(self.workers, workers, descriptors, lifecycle),
+            async {
+                self.jobs.sweep_until(shutdown).await;
+                Ok(())
+            }
+        )?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::pb::history_service_server::HistoryServiceServer;
 use proto::pb::recommendation_service_server::RecommendationServiceServer;
-use service::{Bound, Health};
+use service::{Bound, Health, Lifecycle};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -90,9 +90,12 @@ impl Scorer {
         let serving = service::serve(
             self.api,
             routes,
-            (health.clone(), proto::DESCRIPTORS),
-            shutdown.clone(),
-            self.grace,
+            proto::DESCRIPTORS,
+            Lifecycle {
+                health: health.clone(),
+                shutdown: shutdown.clone(),
+                grace: self.grace,
+            },
         );
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {

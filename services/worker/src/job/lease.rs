@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proto::{EndOfAttempt, pb};
+use service::client::is_passing;
 use storage::{Artifacts, Kind};
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -193,18 +194,6 @@ fn refused(status: &Status) -> End {
     }
     let message = status.message();
     End::internal(format!("the coordinator refused the model: {message}"))
-}
-
-/// True for a failure that a repeat may not meet.
-fn is_passing(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Cancelled
-            | Code::Unknown
-    )
 }
 
 fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
