@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use flate2::read::GzDecoder;
@@ -44,7 +45,7 @@ pub(crate) struct StageData {
     /// Training items by user row; users without any are absent.
     histories: BTreeMap<u32, Vec<u32>>,
     reviews: Vec<Review>,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     texts: PromptTexts,
 }
 

@@ -12,8 +12,8 @@ use domain::{Optimizer, RandomBackbone};
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables, Tokenizer,
-    collaborative, compute_device, content, recommender, step,
+    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables,
+    Tokenizer, collaborative, compute_device, content, recommender, step,
 };
 use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

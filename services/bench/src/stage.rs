@@ -8,8 +8,8 @@ use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
-    Adam, Device, Backbone, Objective, PairMoments, Precision, Pull, Tables, TensorFile,
-    Token, TokenTables, Work, step,
+    Adam, Backbone, Device, Objective, PairMoments, Precision, Pull, Tables, TensorFile, Token,
+    TokenTables, Work, step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,6 @@ fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
 struct Bench<'a> {
     arguments: &'a Arguments,
     data: &'a StageData,
-    config:
     backbone: Backbone,
     tables: Tables,
 }
