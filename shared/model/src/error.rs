@@ -46,6 +46,12 @@ pub enum Error {
         /// Of the tensor.
         name: String,
     },
+    /// A backbone whose files say nothing of how text becomes words.
+    #[error(
+        "the backbone has no tokenizer: put the `tokenizer.json` that belongs to its checkpoint \
+         beside the weights"
+    )]
+    NoTokenizer,
     /// A name of a device that this build does not have.
     #[error("device `{name}` is not available in this build; available: {available}")]
     Device {

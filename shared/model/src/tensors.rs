@@ -181,6 +181,23 @@ impl TensorFile {
         ))
     }
 
+    /// Shape and values of an integer tensor of four or eight bytes an entry.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other type is refused, also one that is yet to come"
+    )]
+    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>), Error> {
+        let (info, bytes) = self.read(name)?;
+        let values = match info.dtype {
+            Dtype::I32 => words(&bytes)
+                .map(|word| i32::from_le_bytes(word).into())
+                .collect(),
+            Dtype::I64 => words(&bytes).map(i64::from_le_bytes).collect(),
+            other => return Err(self.wrong_type(name, &format!("{other:?}"), "I32 or I64")),
+        };
+        Ok((info.shape.clone(), values))
+    }
+
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
         Error::malformed(
             &self.path,

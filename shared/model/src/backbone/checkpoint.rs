@@ -143,7 +143,7 @@ mod tests {
     use domain::RandomBackbone;
     use safetensors::tensor::{Dtype, TensorView};
 
-    use crate::backbone::decoder::{Backbone, Decoder};
+    use crate::backbone::decoder::Backbone;
     use crate::backbone::gpt2::Gpt2;
     use crate::backbone::gpt2::config::{Gpt2Config, Sizes};
 
@@ -159,9 +159,7 @@ mod tests {
     }
 
     fn weights(backbone: &Backbone) -> Vec<Weight> {
-        match &backbone.decoder {
-            Decoder::Gpt2(gpt2) => gpt2.named_weights(),
-        }
+        backbone.named_weights()
     }
 
     fn read(folder: &Path) -> Result<Backbone, Error> {

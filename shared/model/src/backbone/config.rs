@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::backbone::gpt2::config::Gpt2Config;
+use crate::backbone::llama;
+use crate::backbone::llama::config::LlamaConfig;
 use crate::error::Error;
 
 /// The file's name beside the weights.
@@ -18,10 +20,10 @@ pub(crate) const FILE: &str = "config.json";
 pub(crate) enum Config {
     /// `model_type` `gpt2`.
     Gpt2(Gpt2Config),
+    /// `model_type` `llama`, `qwen2`, `qwen3`, `mistral`.
+    Llama(LlamaConfig),
 }
 
-/// The families that are computed here, as `model_type` names them.
-const FAMILIES: [&str; 1] = ["gpt2"];
 /// What a file without `model_type` is: the field came after GPT-2.
 const OLDEST_FAMILY: &str = "gpt2";
 
@@ -44,9 +46,14 @@ impl Config {
                 config.check()?;
                 Ok(Self::Gpt2(config))
             }
+            member if llama::config::MEMBERS.contains(&member) => {
+                let config = LlamaConfig::deserialize(fields).map_err(|e| e.to_string())?;
+                config.check()?;
+                Ok(Self::Llama(config))
+            }
             _ => Err(format!(
-                "model_type is `{family}`; what is read here: {}",
-                FAMILIES.join(", ")
+                "model_type is `{family}`; what is read here: gpt2, {}",
+                llama::config::MEMBERS.join(", ")
             )),
         }
     }
@@ -55,6 +62,7 @@ impl Config {
     pub(crate) fn n_positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,
+            Self::Llama(config) => config.max_position_embeddings,
         }
     }
 
@@ -62,6 +70,15 @@ impl Config {
     pub(crate) fn shape(&self) -> Shape {
         match self {
             Self::Gpt2(config) => config.shape(),
+            Self::Llama(config) => config.shape(),
+        }
+    }
+
+    /// The word that every prompt begins with, where the model was trained with one.
+    pub(crate) fn first_word(&self) -> Option<u32> {
+        match self {
+            Self::Gpt2(_) => None,
+            Self::Llama(config) => config.first_word(),
         }
     }
 }
@@ -83,7 +100,6 @@ mod tests {
     fn a_file_from_before_model_type_is_a_gpt_2() {
         let shape =
             r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
-        let Config::Gpt2(config) = Config::parse(shape).unwrap();
-        assert_eq!(config.inner(), 16);
+        assert_eq!(Config::parse(shape).unwrap().shape().inner, 16.0);
     }
 }

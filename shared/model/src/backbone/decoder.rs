@@ -8,21 +8,24 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use domain::{MIN_POSITIONS, RandomBackbone, Shape};
 
-use crate::backbone::checkpoint::{Checkpoint, write_checkpoint};
+use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
 use crate::backbone::gpt2::{self, Gpt2};
 use crate::backbone::layout::Layout;
+use crate::backbone::llama::{self, Llama};
 use crate::backbone::token_budget::TokenBudget;
-use crate::backbone::tokenizer::Tokenizer;
+use crate::backbone::tokenizer::{self, Tokenizer};
 use crate::device::Precision;
 use crate::error::Error;
+use crate::tensors::write_atomically;
 
 /// A frozen language model in front of which users and items are tokens.
 #[derive(Debug, Clone)]
 pub struct Backbone {
     config: Config,
     pub(crate) decoder: Decoder,
-    tokenizer: Arc<Tokenizer>,
+    /// Absent where a checkpoint came without one.
+    tokenizer: Option<Arc<Tokenizer>>,
     budget: TokenBudget,
 }
 
@@ -31,12 +34,16 @@ pub struct Backbone {
 pub(crate) enum Decoder {
     /// `model_type` `gpt2`.
     Gpt2(Gpt2),
+    /// `model_type` `llama`, `qwen2`, `qwen3`, `mistral`.
+    Llama(Llama),
 }
 
 /// What [`Backbone::backward`] needs of the forward pass, by family.
 pub(crate) enum KeptActivations {
-    /// GPT-2's.
+    /// Those of a GPT-2.
     Gpt2(gpt2::KeptActivations),
+    /// Those of the Llama family.
+    Llama(llama::KeptActivations),
 }
 
 impl Backbone {
@@ -47,20 +54,25 @@ impl Backbone {
         let checkpoint = Checkpoint::open(folder)?;
         let decoder = match &config {
             Config::Gpt2(config) => Decoder::Gpt2(Gpt2::read(config, &checkpoint, device)?),
+            Config::Llama(config) => Decoder::Llama(Llama::read(config, &checkpoint, device)?),
         };
-        Ok(Self::new(config, decoder, device))
+        let tokenizer = read_tokenizer(folder, &config)?;
+        Ok(Self::new(config, decoder, tokenizer, device))
     }
 
     /// Draws a backbone of the given shape at random; the same one for the same seed.
     pub fn random(shape: &RandomBackbone, device: &Device) -> Self {
         let (config, gpt2) = gpt2::random::draw(shape, device);
-        Self::new(Config::Gpt2(config), Decoder::Gpt2(gpt2), device)
+        let tokenizer = Some(Tokenizer::gpt2());
+        Self::new(Config::Gpt2(config), Decoder::Gpt2(gpt2), tokenizer, device)
     }
 
-    fn new(config: Config, decoder: Decoder, device: &Device) -> Self {
-        let tokenizer = match &decoder {
-            Decoder::Gpt2(_) => Tokenizer::gpt2(),
-        };
+    fn new(
+        config: Config,
+        decoder: Decoder,
+        tokenizer: Option<Arc<Tokenizer>>,
+        device: &Device,
+    ) -> Self {
         Self {
             config,
             decoder,
@@ -71,15 +83,28 @@ impl Backbone {
 
     /// Writes the files that [`Self::read`] reads, as `transformers` reads them too.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        let weights = match &self.decoder {
+        write_checkpoint(folder, &self.config, &self.named_weights())?;
+        match self
+            .tokenizer
+            .as_ref()
+            .and_then(|tokenizer| tokenizer.file())
+        {
+            Some(bytes) => write_atomically(&folder.join(tokenizer::FILE), bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// The weights under the names that the family's checkpoints give them.
+    pub(crate) fn named_weights(&self) -> Vec<Weight> {
+        match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.named_weights(),
-        };
-        write_checkpoint(folder, &self.config, &weights)
+            Decoder::Llama(llama) => llama.named_weights(),
+        }
     }
 
     /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
-        let n_words = self.tokenizer.n_words();
+        let n_words = self.tokenizer()?.n_words();
         if self.n_words() >= n_words && self.n_positions() >= MIN_POSITIONS {
             return Ok(());
         }
@@ -110,6 +135,7 @@ impl Backbone {
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.forward(embeddings, layout),
+            Decoder::Llama(llama) => llama.forward(embeddings, layout),
         }
     }
 
@@ -123,6 +149,10 @@ impl Backbone {
             Decoder::Gpt2(gpt2) => {
                 let (hidden, kept) = gpt2.forward_kept(embeddings, layout);
                 (hidden, KeptActivations::Gpt2(kept))
+            }
+            Decoder::Llama(llama) => {
+                let (hidden, kept) = llama.forward_kept(embeddings, layout);
+                (hidden, KeptActivations::Llama(kept))
             }
         }
     }
@@ -141,6 +171,13 @@ impl Backbone {
             (Decoder::Gpt2(gpt2), KeptActivations::Gpt2(kept)) => {
                 gpt2.backward(kept, layout, d_hidden, wanted)
             }
+            (Decoder::Llama(llama), KeptActivations::Llama(kept)) => {
+                llama.backward(kept, layout, d_hidden, wanted)
+            }
+            (Decoder::Gpt2(_), KeptActivations::Llama(_))
+            | (Decoder::Llama(_), KeptActivations::Gpt2(_)) => {
+                unreachable!("what was kept comes from this backbone's own forward pass")
+            }
         }
     }
 
@@ -149,6 +186,7 @@ impl Backbone {
     pub(crate) fn word_embeddings(&self, words: Tensor<1, Int>) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val().select(0, words),
+            Decoder::Llama(llama) => llama.embed_tokens.val().select(0, words),
         }
     }
 
@@ -157,12 +195,13 @@ impl Backbone {
     pub(crate) fn head(&self) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val(),
+            Decoder::Llama(llama) => llama.head(),
         }
     }
 
-    /// Turns text into the words of this backbone.
-    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
-        &self.tokenizer
+    /// What turns text into the words of this backbone; an error where its files came without one.
+    pub fn tokenizer(&self) -> Result<&Arc<Tokenizer>, Error> {
+        self.tokenizer.as_ref().ok_or(Error::NoTokenizer)
     }
 
     /// Bounds how many tokens go through at once; all copies of a backbone share it.
@@ -199,6 +238,19 @@ impl Backbone {
     pub fn n_bytes(&self) -> usize {
         self.decoder.num_params() * self.head().dtype().size()
     }
+}
+
+/// The tokenizer beside a checkpoint. A GPT-2 without one has GPT-2's own.
+fn read_tokenizer(folder: &Path, config: &Config) -> Result<Option<Arc<Tokenizer>>, Error> {
+    let path = folder.join(tokenizer::FILE);
+    if path.exists() {
+        let tokenizer = Tokenizer::read(&path, config.first_word())?;
+        return Ok(Some(Arc::new(tokenizer)));
+    }
+    Ok(match config {
+        Config::Gpt2(_) => Some(Tokenizer::gpt2()),
+        Config::Llama(_) => None,
+    })
 }
 
 /// Casts every float of a module.

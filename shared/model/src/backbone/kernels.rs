@@ -22,6 +22,8 @@ mod heads;
 /// LibTorch's fused operators.
 #[cfg(feature = "tch")]
 mod libtorch;
+/// The same for the layers of the Llama family.
+mod llama_rows;
 /// How fast a device multiplies at best.
 pub(crate) mod peak;
 /// Loops over rows, compiled for the widest vectors of the machine.
@@ -64,6 +66,41 @@ pub(crate) struct Norm {
     pub(crate) beta: Tensor<1>,
     /// Added to the variance.
     pub(crate) epsilon: f64,
+}
+
+/// The weight of an RMS norm.
+#[derive(Debug, Clone)]
+pub(crate) struct RmsWeights {
+    /// `[width]`
+    pub(crate) weight: Tensor<1>,
+    /// Added to the mean square.
+    pub(crate) epsilon: f64,
+}
+
+/// How far the pairs of a head's entries are turned, row by row.
+#[derive(Debug, Clone)]
+pub(crate) struct Rotation {
+    /// Cosines `[rows, head_dim / 2]`.
+    pub(crate) cos: Tensor<2>,
+    /// Sines `[rows, head_dim / 2]`.
+    pub(crate) sin: Tensor<2>,
+}
+
+impl Rotation {
+    /// The rotation that undoes this one, which is its gradient too.
+    pub(crate) fn inverse(&self) -> Self {
+        Self {
+            cos: self.cos.clone(),
+            sin: -self.sin.clone(),
+        }
+    }
+}
+
+/// The heads at the beginning of each row; what lies behind them is left alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstHeads {
+    pub(crate) n_heads: usize,
+    pub(crate) head_dim: usize,
 }
 
 /// What goes into attention.
@@ -152,6 +189,43 @@ pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     on_engine!(input, layer_norm_backward(input, norm, d_output))
+}
+
+/// Each row scaled to a mean square of 1, then times the weight (reference: `LlamaRMSNorm`).
+/// Shapes: `[rows, width]` → `[rows, width]`.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
+    on_engine!(input, rms_norm(input, norm))
+}
+
+/// Gradient of [`rms_norm`]'s input.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn rms_norm_backward(
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    on_engine!(input, rms_norm_backward(input, norm, d_output))
+}
+
+/// Turns each pair of entries `(i, i + head_dim / 2)` of the first heads (reference:
+/// `apply_rotary_pos_emb`). Shapes: `[rows, width]` → `[rows, width]`.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -> Tensor<2> {
+    on_engine!(input, rotate(input, rotation, heads))
+}
+
+/// `silu(gate) · up` (reference: `LlamaMLP`). Shapes: gate, then up `[rows, 2 inner]` →
+/// `[rows, inner]`.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    on_engine!(gate_up, swiglu(gate_up))
+}
+
+/// Gradient of [`swiglu`]'s input. Shapes: `[rows, 2 inner]`, `[rows, inner]` → `[rows, 2 inner]`.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    on_engine!(gate_up, swiglu_backward(gate_up, d_output))
 }
 
 /// Causal self-attention inside each document (reference: `GPT2Attention`).
@@ -284,6 +358,50 @@ mod tests {
             assert_eq!(found.highest, expected.highest, "highest");
             for (found, expected) in found.sums.iter().zip(&expected.sums) {
                 assert!((found / expected - 1.0).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn the_llama_familys_kernels_are_the_compositions() {
+        for device in devices() {
+            let (input, d_output) = (random([37, 45], &device), random([37, 45], &device));
+            let norm = RmsWeights {
+                weight: random([1, 45], &device).reshape([45]),
+                epsilon: 1e-5,
+            };
+            let (found, expected) = (
+                rms_norm(input.clone(), &norm),
+                composed::rms_norm(input.clone(), &norm),
+            );
+            assert_close(found, expected, "RMS norm");
+            let found = rms_norm_backward(input.clone(), &norm, d_output.clone());
+            let expected = composed::rms_norm_backward(input, &norm, d_output);
+            assert_close(found, expected, "RMS norm backward");
+
+            let (gate_up, d_output) = (random([37, 90], &device), random([37, 45], &device));
+            let (found, expected) = (swiglu(gate_up.clone()), composed::swiglu(gate_up.clone()));
+            assert_close(found, expected, "SwiGLU");
+            let found = swiglu_backward(gate_up.clone(), d_output.clone());
+            let expected = composed::swiglu_backward(gate_up, d_output);
+            assert_close(found, expected, "SwiGLU backward");
+
+            let angles = random([37, 4], &device);
+            let rotation = Rotation {
+                cos: angles.clone().cos(),
+                sin: angles.sin(),
+            };
+            let heads = FirstHeads {
+                n_heads: 3,
+                head_dim: 8,
+            };
+            for width in [24, 30] {
+                let input = random([37, width], &device);
+                let found = rotate(input.clone(), &rotation, heads);
+                let expected = composed::rotate(input.clone(), &rotation, heads);
+                assert_close(found.clone(), expected, "rotation");
+                let back = rotate(found, &rotation.inverse(), heads);
+                assert_close(back, input, "rotation and back");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::kernels::{self, Norm};
+use crate::backbone::kernels::{self, FirstHeads, Norm, RmsWeights};
 
 /// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
@@ -23,6 +23,14 @@ impl Linear {
         Self {
             weight: Param::from_tensor(Tensor::zeros(shape, device)),
             bias: Some(Param::from_tensor(Tensor::zeros([n_outputs], device))),
+        }
+    }
+
+    /// A layer that adds nothing, all zeros. Shape: `[input, output]`.
+    pub(crate) fn zeros_without_bias(shape: [usize; 2], device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::zeros(shape, device)),
+            bias: None,
         }
     }
 
@@ -121,5 +129,92 @@ impl LayerNorm {
     /// `[rows, width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
+    }
+}
+
+/// Each row scaled to a mean square of 1, then `· weight` (reference: `LlamaRMSNorm`).
+#[derive(Module, Debug)]
+pub(crate) struct RmsNorm {
+    /// `[width]`
+    pub(crate) weight: Param<Tensor<1>>,
+    /// Added to the mean square.
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    /// The norm with scale 1.
+    pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::ones([width], device)),
+            epsilon,
+        }
+    }
+
+    fn weights(&self) -> RmsWeights {
+        RmsWeights {
+            weight: self.weight.val(),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Shapes: `[rows, width]` → `[rows, width]`.
+    pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        kernels::rms_norm(input, &self.weights())
+    }
+
+    /// The gradient of the input. Shapes: `[rows, width]`, `[rows, width]` → `[rows, width]`.
+    pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+        kernels::rms_norm_backward(input, &self.weights(), d_output)
+    }
+
+    /// Norms each of the first heads by itself; what lies behind them stays. Shapes:
+    /// `[rows, width]` → `[rows, width]`.
+    pub(crate) fn forward_heads(&self, input: Tensor<2>, heads: FirstHeads) -> Tensor<2> {
+        let (first, rest) = heads.split(input);
+        let normed = self.forward(heads.apart(first));
+        heads.join(normed, rest)
+    }
+
+    /// The gradient of [`Self::forward_heads`]'s input.
+    pub(crate) fn backward_heads(
+        &self,
+        input: Tensor<2>,
+        d_output: Tensor<2>,
+        heads: FirstHeads,
+    ) -> Tensor<2> {
+        let (first, _) = heads.split(input);
+        let (d_first, d_rest) = heads.split(d_output);
+        let gradient = self.backward(heads.apart(first), heads.apart(d_first));
+        heads.join(gradient, d_rest)
+    }
+}
+
+impl FirstHeads {
+    /// Shapes: `[rows, width]` → `[rows, heads * head_dim]` and what lies behind.
+    fn split(self, input: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+        let [n_rows, width] = input.dims();
+        let end = self.n_heads * self.head_dim;
+        if end == width {
+            return (input, None);
+        }
+        let first = input.clone().slice([0..n_rows, 0..end]);
+        (first, Some(input.slice([0..n_rows, end..width])))
+    }
+
+    /// Shapes: `[rows, heads * head_dim]` → `[rows * heads, head_dim]`.
+    fn apart(self, heads: Tensor<2>) -> Tensor<2> {
+        let [n_rows, _] = heads.dims();
+        heads.reshape([n_rows * self.n_heads, self.head_dim])
+    }
+
+    /// Shapes: `[rows * heads, head_dim]` and what lies behind → `[rows, width]`.
+    fn join(self, heads: Tensor<2>, rest: Option<Tensor<2>>) -> Tensor<2> {
+        let [n_rows, _] = heads.dims();
+        let width = self.n_heads * self.head_dim;
+        let first: Tensor<2> = heads.reshape([n_rows / self.n_heads, width]);
+        match rest {
+            Some(rest) => Tensor::cat(vec![first, rest], 1),
+            None => first,
+        }
     }
 }

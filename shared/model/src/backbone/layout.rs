@@ -146,6 +146,14 @@ impl Queries<'_> {
         }
     }
 
+    /// What is known of each token, for the queries alone. Shapes: `[tokens]` → `[queries]`.
+    pub(crate) fn gather_indices(&self, packed: Tensor<1, Int>) -> Tensor<1, Int> {
+        match self.read {
+            Some(read) => packed.select(0, read.rows.clone()),
+            None => packed,
+        }
+    }
+
     /// Zero where a token is no query. Shapes: `[queries, width]` → `[tokens, width]`.
     pub(crate) fn scatter(&self, queries: Tensor<2>) -> Tensor<2> {
         match self.read {
@@ -209,5 +217,13 @@ impl Layout {
             spans: Spans::new(spans),
             read,
         }
+    }
+}
+
+/// The wanted rows, or all where nobody says which.
+pub(crate) fn only(rows: Tensor<2>, wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    match wanted {
+        Some(wanted) => rows.select(0, wanted.clone()),
+        None => rows,
     }
 }

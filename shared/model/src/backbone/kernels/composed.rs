@@ -2,9 +2,12 @@
 
 use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
-use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
+use burn::tensor::{Bool, DType, IndexingUpdateOp, Int, Tensor};
 
-use super::{Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm};
+use super::{
+    Attended, Attention, AttentionGradients, Exponentials, FirstHeads, HeadCounts, Norm,
+    RmsWeights, Rotation,
+};
 use crate::backbone::host::to_vec;
 use crate::backbone::layout::Padded;
 
@@ -50,6 +53,82 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     let along = (d_normed.clone() * normed.clone()).mean_dim(1);
     let mean = d_normed.clone().mean_dim(1);
     (d_normed - mean - normed * along) * scale
+}
+
+pub(super) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
+    let dtype = input.dtype();
+    let scaled = scaled_to_one(&input.cast(DType::F32), norm.epsilon).scaled;
+    scaled.cast(dtype) * norm.weight.clone().unsqueeze()
+}
+
+/// Rows with a mean square of 1, and what they were multiplied with.
+struct ScaledRows {
+    scaled: Tensor<2>,
+    /// `[rows, 1]`
+    scale: Tensor<2>,
+}
+
+fn scaled_to_one(input: &Tensor<2>, epsilon: f64) -> ScaledRows {
+    let squares = (input.clone() * input.clone()).mean_dim(1);
+    let scale = (squares + epsilon).sqrt().recip();
+    ScaledRows {
+        scaled: input.clone() * scale.clone(),
+        scale,
+    }
+}
+
+pub(super) fn rms_norm_backward(
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    let dtype = input.dtype();
+    let ScaledRows { scaled, scale } = scaled_to_one(&input.cast(DType::F32), norm.epsilon);
+    let d_scaled = (d_output * norm.weight.clone().unsqueeze()).cast(DType::F32);
+    let along = (d_scaled.clone() * scaled.clone()).mean_dim(1);
+    ((d_scaled - scaled * along) * scale).cast(dtype)
+}
+
+pub(super) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -> Tensor<2> {
+    let [n_rows, width] = input.dims();
+    let (half, end) = (heads.head_dim / 2, heads.n_heads * heads.head_dim);
+    let dtype = input.dtype();
+    let cos: Tensor<3> = rotation.cos.clone().cast(dtype).unsqueeze_dim(1);
+    let sin: Tensor<3> = rotation.sin.clone().cast(dtype).unsqueeze_dim(1);
+    let turned: Tensor<3> =
+        input
+            .clone()
+            .slice([0..n_rows, 0..end])
+            .reshape([n_rows, heads.n_heads, heads.head_dim]);
+    let first = turned.clone().narrow(2, 0, half);
+    let second = turned.narrow(2, half, half);
+    let both = vec![
+        first.clone() * cos.clone() - second.clone() * sin.clone(),
+        second * cos + first * sin,
+    ];
+    let turned = Tensor::cat(both, 2).reshape([n_rows, end]);
+    if end == width {
+        return turned;
+    }
+    Tensor::cat(vec![turned, input.slice([0..n_rows, end..width])], 1)
+}
+
+pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    let [_, width] = gate_up.dims();
+    let gate = gate_up.clone().narrow(1, 0, width / 2);
+    let up = gate_up.narrow(1, width / 2, width / 2);
+    activation::silu(gate) * up
+}
+
+pub(super) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    let [_, width] = gate_up.dims();
+    let gate = gate_up.clone().narrow(1, 0, width / 2);
+    let up = gate_up.narrow(1, width / 2, width / 2);
+    let sigmoid = activation::sigmoid(gate.clone());
+    let slope = sigmoid.clone() * (gate.clone() * (-sigmoid.clone() + 1.0) + 1.0);
+    let d_gate = d_output.clone() * up * slope;
+    let d_up = d_output * gate * sigmoid;
+    Tensor::cat(vec![d_gate, d_up], 1)
 }
 
 pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {

@@ -9,7 +9,10 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::heads::{Heads, Outputs};
-use super::{Attended, Attention, AttentionGradients, Exponentials, Norm, rows};
+use super::{
+    Attended, Attention, AttentionGradients, Exponentials, FirstHeads, Norm, RmsWeights, Rotation,
+    llama_rows, rows,
+};
 use crate::backbone::host::{matrix, to_vec};
 
 /// A tensor's memory, to be read where it lies.
@@ -186,6 +189,63 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     Weights::of(norm)
         .norm()
         .backward(Contiguous::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+pub(super) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
+    let (device, [n_rows, width]) = (input.device(), input.dims());
+    let mut output = vec![0.0; n_rows * width];
+    let weight = Contiguous::of(norm.weight.clone());
+    let norm = llama_rows::RmsNorm {
+        weight: weight.values(),
+        epsilon: norm.epsilon as f32,
+    };
+    norm.forward(Contiguous::of(input).values(), &mut output);
+    matrix(output, width, &device)
+}
+
+pub(super) fn rms_norm_backward(
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    let weight = Contiguous::of(norm.weight.clone());
+    let norm = llama_rows::RmsNorm {
+        weight: weight.values(),
+        epsilon: norm.epsilon as f32,
+    };
+    norm.backward(Contiguous::of(input).values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+pub(super) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut values = owned(input);
+    let cos = Contiguous::of(rotation.cos.clone());
+    let sin = Contiguous::of(rotation.sin.clone());
+    let turns = llama_rows::Turns {
+        cos: cos.values(),
+        sin: sin.values(),
+        heads,
+    };
+    turns.rotate(&mut values, width);
+    matrix(values, width, &device)
+}
+
+pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    let (device, [n_rows, width]) = (gate_up.device(), gate_up.dims());
+    let mut output = vec![0.0; n_rows * width / 2];
+    llama_rows::swiglu(Contiguous::of(gate_up).values(), &mut output, width / 2);
+    matrix(output, width / 2, &device)
+}
+
+pub(super) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    let (device, [_, width]) = (gate_up.device(), gate_up.dims());
+    let mut gradient = owned(gate_up);
+    let d_output = Contiguous::of(d_output);
+    llama_rows::swiglu_backward(&mut gradient, d_output.values(), width / 2);
     matrix(gradient, width, &device)
 }
 

@@ -7,7 +7,9 @@ use burn::backend::libtorch::TchTensor;
 use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
-pub(super) use super::composed::{exponentials, layer_norm, product};
+pub(super) use super::composed::{
+    exponentials, layer_norm, product, rms_norm, rms_norm_backward, rotate, swiglu, swiglu_backward,
+};
 use super::{Attended, Attention, AttentionGradients, HeadCounts, Norm, card};
 use crate::backbone::layout::Span;
 

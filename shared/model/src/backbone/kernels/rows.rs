@@ -11,7 +11,7 @@ use rayon::prelude::*;
 /// Values that are worth a task of their own.
 const MIN_VALUES: usize = 16 * 1024;
 
-fn rows_per_task(width: usize) -> usize {
+pub(super) fn rows_per_task(width: usize) -> usize {
     (MIN_VALUES / width.max(1)).max(1)
 }
 
@@ -20,7 +20,7 @@ const LANES: usize = 32;
 
 /// `Σ f(x, y)`.
 #[inline(always)]
-fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; LANES];
     let (whole_x, rest_x) = x.as_chunks::<LANES>();
     let (whole_y, rest_y) = y.as_chunks::<LANES>();
