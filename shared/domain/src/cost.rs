@@ -121,7 +121,6 @@ pub struct Rate {
 
 /// What a machine does in a second, measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// What computes.
     pub device: String,
@@ -453,7 +452,7 @@ mod tests {
         };
         assert_eq!(operations(&spec, &uncounted), None, "no lengths");
         let files = TrainSpec {
-            backbone: Backbone::Path("gpt2".to_owned()),
+            backbone: Backbone::Path(crate::BackboneLocation::new("gpt2").unwrap()),
             ..spec
         };
         assert_eq!(operations(&files, &counts()), None, "no shape");
