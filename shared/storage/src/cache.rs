@@ -9,7 +9,9 @@ use redis::{AsyncCommands, Client};
 use tokio::sync::OnceCell;
 
 use crate::breaker::{Breaker, Turn};
-use crate::{Error, Settings, now_ms};
+use crate::clock::now_ms;
+use crate::error::Error;
+use crate::settings::Settings;
 
 /// After a failure the cache is left alone for this long, after each further one for twice as long.
 const FIRST_PAUSE_MS: i64 = 1_000;
@@ -59,7 +61,7 @@ impl Cache {
         })
     }
 
-    /// One field of a group; `None` when it is not there or the cache cannot say in time.
+    /// Reads one field of a group; `None` when it is not there or the cache cannot say in time.
     pub async fn get(&self, group: &str, field: &str) -> Option<Vec<u8>> {
         let shared = self.shared.as_ref()?;
         let key = shared.key(group);
@@ -93,7 +95,7 @@ impl Cache {
         shared.call(put).await;
     }
 
-    /// Forgets a group.
+    /// Forgets a group with all its fields.
     pub async fn remove(&self, group: &str) {
         let Some(shared) = self.shared.as_ref() else {
             return;
@@ -112,7 +114,7 @@ impl Shared {
         format!("{}:{group}", self.prefix)
     }
 
-    /// One bounded call; a failure pauses the cache.
+    /// Makes one bounded call; a failure pauses the cache.
     async fn call<T>(
         &self,
         command: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, redis::RedisError>,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::Error;
-use crate::store::{Commit, Entry};
+use crate::error::Error;
+use crate::store::commit::{Commit, Entry, Pair};
 
 const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
 
@@ -48,7 +48,7 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<Pair>, Error> {
         let space = space.to_owned();
         self.blocking(move |database| {
             let table = database
@@ -63,7 +63,10 @@ impl Embedded {
                 if entry_space != space {
                     break;
                 }
-                entries.push((key.to_owned(), value.value().to_vec()));
+                entries.push(Pair {
+                    key: key.to_owned(),
+                    value: value.value().to_vec(),
+                });
             }
             Ok(entries)
         })
@@ -99,7 +102,7 @@ impl Embedded {
         .await
     }
 
-    /// redb waits for the disk: never on an async thread.
+    /// Runs what waits for the disk off the async threads.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
