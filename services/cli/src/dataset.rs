@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ::dataset::{Columns, Dataset, Format, ImportOptions, Manifest, Report, SplitRule, import};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use domain::Catalog;
+use domain::{ArtifactId, Catalog};
 use proto::pb;
 use serde_json::json;
 use storage::{Artifacts, Kind, Storage};
@@ -161,9 +161,12 @@ pub(crate) async fn run(
                 show(output, &artifacts, &id).await?;
             }
         }
-        Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await?,
+        Command::Show { id } => {
+            show(output, &artifacts, &ArtifactId::new(dataset_id(&id))?).await?;
+        }
         Command::Delete { id } => {
-            artifacts.delete(Kind::Dataset, dataset_id(&id)).await?;
+            let artifact = ArtifactId::new(dataset_id(&id))?;
+            artifacts.delete(Kind::Dataset, &artifact).await?;
             output.write(&json!({ "deleted": dataset_id(&id) }), || {
                 format!("deleted {}", dataset_id(&id))
             });
@@ -183,7 +186,7 @@ async fn store_and_seed(
     let artifacts = Artifacts::open(&settings.storage)?;
     let before = artifacts.list(Kind::Dataset).await?;
     let id = store(&artifacts, dataset).await?;
-    let seeded = match check_that_services_see(settings, &id).await {
+    let seeded = match check_that_services_see(settings, id.as_str()).await {
         Ok(()) => histories
             .seed(dataset, seed)
             .await
@@ -191,7 +194,7 @@ async fn store_and_seed(
         Err(error) => Err(error),
     };
     match seeded {
-        Ok(n_seeded) => Ok((id, n_seeded)),
+        Ok(n_seeded) => Ok((id.into(), n_seeded)),
         Err(error) => {
             if !before.contains(&id) {
                 artifacts.delete(Kind::Dataset, &id).await?;
@@ -276,7 +279,7 @@ pub(crate) async fn read_path(path: &Path) -> anyhow::Result<(Dataset, Report)> 
 }
 
 /// Writes a data set into the artifact store; nothing is left of one that fails half-way.
-async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<String> {
+async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<ArtifactId> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
@@ -287,7 +290,7 @@ async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<Strin
 pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
     seed_store(storage.clone(), dataset, Seed::TrainValid).await?;
-    Ok(id)
+    Ok(id.into())
 }
 
 fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n_seeded: usize) {
@@ -308,10 +311,10 @@ fn show_import(output: Output, id: &str, manifest: &Manifest, report: &Report, n
     });
 }
 
-async fn show(output: Output, artifacts: &Artifacts, id: &str) -> anyhow::Result<()> {
+async fn show(output: Output, artifacts: &Artifacts, id: &ArtifactId) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
     output.write(&json!({ "dataset": id, "manifest": manifest }), || {
-        describe(id, &manifest)
+        describe(id.as_str(), &manifest)
     });
     Ok(())
 }

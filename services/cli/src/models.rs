@@ -54,6 +54,7 @@ pub(crate) async fn run(
                 };
                 let page = client.list_model_versions(request).await?.into_inner();
                 page.model_versions.iter().for_each(show);
+                output::unreadable("model version", &page.unreadable);
                 page_token = page.next_page_token;
                 if page_token.is_empty() {
                     break;

@@ -22,6 +22,13 @@ impl Output {
     }
 }
 
+/// Names the records that a list leaves out; on stderr, since they are no part of the answer.
+pub(crate) fn unreadable(kind: &str, keys: &[String]) {
+    for key in keys {
+        eprintln!("{kind} {key} cannot be read and is left out; the coordinator's log says why");
+    }
+}
+
 /// An error with its causes; for a refused call, what the service said and which fields it named.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     error.chain().map(one).collect::<Vec<_>>().join(": ")

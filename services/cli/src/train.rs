@@ -254,9 +254,8 @@ pub(crate) fn checked(spec: toml::Table) -> anyhow::Result<TrainSpec> {
             "the specification names no data set: give `--dataset ID` (`cllm4rec dataset list` shows them)"
         );
     }
-    let spec: TrainSpec = spec
-        .try_into()
-        .context("the specification cannot be used")?;
+    let spec: TrainSpec =
+        domain::read_strictly(spec).context("the specification cannot be used")?;
     spec.validate()
         .context("the specification cannot be used")?;
     Ok(spec)
@@ -298,6 +297,7 @@ async fn list(client: &mut Client, output: Output) -> anyhow::Result<()> {
         page.jobs
             .iter()
             .for_each(|job| output.write(&output::job(job), || describe(job)));
+        output::unreadable("job", &page.unreadable);
         page_token = page.next_page_token;
         if page_token.is_empty() {
             return Ok(());

@@ -168,7 +168,7 @@ fn train_cell(
     let id = storage::content_id(&data)?;
     let device = model::compute_device(&arguments.device)?;
     let own = TrainSpec {
-        dataset: DatasetId::new(id.clone())?,
+        dataset: DatasetId::new(id.as_str())?,
         ..spec.clone()
     };
     let precision = if arguments.bf16 {

@@ -119,7 +119,7 @@ impl Variant {
             DatasetId::new(PLACE_HOLDER)?.to_string().into(),
         );
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
-        let spec: TrainSpec = table.try_into()?;
+        let spec: TrainSpec = domain::read_strictly(table)?;
         spec.validate()?;
         Ok(spec)
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Priority, Query};
+use domain::Priority;
 use futures::{Stream, StreamExt};
+use proto::Asked;
 use tokio::sync::Semaphore;
 
 use crate::Error;
@@ -24,9 +25,9 @@ pub(crate) type Numbered<T, E> = Result<(u64, Result<T, Error>), E>;
 /// The answers to a stream of requests, as they come. The stream is inside for as long as this is
 /// kept, and is read no further than its requests find room.
 pub(crate) fn answers<T, E, A>(
-    requests: impl Stream<Item = Numbered<Query, E>> + Send,
+    requests: impl Stream<Item = Numbered<Asked, E>> + Send,
     stream: Call,
-    answer: impl Fn(Query, Caller) -> A + Clone + Send,
+    answer: impl Fn(Asked, Caller) -> A + Clone + Send,
 ) -> impl Stream<Item = Numbered<T, E>> + Send
 where
     T: Send,
@@ -37,19 +38,22 @@ where
     let with_room = requests.then(move |request| {
         let room = Arc::clone(&room);
         async move {
-            let (number, query) = request?;
-            let n_ids = query.as_ref().map_or(0, Query::n_ids).min(MAX_IDS);
+            let (number, asked) = request?;
+            let n_ids = asked
+                .as_ref()
+                .map_or(0, |asked| asked.query.n_ids())
+                .min(MAX_IDS);
             // Nobody closes it.
             let place = room.acquire_many_owned(n_ids as u32).await.ok();
-            Ok((number, query, place))
+            Ok((number, asked, place))
         }
     });
     let answers = with_room.map(move |request| {
         let (answer, caller) = (answer.clone(), stream.caller.clone());
         async move {
-            let (number, query, _place) = request?;
-            let answer = match query {
-                Ok(query) => patient(query, caller, answer).await,
+            let (number, asked, _place) = request?;
+            let answer = match asked {
+                Ok(asked) => patient(asked, caller, answer).await,
                 Err(error) => Err(error),
             };
             Ok((number, answer))
@@ -60,9 +64,9 @@ where
 
 /// The answer to one request; `INTERACTIVE` ones go before it.
 async fn patient<T, A>(
-    query: Query,
+    asked: Asked,
     caller: Caller,
-    answer: impl Fn(Query, Caller) -> A,
+    answer: impl Fn(Asked, Caller) -> A,
 ) -> Result<T, Error>
 where
     A: Future<Output = Result<T, Error>>,
@@ -73,7 +77,7 @@ where
         ..caller
     };
     loop {
-        match answer(query.clone(), caller.clone()).await {
+        match answer(asked.clone(), caller.clone()).await {
             Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < caller.by => {
                 tokio::time::sleep(retry_after).await;
             }

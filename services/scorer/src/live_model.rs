@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use domain::{Label, ModelChoice, ModelVersion, UserId};
+use domain::{ArtifactId, Label, ModelChoice, ModelManifest, ModelVersion, UserId};
 use model::{Artifact, ComputeDevice, Device, read_manifest};
 use sha2::{Digest, Sha256};
 use storage::{Kind, Storage};
@@ -19,6 +19,7 @@ use crate::backbone::Backbone;
 use crate::gate::Call;
 use crate::loaded::Loaded;
 use crate::rows::{self, Sizes};
+use crate::unloadable::NoLanguageModel;
 use crate::{Cause, Error, Settings, Unloadable};
 
 /// Which version each label points to.
@@ -191,7 +192,7 @@ impl Models {
     /// A label that this scorer has not followed yet: set a moment ago, or not at all.
     async fn look_up(&self, label: &Label) -> Result<ModelVersion, Error> {
         let mut labels = self.storage.registry.labels().await?;
-        labels.remove(label).ok_or_else(|| {
+        labels.versions.remove(label).ok_or_else(|| {
             if *label == Label::live() {
                 Error::NoModel
             } else {
@@ -237,9 +238,16 @@ impl Models {
         live.is_some_and(|model| !model.forward.is_stuck())
     }
 
-    /// Where the labels should point.
+    /// Where the labels should point; one whose record cannot be read stays where it was.
     pub(crate) async fn wanted_labels(&self) -> Result<Labels, Error> {
-        Ok(self.storage.registry.labels().await?)
+        let stored = self.storage.registry.labels().await?;
+        let mut wanted = stored.versions;
+        for (label, version) in &self.snapshot.load().wanted {
+            if stored.unreadable.iter().any(|key| key == label.as_str()) {
+                wanted.insert(label.clone(), version.clone());
+            }
+        }
+        Ok(wanted)
     }
 
     /// True when a label is where it should be and its version can answer.
@@ -352,7 +360,7 @@ impl Models {
         let loaded = match self
             .storage
             .artifacts
-            .folder(Kind::Model, version.as_str())
+            .folder(Kind::Model, &ArtifactId::from(version))
             .await
         {
             Err(storage::Error::NotFound { .. }) => {
@@ -379,19 +387,23 @@ impl Models {
     /// takes the rows from the cache where they are.
     async fn read(&self, version: &ModelVersion, folder: PathBuf) -> Result<Loaded, Unloadable> {
         let artifacts = &self.storage.artifacts;
-        let verified = async || artifacts.open_verified(Kind::Model, version.as_str()).await;
+        let model = ArtifactId::from(version);
+        let verified = async || artifacts.open_verified(Kind::Model, &model).await;
         let manifest_folder = folder.clone();
         let id = match blocking(move || read_manifest(&manifest_folder)).await {
-            Ok(manifest) => manifest.backbone,
+            Ok(ModelManifest {
+                backbone: Some(id), ..
+            }) => id,
+            Ok(_) => return Err(Unloadable::new(Cause::Unsupported, &NoLanguageModel)),
             Err(why) => return Err(verified().await.err().map_or(why, Unloadable::from)),
         };
-        let shared = self.snapshot.load().backbone(&id);
+        let shared = self.snapshot.load().backbone(id.as_str());
         let of_backbone = if shared.is_some() {
             0
         } else {
             artifacts.n_bytes(Kind::Backbone, &id).await?
         };
-        let n_bytes = artifacts.n_bytes(Kind::Model, version.as_str()).await? + of_backbone;
+        let n_bytes = artifacts.n_bytes(Kind::Model, &model).await? + of_backbone;
         // Before gigabytes are hashed for nothing; nothing is dropped for a version that is
         // damaged.
         self.with_room_for(n_bytes, shared.as_ref())?;
@@ -409,7 +421,7 @@ impl Models {
         let start = move || {
             let backbone = match shared {
                 Some(backbone) => backbone,
-                None => Arc::new(Backbone::load(id, &backbone_folder, &device)?),
+                None => Arc::new(Backbone::load(id.into(), &backbone_folder, &device)?),
             };
             Loaded::start(version, artifact, backbone, &settings)
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Priority, Query, ScoreQuery, SimilarQuery, UserId};
 use futures::{Stream, StreamExt};
-use proto::{catalog, pb, recorded, version_name};
+use proto::{Asked, catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::counters::Counters;
@@ -78,11 +78,11 @@ impl WayIn {
 
 impl Recommendations {
     /// The answer to one request, whatever becomes of it counted.
-    async fn answer(&self, query: Query, call: &Call) -> Result<pb::RecommendResponse, Error> {
-        let digest = query.digest;
+    async fn answer(&self, asked: Asked, call: &Call) -> Result<pb::RecommendResponse, Error> {
+        let Asked { query, pages } = asked;
         let recommendation =
             self.counted(call.in_time(self.recommender.recommend(query, call)).await)?;
-        Ok(pb::RecommendResponse::of(recommendation, digest))
+        Ok(pb::RecommendResponse::of(recommendation, pages))
     }
 
     fn counted<T>(&self, answer: Result<T, impl Into<Error>>) -> Result<T, Error> {
@@ -98,8 +98,8 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
     ) -> Result<Response<pb::RecommendResponse>, Status> {
         let priority = self.counted(proto::priority(request.get_ref()))?;
         let call = self.way_in.admit(&request, priority)?;
-        let query = self.counted(Query::try_from(request.into_inner()))?;
-        Ok(Response::new(self.answer(query, &call).await?))
+        let asked = self.counted(Asked::try_from(request.into_inner()))?;
+        Ok(Response::new(self.answer(asked, &call).await?))
     }
 
     type BatchRecommendStream =
@@ -126,13 +126,13 @@ impl pb::recommendation_service_server::RecommendationService for Recommendation
                 let pb::BatchRecommendRequest { id, request } = request.map_err(closed)??;
                 Ok((
                     id,
-                    this.counted(Query::try_from(request.unwrap_or_default())),
+                    this.counted(Asked::try_from(request.unwrap_or_default())),
                 ))
             });
         let this = self.clone();
-        let answer = move |query, caller| {
+        let answer = move |asked, caller| {
             let this = this.clone();
-            async move { this.answer(query, &this.way_in.enter(caller)?).await }
+            async move { this.answer(asked, &this.way_in.enter(caller)?).await }
         };
         let answers =
             batch::answers(requests, stream, answer).map(|answered| answered.map(batch_response));

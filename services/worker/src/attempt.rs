@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{Backbone, BackboneLocation, Cause, CauseKind, TrainSpec};
+use domain::{ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, EndOfAttempt, TrainSpec};
+use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
-use proto::{EndOfAttempt, pb};
 use service::client::Connection;
 use storage::{Artifacts, Kind};
 use tempfile::TempDir;
@@ -173,16 +173,16 @@ async fn input(worker: &Worker, leased: &pb::LeasedJob, scratch: &Path) -> Resul
         TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())?;
     let dataset = worker
         .artifacts
-        .open_verified(Kind::Dataset, spec.dataset.as_str())
+        .open_verified(Kind::Dataset, &ArtifactId::from(&spec.dataset))
         .await;
     let dataset = dataset.map_err(|error| unusable(&error, CauseKind::BadData))?;
-    let resume = match leased.checkpoint.as_str() {
-        "" => None,
-        id => match worker.artifacts.open_verified(Kind::Checkpoint, id).await {
+    let resume = match ArtifactId::new(leased.checkpoint.as_str()) {
+        Err(_) => None, // empty: this is the first attempt
+        Ok(id) => match worker.artifacts.open_verified(Kind::Checkpoint, &id).await {
             Ok(folder) => Some(folder),
             Err(error) => {
                 tracing::warn!(
-                    checkpoint = id,
+                    checkpoint = %id,
                     error = service::chain(&error),
                     "starting over: no usable checkpoint"
                 );
@@ -223,16 +223,13 @@ fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
 
 /// Where the job's backbone comes from; an artifact is verified here.
 async fn backbones(worker: &Worker, spec: &TrainSpec) -> Result<Backbones, Cause> {
-    let location = match &spec.backbone {
-        Backbone::Path(location) => BackboneLocation::new(location).ok(),
-        Backbone::Random(_) => None,
-    };
-    let artifact = match location {
-        Some(BackboneLocation::Artifact(id)) => {
-            let folder = worker.artifacts.open_verified(Kind::Backbone, &id).await;
+    let artifact = match &spec.backbone {
+        Backbone::Path(BackboneLocation::Artifact(id)) => {
+            let folder = worker.artifacts.open_verified(Kind::Backbone, id).await;
             Some(folder.map_err(|error| unusable(&error, CauseKind::BadBackbone))?)
         }
-        Some(BackboneLocation::Folder(_) | BackboneLocation::Hub { .. }) | None => None,
+        Backbone::Path(BackboneLocation::Folder(_) | BackboneLocation::Hub { .. })
+        | Backbone::Random(_) => None,
     };
     let (root, hub_url) = (
         worker.settings.backbone_root.clone(),
@@ -307,7 +304,7 @@ impl Lease {
         let request = pb::CommitCheckpointRequest {
             job,
             epoch,
-            checkpoint: id,
+            checkpoint: id.to_string(),
         };
         match self
             .coordinator
@@ -342,11 +339,11 @@ impl Lease {
         let request = pb::CommitModelRequest {
             job,
             epoch,
-            model,
+            model: model.to_string(),
             metrics,
         };
         loop {
-            // A repeat is safe: the coordinator refuses a second commit, and the first one counts.
+            // A repeat is safe: the coordinator gives the answer of the first one again.
             // The heartbeats beside this end the loop when the lease is lost.
             match self
                 .coordinator

@@ -26,10 +26,8 @@ pub(crate) fn start(input: &Input, progress: &Progress) -> Result<(Gpt2Config, G
         (Backbone::Random(shape), _) => return Ok(random_backbone(shape, &input.device)),
         (Backbone::Path(location), _) => location,
     };
-    let location =
-        BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
     let from = &input.backbones;
-    let folder = match &location {
+    let folder = match location {
         BackboneLocation::Folder(path) => confined(&from.root, path)?,
         BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
             Error::Spec(format!(
