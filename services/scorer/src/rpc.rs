@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use domain::{Priority, Query, ScoreQuery, SimilarQuery, UserId};
+use domain::{Priority, ScoreQuery, SimilarQuery, UserId};
 use futures::{Stream, StreamExt};
 use proto::{Asked, catalog, pb, recorded, version_name};
 use tonic::{Request, Response, Status, Streaming};
