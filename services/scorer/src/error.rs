@@ -1,5 +1,6 @@
 //! Why a request cannot be answered, and the gRPC code each reason has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Invalid, ModelVersion};
@@ -7,10 +8,10 @@ use tonic::{Code, Status};
 
 use crate::unloadable::{Cause, Unloadable};
 
-/// An error of the scorer.
+/// Why a request cannot be answered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Bad input.
+    /// A field of the request has a value that cannot be used.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// There is no model to serve yet.
@@ -22,7 +23,7 @@ pub enum Error {
     /// The version is there but cannot be served.
     #[error("model version {version} cannot be loaded: {}; GetStatus and the scorer's log say more", why.cause)]
     Unloadable {
-        /// Which.
+        /// The version that was asked for.
         version: ModelVersion,
         /// What is wrong with it.
         why: Unloadable,
@@ -30,7 +31,7 @@ pub enum Error {
     /// The request names an item that the version does not know.
     #[error("the item `{0}` is not in this version's catalogue")]
     NoSuchItem(String),
-    /// Too much is waiting for an answer in time.
+    /// So much is waiting that the answer would come too late.
     #[error("too much is waiting; try again in {} ms", retry_after.as_millis())]
     Overloaded {
         /// When it is worth trying again.
@@ -39,24 +40,24 @@ pub enum Error {
     /// The caller's deadline passed, or the default one.
     #[error("there was no answer before the deadline")]
     TooLate,
-    /// A computation broke.
+    /// The computation failed or panicked; the log has the cause.
     #[error("the answer could not be computed; the scorer's log says why")]
     Broken,
     /// The history is needed and cannot be read.
     #[error(
         "the history of this user is out of reach and not remembered; try again, or send it with the request"
     )]
-    HistoryUnavailable(#[source] std::sync::Arc<storage::Error>),
-    /// Storage failed otherwise.
+    HistoryUnavailable(#[source] Arc<storage::Error>),
+    /// Storage failed in any other way.
     #[error("storage failed")]
-    Storage(#[source] std::sync::Arc<storage::Error>),
-    /// The model thread is gone.
+    Storage(#[source] Arc<storage::Error>),
+    /// The model thread ended before it had the answer.
     #[error("the model is being replaced; try again")]
     ModelStopped,
 }
 
 impl Error {
-    /// [`Error::Overloaded`]; coming back within a few milliseconds makes no sense.
+    /// Makes [`Error::Overloaded`]; coming back within a few milliseconds makes no sense.
     pub(crate) fn overloaded(retry_after: Duration) -> Self {
         const SHORTEST: Duration = Duration::from_millis(10);
         Self::Overloaded {
@@ -67,7 +68,7 @@ impl Error {
 
 impl From<storage::Error> for Error {
     fn from(error: storage::Error) -> Self {
-        Self::Storage(std::sync::Arc::new(error))
+        Self::Storage(Arc::new(error))
     }
 }
 
@@ -82,23 +83,30 @@ impl From<Error> for Status {
             }
             Error::TooLate => Code::DeadlineExceeded,
             Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
-            Error::Storage(storage) => match storage.as_ref() {
-                storage::Error::Unavailable { .. } | storage::Error::File { .. } => {
-                    Code::Unavailable
-                }
-                storage::Error::NotFound { .. } => Code::NotFound,
-                storage::Error::Contended(_) => Code::Aborted,
-                storage::Error::Corrupt { .. } => Code::DataLoss,
-                storage::Error::Setting { .. } | storage::Error::InUse(_) => Code::Internal,
-            },
-            Error::Unloadable { why, .. } => match why.cause {
-                Cause::Damaged | Cause::Missing => Code::DataLoss,
-                Cause::Unreachable => Code::Unavailable,
-                Cause::Unsupported | Cause::NoMemory => Code::FailedPrecondition,
-                Cause::Broken => Code::Internal,
-            },
+            Error::Storage(storage) => storage_code(storage),
+            Error::Unloadable { why, .. } => unloadable_code(why.cause),
             Error::Broken => Code::Internal,
         };
         service::status(code, &error)
+    }
+}
+
+fn storage_code(error: &storage::Error) -> Code {
+    use storage::Error;
+    match error {
+        Error::Unavailable { .. } | Error::File { .. } => Code::Unavailable,
+        Error::NotFound { .. } => Code::NotFound,
+        Error::Contended(_) => Code::Aborted,
+        Error::Corrupt { .. } => Code::DataLoss,
+        Error::Setting { .. } | Error::InUse(_) => Code::Internal,
+    }
+}
+
+fn unloadable_code(cause: Cause) -> Code {
+    match cause {
+        Cause::Damaged | Cause::Missing => Code::DataLoss,
+        Cause::Unreachable => Code::Unavailable,
+        Cause::Unsupported | Cause::NoMemory => Code::FailedPrecondition,
+        Cause::Broken => Code::Internal,
     }
 }

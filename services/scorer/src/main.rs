@@ -7,7 +7,7 @@ use scorer::{DEFAULTS, Scorer, Settings};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
-/// A fifth of a request's time was the system's allocator.
+/// The system's allocator took a fifth of a request's time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

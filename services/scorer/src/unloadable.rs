@@ -1,18 +1,18 @@
 //! Why a model version cannot be served, named by what an operator can do about it.
 
-/// What is wrong with a version, and the whole chain of causes.
+/// Says why a version cannot be served.
 #[derive(Debug, Clone)]
 pub struct Unloadable {
-    /// What is wrong.
+    /// What an operator has to do something about.
     pub cause: Cause,
-    /// For people.
+    /// The whole chain of causes, for people to read.
     pub message: String,
 }
 
 /// What is wrong with a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// Its files are not those that were published.
+    /// Its files are not the ones that were published.
     #[error("its files are damaged")]
     Damaged,
     /// A part of it is gone.
@@ -38,6 +38,7 @@ pub enum Cause {
 pub(crate) struct NoLanguageModel;
 
 impl Unloadable {
+    /// Keeps the messages of an error and of all its sources.
     pub(crate) fn new(cause: Cause, error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             cause,

@@ -1,0 +1,28 @@
+//! From a checked query to its answer.
+
+/// ★ `Recommend`: the steps from a query to a page of a list.
+pub(crate) mod recommend;
+
+/// Whose list it is, in one version's rows, and their prompt.
+pub(crate) mod reader;
+
+/// Which rows may be in a list.
+mod allowed;
+
+/// Filters over what is known of an item, as bits.
+pub(crate) mod filter;
+
+/// One page of a list, made of the scores on a ranking thread.
+mod page;
+
+/// Which items of the history moved a score.
+mod explain;
+
+/// `ScoreItems`: scores of given items.
+mod score;
+
+/// `SimilarItems`: the items whose rows are most alike.
+mod similar;
+
+/// What a request leaves to be done after it.
+pub(crate) mod follow_up;

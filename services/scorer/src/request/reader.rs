@@ -1,0 +1,89 @@
+//! Whose list it is, as one version knows them: the history in its rows, the user token, and the
+//! prompt that is made of both.
+
+use std::sync::{Arc, OnceLock};
+
+use domain::{Degradation, Reader};
+use model::Token;
+
+use crate::compute::language_model::PromptUser;
+use crate::compute::state_key::StateKey;
+use crate::histories::{HistoryKey, KnownHistory};
+use crate::versions::loaded::LoadedModel;
+use crate::versions::ranking::Listener;
+
+/// A reader as one version knows them.
+#[derive(Debug)]
+pub(crate) struct KnownReader {
+    pub(crate) listener: Arc<Listener>,
+    /// How many items of the history, the latest, are in the prompt.
+    pub(crate) n_in_prompt: usize,
+    user: PromptUser,
+    /// Made when it is first needed: a state that is in memory needs none.
+    prompt: OnceLock<Vec<Token>>,
+    /// When the latest interaction was, in milliseconds since 1970, by which further pages stay
+    /// with this history; the clock would let in what is recorded in the same millisecond.
+    pub(crate) until_ms: i64,
+    /// Set when the history was not read for this request, and is to be read afterwards.
+    pub(crate) to_refresh: Option<HistoryKey>,
+    pub(crate) degradations: Vec<Degradation>,
+}
+
+impl KnownReader {
+    /// Finds the rows of a reader's history and user token.
+    pub(crate) fn new(reader: &Reader, known: KnownHistory, model: &LoadedModel) -> Self {
+        let items = known.history.items();
+        let rows = items.iter().filter_map(|item| model.item_row(item));
+        let seen: Vec<u32> = rows.collect();
+        let n_in_prompt = seen.len().min(model.language.max_history());
+        let user_row = match &reader.user {
+            Some(user) if known.row_is_allowed => model.user_row(user),
+            Some(_) | None => None,
+        };
+
+        let mut degradations = known.degradations;
+        if reader.user.is_some() && user_row.is_none() {
+            degradations.push(Degradation::UnknownUser);
+        }
+        if items.is_empty() {
+            degradations.push(Degradation::EmptyHistory);
+        }
+        if seen.len() < items.len() {
+            degradations.push(Degradation::UnknownItems(items.len() - seen.len()));
+        }
+        if n_in_prompt < seen.len() {
+            degradations.push(Degradation::TruncatedHistory);
+        }
+
+        let latest = known.history.interactions().last();
+        let until_ms = latest.map_or(0, |latest| latest.at_ms);
+        let listener = Listener {
+            seen,
+            is_stranger: user_row.is_none(),
+        };
+        Self {
+            listener: Arc::new(listener),
+            n_in_prompt,
+            user: model.language.prompt_user(user_row),
+            prompt: OnceLock::new(),
+            until_ms,
+            to_refresh: known.to_refresh,
+            degradations,
+        }
+    }
+
+    pub(crate) fn state_key(&self, model: &LoadedModel) -> StateKey {
+        let precision = model.language.scoring.precision();
+        StateKey::new(&model.version, self.user, self.latest(), precision)
+    }
+
+    pub(crate) fn prompt(&self, model: &LoadedModel) -> &[Token] {
+        self.prompt
+            .get_or_init(|| model.language.prompt(self.user, self.latest()))
+    }
+
+    fn latest(&self) -> &[u32] {
+        let seen = &self.listener.seen;
+        &seen[seen.len() - self.n_in_prompt..]
+    }
+}

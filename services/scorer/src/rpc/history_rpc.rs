@@ -1,0 +1,91 @@
+//! `HistoryService`: records, reads and deletes histories.
+
+use domain::{Priority, UserId};
+use proto::pb::history_service_server::HistoryService;
+use proto::{catalog, pb, recorded};
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::request::recommend::Recommender;
+use crate::rpc::way_in::WayIn;
+
+#[derive(Debug)]
+pub(crate) struct HistoryRpc {
+    pub(crate) recommender: Recommender,
+    /// A way in beside the requests': what is recorded does not wait for what is recommended.
+    pub(crate) way_in: WayIn,
+}
+
+impl HistoryRpc {
+    async fn record(&self, request: pb::RecordInteractionsRequest) -> Result<usize, Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let batch = recorded(request.interactions, storage::now_ms())?;
+        self.recommender.histories.record(&catalog, &batch).await
+    }
+
+    async fn history(
+        &self,
+        request: pb::GetHistoryRequest,
+    ) -> Result<pb::GetHistoryResponse, Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let user = user_id(request.user_id)?;
+        let history = self.recommender.histories.stored(&catalog, &user).await?;
+        let all = history.interactions();
+        let limit = match request.limit {
+            0 => all.len(),
+            limit => limit as usize,
+        };
+        let latest = &all[all.len().saturating_sub(limit)..];
+        let mut interactions = Vec::with_capacity(latest.len());
+        for interaction in latest {
+            interactions.push(pb::Interaction::of(&user, interaction));
+        }
+        Ok(pb::GetHistoryResponse {
+            interactions,
+            deleted: history.is_deleted(),
+        })
+    }
+
+    async fn delete(&self, request: pb::DeleteUserRequest) -> Result<(), Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let user = user_id(request.user_id)?;
+        self.recommender.delete(&catalog, &user).await
+    }
+}
+
+fn user_id(id: String) -> Result<UserId, Error> {
+    UserId::new(id).map_err(|invalid| invalid.under("user_id").into())
+}
+
+#[tonic::async_trait]
+impl HistoryService for HistoryRpc {
+    async fn record_interactions(
+        &self,
+        request: Request<pb::RecordInteractionsRequest>,
+    ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let n_recorded = call.in_time(self.record(request.into_inner())).await;
+        let n_recorded = self.way_in.counted(n_recorded)?;
+        let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
+        Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<pb::GetHistoryRequest>,
+    ) -> Result<Response<pb::GetHistoryResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let history = call.in_time(self.history(request.into_inner())).await;
+        Ok(Response::new(self.way_in.counted(history)?))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let deleted = call.in_time(self.delete(request.into_inner())).await;
+        self.way_in.counted(deleted)?;
+        Ok(Response::new(pb::DeleteUserResponse {}))
+    }
+}

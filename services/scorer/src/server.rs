@@ -1,0 +1,135 @@
+//! A scorer from its open port to its end: everything is built here, and everything that runs is
+//! awaited here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proto::pb::history_service_server::HistoryServiceServer;
+use proto::pb::recommendation_service_server::RecommendationServiceServer;
+use service::{Bound, Health};
+use storage::Storage;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::admission::gate::Gate;
+use crate::compute::rankers::Rankers;
+use crate::compute::states::UserStates;
+use crate::counters::Counters;
+use crate::histories::RememberedHistories;
+use crate::request::filter::Filters;
+use crate::request::follow_up::FollowUps;
+use crate::request::recommend::Recommender;
+use crate::rpc::{HistoryRpc, RecommendationRpc, WayIn};
+use crate::settings::Settings;
+use crate::upkeep::Upkeep;
+use crate::upkeep::shadow::ShadowReports;
+use crate::versions::live_model::Models;
+
+/// Time of a history call that names no deadline: ten thousand interactions of as many users are
+/// some fifty commits.
+const HISTORY_TIME: Duration = Duration::from_secs(30);
+
+/// A scorer whose port is open.
+#[derive(Debug)]
+pub struct Scorer {
+    api: Bound,
+    recommendations: RecommendationRpc,
+    histories: HistoryRpc,
+    upkeep: Upkeep,
+    /// Time that calls get to end after `shutdown`.
+    grace: Duration,
+}
+
+impl Scorer {
+    /// Builds a scorer and opens its port; nothing is answered before [`Self::run`].
+    pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
+        let models = Models::new(settings, storage.clone())?;
+        let state_bytes = settings.state_cache_mb << 20;
+        let (states, unwritten) = UserStates::new(state_bytes, storage.cache.clone());
+        let (follow_ups, waiting) = FollowUps::new(settings.shadow_share);
+        let history_bytes = settings.history_cache_mb << 20;
+        let recommender = Recommender {
+            models,
+            histories: RememberedHistories::new(storage, history_bytes),
+            states,
+            filters: Filters::default(),
+            rankers: Rankers::start(settings.n_ranking_threads())?,
+            counters: Counters::default(),
+            follow_ups,
+        };
+        let shadow_reports = ShadowReports::default();
+        let upkeep = Upkeep {
+            recommender: recommender.clone(),
+            follow_ups: waiting,
+            unwritten,
+            shadow_reports: shadow_reports.clone(),
+            every: Duration::from_millis(settings.follow_ms),
+        };
+        Ok(Self {
+            api: Bound::bind(&settings.api).await?,
+            recommendations: recommendation_rpc(settings, recommender.clone(), shadow_reports),
+            histories: history_rpc(settings, recommender),
+            upkeep,
+            grace: Duration::from_secs(settings.grace_s),
+        })
+    }
+
+    /// Where clients find it.
+    pub fn address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    /// Serves until `shutdown`; ready once the label `live` has a model.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let token = self.api.token();
+        let recommendations =
+            RecommendationServiceServer::with_interceptor(self.recommendations, token.clone());
+        let histories = HistoryServiceServer::with_interceptor(self.histories, token);
+        let routes = Routes::new(recommendations).add_service(histories);
+        let health = Health::new().await;
+        let serving = service::serve(
+            self.api,
+            routes,
+            (health.clone(), proto::DESCRIPTORS),
+            shutdown.clone(),
+            self.grace,
+        );
+        let upkeep = Box::pin(self.upkeep.run(health, shutdown));
+        tokio::try_join!(serving, async {
+            upkeep.await;
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+fn recommendation_rpc(
+    settings: &Settings,
+    recommender: Recommender,
+    shadow_reports: ShadowReports,
+) -> RecommendationRpc {
+    let way_in = WayIn {
+        gate: Gate::new(settings.max_requests, settings.n_running()),
+        counters: recommender.counters.clone(),
+        default_deadline: Duration::from_millis(settings.default_deadline_ms),
+    };
+    RecommendationRpc {
+        recommender,
+        way_in,
+        streams: Gate::new(settings.max_streams, settings.max_streams),
+        stream_idle: Duration::from_secs(settings.stream_idle_s),
+        shadow_reports,
+    }
+}
+
+fn history_rpc(settings: &Settings, recommender: Recommender) -> HistoryRpc {
+    let way_in = WayIn {
+        gate: Gate::new(settings.max_requests, settings.max_requests),
+        counters: recommender.counters.clone(),
+        default_deadline: HISTORY_TIME,
+    };
+    HistoryRpc {
+        recommender,
+        way_in,
+    }
+}

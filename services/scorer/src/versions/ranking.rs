@@ -1,0 +1,168 @@
+//! What ranks a catalogue once the language model's scores are there: they are mixed with a light
+//! model's where there is one, and popularity ranks for strangers without a history.
+
+use domain::Source;
+use fixedbitset::FixedBitSet;
+use model::ItemWeights;
+use model::hybrid::{Mixed, Origin, Shares};
+
+/// For whom a catalogue is ranked, as one version knows them.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// Rows of the whole history, in prompt order; items that the version does not know left out.
+    pub(crate) seen: Vec<u32>,
+    /// True when the version has no row for the user, or it must not be used.
+    pub(crate) is_stranger: bool,
+}
+
+/// What a version ranks by beside its language model.
+#[derive(Debug)]
+pub(crate) struct Ranking {
+    light: Option<LightModel>,
+    /// Share of all training interactions that each item has; absent in older versions.
+    popularity: Option<Vec<f32>>,
+    /// Items that nobody had interacted with.
+    cold: FixedBitSet,
+}
+
+/// The light model of a hybrid.
+#[derive(Debug)]
+pub(super) struct LightModel {
+    weights: ItemWeights,
+    /// Its share of the mixed scores, 0 to 1.
+    share: f64,
+    /// Rows of the items that it does not know.
+    unknown: Vec<u32>,
+}
+
+/// A user's scores over the catalogue, and where they come from.
+pub(crate) struct CatalogueScores {
+    /// The scores that are served `[items]`.
+    pub(crate) values: Vec<f32>,
+    origins: Origins,
+}
+
+enum Origins {
+    LanguageModel,
+    Hybrid(Mixed),
+    Popularity,
+}
+
+/// How the language model came to its scores of some items.
+pub(crate) struct LanguageExplanation<'a> {
+    pub(crate) items: &'a [u32],
+    /// What each item of the history adds to the score of each item `[items][history]`.
+    pub(crate) contributions: Vec<Vec<f32>>,
+    pub(crate) scores: &'a [f32],
+}
+
+impl LightModel {
+    pub(super) fn new(weights: ItemWeights, share: f64) -> Self {
+        Self {
+            unknown: weights.unknown_items(),
+            weights,
+            share,
+        }
+    }
+
+    /// The shares in one item's score: the language model's alone where this does not know it.
+    fn shares_for(&self, item: u32, shares: Shares) -> Shares {
+        if !self.unknown.contains(&item) {
+            return shares;
+        }
+        Shares {
+            language: shares.alone,
+            light: 0.0,
+            alone: shares.alone,
+        }
+    }
+}
+
+impl Ranking {
+    /// `counts` are the training interactions of each item.
+    pub(super) fn new(light: Option<LightModel>, counts: Option<&[u32]>, n_items: usize) -> Self {
+        let mut cold = FixedBitSet::with_capacity(n_items);
+        match (counts, &light) {
+            (Some(counts), _) => cold.extend(without_interactions(counts)),
+            (None, Some(light)) => cold.extend(light.unknown.iter().map(|&row| row as usize)),
+            (None, None) => {}
+        }
+        Self {
+            light,
+            popularity: counts.map(shares_of_all),
+            cold,
+        }
+    }
+
+    /// The scores that are served. The light model goes by the whole history, as it was measured;
+    /// a stranger without one gets what is popular.
+    pub(crate) fn scores(&self, language: &[f32], listener: &Listener) -> CatalogueScores {
+        let knows_nothing = listener.is_stranger && listener.seen.is_empty();
+        if knows_nothing && let Some(popularity) = &self.popularity {
+            return CatalogueScores {
+                values: popularity.clone(),
+                origins: Origins::Popularity,
+            };
+        }
+        let Some(light) = &self.light else {
+            return CatalogueScores {
+                values: language.to_vec(),
+                origins: Origins::LanguageModel,
+            };
+        };
+        let light_scores = light.weights.scores(&listener.seen);
+        let mixed = Mixed::new(language.to_vec(), light_scores, light.share, &light.unknown);
+        CatalogueScores {
+            values: mixed.scores(),
+            origins: Origins::Hybrid(mixed),
+        }
+    }
+
+    pub(crate) fn source(&self, scores: &CatalogueScores, row: u32) -> Source {
+        let is_cold = self.cold.contains(row as usize);
+        match &scores.origins {
+            Origins::Popularity => Source::Popularity,
+            Origins::LanguageModel | Origins::Hybrid(_) if is_cold => Source::ColdStart,
+            Origins::LanguageModel => Source::Model,
+            Origins::Hybrid(mixed) => match mixed.origin(row) {
+                Origin::LanguageModel => Source::Model,
+                Origin::CoOccurrence => Source::CoOccurrence,
+                Origin::Both => Source::Both,
+            },
+        }
+    }
+
+    /// What each item of the history adds to the served scores `[items][history]`: the language
+    /// model's contributions in the units of these scores, and the light model's.
+    pub(crate) fn served_contributions(
+        &self,
+        language: LanguageExplanation<'_>,
+        history: &[u32],
+    ) -> Vec<Vec<f32>> {
+        let Some(light) = &self.light else {
+            return language.contributions;
+        };
+        let light_scores = light.weights.scores(history);
+        let shares = Mixed::shares(language.scores, &light_scores, light.share);
+        let mut served = language.contributions;
+        for (&item, contributions) in language.items.iter().zip(&mut served) {
+            let shares = light.shares_for(item, shares);
+            for (contribution, &of_history) in contributions.iter_mut().zip(history) {
+                let of_light = light.weights.weight(of_history, item);
+                *contribution = shares.language * *contribution + shares.light * of_light;
+            }
+        }
+        served
+    }
+}
+
+fn without_interactions(counts: &[u32]) -> impl Iterator<Item = usize> {
+    let rows = counts.iter().enumerate();
+    rows.filter(|(_, n)| **n == 0).map(|(row, _)| row)
+}
+
+fn shares_of_all(counts: &[u32]) -> Vec<f32> {
+    let all: f64 = counts.iter().map(|&n| f64::from(n)).sum();
+    let shares = counts.iter().map(|&n| f64::from(n) / all.max(1.0));
+    shares.map(|share| share as f32).collect()
+}
