@@ -1,6 +1,11 @@
 //! Why an attempt at a job ends early, and how that is told to the coordinator.
 
+use std::path::{Path, PathBuf};
+
 use domain::{Cause, CauseKind};
+
+/// Any error, kept as the source of another one.
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error of a training attempt.
 #[derive(Debug, thiserror::Error)]
@@ -17,18 +22,18 @@ pub enum Error {
     /// A hub's file cannot be fetched.
     #[error("cannot fetch {url}; without a network, put the backbone's files into {folder}")]
     Hub {
-        /// Of the file.
+        /// The address of the file.
         url: String,
-        /// Where it would be kept.
-        folder: std::path::PathBuf,
-        /// Why.
+        /// The folder where it would be kept.
+        folder: PathBuf,
+        /// What the hub or the network answered.
         #[source]
         source: Box<ureq::Error>,
     },
     /// A loss was not a finite number.
     #[error("training diverged")]
     Diverged(#[source] model::Error),
-    /// The artifact store.
+    /// The artifact store failed.
     #[error("storage failed")]
     Storage(#[from] storage::Error),
     /// Something else in the model failed.
@@ -37,12 +42,29 @@ pub enum Error {
     /// The specification does not fit the data set or the worker.
     #[error("{0}")]
     Spec(String),
-    /// A file of the worker's own.
+    /// The checkpoint to go on from cannot be read.
+    #[error("the checkpoint {folder} cannot be used")]
+    Checkpoint {
+        /// The folder of the checkpoint.
+        folder: PathBuf,
+        /// What is wrong with its files.
+        #[source]
+        source: Source,
+    },
+    /// A file that the worker keeps for later jobs is not what was written.
+    #[error("{path} is not what a worker wrote: {reason}")]
+    Damaged {
+        /// The file or folder that is damaged.
+        path: PathBuf,
+        /// How the damage shows.
+        reason: String,
+    },
+    /// A local file cannot be read or written.
     #[error("cannot access {path}")]
     File {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why.
+        /// The file or folder that was tried.
+        path: PathBuf,
+        /// What the operating system answered.
         #[source]
         source: std::io::Error,
     },
@@ -51,40 +73,61 @@ pub enum Error {
 impl Error {
     /// The cause as a job shows it: the whole chain, in one line.
     pub fn cause(&self) -> Cause {
-        let kind = match self {
-            Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
-            Self::Backbone(_) => CauseKind::BadBackbone,
-            // What the hub refuses it will refuse again; a hub out of reach may be back.
-            Self::Hub { source, .. } => {
-                let refused = matches!(
-                    **source,
-                    ureq::Error::StatusCode(400..=407 | 409..=428 | 430..500)
-                );
-                if refused {
-                    CauseKind::BadBackbone
-                } else {
-                    CauseKind::Internal
-                }
-            }
-            Self::Diverged(_) => CauseKind::Diverged,
-            Self::Model(model::Error::OutOfMemory { .. }) => CauseKind::OutOfMemory,
-            Self::Stopped | Self::Storage(_) | Self::Model(_) | Self::File { .. } => {
-                CauseKind::Internal
-            }
-        };
-        let mut message = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            message.push_str(&format!(": {error}"));
-            source = error.source();
+        Cause {
+            kind: self.kind(),
+            message: service::chain(self),
         }
-        Cause { kind, message }
     }
 
-    pub(crate) fn file(path: impl Into<std::path::PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    /// What a repeat on the same input would meet again has a kind that is final at once; the
+    /// worker's own files are another attempt's to mend.
+    fn kind(&self) -> CauseKind {
+        match self {
+            Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
+            Self::Backbone(_) => CauseKind::BadBackbone,
+            Self::Hub { source, .. } if is_refusal(source) => CauseKind::BadBackbone,
+            Self::Diverged(_) => CauseKind::Diverged,
+            Self::Model(model::Error::OutOfMemory { .. }) => CauseKind::OutOfMemory,
+            Self::Hub { .. }
+            | Self::Stopped
+            | Self::Storage(_)
+            | Self::Model(_)
+            | Self::Checkpoint { .. }
+            | Self::Damaged { .. }
+            | Self::File { .. } => CauseKind::Internal,
+        }
+    }
+
+    /// [`Error::File`] at a path.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
+
+    /// [`Error::Checkpoint`] in a folder.
+    pub(crate) fn checkpoint<E: Into<Source>>(folder: &Path) -> impl FnOnce(E) -> Self {
+        let folder = folder.to_owned();
+        move |source| Self::Checkpoint {
+            folder,
+            source: source.into(),
+        }
+    }
+
+    /// [`Error::Damaged`] for a reason.
+    pub(crate) fn damaged(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// True when the hub refuses the file: it will refuse it again. A hub out of reach may be back.
+fn is_refusal(error: &ureq::Error) -> bool {
+    matches!(
+        error,
+        ureq::Error::StatusCode(400..=407 | 409..=428 | 430..500)
+    )
 }
 
 /// A model error inside a training step: a loss that is not finite is its own case.
@@ -98,5 +141,26 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::Device { .. }
         | model::Error::OutOfMemory { .. }
         | model::Error::Precision { .. } => Error::Model(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_own_damaged_file_is_not_held_against_the_data() {
+        let path = Path::new("scratch/tokens/d-64/words.u32");
+        let damaged = Error::damaged(path, "its hash is another one");
+        assert_eq!(damaged.cause().kind, CauseKind::Internal);
+        let unread = Error::checkpoint(path)("no such field");
+        assert_eq!(unread.cause().kind, CauseKind::Internal);
+        assert!(unread.cause().message.ends_with(": no such field"));
+    }
+
+    #[test]
+    fn a_damaged_data_set_is_final() {
+        let empty = dataset::Error::Empty("no interactions".to_owned());
+        assert_eq!(Error::Data(empty).cause().kind, CauseKind::BadData);
     }
 }

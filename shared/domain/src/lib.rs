@@ -22,6 +22,8 @@ mod job;
 mod stage;
 /// A job's specification with its defaults and bounds.
 mod train_spec;
+/// What a job tries before it chooses, and how often it measures.
+mod tried;
 /// Floating-point operations of a backbone's passes.
 mod work;
 
@@ -43,7 +45,9 @@ mod query;
 
 pub use answer::{Degradation, ItemScores, Reason, Recommendation, ScoredItem, Source};
 pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
-pub use cost::{Calibration, Counts, N_TEXT_STEPS, Part, Rate, Spent, TEXT_STEP, operations};
+pub use cost::calibration::{Calibration, Rate};
+pub use cost::operations::{Counts, N_TEXT_STEPS, TEXT_STEP, operations};
+pub use cost::part::{Part, Spent};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{
@@ -64,5 +68,9 @@ pub use strict::read_strictly;
 pub use train_spec::{
     Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
     Optimizer, Pretraining, TableInit, Target, TrainSpec,
+};
+pub use tried::{
+    EASE_LAMBDAS, HYBRID_WEIGHTS, SPECTRAL_RANKS, UNCHOSEN_EASE_LAMBDA, UNCHOSEN_SPECTRAL_RANK,
+    USER_TOKENS, ease_lambdas,
 };
 pub use work::{Pass, Shape};

@@ -45,7 +45,7 @@ impl From<&RandomBackbone> for Shape {
 /// Documents that go through the blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Pass {
-    /// Tokens.
+    /// All tokens of the documents.
     pub n_tokens: f64,
     /// Tokens whose last hidden state is read.
     pub n_read: f64,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::cost::{Part, Spent};
+use crate::cost::part::{Part, Spent};
 
 /// What a worker last said about the work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

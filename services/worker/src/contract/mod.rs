@@ -1,0 +1,8 @@
+//! What passes between a job and its training.
+
+/// What a training works from, and what it leaves.
+pub(crate) mod input;
+/// The order of a job's epochs.
+pub(crate) mod plan;
+/// What the training thread tells the world, and how the world stops it.
+pub(crate) mod progress;

@@ -1,0 +1,66 @@
+//! The worker's own files and folders. Errors name the path.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::error::Error;
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(Error::file(path))
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    fs::write(path, bytes).map_err(Error::file(path))
+}
+
+pub(crate) fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(Error::file(path))
+}
+
+pub(crate) fn create(path: &Path) -> Result<File, Error> {
+    File::create(path).map_err(Error::file(path))
+}
+
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::file(path))
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::file(path)),
+    }
+}
+
+/// A new folder of an attempt. An error where its parent is gone: the attempt was given up.
+pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
+    let path = parent.join(name);
+    fs::create_dir(&path).map_err(Error::file(&path))?;
+    Ok(path)
+}
+
+/// A folder that is removed when nobody holds it any more.
+pub(crate) fn scratch_folder(parent: &Path) -> Result<TempDir, Error> {
+    tempfile::tempdir_in(parent).map_err(Error::file(parent))
+}
+
+/// A folder that is removed, too, unless it is put in its place.
+pub(crate) fn in_the_making(parent: &Path) -> Result<TempDir, Error> {
+    let mut unfinished = tempfile::Builder::new();
+    let making = unfinished.prefix("partial-").tempdir_in(parent);
+    making.map_err(Error::file(parent))
+}
+
+/// Gives a folder in the making its place. Workers that share the place may do so at the same time:
+/// the first to finish wins, the files are the same.
+pub(crate) fn put_in_place(making: TempDir, place: &Path) -> Result<(), Error> {
+    let made = making.keep();
+    match fs::rename(&made, place) {
+        Err(_) if place.exists() => remove_folder(&made),
+        other => other.map_err(Error::file(place)),
+    }
+}

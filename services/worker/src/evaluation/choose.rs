@@ -1,0 +1,196 @@
+//! What is chosen once training has ended: the user tokens and the hybrid's weight. Everything is
+//! chosen on the validation split; the test split is not among what this file is given.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec, USER_TOKENS, UserToken,
+};
+use model::metrics::RankingMetrics;
+use model::{Backbone, ItemWeights, Tables, TokenTables, rows_from_texts};
+
+use crate::contract::progress::Progress;
+use crate::error::Error;
+use crate::evaluation::baselines::ease::ChosenEase;
+use crate::evaluation::holdout::Holdout;
+use crate::evaluation::keys;
+use crate::evaluation::ranker::Ranker;
+use crate::material::corpus::Corpus;
+
+/// What training hands over: the best tables and the models around them.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) backbone: Backbone,
+    pub(crate) tables: Tables,
+    /// The user token of the training prompts.
+    pub(crate) trained_with: UserToken,
+    pub(crate) ease: Option<ChosenEase>,
+    /// How the tables ranked the validation split before finetuning.
+    pub(crate) pretrained: Option<RankingMetrics>,
+}
+
+/// A light model and how much it counts.
+#[derive(Debug)]
+pub(crate) struct Partner {
+    pub(crate) light: ItemWeights,
+    /// Its share of the mixed scores, above 0 and up to 1.
+    pub(crate) weight: f64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// The candidate; its cold items have rows from their texts, where the job wants that.
+    pub(crate) candidate: Candidate,
+    /// The collaborative tables with the mean user as their last row.
+    served: TokenTables,
+    pub(crate) known_user: UserToken,
+    pub(crate) new_user: UserToken,
+    pub(crate) partner: Option<Partner>,
+    /// The light model's best weight, where a mix was tried.
+    pub(crate) tried_weight: Option<f64>,
+    /// Validation metrics: `valid_…`, `valid_llm_…`, `valid_pretrained_…`.
+    pub(crate) metrics: BTreeMap<String, f64>,
+}
+
+impl Chosen {
+    /// Chooses for a candidate; where there is no validation split, users are served as they were
+    /// trained, by the language model alone.
+    pub(crate) fn new(
+        mut candidate: Candidate,
+        spec: &TrainSpec,
+        corpus: &Corpus,
+        progress: &mut Progress,
+    ) -> Result<Self, Error> {
+        progress.begins(Part::Choice);
+        if spec.cold_items == ColdItems::Text {
+            write_cold_rows(&mut candidate, corpus)?;
+        }
+        let mut served = candidate.tables.collaborative.clone();
+        served.push_mean_user();
+        let mut chosen = Self {
+            served,
+            known_user: candidate.trained_with,
+            new_user: UserToken::Absent,
+            partner: None,
+            tried_weight: None,
+            metrics: BTreeMap::new(),
+            candidate,
+        };
+        if !Holdout::valid(corpus).is_empty() {
+            chosen.choose_user_tokens(corpus, progress)?;
+            chosen.choose_weight(&spec.hybrid, corpus, progress)?;
+        }
+        if let Some(metrics) = &chosen.candidate.pretrained {
+            chosen.metrics.extend(keys::pretrained(metrics));
+        }
+        Ok(chosen)
+    }
+
+    /// The model as it will rank for known users, with a light model or alone.
+    pub(super) fn ranker<'a>(&'a self, light: Option<&'a ItemWeights>) -> Ranker<'a> {
+        Ranker {
+            backbone: &self.candidate.backbone,
+            tables: &self.served,
+            light,
+            user_token: self.known_user,
+        }
+    }
+
+    /// The language model alone, with a user token.
+    pub(super) fn ranker_with(&self, user_token: UserToken) -> Ranker<'_> {
+        Ranker {
+            user_token,
+            ..self.ranker(None)
+        }
+    }
+
+    fn choose_user_tokens(&mut self, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
+        let mut tried = Vec::new();
+        for user_token in USER_TOKENS {
+            let ranker = self.ranker_with(user_token);
+            let metrics = ranker.evaluate(Holdout::valid(corpus), progress)?;
+            tried.push(Tried {
+                user_token,
+                metrics,
+            });
+        }
+        let known = best(&tried);
+        tried.retain(|tried| tried.user_token != UserToken::Own);
+        let new = best(&tried);
+        self.known_user = known.user_token;
+        self.new_user = new.user_token;
+        tracing::info!(
+            known_user = ?self.known_user,
+            new_user = ?self.new_user,
+            "user tokens chosen"
+        );
+        for by in [RankedBy::LanguageModel, RankedBy::Served] {
+            self.metrics.extend(keys::validated(by, &known.metrics));
+        }
+        Ok(())
+    }
+
+    /// Takes the light model with the weight that is best; none where the job wants none, or where
+    /// it does not help.
+    fn choose_weight(
+        &mut self,
+        hybrid: &Hybrid,
+        corpus: &Corpus,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let Some(ease) = &self.candidate.ease else {
+            return Ok(());
+        };
+        if hybrid.light != Light::Ease {
+            return Ok(());
+        }
+        let light = ease.weights.sparse(hybrid.n_kept);
+        let valid = Holdout::valid(corpus);
+        let ranker = self.ranker(Some(&light));
+        let tried = ranker.evaluate_mixes(&HYBRID_WEIGHTS, valid, progress)?;
+        let mut weight = 0.0;
+        let mut best = RankingMetrics::default();
+        for (tried_weight, metrics) in HYBRID_WEIGHTS.into_iter().zip(tried) {
+            if metrics.sum() > best.sum() {
+                weight = tried_weight;
+                best = metrics;
+            }
+        }
+        tracing::info!(weight, sum = best.sum(), "hybrid chosen");
+        self.metrics
+            .extend(keys::validated(RankedBy::Served, &best));
+        self.tried_weight = Some(weight);
+        self.partner = (weight > 0.0).then_some(Partner { light, weight });
+        Ok(())
+    }
+}
+
+/// A user token, and how well the tables rank with it.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    user_token: UserToken,
+    metrics: RankingMetrics,
+}
+
+fn best(tried: &[Tried]) -> Tried {
+    let mut best = tried[0];
+    for other in &tried[1..] {
+        if other.metrics.sum() > best.metrics.sum() {
+            best = *other;
+        }
+    }
+    best
+}
+
+/// Gives items without interactions rows from their texts.
+fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) -> Result<(), Error> {
+    let cold = corpus.cold_items();
+    let items = &mut candidate.tables.collaborative.items;
+    let n_told = rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
+    tracing::info!(
+        n_cold = cold.len(),
+        n_told,
+        "items without interactions got rows from their texts"
+    );
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive,
+//! commit.
+
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use domain::EndOfAttempt;
+use proto::pb;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::contract::input::{Input, Trained};
+use crate::contract::progress::{Progress, Watch};
+use crate::disk;
+use crate::error::Error;
+use crate::job::end::End;
+use crate::job::equipment::Equipment;
+use crate::job::fetch;
+use crate::job::lease::Lease;
+use crate::training::train::train;
+
+/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a
+/// checkpoint or the model is being stored.
+pub(super) async fn run(
+    equipment: &Equipment,
+    leased: pb::LeasedJob,
+    shutdown: &CancellationToken,
+) {
+    let settings = &equipment.settings;
+    let (job, epoch) = (leased.job.clone(), leased.epoch);
+    tracing::info!(job, epoch, "job leased");
+    let stop = CancellationToken::new();
+    let (progress, watch) = Progress::new(&settings.device, stop.clone());
+    let coordinator = equipment.coordinator.clone();
+    let mut lease = Lease::new(coordinator, leased, watch.progress.clone());
+    let mut kept_alive = lease.clone();
+    let every = Duration::from_millis(settings.heartbeat_ms.max(1));
+    let mut training = Training::new(watch);
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Err(End::Told(EndOfAttempt::Released)),
+        end = kept_alive.keep_alive(every) => Err(end),
+        ended = work(equipment, &mut lease, &mut training, progress) => ended,
+    };
+    stop.cancel();
+    match ended {
+        Ok(()) => tracing::info!(job, "job done"),
+        Err(End::LeaseLost) => {
+            tracing::warn!(job, epoch, "the lease was lost; its work is dropped");
+        }
+        Err(End::Told(reason)) => {
+            let grace = Duration::from_secs(settings.grace_s);
+            let told = tokio::time::timeout(grace, lease.tell(reason)).await;
+            if told.is_err() {
+                tracing::warn!(
+                    job,
+                    ?grace,
+                    "the coordinator did not hear how the attempt ended; the lease will run out"
+                );
+            }
+        }
+    }
+    if !shutdown.is_cancelled() {
+        training.ended().await;
+    }
+}
+
+/// Trains on a thread of its own, stores what comes out, commits.
+async fn work(
+    equipment: &Equipment,
+    lease: &mut Lease,
+    training: &mut Training,
+    progress: Progress,
+) -> Result<(), End> {
+    let artifacts = &equipment.artifacts;
+    let scratch = training.make_scratch(&equipment.settings.scratch)?;
+    let input = fetch::input(equipment, lease.leased(), &scratch).await?;
+    let mut result = training.start(input, progress)?;
+    loop {
+        tokio::select! {
+            trained = &mut result => {
+                let trained = finished(trained)?;
+                return lease.commit(artifacts, &trained).await;
+            }
+            Some(folder) = training.checkpoints.recv() => {
+                lease.store_checkpoint(artifacts, &folder).await?;
+            }
+        }
+    }
+}
+
+/// The training thread and its folder: the next job waits until both are gone.
+struct Training {
+    checkpoints: mpsc::Receiver<PathBuf>,
+    thread: Option<JoinHandle<()>>,
+    scratch: Option<TempDir>,
+}
+
+impl Training {
+    fn new(watch: Watch) -> Self {
+        Self {
+            checkpoints: watch.checkpoints,
+            thread: None,
+            scratch: None,
+        }
+    }
+
+    fn make_scratch(&mut self, parent: &Path) -> Result<PathBuf, Error> {
+        let scratch = disk::scratch_folder(parent)?;
+        let folder = scratch.path().to_owned();
+        self.scratch = Some(scratch);
+        Ok(folder)
+    }
+
+    /// Starts the thread; its result arrives once.
+    fn start(
+        &mut self,
+        input: Input,
+        mut progress: Progress,
+    ) -> Result<oneshot::Receiver<Result<Trained, Error>>, Error> {
+        let (done, result) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("training".to_owned())
+            .spawn(move || {
+                // The receiver is gone only when the attempt was given up.
+                drop(done.send(train(&input, &mut progress)));
+            })
+            .map_err(Error::file("thread `training`"))?;
+        self.thread = Some(thread);
+        Ok(result)
+    }
+
+    async fn ended(self) {
+        drop(self.checkpoints); // a thread that waits to hand one over goes on, and ends
+        let Some(thread) = self.thread else { return };
+        // A panic of the thread was told as the attempt's end already.
+        let _joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        drop(self.scratch);
+    }
+}
+
+fn finished(
+    trained: Result<Result<Trained, Error>, oneshot::error::RecvError>,
+) -> Result<Trained, End> {
+    match trained {
+        Ok(trained) => Ok(trained?),
+        Err(_) => Err(End::internal(
+            "the training thread panicked; the worker's log has the place",
+        )),
+    }
+}

@@ -1,0 +1,20 @@
+//! What every attempt of a worker works with.
+
+use model::Device;
+use proto::pb::worker_service_client::WorkerServiceClient;
+use service::client::Connection;
+use storage::Artifacts;
+
+use crate::settings::Settings;
+
+/// The way to the coordinator's port for workers.
+pub(super) type Coordinator = WorkerServiceClient<Connection>;
+
+/// What every attempt of a worker works with.
+#[derive(Debug)]
+pub(super) struct Equipment {
+    pub(super) settings: Settings,
+    pub(super) artifacts: Artifacts,
+    pub(super) device: Device,
+    pub(super) coordinator: Coordinator,
+}

@@ -1,0 +1,220 @@
+//! A worker's claim on a job, and every call that is made under it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use domain::{ArtifactId, EndOfAttempt};
+use proto::pb;
+use storage::{Artifacts, Kind};
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+use crate::contract::input::Trained;
+use crate::error::Error;
+use crate::job::end::End;
+use crate::job::equipment::Coordinator;
+use crate::job::heartbeat::{Answer, Reply, Verdict, verdict};
+use crate::job::pauses::Pauses;
+
+/// The longest time for one call to the coordinator.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The coordinator reads every byte of a model before it answers.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
+/// The first pause before a commit is repeated.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause before a commit is repeated.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a commit is tried: for half an hour at least.
+const MAX_COMMITS: usize = 64;
+
+/// A worker's claim on a job, and the way to the coordinator. Clones are the same claim.
+#[derive(Clone)]
+pub(super) struct Lease {
+    coordinator: Coordinator,
+    leased: pb::LeasedJob,
+    latest: watch::Receiver<domain::Progress>,
+    /// The model was sent to be committed; until the answer comes, nobody knows whose the job is.
+    is_committing: Arc<AtomicBool>,
+}
+
+impl Lease {
+    pub(super) fn new(
+        coordinator: Coordinator,
+        leased: pb::LeasedJob,
+        latest: watch::Receiver<domain::Progress>,
+    ) -> Self {
+        Self {
+            coordinator,
+            leased,
+            latest,
+            is_committing: Arc::default(),
+        }
+    }
+
+    pub(super) fn leased(&self) -> &pb::LeasedJob {
+        &self.leased
+    }
+
+    fn job(&self) -> String {
+        self.leased.job.clone()
+    }
+
+    /// Sends heartbeats; returns when the job is to stop or the lease is lost.
+    pub(super) async fn keep_alive(&mut self, every: Duration) -> End {
+        let mut beat = tokio::time::interval(every);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let reply = self.heartbeat().await;
+            let answer = Answer::from(&reply);
+            if let (Answer::Nothing, Err(status)) = (answer, &reply) {
+                log_failure("heartbeat", status);
+            }
+            match verdict(answer, self.is_committing.load(Ordering::Relaxed)) {
+                Verdict::GoOn => {}
+                Verdict::Stop => return End::Told(EndOfAttempt::Cancelled),
+                Verdict::Lost => return End::LeaseLost,
+                Verdict::AwaitCommit => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn heartbeat(&mut self) -> Reply {
+        let progress = (&*self.latest.borrow()).into();
+        let request = pb::HeartbeatRequest {
+            job: self.job(),
+            epoch: self.leased.epoch,
+            progress: Some(progress),
+        };
+        let request = timed(request, CALL_TIMEOUT);
+        self.coordinator.heartbeat(request).await
+    }
+
+    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the
+    /// job.
+    pub(super) async fn store_checkpoint(
+        &mut self,
+        artifacts: &Artifacts,
+        folder: &Path,
+    ) -> Result<(), End> {
+        let checkpoint = match artifacts.put(Kind::Checkpoint, folder).await {
+            Ok(id) => id.to_string(),
+            Err(error) => {
+                tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
+                return Ok(());
+            }
+        };
+        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
+            tracing::warn!(%error, "cannot remove a local checkpoint");
+        }
+        let request = pb::CommitCheckpointRequest {
+            job: self.job(),
+            epoch: self.leased.epoch,
+            checkpoint,
+        };
+        let request = timed(request, CALL_TIMEOUT);
+        match self.coordinator.commit_checkpoint(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
+            Err(status) => {
+                log_failure("committing a checkpoint", &status);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores backbone and model, then commits: the job has succeeded once the coordinator says so.
+    pub(super) async fn commit(
+        &mut self,
+        artifacts: &Artifacts,
+        trained: &Trained,
+    ) -> Result<(), End> {
+        let model = store(artifacts, trained).await.map_err(Error::Storage)?;
+        // The job's record ends with the last losses, not with those of half a second ago.
+        if let Err(status) = self.heartbeat().await {
+            log_failure("the last heartbeat", &status);
+        }
+        let request = pb::CommitModelRequest {
+            job: self.job(),
+            epoch: self.leased.epoch,
+            model: model.to_string(),
+            metrics: trained.metrics.clone().into_iter().collect(),
+        };
+        self.is_committing.store(true, Ordering::Relaxed);
+        let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+        for _ in 0..MAX_COMMITS {
+            let request = timed(request.clone(), COMMIT_TIMEOUT);
+            let Err(status) = self.coordinator.commit_model(request).await else {
+                return Ok(());
+            };
+            // A repeat is safe: to a version that is committed already the answer is the same.
+            if !is_passing(&status) {
+                return Err(refused(&status));
+            }
+            log_failure("committing the model", &status);
+            tokio::time::sleep(pauses.next()).await;
+        }
+        Err(End::internal("the coordinator did not answer the commit"))
+    }
+
+    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it
+    /// instead.
+    pub(super) async fn tell(&mut self, reason: EndOfAttempt) {
+        let job = self.job();
+        tracing::info!(job, ?reason, "attempt ended without a model");
+        let request = pb::EndAttemptRequest {
+            job,
+            epoch: self.leased.epoch,
+            reason: Some(reason.into()),
+        };
+        let request = timed(request, CALL_TIMEOUT);
+        match self.coordinator.end_attempt(request).await {
+            Ok(_) => {}
+            // The job ended meanwhile, or is somebody else's: there is nothing left to tell.
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                tracing::info!(message = status.message(), "the lease is over");
+            }
+            Err(status) => log_failure("telling how the attempt ended", &status),
+        }
+    }
+}
+
+/// Stores a backbone and its model; returns the model's id.
+async fn store(artifacts: &Artifacts, trained: &Trained) -> Result<ArtifactId, storage::Error> {
+    artifacts.put(Kind::Backbone, &trained.backbone).await?;
+    artifacts.put(Kind::Model, &trained.model).await
+}
+
+/// The end of an attempt whose model the coordinator does not take.
+fn refused(status: &Status) -> End {
+    if status.code() == Code::FailedPrecondition {
+        return End::LeaseLost;
+    }
+    let message = status.message();
+    End::internal(format!("the coordinator refused the model: {message}"))
+}
+
+/// True for a failure that a repeat may not meet.
+fn is_passing(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
+    )
+}
+
+fn timed<T>(message: T, timeout: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+fn log_failure(what: &str, status: &Status) {
+    let (code, message) = (status.code(), status.message());
+    tracing::warn!(what, ?code, message, "a call to the coordinator failed");
+}

@@ -1,0 +1,108 @@
+//! Asks the coordinator for work and takes one job after the other.
+
+use std::time::Duration;
+
+use domain::Calibration;
+use proto::pb;
+use proto::pb::worker_service_client::WorkerServiceClient;
+use service::client::connect;
+use storage::Artifacts;
+use tokio_util::sync::CancellationToken;
+
+use crate::calibrate;
+use crate::job::attempt;
+use crate::job::equipment::Equipment;
+use crate::job::pauses::Pauses;
+use crate::settings::Settings;
+
+/// The first pause after the coordinator could not be reached.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause after the coordinator could not be reached.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the coordinator may hold a question for work.
+const WAIT_FOR_WORK: Duration = Duration::from_secs(20);
+/// On top of that before the call is given up.
+const CALL_MARGIN: Duration = Duration::from_secs(5);
+
+/// A worker that is ready to ask for work.
+#[derive(Debug)]
+pub struct Worker {
+    equipment: Equipment,
+    calibration: Option<Calibration>,
+}
+
+impl Worker {
+    /// Checks the device and the folders; connects when there is something to say.
+    pub fn new(mut settings: Settings, artifacts: Artifacts) -> anyhow::Result<Self> {
+        if settings.name.is_empty() {
+            settings.name = format!("worker-{}", uuid::Uuid::now_v7().simple());
+        }
+        let precision = settings.precision;
+        let computing = model::compute_device(&settings.device)?;
+        computing.check(precision)?;
+        tracing::info!(
+            device = computing.name,
+            ?precision,
+            reason = computing.reason,
+            "computing"
+        );
+        settings.device = computing.name;
+        std::fs::create_dir_all(&settings.backbone_root)?;
+        std::fs::create_dir_all(&settings.scratch)?;
+        let calibration = calibrate::read(&settings.calibration, &settings.device, precision);
+        let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);
+        let equipment = Equipment {
+            settings,
+            artifacts,
+            device: computing.device,
+            coordinator,
+        };
+        Ok(Self {
+            equipment,
+            calibration,
+        })
+    }
+
+    /// Takes one job after the other until `shutdown`; a job at hand is given back then.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let Settings { name, device, .. } = &self.equipment.settings;
+        tracing::info!(worker = name, device, "asking for work");
+        let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+        while !shutdown.is_cancelled() {
+            let Some(answer) = shutdown.run_until_cancelled(self.lease()).await else {
+                return;
+            };
+            match answer {
+                Ok(leased) => {
+                    pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+                    if let Some(leased) = leased {
+                        attempt::run(&self.equipment, leased, &shutdown).await;
+                    }
+                }
+                Err(status) => {
+                    let (code, message, pause) = (status.code(), status.message(), pauses.next());
+                    tracing::warn!(?code, message, ?pause, "cannot ask for work");
+                    let pause = tokio::time::sleep(pause);
+                    shutdown.run_until_cancelled(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Asks for a job, and waits a while where there is none.
+    async fn lease(&mut self) -> Result<Option<pb::LeasedJob>, tonic::Status> {
+        let Equipment {
+            settings,
+            coordinator,
+            ..
+        } = &mut self.equipment;
+        let mut request = tonic::Request::new(pb::LeaseRequest {
+            worker: settings.name.clone(),
+            device: settings.device.clone(),
+            wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis()).unwrap_or(u32::MAX),
+            calibration: self.calibration.as_ref().map(Into::into),
+        });
+        request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);
+        Ok(coordinator.lease(request).await?.into_inner().leased)
+    }
+}

@@ -1,0 +1,70 @@
+//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a
+//! hub's cached files.
+
+use std::path::{Path, PathBuf};
+
+use domain::BackboneLocation;
+use model::Backbone;
+
+use crate::contract::input::Input;
+use crate::contract::progress::Progress;
+use crate::error::Error;
+use crate::material::hub;
+
+/// True when the backbone is the job's own work, not somebody's file or seed.
+pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
+    matches!(named, domain::Backbone::Random(shape) if shape.warmup_epochs > 0)
+}
+
+/// A checkpoint's own backbone when it was warmed up, else the one that the specification names.
+pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Error> {
+    match (&input.spec.backbone, &input.resume) {
+        (named, Some(checkpoint)) if is_warmed_up(named) => {
+            Backbone::read(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))
+        }
+        (domain::Backbone::Random(shape), _) => Ok(Backbone::random(shape, &input.device)),
+        (domain::Backbone::Path(location), _) => {
+            let folder = folder_of(location, input, progress)?;
+            let backbone = Backbone::read(&folder, &input.device).map_err(Error::Backbone)?;
+            backbone.check_prompts(&folder).map_err(Error::Backbone)?;
+            Ok(backbone)
+        }
+    }
+}
+
+/// The folder of a backbone that the specification names; a hub's is fetched first.
+fn folder_of(
+    location: &BackboneLocation,
+    input: &Input,
+    progress: &Progress,
+) -> Result<PathBuf, Error> {
+    let from = &input.backbones;
+    match location {
+        BackboneLocation::Folder(path) => confined(&from.root, path),
+        BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
+            Error::Spec(format!(
+                "backbone.path: the artifact `{id}` was not fetched"
+            ))
+        }),
+        BackboneLocation::Hub { repo, revision } => hub::cached(from, repo, revision, progress),
+    }
+}
+
+/// `path` below `root`, links resolved; anything that leads outside is refused.
+fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
+    let inside = resolved(root)?;
+    let folder = resolved(&inside.join(path))?;
+    if !folder.starts_with(&inside) {
+        return Err(Error::Spec(format!(
+            "backbone.path `{path}` leads outside of the worker's backbone root"
+        )));
+    }
+    Ok(folder)
+}
+
+/// The path without links; an error where there is nothing.
+fn resolved(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize()
+        .map_err(model::Error::file(path))
+        .map_err(Error::Backbone)
+}

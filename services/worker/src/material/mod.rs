@@ -1,0 +1,17 @@
+//! What training reads: a backbone, histories and texts.
+
+/// The backbone that a job stands on.
+pub(crate) mod backbone;
+/// A hub's backbones, fetched once.
+mod hub;
+
+/// What each text is about, as columns in a file.
+pub(crate) mod about;
+/// A data set as the models read it.
+pub(crate) mod corpus;
+/// Writes such a file: which texts, in which order, cut where.
+pub(crate) mod encode;
+/// Tells a kept folder that is whole from an older or a damaged one.
+mod seal;
+/// A data set's texts as words in a file, kept from job to job.
+pub(crate) mod token_file;

@@ -1,0 +1,142 @@
+//! A small data set with something to learn, and jobs on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dataset::{Dataset, ImportOptions, import};
+use domain::{Backbone, DatasetId, Light, RandomBackbone, TableInit, TrainSpec};
+use model::{Artifact, Device, Precision, compute_device};
+use tempfile::TempDir;
+use worker::{Backbones, Input, Progress, train};
+
+const N_USERS: usize = 80;
+pub(crate) const N_ITEMS: usize = 30;
+
+/// Users and items come in three groups; titles tell the group, and one item in the middle is
+/// everybody's.
+fn three_groups(folder: &Path) -> Dataset {
+    let mut rows = "user_id,item_id,timestamp,split\n".to_owned();
+    for user in 0..N_USERS {
+        for place in 0..8 {
+            let item = (user % 3) * 10 + (user / 3 + place) % 10;
+            let split = [
+                "train", "train", "train", "train", "train", "train", "valid", "test",
+            ][place];
+            rows.push_str(&format!("u{user:02},i{item:02},{place},{split}\n"));
+        }
+    }
+    std::fs::write(folder.join("interactions.csv"), rows).unwrap();
+    let items: String = (0..N_ITEMS)
+        .map(|item| {
+            let words = [
+                "space ship battle in the stars",
+                "quiet garden of flowers",
+                "fast cars on the road",
+            ][item / 10];
+            format!("{{\"item_id\": \"i{item:02}\", \"title\": \"{words} {item}\"}}\n")
+        })
+        .collect();
+    std::fs::write(folder.join("items.jsonl"), items).unwrap();
+    import(folder, &ImportOptions::default()).unwrap().0
+}
+
+/// A spec without any stage: tests switch on what they look at.
+pub(crate) fn nothing() -> TrainSpec {
+    let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
+    spec.init = TableInit::Normal;
+    spec.backbone = Backbone::Random(RandomBackbone {
+        n_embd: 48,
+        n_head: 2,
+        n_positions: 48,
+        ..Default::default()
+    });
+    (
+        spec.pretraining.content_epochs,
+        spec.pretraining.epochs,
+        spec.finetuning.epochs,
+    ) = (0, 0, 0);
+    spec.pretraining.learning_rate = 5e-3;
+    spec.finetuning.learning_rate = 5e-3;
+    spec.evaluation.patience = 0;
+    spec.hybrid.light = Light::None;
+    spec.finetuning.distilled_share = 0.0;
+    spec
+}
+
+/// What a job left.
+pub(crate) struct Outcome {
+    pub(crate) artifact: Artifact,
+    pub(crate) backbone: model::Backbone,
+    pub(crate) metrics: BTreeMap<String, f64>,
+    pub(crate) tables_file: Vec<u8>,
+    _folder: TempDir,
+}
+
+/// The fastest that this build has.
+pub(crate) fn device() -> Device {
+    compute_device("auto").unwrap().device
+}
+
+/// A data set in a folder, and where its backbones come from.
+pub(crate) struct Bench {
+    pub(crate) folder: TempDir,
+    pub(crate) data: PathBuf,
+    pub(crate) hub_url: String,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Dataset)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let mut dataset = three_groups(folder.path());
+        change(&mut dataset);
+        dataset.write(&data).unwrap();
+        Self {
+            folder,
+            data,
+            hub_url: String::new(),
+        }
+    }
+
+    pub(crate) fn input(&self, spec: &TrainSpec, scratch: &Path, resume: Option<PathBuf>) -> Input {
+        Input {
+            job: "job-test".to_owned(),
+            spec: spec.clone(),
+            dataset: self.data.clone(),
+            backbones: Backbones {
+                root: self.folder.path().to_owned(),
+                hub_url: self.hub_url.clone(),
+                artifact: None,
+            },
+            resume,
+            token_files: self.folder.path().join("tokens"),
+            scratch: scratch.to_owned(),
+            device: device(),
+            precision: Precision::F32,
+            checkpoint_every: Duration::MAX,
+        }
+    }
+
+    pub(crate) fn train(&self, spec: &TrainSpec) -> Outcome {
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut progress, _watch) =
+            Progress::new("flex", tokio_util::sync::CancellationToken::new());
+        let trained = train(&self.input(spec, scratch.path(), None), &mut progress).unwrap();
+        let artifact = Artifact::read(&trained.model).unwrap();
+        let backbone = model::Backbone::read(&trained.backbone, &device()).unwrap();
+        let tables_file = std::fs::read(trained.model.join("tables.safetensors")).unwrap();
+        Outcome {
+            artifact,
+            backbone,
+            metrics: trained.metrics,
+            tables_file,
+            _folder: scratch,
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! How much each part of a job computes, counted from its specification and its data set's counts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::Backbone;
+use crate::cost::part::Part;
+use crate::metric::RankedBy;
+use crate::train_spec::{Light, TrainSpec};
+use crate::tried::{HYBRID_WEIGHTS, USER_TOKENS, ease_lambdas};
+use crate::work::{Pass, Shape};
+
+/// The counts in a data set's manifest that costs follow from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// The number of users.
+    pub n_users: usize,
+    /// The number of items, J.
+    pub n_items: usize,
+    /// Interactions for training.
+    pub n_train: usize,
+    /// Interactions that are held out for validation.
+    pub n_valid: usize,
+    /// Interactions that are held out for the test.
+    pub n_test: usize,
+    /// Texts and titles by length: the n-th entry counts those of [`TEXT_STEP`] n to [`TEXT_STEP`]
+    /// (n + 1) bytes, the last one longer ones too. Empty in data sets that were imported before
+    /// this was counted.
+    #[serde(default)]
+    pub text_lengths: Vec<usize>,
+}
+
+/// Bytes between two entries of [`Counts::text_lengths`].
+pub const TEXT_STEP: usize = 16;
+/// The number of entries of [`Counts::text_lengths`].
+pub const N_TEXT_STEPS: usize = 64;
+
+/// Words of a prompt around its user and items.
+const PROMPT: f64 = 10.0;
+/// GPT-2 needs a token for so many bytes of English.
+const BYTES_A_TOKEN: f64 = 4.4;
+/// Operations that ranking one item for one user costs beside its score, next to a product's.
+const RANKING: f64 = 20.0;
+/// Whose rankings of the test split take a pass of the language model, at most.
+const RANKED_BY_LANGUAGE_MODEL: [RankedBy; 3] =
+    [RankedBy::Served, RankedBy::LanguageModel, RankedBy::NewUser];
+
+/// Operations of each part of a job; `None` where the data set's counts or the backbone's shape are
+/// not known.
+pub fn operations(spec: &TrainSpec, counts: &Counts) -> Option<BTreeMap<Part, f64>> {
+    let Backbone::Random(backbone) = &spec.backbone else {
+        return None;
+    };
+    if counts.text_lengths.is_empty() {
+        return None;
+    }
+    let job = Job {
+        spec,
+        counts,
+        shape: Shape::from(backbone),
+        n_positions: backbone.n_positions as f64,
+    };
+    let n = spec.n_epochs();
+    let content = job.content();
+    let collaborative = job.collaborative();
+    Some(BTreeMap::from([
+        (Part::Start, job.start()),
+        (Part::Ease, job.ease()),
+        // Forward, and the gradients of input and weights.
+        (
+            Part::Warmup,
+            n.warmup as f64 * 1.5 * (content + collaborative),
+        ),
+        (Part::Content, n.content as f64 * content),
+        (Part::Collaborative, n.collaborative as f64 * collaborative),
+        (Part::Finetuning, n.finetuning as f64 * job.finetuning()),
+        (Part::Validation, job.validation()),
+        (Part::Choice, job.choice()),
+        (Part::Test, job.test()),
+        (Part::Saving, job.saving()),
+    ]))
+}
+
+/// A job on a data set, counted.
+struct Job<'a> {
+    spec: &'a TrainSpec,
+    counts: &'a Counts,
+    shape: Shape,
+    n_positions: f64,
+}
+
+impl Job<'_> {
+    fn n_items(&self) -> f64 {
+        self.counts.n_items as f64
+    }
+
+    fn n_users(&self) -> f64 {
+        self.counts.n_users as f64
+    }
+
+    /// Items in a training history, cut where positions end.
+    fn mean_history(&self) -> f64 {
+        let mean = self.counts.n_train as f64 / self.n_users().max(1.0);
+        mean.min(self.n_positions - PROMPT)
+    }
+
+    /// Users that the validation split ranks for.
+    fn n_validated(&self) -> f64 {
+        self.counts.n_valid.min(self.counts.n_users) as f64
+    }
+
+    /// Users that the test split ranks for.
+    fn n_tested(&self) -> f64 {
+        self.counts.n_test.min(self.counts.n_users) as f64
+    }
+
+    fn fits_ease(&self) -> bool {
+        self.spec.fits_ease(self.counts.n_items)
+    }
+
+    /// One pass over some documents and its gradients; so many products of the logits' size.
+    fn step(&self, pass: &Pass, n_head_products: f64, n_logits: f64) -> f64 {
+        let head = n_head_products * 2.0 * n_logits * self.shape.n_embd;
+        pass.forward(&self.shape) + pass.backward(&self.shape) + head
+    }
+
+    /// Tokens of a text of a length, as an index into [`Counts::text_lengths`].
+    fn n_tokens(&self, length: usize) -> f64 {
+        let n_bytes = (length as f64 + 0.5) * TEXT_STEP as f64;
+        let longest = self.spec.pretraining.max_text_tokens as f64;
+        (n_bytes / BYTES_A_TOKEN).min(longest).min(self.n_positions)
+    }
+
+    /// An epoch over texts: the word softmax has no gradient of its own.
+    fn content(&self) -> f64 {
+        let mut n_texts = 0.0;
+        let mut n_words = 0.0;
+        for (length, &count) in self.counts.text_lengths.iter().enumerate() {
+            n_texts += count as f64;
+            n_words += count as f64 * self.n_tokens(length);
+        }
+        let mean = n_words / f64::max(n_texts, 1.0);
+        let n = match self.spec.pretraining.documents_per_epoch {
+            0 => n_texts,
+            most => n_texts.min(most as f64),
+        };
+        let n_read = n * (mean - 1.0).max(0.0);
+        let pass = documents(n, PROMPT + mean, n_read, 2.0 * n);
+        self.step(&pass, 2.0, n_read * self.shape.n_words)
+    }
+
+    /// An epoch over histories; the item softmax's rows have a gradient too.
+    fn collaborative(&self) -> f64 {
+        let (n, history) = (self.n_users(), self.mean_history());
+        let n_read = n * (history - 1.0).max(0.0);
+        let pass = documents(n, PROMPT + history, n_read, n * (history + 1.0));
+        self.step(&pass, 3.0, n_read * self.n_classes())
+    }
+
+    /// An epoch over prompts that hide a part of the history.
+    fn finetuning(&self) -> f64 {
+        let n = self.n_users();
+        let history = self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
+        let pass = documents(n, PROMPT + history, n, n * (history + 1.0));
+        self.step(&pass, 3.0, n * self.n_classes())
+    }
+
+    /// Classes of the item softmax.
+    fn n_classes(&self) -> f64 {
+        match self.spec.n_sampled_items {
+            0 => self.n_items(),
+            n => self.n_items().min(n as f64),
+        }
+    }
+
+    /// The states of some users, each a pass over a prompt.
+    fn states(&self, n_users: f64) -> f64 {
+        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0).forward(&self.shape)
+    }
+
+    /// Catalogues scored and ranked, a number of times for each user.
+    fn ranking(&self, n_users: f64, n_times: usize) -> f64 {
+        n_users * self.n_items() * (2.0 * self.shape.n_embd + n_times as f64 * RANKING)
+    }
+
+    /// The language model ranks for some users, a number of times.
+    fn language_model(&self, n_users: f64, n_times: usize) -> f64 {
+        n_times as f64 * self.states(n_users) + self.ranking(n_users, n_times)
+    }
+
+    /// Each number of singular vectors that is tried ranks the validation split.
+    fn start(&self) -> f64 {
+        let n_vectors = self.n_vectors_tried();
+        if n_vectors == 0.0 {
+            return 0.0;
+        }
+        self.n_validated() * self.n_items() * (2.0 * n_vectors + RANKING)
+            + 4.0 * n_vectors * self.counts.n_train as f64
+    }
+
+    /// The numbers of singular vectors that are tried, summed. There are no more vectors than users,
+    /// items or columns.
+    fn n_vectors_tried(&self) -> f64 {
+        if self.counts.n_valid == 0 {
+            return 0.0;
+        }
+        let width = self.shape.n_embd as usize;
+        let most = self.counts.n_items.min(self.counts.n_users).min(width);
+        let n: usize = self.spec.spectral_ranks(most).iter().sum();
+        n as f64
+    }
+
+    /// A factor and an inverse for each λ, and a ranking of the validation split.
+    fn ease(&self) -> f64 {
+        if !self.fits_ease() {
+            return 0.0;
+        }
+        let n_lambdas = ease_lambdas(self.counts.n_valid > 0).len();
+        let an_item = 2.0 * self.mean_history() + RANKING;
+        let ranking = self.n_validated() * self.n_items() * an_item;
+        n_lambdas as f64 * (2.0 * self.n_items().powi(3) + ranking)
+    }
+
+    /// Rankings of the validation split between the epochs.
+    fn validation(&self) -> f64 {
+        self.language_model(self.n_validated(), self.spec.n_validations())
+    }
+
+    /// A ranking of the validation split for each user token, then one for each weight of a mix.
+    fn choice(&self) -> f64 {
+        let n_users = self.n_validated();
+        let tokens = self.language_model(n_users, USER_TOKENS.len());
+        if !self.fits_ease() || self.spec.hybrid.light != Light::Ease {
+            return tokens;
+        }
+        tokens + self.ranking(n_users, HYBRID_WEIGHTS.len())
+    }
+
+    /// The test split, ranked by the language model and by the baselines.
+    fn test(&self) -> f64 {
+        let n_users = self.n_tested();
+        let n_passes = RANKED_BY_LANGUAGE_MODEL.len();
+        let n_baselines = self.spec.measured_baselines(self.counts.n_items).len();
+        n_passes as f64 * self.states(n_users) + self.ranking(n_users, n_passes + n_baselines)
+    }
+
+    /// The tables are written.
+    fn saving(&self) -> f64 {
+        4.0 * (self.n_users() + self.n_items()) * self.shape.n_embd
+    }
+}
+
+/// Documents of one length, read at their ends.
+fn documents(n: f64, length: f64, n_read: f64, n_soft: f64) -> Pass {
+    let n_seen = n * length * (length + 1.0) / 2.0;
+    Pass {
+        n_tokens: n * length,
+        n_read,
+        n_soft,
+        n_seen,
+        n_seen_by_read: n_read * length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DatasetId;
+    use crate::tried::{EASE_LAMBDAS, SPECTRAL_RANKS};
+
+    fn spec() -> TrainSpec {
+        TrainSpec::new(DatasetId::new("d").unwrap())
+    }
+
+    fn counts() -> Counts {
+        Counts {
+            n_users: 300,
+            n_items: 200,
+            n_train: 3_000,
+            n_valid: 300,
+            n_test: 300,
+            text_lengths: vec![0, 0, 40],
+        }
+    }
+
+    fn of(part: Part, spec: &TrainSpec, counts: &Counts) -> f64 {
+        operations(spec, counts).unwrap()[&part]
+    }
+
+    #[test]
+    fn a_search_for_the_rank_costs_what_is_tried() {
+        let n_vectors: usize = SPECTRAL_RANKS.iter().sum();
+        let (n_scores, n_vectors) = (300.0 * 200.0, n_vectors as f64);
+        let expected = n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
+        assert_eq!(of(Part::Start, &spec(), &counts()), expected);
+    }
+
+    #[test]
+    fn no_search_for_the_rank_costs_nothing() {
+        let given = TrainSpec {
+            spectral_rank: 32,
+            ..spec()
+        };
+        assert_eq!(of(Part::Start, &given, &counts()), 0.0);
+        let unvalidated = Counts {
+            n_valid: 0,
+            ..counts()
+        };
+        assert_eq!(of(Part::Start, &spec(), &unvalidated), 0.0);
+    }
+
+    #[test]
+    fn ease_is_solved_for_each_lambda_that_can_be_chosen() {
+        let unvalidated = Counts {
+            n_valid: 0,
+            ..counts()
+        };
+        let once = of(Part::Ease, &spec(), &unvalidated);
+        assert_eq!(once, 2.0 * 200f64.powi(3));
+        let times = of(Part::Ease, &spec(), &counts()) / once;
+        assert!(times > EASE_LAMBDAS.len() as f64, "and ranks: {times}");
+    }
+
+    #[test]
+    fn a_large_catalogue_is_ranked_by_one_baseline() {
+        let large = Counts {
+            n_items: 20_000,
+            ..counts()
+        };
+        let mut spec = spec();
+        let with_popularity = of(Part::Test, &spec, &large);
+        spec.evaluation.baselines = crate::train_spec::Baselines::None;
+        let alone = of(Part::Test, &spec, &large);
+        let n_rankings = (with_popularity - alone) / (300.0 * 20_000.0 * RANKING);
+        assert!((n_rankings - 1.0).abs() < 1e-6, "{n_rankings}");
+    }
+}
