@@ -19,96 +19,117 @@ use serde::Deserialize;
 /// How much of which data.
 #[derive(clap::Args)]
 #[group(skip)]
-pub(crate) struct Workload {
+pub(crate) struct WorkSize {
     /// Folder with `interactions.csv.gz` and `reviews.jsonl.gz`.
     #[arg(long)]
     pub(crate) data: PathBuf,
+
     /// Training steps, or batches to rank.
     #[arg(long, default_value_t = 6)]
     pub(crate) steps: usize,
+
     /// Documents or users a training step.
     #[arg(long, default_value_t = 20)]
     pub(crate) batch: usize,
-    /// Threads that compute.
+
+    /// How many threads compute.
     #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,
 }
 
 /// A data set as the stages read it.
-pub(crate) struct Data {
+pub(crate) struct StageData {
     pub(crate) n_users: usize,
     pub(crate) n_items: usize,
     /// Training items by user row; users without any are absent.
     histories: BTreeMap<u32, Vec<u32>>,
-    /// (user, item, text) of each review.
-    reviews: Vec<(u32, u32, String)>,
+    reviews: Vec<Review>,
     tokenizer: Tokenizer,
     texts: PromptTexts,
 }
 
+/// What a user wrote about an item, both as rows.
+struct Review {
+    user: u32,
+    item: u32,
+    text: String,
+}
+
+/// A user and their training items, all as rows.
+struct UserHistory<'a> {
+    user: u32,
+    items: &'a [u32],
+}
+
+/// A user to be ranked for.
+pub(crate) struct Question {
+    pub(crate) prompt: Vec<Token>,
+    /// Items that are not to be in the ranking.
+    pub(crate) seen: Vec<u32>,
+}
+
 #[derive(Deserialize)]
-struct Interaction {
+struct InteractionLine {
     user_id: String,
     item_id: String,
     split: String,
 }
 
 #[derive(Deserialize)]
-struct Review {
+struct ReviewLine {
     user_id: String,
     item_id: String,
     text: String,
 }
 
-/// Row numbers of external ids.
+/// Row numbers of external ids, in the order in which the ids appear.
 #[derive(Default)]
-struct Rows(HashMap<String, u32>);
+struct Rows {
+    by_id: HashMap<String, u32>,
+}
 
 impl Rows {
-    fn of(&mut self, id: String) -> u32 {
-        let next = self.0.len() as u32;
-        *self.0.entry(id).or_insert(next)
+    fn row(&mut self, id: String) -> u32 {
+        let next = self.by_id.len() as u32;
+        *self.by_id.entry(id).or_insert(next)
     }
 }
 
-fn unzipped(path: &Path) -> anyhow::Result<GzDecoder<File>> {
-    Ok(GzDecoder::new(File::open(path).with_context(|| {
-        format!("{} cannot be read", path.display())
-    })?))
-}
-
-impl Data {
+impl StageData {
     /// Reads a folder with `interactions.csv.gz` and, where there is a content stage,
     /// `reviews.jsonl.gz`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
-        let (mut users, mut items) = (Rows::default(), Rows::default());
+        let mut users = Rows::default();
+        let mut items = Rows::default();
         let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for row in
-            csv::Reader::from_reader(unzipped(&folder.join("interactions.csv.gz"))?).deserialize()
-        {
-            let row: Interaction = row?;
-            let (user, item) = (users.of(row.user_id), items.of(row.item_id));
-            if row.split == "train" {
+        let interactions = unzipped(&folder.join("interactions.csv.gz"))?;
+        for line in csv::Reader::from_reader(interactions).deserialize() {
+            let line: InteractionLine = line?;
+            let user = users.row(line.user_id);
+            let item = items.row(line.item_id);
+            if line.split == "train" {
                 histories.entry(user).or_default().push(item);
             }
         }
+
         let mut reviews = Vec::new();
         let path = folder.join("reviews.jsonl.gz");
         if path.exists() {
             for line in BufReader::new(unzipped(&path)?).lines() {
-                let review: Review = serde_json::from_str(&line?)?;
-                reviews.push((
-                    users.of(review.user_id),
-                    items.of(review.item_id),
-                    review.text,
-                ));
+                let line: ReviewLine = serde_json::from_str(&line?)?;
+                reviews.push(Review {
+                    user: users.row(line.user_id),
+                    item: items.row(line.item_id),
+                    text: line.text,
+                });
             }
         }
+
         let tokenizer = Tokenizer::gpt2();
         let texts = PromptTexts::new(&tokenizer);
         Ok(Self {
-            n_users: users.0.len(),
-            n_items: items.0.len(),
+            n_users: users.by_id.len(),
+            n_items: items.by_id.len(),
             histories,
             reviews,
             tokenizer,
@@ -128,23 +149,20 @@ impl Data {
         n_steps: usize,
         n_positions: usize,
     ) -> impl Iterator<Item = Objective> {
-        let document = move |(user, item, text): &(u32, u32, String)| {
-            let main = self
-                .tokenizer
-                .encode(&format!(" {text}"))
-                .into_iter()
-                .map(Token::Word)
-                .collect();
-            Document {
-                prompt: self.texts.review(*user, *item),
-                main,
-            }
-            .fitted(n_positions)
-        };
         let steps = self.reviews.chunks(batch).take(n_steps);
         steps.map(move |reviews| {
-            content::objective(&reviews.iter().filter_map(document).collect::<Vec<_>>())
+            let documents = reviews.iter().map(|review| self.review(review));
+            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            content::objective(&fitted.collect::<Vec<_>>())
         })
+    }
+
+    fn review(&self, review: &Review) -> Document {
+        let words = self.tokenizer.encode(&format!(" {}", review.text));
+        Document {
+            prompt: self.texts.review(review.user, review.item),
+            main: words.into_iter().map(Token::Word).collect(),
+        }
     }
 
     /// Steps of the collaborative LM.
@@ -154,13 +172,16 @@ impl Data {
         n_steps: usize,
         n_positions: usize,
     ) -> impl Iterator<Item = Objective> {
-        let document = move |(user, history): &(u32, &Vec<u32>)| {
-            collaborative::document(&self.texts, *user, history).fitted(n_positions)
-        };
-        let steps = self.users(batch, n_steps).into_iter();
+        let steps = self.batches(batch).take(n_steps);
         steps.map(move |users| {
-            collaborative::objective(&users.iter().filter_map(document).collect::<Vec<_>>())
+            let documents = users.iter().map(|history| self.history(history));
+            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            collaborative::objective(&fitted.collect::<Vec<_>>())
         })
+    }
+
+    fn history(&self, history: &UserHistory<'_>) -> Document {
+        collaborative::document(&self.texts, history.user, history.items)
     }
 
     /// Steps of finetuning: the first fifth of a history is hidden, all of it is asked for.
@@ -170,23 +191,22 @@ impl Data {
         n_steps: usize,
         n_positions: usize,
     ) -> impl Iterator<Item = Objective> {
-        let example = move |(user, history): &(u32, &Vec<u32>)| {
-            let n_hidden = (history.len() / 5).max(1);
-            let prompt = self
-                .texts
-                .recommend(Some(*user), &history[n_hidden..], n_positions);
-            Example {
-                prompt,
-                targets: (*history).clone(),
-            }
-        };
-        let steps = self.users(batch, n_steps).into_iter();
+        let steps = self.batches(batch).take(n_steps);
         steps.map(move |users| {
-            recommender::objective(
-                &users.iter().map(example).collect::<Vec<_>>(),
-                Options::default(),
-            )
+            let examples = users
+                .iter()
+                .map(|history| self.example(history, n_positions));
+            recommender::objective(&examples.collect::<Vec<_>>(), Options::default())
         })
+    }
+
+    fn example(&self, history: &UserHistory<'_>, n_positions: usize) -> Example {
+        let n_hidden = (history.items.len() / 5).max(1);
+        let shown = &history.items[n_hidden..];
+        Example {
+            prompt: self.texts.recommend(Some(history.user), shown, n_positions),
+            targets: history.items.to_vec(),
+        }
     }
 
     /// Whole batches of prompts to be ranked, and what is not to be in the ranking.
@@ -196,34 +216,40 @@ impl Data {
         n_batches: usize,
         n_positions: usize,
     ) -> Vec<Vec<Question>> {
-        let question = |(user, history): &(u32, &Vec<u32>)| Question {
-            prompt: self.texts.recommend(Some(*user), history, n_positions),
-            seen: (*history).clone(),
-        };
-        let batches = self.users(batch, n_batches);
-        batches
-            .iter()
-            .filter(|users| users.len() == batch)
-            .map(|users| users.iter().map(question).collect())
-            .collect()
+        let mut questions = Vec::new();
+        for users in self.batches(batch).take(n_batches) {
+            if users.len() == batch {
+                let users = users.iter();
+                questions.push(users.map(|user| self.question(user, n_positions)).collect());
+            }
+        }
+
+        questions
     }
 
-    fn users(&self, batch: usize, n_batches: usize) -> Vec<Vec<(u32, &Vec<u32>)>> {
-        let users: Vec<(u32, &Vec<u32>)> = self
-            .histories
-            .iter()
-            .map(|(&user, history)| (user, history))
-            .collect();
-        users
-            .chunks(batch)
-            .take(n_batches)
-            .map(<[_]>::to_vec)
-            .collect()
+    fn question(&self, history: &UserHistory<'_>, n_positions: usize) -> Question {
+        let user = Some(history.user);
+        Question {
+            prompt: self.texts.recommend(user, history.items, n_positions),
+            seen: history.items.to_vec(),
+        }
+    }
+
+    /// All users with a history, by row, so many at a time.
+    fn batches(&self, batch: usize) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
+        let mut left = self.histories.iter();
+        std::iter::from_fn(move || {
+            let mut next = Vec::with_capacity(batch);
+            for (&user, items) in left.by_ref().take(batch) {
+                next.push(UserHistory { user, items });
+            }
+            (!next.is_empty()).then_some(next)
+        })
     }
 }
 
-/// A user to be ranked for.
-pub(crate) struct Question {
-    pub(crate) prompt: Vec<Token>,
-    pub(crate) seen: Vec<u32>,
+fn unzipped(path: &Path) -> anyhow::Result<GzDecoder<File>> {
+    let file = File::open(path);
+    let file = file.with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(GzDecoder::new(file))
 }

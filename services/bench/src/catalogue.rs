@@ -9,32 +9,20 @@ use model::{Precision, ScoringTables, Tables};
 use rayon::prelude::*;
 use serde_json::json;
 
-/// Of the command.
+/// Which catalogues are scored, and for how many states at once.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Items of the catalogue.
     #[arg(long, default_value_t = 1_000_000)]
     items: usize,
+
     /// Widths of a row, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "64,768")]
     widths: Vec<usize>,
+
     /// States that are scored at once, with commas between.
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     states: Vec<usize>,
-}
-
-impl Arguments {
-    /// Each precision with each number of states.
-    fn precisions(&self) -> impl Iterator<Item = (Precision, usize)> + '_ {
-        let with_states = |precision| {
-            self.states
-                .iter()
-                .map(move |&n_states| (precision, n_states))
-        };
-        [Precision::F32, Precision::Bf16]
-            .into_iter()
-            .flat_map(with_states)
-    }
 }
 
 /// Each is repeated; the best counts.
@@ -45,60 +33,71 @@ const READ: usize = 1 << 30;
 /// Measures and prints a line for each width and number of states.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bandwidth = bandwidth();
-    println!(
-        "{}",
-        json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0})
-    );
+    let line = json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0});
+    println!("{line}");
     for &width in &arguments.widths {
-        let tables = Arc::new(Tables::normal(1, arguments.items, width, 0).collaborative);
-        for (precision, n_states) in arguments.precisions() {
-            let catalogue = ScoringTables::new(Arc::clone(&tables), precision);
-            let state = |number: usize| {
-                (0..width)
-                    .map(|place| ((number + place) % 7) as f32 / 7.0)
-                    .collect::<Vec<_>>()
-            };
-            let states: Vec<_> = (0..n_states)
-                .map(|number| catalogue.state(&state(number)))
-                .collect();
-            let seconds = best(|| {
-                drop(black_box(
-                    catalogue.scores(&states.iter().collect::<Vec<_>>()),
-                ))
-            });
-            let bytes = (catalogue.n_values() * precision.n_bytes()) as f64;
-            println!(
-                "{}",
-                json!({
-                    "items": arguments.items, "width": width, "precision": precision.name(), "states": n_states,
+        let tables = Tables::normal(1, arguments.items, width, 0);
+        let tables = Arc::new(tables.collaborative);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let scoring = ScoringTables::new(Arc::clone(&tables), precision);
+            for &n_states in &arguments.states {
+                let seconds = seconds(&scoring, width, n_states);
+                let bytes = (scoring.n_values() * precision.n_bytes()) as f64;
+                let share = bytes / seconds / bandwidth;
+                let line = json!({
+                    "items": arguments.items,
+                    "width": width,
+                    "precision": precision.name(),
+                    "states": n_states,
                     "ms": (seconds * 1e4).round() / 10.0,
                     "requests_per_second": (n_states as f64 / seconds).round(),
-                    "share_of_memory": (bytes / seconds / bandwidth * 100.0).round() / 100.0,
-                })
-            );
+                    "share_of_memory": (share * 100.0).round() / 100.0,
+                });
+                println!("{line}");
+            }
         }
     }
+
     Ok(())
+}
+
+/// Seconds that so many states take together.
+fn seconds(scoring: &ScoringTables, width: usize, n_states: usize) -> f64 {
+    let mut states = Vec::new();
+    for number in 0..n_states {
+        states.push(scoring.state(&values(width, number)));
+    }
+    let states: Vec<_> = states.iter().collect();
+    best(|| drop(black_box(scoring.scores(&states))))
+}
+
+/// The values of a state, whatever they are.
+fn values(width: usize, number: usize) -> Vec<f32> {
+    let mut values = Vec::new();
+    for place in 0..width {
+        values.push(((number + place) % 7) as f32 / 7.0);
+    }
+    values
 }
 
 /// What all cores together read from memory, in bytes a second.
 fn bandwidth() -> f64 {
     let values = vec![1_u64; READ / size_of::<u64>()];
     let seconds = best(|| {
-        let sum: u64 = values
-            .par_chunks(1 << 16)
-            .map(|chunk| chunk.iter().sum::<u64>())
-            .sum();
+        let chunks = values.par_chunks(1 << 16);
+        let sum: u64 = chunks.map(|chunk| chunk.iter().sum::<u64>()).sum();
         black_box(sum);
     });
     READ as f64 / seconds
 }
 
+/// The shortest of some tries, in seconds.
 fn best(mut work: impl FnMut()) -> f64 {
-    let once = |_| {
+    let mut best = f64::INFINITY;
+    for _ in 0..N_TRIES {
         let started = Instant::now();
         work();
-        started.elapsed().as_secs_f64()
-    };
-    (0..N_TRIES).map(once).fold(f64::INFINITY, f64::min)
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    best
 }

@@ -14,37 +14,45 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use worker::{Input, Progress, Watch, train};
+use worker::{Input, Progress, train};
 
 use crate::machine;
 
-/// Of the command.
+/// How large the data set is, and how far the job goes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Users.
+    /// How many users there are.
     #[arg(long, default_value_t = 1_000_000)]
     users: u32,
+
     /// Items; their popularity has a long tail.
     #[arg(long, default_value_t = 20_000)]
     items: u32,
+
     /// Rows of (user, item, time).
     #[arg(long, default_value_t = 10_000_000)]
     interactions: u32,
+
     /// Items of a sampled softmax; 0: all.
     #[arg(long, default_value_t = 0)]
     sampled: usize,
-    /// Steps of the job.
+
+    /// Steps that the job takes.
     #[arg(long, default_value_t = 3)]
     steps: usize,
+
     /// Where the files are made.
     #[arg(long, default_value = "target/bench/large")]
     folder: PathBuf,
-    /// What computes.
+
+    /// The device that computes.
     #[arg(long, default_value = "flex")]
     device: String,
-    /// Threads that compute.
+
+    /// How many threads compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+
     /// Each part has a process of its own, and so a peak of memory.
     #[arg(long, hide = true)]
     part: Option<Part>,
@@ -63,18 +71,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Part::Job) => return start_job(arguments),
         None => {}
     }
+
     std::fs::create_dir_all(&arguments.folder)?;
     write_rows(arguments, &rows(&arguments.folder)).context("the rows")?;
     for part in ["import", "job"] {
-        let own = std::env::args_os().skip(1);
-        let status = Command::new(std::env::current_exe()?)
-            .args(own)
-            .args(["--part", part])
-            .status()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(std::env::args_os().skip(1));
+        command.args(["--part", part]);
+        let status = command.status()?;
         if !status.success() {
             bail!("{part}: {status}");
         }
     }
+
     Ok(())
 }
 
@@ -94,12 +103,10 @@ fn write_rows(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
             rng.random_range(0..arguments.users)
         };
         let item = f64::from(arguments.items).powf(rng.random::<f64>()) as u32;
-        writeln!(
-            file,
-            "user-{user:07},item-{item:06},{},4.0",
-            1_400_000_000 + row
-        )?;
+        let time = 1_400_000_000 + row;
+        writeln!(file, "user-{user:07},item-{item:06},{time},4.0")?;
     }
+
     Ok(file.flush()?)
 }
 
@@ -117,9 +124,13 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
     let Dataset { manifest, .. } = dataset;
     let line = json!({
         "import": {
-            "rows": report.n_read, "users": manifest.n_users, "items": manifest.n_items,
-            "kept": manifest.n_interactions, "read_seconds": imported,
-            "total_seconds": started.elapsed().as_secs_f64(), "peak_mb": peak_mb(),
+            "rows": report.n_read,
+            "users": manifest.n_users,
+            "items": manifest.n_items,
+            "kept": manifest.n_interactions,
+            "read_seconds": imported,
+            "total_seconds": started.elapsed().as_secs_f64(),
+            "peak_mb": peak_mb(),
         }
     });
     println!("{line}");
@@ -130,42 +141,40 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
     let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
-    let input = Input::alone(
-        spec(arguments)?,
-        arguments.folder.join("dataset"),
-        scratch.path(),
-        device,
-    );
+    let dataset = arguments.folder.join("dataset");
+    let input = Input::alone(spec(arguments)?, dataset, scratch.path(), device);
     let started = Instant::now();
     let stop = CancellationToken::new();
-    let (
-        mut progress,
-        Watch {
-            progress: mut latest,
-            ..
-        },
-    ) = Progress::new(&arguments.device, stop.clone());
+    let (mut progress, watch) = Progress::new(&arguments.device, stop.clone());
+    drop(watch.checkpoints); // nobody takes them
+    let mut latest = watch.progress;
     let training = std::thread::spawn(move || train(&input, &mut progress));
     let mut after = Vec::new();
-    while after.len() < arguments.steps && futures::executor::block_on(latest.changed()).is_ok() {
+    while after.len() < arguments.steps {
+        if futures::executor::block_on(latest.changed()).is_err() {
+            break;
+        }
+
         let n_steps = latest.borrow_and_update().step;
-        after.resize(n_steps.max(after.len()), started.elapsed().as_secs_f64());
+        let seconds = started.elapsed().as_secs_f64();
+        after.resize(n_steps.max(after.len()), seconds);
     }
+
     stop.cancel();
+
     match training.join() {
         Ok(Err(worker::Error::Stopped)) => {}
         Ok(Err(error)) => return Err(error.into()),
         Ok(Ok(_)) => bail!("the job ended within {} steps", arguments.steps),
         Err(_) => bail!("the training panicked"),
     }
-    println!(
-        "{}",
-        json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}})
-    );
+
+    let line = json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
+    println!("{line}");
     Ok(())
 }
 
-/// GPT-2 small with fresh rows.
+/// A job on GPT-2 small with fresh rows.
 fn spec(arguments: &Arguments) -> anyhow::Result<TrainSpec> {
     let mut spec = TrainSpec::new(DatasetId::new("large")?);
     let shape = RandomBackbone {

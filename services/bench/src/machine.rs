@@ -5,16 +5,18 @@ use model::{Device, Precision, compute_device};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-/// Of the hidden command.
+/// Whose products of matrices are timed.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What computes.
+    /// The device that computes.
     #[arg(long)]
     device: String,
-    /// Of the matrices.
+
+    /// Precision of the matrices.
     #[arg(long, value_parser = precision, default_value = "f32")]
     precision: Precision,
-    /// Threads that compute.
+
+    /// How many threads compute.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -39,7 +41,7 @@ pub(crate) fn device(name: &str, precision: Precision, n_threads: usize) -> anyh
     Ok(computing.device)
 }
 
-/// A precision by its name.
+/// Reads the name of a precision.
 pub(crate) fn precision(name: &str) -> Result<Precision, serde::de::value::Error> {
     Precision::deserialize(name.into_deserializer())
 }
@@ -47,9 +49,8 @@ pub(crate) fn precision(name: &str) -> Result<Precision, serde::de::value::Error
 /// Most resident memory of a process so far, in bytes (`VmHWM`); `None` once it is gone.
 pub(crate) fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let mut lines = status.lines();
+    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -4,6 +4,7 @@
 //! takes one step of each stage on a small model and compares with `smoke.json` beside this crate's
 //! manifest.
 
+use std::alloc::System;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
@@ -11,13 +12,17 @@ use domain::{Optimizer, RandomBackbone};
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Gpt2, Objective, PairMoments, PromptTexts, Pull, Tables, Token, Tokenizer, collaborative,
-    compute_device, content, random_backbone, recommender, step,
+    Adam, Gpt2, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables, Tokenizer,
+    collaborative, compute_device, content, random_backbone, recommender, step,
 };
 use serde::{Deserialize, Serialize};
-use stats_alloc::Region;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-/// Of the command.
+/// The whole program's allocator: the system's, which counts bytes here.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Whether the counts are compared or replaced.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Replace what is expected by what is counted.
@@ -27,7 +32,7 @@ pub(crate) struct Arguments {
 
 /// What one step of a stage did.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Counts {
+struct StepCounts {
     /// Real tokens through the backbone.
     tokens: usize,
     /// Entries of all softmaxes.
@@ -47,44 +52,59 @@ const N_ITEMS: u32 = 300;
 const N_DOCUMENTS: u32 = 20;
 const N_POSITIONS: usize = 128;
 
-/// Counts and compares.
+/// Counts a step of each stage and compares with what is expected.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let found = count()?;
     if arguments.accept {
         std::fs::write(EXPECTED, serde_json::to_string_pretty(&found)? + "\n")?;
         return Ok(());
     }
-    let expected: BTreeMap<String, Counts> =
-        serde_json::from_str(&std::fs::read_to_string(EXPECTED)?)?;
+
+    let expected = std::fs::read_to_string(EXPECTED)?;
+    let expected: BTreeMap<String, StepCounts> = serde_json::from_str(&expected)?;
     let mut grown = Vec::new();
     for (stage, found) in &found {
         let Some(expected) = expected.get(stage) else {
             bail!("{EXPECTED} does not know the stage `{stage}`")
         };
         println!("{stage}: {found:?}");
-        let allowed = (expected.allocated as f64 * TOLERANCE) as usize;
-        for (what, found, allowed) in [
-            ("tokens", found.tokens, expected.tokens),
-            ("logits", found.logits, expected.logits),
-            ("rows", found.rows, expected.rows),
-            ("bytes allocated", found.allocated, allowed),
-        ] {
-            if found > allowed {
-                grown.push(format!("{stage}: {found} {what}, {allowed} allowed"));
-            }
+        for growth in found.beyond(expected) {
+            grown.push(format!("{stage}: {growth}"));
         }
     }
+
     if !grown.is_empty() {
         bail!(
             "a step's work has grown; `bench smoke --accept` if that is wanted\n{}",
             grown.join("\n")
         );
     }
+
     Ok(())
 }
 
-/// The second step of each stage: the first one fills caches.
-fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
+impl StepCounts {
+    /// What is more than is allowed, in words.
+    fn beyond(&self, expected: &Self) -> Vec<String> {
+        let allocated = (expected.allocated as f64 * TOLERANCE) as usize;
+        let mut grown = Vec::new();
+        for (what, found, allowed) in [
+            ("tokens", self.tokens, expected.tokens),
+            ("logits", self.logits, expected.logits),
+            ("rows", self.rows, expected.rows),
+            ("bytes allocated", self.allocated, allocated),
+        ] {
+            if found > allowed {
+                grown.push(format!("{found} {what}, {allowed} allowed"));
+            }
+        }
+
+        grown
+    }
+}
+
+/// Counts the second step of each stage: the first one fills caches.
+fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
     let shape = RandomBackbone {
         n_embd: 64,
         n_layer: 3,
@@ -99,34 +119,54 @@ fn count() -> anyhow::Result<BTreeMap<String, Counts>> {
         ("collaborative", collaborative_step(&texts)),
         ("recommend", recommend_step(&texts)),
     ];
-    stages
-        .into_iter()
-        .map(|(name, objective)| Ok((name.to_owned(), counts(&gpt2, &objective)?)))
-        .collect()
+    let mut counts = BTreeMap::new();
+    for (stage, objective) in stages {
+        let second = second_step(&gpt2, &objective)?;
+        counts.insert(stage.to_owned(), second);
+    }
+
+    Ok(counts)
 }
 
-fn counts(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Counts> {
+fn second_step(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<StepCounts> {
     let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, gpt2.n_embd(), 0);
-    let (mut own, other) = (tables.collaborative, tables.content);
-    let (adam, mut moments) = (Adam::new(1e-3), PairMoments::zeros(&own));
-    let mut one_step = || -> anyhow::Result<Counts> {
-        let region = Region::new(crate::ALLOCATOR);
+    let mut learner = Learner {
+        gpt2,
+        moments: PairMoments::zeros(&tables.collaborative),
+        own: tables.collaborative,
+        other: tables.content,
+    };
+    learner.step(objective)?;
+    learner.step(objective)
+}
+
+/// What a step reads and moves.
+struct Learner<'a> {
+    gpt2: &'a Gpt2,
+    moments: PairMoments,
+    own: TokenTables,
+    other: TokenTables,
+}
+
+impl Learner<'_> {
+    fn step(&mut self, objective: &Objective) -> anyhow::Result<StepCounts> {
+        let region = Region::new(ALLOCATOR);
         let pull = Pull {
-            toward: &other,
+            toward: &self.other,
             lambda: 1.0,
             prior: 0.0,
         };
-        let step = step::compute(gpt2, &own, Some(pull), objective)?;
-        moments.update(&adam, &mut own, &step, Optimizer::Lazy);
-        Ok(Counts {
+        let step = step::compute(self.gpt2, &self.own, Some(pull), objective)?;
+        let adam = Adam::new(1e-3);
+        self.moments
+            .update(&adam, &mut self.own, &step, Optimizer::Lazy);
+        Ok(StepCounts {
             tokens: step.n_tokens,
             logits: step.n_logits,
             rows: step.users.rows.len() + step.items.rows.len(),
             allocated: region.change().bytes_allocated,
         })
-    };
-    one_step()?;
-    one_step()
+    }
 }
 
 /// Lengths between 3 and 60, the same every time.
@@ -135,38 +175,42 @@ fn length(document: u32) -> u32 {
 }
 
 fn content_step(texts: &PromptTexts) -> Objective {
-    let document = |n: u32| Document {
-        prompt: texts.review(n * 7 % N_USERS, n * 11 % N_ITEMS),
-        main: (0..length(n))
-            .map(|t| Token::Word(n * 1009 + t * 31))
-            .collect(),
-    };
-    content::objective(&(0..N_DOCUMENTS).map(document).collect::<Vec<_>>())
+    let mut documents = Vec::new();
+    for number in 0..N_DOCUMENTS {
+        let (user, item) = (number * 7 % N_USERS, number * 11 % N_ITEMS);
+        let words = (0..length(number)).map(|place| number * 1009 + place * 31);
+        documents.push(Document {
+            prompt: texts.review(user, item),
+            main: words.map(Token::Word).collect(),
+        });
+    }
+
+    content::objective(&documents)
 }
 
-fn history(user: u32) -> Vec<u32> {
-    (0..length(user))
-        .map(|t| (user * 13 + t * 5) % N_ITEMS)
-        .collect()
+fn history(number: u32) -> Vec<u32> {
+    let places = 0..length(number);
+    let items = places.map(|place| (number * 13 + place * 5) % N_ITEMS);
+    items.collect()
 }
 
 fn collaborative_step(texts: &PromptTexts) -> Objective {
-    let document = |n: u32| collaborative::document(texts, n * 7 % N_USERS, &history(n));
-    collaborative::objective(&(0..N_DOCUMENTS).map(document).collect::<Vec<_>>())
+    let mut documents = Vec::new();
+    for number in 0..N_DOCUMENTS {
+        let user = number * 7 % N_USERS;
+        documents.push(collaborative::document(texts, user, &history(number)));
+    }
+    collaborative::objective(&documents)
 }
 
 fn recommend_step(texts: &PromptTexts) -> Objective {
-    let example = |n: u32| {
-        let targets = history(n);
-        let prompt = texts.recommend(
-            Some(n * 7 % N_USERS),
-            &targets[targets.len() / 5..],
-            N_POSITIONS,
-        );
-        Example { prompt, targets }
-    };
-    recommender::objective(
-        &(0..N_DOCUMENTS).map(example).collect::<Vec<_>>(),
-        Options::default(),
-    )
+    let mut examples = Vec::new();
+    for number in 0..N_DOCUMENTS {
+        let user = number * 7 % N_USERS;
+        let targets = history(number);
+        let shown = &targets[targets.len() / 5..];
+        let prompt = texts.recommend(Some(user), shown, N_POSITIONS);
+        examples.push(Example { prompt, targets });
+    }
+    recommender::objective(&examples, Options::default())
 }

@@ -9,28 +9,32 @@ use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
     Adam, Device, Gpt2, Gpt2Config, Objective, PairMoments, Precision, Pull, Tables, TensorFile,
-    TokenTables, Work, load_backbone, step,
+    Token, TokenTables, Work, load_backbone, step,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::batches::{Data, Question, Workload};
+use crate::batches::{Question, StageData, WorkSize};
 use crate::machine;
 
-/// Of the hidden command.
+/// Which stage is measured, and on what.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    workload: Workload,
+    work: WorkSize,
+
     /// Folder with `backbone/` and `tables.safetensors`.
     #[arg(long)]
     weights: PathBuf,
+
     /// `content`, `collaborative`, `recommend` or `predict`.
     #[arg(long)]
     stage: String,
-    /// What computes.
+
+    /// The device that computes.
     #[arg(long)]
     device: String,
-    /// Of weights and activations: `f32` or `bf16`.
+
+    /// Precision of weights and activations: `f32` or `bf16`.
     #[arg(long, value_parser = machine::precision, default_value = "f32")]
     precision: Precision,
 }
@@ -46,9 +50,10 @@ pub(crate) struct Measured {
     /// Absent in the reference's ranking.
     #[serde(default)]
     pub(crate) real_tokens: Option<usize>,
+    /// Users ranked in all; absent where rows are learned.
     #[serde(default)]
     pub(crate) users: Option<usize>,
-    /// Of each step.
+    /// The loss of each step.
     #[serde(default)]
     pub(crate) losses: Vec<f64>,
     /// Floating-point operations of this project's products.
@@ -56,14 +61,11 @@ pub(crate) struct Measured {
     pub(crate) operations: Option<f64>,
 }
 
-/// Measures and prints.
+/// Measures the stage and prints a line for it.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(
-        &arguments.device,
-        arguments.precision,
-        arguments.workload.threads,
-    )?;
-    let data = Data::read(&arguments.workload.data)?;
+    let n_threads = arguments.work.threads;
+    let device = machine::device(&arguments.device, arguments.precision, n_threads)?;
+    let data = StageData::read(&arguments.work.data)?;
     let (config, gpt2) = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
     let mut bench = Bench {
@@ -82,111 +84,140 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// In the precision asked for, and in no other.
+/// The backbone in the precision asked for, and in no other.
 fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<(Gpt2Config, Gpt2)> {
     let (config, gpt2) = load_backbone(&arguments.weights.join("backbone"), device)?;
     Ok((config, gpt2.in_precision(arguments.precision)))
 }
 
-fn tables(weights: &Path, data: &Data) -> anyhow::Result<Tables> {
-    let tables = Tables::read(&TensorFile::open(&weights.join("tables.safetensors"))?, "")?;
+fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
+    let file = TensorFile::open(&weights.join("tables.safetensors"))?;
+    let tables = Tables::read(&file, "")?;
     let found = (tables.content.users.n_rows(), tables.content.items.n_rows());
-    if found != (data.n_users, data.n_items) {
+    let wanted = (data.n_users, data.n_items);
+    if found != wanted {
         bail!(
-            "the tables in {} have {found:?} users and items, the data {:?}; remove the folder and they are written again",
-            weights.display(),
-            (data.n_users, data.n_items)
+            "the tables in {} have {found:?} users and items, the data {wanted:?}; remove the folder and they are written again",
+            weights.display()
         );
     }
+
     Ok(tables)
 }
 
 struct Bench<'a> {
     arguments: &'a Arguments,
-    data: &'a Data,
+    data: &'a StageData,
     config: Gpt2Config,
     gpt2: Gpt2,
     tables: Tables,
 }
 
-/// Step sizes of the reference.
+/// The reference's step size of the content and the collaborative LM.
 const PRETRAINING: f64 = 1e-3;
+/// The reference's step size of finetuning.
 const FINETUNING: f64 = 1e-4;
-/// Of each ranking size the first batch warms the caches and is not counted.
+
+/// Users ranked at once. The first batch of each size warms the caches and is not counted.
 const SIZES: [usize; 2] = [256, 1];
+/// Batches of one user.
 const N_SINGLE_USERS: usize = 20;
+
+/// The tables that learn, and how.
+struct Learner {
+    own: TokenTables,
+    /// What the own rows are pulled toward.
+    other: TokenTables,
+    learning_rate: f64,
+    /// Strength of the pull.
+    lambda: f64,
+}
+
+/// What the measured steps or batches come to.
+#[derive(Default)]
+struct Sum {
+    elapsed: Duration,
+    losses: Vec<f64>,
+    n_tokens: usize,
+    n_users: usize,
+    n_operations: f64,
+}
 
 impl Bench<'_> {
     fn content(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.content(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
-        let other = self.tables.collaborative.clone();
-        let mut own = self.tables.content.clone();
-        self.learn(objectives, (&mut own, &other), PRETRAINING, 0.0)
+        let learner = Learner {
+            own: self.tables.content.clone(),
+            other: self.tables.collaborative.clone(),
+            learning_rate: PRETRAINING,
+            lambda: 0.0,
+        };
+        self.learn(objectives, learner)
     }
 
     fn collaborative(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.collaborative(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
-        let other = self.tables.content.clone();
-        let mut own = self.tables.collaborative.clone();
-        self.learn(objectives, (&mut own, &other), PRETRAINING, 1.0)
+        self.learn(objectives, self.collaborative_learner(PRETRAINING))
     }
 
     fn recommend(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.recommend(
-            self.arguments.workload.batch,
-            self.arguments.workload.steps,
+            self.arguments.work.batch,
+            self.arguments.work.steps,
             self.config.n_positions,
         );
-        let other = self.tables.content.clone();
-        let mut own = self.tables.collaborative.clone();
-        self.learn(objectives, (&mut own, &other), FINETUNING, 1.0)
+        self.learn(objectives, self.collaborative_learner(FINETUNING))
+    }
+
+    fn collaborative_learner(&self, learning_rate: f64) -> Learner {
+        Learner {
+            own: self.tables.collaborative.clone(),
+            other: self.tables.content.clone(),
+            learning_rate,
+            lambda: 1.0,
+        }
     }
 
     /// Training steps with dense Adam; a batch is made inside its step's time.
     fn learn(
         &self,
-        objectives: impl Iterator<Item = Objective>,
-        (own, other): (&mut TokenTables, &TokenTables),
-        learning_rate: f64,
-        lambda: f64,
+        mut objectives: impl Iterator<Item = Objective>,
+        mut learner: Learner,
     ) -> anyhow::Result<()> {
-        let (adam, mut moments) = (Adam::new(learning_rate), PairMoments::zeros(own));
-        let (mut elapsed, mut losses) = (Duration::ZERO, Vec::new());
-        let (mut n_tokens, mut operations) = (0, 0.0);
-        let mut objectives = objectives;
+        let adam = Adam::new(learner.learning_rate);
+        let mut moments = PairMoments::zeros(&learner.own);
+        let mut sum = Sum::default();
         loop {
             let start = Instant::now();
             let Some(objective) = objectives.next() else {
                 break;
             };
-            let pull = (lambda > 0.0).then_some(Pull {
-                toward: other,
-                lambda,
-                prior: 0.0,
-            });
-            let step = step::compute(&self.gpt2, own, pull, &objective)?;
-            moments.update(&adam, own, &step, Optimizer::Dense);
-            elapsed += start.elapsed();
-            losses.push(step.loss);
-            n_tokens += step.n_tokens;
-            operations += Work::of_step(&objective, &self.config, self.data.n_items).n_operations;
+            let step = step::compute(&self.gpt2, &learner.own, learner.pull(), &objective)?;
+            moments.update(&adam, &mut learner.own, &step, Optimizer::Dense);
+            sum.elapsed += start.elapsed();
+
+            let work = Work::of_step(&objective, &self.config, self.data.n_items);
+            sum.losses.push(step.loss);
+            sum.n_tokens += step.n_tokens;
+            sum.n_operations += work.n_operations;
         }
+
         print(&Measured {
             stage: self.arguments.stage.clone(),
             batch: None,
-            seconds: elapsed.as_secs_f64(),
-            real_tokens: Some(n_tokens),
+            seconds: sum.elapsed.as_secs_f64(),
+            real_tokens: Some(sum.n_tokens),
             users: None,
-            losses,
-            operations: Some(operations),
+            losses: sum.losses,
+            operations: Some(sum.n_operations),
         })
     }
 
@@ -194,68 +225,88 @@ impl Bench<'_> {
     fn predict(&mut self) -> anyhow::Result<()> {
         let head = ItemHead::new(&self.gpt2, &self.tables.collaborative.items);
         for size in SIZES {
-            let n_batches = if size > 1 {
-                self.arguments.workload.steps
-            } else {
-                N_SINGLE_USERS
-            };
-            let batches = self.data.predict(size, n_batches, self.config.n_positions);
-            let (mut elapsed, mut n_tokens, mut n_users, mut operations) =
-                (Duration::ZERO, 0, 0, 0.0);
-            for (number, questions) in batches.iter().enumerate() {
-                let start = Instant::now();
-                let prompts: Vec<_> = questions
-                    .iter()
-                    .map(|question| question.prompt.clone())
-                    .collect();
-                self.rank(&head, &prompts, questions)?;
-                if number > 0 || batches.len() == 1 {
-                    elapsed += start.elapsed();
-                    let work = Work::of_ranking(&prompts, &self.config, self.data.n_items);
-                    n_tokens += work.n_tokens;
-                    operations += work.n_operations;
-                    n_users += size;
-                }
-            }
+            let sum = self.predict_batches(&head, size)?;
             print(&Measured {
                 stage: "predict".to_owned(),
                 batch: Some(size),
-                seconds: elapsed.as_secs_f64(),
-                real_tokens: Some(n_tokens),
-                users: Some(n_users),
-                losses: Vec::new(),
-                operations: Some(operations),
+                seconds: sum.elapsed.as_secs_f64(),
+                real_tokens: Some(sum.n_tokens),
+                users: Some(sum.n_users),
+                losses: sum.losses,
+                operations: Some(sum.n_operations),
             })?;
         }
+
         Ok(())
     }
 
+    fn predict_batches(&self, head: &ItemHead, size: usize) -> anyhow::Result<Sum> {
+        let n_batches = if size > 1 {
+            self.arguments.work.steps
+        } else {
+            N_SINGLE_USERS
+        };
+        let n_positions = self.config.n_positions;
+        let batches = self.data.predict(size, n_batches, n_positions);
+        let mut sum = Sum::default();
+        for (number, questions) in batches.iter().enumerate() {
+            let start = Instant::now();
+            let mut prompts = Vec::new();
+            for question in questions {
+                prompts.push(question.prompt.clone());
+            }
+
+            self.rank(head, &prompts, questions)?;
+            if number == 0 && batches.len() > 1 {
+                continue;
+            }
+
+            sum.elapsed += start.elapsed();
+            let work = Work::of_ranking(&prompts, &self.config, self.data.n_items);
+            sum.n_tokens += work.n_tokens;
+            sum.n_operations += work.n_operations;
+            sum.n_users += size;
+        }
+
+        Ok(sum)
+    }
+
+    /// The best rows of each question, with their scores.
     fn rank(
         &self,
         head: &ItemHead,
-        prompts: &[Vec<model::Token>],
+        prompts: &[Vec<Token>],
         questions: &[Question],
     ) -> anyhow::Result<Vec<Vec<(u32, f32)>>> {
-        let scores = head.scores(&user_states(
-            &self.gpt2,
-            &self.tables.collaborative,
-            prompts,
-        )?);
-        let rows = scores.chunks(head.n_items()).zip(questions);
-        Ok(rows
-            .map(|(scores, question)| {
-                let mut seen = question.seen.clone();
-                seen.sort_unstable();
-                top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err())
-            })
-            .collect())
+        let states = user_states(&self.gpt2, &self.tables.collaborative, prompts)?;
+        let scores = head.scores(&states);
+        let mut ranked = Vec::new();
+        for (scores, question) in scores.chunks(head.n_items()).zip(questions) {
+            let mut seen = question.seen.clone();
+            seen.sort_unstable();
+            let best = top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err());
+            ranked.push(best);
+        }
+
+        Ok(ranked)
+    }
+}
+
+impl Learner {
+    fn pull(&self) -> Option<Pull<'_>> {
+        if self.lambda == 0.0 {
+            return None;
+        }
+        Some(Pull {
+            toward: &self.other,
+            lambda: self.lambda,
+            prior: 0.0,
+        })
     }
 }
 
 fn print(measured: &Measured) -> anyhow::Result<()> {
-    println!(
-        "{}",
-        serde_json::to_string(measured).context("a measurement becomes JSON")?
-    );
+    let line = serde_json::to_string(measured).context("a measurement becomes JSON")?;
+    println!("{line}");
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! `cllm4rec`: try it, run it, drive it.
 //!
+//! A command is parsed here and carried out in [`commands`], which builds on the other rooms; none
+//! of them knows a command.
+//!
 //! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a
 //! model.
 #![allow(
@@ -8,28 +11,34 @@
     reason = "a command line speaks on its standard streams"
 )]
 
-mod calibrate;
-mod dataset;
-mod demo;
-mod history;
-mod models;
+/// Where the services are and where data sets are kept, from `config.toml` and the environment.
+mod settings;
+
+/// What each command does, one file a command.
+mod commands;
+
+/// From a file of interactions to a stored data set with its histories recorded.
+mod import;
+/// From the arguments of `train submit` to a job that is followed to its end.
+mod jobs;
+/// Coordinator, worker and scorer inside this process.
+mod local;
+
+/// Resource names as people type them.
+mod names;
+/// How answers are written: JSON, text and the page of a report.
 mod output;
-mod recommend;
-mod report;
-mod seeding;
-mod status;
-mod study;
-mod train;
-mod up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
-use serde::Deserialize;
-use service::client::Target;
 
-use crate::output::Output;
+use crate::commands::{calibrate, dataset, demo, history, models, recommend, status, train, up};
+use crate::output::failure;
+use crate::output::writer::Output;
+use crate::settings::{DEFAULTS, Settings};
 
 /// A production recommender on a language model with user and item tokens (CLLM4Rec).
 #[derive(Parser)]
@@ -38,9 +47,11 @@ struct Arguments {
     /// Settings over the defaults (TOML).
     #[arg(long, global = true)]
     config: Option<PathBuf>,
+
     /// Write JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -49,48 +60,42 @@ struct Arguments {
 enum Command {
     /// Coordinator, worker and scorer in one process, everything kept in one folder.
     Up(up::Arguments),
+
     /// The whole path on a small data set: import, train through the services, recommend.
     Demo(demo::Arguments),
+
     /// Data sets: import, list, show, delete.
     #[command(subcommand)]
     Dataset(dataset::Command),
+
     /// Training jobs: submit, watch, list, cancel.
     #[command(subcommand)]
     Train(train::Command),
+
     /// The machine that trains: calibrate.
     #[command(subcommand)]
     Worker(calibrate::Command),
+
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
+
     /// What the scorer serves, what it could not load and why, and how it fares.
     Status,
+
     /// Items for a user.
     Recommend(recommend::Arguments),
+
     /// Interaction histories: record, show, delete.
     #[command(subcommand)]
     History(history::Command),
+
     /// Write a completion script for a shell.
     Completions {
-        /// Which shell.
+        /// The shell that will read the script.
         shell: clap_complete::Shell,
     },
 }
-
-/// The command line's settings; `config.toml` beside this crate says what each is and holds the
-/// defaults.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    coordinator: Target,
-    scorer: Target,
-    storage: storage::Settings,
-    log: service::telemetry::Settings,
-}
-
-const DEFAULTS: &str = include_str!("../config.toml");
-/// The job ended, but without a model.
-const NO_MODEL: u8 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -99,7 +104,7 @@ async fn main() -> ExitCode {
     match run(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", output::explain(&error));
+            eprintln!("error: {}", failure::explain(&error));
             ExitCode::FAILURE
         }
     }
@@ -115,30 +120,28 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if !is_up {
         service::telemetry::start(&settings.log);
     }
+
     match arguments.command {
-        Command::Up(_) if arguments.config.is_some() => anyhow::bail!(
+        Command::Up(_) if arguments.config.is_some() => bail!(
             "`up` takes its services' settings from the environment (COORDINATOR__…, WORKER__…, SCORER__…), not from --config"
         ),
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
         Command::Dataset(command) => dataset::run(command, &settings, output).await?,
-        Command::Train(train::Command::Submit(arguments)) if arguments.data.is_some() => {
-            return study::run(&arguments, &settings, output).await;
-        }
         Command::Train(command) => return train::run(command, &settings, output).await,
         Command::Worker(command) => calibrate::run(command, output).await?,
         Command::Models(command) => models::run(command, &settings, output).await?,
         Command::Status => status::run(&settings, output).await?,
         Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
         Command::History(command) => history::run(command, &settings, output).await?,
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "cllm4rec",
-                &mut std::io::stdout(),
-            );
-        }
+        Command::Completions { shell } => write_completions(shell),
     }
+
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_completions(shell: clap_complete::Shell) {
+    let mut command = Arguments::command();
+    let mut stdout = std::io::stdout();
+    clap_complete::generate(shell, &mut command, "cllm4rec", &mut stdout);
 }

@@ -21,25 +21,28 @@ pub(crate) struct Client {
 /// time for answers. Adaptive throttling, Site Reliability Engineering (2016), ch. 21: of all calls
 /// that are wanted, the share is sent that makes [`MORE`] times what is accepted.
 struct Throttle {
-    /// Calls of late, whether refused by the scorer or not sent, and those of them that were not
-    /// refused; both fade.
+    /// Calls of late, those that were not sent too; fades.
     wanted: f64,
+    /// Calls of late that the scorer did not refuse; fades.
     accepted: f64,
+    /// When the two have faded last.
     faded: Instant,
-    /// A call is sent when this has come to one.
+    /// Grows with each call that is wanted; one is sent when this has come to one.
     share: f64,
 }
 
-/// What is older by so much counts a third.
+/// A call that is this old counts a third of a new one.
 const MEMORY: Duration = Duration::from_millis(500);
-/// Less and it takes longer to notice that the scorer takes more, more and refusals cost more.
+/// Calls that are sent for each one that is accepted. With fewer it takes longer to notice that the
+/// scorer takes more again, with more the refusals cost more.
 const MORE: f64 = 1.5;
 
 impl Client {
     pub(crate) fn new(stub: Stub, is_throttled: bool) -> Self {
+        let throttle = is_throttled.then(|| Throttle::new(Instant::now()));
         Self {
             stub,
-            throttle: is_throttled.then(|| Arc::new(Mutex::new(Throttle::new(Instant::now())))),
+            throttle: throttle.map(|throttle| Arc::new(Mutex::new(throttle))),
         }
     }
 
@@ -49,7 +52,7 @@ impl Client {
             .is_none_or(|mut throttle| throttle.may_send(Instant::now()))
     }
 
-    /// What became of a call that was sent.
+    /// Learns what became of a call that was sent.
     pub(crate) fn hear<T>(&self, answer: &Result<T, Status>) {
         let is_refused = matches!(answer, Err(status) if status.code() == Code::ResourceExhausted);
         if let Some(mut throttle) = self.throttle() {
@@ -58,12 +61,8 @@ impl Client {
     }
 
     fn throttle(&self) -> Option<MutexGuard<'_, Throttle>> {
-        Some(
-            self.throttle
-                .as_ref()?
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        let throttle = self.throttle.as_ref()?.lock();
+        Some(throttle.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -79,13 +78,15 @@ impl Throttle {
 
     fn may_send(&mut self, now: Instant) -> bool {
         self.fade(now);
-        self.share += ((MORE * self.accepted + 1.0) / (self.wanted + 1.0)).min(1.0);
+        let share = (MORE * self.accepted + 1.0) / (self.wanted + 1.0);
+        self.share += share.min(1.0);
         let may_send = self.share >= 1.0;
         if may_send {
             self.share -= 1.0;
         } else {
             self.wanted += 1.0;
         }
+
         may_send
     }
 
@@ -97,7 +98,9 @@ impl Throttle {
 
     fn fade(&mut self, now: Instant) {
         let left = (-(now - self.faded).div_duration_f64(MEMORY)).exp();
-        (self.wanted, self.accepted, self.faded) = (left * self.wanted, left * self.accepted, now);
+        self.wanted *= left;
+        self.accepted *= left;
+        self.faded = now;
     }
 }
 

@@ -1,13 +1,26 @@
 //! `cllm4rec-load`: asks a scorer at a given rate and says how it answered.
 //!
 //! Open loop: a slow answer does not slow the asking down, and a request's latency counts from the
-//! time at which it should have been sent. [`workload`] says what is asked, [`client`] whom,
-//! [`point`] sends and measures.
+//! time at which it should have been sent.
 #![allow(clippy::print_stdout, reason = "a command line tool")]
 
-mod client;
-mod point;
+/// The workload file: kinds of requests, and how often each is made.
 mod workload;
+
+/// The requests of a workload, in an order that its seed says.
+mod requests;
+
+/// A connection to a scorer, throttled where that is wanted.
+mod client;
+/// One request from its sending to its answer.
+mod flight;
+
+/// Adds up what became of a point's requests.
+mod collect;
+/// One point: sends at a rate and measures.
+mod point;
+/// The line that a point comes to.
+mod report;
 
 use std::path::PathBuf;
 
@@ -17,7 +30,9 @@ use service::client::{Target, connect};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Stub};
-use crate::workload::{Requests, Workload};
+use crate::point::Point;
+use crate::requests::Requests;
+use crate::workload::Workload;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,7 +44,8 @@ struct Arguments {
     /// The scorer; several with commas between take turns.
     #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:7070")]
     url: Vec<String>,
-    /// Its token.
+
+    /// The token that the scorer wants.
     #[arg(
         long,
         default_value = "",
@@ -37,30 +53,39 @@ struct Arguments {
         hide_env_values = true
     )]
     token: String,
+
     /// Folder of an imported data set: its users and items.
     #[arg(long)]
     dataset: PathBuf,
+
     /// What is asked (TOML); the fields are in services/load/src/workload.rs.
     #[arg(long)]
     workload: Option<PathBuf>,
-    /// Of all random choices, over the workload's: other histories where they are drawn.
+
+    /// Seed of all random choices, over the workload's: other histories where they are drawn.
     #[arg(long)]
     seed: Option<u64>,
+
     /// Requests a second, with commas between.
     #[arg(long, value_delimiter = ',', required = true)]
     rate: Vec<f64>,
-    /// Length of a point.
+
+    /// Seconds that a point lasts.
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// Before a point, at the same rate, not counted.
+
+    /// Seconds before a point at the same rate, not counted.
     #[arg(long, default_value_t = 5.0)]
     warm_up: f64,
+
     /// HTTP/2 connections to each scorer.
     #[arg(long, default_value_t = 2)]
     connections: usize,
+
     /// First ask once for every user, so that their states are known.
     #[arg(long)]
     warm_users: bool,
+
     /// Send half as much again as is accepted, where a scorer refuses: what a client should do.
     #[arg(long)]
     throttle: bool,
@@ -81,8 +106,31 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut workload = Workload::read(arguments.workload.as_deref())?;
     workload.seed = arguments.seed.unwrap_or(workload.seed);
     let mut requests = Requests::new(workload, &arguments.dataset)?;
+    let mut clients = clients(&arguments)?;
+
+    if arguments.warm_users {
+        for (number, request) in requests.each_user().enumerate() {
+            let place = number % clients.len();
+            clients[place].stub.recommend(request).await?;
+        }
+    }
+
+    for &rate in &arguments.rate {
+        let point = Point {
+            rate,
+            warm_up: arguments.warm_up,
+            seconds: arguments.seconds,
+        };
+        let report = point.measure(&clients, &mut requests).await?;
+        println!("{}", serde_json::to_string(&report)?);
+    }
+
+    Ok(())
+}
+
+/// All connections; neighbours are of different scorers.
+fn clients(arguments: &Arguments) -> anyhow::Result<Vec<Client>> {
     let mut clients = Vec::new();
-    // Neighbours are of different scorers.
     for _ in 0..arguments.connections.max(1) {
         for url in &arguments.url {
             let target = Target {
@@ -90,27 +138,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 token: arguments.token.clone(),
                 ca: None,
             };
-            clients.push(Client::new(
-                Stub::new(connect(&target)?),
-                arguments.throttle,
-            ));
+            let stub = Stub::new(connect(&target)?);
+            clients.push(Client::new(stub, arguments.throttle));
         }
     }
-    if arguments.warm_users {
-        for (number, request) in requests.each_user().enumerate() {
-            let place = number % clients.len();
-            clients[place].stub.recommend(request).await?;
-        }
-    }
-    for &rate in &arguments.rate {
-        let report = point::measure(
-            &clients,
-            &mut requests,
-            rate,
-            (arguments.warm_up, arguments.seconds),
-        )
-        .await?;
-        println!("{}", serde_json::to_string(&report)?);
-    }
-    Ok(())
+
+    Ok(clients)
 }

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use domain::{DatasetId, TrainSpec};
+use anyhow::{Context, bail};
+use domain::TrainSpec;
 use serde::Deserialize;
 
-/// `quality/grid.toml`.
+/// What `quality/grid.toml` says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
     /// Seeds of every cell.
     pub(crate) seeds: Vec<u64>,
     /// Data sets by name.
-    pub(crate) data: BTreeMap<String, Data>,
+    pub(crate) data: BTreeMap<String, DataSet>,
     /// In the order of the page.
     pub(crate) variants: Vec<Variant>,
 }
 
-/// A data set.
+/// A data set that variants are trained on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Data {
+pub(crate) struct DataSet {
     /// Where it is, from the project's root; empty: in the folder that `--data-root` names.
     #[serde(default)]
     pub(crate) path: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Data {
 pub(crate) struct Variant {
     pub(crate) name: String,
     /// Which table of the page it is in.
-    pub(crate) table: Table,
+    pub(crate) table: PageTable,
     /// On which data sets.
     pub(crate) data: Vec<String>,
     /// Fields over the defaults.
@@ -50,7 +50,7 @@ pub(crate) struct Variant {
 /// The tables of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Table {
+pub(crate) enum PageTable {
     /// What a user gets.
     Main,
     /// What each part is worth, the language model alone.
@@ -80,16 +80,23 @@ impl Grid {
         let grid: Self =
             toml::from_str(&text).with_context(|| format!("{} is not a grid", path.display()))?;
         for variant in &grid.variants {
-            variant
-                .spec(0)
-                .with_context(|| format!("variant `{}`", variant.name))?;
-            for data in &variant.data {
-                grid.data
-                    .get(data)
-                    .with_context(|| format!("variant `{}`: no data set `{data}`", variant.name))?;
-            }
+            grid.check(variant)?;
         }
         Ok(grid)
+    }
+
+    fn check(&self, variant: &Variant) -> anyhow::Result<()> {
+        let name = &variant.name;
+        variant
+            .spec(0)
+            .with_context(|| format!("variant `{name}`"))?;
+        for data in &variant.data {
+            if !self.data.contains_key(data) {
+                bail!("variant `{name}`: no data set `{data}`");
+            }
+        }
+
+        Ok(())
     }
 
     /// All cells, in the order of the page.
@@ -106,18 +113,16 @@ impl Grid {
                 }
             }
         }
+
         Ok(cells)
     }
 }
 
 impl Variant {
-    /// The whole specification.
+    /// The whole specification, with a seed.
     pub(crate) fn spec(&self, seed: u64) -> anyhow::Result<TrainSpec> {
         let mut table = self.spec.clone();
-        table.insert(
-            "dataset".to_owned(),
-            DatasetId::new(PLACE_HOLDER)?.to_string().into(),
-        );
+        table.insert("dataset".to_owned(), PLACE_HOLDER.into());
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
         let spec: TrainSpec = domain::read_strictly(table)?;
         spec.validate()?;

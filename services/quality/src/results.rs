@@ -9,33 +9,36 @@ use domain::TrainSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// One line.
+/// What one cell came to: a line of `quality/results.jsonl`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Line {
     /// Name of the data set.
     pub(crate) data: String,
-    /// Its hash, items left cold included.
+    /// Hash of the data set, with the items that were left cold.
     pub(crate) dataset: String,
     /// Hash of the specification without its seed, for people.
     pub(crate) spec_hash: String,
     /// The specification: what a line is found by, so that a field that is added with its default
     /// changes nothing.
     pub(crate) spec: TrainSpec,
-    /// What computed.
+    /// Name of the device that computed.
     pub(crate) device: String,
-    /// Threads it had.
+    /// Threads that computed.
     pub(crate) threads: usize,
-    /// Of the whole job.
+    /// Time of the whole job.
     pub(crate) seconds: f64,
-    /// Of the whole process.
+    /// Most memory that the process held, in MiB.
     pub(crate) peak_mb: f64,
+    /// Metrics by their key.
     pub(crate) metrics: BTreeMap<String, f64>,
 }
 
-/// All lines.
+/// All lines of the file, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Results(pub(crate) Vec<Line>);
+pub(crate) struct Results {
+    lines: Vec<Line>,
+}
 
 impl Results {
     /// Reads the lines; a file that is not there has none.
@@ -46,31 +49,32 @@ impl Results {
         };
         let mut lines = Vec::new();
         for (number, line) in text.lines().enumerate() {
-            let place = || format!("{}:{}", path.display(), number + 1);
-            lines.push(serde_json::from_str(line).with_context(place)?);
+            let parsed = serde_json::from_str(line);
+            let line = parsed.with_context(|| format!("{}:{}", path.display(), number + 1))?;
+            lines.push(line);
         }
-        Ok(Self(lines))
+
+        Ok(Self { lines })
     }
 
-    /// The line for a specification on a data set, whatever the data set's hash.
-    pub(crate) fn find(&self, data: &str, spec: &TrainSpec, cold: bool) -> Option<&Line> {
-        self.0
-            .iter()
-            .rev()
-            .find(|line| line.data == name(data, cold) && line.spec == *spec)
+    /// The latest line for a specification on a data set, whatever the data set's hash.
+    pub(crate) fn find(&self, data: &str, spec: &TrainSpec, is_cold: bool) -> Option<&Line> {
+        let data = name(data, is_cold);
+        let mut latest_first = self.lines.iter().rev();
+        latest_first.find(|line| line.data == data && line.spec == *spec)
     }
 }
 
-/// A data set's name in the lines.
-pub(crate) fn name(data: &str, cold: bool) -> String {
-    if cold {
+/// A data set's name in the lines; with items left cold it is another one.
+pub(crate) fn name(data: &str, is_cold: bool) -> String {
+    if is_cold {
         format!("{data}, cold")
     } else {
         data.to_owned()
     }
 }
 
-/// Adds a line.
+/// Appends a line to the file.
 pub(crate) fn append(path: &Path, line: &str) -> anyhow::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .create(true)
@@ -82,10 +86,9 @@ pub(crate) fn append(path: &Path, line: &str) -> anyhow::Result<()> {
 }
 
 /// Hash of a specification without its seed.
-pub(crate) fn hash(spec: &TrainSpec) -> anyhow::Result<String> {
-    let bytes = serde_json::to_vec(&TrainSpec {
-        seed: 0,
-        ..spec.clone()
-    })?;
+pub(crate) fn spec_hash(spec: &TrainSpec) -> anyhow::Result<String> {
+    let mut spec = spec.clone();
+    spec.seed = 0;
+    let bytes = serde_json::to_vec(&spec)?;
     Ok(hex::encode(&Sha256::digest(bytes)[..8]))
 }

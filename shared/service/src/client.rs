@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
 
 pub use crate::auth::SendToken;
 
@@ -94,4 +95,28 @@ pub fn connect(target: &Target) -> Result<Connection, TargetError> {
     }
     let token = SendToken::new(&target.token).map_err(TargetError::Token)?;
     Ok(InterceptedService::new(endpoint.connect_lazy(), token))
+}
+
+/// Whether a call failed in a way that a repeat may not meet: the service is away, late, or lost the
+/// race for what it changes. Only a call that may safely happen twice may be repeated.
+pub fn is_passing(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Cancelled
+        | Code::Unknown => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
 }

@@ -6,34 +6,41 @@ use proto::pb::history_service_client::HistoryServiceClient;
 use serde_json::json;
 use service::client::connect;
 
-use crate::Settings;
-use crate::output::{self, Output};
+use crate::output::writer::Output;
+use crate::output::{json, text};
+use crate::settings::Settings;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Record that a user interacted with items, now.
     Record {
-        /// The user's id.
+        /// The id of the user.
         user: String,
-        /// The items' ids.
+
+        /// The ids of the items.
         #[arg(required = true)]
         items: Vec<String>,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,
     },
+
     /// A user's history, oldest first.
     Show {
-        /// The user's id.
+        /// The id of the user.
         user: String,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,
     },
-    /// Forget a user.
+
+    /// Forget a user and everything recorded of them.
     Delete {
-        /// The user's id.
+        /// The id of the user.
         user: String,
+
         /// Namespace of the item ids.
         #[arg(long, default_value = "")]
         catalog: String,
@@ -52,24 +59,14 @@ pub(crate) async fn run(
             items,
             catalog,
         } => {
-            let of = |item_id| pb::Interaction {
-                user_id: user.clone(),
-                item_id,
-                ..pb::Interaction::default()
-            };
-            let interactions = items.into_iter().map(of).collect();
             let request = pb::RecordInteractionsRequest {
-                interactions,
+                interactions: interactions(&user, items),
                 catalog,
             };
-            let n_recorded = client
-                .record_interactions(request)
-                .await?
-                .into_inner()
-                .n_recorded;
-            output.write(&json!({ "n_recorded": n_recorded }), || {
-                format!("{n_recorded} recorded")
-            });
+            let answer = client.record_interactions(request).await?.into_inner();
+            let n_recorded = answer.n_recorded;
+            let value = json!({ "n_recorded": n_recorded });
+            output.write(&value, || format!("{n_recorded} recorded"));
         }
         Command::Show { user, catalog } => {
             let request = pb::GetHistoryRequest {
@@ -78,33 +75,30 @@ pub(crate) async fn run(
                 limit: 0,
             };
             let history = client.get_history(request).await?.into_inner();
-            let interactions: Vec<_> = history
-                .interactions
-                .iter()
-                .map(output::interaction)
-                .collect();
-            let text = || {
-                history
-                    .interactions
-                    .iter()
-                    .map(|i| i.item_id.as_str())
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            };
-            output.write(
-                &json!({ "interactions": interactions, "deleted": history.deleted }),
-                text,
-            );
+            output.write(&json::history(&history), || text::history(&history));
         }
         Command::Delete { user, catalog } => {
-            client
-                .delete_user(pb::DeleteUserRequest {
-                    user_id: user.clone(),
-                    catalog,
-                })
-                .await?;
+            let request = pb::DeleteUserRequest {
+                user_id: user.clone(),
+                catalog,
+            };
+            client.delete_user(request).await?;
             output.write(&json!({ "deleted": user }), || format!("deleted {user}"));
         }
     }
+
     Ok(())
+}
+
+/// Interactions of one user without a time: the scorer takes the time of their arrival.
+fn interactions(user: &str, items: Vec<String>) -> Vec<pb::Interaction> {
+    let mut interactions = Vec::new();
+    for item_id in items {
+        interactions.push(pb::Interaction {
+            user_id: user.to_owned(),
+            item_id,
+            ..pb::Interaction::default()
+        });
+    }
+    interactions
 }

@@ -1,0 +1,34 @@
+//! The commands: each reads its arguments, calls a service or the store, and writes the answer.
+
+// With services of its own.
+
+/// Runs coordinator, worker and scorer until a signal.
+pub(crate) mod up;
+
+/// Walks the whole path on one data set.
+pub(crate) mod demo;
+
+// From data to a model version.
+
+/// Measures how fast this machine trains.
+pub(crate) mod calibrate;
+/// Imports, lists, shows and deletes data sets.
+pub(crate) mod dataset;
+
+/// Submits, watches, lists, shows and cancels jobs.
+pub(crate) mod train;
+
+/// Imports a path, trains on it and writes a report: `train submit --data`.
+mod study;
+
+/// Lists, shows, labels and deletes model versions.
+pub(crate) mod models;
+
+// What a scorer does.
+
+/// Records, shows and deletes histories.
+pub(crate) mod history;
+/// Ranks items for a user.
+pub(crate) mod recommend;
+/// Shows what a scorer serves.
+pub(crate) mod status;

@@ -1,0 +1,110 @@
+//! `models`: list, show, label, unlabel, delete.
+
+use clap::Subcommand;
+use proto::pb;
+use proto::pb::model_service_client::ModelServiceClient;
+use serde_json::json;
+use service::client::{Connection, connect};
+
+use crate::names;
+use crate::output::writer::{self, Output};
+use crate::output::{json, text};
+use crate::settings::Settings;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// All versions, newest first.
+    List,
+
+    /// One version, with its metrics and labels.
+    Show {
+        /// The version's name: modelVersions/{version}
+        version: String,
+    },
+
+    /// Point a label at a version, such as `live`.
+    Label {
+        /// The label that moves.
+        label: String,
+
+        /// The version's name: modelVersions/{version}
+        version: String,
+    },
+
+    /// Remove a label; its version stays.
+    Unlabel {
+        /// The label that is removed.
+        label: String,
+    },
+
+    /// Remove a version that no label points to.
+    Delete {
+        /// The version's name: modelVersions/{version}
+        version: String,
+    },
+}
+
+type ModelClient = ModelServiceClient<Connection>;
+
+pub(crate) async fn run(
+    command: Command,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut client = ModelServiceClient::new(connect(&settings.coordinator)?);
+    match command {
+        Command::List => list(&mut client, output).await?,
+        Command::Show { version } => {
+            let request = pb::GetModelVersionRequest {
+                name: names::model_version(&version),
+            };
+            show(client.get_model_version(request).await?.get_ref(), output);
+        }
+        Command::Label { label, version } => {
+            let request = pb::SetLabelRequest {
+                label,
+                model_version: names::model_version(&version),
+            };
+            show(client.set_label(request).await?.get_ref(), output);
+        }
+        Command::Unlabel { label } => {
+            let request = pb::RemoveLabelRequest {
+                label: label.clone(),
+            };
+            client.remove_label(request).await?;
+            output.write(&json!({ "removed": label }), || format!("removed {label}"));
+        }
+        Command::Delete { version } => {
+            let name = names::model_version(&version);
+            let request = pb::DeleteModelVersionRequest { name: name.clone() };
+            client.delete_model_version(request).await?;
+            output.write(&json!({ "deleted": name }), || format!("deleted {name}"));
+        }
+    }
+
+    Ok(())
+}
+
+async fn list(client: &mut ModelClient, output: Output) -> anyhow::Result<()> {
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListModelVersionsRequest {
+            page_size: 0,
+            page_token,
+        };
+        let page = client.list_model_versions(request).await?.into_inner();
+        for model in &page.model_versions {
+            show(model, output);
+        }
+        writer::unreadable("model version", &page.unreadable);
+
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn show(model: &pb::ModelVersion, output: Output) {
+    output.write(&json::model(model), || text::model(model));
+}

@@ -1,0 +1,150 @@
+//! `train submit --data PATH`: from a file to a report in one command. Uses the services that run,
+//! or its own.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use dataset::Manifest;
+use proto::pb;
+use service::client::Target;
+use tonic::Code;
+
+use crate::import::reading::read;
+use crate::import::store::{import_and_seed, store_in};
+use crate::jobs::client::training_client;
+use crate::jobs::exit::{exit_code, has_succeeded};
+use crate::jobs::follow::follow;
+use crate::jobs::submission::{ImportedData, Submit};
+use crate::local::services::LocalServices;
+use crate::output::writer::Output;
+use crate::output::{json, report, text};
+use crate::settings::{DEFAULTS, Settings};
+
+/// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
+const OWN_FOLDER: &str = "data";
+
+/// Imports, trains and reports.
+pub(crate) async fn run(
+    submit: &Submit,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let path = submit
+        .data
+        .as_deref()
+        .context("`--data` names what to import")?;
+    refuse_at_once(path, submit)?;
+    let study = Study { submit, output };
+    if somebody_answers(&settings.coordinator).await? {
+        return study.on_running_services(path, settings).await;
+    }
+
+    eprintln!(
+        "no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`"
+    );
+    study.on_own_services(path).await
+}
+
+/// Finds a missing file and wrong fields before anything is started and before a long import.
+fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
+    path.metadata()
+        .with_context(|| format!("--data {}", path.display()))?;
+    submit.spec_on(ImportedData {
+        id: "not-imported-yet",
+        is_private: true,
+    })?;
+    Ok(())
+}
+
+/// Whether a coordinator runs. Where one was configured, its absence is an error, not a reason to
+/// train somewhere else.
+async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
+    let request = pb::ListJobsRequest::default();
+    match training_client(coordinator)?.list_jobs(request).await {
+        Ok(_) => Ok(true),
+        Err(status) if status.code() == Code::Unavailable && is_usual(coordinator)? => Ok(false),
+        Err(status) => Err(status.into()),
+    }
+}
+
+fn is_usual(coordinator: &Target) -> anyhow::Result<bool> {
+    let usual: Settings = toml::from_str(DEFAULTS)?;
+    Ok(usual.coordinator.url == coordinator.url)
+}
+
+/// What is to be trained, and how its end is told.
+struct Study<'a> {
+    submit: &'a Submit,
+    output: Output,
+}
+
+impl Study<'_> {
+    async fn on_running_services(
+        &self,
+        path: &Path,
+        settings: &Settings,
+    ) -> anyhow::Result<ExitCode> {
+        let (data, id) = import_and_seed(path, &self.submit.reading, settings).await?;
+        let imported = ImportedData {
+            id: &id,
+            is_private: false,
+        };
+        self.train_and_report(&data.manifest, imported, &settings.coordinator)
+            .await
+    }
+
+    async fn on_own_services(&self, path: &Path) -> anyhow::Result<ExitCode> {
+        LocalServices::during(Path::new(OWN_FOLDER), async |services| {
+            let (data, _) = read(path, &self.submit.reading).await?;
+            let id = store_in(&services.storage, &data).await?;
+            let imported = ImportedData {
+                id: &id,
+                is_private: true,
+            };
+            self.train_and_report(&data.manifest, imported, &services.coordinator)
+                .await
+        })
+        .await
+    }
+
+    async fn train_and_report(
+        &self,
+        manifest: &Manifest,
+        imported: ImportedData<'_>,
+        coordinator: &Target,
+    ) -> anyhow::Result<ExitCode> {
+        if !self.output.json {
+            println!("{}\n", text::dataset(imported.id, manifest));
+        }
+
+        let spec = self.submit.spec_on(imported)?;
+        let request = pb::TrainJobRequest {
+            spec: Some((&spec).into()),
+            request_id: self.submit.request_id.clone(),
+            validate_only: false,
+        };
+        let mut client = training_client(coordinator)?;
+        let job = client.train_job(request).await?.into_inner();
+        let job = follow(&mut client, &job.name, 1, self.output).await?;
+        if has_succeeded(&job) {
+            self.report(&job, manifest)?;
+        }
+
+        Ok(exit_code(&job))
+    }
+
+    /// Writes the page, and what it says to the terminal.
+    fn report(&self, job: &pb::Job, manifest: &Manifest) -> anyhow::Result<()> {
+        let n_users = manifest.n_users;
+        let place = self.submit.report.display();
+        let page = report::html(job, &manifest.name, n_users);
+        std::fs::write(&self.submit.report, page)
+            .with_context(|| format!("the report {place} cannot be written"))?;
+        self.output.write(&json::job(job), || {
+            let text = report::text(job, n_users);
+            format!("{text}\n\nwritten to {place}")
+        });
+        Ok(())
+    }
+}

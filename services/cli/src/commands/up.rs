@@ -1,0 +1,35 @@
+//! `up`: all three services in one process on embedded storage, until a signal.
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::local::services::LocalServices;
+use crate::local::settings::LocalSettings;
+
+/// Coordinator, worker and scorer in one process, everything kept in one folder.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where everything is kept.
+    #[arg(long, default_value = "data")]
+    data_dir: PathBuf,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = LocalSettings::below(&arguments.data_dir)?;
+    service::telemetry::start(&settings.coordinator.log);
+    let shutdown = CancellationToken::new();
+    let signalled = service::shutdown_on_signal(shutdown.clone())?;
+    let services = LocalServices::start(settings, shutdown).await?;
+    eprintln!(
+        "coordinator {}   scorer {}   data {}",
+        services.coordinator.url,
+        services.scorer.url,
+        arguments.data_dir.display()
+    );
+    tokio::try_join!(services.wait(), async {
+        signalled.await;
+        Ok(())
+    })?;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Histories from a data set: straight into the store, or through a running scorer that holds it.
+
+use anyhow::Context;
+use clap::ValueEnum;
+use dataset::{Dataset, Split};
+use domain::{Catalog, Interaction, UserId};
+use proto::pb;
+use proto::pb::history_service_client::HistoryServiceClient;
+use service::client::{Connection, connect};
+use storage::Storage;
+
+use crate::settings::Settings;
+
+/// Which splits become histories.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeededSplits {
+    /// None: histories stay as they are.
+    None,
+    /// What was learned from; for evaluation.
+    Train,
+    /// Everything but the test.
+    #[value(name = "train,valid")]
+    TrainValid,
+}
+
+impl SeededSplits {
+    fn contains(self, split: Split) -> bool {
+        match split {
+            Split::Train => self != Self::None,
+            Split::Valid => self == Self::TrainValid,
+            Split::Test => false,
+        }
+    }
+}
+
+/// Interactions that are about to become histories, and where those are kept.
+pub(crate) struct Seeding {
+    splits: SeededSplits,
+    keeper: Keeper,
+}
+
+/// Who writes the histories down.
+enum Keeper {
+    /// Nobody: no split is wanted.
+    Nobody,
+    /// The store, which this process has open.
+    Store(Box<Storage>),
+    /// A running scorer, where `cllm4rec up` holds the embedded store.
+    Scorer(HistoryServiceClient<Connection>),
+}
+
+/// Interactions of some users, each user's together.
+type Batch = Vec<(UserId, Vec<Interaction>)>;
+
+impl Seeding {
+    /// Opens the store, or connects to the scorer that has it open.
+    pub(crate) async fn open(settings: &Settings, splits: SeededSplits) -> anyhow::Result<Self> {
+        let keeper = match splits {
+            SeededSplits::None => Keeper::Nobody,
+            SeededSplits::Train | SeededSplits::TrainValid => Keeper::open(settings).await?,
+        };
+        Ok(Self { splits, keeper })
+    }
+
+    /// Seeds a store that is open already.
+    pub(crate) fn into_store(storage: Storage, splits: SeededSplits) -> Self {
+        Self {
+            splits,
+            keeper: Keeper::Store(Box::new(storage)),
+        }
+    }
+
+    /// Records the interactions of the chosen splits; returns how many were new.
+    pub(crate) async fn record(mut self, dataset: &Dataset) -> anyhow::Result<usize> {
+        if matches!(self.keeper, Keeper::Nobody) {
+            return Ok(0);
+        }
+
+        let mut batches = Batches {
+            dataset,
+            splits: self.splits,
+            next_row: 0,
+        };
+        let catalog = &dataset.manifest.catalog;
+        let mut n_new = 0;
+        while let Some(batch) = batches.next_batch() {
+            n_new += self.keeper.record(catalog, batch).await?;
+        }
+
+        Ok(n_new)
+    }
+}
+
+impl Keeper {
+    async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        match Storage::open(&settings.storage).await {
+            Ok(storage) => Ok(Self::Store(Box::new(storage))),
+            Err(storage::Error::InUse(_)) => Self::connect(settings).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes one harmless call, to learn whether a scorer is there at all.
+    async fn connect(settings: &Settings) -> anyhow::Result<Self> {
+        let mut scorer = HistoryServiceClient::new(connect(&settings.scorer)?);
+        let nobody = pb::GetHistoryRequest {
+            user_id: "-".to_owned(),
+            ..pb::GetHistoryRequest::default()
+        };
+        scorer
+            .get_history(nobody)
+            .await
+            .context("the embedded store is in use, and its scorer cannot be reached")?;
+        Ok(Self::Scorer(scorer))
+    }
+
+    /// Writes a batch down; returns how many of its interactions were new.
+    async fn record(&mut self, catalog: &Catalog, batch: Batch) -> anyhow::Result<usize> {
+        match self {
+            Self::Nobody => Ok(0),
+            Self::Store(storage) => Ok(storage.histories.record_all(catalog, &batch).await?),
+            Self::Scorer(scorer) => {
+                let request = pb::RecordInteractionsRequest {
+                    interactions: on_the_wire(&batch),
+                    catalog: catalog.to_string(),
+                };
+                let answer = scorer.record_interactions(request).await?.into_inner();
+                Ok(answer.n_recorded as usize)
+            }
+        }
+    }
+}
+
+fn on_the_wire(batch: &Batch) -> Vec<pb::Interaction> {
+    let mut interactions = Vec::new();
+    for (user, events) in batch {
+        for event in events {
+            interactions.push(pb::Interaction::of(user, event));
+        }
+    }
+    interactions
+}
+
+/// A data set's interactions by user, a bounded part at a time.
+struct Batches<'a> {
+    dataset: &'a Dataset,
+    splits: SeededSplits,
+    next_row: usize,
+}
+
+/// Interactions in one write.
+const EVENTS_A_WRITE: usize = 5_000;
+
+impl Batches<'_> {
+    /// The next rows, or none when all have been given.
+    fn next_batch(&mut self) -> Option<Batch> {
+        let rows = &self.dataset.interactions;
+        let mut batch: Batch = Vec::new();
+        let mut n_events = 0;
+        while self.next_row < rows.users.len() && n_events < EVENTS_A_WRITE {
+            let row = self.next_row;
+            self.next_row += 1;
+            if !self.splits.contains(rows.splits[row]) {
+                continue;
+            }
+
+            n_events += 1;
+            let user = &self.dataset.users[rows.users[row] as usize];
+            let item = &self.dataset.items[rows.items[row] as usize];
+            let event = Interaction {
+                item: item.id.clone(),
+                at_ms: rows.at_ms[row],
+                event: None,
+            };
+            match batch.last_mut() {
+                Some((last, events)) if last == user => events.push(event),
+                _ => batch.push((user.clone(), vec![event])),
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}

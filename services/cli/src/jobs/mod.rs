@@ -1,0 +1,19 @@
+//! Training jobs, from the command line's side.
+
+/// The connection to the coordinator.
+pub(crate) mod client;
+
+/// A specification as a TOML table: read, merged, changed field by field, checked.
+pub(crate) mod spec;
+/// The arguments of `train submit`, and the specification that they make.
+pub(crate) mod submission;
+
+/// Follows a job's events until it ends.
+pub(crate) mod follow;
+/// How often a broken stream of events is opened again.
+mod reconnects;
+/// Shows the events: a bar, lines or JSON.
+mod view;
+
+/// The exit code that a job's end gives.
+pub(crate) mod exit;

@@ -1,0 +1,129 @@
+//! The arguments of `train submit`, and the specification that they make.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use domain::TrainSpec;
+use toml::Table;
+
+use crate::import::reading::Reading;
+use crate::jobs::spec::{checked, merge, read_spec, set};
+use crate::names::dataset_id;
+
+#[derive(clap::Args)]
+pub(crate) struct Submit {
+    /// Id of the data set; over the specification's.
+    #[arg(long, conflicts_with = "data")]
+    dataset: Option<String>,
+
+    /// Import this first (any form that `dataset import` reads), follow the job and write a report.
+    /// Without running services they are started for it, and the model gets the label `live`.
+    #[arg(long, conflicts_with = "validate_only")]
+    pub(crate) data: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// What the job starts from; the specification and single fields go over it.
+    #[arg(long, default_value = "small")]
+    preset: Preset,
+
+    /// Where the report of a job with `--data` goes.
+    #[arg(long, default_value = "report.html")]
+    pub(crate) report: PathBuf,
+
+    /// A specification (TOML); every field but the data set has a default.
+    #[arg(long)]
+    spec: Option<PathBuf>,
+
+    /// One field over the specification, such as `finetuning.epochs=3`; may be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    fields: Vec<String>,
+
+    /// A label that moves to the new version; may be repeated.
+    #[arg(long)]
+    label: Vec<String>,
+
+    /// The same id gives the same job.
+    #[arg(long, default_value = "")]
+    pub(crate) request_id: String,
+
+    /// Only check, and say what the baselines will cost.
+    #[arg(long)]
+    pub(crate) validate_only: bool,
+
+    /// Follow the job to its end.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// Sizes of a job.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Preset {
+    /// The defaults: a random backbone 256 wide, minutes on two cores.
+    Small,
+    /// Three times as wide, all texts in every epoch.
+    Base,
+}
+
+impl Preset {
+    fn fields(self) -> Table {
+        let fields = match self {
+            Self::Small => "",
+            Self::Base => {
+                "backbone.random = { n_embd = 768, n_head = 12 }
+                 pretraining = { documents_per_epoch = 0 }"
+            }
+        };
+        fields.parse().expect("the presets are TOML")
+    }
+}
+
+/// The data set that `--data` became.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImportedData<'a> {
+    pub(crate) id: &'a str,
+    /// The services are this command's own: nobody else's `live` is moved.
+    pub(crate) is_private: bool,
+}
+
+impl Submit {
+    /// The specification of a job on the data set that `--dataset` or the specification file names.
+    pub(crate) fn spec(&self) -> anyhow::Result<TrainSpec> {
+        let mut table = self.preset_and_file()?;
+        if let Some(id) = &self.dataset {
+            table.insert("dataset".to_owned(), dataset_id(id).into());
+        }
+        self.with_single_fields(table)
+    }
+
+    /// The specification of a job on the data set of `--data`.
+    pub(crate) fn spec_on(&self, imported: ImportedData<'_>) -> anyhow::Result<TrainSpec> {
+        let mut table = self.preset_and_file()?;
+        table.insert("dataset".to_owned(), imported.id.into());
+        if imported.is_private && !table.contains_key("labels") {
+            table.insert("labels".to_owned(), vec!["live"].into());
+        }
+        self.with_single_fields(table)
+    }
+
+    /// The specification file's fields over the preset's.
+    fn preset_and_file(&self) -> anyhow::Result<Table> {
+        let mut table = self.preset.fields();
+        if let Some(path) = &self.spec {
+            merge(&mut table, read_spec(path)?);
+        }
+        Ok(table)
+    }
+
+    /// `--label` and each `--set` over everything else; the result is checked.
+    fn with_single_fields(&self, mut table: Table) -> anyhow::Result<TrainSpec> {
+        if !self.label.is_empty() {
+            table.insert("labels".to_owned(), self.label.clone().into());
+        }
+        for field in &self.fields {
+            set(&mut table, field)?;
+        }
+        checked(table)
+    }
+}

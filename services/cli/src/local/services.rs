@@ -1,0 +1,107 @@
+//! Coordinator, worker and scorer, running in this process on embedded storage.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use coordinator::Coordinator;
+use scorer::Scorer;
+use service::client::Target;
+use storage::Storage;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::Worker;
+
+use crate::local::settings::LocalSettings;
+
+/// The three services, running, and where they are reached.
+pub(crate) struct LocalServices {
+    pub(crate) coordinator: Target,
+    pub(crate) scorer: Target,
+    pub(crate) storage: Storage,
+    tasks: JoinSet<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+}
+
+impl LocalServices {
+    /// Opens storage and ports, then starts everything.
+    pub(crate) async fn start(
+        settings: LocalSettings,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let LocalSettings {
+            coordinator: coordinator_settings,
+            worker: mut worker_settings,
+            scorer: scorer_settings,
+        } = settings;
+        let storage = Storage::open(&coordinator_settings.storage).await?;
+        let coordinator = Coordinator::bind(&coordinator_settings, storage.clone()).await?;
+        let scorer = Scorer::bind(&scorer_settings, storage.clone()).await?;
+        let (api, workers) = coordinator.addresses();
+        let coordinator_target = target(api, &coordinator_settings.api.token);
+        let scorer_target = target(scorer.address(), &scorer_settings.api.token);
+        worker_settings.coordinator = target(workers, &coordinator_settings.workers.token);
+        let worker = Worker::new(worker_settings, storage.artifacts.clone())?;
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(coordinator.run(shutdown.clone()));
+        tasks.spawn(scorer.run(shutdown.clone()));
+        tasks.spawn(run_worker(worker, shutdown.clone()));
+        Ok(Self {
+            coordinator: coordinator_target,
+            scorer: scorer_target,
+            storage,
+            tasks,
+            shutdown,
+        })
+    }
+
+    /// Everything in a folder, on free ports, for one piece of work; stopped whatever comes of it.
+    pub(crate) async fn during<T>(
+        folder: &Path,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let shutdown = CancellationToken::new();
+        let signalled = service::shutdown_on_signal(shutdown.clone())?;
+        let settings = LocalSettings::below(folder)?.on_free_ports();
+        let services = Self::start(settings, shutdown).await?;
+        let result = tokio::select! {
+            result = work(&services) => result,
+            () = signalled => Err(anyhow!("stopped")),
+        };
+        services.stop().await?;
+        result
+    }
+
+    /// Waits until all have ended; one that fails takes the others with it.
+    pub(crate) async fn wait(mut self) -> anyhow::Result<()> {
+        let mut first_failure = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            self.shutdown.cancel();
+            let result = ended.context("a service panicked")?;
+            if first_failure.is_ok() {
+                first_failure = result;
+            }
+        }
+        first_failure
+    }
+
+    /// Asks all to leave and waits for them.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.wait().await
+    }
+}
+
+async fn run_worker(worker: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
+    worker.run(shutdown).await;
+    Ok(())
+}
+
+fn target(address: SocketAddr, token: &str) -> Target {
+    Target {
+        url: format!("http://{address}"),
+        token: token.to_owned(),
+        ca: None,
+    }
+}

@@ -1,0 +1,185 @@
+//! Answers for people: a line or a small table for each message of the API.
+
+use dataset::Manifest;
+use domain::{Metric, RankedBy};
+use proto::pb;
+
+use crate::output::json::sorted;
+
+/// A data set in one line.
+pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {
+    format!(
+        "{id}  {}: {} users, {} items, {} interactions ({} train, {} valid, {} test), {} titles, {} texts",
+        manifest.name,
+        manifest.n_users,
+        manifest.n_items,
+        manifest.n_interactions,
+        manifest.n_train,
+        manifest.n_valid,
+        manifest.n_test,
+        manifest.n_titles,
+        manifest.n_texts
+    )
+}
+
+/// A job in one line.
+pub(crate) fn job(job: &pb::Job) -> String {
+    let progress = job.progress.clone().unwrap_or_default();
+    let state = job.state().as_str_name();
+    let percent = 100.0 * progress.done;
+    let mut line = format!("{}  {state:<10} {percent:>3.0} %", job.name);
+    if !job.model_version.is_empty() {
+        line.push_str(&format!("  {}", job.model_version));
+    }
+
+    if let Some(cause) = &job.cause {
+        let kind = cause.kind().as_str_name();
+        line.push_str(&format!("  {kind}: {}", cause.message));
+    }
+
+    line
+}
+
+/// A job, and how good its model is when there is one.
+pub(crate) fn job_with_metrics(of_job: &pb::Job) -> String {
+    if of_job.metrics.is_empty() {
+        return job(of_job);
+    }
+    format!("{}\n{}", job(of_job), metrics_table(of_job))
+}
+
+/// A specification that was only checked, with what the coordinator has to say about it.
+pub(crate) fn valid_spec(job: &pb::Job) -> String {
+    let mut text = "the specification is valid".to_owned();
+    for note in &job.notes {
+        text.push('\n');
+        text.push_str(note);
+    }
+    text
+}
+
+/// A job's metrics beside the simpler methods'.
+pub(crate) fn metrics_table(job: &pb::Job) -> String {
+    let mut table = format!("{:<15}", "");
+    for metric in Metric::ALL {
+        table.push_str(&format!(" {:>10}", metric.name()));
+    }
+
+    table.push_str("   (test split)");
+    for ranker in RankedBy::COMPARED {
+        table.push_str(&format!("\n{:<15}", ranker.label()));
+        for metric in Metric::ALL {
+            let value = job.metrics.get(&ranker.key(metric));
+            let cell = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            table.push_str(&format!(" {cell:>10}"));
+        }
+    }
+
+    table
+}
+
+/// A model version in one line.
+pub(crate) fn model(model: &pb::ModelVersion) -> String {
+    let mut line = format!("{}  ", model.name);
+    for metric in Metric::ALL {
+        let key = RankedBy::Served.key(metric);
+        let value = model.metrics.get(&key).copied().unwrap_or_default();
+        line.push_str(&format!("{} {value:.4}  ", metric.name()));
+    }
+    line.push_str(&model.labels.join(", "));
+    line
+}
+
+/// A line for each version, the shadow and each counter of a scorer.
+pub(crate) fn serving_status(status: &pb::ServingStatus) -> String {
+    let mut lines = Vec::new();
+    for version in &status.versions {
+        lines.push(loaded_version(version));
+    }
+
+    for version in &status.unloadable {
+        lines.push(unloadable_version(version));
+    }
+
+    if let Some(report) = &status.shadow {
+        lines.push(shadow(report));
+    }
+
+    for (name, n) in sorted(&status.counters) {
+        lines.push(format!("{n:>12}  {name}"));
+    }
+
+    lines.join("\n")
+}
+
+fn loaded_version(version: &pb::LoadedVersion) -> String {
+    let own = mib(version.memory_bytes);
+    let backbone = mib(version.backbone_bytes);
+    let labels = version.labels.join(", ");
+    format!(
+        "{}  {own:.1} MiB  backbone {} {backbone:.1} MiB  {labels}",
+        version.model_version, version.backbone
+    )
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn unloadable_version(version: &pb::UnloadableVersion) -> String {
+    format!(
+        "{}  not loaded: {}  {}",
+        version.model_version,
+        version.cause().as_str_name(),
+        version.message
+    )
+}
+
+fn shadow(report: &pb::ShadowReport) -> String {
+    format!(
+        "{}  shadow: {} lists, overlap {:.3}, {:.1} ms beside {:.1} ms",
+        report.model_version, report.n_requests, report.overlap, report.shadow_ms, report.live_ms
+    )
+}
+
+/// How many reasons are shown of an item.
+const N_REASONS: usize = 3;
+
+/// A ranked list, each item with the strongest of its reasons where it has any.
+pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
+    let mut lines = Vec::new();
+    for item in items {
+        let line = format!(
+            "{:>4}. {:>8.3}  {}  {}",
+            item.rank, item.score, item.item_id, item.title
+        );
+        lines.push(line.trim_end().to_owned());
+        for reason in item.reasons.iter().take(N_REASONS) {
+            let line = format!(
+                "{:>14}{:+.3}  because of {}  {}",
+                "", reason.contribution, reason.item_id, reason.title
+            );
+            lines.push(line.trim_end().to_owned());
+        }
+    }
+
+    lines.join("\n")
+}
+
+/// A ranked list, and what was missing when it was made.
+pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> String {
+    let mut text = ranking(&answer.items);
+    for degradation in &answer.degradations {
+        text.push_str(&format!("\n  note: {}", degradation.message));
+    }
+    text
+}
+
+/// The item ids of a history, one a line.
+pub(crate) fn history(history: &pb::GetHistoryResponse) -> String {
+    let mut ids = Vec::new();
+    for interaction in &history.interactions {
+        ids.push(interaction.item_id.as_str());
+    }
+    ids.join("\n")
+}
