@@ -18,27 +18,26 @@ pub fn request(user: &str, k: u32) -> pb::RecommendRequest {
 
 /// A history that comes with a request, oldest first.
 pub fn inline(items: &[&str]) -> Vec<pb::InlineInteraction> {
-    items
-        .iter()
-        .map(|item| pb::InlineInteraction {
-            item_id: (*item).to_owned(),
-            time: None,
-        })
-        .collect()
+    items.iter().map(|item| at_no_time(item)).collect()
+}
+
+fn at_no_time(item: &str) -> pb::InlineInteraction {
+    pb::InlineInteraction {
+        item_id: item.to_owned(),
+        time: None,
+    }
 }
 
 /// A history of three items of the two groups that no other number up to 8,000 has.
 pub fn new_history(number: usize) -> Vec<pb::InlineInteraction> {
-    let item = |place| format!("i{:02}", number / 20_usize.pow(place) % 20);
-    (0..3)
-        .map(|place| pb::InlineInteraction {
-            item_id: item(place),
-            time: None,
-        })
-        .collect()
+    let mut history = Vec::new();
+    for power in [1, 20, 400] {
+        history.push(at_no_time(&format!("i{:02}", number / power % 20)));
+    }
+    history
 }
 
-/// Something that a user did now.
+/// An interaction of a user that happens now.
 pub fn interaction(user: &str, item: &str, event: &str) -> pb::Interaction {
     pb::Interaction {
         user_id: user.into(),
@@ -48,23 +47,23 @@ pub fn interaction(user: &str, item: &str, event: &str) -> pb::Interaction {
     }
 }
 
-/// A call with a deadline.
+/// A message as a call with a deadline.
 pub fn within<T>(time: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(time);
     request
 }
 
-/// For requests that all have to be answered, however many are sent at once to however slow a
-/// machine.
+/// A deadline for requests that all have to be answered, however many are sent at once to however
+/// slow a machine.
 pub const PATIENT: Duration = Duration::from_secs(30);
 
-/// The list.
+/// The ids of a list, in its order.
 pub fn ids(items: &[pb::RecommendedItem]) -> Vec<&str> {
     items.iter().map(|item| item.item_id.as_str()).collect()
 }
 
-/// What was missing.
+/// What an answer says it had to do without.
 pub fn kinds(answer: &pb::RecommendResponse) -> Vec<Kind> {
     answer
         .degradations
@@ -73,7 +72,7 @@ pub fn kinds(answer: &pb::RecommendResponse) -> Vec<Kind> {
         .collect()
 }
 
-/// The fields that a refused call named.
+/// The fields that a refused call named as wrong.
 pub fn bad_fields(status: &tonic::Status) -> Vec<String> {
     let violations = status
         .get_details_bad_request()

@@ -5,16 +5,43 @@
     reason = "a harness for tests: what cannot start must fail loudly"
 )]
 
-mod asking;
+// What a test starts.
+/// Starts coordinator, workers and scorers as separate processes.
 mod cluster;
+/// Starts all services in one process, as a newcomer does.
+mod newcomer;
+
+// What a test asks.
+/// Makes requests and reads answers in few words.
+mod asking;
+/// Asks a cluster over gRPC.
+mod calls;
+
+// What a test works with.
+/// Damages files as a bad disk would.
+mod damage;
+/// Writes a small data set and names jobs on it.
 mod data;
+/// Sums up what several tries took.
+mod timing;
+
+// What clusters are made of.
+/// Connects to services on this machine.
+mod connection;
+/// Gives a cluster's processes their settings.
+mod environment;
+/// Starts processes that die with the test, and waits for things to happen.
 mod process;
+/// Starts a Redis of the test's own.
 mod redis;
 
 pub use asking::{
     PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request, within,
 };
 pub use cluster::{Cluster, Options};
+pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
 pub use data::{SLOW_JOB, TINY_JOB, write_two_groups};
+pub use newcomer::Newcomer;
 pub use process::{Process, binary, eventually, free_port};
 pub use redis::Redis;
+pub use timing::median;

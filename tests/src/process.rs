@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -25,18 +27,18 @@ impl Process {
         }
     }
 
-    /// Its process id.
+    /// The id that the operating system gave it.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// `kill -9`.
+    /// Ends it at once, as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// `kill` with the name of a signal.
+    /// Sends it a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill`: the program is not everywhere.
         let status = Command::new("sh")
@@ -47,8 +49,8 @@ impl Process {
         assert!(status.success(), "kill -{name}");
     }
 
-    /// `kill -TERM`, and waits, while the test's own connections go on and can be closed; returns
-    /// whether it left with success.
+    /// Asks it to leave (SIGTERM) and waits, while the test's own connections go on and can be
+    /// closed; returns whether it left with success.
     pub async fn terminate(&mut self) -> bool {
         self.signal("TERM");
         let left = eventually("the process leaves", LEAVE_TIME, async || {
@@ -66,7 +68,7 @@ impl Drop for Process {
     }
 }
 
-/// One of the workspace's binaries, which `make test` builds first.
+/// The path of one of the workspace's binaries, which `make test` builds first.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(std::path::Path::parent).unwrap();
@@ -83,26 +85,36 @@ pub fn binary(name: &str) -> PathBuf {
 /// outgoing connections get: one that was just found free is not taken by another test before its
 /// service listens.
 pub fn free_port() -> u16 {
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU16, Ordering};
-    const FIRST: u16 = 10_000;
-    const STRETCH: u16 = 50;
-    const N_STRETCHES: u32 = 440;
+    static OWN: LazyLock<Stretch> = LazyLock::new(Stretch::take);
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    /// Whoever holds a stretch's first port has the others.
-    static OWN: LazyLock<(TcpListener, u16)> = LazyLock::new(|| {
-        let first = |nth| FIRST + ((std::process::id() + nth) % N_STRETCHES) as u16 * STRETCH;
-        let free = |port| Some((TcpListener::bind(("127.0.0.1", port)).ok()?, port));
-        (0..N_STRETCHES)
-            .map(first)
-            .find_map(free)
-            .expect("fewer tests run at once than there are stretches")
-    });
     loop {
-        let port = OWN.1 + NEXT.fetch_add(1, Ordering::Relaxed) % STRETCH;
+        let port = OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// Ports in a row that belong to one test process: whoever holds the first has the others.
+struct Stretch {
+    first: u16,
+    _held: TcpListener,
+}
+
+impl Stretch {
+    const FIRST_OF_ALL: u16 = 10_000;
+    const LENGTH: u16 = 50;
+    const N_STRETCHES: u32 = 440;
+
+    fn take() -> Self {
+        for nth in 0..Self::N_STRETCHES {
+            let number = (std::process::id() + nth) % Self::N_STRETCHES;
+            let first = Self::FIRST_OF_ALL + number as u16 * Self::LENGTH;
+            if let Ok(held) = TcpListener::bind(("127.0.0.1", first)) {
+                return Self { first, _held: held };
+            }
+        }
+        panic!("fewer tests run at once than there are stretches");
     }
 }
 

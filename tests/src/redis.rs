@@ -16,12 +16,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Keeps everything it acknowledges.
+    /// A Redis that keeps everything it acknowledges.
     pub async fn store(folder: &Path) -> Self {
         Self::start(folder, true).await
     }
 
-    /// Keeps nothing.
+    /// A Redis that may lose everything.
     pub async fn cache(folder: &Path) -> Self {
         Self::start(folder, false).await
     }
@@ -63,27 +63,27 @@ impl Redis {
         .await;
     }
 
-    /// `kill -9`.
+    /// Ends it at once, as `kill -9` does.
     pub fn kill(&mut self) {
         self.process.take().unwrap().kill();
     }
 
-    /// `kill -STOP`: it is there and says nothing.
+    /// Stops it without ending it (SIGSTOP): its port is open and says nothing.
     pub fn freeze(&self) {
         self.process.as_ref().unwrap().signal("STOP");
     }
 
-    /// `kill -CONT`.
+    /// Lets it go on after [`Redis::freeze`] (SIGCONT).
     pub fn thaw(&self) {
         self.process.as_ref().unwrap().signal("CONT");
     }
 
-    /// One command through `redis-cli`.
+    /// Runs one command through `redis-cli`; returns what it prints.
     pub fn command(&self, arguments: &[&str]) -> String {
         redis_cli(self.port, arguments)
     }
 
-    /// How services name it.
+    /// The URL by which services name it.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -1,74 +1,224 @@
 //! Who may reach the ports.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Process, binary, eventually, free_port};
+use e2e::{Cluster, Options, Process, binary, eventually, free_port};
 use proto::pb;
+use proto::pb::history_service_client::HistoryServiceClient;
+use proto::pb::model_service_client::ModelServiceClient;
+use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use proto::pb::training_service_client::TrainingServiceClient;
-use service::client::{Target, connect};
+use proto::pb::worker_service_client::WorkerServiceClient;
+use service::client::{Connection, Target, connect};
+use tonic::{Code, Status};
 
-fn coordinator(folder: &std::path::Path, settings: &[(&str, String)]) -> Command {
+/// Long enough for a process to start on a busy machine.
+const START_TIME: Duration = Duration::from_secs(20);
+
+/// A certificate for this machine and its key, which is its own authority.
+struct Certificate {
+    pem: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    fn write(folder: &Path) -> Self {
+        service::install_tls_provider();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = folder.join("cert.pem");
+        let key = folder.join("key.pem");
+        std::fs::write(&pem, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Self { pem, key }
+    }
+
+    /// A connection over TLS that trusts this certificate.
+    fn connection(&self, port: u16, token: &str) -> Connection {
+        let target = Target {
+            url: format!("https://localhost:{port}"),
+            token: token.to_owned(),
+            ca: Some(self.pem.clone()),
+        };
+        connect(&target).unwrap()
+    }
+}
+
+/// A port behind TLS and a token.
+struct Guarded<'a> {
+    certificate: &'a Certificate,
+    port: u16,
+    token: &'a str,
+}
+
+impl Guarded<'_> {
+    /// Its settings, below the service's name for it, such as `SCORER__API`.
+    fn settings(&self, name: &str) -> [(String, String); 4] {
+        let Certificate { pem, key } = self.certificate;
+        [
+            (
+                format!("{name}__ADDRESS"),
+                format!("127.0.0.1:{}", self.port),
+            ),
+            (format!("{name}__TOKEN"), self.token.to_owned()),
+            (
+                format!("{name}__TLS__CERTIFICATE"),
+                pem.display().to_string(),
+            ),
+            (format!("{name}__TLS__KEY"), key.display().to_string()),
+        ]
+    }
+
+    /// Lets calls in that are encrypted and carry the token, and no others.
+    async fn assert_keeps_others_out(
+        &self,
+        wrong_token: &str,
+        call: impl AsyncFn(Connection) -> Result<(), Status>,
+    ) {
+        let certificate = self.certificate;
+        let what = "a call with the token succeeds";
+        eventually(what, START_TIME, async || {
+            let connection = certificate.connection(self.port, self.token);
+            call(connection).await.ok()
+        })
+        .await;
+        for wrong in ["", "let-me-out", wrong_token] {
+            let connection = certificate.connection(self.port, wrong);
+            let refused = call(connection).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unauthenticated, "{wrong}: {refused}");
+        }
+        let plain = Target {
+            url: format!("http://localhost:{}", self.port),
+            token: self.token.to_owned(),
+            ca: None,
+        };
+        let answer = call(connect(&plain).unwrap()).await;
+        assert!(answer.is_err(), "plain text is not answered");
+        let stranger = Target {
+            url: format!("https://localhost:{}", self.port),
+            token: self.token.to_owned(),
+            ca: None,
+        };
+        let answer = call(connect(&stranger).unwrap()).await;
+        assert!(answer.is_err(), "the certificate is not trusted by itself");
+    }
+}
+
+fn coordinator(folder: &Path, settings: &[(&str, String)]) -> Command {
     let mut command = Command::new(binary("coordinator"));
     command.current_dir(folder).env(
         "COORDINATOR__WORKERS__ADDRESS",
         format!("127.0.0.1:{}", free_port()),
     );
-    settings.iter().for_each(|(name, value)| {
+    for (name, value) in settings {
         command.env(format!("COORDINATOR__{name}"), value);
-    });
+    }
     command
 }
 
 #[tokio::test]
-async fn tls_and_a_token_keep_others_out() {
-    service::install_tls_provider();
+async fn tls_and_a_token_keep_others_out_of_the_coordinators_ports() {
     let folder = tempfile::tempdir().unwrap();
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    std::fs::write(&pem, certificate.cert.pem()).unwrap();
-    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
-    let port = free_port();
-    let settings = [
-        ("API__ADDRESS", format!("127.0.0.1:{port}")),
-        ("API__TOKEN", "let-me-in".to_owned()),
-        ("API__TLS__CERTIFICATE", pem.display().to_string()),
-        ("API__TLS__KEY", key.display().to_string()),
-    ];
-    let _coordinator = Process::start(&mut coordinator(folder.path(), &settings));
-    let list = async |url: String, token: &str| {
-        let target = Target {
-            url,
-            token: token.to_owned(),
-            ca: Some(pem.clone()),
-        };
-        TrainingServiceClient::new(connect(&target).unwrap())
-            .list_jobs(pb::ListJobsRequest::default())
-            .await
+    let certificate = &Certificate::write(folder.path());
+    let api = Guarded {
+        certificate,
+        port: free_port(),
+        token: "let-clients-in",
     };
-    let encrypted = || format!("https://localhost:{port}");
-    eventually(
-        "a call with the token succeeds",
-        Duration::from_secs(20),
-        async || list(encrypted(), "let-me-in").await.ok(),
-    )
+    let workers = Guarded {
+        certificate,
+        port: free_port(),
+        token: "let-workers-in",
+    };
+    let mut command = coordinator(folder.path(), &[]);
+    command.envs(api.settings("COORDINATOR__API"));
+    command.envs(workers.settings("COORDINATOR__WORKERS"));
+    let _coordinator = Process::start(&mut command);
+
+    api.assert_keeps_others_out(workers.token, async |connection| {
+        let mut client = TrainingServiceClient::new(connection);
+        client.list_jobs(pb::ListJobsRequest::default()).await?;
+        Ok(())
+    })
     .await;
-    for wrong in ["", "let-me-out"] {
-        assert_eq!(
-            list(encrypted(), wrong).await.unwrap_err().code(),
-            tonic::Code::Unauthenticated
-        );
+    api.assert_keeps_others_out(workers.token, async |connection| {
+        let mut client = ModelServiceClient::new(connection);
+        let all = pb::ListModelVersionsRequest::default();
+        client.list_model_versions(all).await?;
+        Ok(())
+    })
+    .await;
+    workers
+        .assert_keeps_others_out(api.token, async |connection| {
+            let mut client = WorkerServiceClient::new(connection);
+            let request = pb::LeaseRequest {
+                worker: "w1".to_owned(),
+                ..Default::default()
+            };
+            client.lease(request).await?;
+            Ok(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn tls_and_a_token_keep_others_out_of_the_scorers_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = Guarded {
+        certificate: &Certificate::write(folder.path()),
+        port: free_port(),
+        token: "let-me-in",
+    };
+    let mut command = Command::new(binary("scorer"));
+    command.current_dir(folder.path());
+    command.envs(api.settings("SCORER__API"));
+    let _scorer = Process::start(&mut command);
+
+    api.assert_keeps_others_out("let-workers-in", async |connection| {
+        let mut client = HistoryServiceClient::new(connection);
+        let request = pb::GetHistoryRequest {
+            user_id: "u".to_owned(),
+            ..Default::default()
+        };
+        client.get_history(request).await?;
+        Ok(())
+    })
+    .await;
+    api.assert_keeps_others_out("let-workers-in", async |connection| {
+        let mut client = RecommendationServiceClient::new(connection);
+        client.get_status(pb::GetStatusRequest {}).await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_with_the_token_trains_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = Certificate::write(folder.path());
+    let workers = Guarded {
+        certificate: &certificate,
+        port: free_port(),
+        token: "let-workers-in",
+    };
+    let mut environment = workers.settings("COORDINATOR__WORKERS").to_vec();
+    for (name, value) in [
+        ("URL", format!("https://localhost:{}", workers.port)),
+        ("TOKEN", workers.token.to_owned()),
+        ("CA", certificate.pem.display().to_string()),
+    ] {
+        environment.push((format!("WORKER__COORDINATOR__{name}"), value));
     }
-    assert!(
-        list(format!("http://localhost:{port}"), "let-me-in")
-            .await
-            .is_err(),
-        "plain text is not answered"
-    );
+    let cluster = Cluster::start_with(Options {
+        environment,
+        without_worker: false,
+    })
+    .await;
+    let dataset = cluster.import_two_groups();
+    let job = cluster.train(&dataset, &[]).await;
+    assert_eq!(job.attempts, 1);
 }
 
 #[test]
@@ -103,11 +253,7 @@ async fn every_port_lists_its_services() {
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-    let cluster = e2e::Cluster::start_with(e2e::Options {
-        without_worker: true,
-        ..Default::default()
-    })
-    .await;
+    let cluster = Cluster::start_without_worker().await;
     for (connection, expected) in
         cluster
             .ports()

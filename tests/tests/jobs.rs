@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Cluster, SLOW_JOB, bad_fields};
+use e2e::{Cluster, SLOW_JOB, bad_fields, median};
 use proto::pb;
 use proto::pb::cause::Kind;
 use proto::pb::job::State;
@@ -65,10 +65,7 @@ async fn a_cancelled_job_stops_within_two_seconds() {
         assert_eq!(again.code(), tonic::Code::FailedPrecondition);
     }
     // Other tests may hold the cores for a moment.
-    assert!(
-        times.iter().any(|time| *time < Duration::from_secs(2)),
-        "{times:?}"
-    );
+    assert!(median(&times) < Duration::from_secs(2), "{times:?}");
 }
 
 #[tokio::test]
@@ -159,11 +156,7 @@ async fn a_restarted_coordinator_has_lost_nothing() {
 
 #[tokio::test]
 async fn the_same_request_id_is_the_same_job() {
-    let cluster = Cluster::start_with(e2e::Options {
-        without_worker: true,
-        ..Default::default()
-    })
-    .await;
+    let cluster = Cluster::start_without_worker().await;
     let dataset = cluster.import_two_groups();
     let request = |request_id: &str, validate_only| pb::TrainJobRequest {
         spec: Some(pb::TrainSpec {
@@ -214,11 +207,7 @@ async fn the_same_request_id_is_the_same_job() {
 
 #[tokio::test]
 async fn a_malformed_job_is_refused_with_its_fields() {
-    let cluster = Cluster::start_with(e2e::Options {
-        without_worker: true,
-        ..Default::default()
-    })
-    .await;
+    let cluster = Cluster::start_without_worker().await;
     let dataset = cluster.import_two_groups();
     let refused = async |spec: Option<pb::TrainSpec>| {
         let request = pb::TrainJobRequest {
@@ -327,68 +316,4 @@ async fn a_job_that_cannot_work_says_what_is_wrong_and_where() {
     let cause = cause_of_failure(&cluster, &dataset, &[]).await;
     assert_eq!(cause.kind(), Kind::BadData);
     assert!(cause.message.contains(id), "{}", cause.message);
-}
-
-#[tokio::test]
-async fn a_worker_with_an_old_lease_can_commit_nothing() {
-    use proto::pb::worker_service_client::WorkerServiceClient;
-    let cluster = Cluster::start_with(e2e::Options {
-        without_worker: true,
-        ..Default::default()
-    })
-    .await;
-    let dataset = cluster.import_two_groups();
-    let name = cluster.submit(&dataset, &[]);
-    let mut workers = WorkerServiceClient::new(cluster.worker_port());
-    let lease = pb::LeaseRequest {
-        worker: "w1".to_owned(),
-        wait_ms: 5_000,
-        ..Default::default()
-    };
-    let first = workers
-        .lease(lease.clone())
-        .await
-        .unwrap()
-        .into_inner()
-        .leased
-        .unwrap();
-    assert_eq!((first.job.as_str(), first.epoch), (name.as_str(), 1));
-    // Nobody renews the lease; after its term and a pause the job is leased again.
-    cluster
-        .job_when(&name, Duration::from_secs(20), |job| {
-            job.state() == State::Queued
-        })
-        .await;
-    let second = e2e::eventually("a second lease", Duration::from_secs(20), async || {
-        workers
-            .lease(lease.clone())
-            .await
-            .unwrap()
-            .into_inner()
-            .leased
-    })
-    .await;
-    assert_eq!(second.epoch, 2);
-    let old = pb::HeartbeatRequest {
-        job: name.clone(),
-        epoch: 1,
-        progress: None,
-    };
-    assert_eq!(
-        workers.heartbeat(old).await.unwrap_err().code(),
-        tonic::Code::FailedPrecondition
-    );
-    let current = pb::HeartbeatRequest {
-        job: name,
-        epoch: 2,
-        progress: None,
-    };
-    assert!(
-        !workers
-            .heartbeat(current)
-            .await
-            .unwrap()
-            .into_inner()
-            .cancel
-    );
 }

@@ -195,6 +195,45 @@ fn of_client(client: &str, number: usize) -> Request<pb::RecommendRequest> {
     request
 }
 
+/// Clients of one name that ask again and again, sixteen at once, until they are stopped.
+struct Greedy {
+    asking: tokio::task::JoinSet<usize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Greedy {
+    fn start(cluster: &Cluster, port: u16) -> Self {
+        let next = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let mut client = cluster.recommendations_at(port);
+            let (next, stop) = (Arc::clone(&next), Arc::clone(&stop));
+            asking.spawn(async move {
+                let mut n_refused = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed) % 8_000;
+                    let answer = client.recommend(of_client("greedy", number)).await;
+                    n_refused += usize::from(is_overloaded(&answer));
+                }
+                n_refused
+            });
+        }
+        Self { asking, stop }
+    }
+
+    /// Stops all of them; returns how many of their requests were refused.
+    async fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.asking.join_all().await.into_iter().sum()
+    }
+}
+
+fn is_overloaded<T>(answer: &Result<T, Status>) -> bool {
+    let refused = answer.as_ref().err();
+    refused.is_some_and(|status| status.code() == Code::ResourceExhausted)
+}
+
 #[tokio::test]
 async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() {
     let cluster = Cluster::start_with_model().await;
@@ -205,40 +244,10 @@ async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() 
         ("SCORER__MAX_WAIT_MS", "20"),
     ];
     let (_other, port) = cluster.start_scorer(&small).await;
-    let (next, stop) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let mut greedy = tokio::task::JoinSet::new();
-    for _ in 0..16 {
-        let (mut client, next, stop) = (
-            cluster.recommendations_at(port),
-            Arc::clone(&next),
-            Arc::clone(&stop),
-        );
-        greedy.spawn(async move {
-            let mut n_refused = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let answer = client
-                    .recommend(of_client(
-                        "greedy",
-                        next.fetch_add(1, Ordering::Relaxed) % 8_000,
-                    ))
-                    .await;
-                n_refused += usize::from(
-                    answer.is_err_and(|status| status.code() == Code::ResourceExhausted),
-                );
-            }
-            n_refused
-        });
-    }
+    let greedy = Greedy::start(&cluster, port);
     eventually("the scorer is full", Duration::from_secs(20), async || {
-        cluster
-            .status_at(port)
-            .await
-            .counters
-            .get("refused.overloaded")
-            .map(|_| ())
+        let counters = cluster.status_at(port).await.counters;
+        counters.get("refused.overloaded").map(|_| ())
     })
     .await;
     let batches = (0..20).map(|id| pb::BatchRecommendRequest {
@@ -261,8 +270,7 @@ async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() 
         batch.get_mut().priority = pb::Priority::Batch.into();
         n_batches_refused += usize::from(modest.recommend(batch).await.is_err());
     }
-    stop.store(true, Ordering::Relaxed);
-    let n_refused: usize = greedy.join_all().await.into_iter().sum();
+    let n_refused = greedy.stop().await;
     assert!(
         n_refused > 0 && n_batches_refused > 0,
         "{n_refused}, {n_batches_refused}"

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use e2e::{Cluster, Options, eventually, request, within};
+use e2e::{Cluster, Options, eventually, flip_a_bit, largest_file, median, request, within};
 use proto::pb;
 use proto::pb::unloadable_version::Cause;
 use tonic::{Code, Request};
@@ -135,15 +135,7 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
     let (damaged, good) = (train("seed=1").await, train("seed=2").await);
     let id = damaged.trim_start_matches("modelVersions/").to_owned();
     let folder = cluster.artifacts().join("models").join(id);
-    let tables = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let largest = tables
-        .max_by_key(|path| path.metadata().unwrap().len())
-        .unwrap();
-    let mut bytes = std::fs::read(&largest).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&largest, bytes).unwrap();
+    flip_a_bit(&largest_file(&folder));
     // A replica that has not read it yet.
     let (_scorer, port) = cluster.start_scorer(&[]).await;
     let served = async || {
@@ -183,7 +175,7 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
     assert_eq!(served().await, live);
 
     let mut times = Vec::new();
-    for version in [&good, &live, &good, &live] {
+    for version in [&good, &live, &good, &live, &good] {
         cluster.set_label("live", version).await;
         let moved = Instant::now();
         eventually("the label moves", MOVE_TIME, async || {
@@ -193,10 +185,7 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
         times.push(moved.elapsed());
     }
     // Other tests may hold the cores for a moment.
-    assert!(
-        times.iter().any(|time| *time < Duration::from_secs(2)),
-        "{times:?}"
-    );
+    assert!(median(&times) < Duration::from_secs(2), "{times:?}");
 }
 
 #[tokio::test]
@@ -216,12 +205,8 @@ async fn the_users_of_the_last_hour_find_their_states_ready_when_a_label_moves()
 
 #[tokio::test]
 async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones_stay() {
-    let environment = vec![("SCORER__MAX_MODELS".into(), "2".into())];
-    let cluster = Cluster::start_with(Options {
-        environment,
-        ..Default::default()
-    })
-    .await;
+    let two = Options::settings(&[("SCORER__MAX_MODELS", "2")]);
+    let cluster = Cluster::start_with(two).await;
     let dataset = cluster.import_two_groups();
     let mut versions = Vec::new();
     for seed in ["seed=1", "seed=2", "seed=3"] {
@@ -266,12 +251,8 @@ async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones
 async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_the_same_backbone_does()
  {
     // A backbone of 32 wide has 6.5 MB, one of 64 wide 13.
-    let environment = vec![("SCORER__MODEL_MEMORY_MB".into(), "16".into())];
-    let cluster = Cluster::start_with(Options {
-        environment,
-        ..Default::default()
-    })
-    .await;
+    let small = Options::settings(&[("SCORER__MODEL_MEMORY_MB", "16")]);
+    let cluster = Cluster::start_with(small).await;
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
     is_live(&cluster, &live).await;
@@ -314,15 +295,11 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
 
 #[tokio::test]
 async fn a_canary_serves_its_share_of_users_and_always_the_same_ones() {
-    let environment = vec![
-        ("SCORER__CANARY_SHARE".into(), "0.5".into()),
-        ("SCORER__SHADOW_SHARE".into(), "1".into()),
-    ];
-    let cluster = Cluster::start_with(Options {
-        environment,
-        ..Default::default()
-    })
-    .await;
+    let shares = Options::settings(&[
+        ("SCORER__CANARY_SHARE", "0.5"),
+        ("SCORER__SHADOW_SHARE", "1"),
+    ]);
+    let cluster = Cluster::start_with(shares).await;
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
     cluster.wait_until_ready().await;

@@ -98,20 +98,14 @@ impl Coordinator {
 
         let health = Health::new().await;
         health.set_ready(true).await;
-        let api = service::serve(
-            self.api,
-            api_routes,
-            (health.clone(), proto::DESCRIPTORS),
-            shutdown.clone(),
-            self.grace,
-        );
-        let workers = service::serve(
-            self.workers,
-            worker_routes,
-            (health, proto::DESCRIPTORS),
-            shutdown.clone(),
-            self.grace,
-        );
+        let lifecycle = service::Lifecycle {
+            health,
+            shutdown: shutdown.clone(),
+            grace: self.grace,
+        };
+        let descriptors = proto::DESCRIPTORS;
+        let api = service::serve(self.api, api_routes, descriptors, lifecycle.clone());
+        let workers = service::serve(self.workers, worker_routes, descriptors, lifecycle);
         let sweep = async {
             self.jobs.sweep_until(shutdown).await;
             Ok(())

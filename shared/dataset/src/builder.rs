@@ -1,5 +1,5 @@
-//! Collects what the readers find: ids become numbers at once, so that ten million rows fit into
-//! memory.
+//! Collects what the readers find: each line is checked, refused or taken, and ids become numbers
+//! at once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use domain::{ItemId, UserId};
 use serde_json::{Map, Value};
 
+use crate::cells::{Cells, parse_rating, parse_split, parse_timestamp};
 use crate::dataset::{Split, TextKind};
-use crate::fields::{Cells, parse_rating, parse_split, parse_timestamp};
+use crate::interner::Interner;
 
 /// A line that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Of which file.
+    /// The file that it stands in.
     pub path: PathBuf,
-    /// From 1.
+    /// Its number in the file, from 1.
     pub line: usize,
     /// What is wrong with it.
     pub reason: String,
@@ -39,59 +40,30 @@ pub(crate) struct Row {
     pub(crate) split: Option<Split>,
 }
 
-/// A text about a user, an item or both.
+/// A text as a reader found it, about a user, an item or both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FoundText<'a> {
+    pub(crate) kind: TextKind,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) item: Option<&'a str>,
+    pub(crate) text: &'a str,
+}
+
+/// A text that was taken, ids as numbers.
 #[derive(Debug)]
-pub(crate) struct RawText {
+pub(crate) struct TakenText {
     pub(crate) kind: TextKind,
     pub(crate) user: Option<u32>,
     pub(crate) item: Option<u32>,
     pub(crate) text: String,
 }
 
-/// What is known of an item.
+/// What is known of an item beside its id.
 #[derive(Debug, Default)]
 pub(crate) struct ItemFacts {
     pub(crate) title: String,
     pub(crate) categories: Vec<String>,
     pub(crate) attributes: Map<String, Value>,
-}
-
-/// Text ids as numbers.
-#[derive(Debug, Default)]
-pub(crate) struct Interner {
-    numbers: HashMap<Box<str>, u32>,
-}
-
-impl Interner {
-    fn number(&mut self, id: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(id) {
-            return number;
-        }
-        let number = self.numbers.len() as u32;
-        self.numbers.insert(id.into(), number);
-        number
-    }
-
-    fn known(&self, id: &str) -> Option<u32> {
-        self.numbers.get(id).copied()
-    }
-
-    /// All ids with their numbers, in no order.
-    pub(crate) fn by_id(&self) -> Vec<(&str, u32)> {
-        self.numbers
-            .iter()
-            .map(|(id, &number)| (&**id, number))
-            .collect()
-    }
-
-    /// Ids by number.
-    pub(crate) fn into_ids(self) -> Vec<Box<str>> {
-        let mut ids: Vec<Box<str>> = vec!["".into(); self.numbers.len()];
-        for (id, number) in self.numbers {
-            ids[number as usize] = id;
-        }
-        ids
-    }
 }
 
 /// Everything the readers found.
@@ -101,7 +73,7 @@ pub(crate) struct Builder {
     pub(crate) items: Interner,
     pub(crate) rows: Vec<Row>,
     pub(crate) facts: HashMap<u32, ItemFacts>,
-    pub(crate) texts: Vec<RawText>,
+    pub(crate) texts: Vec<TakenText>,
     pub(crate) n_read: usize,
     pub(crate) n_refused: usize,
     pub(crate) n_below_rating: usize,
@@ -114,45 +86,49 @@ pub(crate) struct Builder {
 impl Builder {
     /// Takes one interaction; a bad one is counted and the first ones are kept for the report.
     pub(crate) fn interaction(&mut self, path: &Path, line: usize, cells: &Cells<'_>) {
-        self.n_read += 1;
-        if let Err(reason) = self.try_interaction(cells) {
-            self.refuse(path, line, reason);
+        match self.try_interaction(cells) {
+            Ok(()) => self.n_read += 1,
+            Err(reason) => self.refuse(path, line, reason),
         }
     }
 
     fn try_interaction(&mut self, cells: &Cells<'_>) -> Result<(), String> {
-        let user = checked(cells.user, "user id", |id| UserId::new(id).map(|_| ()))?;
-        let item = checked(cells.item, "item id", |id| ItemId::new(id).map(|_| ()))?;
+        let user = present(cells.user, "user id")?;
+        UserId::new(user).map_err(|invalid| format!("user id {invalid}"))?;
+        let item = present(cells.item, "item id")?;
+        ItemId::new(item).map_err(|invalid| format!("item id {invalid}"))?;
         let at_ms = cells.timestamp.map_or(Ok(0), parse_timestamp)?;
         let split = cells.split.map(parse_split).transpose()?;
-        let rating = cells
-            .rating
-            .filter(|cell| !cell.trim().is_empty())
-            .map(parse_rating)
-            .transpose()?;
-        if let (Some(rating), Some(least)) = (rating, self.min_rating)
-            && rating < least
-        {
+        let rating = cells.rating.filter(|cell| !is_blank(cell));
+        let rating = rating.map(parse_rating).transpose()?;
+        if self.is_below(rating) {
             self.n_below_rating += 1;
             return Ok(());
         }
-        let (user, item) = (self.users.number(user), self.items.number(item));
+        let user = self.users.number(user);
+        let item = self.items.number(item);
         self.rows.push(Row {
             at_ms,
             user,
             item,
             split,
         });
-        if let Some(text) = cells.text.filter(|text| !text.trim().is_empty()) {
-            let text = text.to_owned();
-            self.texts.push(RawText {
+        if let Some(text) = cells.text.filter(|text| !is_blank(text)) {
+            self.texts.push(TakenText {
                 kind: TextKind::Review,
                 user: Some(user),
                 item: Some(item),
-                text,
+                text: text.to_owned(),
             });
         }
         Ok(())
+    }
+
+    fn is_below(&self, rating: Option<f64>) -> bool {
+        match (rating, self.min_rating) {
+            (Some(rating), Some(least)) => rating < least,
+            _ => false,
+        }
     }
 
     /// Takes what is known of an item; one that nobody interacted with is passed over, unless new
@@ -169,31 +145,26 @@ impl Builder {
         }
     }
 
-    /// Takes a text of known users and items; others are passed over.
-    pub(crate) fn text(
-        &mut self,
-        kind: TextKind,
-        user: Option<&str>,
-        item: Option<&str>,
-        text: &str,
-    ) {
-        let (user_number, item_number) = (
-            user.and_then(|id| self.users.known(id)),
-            item.and_then(|id| self.items.known(id)),
-        );
-        let all_known =
-            user.is_some() == user_number.is_some() && item.is_some() == item_number.is_some();
-        if all_known && !text.trim().is_empty() {
-            self.texts.push(RawText {
-                kind,
-                user: user_number,
-                item: item_number,
-                text: text.to_owned(),
-            });
+    /// Takes a text about known users and items; others are passed over.
+    pub(crate) fn text(&mut self, found: FoundText<'_>) {
+        let user = found.user.and_then(|id| self.users.known(id));
+        let item = found.item.and_then(|id| self.items.known(id));
+        let is_about_unknown =
+            found.user.is_some() != user.is_some() || found.item.is_some() != item.is_some();
+        if is_about_unknown || is_blank(found.text) {
+            return;
         }
+        self.texts.push(TakenText {
+            kind: found.kind,
+            user,
+            item,
+            text: found.text.to_owned(),
+        });
     }
 
+    /// Counts a line that is not taken; the first ones are kept for the report.
     pub(crate) fn refuse(&mut self, path: &Path, line: usize, reason: String) {
+        self.n_read += 1;
         self.n_refused += 1;
         if self.refusals.len() < N_SHOWN {
             self.refusals.push(Refusal {
@@ -205,15 +176,15 @@ impl Builder {
     }
 }
 
-fn checked<'a>(
-    cell: Option<&'a str>,
-    what: &str,
-    check: impl Fn(&str) -> Result<(), domain::Invalid>,
-) -> Result<&'a str, String> {
-    let id = cell
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| format!("{what} is missing"))?;
-    check(id).map_err(|invalid| format!("{what} {invalid}"))?;
-    Ok(id)
+/// A cell that must not be empty, trimmed.
+fn present<'a>(cell: Option<&'a str>, what: &str) -> Result<&'a str, String> {
+    let cell = cell.map(str::trim).unwrap_or_default();
+    if cell.is_empty() {
+        return Err(format!("{what} is missing"));
+    }
+    Ok(cell)
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }

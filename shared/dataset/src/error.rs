@@ -8,16 +8,16 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot access {path}")]
     File {
-        /// Which.
+        /// The file or folder that was asked for.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         #[source]
         source: std::io::Error,
     },
     /// A file is not in the form that it was taken for.
     #[error("{path}: {reason}")]
     Malformed {
-        /// Which.
+        /// The file or folder that cannot be understood.
         path: PathBuf,
         /// What is wrong and what would be right.
         reason: String,
@@ -27,13 +27,14 @@ pub enum Error {
         "{refused} of {read} lines were refused, more than the share of {allowed} that is allowed; first: {first}"
     )]
     TooManyRefused {
-        /// How many.
+        /// Number of refused lines.
         refused: usize,
-        /// Of how many.
+        /// Number of lines that were read, the refused ones among them.
         read: usize,
-        /// `ImportOptions::max_refused_share`.
+        /// The share that [`ImportOptions::max_refused_share`](crate::ImportOptions) allows, 0 to
+        /// 1.
         allowed: f64,
-        /// The first one: file, line and reason.
+        /// The first refused line: its file, number and reason.
         first: String,
     },
     /// Nothing is left to train on.

@@ -1,5 +1,4 @@
-//! Which interactions are learned from, which choose and which measure; and who is left out for
-//! having too few.
+//! Which interactions are learned from, which choose among models and which measure the chosen one.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,86 +14,69 @@ pub enum SplitRule {
     Given,
     /// 80/10/10 per user, at least one valid and one test item for users of three or more.
     Random {
-        /// The same seed gives the same split.
+        /// Seed of the random choice: the same seed gives the same split.
         seed: u64,
     },
-    /// Per user the last item is for the test, the one before for validation.
+    /// Each user's last item is for the test and the one before for validation; users of fewer than
+    /// three are learned from.
     LeaveLastOut,
 }
 
-/// Drops users and items with fewer than `k` interactions until none is left.
-pub(crate) fn k_core(rows: &mut Vec<Row>, k: usize) {
-    loop {
-        let n_before = rows.len();
-        let users = counts(rows.iter().map(|row| row.user));
-        rows.retain(|row| users[row.user as usize] as usize >= k);
-        let items = counts(rows.iter().map(|row| row.item));
-        rows.retain(|row| items[row.item as usize] as usize >= k);
-        if rows.len() == n_before {
-            return;
-        }
-    }
-}
-
-fn counts(numbers: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut counts = Vec::new();
-    for number in numbers {
-        let place = number as usize;
-        if place >= counts.len() {
-            counts.resize(place + 1, 0);
-        }
-        counts[place] += 1;
-    }
-    counts
-}
-
 /// Sets the split of every row; rows are ordered by user and then by time. `user_ranks` are the
-/// users' places in the order of ids: the random split of a user does not depend on where the user
+/// users' ranks in the order of ids: the random split of a user does not depend on where the user
 /// stands in the file.
 pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     match rule {
-        SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => {
-            rows.iter_mut()
-                .for_each(|row| row.split = Some(row.split.unwrap_or(Split::Train)));
-        }
-        SplitRule::Given => assign(rows, SplitRule::Random { seed: 0 }, user_ranks),
-        SplitRule::Random { seed } => {
-            for of_user in rows.chunk_by_mut(|a, b| a.user == b.user) {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                rng.set_stream(u64::from(user_ranks[of_user[0].user as usize]));
-                randomly(of_user, &mut rng);
-            }
-        }
-        SplitRule::LeaveLastOut => rows
-            .chunk_by_mut(|a, b| a.user == b.user)
-            .for_each(last_out),
+        SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => fill_up(rows),
+        SplitRule::Given => assign_randomly(rows, 0, user_ranks),
+        SplitRule::Random { seed } => assign_randomly(rows, seed, user_ranks),
+        SplitRule::LeaveLastOut => leave_last_out(rows),
     }
 }
 
-fn randomly(of_user: &mut [Row], rng: &mut ChaCha8Rng) {
+/// Interactions whose line says nothing are learned from.
+fn fill_up(rows: &mut [Row]) {
+    for row in rows {
+        row.split.get_or_insert(Split::Train);
+    }
+}
+
+fn assign_randomly(rows: &mut [Row], seed: u64, user_ranks: &[u32]) {
+    for of_user in rows.chunk_by_mut(|a, b| a.user == b.user) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(u64::from(user_ranks[of_user[0].user as usize]));
+        hold_a_tenth_out_twice(of_user, &mut rng);
+    }
+}
+
+fn hold_a_tenth_out_twice(of_user: &mut [Row], rng: &mut ChaCha8Rng) {
     let n = of_user.len();
     let n_held_out = if n < 3 { 0 } else { (n / 10).max(1) };
     let mut order: Vec<usize> = (0..n).collect();
     order.shuffle(rng);
     for (place, &row) in order.iter().enumerate() {
-        of_user[row].split = Some(if place < n_held_out {
+        let split = if place < n_held_out {
             Split::Test
         } else if place < 2 * n_held_out {
             Split::Valid
         } else {
             Split::Train
-        });
+        };
+        of_user[row].split = Some(split);
     }
 }
 
-fn last_out(of_user: &mut [Row]) {
-    let n = of_user.len();
-    for (place, row) in of_user.iter_mut().enumerate() {
-        row.split = Some(match n - place {
-            1 if n >= 3 => Split::Test,
-            2 if n >= 3 => Split::Valid,
-            _ => Split::Train,
-        });
+fn leave_last_out(rows: &mut [Row]) {
+    for of_user in rows.chunk_by_mut(|a, b| a.user == b.user) {
+        let n = of_user.len();
+        for (place, row) in of_user.iter_mut().enumerate() {
+            let split = match n - place {
+                1 if n >= 3 => Split::Test,
+                2 if n >= 3 => Split::Valid,
+                _ => Split::Train,
+            };
+            row.split = Some(split);
+        }
     }
 }
 
@@ -112,25 +94,6 @@ mod tests {
                 split: None,
             })
             .collect()
-    }
-
-    #[test]
-    fn the_core_is_what_is_left_when_nobody_has_too_few() {
-        // Item 2 has one user; without it user 1 has one item left, and then item 1 has one user.
-        let mut found = rows(&[
-            (0, 0),
-            (0, 1),
-            (1, 1),
-            (1, 2),
-            (2, 0),
-            (2, 3),
-            (3, 0),
-            (3, 3),
-            (0, 3),
-        ]);
-        k_core(&mut found, 2);
-        let left: Vec<(u32, u32)> = found.iter().map(|row| (row.user, row.item)).collect();
-        assert_eq!(left, [(0, 0), (2, 0), (2, 3), (3, 0), (3, 3), (0, 3)]);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// A token; empty means that none is wanted or sent.
+/// The token that a server wants with each call, or none.
 #[derive(Clone)]
 pub struct Token {
+    /// The header that calls must have; empty: no call needs one.
     expected: String,
 }
 
@@ -18,25 +19,21 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// A server's side: refuses calls without the token.
+    /// Refuses calls that do not carry `token`; an empty one lets all calls in.
     pub fn required(token: &str) -> Self {
-        Self {
-            expected: if token.is_empty() {
-                String::new()
-            } else {
-                format!("Bearer {token}")
-            },
-        }
+        let expected = if token.is_empty() {
+            String::new()
+        } else {
+            format!("Bearer {token}")
+        };
+        Self { expected }
     }
 }
 
 impl Interceptor for Token {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let given = request
-            .metadata()
-            .get("authorization")
-            .map(MetadataValue::as_bytes)
-            .unwrap_or_default();
+        let given = request.metadata().get("authorization");
+        let given = given.map(MetadataValue::as_bytes).unwrap_or_default();
         if self.expected.is_empty() || bool::from(given.ct_eq(self.expected.as_bytes())) {
             return Ok(request);
         }
@@ -46,7 +43,7 @@ impl Interceptor for Token {
     }
 }
 
-/// A client's side: puts the token on every call.
+/// Puts a client's token on every call it makes.
 #[derive(Debug, Clone)]
 pub struct SendToken {
     value: Option<MetadataValue<Ascii>>,
@@ -66,9 +63,8 @@ impl SendToken {
 impl Interceptor for SendToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.value {
-            request
-                .metadata_mut()
-                .insert("authorization", value.clone());
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", value.clone());
         }
         Ok(request)
     }

@@ -1,6 +1,6 @@
 //! Connecting to one of the services.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,9 +14,9 @@ pub use crate::auth::SendToken;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// `http://…`, or `https://…` with TLS.
+    /// Where the service listens: `http://…`, or `https://…` with TLS.
     pub url: String,
-    /// Sent with every call; empty: none.
+    /// The bearer token that is sent with every call; empty: none.
     #[serde(default)]
     pub token: String,
     /// Certificate authority to trust instead of the public ones, as a PEM file.
@@ -24,7 +24,7 @@ pub struct Target {
     pub ca: Option<PathBuf>,
 }
 
-/// Without the token.
+/// Shows everything but the token, which is a secret.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target")
@@ -36,21 +36,21 @@ impl std::fmt::Debug for Target {
 /// A target that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The URL or its TLS settings.
+    /// The URL is none, or its TLS settings do not fit it.
     #[error("`{url}` cannot be connected to")]
     Url {
-        /// Which.
+        /// The URL as it was given.
         url: String,
-        /// Why.
+        /// What the transport does not like about it.
         #[source]
         source: tonic::transport::Error,
     },
-    /// The certificate authority.
+    /// The certificate authority's file cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which file.
+        /// The file that was named.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         #[source]
         source: std::io::Error,
     },
@@ -62,36 +62,28 @@ pub enum TargetError {
 /// A channel that carries the token.
 pub type Connection = InterceptedService<Channel, SendToken>;
 
-/// Time to wait for a connection.
+/// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Finds out that a peer is gone without saying so.
+/// Pause between two pings, which find out that a peer is gone without saying so.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A ping may be answered so late: with less, one that is only overloaded is taken for gone, and
 /// all calls with it.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that is made at the first call and again after every failure.
+///
+/// # Errors
+/// When the target's URL, certificate authority or token cannot be used.
 pub fn connect(target: &Target) -> Result<Connection, TargetError> {
-    let bad_url = |source| TargetError::Url {
-        url: target.url.clone(),
-        source,
-    };
     let mut endpoint = Endpoint::from_shared(target.url.clone())
-        .map_err(bad_url)?
+        .map_err(bad_url(target))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);
     if target.url.starts_with("https://") {
-        let mut tls = ClientTlsConfig::new();
-        if let Some(path) = &target.ca {
-            let pem = std::fs::read(path).map_err(|source| TargetError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            tls = tls.ca_certificate(Certificate::from_pem(pem));
-        }
-        endpoint = endpoint.tls_config(tls).map_err(bad_url)?;
+        let tls = tls_config(target.ca.as_deref())?;
+        endpoint = endpoint.tls_config(tls).map_err(bad_url(target))?;
     }
     let token = SendToken::new(&target.token).map_err(TargetError::Token)?;
     Ok(InterceptedService::new(endpoint.connect_lazy(), token))
@@ -119,4 +111,22 @@ pub fn is_passing(status: &Status) -> bool {
         | Code::DataLoss
         | Code::Unauthenticated => false,
     }
+}
+
+fn bad_url(target: &Target) -> impl FnOnce(tonic::transport::Error) -> TargetError {
+    let url = target.url.clone();
+    move |source| TargetError::Url { url, source }
+}
+
+/// TLS that trusts the given authority, or the public ones.
+fn tls_config(ca: Option<&Path>) -> Result<ClientTlsConfig, TargetError> {
+    let tls = ClientTlsConfig::new();
+    let Some(path) = ca else {
+        return Ok(tls);
+    };
+    let pem = std::fs::read(path).map_err(|source| TargetError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(tls.ca_certificate(Certificate::from_pem(pem)))
 }

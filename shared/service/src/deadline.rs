@@ -1,4 +1,4 @@
-//! How long a caller waits.
+//! How long a caller waits for an answer.
 
 use std::time::Duration;
 

@@ -1,26 +1,39 @@
 //! What every process does: settings, telemetry, TLS, tokens, health, reflection, serve → drain.
 //! Knows none of the product's own types.
 
-mod auth;
-pub mod client;
-mod deadline;
-mod port;
-mod serve;
+// How a process starts.
+/// Reads a service's settings: its defaults, a file, the environment.
 mod settings;
-mod shutdown;
-mod status;
+/// Writes logs to standard error, as text or JSON.
 pub mod telemetry;
+/// Chooses the process's TLS provider.
+mod tls;
+
+// How it serves.
+/// Checks the bearer token of a call, and sends one with each.
+mod auth;
+/// Says where to listen, with which TLS and which token.
+mod port;
+/// Opens a port, serves it, drains it.
+mod serve;
+/// Makes one cancellation of SIGTERM and SIGINT.
+mod shutdown;
+
+// How it answers.
+/// Reads how long a caller waits.
+mod deadline;
+/// Makes the status that a client sees of an error.
+mod status;
+
+// How it asks others.
+/// Connects to one of the services.
+pub mod client;
 
 pub use auth::Token;
 pub use deadline::deadline;
 pub use port::{Port, PortError, Tls};
-pub use serve::{Bound, Health, serve};
+pub use serve::{Bound, Health, Lifecycle, serve};
 pub use settings::{SettingsError, load};
 pub use shutdown::shutdown_on_signal;
 pub use status::{chain, status};
-
-/// Makes `ring` the process's TLS provider; call it first in `main`.
-pub fn install_tls_provider() {
-    // An error means that a provider is installed already, which is what is wanted.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
+pub use tls::install_tls_provider;

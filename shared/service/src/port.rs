@@ -1,7 +1,7 @@
 //! One listening port: where, with which TLS and which token.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tonic::transport::{Identity, ServerTlsConfig};
@@ -10,12 +10,12 @@ use tonic::transport::{Identity, ServerTlsConfig};
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
-    /// Address and port; 127.0.0.1 unless there is a reason.
+    /// Where to listen: address and port; 127.0.0.1 unless there is a reason.
     pub address: SocketAddr,
     /// Static bearer token that every call must carry; empty: none.
     #[serde(default)]
     pub token: String,
-    /// Certificate and key; absent: plain text.
+    /// Certificate and key for TLS; absent: plain text.
     #[serde(default)]
     pub tls: Option<Tls>,
     /// Allow another address than the local machine's without TLS and token.
@@ -27,44 +27,44 @@ pub struct Port {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// Certificate chain.
+    /// The file with the certificate chain.
     pub certificate: PathBuf,
-    /// Private key.
+    /// The file with the private key.
     pub key: PathBuf,
 }
 
 /// Why a port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// Would be reachable by anybody.
+    /// The port would be reachable by anybody.
     #[error(
         "{address} is reachable from other machines: set `tls` and `token`, or `insecure = true`"
     )]
     Exposed {
-        /// Where.
+        /// The address that the settings ask for.
         address: SocketAddr,
     },
-    /// Somebody else has it, or it is not ours to have.
+    /// Another process has the address, or this one may not have it.
     #[error("cannot listen on {address}")]
     Bind {
-        /// Where.
+        /// The address that the settings ask for.
         address: SocketAddr,
-        /// Why.
+        /// What the operating system said.
         #[source]
         source: std::io::Error,
     },
-    /// A certificate or key.
+    /// A certificate or key cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which file.
+        /// The file that the settings name.
         path: PathBuf,
-        /// Why.
+        /// What the operating system said.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// Without the token.
+/// Shows everything but the token, which is a secret.
 impl std::fmt::Debug for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Port")
@@ -85,19 +85,23 @@ impl Port {
         })
     }
 
+    /// The server's side of TLS; `None` where the port is in plain text.
     pub(crate) fn tls_config(&self) -> Result<Option<ServerTlsConfig>, PortError> {
         let Some(tls) = &self.tls else {
             return Ok(None);
         };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|source| PortError::Read {
-                path: path.clone(),
-                source,
-            })
-        };
-        let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
+        let certificate = read(&tls.certificate)?;
+        let key = read(&tls.key)?;
+        let identity = Identity::from_pem(certificate, key);
         Ok(Some(ServerTlsConfig::new().identity(identity)))
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PortError> {
+    std::fs::read(path).map_err(|source| PortError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

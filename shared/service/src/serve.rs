@@ -9,9 +9,11 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::{Port, PortError};
+use crate::auth::Token;
+use crate::port::{Port, PortError};
 
 /// A port that is open but not served yet.
 #[derive(Debug)]
@@ -24,25 +26,24 @@ impl Bound {
     /// Opens the port; one that would be exposed by accident is refused.
     pub async fn bind(port: &Port) -> Result<Self, PortError> {
         port.check()?;
-        let failed = |source| PortError::Bind {
-            address: port.address,
-            source,
-        };
-        let listener = TcpListener::bind(port.address).await.map_err(failed)?;
+        let listener = TcpListener::bind(port.address).await;
         Ok(Self {
-            listener,
+            listener: listener.map_err(|source| PortError::Bind {
+                address: port.address,
+                source,
+            })?,
             port: port.clone(),
         })
     }
 
-    /// Where it is; the real port when port 0 was asked for.
+    /// The address that clients find it at, with the real port when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.port.address)
     }
 
     /// The token that calls must carry.
-    pub fn token(&self) -> crate::Token {
-        crate::Token::required(&self.port.token)
+    pub fn token(&self) -> Token {
+        Token::required(&self.port.token)
     }
 }
 
@@ -53,7 +54,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Not ready until [`Health::set_ready`] says so.
+    /// A health that is not ready until [`Health::set_ready`] says so.
     pub async fn new() -> Self {
         let health = Self {
             reporter: HealthReporter::new(),
@@ -62,7 +63,7 @@ impl Health {
         health
     }
 
-    /// Ready or not.
+    /// Says from now on that the process can, or cannot, take requests.
     pub async fn set_ready(&self, is_ready: bool) {
         let status = if is_ready {
             ServingStatus::Serving
@@ -73,29 +74,42 @@ impl Health {
     }
 }
 
-/// Serves `routes` with health and reflection until `shutdown`, then drains for at most `grace`.
+/// How a server's time ends: all ports of a process share it.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    /// Told "not ready" as soon as the shutdown begins.
+    pub health: Health,
+    /// Cancelled when the process is to leave.
+    pub shutdown: CancellationToken,
+    /// How long calls may go on after that.
+    pub grace: Duration,
+}
+
+/// Serves `routes` with health and reflection until the shutdown, then drains for at most the grace
+/// period. `descriptors` are the services' descriptions, for reflection.
+///
+/// # Errors
+/// When the certificate or key cannot be used, or the port fails.
 pub async fn serve(
     bound: Bound,
     routes: Routes,
-    (health, descriptors): (Health, &'static [u8]),
-    shutdown: CancellationToken,
-    grace: Duration,
+    descriptors: &'static [u8],
+    lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
+    let Lifecycle {
+        health,
+        shutdown,
+        grace,
+    } = lifecycle;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(descriptors)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let health_service = tonic_health::pb::health_server::HealthServer::new(
-        tonic_health::server::HealthService::from_health_reporter(health.reporter.clone()),
-    );
-    let routes = routes.add_service(health_service).add_service(reflection);
-    let mut server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
-        .tcp_nodelay(true);
-    if let Some(tls) = bound.port.tls_config()? {
-        server = server.tls_config(tls)?;
-    }
+    let health_service = HealthService::from_health_reporter(health.reporter.clone());
+    let routes = routes
+        .add_service(HealthServer::new(health_service))
+        .add_service(reflection);
+    let mut server = server(&bound.port)?;
     tracing::info!(address = %bound.address(), tls = bound.port.tls.is_some(), "serving");
     let leaving = shutdown.clone();
     let stop = async move {
@@ -117,10 +131,22 @@ pub async fn serve(
     Ok(())
 }
 
+/// A server with the port's TLS, if it has any.
+fn server(port: &Port) -> anyhow::Result<Server> {
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
+        .tcp_nodelay(true);
+    Ok(match port.tls_config()? {
+        Some(tls) => server.tls_config(tls)?,
+        None => server,
+    })
+}
+
 /// Calls that a client may give up before they are looked at; with more its connection is closed.
 /// Under load many deadlines pass at once, and h2's 20 would take the calls down that are still in
 /// time.
 const MAX_GIVEN_UP: usize = 4_096;
 
-/// Finds out that a peer is gone.
+/// Pause between two pings, which find out that a peer is gone.
 const KEEPALIVE: Duration = Duration::from_secs(20);

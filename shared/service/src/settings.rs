@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::de::DeserializeOwned;
 
 /// Settings that cannot be used.
@@ -12,33 +12,42 @@ use serde::de::DeserializeOwned;
 pub struct SettingsError {
     service: String,
     #[source]
-    source: config::ConfigError,
+    source: ConfigError,
 }
 
 /// Reads the settings of `service`: `defaults` (TOML), over them `file`, over that the environment,
 /// where `SCORER__STORAGE__STORE` is `storage.store` of the service `scorer`.
+///
+/// # Errors
+/// When the file cannot be read, a key is unknown or missing, or a value is of a wrong kind.
 pub fn load<T: DeserializeOwned>(
     service: &str,
     defaults: &str,
     file: Option<&Path>,
 ) -> Result<T, SettingsError> {
-    let read = || {
-        let mut builder = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
-        if let Some(file) = file {
-            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
-        }
-        let environment = Environment::with_prefix(&service.to_uppercase())
-            .prefix_separator("__")
-            .separator("__");
-        builder
-            .add_source(environment.try_parsing(true))
-            .build()?
-            .try_deserialize()
-    };
-    read().map_err(|source| SettingsError {
+    let read = read(service, defaults, file);
+    read.map_err(|source| SettingsError {
         service: service.to_owned(),
         source,
     })
+}
+
+fn read<T: DeserializeOwned>(
+    service: &str,
+    defaults: &str,
+    file: Option<&Path>,
+) -> Result<T, ConfigError> {
+    let defaults = File::from_str(defaults, FileFormat::Toml);
+    let mut builder = Config::builder().add_source(defaults);
+    if let Some(file) = file {
+        let file = File::from(file).format(FileFormat::Toml);
+        builder = builder.add_source(file);
+    }
+    let environment = Environment::with_prefix(&service.to_uppercase())
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true);
+    builder.add_source(environment).build()?.try_deserialize()
 }
 
 #[cfg(test)]
@@ -56,10 +65,7 @@ mod tests {
         let known: Settings = load("settings-test", "port = 1", None).unwrap();
         assert_eq!(known.port, 1);
         let unknown = load::<Settings>("settings-test", "port = 1\nprot = 2", None).unwrap_err();
-        assert!(
-            crate::chain(&unknown).contains("prot"),
-            "{}",
-            crate::chain(&unknown)
-        );
+        let chain = crate::status::chain(&unknown);
+        assert!(chain.contains("prot"), "{chain}");
     }
 }

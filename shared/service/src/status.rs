@@ -1,11 +1,11 @@
-//! An error on its way to a client.
+//! What a client sees of an error, and what the log keeps of it.
 
 use std::error::Error;
 
 use tonic::{Code, Status};
 
-/// Logs the whole chain once, on the server; the client gets the top line. What the caller did
-/// wrong is no event for the operator.
+/// Makes the status that a client gets: the error's top line. The server logs the whole chain once;
+/// what the caller did wrong is no event for the operator.
 pub fn status(code: Code, error: &dyn Error) -> Status {
     match code {
         Code::Internal | Code::Unavailable | Code::DataLoss | Code::Unknown => {
@@ -30,7 +30,7 @@ pub fn status(code: Code, error: &dyn Error) -> Status {
     Status::new(code, error.to_string())
 }
 
-/// An error and its causes in one line.
+/// Joins an error and its causes into one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

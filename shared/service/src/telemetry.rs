@@ -9,9 +9,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// A filter such as `info` or `info,scorer=debug`.
+    /// What is logged: a filter such as `info` or `info,scorer=debug`.
     pub filter: String,
-    /// One JSON object a line.
+    /// Writes one JSON object a line instead of text.
     pub json: bool,
 }
 

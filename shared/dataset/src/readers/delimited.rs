@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use crate::Error;
+use csv::StringRecord;
+
 use crate::builder::Builder;
-use crate::fields::{Cells, Columns, Field};
-use crate::readers::open;
+use crate::cells::Cells;
+use crate::columns::{Columns, find_columns};
+use crate::error::Error;
+use crate::readers::file::open;
 
 /// Reads interactions; a user and an item column must be there.
 pub(crate) fn interactions(
@@ -18,69 +21,31 @@ pub(crate) fn interactions(
         .delimiter(delimiter)
         .flexible(true)
         .from_reader(open(path)?);
-    let header = reader
-        .headers()
-        .map_err(|e| Error::malformed(path, e))?
-        .clone();
-    let places = places(path, columns, &header.iter().collect::<Vec<_>>())?;
-    let mut record = csv::StringRecord::new();
+    let header = reader.headers().map_err(|e| Error::malformed(path, e))?;
+    let names: Vec<&str> = header.iter().collect();
+    let columns = find_columns(path, columns, &names)?;
+    let n_columns = header.len();
+    let mut record = StringRecord::new();
     loop {
         let line = reader.position().line() as usize;
         match reader.read_record(&mut record) {
             Ok(false) => return Ok(()),
-            Ok(true) if record.len() != header.len() => {
-                builder.n_read += 1;
-                builder.refuse(
-                    path,
-                    line,
-                    format!(
-                        "has {} cells, the header has {}",
-                        record.len(),
-                        header.len()
-                    ),
-                );
+            Ok(true) if record.len() != n_columns => {
+                let n_cells = record.len();
+                let reason = format!("has {n_cells} cells, the header has {n_columns}");
+                builder.refuse(path, line, reason);
             }
             Ok(true) => {
                 let mut cells = Cells::default();
-                for &(field, place) in &places {
-                    cells.set(field, &record[place]);
+                for column in &columns {
+                    cells.set(column.field, &record[column.position]);
                 }
                 builder.interaction(path, line, &cells);
             }
             Err(e) if matches!(e.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                builder.n_read += 1;
                 builder.refuse(path, line, "is not UTF-8".to_owned());
             }
             Err(e) => return Err(Error::malformed(path, e)),
         }
     }
-}
-
-/// The columns that mean something; without a user and an item column the file cannot be read.
-pub(crate) fn places(
-    path: &Path,
-    columns: &Columns,
-    header: &[&str],
-) -> Result<Vec<(Field, usize)>, Error> {
-    let mut places = Vec::new();
-    for field in Field::ALL {
-        match field.find(columns, header.iter().copied()) {
-            Some(place) => places.push((field, place)),
-            None if field.given(columns).is_some() => {
-                let name = field.given(columns).map(String::as_str).unwrap_or_default();
-                let reason = format!("no column `{name}` among `{}`", header.join(", "));
-                return Err(Error::malformed(path, reason));
-            }
-            None if matches!(field, Field::User | Field::Item) => {
-                let kind = if field == Field::User { "user" } else { "item" };
-                let reason = format!(
-                    "no {kind} column among `{}`; name it with `--{kind}-column`",
-                    header.join(", ")
-                );
-                return Err(Error::malformed(path, reason));
-            }
-            None => {}
-        }
-    }
-    Ok(places)
 }

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use serde_json::Map;
 
-use crate::Error;
 use crate::builder::{Builder, ItemFacts};
-use crate::fields::{Cells, Columns};
-use crate::readers::{clean_title, delimited, open};
+use crate::cells::Cells;
+use crate::columns::Columns;
+use crate::error::Error;
+use crate::readers::delimited;
+use crate::readers::file::{clean_title, open};
 
-/// `u.data` (user, item, rating, time; tabs) and `u.item` (id, title, …, 19 genre flags; bars).
+/// Reads `u.data` (user, item, rating, time; tabs) and `u.item` (id, title, …, 19 genre flags;
+/// bars).
 pub(crate) fn read_100k(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
     ratings(builder, &folder.join("u.data"), "\t")?;
     let path = folder.join("u.item");
@@ -23,7 +26,7 @@ pub(crate) fn read_100k(builder: &mut Builder, folder: &Path) -> Result<(), Erro
     Ok(())
 }
 
-/// `ratings.dat` and `movies.dat` (`::` between the cells).
+/// Reads `ratings.dat` and `movies.dat`, whose cells have `::` between them.
 pub(crate) fn read_1m(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
     ratings(builder, &folder.join("ratings.dat"), "::")?;
     for line in latin_1(&folder.join("movies.dat"))?.lines() {
@@ -34,20 +37,16 @@ pub(crate) fn read_1m(builder: &mut Builder, folder: &Path) -> Result<(), Error>
     Ok(())
 }
 
-/// `ratings.csv` and `movies.csv`.
+/// Reads `ratings.csv` and `movies.csv`, both with a header.
 pub(crate) fn read_25m(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
-    delimited::interactions(
-        builder,
-        &folder.join("ratings.csv"),
-        b',',
-        &Columns::default(),
-    )?;
+    let ratings = folder.join("ratings.csv");
+    delimited::interactions(builder, &ratings, b',', &Columns::default())?;
     let path = folder.join("movies.csv");
     let mut reader = csv::Reader::from_reader(open(&path)?);
     for record in reader.records() {
         let record = record.map_err(|e| Error::malformed(&path, e))?;
-        if let [Some(id), Some(title), Some(genres)] = [record.get(0), record.get(1), record.get(2)]
-        {
+        let cells: Vec<&str> = record.iter().collect();
+        if let [id, title, genres, ..] = cells[..] {
             movie(builder, id, title, genre_list(genres));
         }
     }
@@ -55,50 +54,40 @@ pub(crate) fn read_25m(builder: &mut Builder, folder: &Path) -> Result<(), Error
 }
 
 fn ratings(builder: &mut Builder, path: &Path, delimiter: &str) -> Result<(), Error> {
-    for (number, line) in latin_1(path)?.lines().enumerate() {
+    let text = latin_1(path)?;
+    for (number, line) in (1..).zip(text.lines()) {
         let cells: Vec<&str> = line.split(delimiter).collect();
-        if let [user, item, rating, time] = cells[..] {
-            let (rating, timestamp) = (Some(rating), Some(time));
-            let cells = Cells {
-                user: Some(user),
-                item: Some(item),
-                rating,
-                timestamp,
-                ..Cells::default()
-            };
-            builder.interaction(path, number + 1, &cells);
-        } else {
-            builder.n_read += 1;
-            builder.refuse(
-                path,
-                number + 1,
-                format!(
-                    "has {} cells, expected user, item, rating, time",
-                    cells.len()
-                ),
-            );
-        }
+        let [user, item, rating, time] = cells[..] else {
+            let n_cells = cells.len();
+            let reason = format!("has {n_cells} cells, expected user, item, rating, time");
+            builder.refuse(path, number, reason);
+            continue;
+        };
+        let cells = Cells {
+            user: Some(user),
+            item: Some(item),
+            rating: Some(rating),
+            timestamp: Some(time),
+            ..Cells::default()
+        };
+        builder.interaction(path, number, &cells);
     }
     Ok(())
 }
 
 fn movie(builder: &mut Builder, id: &str, title: &str, categories: Vec<String>) {
-    builder.item(
-        id,
-        ItemFacts {
-            title: clean_title(title),
-            categories,
-            attributes: Map::new(),
-        },
-    );
+    let facts = ItemFacts {
+        title: clean_title(title),
+        categories,
+        attributes: Map::new(),
+    };
+    builder.item(id, facts);
 }
 
+/// Genres with bars between them; `(no genres listed)` is none.
 fn genre_list(genres: &str) -> Vec<String> {
-    genres
-        .split('|')
-        .filter(|genre| !genre.starts_with('('))
-        .map(str::to_owned)
-        .collect()
+    let genres = genres.split('|').filter(|genre| !genre.starts_with('('));
+    genres.map(str::to_owned).collect()
 }
 
 /// The last 19 cells of `u.item` are flags in this order (`u.genre`).
@@ -125,19 +114,19 @@ fn genre_flags(cells: &[&str]) -> Vec<String> {
         "Western",
     ];
     let flags = &cells[cells.len().saturating_sub(GENRES.len())..];
-    GENRES
-        .iter()
-        .zip(flags)
-        .filter(|(_, flag)| flag.trim() == "1")
-        .map(|(genre, _)| (*genre).to_owned())
-        .collect()
+    let mut genres = Vec::new();
+    for (genre, flag) in GENRES.iter().zip(flags) {
+        if flag.trim() == "1" {
+            genres.push((*genre).to_owned());
+        }
+    }
+    genres
 }
 
-/// The older sets are in Latin-1.
+/// The text of a file in Latin-1, as the older sets are.
 fn latin_1(path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
-    open(path)?
-        .read_to_end(&mut bytes)
-        .map_err(Error::file(path))?;
+    let read = open(path)?.read_to_end(&mut bytes);
+    read.map_err(Error::file(path))?;
     Ok(encoding_rs::mem::decode_latin1(&bytes).into_owned())
 }

@@ -1,6 +1,7 @@
 //! The published code's interaction matrices: one scipy CSR `.npz` a split. Nothing pickled is ever
 //! opened.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -8,9 +9,9 @@ use std::path::Path;
 use npyz::NpyFile;
 use zip::ZipArchive;
 
-use crate::Error;
 use crate::builder::Builder;
-use crate::fields::Cells;
+use crate::cells::Cells;
+use crate::error::Error;
 
 /// Reads `train_matrix.npz` and, where they are there, `val_matrix.npz` and `test_matrix.npz`. Row
 /// and column numbers become the ids; the time is the place in the row.
@@ -31,11 +32,7 @@ fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> 
     let starts = integers(path, "indptr")?;
     let columns = integers(path, "indices")?;
     let data = numbers(path, "data")?;
-    let ends_fit = starts
-        .last()
-        .is_some_and(|&end| end as usize == columns.len())
-        && data.len() == columns.len();
-    if !ends_fit || starts.windows(2).any(|pair| pair[0] > pair[1]) || starts[0] != 0 {
+    if !is_csr(&starts, columns.len(), data.len()) {
         return Err(Error::malformed(
             path,
             "is no CSR matrix: indptr, indices and data do not fit each other",
@@ -47,10 +44,8 @@ fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> 
             if data[place as usize] == 0.0 {
                 continue;
             }
-            let (item, time) = (
-                columns[place as usize].to_string(),
-                (place - span[0]).to_string(),
-            );
+            let item = columns[place as usize].to_string();
+            let time = (place - span[0]).to_string();
             let cells = Cells {
                 user: Some(&user),
                 item: Some(&item),
@@ -64,21 +59,28 @@ fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> 
     Ok(())
 }
 
-/// scipy names the form; a CSC matrix would be read with users and items swapped.
+/// True when rows that begin at `starts` cover columns and data from end to end.
+fn is_csr(starts: &[i64], n_columns: usize, n_data: usize) -> bool {
+    let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
+        return false;
+    };
+    first == 0 && last as usize == n_columns && n_data == n_columns && starts.is_sorted()
+}
+
+/// Refuses a matrix that scipy names in another form: a CSC matrix would be read with users and
+/// items swapped.
 fn check_format(path: &Path) -> Result<(), Error> {
     let format: Vec<Vec<u8>> = array(path, "format")?;
     let format = format.concat();
     if format != b"csr" {
-        let reason = format!(
-            "is in the form `{}`; save it with `.tocsr()`",
-            String::from_utf8_lossy(&format)
-        );
+        let format = String::from_utf8_lossy(&format);
+        let reason = format!("is in the form `{format}`; save it with `.tocsr()`");
         return Err(Error::malformed(path, reason));
     }
     Ok(())
 }
 
-/// An i32 or i64 array, as scipy writes indices.
+/// Reads an i32 or i64 array, as scipy writes indices.
 fn integers(path: &Path, name: &str) -> Result<Vec<i64>, Error> {
     if let Ok(short) = array::<i32>(path, name) {
         return Ok(short.into_iter().map(i64::from).collect());
@@ -86,7 +88,7 @@ fn integers(path: &Path, name: &str) -> Result<Vec<i64>, Error> {
     array::<i64>(path, name)
 }
 
-/// A float or integer array.
+/// Reads an array of floats, flags or integers.
 fn numbers(path: &Path, name: &str) -> Result<Vec<f64>, Error> {
     if let Ok(floats) = array::<f32>(path, name) {
         return Ok(floats.into_iter().map(f64::from).collect());
@@ -94,31 +96,33 @@ fn numbers(path: &Path, name: &str) -> Result<Vec<f64>, Error> {
     if let Ok(floats) = array::<f64>(path, name) {
         return Ok(floats);
     }
-    if let Ok(flags) = array::<u8>(path, name).or_else(|_| {
-        let flags = array::<bool>(path, name)?;
-        Ok::<_, Error>(flags.into_iter().map(u8::from).collect())
-    }) {
+    if let Ok(flags) = array::<u8>(path, name) {
         return Ok(flags.into_iter().map(f64::from).collect());
     }
-    Ok(integers(path, name)?
-        .into_iter()
-        .map(|number| number as f64)
-        .collect())
+    if let Ok(flags) = array::<bool>(path, name) {
+        let flags = flags.into_iter().map(u8::from);
+        return Ok(flags.map(f64::from).collect());
+    }
+    let integers = integers(path, name)?;
+    Ok(integers.into_iter().map(|number| number as f64).collect())
 }
 
-/// An `.npz` is a zip of `.npy` files.
+/// One array of an `.npz`, which is a zip of `.npy` files.
 fn array<T: npyz::Deserialize>(path: &Path, name: &str) -> Result<Vec<T>, Error> {
-    let malformed = |reason: String| Error::malformed(path, format!("array `{name}`: {reason}"));
     let file = File::open(path).map_err(Error::file(path))?;
-    let mut archive =
-        ZipArchive::new(BufReader::new(file)).map_err(|e| Error::malformed(path, e))?;
-    let place = archive.index_for_name(&format!("{name}.npy"));
-    let place =
-        place.ok_or_else(|| Error::malformed(path, format!("array `{name}` is missing")))?;
-    let array = archive
+    let archive = ZipArchive::new(BufReader::new(file));
+    let mut archive = archive.map_err(|e| Error::malformed(path, e))?;
+    let Some(place) = archive.index_for_name(&format!("{name}.npy")) else {
+        let reason = format!("array `{name}` is missing");
+        return Err(Error::malformed(path, reason));
+    };
+    let file = archive
         .by_index(place)
-        .map_err(|e| malformed(e.to_string()))?;
-    NpyFile::new(array)
-        .and_then(NpyFile::into_vec)
-        .map_err(|e| malformed(e.to_string()))
+        .map_err(|e| malformed_array(path, name, e))?;
+    let array = NpyFile::new(file).and_then(NpyFile::into_vec);
+    array.map_err(|e| malformed_array(path, name, e))
+}
+
+fn malformed_array(path: &Path, name: &str, reason: impl Display) -> Error {
+    Error::malformed(path, format!("array `{name}`: {reason}"))
 }
