@@ -107,7 +107,7 @@ fn train_cell(
 
     Ok(Line {
         data: name(&arguments.name, arguments.cold_one_in > 0),
-        dataset: id,
+        dataset: id.into(),
         spec_hash: spec_hash(&spec)?,
         spec: with_place_holder(spec)?,
         device: device.name,
