@@ -44,6 +44,7 @@ impl From<ItemScores> for pb::ScoreItemsResponse {
                 score,
             });
         }
+
         Self {
             scores: encoded,
             model_version: version_name(&scores.version),
@@ -64,6 +65,7 @@ fn items(first_rank: u32, items: Vec<ScoredItem>) -> Vec<pb::RecommendedItem> {
             reasons: item.reasons.into_iter().map(Into::into).collect(),
         });
     }
+
     encoded
 }
 
@@ -148,5 +150,6 @@ fn message(degradation: &Degradation) -> String {
             "the history was read before this request, as max_staleness allows"
         }
     };
+
     fixed.to_owned()
 }

@@ -39,6 +39,7 @@ impl TryFrom<pb::Calibration> for Calibration {
                 let reason = format!("{} seconds for {}", rate.seconds, rate.part);
                 return Err(Invalid::one("calibration.rates", reason));
             }
+
             if let Some(part) = Part::named(&rate.part) {
                 let n_embd = rate.n_embd as usize;
                 rates.push(Rate {
@@ -49,6 +50,7 @@ impl TryFrom<pb::Calibration> for Calibration {
                 });
             }
         }
+
         Ok(Self {
             device: machine.device,
             precision: machine.precision,

@@ -24,6 +24,7 @@ pub fn recorded(
         );
         return Err(Invalid::one("interactions", reason));
     }
+
     let mut by_user: Vec<(UserId, Vec<domain::Interaction>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for (number, interaction) in interactions.into_iter().enumerate() {
@@ -36,6 +37,7 @@ pub fn recorded(
         let (_, events) = &mut by_user[place];
         events.push(event);
     }
+
     Ok(by_user)
 }
 
@@ -50,15 +52,18 @@ fn checked(
         Some(time) => millis("time", time)?,
         None => now_ms,
     };
+
     if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
         let reason = "is more than five minutes in the future";
         return Err(Invalid::one("time", reason));
     }
+
     let mut event = None;
     if !interaction.event_id.is_empty() {
         let id = EventId::new(interaction.event_id);
         event = Some(id.map_err(|invalid| invalid.under("event_id"))?);
     }
+
     Ok((user, domain::Interaction { item, at_ms, event }))
 }
 

@@ -17,6 +17,7 @@ impl From<&Job> for pb::Job {
         for (name, value) in &job.metrics {
             metrics.insert(name.clone(), *value);
         }
+
         Self {
             name: job_name(&job.id),
             spec: Some((&job.spec).into()),
@@ -59,6 +60,7 @@ impl From<&Cause> for pb::Cause {
             CauseKind::OutOfMemory => Kind::OutOfMemory,
             CauseKind::Internal => Kind::Internal,
         };
+
         Self {
             kind: kind.into(),
             message: cause.message.clone(),
@@ -78,6 +80,7 @@ impl From<pb::Cause> for Cause {
             Kind::OutOfMemory => CauseKind::OutOfMemory,
             Kind::Unspecified | Kind::Internal => CauseKind::Internal,
         };
+
         Self {
             kind,
             message: cause.message,
@@ -95,6 +98,7 @@ impl From<&Progress> for pb::Progress {
         for (part, spent) in &progress.parts {
             parts.insert(part.name().to_owned(), spent.into());
         }
+
         Self {
             stage: progress.stage.clone(),
             epoch: small(progress.epoch),
@@ -160,6 +164,7 @@ impl From<pb::Progress> for Progress {
                 parts.insert(part, spent.into());
             }
         }
+
         Self {
             stage: progress.stage,
             epoch: progress.epoch as usize,

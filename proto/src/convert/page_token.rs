@@ -25,6 +25,7 @@ impl Pages {
             explain: std::mem::take(&mut request.explain),
             ..pb::RecommendRequest::default()
         };
+
         let hash = Sha256::digest(request.encode_to_vec());
         request.page_token = varying.page_token;
         request.k = varying.k;
@@ -52,14 +53,17 @@ impl Pages {
         if token.is_empty() {
             return Ok(None);
         }
+
         let Some(token) = Token::read(token) else {
             let reason = "is no token of an answer; start again without one";
             return Err(Invalid::one("page_token", reason));
         };
+
         if token.pages != self {
             let reason = "is of another request; only `k` may differ from page to page";
             return Err(Invalid::one("page_token", reason));
         }
+
         Ok(Some(token.page))
     }
 }
@@ -80,11 +84,13 @@ impl Token {
         if parts.next().is_some() || offset >= Page::LAST {
             return None;
         }
+
         let page = Page {
             version,
             at_ms,
             offset,
         };
+
         Some(Self {
             page,
             pages: Pages { digest },

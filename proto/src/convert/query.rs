@@ -43,6 +43,7 @@ impl TryFrom<pb::RecommendRequest> for Asked {
             let reason = format!("must be at most {MAX_EXPLAINED} with `explain`, is {k}");
             return Err(Invalid::one("k", reason));
         }
+
         let reader = recommend_reader(&mut request)?;
         let candidates = candidates(request.candidate_item_ids)?;
         let page = pages.page(&request.page_token)?;
@@ -53,6 +54,7 @@ impl TryFrom<pb::RecommendRequest> for Asked {
             filter: filter(request.filter)?,
             relax_filter: request.relax_filter,
         };
+
         let query = Query {
             reader,
             k,
@@ -60,6 +62,7 @@ impl TryFrom<pb::RecommendRequest> for Asked {
             allowed,
             explain: request.explain,
         };
+
         Ok(Self { query, pages })
     }
 }
@@ -73,10 +76,12 @@ fn recommend_reader(request: &mut pb::RecommendRequest) -> Result<Reader, Invali
         Some(time) => Some(millis("at_time", time)?),
         None => None,
     };
+
     let max_staleness = match request.max_staleness {
         Some(time) => duration("max_staleness", time)?,
         None => Duration::ZERO,
     };
+
     let model = request.model.take().map(|model| match model {
         Model::Label(label) => Choice::Label(label),
         Model::ModelVersion(name) => Choice::Version(name),
@@ -87,6 +92,7 @@ fn recommend_reader(request: &mut pb::RecommendRequest) -> Result<Reader, Invali
         history_use,
         catalog: std::mem::take(&mut request.catalog),
     };
+
     Ok(Reader {
         at_ms,
         max_staleness,
@@ -108,12 +114,14 @@ impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
             let reason = format!("must hold 1 to {MAX_IDS} ids");
             return Err(Invalid::one("item_ids", reason));
         }
+
         let who = Who {
             user: request.user_id,
             history: request.history,
             history_use: HistoryUse::Replace,
             catalog: request.catalog,
         };
+
         Ok(Self {
             reader: reader(who, model)?,
             items,
@@ -169,15 +177,18 @@ fn reader(who: Who, model: Option<Choice>) -> Result<Reader, Invalid> {
         let id = UserId::new(who.user).map_err(|invalid| invalid.under("user_id"))?;
         user = Some(id);
     }
+
     if user.is_none() && who.history.is_empty() {
         let reason = "must be given, or `history`, or both";
         return Err(Invalid::one("user_id", reason));
     }
+
     let inline = inline(who.history, who.history_use)?;
     let mut namespace = None;
     if !who.catalog.is_empty() {
         namespace = Some(catalog("catalog", &who.catalog)?);
     }
+
     Ok(Reader {
         user,
         catalog: namespace,
@@ -192,6 +203,7 @@ fn inline(history: Vec<pb::InlineInteraction>, history_use: HistoryUse) -> Resul
     if history.is_empty() {
         return Ok(Inline::Absent);
     }
+
     match history_use {
         HistoryUse::Unspecified | HistoryUse::Replace => {
             inline_history(history).map(Inline::Instead)
@@ -202,6 +214,7 @@ fn inline(history: Vec<pb::InlineInteraction>, history_use: HistoryUse) -> Resul
                     "must be given with MERGE: it says where the item comes in the stored history";
                 return Err(Invalid::one(format!("history[{place}].time"), reason));
             }
+
             inline_history(history).map(Inline::Beside)
         }
     }
@@ -231,6 +244,7 @@ fn ids(field: &str, ids: Vec<String>) -> Result<Vec<ItemId>, Invalid> {
         let id = ItemId::new(id);
         checked.push(id.map_err(|invalid| invalid.under(&format!("{field}[{number}]")))?);
     }
+
     Ok(checked)
 }
 
@@ -239,6 +253,7 @@ fn candidates(candidates: Vec<String>) -> Result<Option<Vec<ItemId>>, Invalid> {
     if candidates.is_empty() {
         return Ok(None);
     }
+
     ids("candidate_item_ids", candidates).map(Some)
 }
 
@@ -248,6 +263,7 @@ fn filter(filter: String) -> Result<String, Invalid> {
         let reason = format!("must be at most {MAX_FILTER} bytes, has {n}");
         return Err(Invalid::one("filter", reason));
     }
+
     Ok(filter)
 }
 
@@ -260,6 +276,7 @@ fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
         let reason = format!("must hold at most {MAX_IDS}, holds {n}");
         return Err(Invalid::one(field, reason));
     }
+
     Ok(())
 }
 
@@ -274,12 +291,14 @@ fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, I
             Some(time) => millis(&format!("history[{number}].time"), time)?,
             None => i64::try_from(number).unwrap_or(i64::MAX),
         };
+
         history.push(Interaction {
             item,
             at_ms,
             event: None,
         });
     }
+
     Ok(History::inline(history))
 }
 

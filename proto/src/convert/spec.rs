@@ -20,6 +20,7 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
             checked.backbone = backbone(kind)?;
         }
+
         checked.init = table_init(spec.init)?;
         checked.optimizer = optimizer(spec.optimizer)?;
         checked.pretraining = spec
@@ -47,6 +48,7 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             let label = label.map_err(|invalid| invalid.under(&format!("labels[{number}]")))?;
             checked.labels.push(label);
         }
+
         checked.max_attempts = spec.max_attempts.unwrap_or(checked.max_attempts);
         checked.validate()?;
         Ok(checked)
@@ -105,6 +107,7 @@ fn random_backbone(shape: &pb::RandomBackbone) -> Result<RandomBackbone, Invalid
         Ok(pb::ValuePath::NearIdentity) => ValuePath::NearIdentity,
         Err(_) => return Err(unknown("backbone.random.value_path", shape.value_path)),
     };
+
     Ok(RandomBackbone {
         n_embd: or(shape.n_embd, default.n_embd),
         n_layer: or(shape.n_layer, default.n_layer),

@@ -16,12 +16,14 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
             counts.n_users
         ));
     }
+
     if as_baseline && n <= MAX_LIGHT_ITEMS {
         let most = (n * n * 8) >> 20;
         notes.push(format!(
             "item-kNN: the cosines of items that share a user, at most {most} MiB for {n} items"
         ));
     }
+
     if spec.wants_ease() && n > MAX_LIGHT_ITEMS {
         notes.push(format!(
             "item-kNN and EASE: left out, {n} items are more than {MAX_LIGHT_ITEMS}; the language model ranks alone"
@@ -32,12 +34,14 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
             "EASE: an inverse of {n} × {n} for each λ, {memory} MiB"
         ));
     }
+
     if spec.n_sampled_items > 0 {
         notes.push(format!(
             "the item softmax is over {} of {n} items a step, and no teacher is asked",
             spec.n_sampled_items.min(n)
         ));
     }
+
     notes.extend(durations(spec, counts, machines));
     notes
 }
@@ -58,6 +62,7 @@ fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec
             .filter_map(|machine| duration(spec, counts, machine))
             .collect();
     };
+
     vec![format!("how long it will take is not known: {why}")]
 }
 
@@ -71,11 +76,13 @@ fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<
             long.push(format!("{} {seconds:.0}", part.name()));
         }
     }
+
     let long = if long.is_empty() {
         "below one each".to_owned()
     } else {
         long.join(", ")
     };
+
     let Calibration {
         device,
         precision,
@@ -87,6 +94,7 @@ fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<
     } else {
         ""
     };
+
     Some(format!(
         "about {all:.0} s on {device} ({precision}, {n_threads} cores){early}; in seconds: {long}"
     ))

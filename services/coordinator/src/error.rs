@@ -70,6 +70,7 @@ impl From<Error> for Status {
                 Code::Internal
             }
         };
+
         service::status(code, &error)
     }
 }

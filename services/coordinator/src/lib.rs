@@ -82,9 +82,11 @@ impl Coordinator {
             jobs: self.jobs.clone(),
             shutdown: shutdown.clone(),
         };
+
         let registry = Registry {
             models: self.models,
         };
+
         let training = TrainingServiceServer::with_interceptor(training, token.clone());
         let registry = ModelServiceServer::with_interceptor(registry, token);
         let api_routes = Routes::new(training).add_service(registry);
@@ -93,6 +95,7 @@ impl Coordinator {
             jobs: self.jobs.clone(),
             shutdown: shutdown.clone(),
         };
+
         let workers = WorkerServiceServer::with_interceptor(workers, self.workers.token());
         let worker_routes = Routes::new(workers);
 
@@ -110,6 +113,7 @@ impl Coordinator {
             self.jobs.sweep_until(shutdown).await;
             Ok(())
         };
+
         tokio::try_join!(api, workers, sweep)?;
         Ok(())
     }

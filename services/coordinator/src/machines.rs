@@ -27,6 +27,7 @@ impl Machines {
             precision: calibration.precision.clone(),
             n_threads: calibration.n_threads,
         };
+
         self.measured().insert(machine, calibration);
     }
 

@@ -41,6 +41,7 @@ impl Models {
         for info in versions.records {
             records.push(labelled(info, &labels));
         }
+
         Ok(Listed {
             records,
             unreadable: versions.unreadable,
@@ -56,6 +57,7 @@ impl Models {
             Ok(_) | Err(storage::Error::Corrupt { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+
         let labels = registry.labels().await?;
         if let Some(label) = labels_of(version, &labels).first() {
             return Err(Error::Labelled {
@@ -63,9 +65,11 @@ impl Models {
                 label: label.to_string(),
             });
         }
+
         if let Some(label) = labels.unreadable.first() {
             return Err(Error::UnreadableLabel(label.clone()));
         }
+
         registry.delete(version, revision).await?;
         let artifact = ArtifactId::from(version);
         self.storage
@@ -105,5 +109,6 @@ fn labels_of(version: &ModelVersion, labels: &Labels) -> Vec<Label> {
             found.push(label.clone());
         }
     }
+
     found
 }

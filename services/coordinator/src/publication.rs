@@ -19,9 +19,11 @@ pub(crate) async fn verified(
     if manifest.spec != job.spec {
         return Err(BadModel::OtherSpecification.into());
     }
+
     if let Some(backbone) = &manifest.backbone {
         artifacts.require(Kind::Backbone, backbone).await?;
     }
+
     Ok(ModelInfo {
         version: version.clone(),
         catalog: manifest.catalog,

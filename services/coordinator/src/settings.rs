@@ -1,4 +1,4 @@
-//! The coordinator's settings.
+//! The coordinator's settings, as its TOML file has them.
 
 use serde::Deserialize;
 use service::Port;

@@ -45,5 +45,6 @@ fn ended_early(job: &Job, cause: &Cause) -> String {
     } else {
         "attempt failed, will be tried again"
     };
+
     format!("{what}: {}", cause.message)
 }

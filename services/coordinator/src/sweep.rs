@@ -22,10 +22,12 @@ impl TrainJobs {
             if started < not_before {
                 continue;
             }
+
             let swept = self.sweep(started).await;
             if swept.is_err() || started.elapsed() > self.lease_term / 2 {
                 not_before = Instant::now() + self.lease_term;
             }
+
             if let Err(error) = swept {
                 tracing::warn!(
                     error = service::chain(&error),
@@ -40,15 +42,18 @@ impl TrainJobs {
             if started.elapsed() > self.lease_term / 2 {
                 return Ok(()); // the store was slow: what waits to renew a lease has not been heard
             }
+
             if !job.lease_has_ended(now_ms()) {
                 continue;
             }
+
             match self.apply(&job.id, &Event::LeaseEnded).await {
                 Ok(job) => tracing::warn!(job = %job.id, state = ?job.state, "a worker was lost"),
                 Err(Error::Refused(_)) => {} // a heartbeat came in between
                 Err(error) => return Err(error),
             }
         }
+
         Ok(())
     }
 }

@@ -128,6 +128,7 @@ impl TrainJobs {
                     worker: worker.to_owned(),
                     term: self.lease_term,
                 };
+
                 match self.apply(&job.id, &event).await {
                     Ok(job) => {
                         let term = self.lease_term;
@@ -137,9 +138,11 @@ impl TrainJobs {
                     Err(error) => return Err(error),
                 }
             }
+
             if Instant::now() >= until || shutdown.is_cancelled() {
                 return Ok(None);
             }
+
             // Woken or not, the next look decides.
             let woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed.changed());
             let _woken = shutdown.run_until_cancelled(woken).await;
@@ -158,6 +161,7 @@ impl TrainJobs {
             progress,
             term: self.lease_term,
         };
+
         let job = self.apply(id, &event).await?;
         Ok(job.state == State::Cancelling)
     }
@@ -191,6 +195,7 @@ impl TrainJobs {
         if job.was_committed(committed.epoch, &committed.version) {
             return Ok(());
         }
+
         match self.publish(&job, committed).await {
             // The call that this one repeats may have come through in between.
             Err(Error::Refused(refused)) => {
@@ -198,6 +203,7 @@ impl TrainJobs {
                 if job.was_committed(committed.epoch, &committed.version) {
                     return Ok(());
                 }
+
                 Err(refused.into())
             }
             published => published,
@@ -211,11 +217,13 @@ impl TrainJobs {
             info: &info,
             labels: &job.spec.labels,
         };
+
         let event = Event::Committed {
             epoch: committed.epoch,
             version: version.clone(),
             metrics: committed.metrics.clone(),
         };
+
         let jobs = &self.storage.jobs;
         let job = jobs
             .update_and_publish(&job.id, |job| step(job, &event), publication)
@@ -243,6 +251,7 @@ impl TrainJobs {
         if job.state.is_final() {
             self.forget_checkpoint(job.checkpoint.clone()).await;
         }
+
         Ok(job)
     }
 

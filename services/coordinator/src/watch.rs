@@ -30,6 +30,7 @@ impl TrainJobs {
             shutdown,
             is_over: false,
         };
+
         futures::stream::unfold(watcher, |mut watcher| async {
             let event = watcher.next_event().await.transpose()?;
             Some((event, watcher))
@@ -58,9 +59,11 @@ impl Watcher {
                 self.shown_ms = event.job.updated_ms;
                 return Ok(Some(event));
             }
+
             if self.is_over || self.shutdown.is_cancelled() {
                 return Ok(None);
             }
+
             self.changed.mark_unchanged();
             let job = self.jobs.get(&self.id).await?;
             if self.next <= job.n_events {

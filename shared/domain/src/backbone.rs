@@ -99,6 +99,7 @@ impl BackboneLocation {
             let is_inside = location.split('/').all(is_plain);
             is_inside.then(|| Self::Folder(location.to_owned()))
         };
+
         found.ok_or_else(|| {
             let reason = format!(
                 "`{location}` must be a relative path below the worker's backbone root without \
@@ -108,7 +109,7 @@ impl BackboneLocation {
         })
     }
 
-    /// Reads `OWNER/NAME@REVISION`.
+    /// Reads `OWNER/NAME@REVISION`, the place of a hub.
     fn of_hub(place: &str) -> Option<Self> {
         let (repo, revision) = place.split_once('@')?;
         let is_name = repo.split('/').count() <= 2 && repo.split('/').all(is_plain);
@@ -175,6 +176,7 @@ impl RandomBackbone {
             let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
             wrong.push(Violation::new("backbone.random.n_head", reason));
         }
+
         at_most(
             wrong,
             "backbone.random.warmup_epochs",
@@ -188,6 +190,7 @@ impl RandomBackbone {
             );
             wrong.push(Violation::new("backbone.random.n_embd", reason));
         }
+
         if self.n_positions < MIN_POSITIONS {
             let reason = format!(
                 "must leave room for a prompt: at least {MIN_POSITIONS}, is {}",

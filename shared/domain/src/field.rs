@@ -51,6 +51,7 @@ impl Invalid {
                 format!("{parent}.{}", violation.field)
             };
         }
+
         self
     }
 }
@@ -66,6 +67,7 @@ impl fmt::Display for Invalid {
                 violation.field, violation.reason
             )?;
         }
+
         Ok(())
     }
 }

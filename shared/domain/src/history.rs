@@ -124,12 +124,14 @@ impl History {
         for interaction in &self.interactions {
             known.insert(interaction.identity());
         }
+
         let mut new: Vec<Interaction> = Vec::new();
         for event in events {
             if event.at_ms > deleted_at_ms && known.insert(event.identity()) {
                 new.push(event.clone());
             }
         }
+
         let n_new = new.len();
         self.interactions.extend(new);
         self.interactions

@@ -21,6 +21,7 @@ fn check_external(text: &str) -> Result<(), Invalid> {
             ),
         ));
     }
+
     Ok(())
 }
 
@@ -33,6 +34,7 @@ fn check_name(text: &str) -> Result<(), Invalid> {
         );
         return Err(Invalid::one("", reason));
     }
+
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub struct Lease {
 /// A training job as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// The job's id.
+    /// The id that requests name it by.
     pub id: JobId,
     /// What it is to do.
     pub spec: TrainSpec,
@@ -157,6 +157,7 @@ impl Job {
             Event::LeaseEnded => self.lease_ended(now_ms)?,
             Event::CancelRequested => self.cancel()?,
         }
+
         self.updated_ms = now_ms;
         Ok(())
     }
@@ -175,6 +176,7 @@ impl Job {
         if self.state != State::Queued {
             return Err(Refused::WrongState(self.state));
         }
+
         self.attempts += 1;
         self.state = State::Running;
         self.lease = Some(Lease {
@@ -192,6 +194,7 @@ impl Job {
             current: self.epoch(),
             state: self.state,
         };
+
         self.lease
             .as_mut()
             .filter(|lease| lease.epoch == epoch)
@@ -219,6 +222,7 @@ impl Job {
         if self.state == State::Cancelling {
             return self.end(State::Cancelled);
         }
+
         self.state = State::Queued;
         self.lease = None;
         self.not_before_ms = now_ms;
@@ -228,11 +232,13 @@ impl Job {
         let Some(lease) = self.lease.as_ref().filter(|_| self.lease_has_ended(now_ms)) else {
             return Err(Refused::WrongState(self.state));
         };
+
         let worker = &lease.worker;
         let cause = Cause {
             kind: CauseKind::WorkerLost,
             message: format!("worker {worker} stopped sending heartbeats; see its log"),
         };
+
         self.attempt_failed(cause, now_ms);
         Ok(())
     }
@@ -245,6 +251,7 @@ impl Job {
                 return Err(Refused::WrongState(self.state));
             }
         }
+
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub struct ModelInfo {
 pub enum UserToken {
     /// The user's own row.
     Own,
-    /// No user token.
+    /// The prompt has no user token.
     Absent,
     /// The mean of all user rows.
     Mean,

@@ -20,6 +20,7 @@ impl TopK {
             let reason = format!("must be 1 to {}, is {k}", Self::MAX);
             return Err(Invalid::one("", reason));
         }
+
         Ok(Self(k))
     }
 
@@ -34,7 +35,7 @@ impl TopK {
 pub enum ModelChoice {
     /// The version that a label points to now.
     Label(Label),
-    /// This very version.
+    /// This version, whatever the labels say.
     Version(ModelVersion),
 }
 
@@ -135,6 +136,7 @@ impl Query {
             Inline::Absent => 0,
             Inline::Instead(history) | Inline::Beside(history) => history.interactions().len(),
         };
+
         n_inline
             + self.allowed.excluded.len()
             + self.allowed.candidates.as_ref().map_or(0, Vec::len)

@@ -43,23 +43,39 @@ mod tests {
     use super::*;
     use crate::train_spec::TrainSpec;
 
+    fn read(written: &str) -> Result<TrainSpec, toml::de::Error> {
+        let table: toml::Table = written.parse()?;
+        read_strictly(table)
+    }
+
     fn refused(written: &str) -> String {
-        let mut json = serde_json::Deserializer::from_str(written);
-        read_strictly::<TrainSpec, _>(&mut json)
-            .unwrap_err()
-            .to_string()
+        read(written).unwrap_err().to_string()
     }
 
     #[test]
     fn a_field_that_nobody_knows_is_refused_by_its_path() {
-        let written = r#"{ "dataset": "d", "sede": 1, "finetuning": { "bacth": 20 } }"#;
-        let reason = "is not a known field";
-        assert_eq!(
-            refused(written),
-            format!("sede: {reason}; finetuning.bacth: {reason}")
-        );
-        let written = r#"{ "dataset": "d", "backbone": { "random": { "width": 8 } } }"#;
-        assert_eq!(refused(written), format!("backbone.width: {reason}"));
+        let written = "dataset = 'd'\nsede = 1\nfinetuning = { bacth = 20 }";
+        let message = refused(written);
+        assert!(message.contains("sede: is not a known field"), "{message}");
+        assert!(message.contains("finetuning.bacth: is not"), "{message}");
+        let message = refused("dataset = 'd'\nbackbone.random = { width = 8 }");
+        assert!(message.contains("backbone.width: is not"), "{message}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_refused_too() {
+        let message = refused("dataset = 'd'\noptimizer = 'sparse'");
+        assert!(message.contains("sparse"), "{message}");
+        let message = refused("dataset = 'd'\nbackbone.path = '../gpt2'");
+        assert!(message.contains("../gpt2"), "{message}");
+    }
+
+    #[test]
+    fn a_specification_that_is_right_is_read() {
+        let written = "dataset = 'd'\nbackbone.random = { n_embd = 8 }\nlabels = ['live']";
+        let spec = read(written).unwrap();
+        assert_eq!(spec.labels.len(), 1);
+        assert_eq!(spec.n_epochs().warmup, 0);
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Default for Evaluation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Baselines {
-    /// No simpler method.
+    /// No simpler method is measured.
     None,
     /// The list of the most popular items.
     Popularity,
@@ -199,9 +199,11 @@ impl TrainSpec {
         if pretraining.with_content {
             content += pretraining.epochs;
         }
+
         if finetuning.with_content {
             content += finetuning.epochs;
         }
+
         Epochs {
             warmup: match &self.backbone {
                 Backbone::Random(shape) => shape.warmup_epochs,

@@ -76,6 +76,7 @@ impl Artifacts {
                 reason,
             });
         }
+
         std::fs::create_dir_all(&root).map_err(Error::file(&root))?;
         let root = root.canonicalize().map_err(Error::file(&root))?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(unavailable)?;
@@ -94,10 +95,12 @@ impl Artifacts {
         if self.exists(kind, &id).await? {
             return Ok(id);
         }
+
         for name in index.files.keys() {
             let to = location(kind, &id, name);
             self.upload(&folder.join(name), &to).await?;
         }
+
         let last = location(kind, &id, INDEX);
         self.store
             .put(&last, index.to_bytes().into())
@@ -119,9 +122,11 @@ impl Artifacts {
             if n == 0 {
                 break;
             }
+
             upload.wait_for_capacity(2).await.map_err(unavailable)?;
             upload.write(&part[..n]);
         }
+
         upload.finish().await.map_err(unavailable)?;
         Ok(())
     }
@@ -140,6 +145,7 @@ impl Artifacts {
         if self.exists(kind, id).await? {
             return Ok(());
         }
+
         Err(Error::NotFound {
             kind: kind.name(),
             name: id.to_string(),
@@ -156,6 +162,7 @@ impl Artifacts {
             let reason = format!("its content hashes to {found}; restore it or delete it");
             return Err(Error::corrupt(what, reason));
         }
+
         Ok(folder)
     }
 
@@ -185,10 +192,12 @@ impl Artifacts {
             let Some(Ok(id)) = folder.filename().map(ArtifactId::new) else {
                 continue;
             };
+
             if self.exists(kind, &id).await? {
                 ids.push(id);
             }
         }
+
         ids.sort_unstable();
         Ok(ids)
     }
@@ -215,6 +224,7 @@ impl Artifacts {
         for file in self.files(kind, id).await? {
             self.remove(&file.location).await?;
         }
+
         Ok(())
     }
 

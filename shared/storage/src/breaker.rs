@@ -41,9 +41,11 @@ impl Breaker {
         if resume_ms == 0 {
             return Turn::Open;
         }
+
         if now_ms < resume_ms {
             return Turn::Closed;
         }
+
         // Whoever moves the end of the pause first has the trial; the others see a new pause.
         let pause_ms = self.pause_ms.load(Ordering::Relaxed);
         let until = now_ms + pause_ms.max(self.first_pause_ms);
@@ -69,6 +71,7 @@ impl Breaker {
         if turn != Turn::Trial && !was_well {
             return false;
         }
+
         let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed))
             .clamp(self.first_pause_ms, self.longest_pause_ms);
         self.pause_ms.store(pause_ms, Ordering::Relaxed);

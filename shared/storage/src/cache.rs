@@ -44,6 +44,7 @@ impl Cache {
         if settings.cache.is_empty() {
             return Ok(Self { shared: None });
         }
+
         let client = Client::open(settings.cache.as_str()).map_err(|e| Error::Setting {
             setting: "storage.cache",
             reason: e.to_string(),
@@ -56,6 +57,7 @@ impl Cache {
             ttl_s: settings.state_ttl_s,
             breaker: Breaker::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS),
         };
+
         Ok(Self {
             shared: Some(Arc::new(shared)),
         })
@@ -81,6 +83,7 @@ impl Cache {
         let Some(shared) = self.shared.as_ref() else {
             return;
         };
+
         let (mut commands, ttl_s) = (redis::pipe(), shared.ttl_s.cast_signed());
         for (group, field, value) in fields {
             let key = shared.key(group);
@@ -90,6 +93,7 @@ impl Cache {
                 .expire(&key, ttl_s)
                 .ignore();
         }
+
         let put =
             async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
         shared.call(put).await;
@@ -100,6 +104,7 @@ impl Cache {
         let Some(shared) = self.shared.as_ref() else {
             return;
         };
+
         let key = shared.key(group);
         shared
             .call(async move |connection: &mut ConnectionManager| {
@@ -123,6 +128,7 @@ impl Shared {
         if turn == Turn::Closed {
             return None;
         }
+
         let attempt = async {
             let mut connection = self
                 .connection
@@ -131,20 +137,24 @@ impl Shared {
                 .clone();
             command(&mut connection).await
         };
+
         let failure = match tokio::time::timeout(self.timeout, attempt).await {
             Ok(Ok(value)) => {
                 if turn == Turn::Trial {
                     tracing::info!("the cache is back");
                 }
+
                 self.breaker.succeeded();
                 return Some(value);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
+
         if self.breaker.failed(turn, now_ms()) {
             tracing::warn!(failure, "the cache is out of reach; going on without it");
         }
+
         None
     }
 

@@ -10,7 +10,7 @@ use crate::store::{Commit, Store};
 /// Writers that meet on one user.
 const N_TRIES: usize = 50;
 
-/// Keeps users' histories.
+/// Keeps the histories of users.
 #[derive(Debug, Clone)]
 pub struct Histories {
     store: Store,
@@ -48,10 +48,12 @@ impl Histories {
                 commit.check(&space, user.as_str(), before);
                 commit.set(&space, user.as_str(), encode(&history));
             }
+
             if commit.writes.is_empty() || self.store.commit(commit).await? {
                 return Ok(n_new);
             }
         }
+
         let what = format!("the histories of {} users", batch.len());
         Err(Error::Contended(what))
     }
@@ -69,6 +71,7 @@ impl Histories {
                 return Ok(());
             }
         }
+
         Err(Error::Contended(format!("the history of user `{user}`")))
     }
 
@@ -78,6 +81,7 @@ impl Histories {
             Some(bytes) => decode(&format!("the history of user `{user}`"), bytes)?,
             None => History::default(),
         };
+
         Ok((history, bytes))
     }
 }

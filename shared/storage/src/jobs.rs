@@ -67,6 +67,7 @@ impl Jobs {
             message: "queued".to_owned(),
             job: job.clone(),
         };
+
         let id = job.id.as_str();
         let mut commit = Commit::default();
         commit.check(JOBS, id, None);
@@ -77,21 +78,24 @@ impl Jobs {
             commit.check(REQUESTS, request, None);
             commit.set(REQUESTS, request, id.into());
         }
+
         if self.store.commit(commit).await? {
             return Ok(Created::New(job));
         }
+
         // Another request with the same id was faster.
         let request = request.unwrap_or_default();
         let Some(winner) = self.store.get(REQUESTS, request).await? else {
             return Err(Error::Contended(format!("job {}", job.id)));
         };
+
         let winner = String::from_utf8_lossy(&winner).into_owned();
         self.read(&winner)
             .await
             .map(|(job, _)| Created::Before(job))
     }
 
-    /// Reads one job.
+    /// Reads one job by its id.
     pub async fn get(&self, id: &JobId) -> Result<Job, Error> {
         self.read(id.as_str()).await.map(|(job, _)| job)
     }
@@ -115,6 +119,7 @@ impl Jobs {
                 Err(error) => return Err(error),
             }
         }
+
         Ok(jobs)
     }
 
@@ -155,6 +160,7 @@ impl Jobs {
             if job.state.is_final() {
                 commit.remove(OPEN, id.as_str());
             }
+
             if let Some(message) = message {
                 job.n_events += 1;
                 let event = JobEvent {
@@ -163,13 +169,16 @@ impl Jobs {
                     message,
                     job: job.clone(),
                 };
+
                 commit.writes.push(event_entry(&event));
             }
+
             commit.set(JOBS, id.as_str(), encode(&job));
             if self.store.commit(commit).await? {
                 return Ok(job);
             }
         }
+
         Err(Error::Contended(format!("job {id}")).into())
     }
 
@@ -190,6 +199,7 @@ impl Jobs {
                 name: id.to_owned(),
             });
         };
+
         Ok((decode(&format!("job {id}"), &bytes)?, bytes))
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn encode(content: &impl Serialize) -> Vec<u8> {
         format: FORMAT,
         content,
     };
+
     serde_json::to_vec(&record).expect("plain data becomes JSON")
 }
 
@@ -91,6 +92,7 @@ impl LeftOut {
                 }
             }
         }
+
         Listed {
             records,
             unreadable,

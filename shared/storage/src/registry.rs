@@ -78,6 +78,7 @@ impl Registry {
                 }
             }
         }
+
         Ok(labels)
     }
 
@@ -139,9 +140,11 @@ impl Publication<'_> {
         for label in self.labels {
             writes.push(Entry::new(LABELS, label.as_str(), Some(version.into())));
         }
+
         if !self.labels.is_empty() {
             writes.push(new_revision());
         }
+
         writes
     }
 }

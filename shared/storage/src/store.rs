@@ -28,9 +28,11 @@ impl Store {
         if let Some(path) = settings.store.strip_prefix("embedded:") {
             return embedded::Embedded::open(path.as_ref()).map(Self::Embedded);
         }
+
         if settings.store.starts_with("redis://") || settings.store.starts_with("unix://") {
             return redis::Redis::open(settings).await.map(Self::Redis);
         }
+
         // The rest of a URL may hold a password.
         let scheme = settings.store.split(':').next().unwrap_or_default();
         let reason = format!("`{scheme}:…` is neither `embedded:PATH` nor `redis://HOST:PORT`");

@@ -40,6 +40,7 @@ impl<T> ListPage<T> {
                 return Err(Invalid::one("page_size", reason));
             }
         };
+
         let all = listed.records;
         let mut start = 0;
         let mut unreadable = Vec::new();
@@ -52,6 +53,7 @@ impl<T> ListPage<T> {
             };
             start = last + 1;
         }
+
         let has_more = all.len() > start + size;
         let entries: Vec<T> = all.into_iter().skip(start).take(size).collect();
         let last = entries.last().filter(|_| has_more);

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::models::{LabelledVersion, Models};
 use crate::rpc::page::{ListPage, Wanted};
 
-/// Serves `ModelService`.
+/// Serves `ModelService` to clients.
 pub(crate) struct Registry {
     pub(crate) models: Models,
 }
@@ -33,6 +33,7 @@ impl pb::model_service_server::ModelService for Registry {
             size: request.page_size,
             token: &request.page_token,
         };
+
         let versions = self.models.list().await?;
         let page = ListPage::of(versions, key, wanted).map_err(Error::from)?;
         Ok(Response::new(pb::ListModelVersionsResponse {

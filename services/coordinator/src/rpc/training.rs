@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::rpc::page::{ListPage, Wanted};
 use crate::train_job::TrainJobs;
 
-/// Serves `TrainingService`.
+/// Serves `TrainingService` to clients.
 pub(crate) struct Training {
     pub(crate) jobs: TrainJobs,
     pub(crate) shutdown: CancellationToken,
@@ -35,6 +35,7 @@ impl pb::training_service_server::TrainingService for Training {
                 ..pb::Job::default()
             }));
         }
+
         let job = self.jobs.submit(spec, id).await?;
         Ok(Response::new((&job).into()))
     }
@@ -56,6 +57,7 @@ impl pb::training_service_server::TrainingService for Training {
             size: request.page_size,
             token: &request.page_token,
         };
+
         let jobs = self.jobs.list().await?;
         let page = ListPage::of(jobs, |job| job.id.to_string(), wanted).map_err(Error::from)?;
         Ok(Response::new(pb::ListJobsResponse {
@@ -102,6 +104,7 @@ fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {
     let Some(spec) = spec else {
         return Err(Invalid::one("spec", "must be given").into());
     };
+
     TrainSpec::try_from(spec).map_err(|invalid| invalid.under("spec").into())
 }
 
@@ -111,5 +114,6 @@ fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {
         let reason = format!("must be at most {LONGEST} bytes, has {}", id.len());
         return Err(Invalid::one("request_id", reason).into());
     }
+
     Ok(Some(id).filter(|id| !id.is_empty()))
 }

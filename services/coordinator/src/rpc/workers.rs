@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::error::Error;
 use crate::train_job::{Committed, Leased, TrainJobs};
 
-/// Serves `WorkerService`.
+/// Serves `WorkerService` to workers.
 pub(crate) struct Workers {
     pub(crate) jobs: TrainJobs,
     pub(crate) shutdown: CancellationToken,
@@ -29,6 +29,7 @@ impl pb::worker_service_server::WorkerService for Workers {
         if request.worker.is_empty() {
             return Err(Error::from(Invalid::one("worker", "must name the worker")).into());
         }
+
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
         tracing::debug!(
             worker = request.worker,
@@ -39,6 +40,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             let calibration = calibration.try_into().map_err(Error::from)?;
             self.jobs.machines.note(calibration);
         }
+
         let leased = self
             .jobs
             .lease(&request.worker, wait, &self.shutdown)
@@ -48,6 +50,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             // Not "no work": the worker would ask again at once and keep the connection open.
             return Err(Status::unavailable("this coordinator is leaving"));
         }
+
         Ok(Response::new(pb::LeaseResponse { leased }))
     }
 
@@ -89,6 +92,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             version,
             metrics: request.metrics.into_iter().collect(),
         };
+
         self.jobs.commit_model(&id, &committed).await?;
         Ok(Response::new(pb::CommitModelResponse {
             model_version: version_name(&committed.version),

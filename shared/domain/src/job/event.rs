@@ -57,7 +57,7 @@ pub enum Event {
         epoch: u64,
         /// The version that was published.
         version: ModelVersion,
-        /// Its ranking metrics.
+        /// Ranking metrics of the version.
         metrics: BTreeMap<String, f64>,
     },
     /// Nobody renewed the lease in time.
@@ -69,7 +69,7 @@ pub enum Event {
 /// Why a worker gives a job back without a model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndOfAttempt {
-    /// The attempt failed.
+    /// The attempt failed for this reason.
     Failed(Cause),
     /// The worker stopped because the job was cancelled.
     Cancelled,

@@ -79,5 +79,6 @@ where
             parts.insert(part, spent);
         }
     }
+
     Ok(parts)
 }

@@ -33,6 +33,7 @@ impl Index {
                 files.insert(name, file_hash(&entry.path())?);
             }
         }
+
         Ok(Self { files })
     }
 
@@ -60,6 +61,7 @@ fn file_hash(path: &Path) -> Result<String, Error> {
         if n == 0 {
             return Ok(hex::encode(hash.finalize()));
         }
+
         hash.update(&part[..n]);
     }
 }

@@ -39,12 +39,12 @@ impl Commit {
         self.checks.push(Entry::new(space, key, value));
     }
 
-    /// Sets a key.
+    /// Sets a key to a value.
     pub(crate) fn set(&mut self, space: &str, key: &str, value: Vec<u8>) {
         self.writes.push(Entry::new(space, key, Some(value)));
     }
 
-    /// Removes a key.
+    /// Removes a key, if it is there.
     pub(crate) fn remove(&mut self, space: &str, key: &str) {
         self.writes.push(Entry::new(space, key, None));
     }

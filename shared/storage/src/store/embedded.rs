@@ -20,10 +20,12 @@ impl Embedded {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         }
+
         let database = match Database::create(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(Error::InUse(path.to_owned())),
             other => other.map_err(unavailable)?,
         };
+
         let write = database.begin_write().map_err(unavailable)?;
         write.open_table(ENTRIES).map_err(unavailable)?;
         write.commit().map_err(unavailable)?;
@@ -63,11 +65,13 @@ impl Embedded {
                 if entry_space != space {
                     break;
                 }
+
                 entries.push(Pair {
                     key: key.to_owned(),
                     value: value.value().to_vec(),
                 });
             }
+
             Ok(entries)
         })
         .await
@@ -86,6 +90,7 @@ impl Embedded {
                         return Ok(false); // dropping the transaction aborts it
                     }
                 }
+
                 for Entry { space, key, value } in &commit.writes {
                     let place = (space.as_str(), key.as_str());
                     match value {

@@ -98,6 +98,7 @@ impl Redis {
             breaker: Arc::new(Breaker::new(PAUSE_MS, PAUSE_MS)),
             silence: Arc::default(),
         };
+
         store
             .check_durability(settings.allow_volatile_store)
             .await?;
@@ -119,12 +120,15 @@ impl Redis {
                 "maxmemory-policy is `{policy}`, must be `noeviction`"
             ));
         }
+
         if append_only != "1" {
             wrong.push("appendonly is off, must be `yes`".to_owned());
         }
+
         if wrong.is_empty() {
             return Ok(());
         }
+
         let reason = format!(
             "this Redis may lose what it acknowledged: {}",
             wrong.join("; ")
@@ -136,6 +140,7 @@ impl Redis {
             );
             return Ok(());
         }
+
         let reason = format!("{reason} (for development: storage.allow_volatile_store = true)");
         Err(Error::Setting {
             setting: "storage.store",
@@ -155,6 +160,7 @@ impl Redis {
                 "it failed a moment ago",
             ));
         }
+
         let mut waiting = Waiting {
             store: self,
             turn,
@@ -165,6 +171,7 @@ impl Redis {
             Ok(answer) => answer.map_err(unavailable),
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
         };
+
         waiting.is_over = true;
         if answer.is_ok() {
             self.silence.ends(now_ms());
@@ -172,6 +179,7 @@ impl Redis {
         } else {
             self.breaker.failed(turn, now_ms());
         }
+
         answer
     }
 
@@ -208,6 +216,7 @@ impl Redis {
         for hash in &hashes {
             call.key(hash);
         }
+
         call.arg(commit.checks.len());
         for Entry { space, key, value } in entries {
             call.arg(self.hash(space))
@@ -215,6 +224,7 @@ impl Redis {
                 .arg(i32::from(value.is_some()))
                 .arg(value.as_deref().unwrap_or_default());
         }
+
         let mut connection = self.connection.clone();
         let done: i32 = self.bounded(call.invoke_async(&mut connection)).await?;
         Ok(done == 1)
