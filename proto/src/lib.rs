@@ -3,10 +3,12 @@
 //! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees
 //! `pb`.
 
+/// Conversions between the wire and the domain, with all checks.
 mod convert;
+/// Refusals as gRPC statuses with details.
 mod error;
 
-/// Generated from `cllm4rec/v1/*.proto`.
+/// Holds what is generated from `cllm4rec/v1/*.proto`.
 #[allow(
     clippy::allow_attributes_without_reason,
     clippy::all,
@@ -20,7 +22,7 @@ pub mod pb {
 }
 
 pub use convert::{
-    EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id,
+    Asked, Pages, catalog, job_id, job_name, priority, recorded, timestamp, version_id,
     version_name,
 };
 pub use error::{invalid_argument, overloaded};

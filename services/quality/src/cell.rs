@@ -94,7 +94,7 @@ fn train_cell(
 
     let device = model::compute_device(&arguments.device)?;
     let mut own_spec = spec.clone();
-    own_spec.dataset = DatasetId::new(id.clone())?;
+    own_spec.dataset = DatasetId::new(id.as_str())?;
     let mut input = Input::alone(own_spec, data, folder, device.device);
     if arguments.bf16 {
         input.precision = Precision::Bf16;
@@ -107,7 +107,7 @@ fn train_cell(
 
     Ok(Line {
         data: name(&arguments.name, arguments.cold_one_in > 0),
-        dataset: id,
+        dataset: id.into(),
         spec_hash: spec_hash(&spec)?,
         spec: with_place_holder(spec)?,
         device: device.name,

@@ -124,7 +124,7 @@ impl Variant {
         let mut table = self.spec.clone();
         table.insert("dataset".to_owned(), PLACE_HOLDER.into());
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
-        let spec: TrainSpec = table.try_into()?;
+        let spec: TrainSpec = domain::read_strictly(table)?;
         spec.validate()?;
         Ok(spec)
     }

@@ -87,16 +87,12 @@ impl Scorer {
         let histories = HistoryServiceServer::with_interceptor(self.histories, token);
         let routes = Routes::new(recommendations).add_service(histories);
         let health = Health::new().await;
-        let serving = service::serve(
-            self.api,
-            routes,
-            proto::DESCRIPTORS,
-            Lifecycle {
-                health: health.clone(),
-                shutdown: shutdown.clone(),
-                grace: self.grace,
-            },
-        );
+        let lifecycle = Lifecycle {
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+            grace: self.grace,
+        };
+        let serving = service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {
             upkeep.await;

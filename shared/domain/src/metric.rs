@@ -12,10 +12,10 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them, in the order of reports.
+    /// All metrics, in the order of reports.
     pub const ALL: [Self; 3] = [Self::Recall20, Self::Recall40, Self::Ndcg100];
 
-    /// The name in reports.
+    /// Spells the name that reports have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recall20 => "recall@20",
@@ -34,7 +34,7 @@ pub enum RankedBy {
     LanguageModel,
     /// The linear model EASE.
     Ease,
-    /// Cosines between items.
+    /// The nearest neighbours by cosines between items.
     ItemKnn,
     /// The same list for everybody.
     Popularity,
@@ -58,7 +58,7 @@ impl RankedBy {
     /// The simpler methods that a model must beat.
     pub const BASELINES: [Self; 3] = [Self::Popularity, Self::ItemKnn, Self::Ease];
 
-    /// The name for people.
+    /// Names it for people.
     pub fn label(self) -> &'static str {
         match self {
             Self::Served => "cllm4rec",
@@ -85,12 +85,12 @@ impl RankedBy {
         }
     }
 
-    /// The key of one of its metrics, such as `ease_ndcg@100`.
+    /// Makes the key of one of its metrics, such as `ease_ndcg@100`.
     pub fn key(self, metric: Metric) -> String {
         format!("{}{}", self.prefix(), metric.name())
     }
 
-    /// The key of how much better the served ranking is, as a share: `lift_over_ease_ndcg@100`.
+    /// Makes the key of how much better the served ranking is, as a share: `lift_over_ease_ndcg@100`.
     pub fn lift_key(self, metric: Metric) -> String {
         format!("lift_over_{}", self.key(metric))
     }

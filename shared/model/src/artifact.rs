@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
+use domain::{ArtifactId, Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ pub struct Artifact {
 pub fn new_manifest(
     catalog: Catalog,
     spec: TrainSpec,
-    backbone: String,
+    backbone: ArtifactId,
     tables: &Tables,
     metrics: BTreeMap<String, f64>,
 ) -> Manifest {
@@ -58,7 +58,7 @@ pub fn new_manifest(
         catalog,
         dataset,
         spec,
-        backbone,
+        backbone: Some(backbone),
         rows_sha256,
         light_weight: 0.0,
         known_user: UserToken::Own,
@@ -177,10 +177,9 @@ impl Artifact {
         let (width, n_embd) = (self.tables.collaborative.items.width(), backbone.n_embd());
         if n_embd != width {
             let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
-            return Err(Error::malformed(
-                format!("backbone {}", self.manifest.backbone),
-                reason,
-            ));
+            let backbone = self.manifest.backbone.as_ref();
+            let id = backbone.map_or("of a light model alone", ArtifactId::as_str);
+            return Err(Error::malformed(format!("backbone {id}"), reason));
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// How much of a history is kept.
+    /// Says how much of a history is kept.
     pub fn retention(&self) -> Retention {
         const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
         let max_age_ms =
@@ -55,7 +55,7 @@ impl Settings {
         }
     }
 
-    /// The artifact folder.
+    /// The folder that artifacts are kept in.
     pub(crate) fn artifact_root(&self) -> PathBuf {
         PathBuf::from(
             self.artifacts

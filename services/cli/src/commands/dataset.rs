@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use dataset::{Manifest, Report};
+use domain::ArtifactId;
 use serde_json::json;
 use storage::{Artifacts, Kind};
 
@@ -64,14 +65,18 @@ pub(crate) async fn run(
 
             Ok(())
         }
-        Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await,
+        Command::Show { id } => show(output, &artifacts, &artifact_id(&id)?).await,
         Command::Delete { id } => {
-            let id = dataset_id(&id);
-            artifacts.delete(Kind::Dataset, id).await?;
+            let id = artifact_id(&id)?;
+            artifacts.delete(Kind::Dataset, &id).await?;
             output.write(&json!({ "deleted": id }), || format!("deleted {id}"));
             Ok(())
         }
     }
+}
+
+fn artifact_id(typed: &str) -> anyhow::Result<ArtifactId> {
+    Ok(ArtifactId::new(dataset_id(typed))?)
 }
 
 async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyhow::Result<()> {
@@ -98,7 +103,7 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
         "n_seeded": n_seeded,
     });
     output.write(&value, || {
-        let mut text = text::dataset(id, manifest);
+        let mut text = text::dataset(id.as_str(), manifest);
         text.push_str(&format!(
             "\n  {} lines read, {} refused, {} repeats, {} outside the core, {n_seeded} history events seeded",
             report.n_read, report.n_refused, report.n_repeats, report.n_outside_core
@@ -111,9 +116,9 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
     });
 }
 
-async fn show(output: Output, artifacts: &Artifacts, id: &str) -> anyhow::Result<()> {
+async fn show(output: Output, artifacts: &Artifacts, id: &ArtifactId) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
     let value = json!({ "dataset": id, "manifest": manifest });
-    output.write(&value, || text::dataset(id, &manifest));
+    output.write(&value, || text::dataset(id.as_str(), &manifest));
     Ok(())
 }

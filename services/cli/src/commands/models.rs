@@ -7,7 +7,7 @@ use serde_json::json;
 use service::client::{Connection, connect};
 
 use crate::names;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
 
@@ -96,6 +96,7 @@ async fn list(client: &mut ModelClient, output: Output) -> anyhow::Result<()> {
         for model in &page.model_versions {
             show(model, output);
         }
+        writer::unreadable("model version", &page.unreadable);
 
         page_token = page.next_page_token;
         if page_token.is_empty() {

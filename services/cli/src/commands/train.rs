@@ -11,7 +11,7 @@ use crate::jobs::exit::exit_code;
 use crate::jobs::follow::follow;
 use crate::jobs::submission::Submit;
 use crate::names;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
 
@@ -135,6 +135,7 @@ async fn list(client: &mut TrainingClient, output: Output) -> anyhow::Result<()>
         for job in &page.jobs {
             output.write(&json::job(job), || text::job(job));
         }
+        writer::unreadable("job", &page.unreadable);
 
         page_token = page.next_page_token;
         if page_token.is_empty() {

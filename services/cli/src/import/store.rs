@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use dataset::Dataset;
+use domain::ArtifactId;
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::connect;
@@ -17,7 +18,7 @@ use crate::settings::Settings;
 /// A data set that is in the store.
 pub(crate) struct StoredDataset {
     /// The hash of its content.
-    pub(crate) id: String,
+    pub(crate) id: ArtifactId,
     /// How many events were new to the histories.
     pub(crate) n_seeded: usize,
 }
@@ -32,7 +33,7 @@ pub(crate) async fn import_and_seed(
     let seeding = Seeding::open(settings, SeededSplits::TrainValid).await?;
     let (dataset, _) = read(path, reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    Ok((dataset, stored.id))
+    Ok((dataset, stored.id.into()))
 }
 
 /// Stores a data set and seeds its histories; when that fails nothing new is left.
@@ -62,11 +63,11 @@ pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Re
     let id = store(&storage.artifacts, dataset).await?;
     let seeding = Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
     seeding.record(dataset).await?;
-    Ok(id)
+    Ok(id.into())
 }
 
 /// Writes a data set into the artifact store; nothing is left of one that fails half-way.
-async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<String> {
+async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<ArtifactId> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
@@ -74,7 +75,7 @@ async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<Strin
 
 async fn check_and_seed(
     dataset: &Dataset,
-    id: &str,
+    id: &ArtifactId,
     seeding: Seeding,
     settings: &Settings,
 ) -> anyhow::Result<usize> {
@@ -85,7 +86,7 @@ async fn check_and_seed(
 
 /// A running coordinator must know the data set: else it was stored where no service looks. None
 /// running is fine.
-async fn check_that_services_see(id: &str, settings: &Settings) -> anyhow::Result<()> {
+async fn check_that_services_see(id: &ArtifactId, settings: &Settings) -> anyhow::Result<()> {
     let spec = pb::TrainSpec {
         dataset: format!("datasets/{id}"),
         ..pb::TrainSpec::default()

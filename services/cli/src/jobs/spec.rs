@@ -64,9 +64,8 @@ pub(crate) fn checked(spec: Table) -> anyhow::Result<TrainSpec> {
         );
     }
 
-    let spec: TrainSpec = spec
-        .try_into()
-        .context("the specification cannot be used")?;
+    let spec: TrainSpec =
+        domain::read_strictly(spec).context("the specification cannot be used")?;
     spec.validate()
         .context("the specification cannot be used")?;
     Ok(spec)

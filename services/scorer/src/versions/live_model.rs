@@ -140,9 +140,17 @@ impl Models {
         !model.language.forward.is_stuck()
     }
 
-    /// Where the labels should point, from the registry.
+    /// Where the labels should point, from the registry; one whose record cannot be read stays
+    /// where it was.
     pub(crate) async fn wanted_labels(&self) -> Result<Labels, Error> {
-        Ok(self.loader.storage.registry.labels().await?)
+        let stored = self.loader.storage.registry.labels().await?;
+        let mut wanted = stored.versions;
+        for (label, version) in &self.loader.current.snapshot().wanted {
+            if stored.unreadable.iter().any(|key| key == label.as_str()) {
+                wanted.insert(label.clone(), version.clone());
+            }
+        }
+        Ok(wanted)
     }
 
     /// True when a label is where it should be and its version can answer.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use domain::ModelVersion;
+use domain::{ArtifactId, ModelVersion};
 use model::{Artifact, ComputeDevice, Device, read_manifest};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::compute::shared_backbone::SharedBackbone;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::unloadable::{Cause, Unloadable};
+use crate::unloadable::{Cause, NoLanguageModel, Unloadable};
 use crate::versions::failed_loads::FailedLoads;
 use crate::versions::loaded::LoadedModel;
 use crate::versions::shared_rows::SharedRows;
@@ -34,7 +34,7 @@ pub(super) struct Loader {
 }
 
 struct BackboneNeeded {
-    id: String,
+    id: ArtifactId,
     /// The backbone itself, where a version in memory has it already.
     shared: Option<Arc<SharedBackbone>>,
 }
@@ -79,7 +79,9 @@ impl Loader {
 
     async fn load_and_add(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
         let artifacts = &self.storage.artifacts;
-        let folder = artifacts.folder(Kind::Model, version.as_str()).await;
+        let folder = artifacts
+            .folder(Kind::Model, &ArtifactId::from(version))
+            .await;
         let loaded = match folder {
             // It may be published later; to look for it costs nothing, so it is not remembered.
             Err(storage::Error::NotFound { .. }) => {
@@ -150,8 +152,10 @@ impl Loader {
                 return Err(why);
             }
         };
-        let id = manifest.backbone;
-        let shared = self.current.snapshot().backbone(&id);
+        let Some(id) = manifest.backbone else {
+            return Err(Unloadable::new(Cause::Unsupported, &NoLanguageModel));
+        };
+        let shared = self.current.snapshot().backbone(id.as_str());
         Ok(BackboneNeeded { id, shared })
     }
 
@@ -166,14 +170,15 @@ impl Loader {
             Some(_) => 0,
             None => artifacts.n_bytes(Kind::Backbone, &backbone.id).await?,
         };
-        let of_model = artifacts.n_bytes(Kind::Model, version.as_str()).await?;
+        let model = ArtifactId::from(version);
+        let of_model = artifacts.n_bytes(Kind::Model, &model).await?;
         Ok(of_model + of_backbone)
     }
 
     async fn verify(&self, version: &ModelVersion) -> Result<(), Unloadable> {
         let artifacts = &self.storage.artifacts;
         artifacts
-            .open_verified(Kind::Model, version.as_str())
+            .open_verified(Kind::Model, &ArtifactId::from(version))
             .await?;
         Ok(())
     }
@@ -207,7 +212,7 @@ impl BackboneNeeded {
         if let Some(shared) = self.shared {
             return Ok(shared);
         }
-        let backbone = SharedBackbone::read(self.id, folder, device)?;
+        let backbone = SharedBackbone::read(self.id.into(), folder, device)?;
         Ok(Arc::new(backbone))
     }
 }

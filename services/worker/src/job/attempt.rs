@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use proto::{EndOfAttempt, pb};
+use domain::EndOfAttempt;
+use proto::pb;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;

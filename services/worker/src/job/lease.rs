@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proto::{EndOfAttempt, pb};
+use domain::{ArtifactId, EndOfAttempt};
+use proto::pb;
 use service::client::is_passing;
 use storage::{Artifacts, Kind};
 use tokio::sync::watch;
@@ -100,7 +101,7 @@ impl Lease {
         folder: &Path,
     ) -> Result<(), End> {
         let checkpoint = match artifacts.put(Kind::Checkpoint, folder).await {
-            Ok(id) => id,
+            Ok(id) => id.to_string(),
             Err(error) => {
                 tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
                 return Ok(());
@@ -139,7 +140,7 @@ impl Lease {
         let request = pb::CommitModelRequest {
             job: self.job(),
             epoch: self.leased.epoch,
-            model,
+            model: model.to_string(),
             metrics: trained.metrics.clone().into_iter().collect(),
         };
         self.is_committing.store(true, Ordering::Relaxed);
@@ -182,7 +183,7 @@ impl Lease {
 }
 
 /// Stores a backbone and its model; returns the model's id.
-async fn store(artifacts: &Artifacts, trained: &Trained) -> Result<String, storage::Error> {
+async fn store(artifacts: &Artifacts, trained: &Trained) -> Result<ArtifactId, storage::Error> {
     artifacts.put(Kind::Backbone, &trained.backbone).await?;
     artifacts.put(Kind::Model, &trained.model).await
 }

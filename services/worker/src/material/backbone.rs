@@ -33,11 +33,13 @@ pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Erro
 }
 
 /// The folder of a backbone that the specification names; a hub's is fetched first.
-fn folder_of(location: &str, input: &Input, progress: &Progress) -> Result<PathBuf, Error> {
-    let location =
-        BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
+fn folder_of(
+    location: &BackboneLocation,
+    input: &Input,
+    progress: &Progress,
+) -> Result<PathBuf, Error> {
     let from = &input.backbones;
-    match &location {
+    match location {
         BackboneLocation::Folder(path) => confined(&from.root, path),
         BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
             Error::Spec(format!(

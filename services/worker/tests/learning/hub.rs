@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domain::{Backbone, RandomBackbone};
+use domain::{Backbone, BackboneLocation, RandomBackbone};
 use worker::{Progress, train};
 
 use crate::bench::{Bench, device, nothing};
@@ -61,7 +61,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
     let mut spec = nothing();
-    spec.backbone = Backbone::Path("hf://own/tiny@v1".to_owned());
+    let location = BackboneLocation::new("hf://own/tiny@v1").unwrap();
+    spec.backbone = Backbone::Path(location);
     let fetched = bench.train(&spec);
     bench.hub_url = "http://127.0.0.1:9".to_owned(); // nobody is there
     let cached = bench.train(&spec);
@@ -82,7 +83,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     other.hub_url = serve_as_hub(files.path().to_owned());
     assert_eq!(other.train(&spec).tables_file, cached.tables_file);
 
-    spec.backbone = Backbone::Path("hf://own/tiny@v2".to_owned());
+    let location = BackboneLocation::new("hf://own/tiny@v2").unwrap();
+    spec.backbone = Backbone::Path(location);
     let scratch = tempfile::tempdir().unwrap();
     let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
     let error = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap_err();

@@ -23,7 +23,6 @@ pub struct Rate {
 
 /// What a machine does in a second, measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// The device that computed.
     pub device: String,
@@ -82,6 +81,7 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::BackboneLocation;
     use crate::ids::DatasetId;
 
     fn calibration(rates: &[(Part, usize, f64)]) -> Calibration {
@@ -152,7 +152,7 @@ mod tests {
         };
         assert_eq!(operations(&spec, &uncounted), None, "no lengths");
         let files = TrainSpec {
-            backbone: Backbone::Path("gpt2".to_owned()),
+            backbone: Backbone::Path(BackboneLocation::new("gpt2").unwrap()),
             ..spec
         };
         assert_eq!(operations(&files, &counts()), None, "no shape");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::Error;
-use crate::store::{Commit, Entry};
+use crate::error::Error;
+use crate::store::commit::{Commit, Entry, Pair};
 
 const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
 
@@ -20,10 +20,12 @@ impl Embedded {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         }
+
         let database = match Database::create(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(Error::InUse(path.to_owned())),
             other => other.map_err(unavailable)?,
         };
+
         let write = database.begin_write().map_err(unavailable)?;
         write.open_table(ENTRIES).map_err(unavailable)?;
         write.commit().map_err(unavailable)?;
@@ -48,7 +50,7 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<Pair>, Error> {
         let space = space.to_owned();
         self.blocking(move |database| {
             let table = database
@@ -63,8 +65,13 @@ impl Embedded {
                 if entry_space != space {
                     break;
                 }
-                entries.push((key.to_owned(), value.value().to_vec()));
+
+                entries.push(Pair {
+                    key: key.to_owned(),
+                    value: value.value().to_vec(),
+                });
             }
+
             Ok(entries)
         })
         .await
@@ -83,6 +90,7 @@ impl Embedded {
                         return Ok(false); // dropping the transaction aborts it
                     }
                 }
+
                 for Entry { space, key, value } in &commit.writes {
                     let place = (space.as_str(), key.as_str());
                     match value {
@@ -99,7 +107,7 @@ impl Embedded {
         .await
     }
 
-    /// redb waits for the disk: never on an async thread.
+    /// Runs what waits for the disk off the async threads.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
