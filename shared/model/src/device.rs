@@ -6,19 +6,19 @@ use burn::tensor::{DType, Tensor};
 
 use crate::error::Error;
 
-/// Of weights and activations. Tables, losses and Adam's moments are f32 always.
+/// The precision of weights and activations. Tables, losses and Adam's moments are f32 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 24 bits of significand.
+    /// Numbers with 24 bits of significand.
     #[default]
     F32,
-    /// 8 bits of significand: for devices that multiply such matrices faster.
+    /// Numbers with 8 bits of significand, for devices that multiply such matrices faster.
     Bf16,
 }
 
 impl Precision {
-    /// As in settings.
+    /// The name that the precision has in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -26,7 +26,7 @@ impl Precision {
         }
     }
 
-    /// Bytes of a number.
+    /// How many bytes a number takes.
     pub fn n_bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -42,19 +42,19 @@ impl Precision {
     }
 }
 
-/// Which kernels know a tensor's memory.
+/// The kernels that know a tensor's memory.
 pub(crate) enum Engine {
-    /// Host memory.
+    /// Loops over host memory.
     Flex,
-    /// LibTorch's own.
+    /// LibTorch's fused operators on its own tensors.
     #[cfg(feature = "tch")]
     LibTorch,
-    /// Any other, and all under autodiff.
+    /// Compositions of burn's operators, for any other memory and for all under autodiff.
     Other,
 }
 
 impl Engine {
-    /// Of a tensor.
+    /// The kernels that know the memory of `tensor`.
     pub(crate) fn of(tensor: &Tensor<2>) -> Self {
         let device = tensor.device();
         let device = device.as_dispatch();
@@ -72,11 +72,11 @@ impl Engine {
 /// A device that was asked for and is there.
 #[derive(Debug, Clone)]
 pub struct ComputeDevice {
-    /// What computes.
+    /// The device that computes.
     pub device: Device,
-    /// Its name: `flex`, `tch`, `tch-cuda:N` or `cuda:N`.
+    /// The name that it has in settings: `flex`, `tch`, `tch-cuda:N` or `cuda:N`.
     pub name: String,
-    /// Why it was taken.
+    /// The reason why it was taken, for the log.
     pub reason: &'static str,
 }
 
@@ -100,7 +100,7 @@ impl ComputeDevice {
     }
 }
 
-/// AVX-512-BF16, which every CPU with AMX has too.
+/// Whether the CPU has AVX-512-BF16, which every CPU with AMX has too.
 fn cpu_has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -139,12 +139,12 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     })
 }
 
-/// Cores that this process may use.
+/// How many cores this process may use.
 pub fn n_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// A graphics card: what it holds is not the host's memory.
+/// Whether the device is a graphics card: what it holds is not the host's memory.
 #[cfg_attr(
     feature = "tch",
     expect(deprecated, reason = "burn-tch has no successor for LibTorch")
@@ -276,7 +276,7 @@ mod cubecl {
         (index < n_cards()).then(|| Device::cuda(index))
     }
 
-    /// The first card last: it is taken by `auto`.
+    /// The cards by name, the first one last: it is taken by `auto`.
     pub(super) fn names() -> Vec<String> {
         (0..n_cards())
             .rev()

@@ -19,7 +19,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The tensor files of a folder.
 pub(crate) struct Checkpoint {
     files: Vec<TensorFile>,
-    /// Which file has a tensor.
+    /// The place of the file that has a tensor, by the tensor's name.
     place: HashMap<String, usize>,
 }
 
@@ -32,12 +32,14 @@ impl Checkpoint {
         }
         let mut place = HashMap::new();
         for (number, file) in files.iter().enumerate() {
-            place.extend(file.names().into_iter().map(|name| (name, number)));
+            for name in file.names() {
+                place.insert(name, number);
+            }
         }
         Ok(Self { files, place })
     }
 
-    /// `prefix` where names carry it, else nothing.
+    /// Returns `prefix` where the tensors' names begin with it, else an empty one.
     pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
         let is_prefixed = self.place.keys().any(|name| name.starts_with(prefix));
         if is_prefixed { prefix } else { "" }
@@ -51,7 +53,8 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<Tensor<D>, Error> {
         // Where none has it, the first file says that it is missing.
-        let file = &self.files[self.place.get(name).copied().unwrap_or(0)];
+        let place = self.place.get(name).copied().unwrap_or(0);
+        let file = &self.files[place];
         let (found, values) = file.f32(name)?;
         if found != expected {
             return Err(Error::Shape {
@@ -61,7 +64,8 @@ impl Checkpoint {
                 expected: expected.to_vec(),
             });
         }
-        Ok(Tensor::from_data(TensorData::new(values, expected), device))
+        let data = TensorData::new(values, expected);
+        Ok(Tensor::from_data(data, device))
     }
 }
 
@@ -75,13 +79,16 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
+/// What `model.safetensors.index.json` says.
+#[derive(Deserialize)]
+struct Index {
+    /// The file that holds a tensor, by the tensor's name.
+    weight_map: BTreeMap<String, String>,
+}
+
 /// The files beside `model.safetensors.index.json` that it names, each once. An index that names
 /// none, or something that is not a safetensors file beside it, is an error.
 pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
     let path = folder.join(INDEX);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let index: Index =
@@ -105,7 +112,7 @@ pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
 pub(crate) struct Weight {
     name: String,
     shape: Vec<usize>,
-    /// Row-major.
+    /// The numbers in row-major order.
     values: Vec<f32>,
 }
 

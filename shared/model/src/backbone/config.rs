@@ -16,7 +16,7 @@ pub(crate) const FILE: &str = "config.json";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Config {
-    /// `model_type` `gpt2`.
+    /// A configuration whose `model_type` is `gpt2`.
     Gpt2(Gpt2Config),
 }
 
@@ -51,7 +51,7 @@ impl Config {
         }
     }
 
-    /// Longest sequence, in tokens.
+    /// The length of the longest sequence, in tokens.
     pub(crate) fn n_positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,

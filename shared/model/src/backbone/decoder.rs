@@ -29,14 +29,14 @@ pub struct Backbone {
 /// The weights, by family.
 #[derive(Module, Debug)]
 pub(crate) enum Decoder {
-    /// `model_type` `gpt2`.
+    /// A decoder whose `model_type` is `gpt2`.
     Gpt2(Gpt2),
 }
 
 /// What [`Backbone::backward`] needs of the forward pass, by family.
-pub(crate) enum KeptActivations {
-    /// GPT-2's.
-    Gpt2(gpt2::KeptActivations),
+pub(crate) enum KeptActivations<'a> {
+    /// The activations of a GPT-2.
+    Gpt2(gpt2::KeptActivations<'a>),
 }
 
 impl Backbone {
@@ -46,7 +46,10 @@ impl Backbone {
         let config = Config::read(&folder.join(config::FILE))?;
         let checkpoint = Checkpoint::open(folder)?;
         let decoder = match &config {
-            Config::Gpt2(config) => Decoder::Gpt2(Gpt2::read(config, &checkpoint, device)?),
+            Config::Gpt2(config) => {
+                let gpt2 = Gpt2::read(config, &checkpoint, device)?;
+                Decoder::Gpt2(gpt2)
+            }
         };
         Ok(Self::new(config, decoder, device))
     }
@@ -80,7 +83,9 @@ impl Backbone {
     /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
         let n_words = self.tokenizer.n_words();
-        if self.n_words() >= n_words && self.n_positions() >= MIN_POSITIONS {
+        let has_words = self.n_words() >= n_words;
+        let has_positions = self.n_positions() >= MIN_POSITIONS;
+        if has_words && has_positions {
             return Ok(());
         }
         let reason = format!(
@@ -98,7 +103,10 @@ impl Backbone {
     pub fn in_precision(&self, precision: Precision) -> Self {
         let mut backbone = self.clone();
         if precision != Precision::F32 {
-            backbone.decoder = backbone.decoder.map(&mut Cast(precision.dtype()));
+            let mut cast = Cast {
+                to: precision.dtype(),
+            };
+            backbone.decoder = backbone.decoder.map(&mut cast);
         }
         backbone
     }
@@ -114,11 +122,11 @@ impl Backbone {
     }
 
     /// [`Self::forward`], with what [`Self::backward`] needs.
-    pub(crate) fn forward_kept(
+    pub(crate) fn forward_kept<'a>(
         &self,
         embeddings: Tensor<2>,
-        layout: &Layout,
-    ) -> (Tensor<2>, KeptActivations) {
+        layout: &'a Layout,
+    ) -> (Tensor<2>, KeptActivations<'a>) {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => {
                 let (hidden, kept) = gpt2.forward_kept(embeddings, layout);
@@ -132,14 +140,13 @@ impl Backbone {
     /// Shapes: `d_hidden [read, embed]`, `wanted [wanted]` → `[wanted, embed]`.
     pub(crate) fn backward(
         &self,
-        kept: KeptActivations,
-        layout: &Layout,
+        kept: KeptActivations<'_>,
         d_hidden: Tensor<2>,
         wanted: &Tensor<1, Int>,
     ) -> Tensor<2> {
         match (&self.decoder, kept) {
             (Decoder::Gpt2(gpt2), KeptActivations::Gpt2(kept)) => {
-                gpt2.backward(kept, layout, d_hidden, wanted)
+                gpt2.backward(kept, d_hidden, wanted)
             }
         }
     }
@@ -170,7 +177,7 @@ impl Backbone {
         &self.budget
     }
 
-    /// Where the weights are.
+    /// The device that holds the weights.
     pub fn device(&self) -> Device {
         self.head().device()
     }
@@ -185,7 +192,7 @@ impl Backbone {
         self.head().dims()[0]
     }
 
-    /// Longest sequence, in tokens.
+    /// The length of the longest sequence, in tokens.
     pub fn n_positions(&self) -> usize {
         self.config.n_positions()
     }
@@ -202,11 +209,13 @@ impl Backbone {
 }
 
 /// Casts every float of a module.
-struct Cast(DType);
+struct Cast {
+    to: DType,
+}
 
 impl ModuleMapper for Cast {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, tensor.cast(self.0), mapper)
+        Param::from_mapped_value(id, tensor.cast(self.to), mapper)
     }
 }

@@ -9,26 +9,26 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
-/// text.
+/// Turns text into word ids. Knows no user or item tokens: those are assembled by id, never parsed
+/// out of text.
 pub struct Tokenizer {
     bytes: ByteLevel,
     merges: BPE,
 }
 
-/// Words in GPT-2's vocabulary, V.
+/// How many words GPT-2's vocabulary has, V.
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
 static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
 
 impl Tokenizer {
-    /// GPT-2's tokenizer.
+    /// The tokenizer of GPT-2, shared by the whole process.
     pub fn gpt2() -> Arc<Self> {
         Arc::clone(&GPT2)
     }
 
-    /// Words that text can become: ids are below this.
+    /// How many words text can become: all ids are below this.
     pub fn n_words(&self) -> usize {
         self.merges.get_vocab_size()
     }

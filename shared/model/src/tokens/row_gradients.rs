@@ -5,7 +5,7 @@
 pub struct RowGradients {
     /// Distinct row numbers, ascending.
     pub rows: Vec<u32>,
-    /// One row of K entries for each, row-major.
+    /// The gradient of each row, K entries, row-major.
     pub values: Vec<f32>,
 }
 
@@ -61,11 +61,8 @@ impl RowGradients {
         let mut rows = [old.rows.as_slice(), &missing].concat();
         rows.sort_unstable();
         let mut values = vec![0.0; rows.len() * width];
-        let mut from = old
-            .rows
-            .iter()
-            .zip(old.values.chunks_exact(width))
-            .peekable();
+        let gradients = old.values.chunks_exact(width);
+        let mut from = old.rows.iter().zip(gradients).peekable();
         for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
             if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
                 to.copy_from_slice(gradient);

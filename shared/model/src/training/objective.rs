@@ -10,24 +10,24 @@ use crate::tokens::prompt::{Document, Token};
 use crate::tokens::soft_tokens::Dropout;
 use crate::tokens::tables::TokenTables;
 use crate::training::candidates::Candidates;
-use crate::training::loss::{Softmax, Teacher};
+use crate::training::softmax::{Softmax, Teacher};
 
 /// What a softmax is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// The V words; tied with the frozen word embeddings.
+    /// The V words, tied with the frozen word embeddings.
     Words,
-    /// The J items; tied with the model's own item table, which therefore gets a dense gradient.
+    /// The J items, tied with the model's own item table, which therefore gets a dense gradient.
     Items,
 }
 
-/// A batch and what is asked of it. Made by [`crate::training::content`], [`crate::training::collaborative`],
-/// [`crate::training::recommender`].
+/// A batch and what is asked of it. The modules `content`, `collaborative` and `recommender` make
+/// them.
 #[derive(Debug, Clone)]
 pub struct Objective {
     pub(crate) stage: Stage,
     pub(crate) documents: Vec<Reading>,
-    /// Classes asked for at each position that is read.
+    /// The classes asked for at each position that is read.
     pub(crate) targets: Vec<Vec<u32>>,
     pub(crate) head: Head,
     /// The summed loss is divided by this.
@@ -44,31 +44,26 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// The same with its item softmax over the targets and a sample of the other items; without a
-    /// teacher, which asks for all of them. An objective over words stays as it is.
+    /// Takes the item softmax over the targets and a sample of the other items alone, without a
+    /// teacher, which asks for all items. An objective over words stays as it is.
     #[must_use]
     pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
         if self.head == Head::Words {
             return self;
         }
         let candidates = Candidates::draw(&self.targets, n_sampled, n_items, rng);
-        self.targets
-            .iter_mut()
-            .flatten()
-            .for_each(|target| *target = candidates.place(*target));
-        self.teacher = None;
-        Self {
-            candidates: Some(candidates),
-            ..self
+        for target in self.targets.iter_mut().flatten() {
+            *target = candidates.place(*target);
         }
+        self.teacher = None;
+        self.candidates = Some(candidates);
+        self
     }
 
-    /// Real tokens of the batch.
+    /// How many tokens the documents of the batch have.
     pub fn n_tokens(&self) -> usize {
-        self.documents
-            .iter()
-            .map(|document| document.tokens.len())
-            .sum()
+        let lengths = self.documents.iter().map(|document| document.tokens.len());
+        lengths.sum()
     }
 
     /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a
@@ -79,24 +74,17 @@ impl Objective {
         tables: &TokenTables,
         learned: Head,
     ) -> Softmax<'_> {
+        let candidates = self.candidates.as_ref();
+        let items = &tables.items;
         let device = backbone.device().inner();
-        let head = match (self.head, &self.candidates) {
+        let head = match (self.head, candidates) {
             (Head::Words, _) => backbone.head().inner(),
-            (Head::Items, None) => matrix(
-                tables.items.values().into_owned(),
-                tables.items.width(),
-                &device,
-            ),
-            (Head::Items, Some(candidates)) => {
-                rows_tensor(&tables.items, &candidates.rows, &device)
-            }
+            (Head::Items, None) => matrix(items.values().into_owned(), items.width(), &device),
+            (Head::Items, Some(candidates)) => rows_tensor(items, &candidates.rows, &device),
         };
         Softmax {
             head,
-            offsets: self
-                .candidates
-                .as_ref()
-                .map(|candidates| &*candidates.offsets),
+            offsets: candidates.map(|candidates| &*candidates.offsets),
             targets: &self.targets,
             teacher: self.teacher.as_ref(),
             logit_scale: self.logit_scale,
@@ -139,8 +127,6 @@ impl Objective {
 
 /// The user and item tokens among `tokens`.
 pub(crate) fn soft(tokens: &[Token]) -> impl Iterator<Item = Token> + '_ {
-    tokens
-        .iter()
-        .copied()
-        .filter(|token| token.word().is_none())
+    let tokens = tokens.iter().copied();
+    tokens.filter(|token| token.word().is_none())
 }

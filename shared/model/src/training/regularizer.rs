@@ -5,16 +5,17 @@ use std::collections::HashMap;
 
 use crate::tokens::prompt::Token;
 use crate::tokens::row_gradients::RowGradients;
-use crate::tokens::tables::{Table, TokenTables};
+use crate::tokens::table::Table;
+use crate::tokens::tables::TokenTables;
 
 /// The other model's tables, held constant, and how strongly they pull.
 #[derive(Debug, Clone, Copy)]
 pub struct Pull<'a> {
     /// The tables that are pulled to.
     pub toward: &'a TokenTables,
-    /// λ: summed over the positions of the batch, not averaged.
+    /// The strength λ of the pull: summed over the positions of the batch, not averaged.
     pub lambda: f64,
-    /// λ_l: the prior `λ_l/2 ‖z‖²` on the rows of the batch.
+    /// The strength λ_l of the prior `λ_l/2 ‖z‖²` on the rows of the batch.
     pub prior: f64,
 }
 
@@ -25,7 +26,7 @@ pub(crate) struct Occurrences {
 }
 
 impl Occurrences {
-    /// Counts users and items.
+    /// Counts the users and the items among tokens.
     pub(crate) fn count(tokens: &[Token]) -> Self {
         let mut counts = Self {
             users: HashMap::new(),
@@ -44,9 +45,9 @@ impl Occurrences {
 
 /// Squared lengths that the regulariser adds up.
 pub(crate) struct Squares {
-    /// `Σ_positions ‖z − z_other‖²`.
+    /// How far the models are apart: `Σ_positions ‖z − z_other‖²`.
     pub(crate) distance: f64,
-    /// `Σ_rows ‖z‖²`.
+    /// How long the rows are: `Σ_rows ‖z‖²`.
     pub(crate) norm: f64,
 }
 
@@ -56,8 +57,8 @@ pub(crate) struct Pulled<'a> {
     pub(crate) other: &'a Table,
 }
 
-/// `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the squares, and adds the gradient
-/// to `gradients`.
+/// Computes `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the squares, and adds the
+/// gradient to `gradients`.
 pub(crate) fn regularize(
     tables: &Pulled<'_>,
     counts: &HashMap<u32, usize>,

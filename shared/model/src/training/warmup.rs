@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::tokens::packing::TokenBatch;
 use crate::tokens::soft_tokens::embed;
 use crate::tokens::tables::TokenTables;
+use crate::training::loss::cross_entropy;
 use crate::training::objective::{Head, Objective};
 
 /// A backbone whose weights are learned; the user and item rows are constants.
@@ -20,7 +21,7 @@ pub struct Warmup {
 }
 
 impl Warmup {
-    /// Takes a backbone out of the freezer.
+    /// Makes the weights of a frozen backbone learnable.
     pub fn new(mut backbone: Backbone, learning_rate: f64) -> Self {
         backbone.decoder = backbone.decoder.unfreeze().train();
         Self {
@@ -36,13 +37,14 @@ impl Warmup {
             return Ok(0.0);
         }
         let backbone = &self.backbone;
-        let (n_positions, device) = (backbone.n_positions(), backbone.device());
+        let n_positions = backbone.n_positions();
+        let device = backbone.device();
         let batch = TokenBatch::new(&objective.documents, n_positions, &device);
         let embeddings = embed(backbone, tables, &batch, None);
         let hidden = backbone.forward(embeddings, &batch.layout);
         let softmax = objective.softmax(backbone, tables, Head::Words);
         let all = 0..objective.targets.len();
-        let ce = softmax.cross_entropy(&hidden.clone().inner(), all);
+        let ce = cross_entropy(&softmax, &hidden.clone().inner(), all);
         if !ce.loss.is_finite() {
             return Err(Error::Diverged {
                 stage: Stage::Warmup,
@@ -59,7 +61,7 @@ impl Warmup {
         Ok(ce.loss)
     }
 
-    /// The backbone, frozen.
+    /// Freezes the backbone again and gives it back.
     pub fn finish(mut self) -> Backbone {
         self.backbone.decoder = self.backbone.decoder.valid().freeze();
         self.backbone

@@ -9,16 +9,16 @@ use crate::training::objective::{Head, Objective, soft};
 /// What a step or a forward pass does, counted instead of timed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
-    /// Real tokens through the backbone.
+    /// How many tokens go through the backbone.
     pub n_tokens: usize,
-    /// Entries of the softmax: positions that are read times classes.
+    /// How many logits the softmax has: positions that are read times classes.
     pub n_logits: usize,
-    /// Floating-point operations of its matrix products.
+    /// The floating-point operations of all matrix products.
     pub n_operations: f64,
 }
 
 impl Work {
-    /// One training step: forward, loss and the gradients of the rows.
+    /// The work of one training step: forward, loss and the gradients of the rows.
     pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
         let pass = pass(&objective.documents);
         let (n_classes, n_products) = match (objective.head, &objective.candidates) {
@@ -36,7 +36,7 @@ impl Work {
         }
     }
 
-    /// Prompts ranked over the catalogue.
+    /// The work of ranking the catalogue for each prompt.
     pub fn of_ranking(prompts: &[Vec<Token>], shape: &Shape, n_items: usize) -> Self {
         let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
         let n_logits = prompts.len() * n_items;
@@ -49,7 +49,7 @@ impl Work {
     }
 }
 
-/// How documents go through the blocks.
+/// Counts what the documents ask of a block.
 fn pass(documents: &[Reading]) -> Pass {
     let mut pass = Pass::default();
     for document in documents {

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Gpt2Config {
     /// Words in the vocabulary, V.
     pub(crate) vocab_size: usize,
-    /// Longest sequence.
+    /// The length of the longest sequence, in tokens.
     pub(crate) n_positions: usize,
     /// Width of the embeddings, K.
     pub(crate) n_embd: usize,
-    /// Transformer blocks.
+    /// How many transformer blocks there are.
     pub(crate) n_layer: usize,
     /// Attention heads; divides `n_embd`.
     pub(crate) n_head: usize,
-    /// Width inside the MLP; 4 K when absent.
+    /// Width inside the MLP; 4 K where absent.
     #[serde(default)]
     n_inner: Option<usize>,
-    /// What the layer norms add to the variance.
+    /// What the layer norms add to the variance, so that its root is not 0.
     #[serde(default = "default_epsilon")]
     pub(crate) layer_norm_epsilon: f64,
     /// Only `gelu_new` (the tanh approximation) is GPT-2.
@@ -31,7 +31,7 @@ pub(crate) struct Gpt2Config {
     /// Attention scores are divided by the root of the head's width; GPT-2 always does.
     #[serde(default = "default_true")]
     scale_attn_weights: bool,
-    /// `gpt2`, for programs that read the file.
+    /// Always `gpt2`, for programs that read the file.
     #[serde(default = "default_model_type")]
     model_type: String,
 }

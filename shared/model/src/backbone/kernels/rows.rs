@@ -8,17 +8,17 @@ use burn::tensor::bf16;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Values that are worth a task of their own.
+/// How many values are worth a task of their own.
 const MIN_VALUES: usize = 16 * 1024;
 
 fn rows_per_task(width: usize) -> usize {
     (MIN_VALUES / width.max(1)).max(1)
 }
 
-/// Lanes that a sum is kept in: enough for two vectors of sixteen.
+/// In how many lanes a sum is kept: enough for two vectors of sixteen.
 const LANES: usize = 32;
 
-/// `Σ f(x, y)`.
+/// Sums `f(x, y)` over the entries of two rows.
 #[inline(always)]
 fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; LANES];
@@ -33,7 +33,7 @@ fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     sum_of_lanes(sums) + rest
 }
 
-/// In halves: one lane after the other would take as long as a row of 256.
+/// Adds the lanes up in halves: one after the other would take as long as a row of 256.
 #[inline(always)]
 fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
     let mut n = N / 2;
@@ -46,7 +46,7 @@ fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
     lanes[0]
 }
 
-/// What a matrix may be made of.
+/// The numbers that a matrix may be made of.
 pub(crate) trait Number: Copy + Sync {
     /// The same values in f32, in `memory` where they have to be made.
     fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32];
@@ -60,7 +60,8 @@ impl Number for f32 {
 }
 
 impl Number for bf16 {
-    /// The library's asks each number whether it is NaN, which tables are not.
+    /// Widens by hand: the library's conversion asks each number whether it is NaN, which those of
+    /// tables are not.
     #[inline(always)]
     fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32] {
         memory.clear();
@@ -73,11 +74,11 @@ impl Number for bf16 {
     }
 }
 
-/// A matrix whose product with a state is shared by all cores: below, handing work out costs more
-/// than it saves.
+/// From how many values on a matrix is shared by all cores: below, handing work out costs more than
+/// it saves.
 const LARGE: usize = 1 << 22;
-/// Values of a task's rows.
-const TASK: usize = 1 << 18;
+/// How many values the rows of a task have.
+const VALUES_PER_TASK: usize = 1 << 18;
 
 /// Inner products of each row of a matrix with each of some states, read once for all of them; a
 /// product is the same bits alone or among others. Faer's product packs the matrix first, which
@@ -85,23 +86,16 @@ const TASK: usize = 1 << 18;
 ///
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
 pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
-    let (n_rows, n_states) = (rows.len() / width, states.len() / width);
-    // Of some rows with all states, `[states, rows]`.
-    let task = |rows: &[N]| {
-        let mut products = vec![0.0; rows.len() / width * n_states];
-        Arch::new().dispatch(Products {
-            rows,
-            states,
-            width,
-            products: &mut products,
-        });
-        products
-    };
     if rows.len() < LARGE {
-        return task(rows);
+        return products_on_one_core(rows, states, width);
     }
-    let n = (TASK / width).max(1);
-    let tasks: Vec<Vec<f32>> = rows.par_chunks(n * width).map(task).collect();
+    let n_rows = rows.len() / width;
+    let n_states = states.len() / width;
+    let rows_per_task = (VALUES_PER_TASK / width).max(1);
+    let tasks: Vec<Vec<f32>> = rows
+        .par_chunks(rows_per_task * width)
+        .map(|rows| products_on_one_core(rows, states, width))
+        .collect();
     let mut products = vec![0.0; n_rows * n_states];
     for (of_state, number) in products.chunks_exact_mut(n_rows).zip(0..) {
         let mut to = of_state;
@@ -115,20 +109,41 @@ pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> V
     products
 }
 
-/// Rows and states of a block: eight sums stay in registers, and each number that is read is used
-/// twice or four times. 16 states on a million rows of 768, two cores: 970 ms with a state and a
-/// row at a time, 449 ms in blocks.
+/// The products of some rows with all states `[states, rows]`.
+fn products_on_one_core<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
+    let n_rows = rows.len() / width;
+    let n_states = states.len() / width;
+    let mut products = vec![0.0; n_rows * n_states];
+    Arch::new().dispatch(Products {
+        rows,
+        states,
+        width,
+        products: &mut products,
+    });
+    products
+}
+
+/// Rows of a block. Eight sums stay in registers, and each number that is read is used twice or
+/// four times. 16 states on a million rows of 768, two cores: 970 ms with a state and a row at a
+/// time, 449 ms in blocks.
 const ROWS: usize = 4;
+/// States of a block.
 const STATES: usize = 2;
 
-/// Of some rows with all states. Vectors are named: the compiler finds no vectors in a block of
-/// sums by itself.
+/// The products of some rows with all states. Vectors are named: the compiler finds no vectors in a
+/// block of sums by itself.
 struct Products<'a, N> {
     rows: &'a [N],
     states: &'a [f32],
     width: usize,
-    /// `[states, rows]`.
+    /// Where the products are written to `[states, rows]`.
     products: &'a mut [f32],
+}
+
+/// The row of a matrix at a place.
+#[inline(always)]
+fn row_at(matrix: &[f32], place: usize, width: usize) -> &[f32] {
+    &matrix[place * width..][..width]
 }
 
 impl<N: Number> WithSimd for Products<'_, N> {
@@ -142,32 +157,43 @@ impl<N: Number> WithSimd for Products<'_, N> {
             width,
             products,
         } = self;
-        let (n, n_states, mut memory) = (rows.len() / width, states.len() / width, Vec::new());
+        let n = rows.len() / width;
+        let n_states = states.len() / width;
         let even = n_states - n_states % STATES;
-        let state = |number: usize| &states[number * width..][..width];
+        let mut memory = Vec::new();
         for (number, rows) in rows.chunks(ROWS * width).enumerate() {
             let first = number * ROWS;
             let rows = N::widened(rows, &mut memory);
-            let row = |place: usize| &rows[place * width..][..width];
             if rows.len() < ROWS * width {
-                for (place, number) in
-                    (0..rows.len() / width).flat_map(|place| (0..n_states).map(move |n| (place, n)))
-                {
-                    [[products[number * n + first + place]]] =
-                        block(simd, [row(place)], [state(number)]);
+                for place in 0..rows.len() / width {
+                    let row = row_at(rows, place, width);
+                    for number in 0..n_states {
+                        let state = row_at(states, number, width);
+                        let [[sum]] = block(simd, [row], [state]);
+                        products[number * n + first + place] = sum;
+                    }
                 }
                 continue;
             }
-            let of = [row(0), row(1), row(2), row(3)];
+            let four = [
+                row_at(rows, 0, width),
+                row_at(rows, 1, width),
+                row_at(rows, 2, width),
+                row_at(rows, 3, width),
+            ];
             for number in (0..even).step_by(STATES) {
-                let sums = block(simd, of, [state(number), state(number + 1)]);
+                let state = row_at(states, number, width);
+                let next = row_at(states, number + 1, width);
+                let sums = block(simd, four, [state, next]);
                 for (place, [one, other]) in sums.into_iter().enumerate() {
                     products[number * n + first + place] = one;
                     products[(number + 1) * n + first + place] = other;
                 }
             }
             for number in even..n_states {
-                for (place, [sum]) in block(simd, of, [state(number)]).into_iter().enumerate() {
+                let state = row_at(states, number, width);
+                let sums = block(simd, four, [state]);
+                for (place, [sum]) in sums.into_iter().enumerate() {
                     products[number * n + first + place] = sum;
                 }
             }
@@ -175,19 +201,18 @@ impl<N: Number> WithSimd for Products<'_, N> {
     }
 }
 
-/// Inner products; each sums in the same order in a block of any size.
+/// The inner product of each row with each state; it sums in the same order in a block of any size.
 #[inline(always)]
 fn block<V: Simd, const R: usize, const S: usize>(
     simd: V,
     rows: [&[f32]; R],
     states: [&[f32]; S],
 ) -> [[f32; S]; R] {
-    let (rows, states) = (rows.map(V::as_simd_f32s), states.map(V::as_simd_f32s));
+    let rows = rows.map(V::as_simd_f32s);
+    let states = states.map(V::as_simd_f32s);
     let n = rows[0].0.len();
-    let (whole_rows, whole_states) = (
-        rows.map(|row| &row.0[..n]),
-        states.map(|state| &state.0[..n]),
-    );
+    let whole_rows = rows.map(|row| &row.0[..n]);
+    let whole_states = states.map(|state| &state.0[..n]);
     let mut sums = [[simd.splat_f32s(0.0); S]; R];
     for place in 0..n {
         for (sums, row) in sums.iter_mut().zip(whole_rows) {
@@ -206,8 +231,8 @@ fn block<V: Simd, const R: usize, const S: usize>(
     products
 }
 
-/// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln
-/// 2. The library's is a call for each value; this is vectorised.
+/// Computes eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest
+/// multiple of ln 2. The library's is a call for each value; this is vectorised.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer, in the low bits
@@ -224,8 +249,9 @@ pub(super) fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * power
 }
 
-/// 2 √(2/π) and the cube's factor: `gelu(x) = x · sigmoid(SLOPE · (x + CUBIC · x³))`.
+/// The factor 2 √(2/π) in `gelu(x) = x · sigmoid(SLOPE · (x + CUBIC · x³))`.
 const SLOPE: f32 = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+/// The factor of the cube there.
 const CUBIC: f32 = 0.044_715;
 
 #[inline(always)]
@@ -247,7 +273,7 @@ pub(super) fn gelu(input: &[f32], output: &mut [f32]) {
         });
 }
 
-/// `gradient · gelu'(input)`, in place of the gradient.
+/// Multiplies a gradient by `gelu'(input)`, in its place.
 pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
     gradient
         .par_chunks_mut(MIN_VALUES)
@@ -263,14 +289,14 @@ pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
         });
 }
 
-/// The same row after every row.
+/// A matrix of the same row `n_rows` times.
 pub(super) fn repeated(row: &[f32], n_rows: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(row.len() * n_rows);
     (0..n_rows).for_each(|_| values.extend_from_slice(row));
     values
 }
 
-/// Of a layer norm.
+/// The weights of a layer norm.
 pub(super) struct Norm<'a> {
     pub(super) gamma: &'a [f32],
     pub(super) beta: &'a [f32],
@@ -278,7 +304,7 @@ pub(super) struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Mean, and one over the standard deviation.
+    /// The mean of a row, and one over its standard deviation.
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f32, f32) {
         let width = row.len() as f32;
@@ -302,7 +328,7 @@ impl Norm<'_> {
             });
     }
 
-    /// The input's gradient in place of the output's.
+    /// Writes the input's gradient in the place of the output's.
     pub(super) fn backward(&self, input: &[f32], gradient: &mut [f32]) {
         let width = self.gamma.len();
         let rows = gradient.par_chunks_mut(width).zip(input.par_chunks(width));
@@ -325,7 +351,8 @@ impl Norm<'_> {
     }
 }
 
-/// `e^(x − highest)` in place; the highest entry and the sum of the exponentials.
+/// Makes `e^(x − highest)` of a row, in place. Returns the highest entry and the sum of the
+/// exponentials.
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -333,7 +360,7 @@ pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     (highest, sum_of(row, row, |x, _| x))
 }
 
-/// Softmax in place; the logarithm of the denominator.
+/// Makes the softmax of a row, in place. Returns the logarithm of the denominator.
 #[inline(always)]
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     let (highest, sum) = exponentials(row);
@@ -342,7 +369,8 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
     highest + sum.ln()
 }
 
-/// Each row's exponentials in place; its highest entry and their sum.
+/// Makes the exponentials of each row, in place. Returns each row's highest entry and the sum of its
+/// exponentials.
 pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = values
         .par_chunks_mut(width)
