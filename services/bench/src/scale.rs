@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Optimizer, RandomBackbone};
+use domain::RandomBackbone;
 use model::recommender::{Example, Options};
 use model::{
     Adam, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer, collaborative,
@@ -77,12 +77,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 };
                 let step =
                     step::compute(&gpt2, &state.tables.collaborative, Some(pull), objective)?;
-                state.moments.update(
-                    &Adam::new(1e-3),
-                    &mut state.tables.collaborative,
-                    &step,
-                    Optimizer::Lazy,
-                );
+                let adam = Adam::new(1e-3);
+                let tables = &mut state.tables.collaborative;
+                state.moments.update(&adam, tables, &step);
                 if number > 0 {
                     state.elapsed[place].push(start.elapsed()); // the first step fills caches
                 }

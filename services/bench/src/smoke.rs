@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use domain::{Optimizer, RandomBackbone};
+use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
@@ -117,7 +117,7 @@ fn counts(gpt2: &Gpt2, objective: &Objective) -> anyhow::Result<Counts> {
             prior: 0.0,
         };
         let step = step::compute(gpt2, &own, Some(pull), objective)?;
-        moments.update(&adam, &mut own, &step, Optimizer::Lazy);
+        moments.update(&adam, &mut own, &step);
         Ok(Counts {
             tokens: step.n_tokens,
             logits: step.n_logits,

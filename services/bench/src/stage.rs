@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
@@ -173,7 +172,7 @@ impl Bench<'_> {
                 prior: 0.0,
             });
             let step = step::compute(&self.gpt2, own, pull, &objective)?;
-            moments.update(&adam, own, &step, Optimizer::Dense);
+            moments.update_dense(&adam, own, &step);
             elapsed += start.elapsed();
             losses.push(step.loss);
             n_tokens += step.n_tokens;

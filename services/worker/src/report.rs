@@ -120,13 +120,8 @@ impl Run {
         save_backbone(&backbone, &self.config, &self.learned.gpt2)?;
         let backbone_id = storage::content_id(&backbone)?;
         let catalog = dataset.manifest.catalog.clone();
-        let mut manifest = new_manifest(
-            catalog,
-            input.spec.clone(),
-            backbone_id,
-            &tables,
-            metrics.clone(),
-        );
+        let mut manifest = new_manifest(catalog, input.spec.clone(), backbone_id, &tables);
+        manifest.metrics = metrics.clone();
         (manifest.known_user, manifest.new_user) = (known_user, new_user);
         manifest.light_weight = partner.as_ref().map_or(0.0, |partner| partner.weight);
         let model = new_folder(&input.scratch, "model")?;

@@ -1,6 +1,6 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
-use domain::{Target, TrainSpec};
+use domain::{Optimizer, Target, TrainSpec};
 use model::hybrid::softened;
 use model::recommender::{Example, Options, hide};
 use model::{
@@ -139,7 +139,10 @@ fn learn(
         let objective = objective?;
         let step = step::compute(&gpt2, own, epoch.is_pulled.then_some(pull), &objective)
             .map_err(in_step)?;
-        moments.update(&adam, own, &step, spec.optimizer);
+        match spec.optimizer {
+            Optimizer::Lazy => moments.update(&adam, own, &step),
+            Optimizer::Dense => moments.update_dense(&adam, own, &step),
+        }
         progress.has_room_for(gpt2.budget.get());
         progress.step(
             step.cross_entropy,

@@ -1,8 +1,9 @@
-//! A trained model as files: everything that serving needs, self-describing and immutable.
+//! A trained model as files: everything that serving needs, self-describing and
+//! immutable.
 //!
-//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`,
-//! `popularity.json`, for a hybrid `light.safetensors`.
-//! The backbone is kept once for all models that share it, in a folder of its own.
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`,
+//! `items.jsonl`, `popularity.json`, for a hybrid `light.safetensors`. The
+//! backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -34,13 +35,15 @@ const ITEMS: &str = "items.jsonl";
 /// A model without its backbone, in memory.
 #[derive(Debug)]
 pub struct Artifact {
-    /// What the model is: its format, its specification, its backbone and its metrics.
+    /// What the model is: its format, its specification, its backbone and its
+    /// metrics.
     pub manifest: Manifest,
     /// The learned rows of users and items.
     pub tables: Tables,
     /// The light model of a hybrid; absent in models that are none.
     pub light: Option<ItemWeights>,
-    /// Training interactions of each item; absent in models that were trained before this was kept.
+    /// Training interactions of each item; absent in models that were trained
+    /// before this was kept.
     pub popularity: Option<Vec<u32>>,
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
@@ -48,8 +51,8 @@ pub struct Artifact {
     pub items: Vec<Item>,
 }
 
-/// The manifest of a model that was just trained. Metrics, the light model's weight and the tokens
-/// of users are still to be filled in.
+/// The manifest of a model that was just trained. Metrics, the light model's
+/// weight and the tokens of users are still to be filled in.
 pub fn new_manifest(
     catalog: Catalog,
     spec: TrainSpec,
@@ -74,8 +77,8 @@ pub fn new_manifest(
 /// How many values are hashed at a time.
 const HASHED_AT_ONCE: usize = 1 << 16;
 
-/// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong
-/// ones.
+/// Hash of the served rows, users before items: tells rows from elsewhere (a
+/// cache) from wrong ones.
 pub fn rows_hash(tables: &TokenTables) -> String {
     let mut hash = Sha256::new();
     for table in [&tables.users, &tables.items] {
@@ -87,7 +90,8 @@ pub fn rows_hash(tables: &TokenTables) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Reads `model.json`, which says what the rest is; a foreign format is refused.
+/// Reads `model.json`, which says what the rest is; a foreign format is
+/// refused.
 pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     let path = folder.join(MANIFEST);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;

@@ -6,14 +6,16 @@ use burn::tensor::{DType, Tensor};
 
 use crate::error::Error;
 
-/// The precision of weights and activations. Tables, losses and Adam's moments are f32 always.
+/// The precision of weights and activations. Tables, losses and Adam's moments
+/// are f32 always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Numbers with 24 bits of significand.
     #[default]
     F32,
-    /// Numbers with 8 bits of significand, for devices that multiply such matrices faster.
+    /// Numbers with 8 bits of significand, for devices that multiply such
+    /// matrices faster.
     Bf16,
 }
 
@@ -49,7 +51,8 @@ pub(crate) enum Engine {
     /// LibTorch's fused operators on its own tensors.
     #[cfg(feature = "tch")]
     LibTorch,
-    /// Compositions of burn's operators, for any other memory and for all under autodiff.
+    /// Compositions of burn's operators, for any other memory and for all under
+    /// autodiff.
     Other,
 }
 
@@ -74,15 +77,16 @@ impl Engine {
 pub struct ComputeDevice {
     /// The device that computes.
     pub device: Device,
-    /// The name that it has in settings: `flex`, `tch`, `tch-cuda:N` or `cuda:N`.
+    /// The name that it has in settings: `flex`, `tch`, `tch-cuda:N` or
+    /// `cuda:N`.
     pub name: String,
     /// The reason why it was taken, for the log.
     pub reason: &'static str,
 }
 
 impl ComputeDevice {
-    /// Refuses a precision that the device does not have in hardware: it would be slower there, not
-    /// faster.
+    /// Refuses a precision that the device does not have in hardware: it would
+    /// be slower there, not faster.
     pub fn check(&self, precision: Precision) -> Result<(), Error> {
         let has_it = match precision {
             Precision::F32 => true,
@@ -115,11 +119,12 @@ fn cpu_has_bf16() -> bool {
 /// The device for a setting:
 ///
 /// - `flex`: the CPU in pure Rust, in every build;
-/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with
-///   the feature `tch`;
-/// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature `cuda`;
-/// - `auto`: the fastest of these that works here; a card of CubeCL's only where it is the only way
-///   to a card.
+/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics
+///   card, in builds with the feature `tch`;
+/// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature
+///   `cuda`;
+/// - `auto`: the fastest of these that works here; a card of CubeCL's only
+///   where it is the only way to a card.
 pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     if setting == "auto" {
         return Ok(fastest());
@@ -144,7 +149,8 @@ pub fn n_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Whether the device is a graphics card: what it holds is not the host's memory.
+/// Whether the device is a graphics card: what it holds is not the host's
+/// memory.
 #[cfg_attr(
     feature = "tch",
     expect(deprecated, reason = "burn-tch has no successor for LibTorch")
@@ -162,7 +168,8 @@ pub fn has_own_memory(device: &Device) -> bool {
     }
 }
 
-/// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex computes on rayon's.
+/// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex
+/// computes on rayon's.
 pub fn use_threads(n: usize) {
     libtorch::use_threads(n);
 }
@@ -171,8 +178,8 @@ pub fn use_threads(n: usize) {
 pub fn available_devices() -> Vec<String> {
     let mut names = vec!["flex".to_owned()];
     let libtorch = libtorch::names();
-    // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's
-    // operators.
+    // LibTorch on a card has kernels of its own here, CubeCL runs the
+    // compositions of burn's operators.
     let has_cards = libtorch.len() > 1;
     let cubecl = cubecl::names();
     names.extend(
@@ -240,7 +247,8 @@ mod libtorch {
         usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
     }
 
-    /// LibTorch counts the machine's cores, whatever share of them a container has.
+    /// LibTorch counts the machine's cores, whatever share of them a container
+    /// has.
     fn use_one_thread_a_core() {
         use_threads(super::n_cores());
     }

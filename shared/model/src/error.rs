@@ -1,4 +1,5 @@
-//! What can go wrong while a model is loaded or computed, named by what the caller can do about it.
+//! What can go wrong while a model is loaded or computed, named by what the
+//! caller can do about it.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A file is not what it should be; `reason` says what is wrong and what would be right.
+    /// A file is not what it should be; `reason` says what is wrong and what
+    /// would be right.
     #[error("{path} is not usable: {reason}")]
     Malformed {
         /// The file whose content is wrong.
@@ -24,7 +26,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A tensor of a checkpoint has another shape than the configuration asks for.
+    /// A tensor of a checkpoint has another shape than the configuration asks
+    /// for.
     #[error("{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}")]
     Shape {
         /// The file that holds the tensor.

@@ -1,12 +1,17 @@
-//! The CLLM4Rec paper in Rust: a language model extended with user and item tokens.
+//! The CLLM4Rec paper in Rust: a language model extended with user and item
+//! tokens.
 //!
-//! Five wings, in the order in which data flows. Each may use the ones before it:
+//! Five wings, in the order in which data flows. Each may use the ones before
+//! it:
 //!
-//! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of embeddings, and the
-//!    gradient of its input.
-//! 2. [`tokens`]: what goes into it. Words, users and items of a prompt become embeddings.
-//! 3. [`training`]: the paper's three losses, their gradients, and the optimiser that moves the rows.
-//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and a partner.
+//! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of
+//!    embeddings, and the gradient of its input.
+//! 2. [`tokens`]: what goes into it. Words, users and items of a prompt become
+//!    embeddings.
+//! 3. [`training`]: the paper's three losses, their gradients, and the
+//!    optimiser that moves the rows.
+//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and
+//!    a partner.
 //! 5. [`serving`]: a catalogue ready to be ranked, and the reasons for a rank.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.

@@ -77,10 +77,11 @@ impl Values<'_> {
     }
 }
 
-/// A safetensors file: its header in memory, its tensors on the disk until they are asked for.
+/// A safetensors file: its header in memory, its tensors on the disk until they
+/// are asked for.
 ///
-/// A model is read tensor by tensor: reading it takes the memory of one more tensor, not of all of
-/// them again.
+/// A model is read tensor by tensor: reading it takes the memory of one more
+/// tensor, not of all of them again.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -94,13 +95,14 @@ pub struct TensorFile {
 const MAX_HEADER: u64 = 100_000_000;
 
 impl TensorFile {
-    /// Reads the header of `path`; a truncated or foreign file is an error that names it.
+    /// Reads the header of `path`; a truncated or foreign file is an error that
+    /// names it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(Error::file(path))?;
         let n_bytes = file.metadata().map_err(Error::file(path))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length)
-            .map_err(|e| incomplete(path, e.to_string()))?;
+            .map_err(|e| incomplete(path, &e.to_string()))?;
         let header_length = u64::from_le_bytes(length).min(MAX_HEADER);
         let mut header = Vec::new();
         (&file)
@@ -109,11 +111,11 @@ impl TensorFile {
             .map_err(Error::file(path))?;
         let start = (length.len() + header.len()) as u64;
         let header: Metadata =
-            serde_json::from_slice(&header).map_err(|e| incomplete(path, e.to_string()))?;
+            serde_json::from_slice(&header).map_err(|e| incomplete(path, &e.to_string()))?;
         let expected = start + header.data_len() as u64;
         if n_bytes != expected {
             let reason = format!("it has {n_bytes} bytes, its header says {expected}");
-            return Err(incomplete(path, reason));
+            return Err(incomplete(path, &reason));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -187,7 +189,7 @@ impl TensorFile {
     }
 }
 
-fn incomplete(path: &Path, why: String) -> Error {
+fn incomplete(path: &Path, why: &str) -> Error {
     let reason = format!("not a complete safetensors file ({why})");
     Error::malformed(path, reason)
 }
@@ -197,8 +199,8 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.as_chunks::<N>().0.iter().copied()
 }
 
-/// Writes a safetensors file under a temporary name and renames it: it is there whole or not at
-/// all.
+/// Writes a safetensors file under a temporary name and renames it: it is there
+/// whole or not at all.
 pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
     let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
     let mut views = Vec::with_capacity(tensors.len());
@@ -215,7 +217,8 @@ pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Err
     write_atomically(path, &file)
 }
 
-/// Writes a file under a temporary name beside its place, flushes it and renames it.
+/// Writes a file under a temporary name beside its place, flushes it and
+/// renames it.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("partial");
     write_and_flush(&temporary, bytes)

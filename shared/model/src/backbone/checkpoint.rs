@@ -39,7 +39,8 @@ impl Checkpoint {
         Ok(Self { files, place })
     }
 
-    /// Returns `prefix` where the tensors' names begin with it, else an empty one.
+    /// Returns `prefix` where the tensors' names begin with it, else an empty
+    /// one.
     pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
         let is_prefixed = self.place.keys().any(|name| name.starts_with(prefix));
         if is_prefixed { prefix } else { "" }
@@ -86,8 +87,9 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files beside `model.safetensors.index.json` that it names, each once. An index that names
-/// none, or something that is not a safetensors file beside it, is an error.
+/// The files beside `model.safetensors.index.json` that it names, each once. An
+/// index that names none, or something that is not a safetensors file beside
+/// it, is an error.
 pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
     let path = folder.join(INDEX);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
@@ -205,8 +207,8 @@ mod tests {
         }
     }
 
-    /// The weights again, as another program may have written them: prefixed, in two shards, of
-    /// another float type.
+    /// The weights again, as another program may have written them: prefixed,
+    /// in two shards, of another float type.
     fn write_shards(folder: &Path, weights: &[Weight], dtype: Dtype) {
         let mut weight_map = serde_json::Map::new();
         for (number, part) in weights.chunks(weights.len().div_ceil(2)).enumerate() {
@@ -254,8 +256,8 @@ mod tests {
 
     #[test]
     fn gpt_2s_own_shapes_are_read() {
-        // Widths and heads of distilgpt2 and GPT-2 small (768, 12) and medium (1024, 16), one block
-        // of each.
+        // Widths and heads of distilgpt2 and GPT-2 small (768, 12) and medium
+        // (1024, 16), one block of each.
         for (n_embd, n_head) in [(768, 12), (1024, 16)] {
             let config = Gpt2Config::new(&Sizes {
                 vocab_size: 64,

@@ -26,7 +26,8 @@ const FAMILIES: [&str; 1] = ["gpt2"];
 const OLDEST_FAMILY: &str = "gpt2";
 
 impl Config {
-    /// Reads and checks a file. A family that is not computed here is refused by name.
+    /// Reads and checks a file. A family that is not computed here is refused
+    /// by name.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
         Self::parse(&text).map_err(|reason| Error::malformed(path, reason))

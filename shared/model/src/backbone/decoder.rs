@@ -1,5 +1,5 @@
-//! The backbone as everybody else sees it: weights, configuration and tokenizer of a frozen
-//! decoder, whatever its family.
+//! The backbone as everybody else sees it: weights, configuration and tokenizer
+//! of a frozen decoder, whatever its family.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,8 +40,9 @@ pub(crate) enum KeptActivations<'a> {
 }
 
 impl Backbone {
-    /// Reads a backbone from a folder with `config.json` and `model.safetensors`, or with the
-    /// shards that `model.safetensors.index.json` names; f32, f16 or bf16.
+    /// Reads a backbone from a folder with `config.json` and
+    /// `model.safetensors`, or with the shards that
+    /// `model.safetensors.index.json` names; f32, f16 or bf16.
     pub fn read(folder: &Path, device: &Device) -> Result<Self, Error> {
         let config = Config::read(&folder.join(config::FILE))?;
         let checkpoint = Checkpoint::open(folder)?;
@@ -54,7 +55,8 @@ impl Backbone {
         Ok(Self::new(config, decoder, device))
     }
 
-    /// Draws a backbone of the given shape at random; the same one for the same seed.
+    /// Draws a backbone of the given shape at random; the same one for the same
+    /// seed.
     pub fn random(shape: &RandomBackbone, device: &Device) -> Self {
         let (config, gpt2) = gpt2::random::draw(shape, device);
         Self::new(Config::Gpt2(config), Decoder::Gpt2(gpt2), device)
@@ -72,7 +74,8 @@ impl Backbone {
         }
     }
 
-    /// Writes the files that [`Self::read`] reads, as `transformers` reads them too.
+    /// Writes the files that [`Self::read`] reads, as `transformers` reads them
+    /// too.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         let weights = match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.named_weights(),
@@ -80,7 +83,8 @@ impl Backbone {
         write_checkpoint(folder, &self.config, &weights)
     }
 
-    /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
+    /// Checks that the prompts' words are in the vocabulary and that a prompt
+    /// fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
         let n_words = self.tokenizer.n_words();
         let has_words = self.n_words() >= n_words;
@@ -97,8 +101,8 @@ impl Backbone {
         Err(Error::malformed(folder.join(config::FILE), reason))
     }
 
-    /// The same backbone with its weights, and so its activations, in another precision; files are
-    /// always written in f32.
+    /// The same backbone with its weights, and so its activations, in another
+    /// precision; files are always written in f32.
     #[must_use]
     pub fn in_precision(&self, precision: Precision) -> Self {
         let mut backbone = self.clone();
@@ -113,8 +117,8 @@ impl Backbone {
 
     /// Last hidden states of the positions that are read.
     ///
-    /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as
-    /// `layout` says → `[read, embed]`.
+    /// Shapes: `embeddings [tokens, embed]` without positions, documents one
+    /// after the other as `layout` says → `[read, embed]`.
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.forward(embeddings, layout),
@@ -135,7 +139,8 @@ impl Backbone {
         }
     }
 
-    /// Gradient of the embeddings at some packed rows, given that of the hidden states.
+    /// Gradient of the embeddings at some packed rows, given that of the hidden
+    /// states.
     ///
     /// Shapes: `d_hidden [read, embed]`, `wanted [wanted]` → `[wanted, embed]`.
     pub(crate) fn backward(
@@ -151,16 +156,17 @@ impl Backbone {
         }
     }
 
-    /// The embeddings of some words, in the precision of the weights. Shapes: `[words]` →
-    /// `[words, embed]`.
+    /// The embeddings of some words, in the precision of the weights. Shapes:
+    /// `[words]` → `[words, embed]`.
     pub(crate) fn word_embeddings(&self, words: Tensor<1, Int>) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val().select(0, words),
         }
     }
 
-    /// The matrix over whose rows the softmax of the words is taken `[words, embed]`. It is the
-    /// embeddings themselves where the family ties the two.
+    /// The matrix over whose rows the softmax of the words is taken
+    /// `[words, embed]`. It is the embeddings themselves where the family ties
+    /// the two.
     pub(crate) fn head(&self) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val(),
@@ -172,7 +178,8 @@ impl Backbone {
         &self.tokenizer
     }
 
-    /// Bounds how many tokens go through at once; all copies of a backbone share it.
+    /// Bounds how many tokens go through at once; all copies of a backbone
+    /// share it.
     pub fn budget(&self) -> &TokenBudget {
         &self.budget
     }

@@ -1,9 +1,11 @@
-//! The steps of a block that a CPU should do in one pass over memory, each with its gradient.
+//! The steps of a block that a CPU should do in one pass over memory, each with
+//! its gradient.
 //!
-//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators
-//! ([`libtorch`]); elsewhere, and under autodiff, they are compositions of burn's ([`composed`]),
-//! which say what is computed. The tests at the foot hold the three together. A kernel for a new
-//! kind of layer is a function here and one in each of these files.
+//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused
+//! operators ([`libtorch`]); elsewhere, and under autodiff, they are
+//! compositions of burn's ([`composed`]), which say what is computed. The tests
+//! at the foot hold the three together. A kernel for a new kind of layer is a
+//! function here and one in each of these files.
 
 use burn::tensor::Tensor;
 
@@ -12,7 +14,8 @@ use crate::device::Engine;
 /// What kernels take and what they give, on every device.
 mod operands;
 
-/// Each kernel as burn's own operators: the meaning of the others, for devices without any.
+/// Each kernel as burn's own operators: the meaning of the others, for devices
+/// without any.
 mod composed;
 
 /// Kernels on host memory, by loops over its rows.
@@ -51,7 +54,8 @@ pub(crate) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     on_engine!(lhs, product(lhs, rhs))
 }
 
-/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` → `[m, n]`.
+/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` →
+/// `[m, n]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     on_engine!(lhs, add_product(sum, lhs, rhs))
@@ -69,8 +73,8 @@ pub(crate) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> 
     on_engine!(input, gelu_backward(input, d_output))
 }
 
-/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`. Shapes: `[rows,
-/// width]` → `[rows, width]`.
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`.
+/// Shapes: `[rows, width]` → `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     on_engine!(input, layer_norm(input, norm))
@@ -88,7 +92,8 @@ pub(crate) fn attention(of: &Attention<'_>) -> Attended {
     on_engine!(of.queries, attention(of))
 }
 
-/// Gradients of what went into [`attention`]. Shapes: `d_mixed [queries, n_query * head_dim]`.
+/// Gradients of what went into [`attention`]. Shapes:
+/// `d_mixed [queries, n_query * head_dim]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn attention_backward(
     of: &Attention<'_>,
@@ -98,7 +103,8 @@ pub(crate) fn attention_backward(
     on_engine!(of.queries, attention_backward(of, attended, d_mixed))
 }
 
-/// Exponentials of logits and their sums, from which softmaxes are made. Shapes: `[rows, width]`.
+/// Exponentials of logits and their sums, from which softmaxes are made.
+/// Shapes: `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn exponentials(logits: Tensor<2>) -> Exponentials {
     on_engine!(logits, exponentials(logits))
@@ -216,8 +222,8 @@ mod tests {
         }
     }
 
-    /// Documents that are read whole, at their last token, at their end, not at all; a long one;
-    /// two of the same length that follow each other.
+    /// Documents that are read whole, at their last token, at their end, not at
+    /// all; a long one; two of the same length that follow each other.
     fn spans() -> Vec<Span> {
         let mut spans = Vec::new();
         let (mut n_keys, mut n_queries) = (0, 0);

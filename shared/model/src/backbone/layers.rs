@@ -1,4 +1,5 @@
-//! The layers with weights that decoders are made of, each with the gradient of its input.
+//! The layers with weights that decoders are made of, each with the gradient of
+//! its input.
 
 use std::ops::Range;
 
@@ -12,7 +13,8 @@ use crate::backbone::kernels::{self, Norm};
 pub(crate) struct Linear {
     /// The weights `[input, output]`.
     pub(crate) weight: Param<Tensor<2>>,
-    /// What is added to each output `[output]`; absent in layers that add nothing.
+    /// What is added to each output `[output]`; absent in layers that add
+    /// nothing.
     pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
@@ -85,8 +87,8 @@ impl Columns {
     }
 }
 
-/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
-/// `nn.LayerNorm`).
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`
+/// (reference: `nn.LayerNorm`).
 #[derive(Module, Debug)]
 pub(crate) struct LayerNorm {
     /// The scale of each column `[width]`.
@@ -120,8 +122,8 @@ impl LayerNorm {
         kernels::layer_norm(input, &self.weights())
     }
 
-    /// Gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` →
-    /// `[rows, width]`.
+    /// Gradient of the input. Shapes: `input [rows, width]`,
+    /// `d_output [rows, width]` → `[rows, width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }

@@ -1,4 +1,5 @@
-//! Where the documents of a batch lie: one after the other, so that only real tokens are computed.
+//! Where the documents of a batch lie: one after the other, so that only real
+//! tokens are computed.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -16,8 +17,8 @@ pub(crate) struct Extent {
     pub(crate) n_read: usize,
 }
 
-/// One document in an attention: its keys and its queries, each a run of rows. The queries are its
-/// last tokens.
+/// One document in an attention: its keys and its queries, each a run of rows.
+/// The queries are its last tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Packed rows of the document's tokens.
@@ -37,18 +38,20 @@ impl Span {
 #[derive(Debug)]
 pub(crate) struct Spans {
     pub(crate) documents: Vec<Span>,
-    /// The padded layout, made once for all blocks when a kernel first asks for it.
+    /// The padded layout, made once for all blocks when a kernel first asks for
+    /// it.
     padded: OnceLock<Padded>,
 }
 
-/// The documents side by side, all as long as the longest: for kernels that take one length.
-/// Queries lie where the keys of the same tokens do, so that a query sees the keys up to its own
-/// place in every document.
+/// The documents side by side, all as long as the longest: for kernels that
+/// take one length. Queries lie where the keys of the same tokens do, so that a
+/// query sees the keys up to its own place in every document.
 #[derive(Debug)]
 pub(crate) struct Padded {
     pub(crate) n_documents: usize,
     pub(crate) longest: usize,
-    /// The place of each query among the `n_documents * longest` padded rows `[queries]`.
+    /// The place of each query among the `n_documents * longest` padded rows
+    /// `[queries]`.
     pub(crate) queries: Tensor<1, Int>,
     /// The place of each key among the same rows `[keys]`.
     pub(crate) keys: Tensor<1, Int>,
@@ -96,7 +99,8 @@ pub(crate) struct Layout {
     pub(crate) positions: Tensor<1, Int>,
     /// Each document when all its tokens are queries.
     pub(crate) spans: Spans,
-    /// The tokens that the last block computes; absent when every token is read.
+    /// The tokens that the last block computes; absent when every token is
+    /// read.
     pub(crate) read: Option<ReadPositions>,
 }
 
@@ -107,7 +111,8 @@ pub(crate) struct ReadPositions {
     pub(crate) spans: Spans,
     /// The packed row of each token that is read `[read]`.
     rows: Tensor<1, Int>,
-    /// The read row of each packed row, one past the end where it is not read `[tokens]`.
+    /// The read row of each packed row, one past the end where it is not read
+    /// `[tokens]`.
     places: Tensor<1, Int>,
 }
 
@@ -144,12 +149,14 @@ impl ReadPositions {
         })
     }
 
-    /// The rows of the tokens that are read. Shapes: `[tokens, width]` → `[read, width]`.
+    /// The rows of the tokens that are read. Shapes: `[tokens, width]` →
+    /// `[read, width]`.
     pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
         packed.select(0, self.rows.clone())
     }
 
-    /// The rows among all tokens, zero where one is not read. Shapes: `[read, width]` → `[tokens, width]`.
+    /// The rows among all tokens, zero where one is not read. Shapes:
+    /// `[read, width]` → `[tokens, width]`.
     pub(crate) fn scatter(&self, read: Tensor<2>) -> Tensor<2> {
         let [_, width] = read.dims();
         let zero = Tensor::zeros([1, width], (&read.device(), read.dtype()));
@@ -173,7 +180,8 @@ impl Queries<'_> {
         }
     }
 
-    /// The rows among all tokens, zero where one is no query. Shapes: `[queries, width]` → `[tokens, width]`.
+    /// The rows among all tokens, zero where one is no query. Shapes:
+    /// `[queries, width]` → `[tokens, width]`.
     pub(crate) fn scatter(&self, queries: Tensor<2>) -> Tensor<2> {
         match self.read {
             Some(read) => read.scatter(queries),
@@ -183,7 +191,8 @@ impl Queries<'_> {
 }
 
 impl Layout {
-    /// The queries of a block. The last one computes no queries and no MLP where nobody reads.
+    /// The queries of a block. The last one computes no queries and no MLP
+    /// where nobody reads.
     pub(crate) fn queries(&self, is_last_block: bool) -> Queries<'_> {
         match &self.read {
             Some(read) if is_last_block => Queries {

@@ -1,9 +1,10 @@
-//! The frozen language model: hidden states of a sequence of embeddings, and the gradient of its
-//! input.
+//! The frozen language model: hidden states of a sequence of embeddings, and
+//! the gradient of its input.
 //!
-//! [`decoder`] is the seam. A decoder of another family is a folder beside [`gpt2`] (its
-//! configuration, its computation, the names of its weights) and a variant of
-//! [`decoder::Decoder`]; outside of this folder nobody knows which family a backbone is of.
+//! [`decoder`] is the seam. A decoder of another family is a folder beside
+//! [`gpt2`] (its configuration, its computation, the names of its weights) and
+//! a variant of [`decoder::Decoder`]; outside of this folder nobody knows which
+//! family a backbone is of.
 
 // The seam, and what a decoder brings along.
 
@@ -29,7 +30,8 @@ pub(crate) mod layers;
 /// Where the documents of a batch lie in memory.
 pub(crate) mod layout;
 
-/// The steps of a block on each kind of device: products, attention, norms, activations.
+/// The steps of a block on each kind of device: products, attention, norms,
+/// activations.
 pub(crate) mod kernels;
 /// How fast a device multiplies at best.
 pub(crate) mod peak;

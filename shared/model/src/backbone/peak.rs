@@ -35,8 +35,8 @@ const PRODUCTS: [ProductSizes; 3] = [
 /// Each product is repeated so often; the fastest one counts.
 const N_TRIES: usize = 8;
 
-/// The highest rate that products of two matrices reach on a device, in floating-point operations a
-/// second.
+/// The highest rate that products of two matrices reach on a device, in
+/// floating-point operations a second.
 pub fn gemm_peak(device: &Device, precision: Precision) -> f64 {
     let mut best = 0.0_f64;
     for &ProductSizes { m, k, n } in &PRODUCTS {

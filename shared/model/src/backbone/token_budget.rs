@@ -1,5 +1,5 @@
-//! How many tokens go through a backbone at once, and what happens when its device has no memory
-//! for them.
+//! How many tokens go through a backbone at once, and what happens when its
+//! device has no memory for them.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,16 +11,20 @@ use burn::tensor::Device;
 use crate::device::has_own_memory;
 use crate::error::Error;
 
-/// Tokens at once on a CPU. More only cost memory: a forward pass keeps 370 kB a token (GPT-2 small), and products are as
-/// fast as they get from a few hundred rows on (docs/performance.md).
+/// Tokens at once on a CPU. More only cost memory: a forward pass keeps 370 kB
+/// a token (GPT-2 small), and products are as fast as they get from a few
+/// hundred rows on (docs/performance.md).
 const ON_A_CPU: usize = 1024;
-/// Tokens at once on a graphics card, which has thousands of cores to keep busy: content steps of 10,700 tokens take an H100 318 ms,
-/// in parts of 1,024 tokens 355 ms.
+/// Tokens at once on a graphics card, which has thousands of cores to keep
+/// busy: content steps of 10,700 tokens take an H100 318 ms, in parts of 1,024
+/// tokens 355 ms.
 const ON_A_CARD: usize = 8192;
-/// The fewest tokens that are tried: with less it is not the tokens that fill the memory.
+/// The fewest tokens that are tried: with less it is not the tokens that fill
+/// the memory.
 const LEAST: usize = 64;
 
-/// Most tokens that go through the backbone at once, shared by all of its copies.
+/// Most tokens that go through the backbone at once, shared by all of its
+/// copies.
 #[derive(Debug, Clone)]
 pub struct TokenBudget {
     n_tokens: Arc<AtomicUsize>,
@@ -44,9 +48,9 @@ impl TokenBudget {
         self.n_tokens.load(Ordering::Relaxed)
     }
 
-    /// Does work that takes at most so many tokens at once; when the device has no memory for them,
-    /// with half as many, from now on. Work starts over then: it must leave nothing half-done
-    /// behind.
+    /// Does work that takes at most so many tokens at once; when the device has
+    /// no memory for them, with half as many, from now on. Work starts over
+    /// then: it must leave nothing half-done behind.
     pub(crate) fn fit<T>(&self, work: impl Fn(usize) -> T) -> Result<T, Error> {
         loop {
             let n = self.get();
@@ -81,9 +85,9 @@ const MEMORY_IS_FULL: [&str; 4] = [
     "out_of_memory",
 ];
 
-/// The first line of a panic by which a tensor library says that memory could not be had. They have
-/// no error for it: LibTorch's message is unwrapped in burn-tch, CubeCL's in its server. Rust's own
-/// allocations end the process.
+/// The first line of a panic by which a tensor library says that memory could
+/// not be had. They have no error for it: LibTorch's message is unwrapped in
+/// burn-tch, CubeCL's in its server. Rust's own allocations end the process.
 fn out_of_memory(panic: &(dyn Any + Send)) -> Option<String> {
     let message = panic
         .downcast_ref::<String>()

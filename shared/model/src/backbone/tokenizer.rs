@@ -9,8 +9,8 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-/// Turns text into word ids. Knows no user or item tokens: those are assembled by id, never parsed
-/// out of text.
+/// Turns text into word ids. Knows no user or item tokens: those are assembled
+/// by id, never parsed out of text.
 pub struct Tokenizer {
     bytes: ByteLevel,
     merges: BPE,
@@ -53,7 +53,8 @@ impl Tokenizer {
         }
     }
 
-    /// Word ids of one text segment: trailing spaces are cut, leading ones kept.
+    /// Word ids of one text segment: trailing spaces are cut, leading ones
+    /// kept.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let text = text.trim_end_matches(' ');
         if text.is_empty() {

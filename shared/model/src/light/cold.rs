@@ -1,5 +1,6 @@
-//! Rows for items that nobody has interacted with yet, from their texts: a linear map from the
-//! content head's words to the collaborative rows, learned on the items that have both.
+//! Rows for items that nobody has interacted with yet, from their texts: a
+//! linear map from the content head's words to the collaborative rows, learned
+//! on the items that have both.
 
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
@@ -9,19 +10,22 @@ use crate::light::text_rows::{TextRows, words_of_items};
 use crate::tokens::prompt::Document;
 use crate::tokens::table::Table;
 
-/// The strengths of the ridge that are tried, relative to the size of the texts' Gram matrix.
+/// The strengths of the ridge that are tried, relative to the size of the
+/// texts' Gram matrix.
 const STRENGTHS: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 /// One warm item in so many is held out to choose the strength.
 const HELD_OUT_ONE_IN: usize = 5;
 
-/// Overwrites the rows of the `cold` items that have a text; returns how many that are, or a
-/// document's error. Without a warm item that has a text nothing is learned and nothing changes.
+/// Overwrites the rows of the `cold` items that have a text; returns how many
+/// that are, or a document's error. Without a warm item that has a text nothing
+/// is learned and nothing changes.
 ///
-/// A text is the mean of the embeddings of its words that other texts have too, rarer ones counting
-/// more (ln of items over items with the word), less the mean over all items: the direction in
-/// which the content LM's tied softmax pulls the item's token. The map is ridge regression to the
-/// rows less their mean; what it gives, the mean added, is scaled to the mean length of the learned
-/// rows.
+/// A text is the mean of the embeddings of its words that other texts have too,
+/// rarer ones counting more (ln of items over items with the word), less the
+/// mean over all items: the direction in which the content LM's tied softmax
+/// pulls the item's token. The map is ridge regression to the rows less their
+/// mean; what it gives, the mean added, is scaled to the mean length of the
+/// learned rows.
 pub fn rows_from_texts<E>(
     backbone: &Backbone,
     documents: impl Iterator<Item = Result<Document, E>>,
@@ -58,8 +62,8 @@ fn length(row: &[f32]) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// A ridge regression from texts to item rows: a text's row times the slope, plus the mean, is an
-/// item's row.
+/// A ridge regression from texts to item rows: a text's row times the slope,
+/// plus the mean, is an item's row.
 struct RidgeMap {
     /// The weights `[width, width]`.
     slope: Mat<f64>,
@@ -68,7 +72,8 @@ struct RidgeMap {
 }
 
 impl RidgeMap {
-    /// The ridge whose strength gives held-out warm items the directions of their own rows best.
+    /// The ridge whose strength gives held-out warm items the directions of
+    /// their own rows best.
     fn choose(texts: &TextRows, items: &Table, warm: &[u32]) -> Self {
         let mut held_out = Vec::new();
         let mut rest = Vec::new();
@@ -94,7 +99,8 @@ impl RidgeMap {
         Self::fit(texts, items, warm, best_strength)
     }
 
-    /// The sum of the cosines between what the map gives for some items and their own rows.
+    /// The sum of the cosines between what the map gives for some items and
+    /// their own rows.
     fn likeness(&self, texts: &TextRows, items: &Table, held_out: &[u32]) -> f64 {
         let cosines = held_out
             .iter()

@@ -1,6 +1,6 @@
-//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): a closed-form
-//! linear model of which items go together. The bar for the language model, its teacher when asked
-//! for, and its partner in a hybrid.
+//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW
+//! 2019): a closed-form linear model of which items go together. The bar for
+//! the language model, its teacher when asked for, and its partner in a hybrid.
 
 use std::path::Path;
 
@@ -16,14 +16,17 @@ use crate::tensors::{NamedTensor, TensorFile, write_tensors};
 #[derive(Debug)]
 pub struct Ease {
     n_items: usize,
-    /// The weights `[items, items]`, row-major: a history's item i adds its row to the scores.
+    /// The weights `[items, items]`, row-major: a history's item i adds its row
+    /// to the scores.
     weights: Vec<f32>,
 }
 
 impl Ease {
-    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹` (the paper's equation 8).
+    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹`
+    /// (the paper's equation 8).
     ///
-    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules out.
+    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules
+    /// out.
     pub fn fit(histories: &[Vec<u32>], n_items: usize, lambda: f64) -> Option<Self> {
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
         for history in histories {
@@ -43,7 +46,8 @@ impl Ease {
         let mut weights = vec![0.0; n_items * n_items];
         let rows = weights.par_chunks_mut(n_items).enumerate();
         rows.for_each(|(row, weights)| {
-            // The inverse is symmetric and column-major: its column is this row.
+            // The inverse is symmetric and column-major: its column is this
+            // row.
             let entries = inverse.col(row).iter().zip(&diagonal);
             for (weight, (entry, diagonal)) in weights.iter_mut().zip(entries) {
                 *weight = (-entry / diagonal) as f32;
@@ -53,7 +57,8 @@ impl Ease {
         Some(Self { n_items, weights })
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    /// Scores of the catalogue for a history: the sum of its items' rows.
+    /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items];
         for &item in history {
@@ -126,7 +131,8 @@ impl ItemWeights {
         unknown
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    /// Scores of the catalogue for a history: the sum of its items' rows.
+    /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items()];
         for &item in history {
@@ -162,7 +168,8 @@ impl ItemWeights {
         write_tensors(path, &tensors)
     }
 
-    /// Reads and checks what [`Self::write`] wrote, for a catalogue of `n_items`.
+    /// Reads and checks what [`Self::write`] wrote, for a catalogue of
+    /// `n_items`.
     pub fn read(path: &Path, n_items: usize) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
         let (_, offsets) = file.i32("offsets")?;

@@ -1,5 +1,6 @@
-//! Two models' scores as one: the language model's and a light one's, each standardised over the
-//! catalogue. Evaluation and serving call the same function.
+//! Two models' scores as one: the language model's and a light one's, each
+//! standardised over the catalogue. Evaluation and serving call the same
+//! function.
 
 /// Where most of an item's score comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub struct Shares {
     pub language: f32,
     /// What a unit of the light model's score comes to.
     pub light: f32,
-    /// What a unit of the language model's score comes to for items that the light model does not
-    /// know.
+    /// What a unit of the language model's score comes to for items that the
+    /// light model does not know.
     pub alone: f32,
 }
 
@@ -39,9 +40,10 @@ pub struct Shares {
 const MOST: f32 = 0.75;
 
 impl Mixed {
-    /// `(1 − weight) · standardised language scores` and `weight · standardised light scores`. A
-    /// light model that knows nothing of this user counts for nothing, and the items that it does
-    /// not know are the language model's alone.
+    /// `(1 − weight) · standardised language scores` and
+    /// `weight · standardised light scores`. A light model that knows nothing
+    /// of this user counts for nothing, and the items that it does not know are
+    /// the language model's alone.
     pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64, unknown: &[u32]) -> Self {
         debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
         let weight = effective_weight(&light, weight);
@@ -115,8 +117,8 @@ fn scale(scores: &mut [f32], share: f64) {
     }
 }
 
-/// Scores of one user over the catalogue, shifted and scaled to mean 0 and variance 1; all 0 where
-/// they are all the same.
+/// Scores of one user over the catalogue, shifted and scaled to mean 0 and
+/// variance 1; all 0 where they are all the same.
 pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
     let Standardization { mean, scale } = Standardization::of(&scores);
     for score in &mut scores {
@@ -149,8 +151,8 @@ impl Standardization {
     }
 }
 
-/// A teacher's distribution over the catalogue: the softmax of its standardised scores times
-/// `sharpness`.
+/// A teacher's distribution over the catalogue: the softmax of its standardised
+/// scores times `sharpness`.
 pub fn softened(scores: Vec<f32>, sharpness: f64) -> Vec<f32> {
     let mut scores = standardized(scores);
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,5 +1,5 @@
-//! A start for the tables that already knows which items go together: the leading singular vectors
-//! of the degree-normalised interactions.
+//! A start for the tables that already knows which items go together: the
+//! leading singular vectors of the degree-normalised interactions.
 
 use faer::Mat;
 use rand::SeedableRng;
@@ -18,8 +18,9 @@ const OVERSAMPLING: usize = 10;
 /// How many power iterations there are.
 const N_ITERATIONS: usize = 8;
 
-/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users, right ones times the
-/// square root of the item's degree for the items. The same for the same seed.
+/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users,
+/// right ones times the square root of the item's degree for the items. The
+/// same for the same seed.
 #[derive(Debug)]
 pub struct Spectrum {
     /// The vectors of the users `[users, vectors]`.
@@ -63,9 +64,9 @@ impl Spectrum {
         self.items.ncols().min(MOST).min(n_free)
     }
 
-    /// What a block that hands normalised rows on would score with the first `rank` vectors: the
-    /// inner products of the items with the sum of the history's rows, each of length one
-    /// `[items]`.
+    /// What a block that hands normalised rows on would score with the first
+    /// `rank` vectors: the inner products of the items with the sum of the
+    /// history's rows, each of length one `[items]`.
     pub fn scores(&self, rank: usize, history: &[u32]) -> Vec<f32> {
         let mut sum = vec![0.0; rank];
         for &item in history {
@@ -86,12 +87,12 @@ impl Spectrum {
         scores
     }
 
-    /// Tables from the first `rank` vectors, under one random rotation into the columns of `avoid`
-    /// and scaled to the size of a fresh N(0, 0.02²) table.
+    /// Tables from the first `rank` vectors, under one random rotation into the
+    /// columns of `avoid` and scaled to the size of a fresh N(0, 0.02²) table.
     ///
-    /// `avoid` are the rows of the prompt's words: the rotation is orthogonal to them (and to the
-    /// direction that a layer norm removes), so that what attention gathers from the words adds no
-    /// constant to an item's score.
+    /// `avoid` are the rows of the prompt's words: the rotation is orthogonal
+    /// to them (and to the direction that a layer norm removes), so that what
+    /// attention gathers from the words adds no constant to an item's score.
     pub fn tables(&self, rank: usize, avoid: &Table, seed: u64) -> TokenTables {
         let rank = rank.min(self.n_vectors(avoid)).max(1);
         let directions = directions(rank, avoid, seed); // [width, avoided + rank]
@@ -105,7 +106,8 @@ impl Spectrum {
     }
 }
 
-/// Orthonormal directions `[width, avoided + rank]`: those that are to be avoided, then random ones.
+/// Orthonormal directions `[width, avoided + rank]`: those that are to be
+/// avoided, then random ones.
 fn directions(rank: usize, avoid: &Table, seed: u64) -> Mat<f64> {
     let width = avoid.width();
     let n_avoided = n_avoided(avoid);
@@ -123,8 +125,8 @@ fn directions(rank: usize, avoid: &Table, seed: u64) -> Mat<f64> {
     orthonormal(&directions)
 }
 
-/// How many directions the rows stay out of: the words' and the one that a layer norm removes, at
-/// most half of all.
+/// How many directions the rows stay out of: the words' and the one that a
+/// layer norm removes, at most half of all.
 fn n_avoided(avoid: &Table) -> usize {
     (avoid.n_rows() + 1).min(avoid.width() / 2)
 }
@@ -169,7 +171,8 @@ fn degrees(lists: &[Vec<u32>]) -> Vec<f64> {
     lists.iter().map(|list| list.len() as f64).collect()
 }
 
-/// Sums the right rows that each list names, weighted by both degrees to the power −½.
+/// Sums the right rows that each list names, weighted by both degrees to the
+/// power −½.
 fn product(lists: &[Vec<u32>], right: &Mat<f64>, own: &[f64], other: &[f64]) -> Mat<f64> {
     let n_columns = right.ncols();
     let lists = lists.par_iter().zip(own);

@@ -9,7 +9,8 @@ use crate::tokens::prompt::{Document, Token};
 use crate::tokens::table::Table;
 use crate::tokens::words::word_rows;
 
-/// The distinct words of each item's documents, ascending; none for items without one.
+/// The distinct words of each item's documents, ascending; none for items
+/// without one.
 pub(super) fn words_of_items<E>(
     documents: impl Iterator<Item = Result<Document, E>>,
     n_items: usize,
@@ -71,8 +72,8 @@ impl TextRows {
     }
 }
 
-/// How many items have each word, of the words that several items have: a word of one item tells
-/// nothing about another.
+/// How many items have each word, of the words that several items have: a word
+/// of one item tells nothing about another.
 fn shared_words(words_of: &[Vec<u32>]) -> HashMap<u32, usize> {
     let mut n_with: HashMap<u32, usize> = HashMap::new();
     for word in words_of.iter().flatten() {

@@ -1,6 +1,6 @@
-//! Why an item has its score: gradient × input through the backbone, summed along the way from
-//! average items to the history's own (integrated gradients: Sundararajan et al., "Axiomatic
-//! Attribution for Deep Networks", 2017).
+//! Why an item has its score: gradient × input through the backbone, summed
+//! along the way from average items to the history's own (integrated gradients:
+//! Sundararajan et al., "Axiomatic Attribution for Deep Networks", 2017).
 
 use burn::tensor::{Device, Tensor};
 
@@ -21,7 +21,8 @@ struct Node {
     weight: f32,
 }
 
-/// Gauss–Legendre nodes on [0, 1]: exact for polynomials of degree 11 along the way.
+/// Gauss–Legendre nodes on [0, 1]: exact for polynomials of degree 11 along the
+/// way.
 const NODES: [Node; 6] = [
     Node {
         at: 0.033_765_24,
@@ -56,12 +57,14 @@ struct Point {
     node: Node,
 }
 
-/// What each position of a prompt adds to the scores of some items: for an item of the history, how
-/// much more the score is than it would be with the catalogue's mean row in that place; 0 for words
-/// and user tokens. A score less the score of a history of mean rows is the sum of its positions'
+/// What each position of a prompt adds to the scores of some items: for an item
+/// of the history, how much more the score is than it would be with the
+/// catalogue's mean row in that place; 0 for words and user tokens. A score
+/// less the score of a history of mean rows is the sum of its positions'
 /// contributions.
 ///
-/// Shapes: → `[items][prompt]`. Six forward and backward passes of the prompt for each item.
+/// Shapes: → `[items][prompt]`. Six forward and backward passes of the prompt
+/// for each item.
 pub fn contributions(
     backbone: &Backbone,
     tables: &TokenTables,
@@ -134,7 +137,8 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Gradient × input of the prompt at each point, times the node's weight `[points][prompt]`.
+    /// Gradient × input of the prompt at each point, times the node's weight
+    /// `[points][prompt]`.
     fn contributions(&self, documents: &[Reading], points: &[Point]) -> Vec<Vec<f32>> {
         let mut contributions = vec![vec![0.0; self.length]; points.len()];
         if self.places.is_empty() {
@@ -167,7 +171,8 @@ impl<'a> Way<'a> {
         contributions
     }
 
-    /// What the embeddings at each point lack of the history's own `[tokens, embed]`.
+    /// What the embeddings at each point lack of the history's own
+    /// `[tokens, embed]`.
     fn missing(&self, points: &[Point]) -> Tensor<2> {
         let mut shares = Vec::with_capacity(points.len() * self.length);
         for point in points {
@@ -178,7 +183,8 @@ impl<'a> Way<'a> {
         matrix(differences, width, &self.device) * matrix(shares, 1, &self.device)
     }
 
-    /// The packed rows of the history's items in `n_documents` times the prompt.
+    /// The packed rows of the history's items in `n_documents` times the
+    /// prompt.
     fn rows_of_items(&self, n_documents: usize) -> Vec<usize> {
         let mut rows = Vec::with_capacity(n_documents * self.places.len());
         for document in 0..n_documents {

@@ -1,4 +1,5 @@
-//! What a scorer multiplies: item rows and user states, in f32 or, in half the memory, in bf16.
+//! What a scorer multiplies: item rows and user states, in f32 or, in half the
+//! memory, in bf16.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use crate::backbone::kernels;
 use crate::device::Precision;
 use crate::tokens::tables::TokenTables;
 
-/// Item rows that user states are multiplied with (tied: the input embeddings themselves).
+/// Item rows that user states are multiplied with (tied: the input embeddings
+/// themselves).
 #[derive(Debug)]
 pub struct ScoringTables {
     tables: Arc<TokenTables>,
@@ -74,7 +76,8 @@ impl ScoringTables {
         UserState { values }
     }
 
-    /// A state from [`UserState::to_bytes`]; `None` when it is not of this width and precision.
+    /// A state from [`UserState::to_bytes`]; `None` when it is not of this
+    /// width and precision.
     pub fn state_of_bytes(&self, bytes: &[u8]) -> Option<UserState> {
         let values = match self.bf16 {
             None => {
@@ -92,8 +95,9 @@ impl ScoringTables {
         (is_whole && fits).then_some(state)
     }
 
-    /// Inner products of user states and item rows, on the thread that calls it while there are
-    /// few items. A state's scores are the same bits alone and among others.
+    /// Inner products of user states and item rows, on the thread that calls it
+    /// while there are few items. A state's scores are the same bits alone and
+    /// among others.
     ///
     /// Shapes: `states [states][embed]` → `[states, items]`, row-major.
     pub fn scores(&self, states: &[&UserState]) -> Vec<f32> {

@@ -1,5 +1,5 @@
-//! The rows of a table that nobody has moved yet. They are drawn when they are first asked for, so
-//! that a million of them cost nothing.
+//! The rows of a table that nobody has moved yet. They are drawn when they are
+//! first asked for, so that a million of them cost nothing.
 
 use std::collections::HashMap;
 
@@ -47,14 +47,15 @@ pub(super) enum InitialRow {
     Normal {
         /// The seed of the whole model.
         seed: u64,
-        /// The number of the table, above 0: its draws are not those of another table or of a
-        /// backbone.
+        /// The number of the table, above 0: its draws are not those of another
+        /// table or of a backbone.
         stream: u32,
     },
 }
 
 impl InitialRow {
-    /// Writes the entries of a row; they are the same whichever rows were drawn before.
+    /// Writes the entries of a row; they are the same whichever rows were drawn
+    /// before.
     pub(super) fn draw(self, row: u32, values: &mut [f32]) {
         match self {
             Self::Zero => values.fill(0.0),
@@ -80,8 +81,8 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// Three numbers of 64 bits, each as two halves: rows, seed and stream, which is 0 where rows
-    /// begin as zeros.
+    /// Three numbers of 64 bits, each as two halves: rows, seed and stream,
+    /// which is 0 where rows begin as zeros.
     pub(super) fn numbers(&self) -> Vec<i32> {
         let (seed, stream) = match self.initial {
             InitialRow::Zero => (0, 0),
@@ -91,7 +92,8 @@ impl Description {
         numbers.into_iter().flat_map(halves).collect()
     }
 
-    /// Reads what [`Self::numbers`] gives; `None` where there are more or fewer.
+    /// Reads what [`Self::numbers`] gives; `None` where there are more or
+    /// fewer.
     pub(super) fn of_numbers(numbers: &[i32]) -> Option<Self> {
         let &[n_rows, seed, stream] = numbers.as_chunks().0 else {
             return None;

@@ -1,4 +1,5 @@
-//! What goes into the backbone: the tokens of prompts, and the rows behind them.
+//! What goes into the backbone: the tokens of prompts, and the rows behind
+//! them.
 
 /// Every prompt there is, assembled by id.
 pub mod prompt;

@@ -1,4 +1,5 @@
-//! Documents of different lengths, one after the other: only real tokens are computed.
+//! Documents of different lengths, one after the other: only real tokens are
+//! computed.
 
 use std::collections::HashMap;
 
@@ -9,8 +10,8 @@ use crate::backbone::layout::{Extent, Layout};
 use crate::tokens::prompt::Token;
 use crate::tokens::table::Table;
 
-/// A document that goes through the backbone. It ends where it is read last: nothing sees what
-/// would follow.
+/// A document that goes through the backbone. It ends where it is read last:
+/// nothing sees what would follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) tokens: Vec<Token>,
@@ -39,8 +40,8 @@ impl Reading {
     }
 }
 
-/// The distinct tokens of a batch, and each packed token as a row of the matrix `[words; users;
-/// items]`.
+/// The distinct tokens of a batch, and each packed token as a row of the matrix
+/// `[words; users; items]`.
 #[derive(Debug)]
 pub(crate) struct TokenBatch {
     /// The distinct words, ascending.
@@ -53,14 +54,16 @@ pub(crate) struct TokenBatch {
     pub(crate) index: Tensor<1, Int>,
     /// Where the tokens lie.
     pub(crate) layout: Layout,
-    /// The packed rows that hold a user or an item, and which: what gets a gradient.
+    /// The packed rows that hold a user or an item, and which: what gets a
+    /// gradient.
     pub(crate) soft: Vec<(usize, Token)>,
     /// How many tokens the documents have together.
     pub(crate) n_tokens: usize,
 }
 
 impl TokenBatch {
-    /// Packs documents; each must fit into `n_positions`, which the prompt functions see to.
+    /// Packs documents; each must fit into `n_positions`, which the prompt
+    /// functions see to.
     pub(crate) fn new(documents: &[Reading], n_positions: usize, device: &Device) -> Self {
         let mut tokens = Vec::new();
         let mut extents = Vec::with_capacity(documents.len());
@@ -129,8 +132,9 @@ pub(crate) fn rows_tensor(table: &Table, rows: &[u32], device: &Device) -> Tenso
     matrix(table.gather(rows), table.width(), device)
 }
 
-/// Consecutive documents, at most `at_once` tokens together unless one alone has more; parts of
-/// about the same size, because products of few rows are slow.
+/// Consecutive documents, at most `at_once` tokens together unless one alone
+/// has more; parts of about the same size, because products of few rows are
+/// slow.
 pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
     let all: usize = documents.iter().map(|document| document.tokens.len()).sum();
     let n_parts = all.div_ceil(at_once).max(1);

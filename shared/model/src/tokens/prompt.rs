@@ -1,9 +1,11 @@
-//! Every prompt there is: soft tokens (users, items) and hard ones (words), assembled by id.
-//! Training and serving call the same functions (REFERENCE: stage 1 and stage 2 prompts).
+//! Every prompt there is: soft tokens (users, items) and hard ones (words),
+//! assembled by id. Training and serving call the same functions (REFERENCE:
+//! stage 1 and stage 2 prompts).
 
 use crate::backbone::tokenizer::Tokenizer;
 
-/// Changes whenever a prompt's words change: states computed with other words must not be reused.
+/// Changes whenever a prompt's words change: states computed with other words
+/// must not be reused.
 pub const TEMPLATE_VERSION: u32 = 1;
 
 /// One token of the extended vocabulary.
@@ -53,7 +55,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// Cuts the main text where the positions end; `None` when no token is left to predict.
+    /// Cuts the main text where the positions end; `None` when no token is left
+    /// to predict.
     pub fn fitted(mut self, n_positions: usize) -> Option<Self> {
         let n_main = n_positions.saturating_sub(self.prompt.len());
         self.main.truncate(n_main);
@@ -96,10 +99,11 @@ impl PromptTexts {
         assemble(&[&[Token::User(user)], &words(&self.has_interacted_with)])
     }
 
-    /// `user_i has interacted with item_a item_b … , user_i will interact with` (recommendation).
+    /// `user_i has interacted with item_a item_b … , user_i will interact with`
+    /// (recommendation).
     ///
-    /// Keeps the latest items that fit into `n_positions`, never drops the question. Without a user
-    /// row the user tokens are left out.
+    /// Keeps the latest items that fit into `n_positions`, never drops the
+    /// question. Without a user row the user tokens are left out.
     pub fn recommend(&self, user: Option<u32>, items: &[u32], n_positions: usize) -> Vec<Token> {
         let n_left_out = items.len().saturating_sub(self.max_history(n_positions));
         let latest = &items[n_left_out..];

@@ -41,7 +41,8 @@ impl RowGradients {
         }
     }
 
-    /// Adds gradients of other rows of the same table, which may be the same ones.
+    /// Adds gradients of other rows of the same table, which may be the same
+    /// ones.
     pub(crate) fn add_all(&mut self, other: &Self, width: usize) {
         self.include(other.rows.iter().copied(), width);
         for (&row, gradient) in other.rows.iter().zip(other.values.chunks_exact(width)) {

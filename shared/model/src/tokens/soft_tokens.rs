@@ -1,5 +1,5 @@
-//! The user and item rows of a batch: how they enter the backbone, and how their gradients are
-//! gathered.
+//! The user and item rows of a batch: how they enter the backbone, and how
+//! their gradients are gathered.
 
 use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
@@ -22,8 +22,9 @@ pub struct Dropout {
     pub rng: ChaCha8Rng,
 }
 
-/// Dropout on item rows as they enter prompts: one mask a row, the same wherever it occurs in the
-/// batch. Entries that stay are scaled up, so that a row keeps its expected value.
+/// Dropout on item rows as they enter prompts: one mask a row, the same
+/// wherever it occurs in the batch. Entries that stay are scaled up, so that a
+/// row keeps its expected value.
 #[derive(Debug)]
 pub(crate) struct ItemMask {
     /// The items of the batch, ascending.
@@ -99,7 +100,8 @@ fn item_rows(table: &Table, rows: &[u32], mask: Option<&ItemMask>, device: &Devi
     matrix(values, table.width(), device)
 }
 
-/// The gradients of user and item rows, summed over the positions where they occur.
+/// The gradients of user and item rows, summed over the positions where they
+/// occur.
 pub(crate) struct SoftGradients {
     pub(crate) users: RowGradients,
     pub(crate) items: RowGradients,
@@ -116,7 +118,8 @@ impl SoftGradients {
         }
     }
 
-    /// Adds the gradients at a batch's soft positions `[soft, embed]`, row-major.
+    /// Adds the gradients at a batch's soft positions `[soft, embed]`,
+    /// row-major.
     pub(crate) fn add(&mut self, batch: &TokenBatch, gradients: &[f32], width: usize) {
         let gradients = gradients.chunks_exact(width);
         for ((_, token), gradient) in batch.soft.iter().zip(gradients) {

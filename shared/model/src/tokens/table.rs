@@ -1,7 +1,9 @@
-//! Rows of one width on the host: an embedding table, or an optimiser's moments.
+//! Rows of one width on the host: an embedding table, or an optimiser's
+//! moments.
 //!
-//! They stay on the host because gradients and optimisers on a device are dense: a step would cost
-//! as much as all users together. A step gathers the rows it needs.
+//! They stay on the host because gradients and optimisers on a device are
+//! dense: a step would cost as much as all users together. A step gathers the
+//! rows it needs.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,17 +13,21 @@ use crate::error::Error;
 use crate::tensors::{NamedTensor, TensorFile};
 use crate::tokens::fresh_rows::{Description, FreshRows, InitialRow};
 
-/// Rows of one width: an embedding table or an optimiser's moments, row-major `[rows, width]`.
+/// Rows of one width: an embedding table or an optimiser's moments, row-major
+/// `[rows, width]`.
 ///
-/// A fresh table of many rows keeps only those that were moved: a million users whose rows nobody
-/// has touched cost nothing, in memory, in a copy and in a checkpoint.
+/// A fresh table of many rows keeps only those that were moved: a million users
+/// whose rows nobody has touched cost nothing, in memory, in a copy and in a
+/// checkpoint.
 #[derive(Debug, Clone)]
 pub struct Table {
     width: usize,
     n_rows: usize,
-    /// All rows in order; where some are fresh, those that were moved, in the order of `fresh`.
+    /// All rows in order; where some are fresh, those that were moved, in the
+    /// order of `fresh`.
     values: Vec<f32>,
-    /// What the rows are that nobody has moved; absent where all are in `values`.
+    /// What the rows are that nobody has moved; absent where all are in
+    /// `values`.
     fresh: Option<FreshRows>,
 }
 
@@ -178,14 +184,16 @@ impl PartialEq for Table {
     }
 }
 
-/// What follows a table's name in the name of the tensor that numbers its moved rows.
+/// What follows a table's name in the name of the tensor that numbers its moved
+/// rows.
 const ROWS: &str = ".rows";
-/// What follows a table's name in the name of the tensor that describes its fresh rows.
+/// What follows a table's name in the name of the tensor that describes its
+/// fresh rows.
 const FRESH: &str = ".fresh";
 
 impl Table {
-    /// The table as named tensors that [`Table::read`] reads back: of a fresh table the rows that
-    /// were moved, their numbers and what the others are.
+    /// The table as named tensors that [`Table::read`] reads back: of a fresh
+    /// table the rows that were moved, their numbers and what the others are.
     pub(crate) fn moved(&self, name: &str) -> Vec<NamedTensor<'_>> {
         let n_stored = self.values.len() / self.width;
         let values = NamedTensor::f32(name, vec![n_stored, self.width], &*self.values);

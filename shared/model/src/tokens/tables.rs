@@ -14,8 +14,8 @@ pub struct TokenTables {
 }
 
 impl TokenTables {
-    /// The tables with one more user row, the mean of all: somebody about whom nothing is known.
-    /// Returns that row.
+    /// The tables with one more user row, the mean of all: somebody about whom
+    /// nothing is known. Returns that row.
     pub fn push_mean_user(&mut self) -> u32 {
         let mean = self.users.mean_row();
         self.users.push(&mean)
@@ -39,8 +39,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are drawn when they are
-    /// first moved.
+    /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are
+    /// drawn when they are first moved.
     pub fn normal(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
         let mut tables = Self {
             collaborative: TokenTables {
@@ -79,7 +79,8 @@ impl Tables {
         tensors
     }
 
-    /// The tables as named tensors, of a fresh table only the rows that were moved.
+    /// The tables as named tensors, of a fresh table only the rows that were
+    /// moved.
     pub fn moved(&self, prefix: &str) -> Vec<NamedTensor<'_>> {
         let mut tensors = Vec::new();
         for (name, table) in self.named() {
@@ -88,7 +89,8 @@ impl Tables {
         tensors
     }
 
-    /// Reads the four tables, a prefix in front of each name, from a tensor file.
+    /// Reads the four tables, a prefix in front of each name, from a tensor
+    /// file.
     pub fn read(file: &TensorFile, prefix: &str) -> Result<Self, Error> {
         Ok(Self {
             collaborative: TokenTables::read(file, &format!("{prefix}collaborative"))?,

@@ -1,4 +1,5 @@
-//! Words alone: their embeddings, and what a backbone makes of them without users and items.
+//! Words alone: their embeddings, and what a backbone makes of them without
+//! users and items.
 
 use crate::backbone::decoder::Backbone;
 use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
@@ -14,8 +15,8 @@ pub fn word_rows(backbone: &Backbone, words: &[u32]) -> Table {
     Table::new(to_vec(embeddings), backbone.n_embd())
 }
 
-/// Last hidden states of sequences of words, one sequence after the other: what the language model
-/// computes without anything of ours.
+/// Last hidden states of sequences of words, one sequence after the other: what
+/// the language model computes without anything of ours.
 ///
 /// Shapes: `sequences [batch][seq]` → `[words, embed]`, row-major.
 pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> {
@@ -31,8 +32,8 @@ pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> 
     to_vec(backbone.forward(embeddings, &batch.layout))
 }
 
-/// Logits of the word that comes next. Shapes: `hidden [words, embed]` → `[words, vocab]`,
-/// row-major.
+/// Logits of the word that comes next. Shapes: `hidden [words, embed]` →
+/// `[words, vocab]`, row-major.
 pub fn next_word_logits(backbone: &Backbone, hidden: &[f32]) -> Vec<f32> {
     let width = backbone.n_embd();
     let hidden = matrix(hidden.to_vec(), width, &backbone.device());

@@ -1,17 +1,19 @@
-//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large Target Vocabulary",
-//! 2015), for catalogues whose every item is too much for a step.
+//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large
+//! Target Vocabulary", 2015), for catalogues whose every item is too much for a
+//! step.
 
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
-/// The items that a step's softmax is over: all targets of the batch, and some of the others, drawn
-/// uniformly.
+/// The items that a step's softmax is over: all targets of the batch, and some
+/// of the others, drawn uniformly.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Candidates {
     /// The candidates' item rows, ascending.
     pub(crate) rows: Vec<u32>,
-    /// What is added to each one's logit: minus the logarithm of its chance to be among the candidates
-    /// (logQ correction), so that the denominator is right on average.
+    /// What is added to each one's logit: minus the logarithm of its chance to
+    /// be among the candidates (logQ correction), so that the denominator is
+    /// right on average.
     pub(crate) offsets: Vec<f32>,
 }
 
@@ -28,8 +30,8 @@ impl Candidates {
         wanted.dedup();
         let n_others = n_items.saturating_sub(wanted.len());
         let n_sampled = n_sampled.min(n_others);
-        // The others are numbered past the targets: the place-th is as far on as there are targets
-        // before it.
+        // The others are numbered past the targets: the place-th is as far on
+        // as there are targets before it.
         let mut places = index::sample(rng, n_others, n_sampled).into_vec();
         places.sort_unstable();
         let one_in = n_others as f64 / n_sampled.max(1) as f64;

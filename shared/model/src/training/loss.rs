@@ -1,5 +1,5 @@
-//! The losses' closed forms. Logits exist for one chunk of positions at a time and are never kept
-//! for backward.
+//! The losses' closed forms. Logits exist for one chunk of positions at a time
+//! and are never kept for backward.
 
 use std::ops::Range;
 
@@ -16,15 +16,17 @@ pub(crate) struct CrossEntropy {
     pub(crate) loss: f64,
     /// Gradient of the hidden states `[positions, embed]`.
     pub(crate) d_hidden: Tensor<2>,
-    /// Gradient of the head's rows `[classes, embed]`, where the head is learned.
+    /// Gradient of the head's rows `[classes, embed]`, where the head is
+    /// learned.
     pub(crate) d_head: Option<Tensor<2>>,
     /// How many logits the softmax had.
     pub(crate) n_logits: usize,
 }
 
-/// `−Σ r_j log softmax(h · headᵀ)_j` and its gradients: `dlogits = n·softmax − multihot`, `dh =
-/// dlogits · head`, `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`). With a
-/// teacher of share α, r is `(1 − α) · multihot + α · n · teacher`.
+/// `−Σ r_j log softmax(h · headᵀ)_j` and its gradients:
+/// `dlogits = n·softmax − multihot`, `dh = dlogits · head`,
+/// `dhead = dlogitsᵀ · h` (reference: `F.cross_entropy`, `F.log_softmax`). With
+/// a teacher of share α, r is `(1 − α) · multihot + α · n · teacher`.
 ///
 /// Shapes: `hidden [of, embed]`: the states of some of the positions.
 #[tracing::instrument(level = "trace", name = "head", skip_all)]
@@ -57,8 +59,8 @@ pub(crate) fn cross_entropy(
     }
 }
 
-/// How many positions have their logits at a time. The exponentials of a head that is learned wait
-/// for the denominator; others are gone with their tile.
+/// How many positions have their logits at a time. The exponentials of a head
+/// that is learned wait for the denominator; others are gone with their tile.
 fn rows_per_chunk(softmax: &Softmax<'_>) -> usize {
     let [n_classes, _] = softmax.head.dims();
     let tiling = Tiling::of(&softmax.head);
@@ -70,7 +72,8 @@ fn rows_per_chunk(softmax: &Softmax<'_>) -> usize {
     (tiling.n_logits / kept_at_once).max(1)
 }
 
-/// The cross-entropy of a chunk of positions and its gradients, the loss unweighted.
+/// The cross-entropy of a chunk of positions and its gradients, the loss
+/// unweighted.
 fn chunk(softmax: &Softmax<'_>, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
     let device = hidden.device();
     let targets = &softmax.targets[of.clone()];
@@ -110,7 +113,8 @@ fn chunk(softmax: &Softmax<'_>, hidden: &Tensor<2>, of: Range<usize>) -> CrossEn
     }
 }
 
-/// The logarithms of the denominators, each as often as its position has targets.
+/// The logarithms of the denominators, each as often as its position has
+/// targets.
 fn normalizer(targets: &[Vec<u32>], log_sums: &[f64]) -> f64 {
     let n_targets = targets.iter().map(|wanted| wanted.len() as f64);
     let parts = n_targets.zip(log_sums).map(|(n, &log_sum)| n * log_sum);

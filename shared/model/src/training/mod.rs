@@ -1,5 +1,5 @@
-//! What the paper learns, and how: an objective is made by one of three models, a step computes its
-//! loss and gradients, the optimiser moves the rows.
+//! What the paper learns, and how: an objective is made by one of three models,
+//! a step computes its loss and gradients, the optimiser moves the rows.
 
 // The three models, and what they hand to a step.
 
@@ -12,7 +12,8 @@ pub mod recommender;
 
 /// A softmax over a sample of the catalogue.
 pub(crate) mod candidates;
-/// What all three hand to a step: documents, targets, and what the softmax is over.
+/// What all three hand to a step: documents, targets, and what the softmax is
+/// over.
 pub(crate) mod objective;
 
 // A step: the loss, its gradients, and the pull of the other model.

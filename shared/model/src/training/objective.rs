@@ -1,4 +1,5 @@
-//! A batch and what is asked of it, whichever of the paper's three losses it is.
+//! A batch and what is asked of it, whichever of the paper's three losses it
+//! is.
 
 use domain::Stage;
 use rand_chacha::ChaCha8Rng;
@@ -17,12 +18,13 @@ use crate::training::softmax::{Softmax, Teacher};
 pub(crate) enum Head {
     /// The V words, tied with the frozen word embeddings.
     Words,
-    /// The J items, tied with the model's own item table, which therefore gets a dense gradient.
+    /// The J items, tied with the model's own item table, which therefore gets
+    /// a dense gradient.
     Items,
 }
 
-/// A batch and what is asked of it. The modules `content`, `collaborative` and `recommender` make
-/// them.
+/// A batch and what is asked of it. The modules `content`, `collaborative` and
+/// `recommender` make them.
 #[derive(Debug, Clone)]
 pub struct Objective {
     pub(crate) stage: Stage,
@@ -38,14 +40,15 @@ pub struct Objective {
     pub(crate) regularized: Vec<Token>,
     /// Dropout on item rows as they enter the prompt.
     pub(crate) dropout: Option<Dropout>,
-    /// What an item softmax is over; the whole catalogue where absent. Targets are places among
-    /// them then.
+    /// What an item softmax is over; the whole catalogue where absent. Targets
+    /// are places among them then.
     pub(crate) candidates: Option<Candidates>,
 }
 
 impl Objective {
-    /// Takes the item softmax over the targets and a sample of the other items alone, without a
-    /// teacher, which asks for all items. An objective over words stays as it is.
+    /// Takes the item softmax over the targets and a sample of the other items
+    /// alone, without a teacher, which asks for all items. An objective over
+    /// words stays as it is.
     #[must_use]
     pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
         if self.head == Head::Words {
@@ -66,8 +69,8 @@ impl Objective {
         lengths.sum()
     }
 
-    /// The softmax that is asked for, its head as it is now; `learned` is the head that gets a
-    /// gradient.
+    /// The softmax that is asked for, its head as it is now; `learned` is the
+    /// head that gets a gradient.
     pub(crate) fn softmax(
         &self,
         backbone: &Backbone,
@@ -93,8 +96,8 @@ impl Objective {
         }
     }
 
-    /// Next-token prediction over the main texts: the mean over all predicted positions. The first
-    /// main token is not predicted.
+    /// Next-token prediction over the main texts: the mean over all predicted
+    /// positions. The first main token is not predicted.
     pub(crate) fn next_token(stage: Stage, documents: &[Document], head: Head) -> Self {
         let mut objective = Self {
             stage,
@@ -115,7 +118,8 @@ impl Objective {
             }
             let mut tokens = [document.prompt.as_slice(), &document.main].concat();
             objective.regularized.extend(soft(&tokens));
-            // The last token is asked for and asks for nothing: it is not computed.
+            // The last token is asked for and asks for nothing: it is not
+            // computed.
             let n_read = document.main.len().saturating_sub(1);
             tokens.truncate(document.prompt.len() + n_read);
             objective.documents.push(Reading { tokens, n_read });

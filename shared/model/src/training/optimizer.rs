@@ -1,9 +1,10 @@
 //! Adam on table rows (reference: `torch.optim.Adam`).
 //!
-//! Only rows with a gradient are touched, so a step costs what the batch costs. For rows that get
-//! one in every step this equals dense Adam; a row that is left out keeps its moments as they are
-//! (the lazy rule), where dense Adam would decay them and move the row on. [`RowGradients::dense`]
-//! gives the dense behaviour.
+//! Only rows with a gradient are touched, so a step costs what the batch costs.
+//! For rows that get one in every step this equals dense Adam; a row that is
+//! left out keeps its moments as they are (the lazy rule), where dense Adam
+//! would decay them and move the row on. [`RowGradients::dense`] gives the
+//! dense behaviour.
 
 use rayon::prelude::*;
 
@@ -138,14 +139,16 @@ impl PairMoments {
         }
     }
 
-    /// Moves the rows with a gradient one Adam step on; the others stay (the lazy rule).
+    /// Moves the rows with a gradient one Adam step on; the others stay (the
+    /// lazy rule).
     #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
     pub fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
         self.users.update(adam, &mut tables.users, &step.users);
         self.items.update(adam, &mut tables.items, &step.items);
     }
 
-    /// Moves all rows one Adam step on, those without a gradient by their moments.
+    /// Moves all rows one Adam step on, those without a gradient by their
+    /// moments.
     #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
     pub fn update_dense(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
         let users = dense(&step.users, &tables.users);
@@ -163,14 +166,16 @@ fn dense(gradients: &RowGradients, table: &Table) -> RowGradients {
 /// One step of Adam, the same for all entries of a table.
 struct AdamStep {
     adam: Adam,
-    /// The step size over the first moment's correction for the number of steps.
+    /// The step size over the first moment's correction for the number of
+    /// steps.
     size: f64,
     /// The root of the second moment's correction for the number of steps.
     correction: f64,
 }
 
 impl AdamStep {
-    /// Moves the moments of an entry on. Returns how far the entry itself moves, downwards.
+    /// Moves the moments of an entry on. Returns how far the entry itself
+    /// moves, downwards.
     fn distance(&self, first: &mut f32, second: &mut f32, gradient: f32) -> f32 {
         let (beta_1, beta_2) = (self.adam.beta_1 as f32, self.adam.beta_2 as f32);
         *first = beta_1 * *first + (1.0 - beta_1) * gradient;

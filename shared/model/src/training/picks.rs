@@ -1,4 +1,5 @@
-//! The targets of a softmax, picked row by row: no logit-sized one-hot matrix is made.
+//! The targets of a softmax, picked row by row: no logit-sized one-hot matrix
+//! is made.
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor};
 
@@ -36,7 +37,8 @@ impl Picks {
         products.into_iter().map(f64::from).sum()
     }
 
-    /// Takes `weight` times the head's row of each target off the gradient of its position.
+    /// Takes `weight` times the head's row of each target off the gradient of
+    /// its position.
     pub(super) fn take_off_hidden(
         &self,
         d_hidden: Tensor<2>,
@@ -48,7 +50,8 @@ impl Picks {
         d_hidden.select_assign(0, self.positions.clone(), rows, IndexingUpdateOp::Add)
     }
 
-    /// Takes `weight` times the state at each target off the gradient of its class.
+    /// Takes `weight` times the state at each target off the gradient of its
+    /// class.
     pub(super) fn take_off_head(
         &self,
         d_head: Tensor<2>,

@@ -1,6 +1,6 @@
 //! The recommendation model (paper, section 3.3; reference:
-//! `CollaborativeGPTwithItemRecommendHead`): one forward pass over a prompt ranks the whole
-//! catalogue with a multinomial item head.
+//! `CollaborativeGPTwithItemRecommendHead`): one forward pass over a prompt
+//! ranks the whole catalogue with a multinomial item head.
 
 use burn::tensor::Tensor;
 use domain::Stage;
@@ -34,7 +34,8 @@ pub struct Options {
     pub logit_scale: f64,
     /// Dropout on the prompt's item rows.
     pub dropout: Option<Dropout>,
-    /// A distribution over the catalogue to be learned beside the targets, for each example.
+    /// A distribution over the catalogue to be learned beside the targets, for
+    /// each example.
     pub teacher: Option<Teacher>,
 }
 
@@ -48,8 +49,9 @@ impl Default for Options {
     }
 }
 
-/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's targets at the prompt's
-/// last token (paper, eq. 12). The regulariser counts the prompt's soft tokens and all targets.
+/// `−mean_users Σ_j r_j log p_j`: the multinomial likelihood of each user's
+/// targets at the prompt's last token (paper, eq. 12). The regulariser counts
+/// the prompt's soft tokens and all targets.
 pub fn objective(examples: &[Example], options: Options) -> Objective {
     let mut documents = Vec::with_capacity(examples.len());
     let mut targets = Vec::with_capacity(examples.len());
@@ -74,7 +76,8 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
     }
 }
 
-/// Hides a random share of a history, at least one item, and shuffles the rest: (visible, hidden).
+/// Hides a random share of a history, at least one item, and shuffles the rest:
+/// (visible, hidden).
 pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = history.to_vec();
     shuffled.shuffle(rng);
@@ -86,8 +89,9 @@ pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec
 
 /// The hidden state of each prompt's last token, which scores the catalogue.
 ///
-/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on the others in the
-/// batch. An error when the device has no memory for a single prompt.
+/// Shapes: → `[prompts, embed]`, row-major. A prompt's state does not depend on
+/// the others in the batch. An error when the device has no memory for a single
+/// prompt.
 #[tracing::instrument(level = "trace", skip_all)]
 pub fn user_states(
     backbone: &Backbone,
@@ -136,7 +140,8 @@ impl ItemHead {
 
     /// Inner products of user states and item rows.
     ///
-    /// Shapes: `states [users, embed]`, row-major → `[users, items]`, row-major.
+    /// Shapes: `states [users, embed]`, row-major → `[users, items]`,
+    /// row-major.
     pub fn scores(&self, states: &[f32]) -> Vec<f32> {
         let [width, _] = self.items.dims();
         let states = matrix(states.to_vec(), width, &self.items.device());

@@ -1,5 +1,5 @@
-//! Mutual regularisation (paper, section 3.2.3): each language model's rows are pulled to the
-//! other's.
+//! Mutual regularisation (paper, section 3.2.3): each language model's rows are
+//! pulled to the other's.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,8 @@ use crate::tokens::tables::TokenTables;
 pub struct Pull<'a> {
     /// The tables that are pulled to.
     pub toward: &'a TokenTables,
-    /// The strength λ of the pull: summed over the positions of the batch, not averaged.
+    /// The strength λ of the pull: summed over the positions of the batch, not
+    /// averaged.
     pub lambda: f64,
     /// The strength λ_l of the prior `λ_l/2 ‖z‖²` on the rows of the batch.
     pub prior: f64,
@@ -57,8 +58,8 @@ pub(crate) struct Pulled<'a> {
     pub(crate) other: &'a Table,
 }
 
-/// Computes `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the squares, and adds the
-/// gradient to `gradients`.
+/// Computes `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the
+/// squares, and adds the gradient to `gradients`.
 pub(crate) fn regularize(
     tables: &Pulled<'_>,
     counts: &HashMap<u32, usize>,

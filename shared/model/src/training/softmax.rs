@@ -9,11 +9,13 @@ use crate::backbone::kernels;
 
 /// What a softmax is taken over and how it counts.
 pub(crate) struct Softmax<'a> {
-    /// The rows whose inner products with a state are its logits `[classes, embed]`.
+    /// The rows whose inner products with a state are its logits
+    /// `[classes, embed]`.
     pub(crate) head: Tensor<2>,
     /// What is added to each class's logit (constants); nothing where absent.
     pub(crate) offsets: Option<&'a [f32]>,
-    /// The classes asked for at each position; several for a multinomial likelihood.
+    /// The classes asked for at each position; several for a multinomial
+    /// likelihood.
     pub(crate) targets: &'a [Vec<u32>],
     /// What a teacher would say, and how much it counts.
     pub(crate) teacher: Option<&'a Teacher>,
@@ -25,18 +27,21 @@ pub(crate) struct Softmax<'a> {
     pub(crate) head_is_learned: bool,
 }
 
-/// A teacher's distribution at each position (Hinton et al., "Distilling the Knowledge in a Neural
-/// Network").
+/// A teacher's distribution at each position (Hinton et al., "Distilling the
+/// Knowledge in a Neural Network").
 #[derive(Debug, Clone)]
 pub struct Teacher {
-    /// Share of the loss that asks for the teacher's distribution instead of the targets.
+    /// Share of the loss that asks for the teacher's distribution instead of
+    /// the targets.
     pub share: f64,
-    /// The distribution at each position `[positions, classes]`, row-major; each row sums to 1.
+    /// The distribution at each position `[positions, classes]`, row-major;
+    /// each row sums to 1.
     pub probabilities: Vec<f32>,
 }
 
 impl Softmax<'_> {
-    /// The states whose inner products with the head are the logits, in the head's precision.
+    /// The states whose inner products with the head are the logits, in the
+    /// head's precision.
     pub(super) fn scaled(&self, hidden: &Tensor<2>) -> Tensor<2> {
         let hidden = hidden.clone().cast(self.head.dtype());
         if self.logit_scale == 1.0 {
@@ -69,8 +74,8 @@ impl Softmax<'_> {
         self.head.clone().slice([classes.clone(), 0..embed])
     }
 
-    /// The logits of some classes. Shapes: `scaled [positions, embed]`, `head [classes, embed]` →
-    /// `[positions, classes]`.
+    /// The logits of some classes. Shapes: `scaled [positions, embed]`,
+    /// `head [classes, embed]` → `[positions, classes]`.
     pub(super) fn logits(
         &self,
         scaled: &Tensor<2>,
@@ -88,8 +93,9 @@ impl Softmax<'_> {
         }
     }
 
-    /// What the teacher asks for at some positions and classes: its share of the loss times the
-    /// number of targets times its distribution `[of, classes]`.
+    /// What the teacher asks for at some positions and classes: its share of
+    /// the loss times the number of targets times its distribution
+    /// `[of, classes]`.
     pub(super) fn soft_targets(
         &self,
         of: Range<usize>,

@@ -1,4 +1,5 @@
-//! One training step: an objective's loss and the gradients of the rows it touches.
+//! One training step: an objective's loss and the gradients of the rows it
+//! touches.
 
 use burn::tensor::Tensor;
 
@@ -35,10 +36,11 @@ pub struct Step {
     pub items: RowGradients,
 }
 
-/// Computes an objective's loss and gradients with respect to `own` (paper, eqs. 5 to 9).
+/// Computes an objective's loss and gradients with respect to `own` (paper,
+/// eqs. 5 to 9).
 ///
-/// A batch without a predicted token has loss 0 and no gradients. A loss that is not finite is an
-/// error.
+/// A batch without a predicted token has loss 0 and no gradients. A loss that
+/// is not finite is an error.
 #[tracing::instrument(level = "trace", name = "step", skip_all)]
 pub fn compute(
     backbone: &Backbone,
@@ -86,7 +88,8 @@ fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objectiv
     step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * (users.norm + items.norm);
 }
 
-/// The documents of an objective on their way through the backbone and back, some at a time.
+/// The documents of an objective on their way through the backbone and back,
+/// some at a time.
 struct Pass<'a> {
     backbone: &'a Backbone,
     own: &'a TokenTables,
@@ -103,7 +106,8 @@ struct Totals {
     n_logits: usize,
     /// How many positions were read.
     n_read: usize,
-    /// Gradient of the head's rows `[classes, embed]`, where the head is learned.
+    /// Gradient of the head's rows `[classes, embed]`, where the head is
+    /// learned.
     head: Option<Tensor<2>>,
     soft: SoftGradients,
 }
@@ -160,8 +164,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The sums as a step. Items get gradients as tokens of the prompts and, where the head is
-    /// learned, as classes of the softmax.
+    /// The sums as a step. Items get gradients as tokens of the prompts and,
+    /// where the head is learned, as classes of the softmax.
     fn step(self) -> Step {
         let totals = self.totals;
         let SoftGradients { users, mut items } = totals.soft.masked(self.mask.as_ref());
@@ -187,8 +191,9 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Takes as much of the device's memory as a step can need, so that it is known to be there before
-/// the work begins and stays with this process: allocators of cards keep what they had.
+/// Takes as much of the device's memory as a step can need, so that it is known
+/// to be there before the work begins and stays with this process: allocators
+/// of cards keep what they had.
 pub fn rehearse(backbone: &Backbone, own: &TokenTables) -> Result<(), Error> {
     let n_at_once = backbone.budget().get();
     let length = backbone.n_positions().min(n_at_once);

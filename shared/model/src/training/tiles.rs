@@ -9,7 +9,8 @@ use crate::backbone::kernels;
 use crate::device::has_own_memory;
 use crate::training::softmax::Softmax;
 
-/// What bounds a softmax's memory, whatever the vocabulary is, and shapes its products.
+/// What bounds a softmax's memory, whatever the vocabulary is, and shapes its
+/// products.
 pub(super) struct Tiling {
     /// The most logits that exist at a time.
     pub(super) n_logits: usize,
@@ -17,14 +18,15 @@ pub(super) struct Tiling {
     pub(super) n_classes: usize,
 }
 
-/// The logits take 64 MiB. A tile stays in the cache and in memory that is used again: on two Zen 3
-/// cores LibTorch reaches 120 GFLOP/s with it, and 66 with all of GPT-2's words at once.
+/// The logits take 64 MiB. A tile stays in the cache and in memory that is used
+/// again: on two Zen 3 cores LibTorch reaches 120 GFLOP/s with it, and 66 with
+/// all of GPT-2's words at once.
 pub(super) const ON_A_CPU: Tiling = Tiling {
     n_logits: 16 << 20,
     n_classes: 4096,
 };
-/// The logits take 512 MiB, all classes at once: a content step takes an H100 58 ms so, and 64 in
-/// tiles of a CPU's size.
+/// The logits take 512 MiB, all classes at once: a content step takes an H100
+/// 58 ms so, and 64 in tiles of a CPU's size.
 const ON_A_CARD: Tiling = Tiling {
     n_logits: 128 << 20,
     n_classes: usize::MAX,
@@ -51,7 +53,8 @@ pub(super) struct Tile {
     pub(super) classes: Range<usize>,
     /// The exponentials times the classes' rows of the head `[chunk, embed]`.
     product: Tensor<2>,
-    /// The exponentials themselves `[chunk, classes]`, where the head is learned.
+    /// The exponentials themselves `[chunk, classes]`, where the head is
+    /// learned.
     exponentials: Option<Tensor<2>>,
     /// The highest of each row's logits in the tile.
     highest: Vec<f32>,
@@ -67,7 +70,8 @@ pub(super) struct Tile {
 pub(super) struct TileGradients {
     /// The part of the hidden states' gradient `[chunk, embed]`.
     pub(super) d_hidden: Tensor<2>,
-    /// The gradient of the classes' rows of the head `[classes, embed]`, where the head is learned.
+    /// The gradient of the classes' rows of the head `[classes, embed]`, where
+    /// the head is learned.
     pub(super) d_head: Option<Tensor<2>>,
 }
 
@@ -112,7 +116,8 @@ impl Tile {
         }
     }
 
-    /// What makes a row's exponentials its softmax, times the number of targets.
+    /// What makes a row's exponentials its softmax, times the number of
+    /// targets.
     pub(super) fn factors(&self, log_sums: &[f64], targets: &[Vec<u32>]) -> Vec<f32> {
         let rows = self.highest.iter().zip(log_sums).zip(targets);
         rows.map(|((&highest, log_sum), wanted)| {
@@ -124,7 +129,8 @@ impl Tile {
 
     /// The gradients of the normaliser and of what the teacher asks for.
     ///
-    /// Shapes: `scaled [chunk, embed]`, `factors [chunk, 1]` as [`Self::factors`] gives them.
+    /// Shapes: `scaled [chunk, embed]`, `factors [chunk, 1]` as
+    /// [`Self::factors`] gives them.
     pub(super) fn gradients(
         self,
         softmax: &Softmax<'_>,

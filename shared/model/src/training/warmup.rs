@@ -1,5 +1,5 @@
-//! Warming a random backbone up as a plain language model and item-sequence model, before it is
-//! frozen.
+//! Warming a random backbone up as a plain language model and item-sequence
+//! model, before it is frozen.
 
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};

@@ -1,4 +1,5 @@
-//! How much there is to compute: what rates and a machine's share are measured against.
+//! How much there is to compute: what rates and a machine's share are measured
+//! against.
 
 use domain::{Pass, Shape};
 
@@ -18,7 +19,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// The work of one training step: forward, loss and the gradients of the rows.
+    /// The work of one training step: forward, loss and the gradients of the
+    /// rows.
     pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
         let pass = pass(&objective.documents);
         let (n_classes, n_products) = match (objective.head, &objective.candidates) {
@@ -65,7 +67,8 @@ fn pass(documents: &[Reading]) -> Pass {
     pass
 }
 
-/// How many keys `n` queries see when the first sees one and each next one sees one more.
+/// How many keys `n` queries see when the first sees one and each next one sees
+/// one more.
 fn triangle(n: usize) -> f64 {
     (n * (n + 1) / 2) as f64
 }
@@ -94,8 +97,9 @@ mod tests {
         };
         let work = Work::of_step(&content::objective(&[words]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (4, 200));
-        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP
-        // of the 2 that are read; they see 3 and 4 keys.
+        // The last word is asked for only. Keys and values of 4 tokens,
+        // queries, projection and MLP of the 2 that are read; they see 3 and 4
+        // keys.
         let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
         let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
         assert_eq!(

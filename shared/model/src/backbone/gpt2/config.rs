@@ -28,7 +28,8 @@ pub(crate) struct Gpt2Config {
     /// A variant of attention that is not computed here.
     #[serde(default)]
     scale_attn_by_inverse_layer_idx: bool,
-    /// Attention scores are divided by the root of the head's width; GPT-2 always does.
+    /// Attention scores are divided by the root of the head's width; GPT-2
+    /// always does.
     #[serde(default = "default_true")]
     scale_attn_weights: bool,
     /// Always `gpt2`, for programs that read the file.

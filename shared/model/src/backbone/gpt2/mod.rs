@@ -1,10 +1,11 @@
-//! GPT-2 as one readable file (reference: `transformers.GPT2Model`): forward, and the gradient of
-//! its input.
+//! GPT-2 as one readable file (reference: `transformers.GPT2Model`): forward,
+//! and the gradient of its input.
 //!
-//! The body is frozen, so only the input's gradient is wanted, and it has a closed form for each
-//! step of a block. Written out it keeps ten rows of the embedding's width for each token and
-//! block, and frees them as it goes back; the test at the foot holds it against autodiff. A
-//! backbone that still learns (the warm-up) goes through the same forward on an autodiff device.
+//! The body is frozen, so only the input's gradient is wanted, and it has a
+//! closed form for each step of a block. Written out it keeps ten rows of the
+//! embedding's width for each token and block, and frees them as it goes back;
+//! the test at the foot holds it against autodiff. A backbone that still learns
+//! (the warm-up) goes through the same forward on an autodiff device.
 
 /// The shape of a GPT-2.
 pub(crate) mod config;
@@ -21,7 +22,8 @@ use crate::backbone::kernels::{self, Attended, Attention, HeadCounts};
 use crate::backbone::layers::{Columns, LayerNorm, Linear};
 use crate::backbone::layout::{Layout, Queries};
 
-/// Token and position embeddings, blocks, final layer norm. The head is `wte` itself.
+/// Token and position embeddings, blocks, final layer norm. The head is `wte`
+/// itself.
 #[derive(Module, Debug)]
 pub(crate) struct Gpt2 {
     /// Word embeddings `[vocab, embed]`, tied with the vocabulary head.
@@ -34,7 +36,8 @@ pub(crate) struct Gpt2 {
     pub(crate) ln_f: LayerNorm,
 }
 
-/// One transformer block: attention and MLP, each behind a layer norm and around a residual.
+/// One transformer block: attention and MLP, each behind a layer norm and
+/// around a residual.
 #[derive(Module, Debug)]
 pub(crate) struct Block {
     /// The layer norm before attention.
@@ -60,7 +63,8 @@ pub(crate) struct KeptActivations<'a> {
     last: Tensor<2>,
 }
 
-/// The inputs of a block's layer norms, attention and activation; the way back recomputes the rest.
+/// The inputs of a block's layer norms, attention and activation; the way back
+/// recomputes the rest.
 struct KeptBlock<'a> {
     attention: KeptAttention<'a>,
     /// What attention handed to the MLP `[queries, embed]`.
@@ -101,8 +105,8 @@ impl Gpt2 {
     /// Last hidden states of the positions that are read (reference:
     /// `GPT2Model.forward(inputs_embeds=…)`).
     ///
-    /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as
-    /// `layout` says → `[read, embed]`.
+    /// Shapes: `embeddings [tokens, embed]` without positions, documents one
+    /// after the other as `layout` says → `[read, embed]`.
     pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
         let mut hidden = self.positioned(embeddings, layout); // [tokens, embed]
         for (number, block) in self.h.iter().enumerate() {
@@ -131,7 +135,8 @@ impl Gpt2 {
         (normed, KeptActivations { blocks, last })
     }
 
-    /// Gradient of the embeddings at some packed rows, given that of the hidden states.
+    /// Gradient of the embeddings at some packed rows, given that of the hidden
+    /// states.
     ///
     /// Shapes: `d_hidden [read, embed]`, `wanted [wanted]` → `[wanted, embed]`.
     pub(crate) fn backward(
@@ -180,8 +185,8 @@ impl Block {
         }
     }
 
-    /// Computes the positions that are asked for. Shapes: `input [tokens, embed]` → `[queries,
-    /// embed]`.
+    /// Computes the positions that are asked for. Shapes:
+    /// `input [tokens, embed]` → `[queries, embed]`.
     fn forward<'a>(&self, input: Tensor<2>, asked: Queries<'a>) -> (Tensor<2>, KeptBlock<'a>) {
         let (middle, attention) = self.attention(input, asked);
         let (output, inner) = self.mlp(middle.clone());
@@ -193,8 +198,9 @@ impl Block {
         (output, kept)
     }
 
-    /// Gradient of the block's input, at all rows or at the wanted ones. Shapes: `d_output [queries,
-    /// embed]` → `[tokens, embed]`, or `[wanted, embed]`.
+    /// Gradient of the block's input, at all rows or at the wanted ones.
+    /// Shapes: `d_output [queries, embed]` → `[tokens, embed]`, or
+    /// `[wanted, embed]`.
     fn backward(
         &self,
         kept: KeptBlock<'_>,
@@ -205,8 +211,8 @@ impl Block {
         self.attention_backward(kept.attention, d_middle, wanted)
     }
 
-    /// Attention behind its layer norm and around a residual. Shapes: `input [tokens, embed]` →
-    /// `[queries, embed]`.
+    /// Attention behind its layer norm and around a residual. Shapes:
+    /// `input [tokens, embed]` → `[queries, embed]`.
     #[tracing::instrument(level = "trace", name = "attention", skip_all)]
     fn attention<'a>(
         &self,
@@ -234,8 +240,9 @@ impl Block {
         (output, kept)
     }
 
-    /// Gradient of attention's input, through the layer norm and the residual. Shapes: `d_output
-    /// [queries, embed]` → `[tokens, embed]`, or `[wanted, embed]`.
+    /// Gradient of attention's input, through the layer norm and the residual.
+    /// Shapes: `d_output [queries, embed]` → `[tokens, embed]`, or
+    /// `[wanted, embed]`.
     #[tracing::instrument(level = "trace", name = "attention", skip_all)]
     fn attention_backward(
         &self,
@@ -261,8 +268,9 @@ impl Block {
         only(asked.scatter(d_output), wanted) + d_input
     }
 
-    /// The MLP behind its layer norm and around a residual; returns what its activation got too.
-    /// Shapes: `[queries, embed]` → `[queries, embed]`, `[queries, inner]`.
+    /// The MLP behind its layer norm and around a residual; returns what its
+    /// activation got too. Shapes: `[queries, embed]` → `[queries, embed]`,
+    /// `[queries, inner]`.
     #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
     fn mlp(&self, input: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let normed = self.ln_2.forward(input.clone());
@@ -272,9 +280,9 @@ impl Block {
         (input + output, inner)
     }
 
-    /// Gradient of the MLP's input, through the layer norm and the residual. Shapes: `input
-    /// [queries, embed]`, `inner [queries, inner]`, `d_output [queries, embed]` → `[queries,
-    /// embed]`.
+    /// Gradient of the MLP's input, through the layer norm and the residual.
+    /// Shapes: `input [queries, embed]`, `inner [queries, inner]`,
+    /// `d_output [queries, embed]` → `[queries, embed]`.
     #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
     fn mlp_backward(&self, input: Tensor<2>, inner: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         let d_activated = self.mlp_proj.backward(d_output.clone());

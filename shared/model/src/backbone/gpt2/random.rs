@@ -13,13 +13,15 @@ use crate::backbone::tokenizer::N_GPT2_WORDS;
 
 /// Standard deviation of the weights: GPT-2's `initializer_range`.
 const WEIGHT_STD: f32 = 0.02;
-/// Standard deviation of the positions, smaller than that of words: a history is a set.
+/// Standard deviation of the positions, smaller than that of words: a history
+/// is a set.
 const POSITION_STD: f32 = WEIGHT_STD / 10.0;
 
 /// Draws a GPT-2 over GPT-2's vocabulary; the same for the same seed.
 ///
-/// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that, and with
-/// [`ValuePath::NearIdentity`] the value and output projections are the identity plus that noise.
+/// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that,
+/// and with [`ValuePath::NearIdentity`] the value and output projections are
+/// the identity plus that noise.
 pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2) {
     let config = Gpt2Config::new(&Sizes {
         vocab_size: N_GPT2_WORDS,
@@ -49,7 +51,8 @@ pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2
     (config, gpt2)
 }
 
-/// Adds the identity to the value and output projections; queries and keys stay as drawn.
+/// Adds the identity to the value and output projections; queries and keys stay
+/// as drawn.
 fn add_identity(block: &mut Block, embed: usize, device: &Device) {
     let identity = Tensor::<2>::eye(embed, device);
     let queries_and_keys = Tensor::zeros([embed, 2 * embed], device);

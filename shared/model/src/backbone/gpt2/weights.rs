@@ -1,6 +1,7 @@
 //! The names of a GPT-2's weights, as `transformers` writes them.
 //!
-//! Conv1D weights are stored `[in, out]`, which is burn's `Linear` layout: nothing is transposed.
+//! Conv1D weights are stored `[in, out]`, which is burn's `Linear` layout:
+//! nothing is transposed.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
@@ -15,7 +16,8 @@ use crate::error::Error;
 const PREFIX: &str = "transformer.";
 
 impl Gpt2 {
-    /// Takes the weights out of a checkpoint; tensors with other names are passed over.
+    /// Takes the weights out of a checkpoint; tensors with other names are
+    /// passed over.
     pub(crate) fn read(
         config: &Gpt2Config,
         checkpoint: &Checkpoint,

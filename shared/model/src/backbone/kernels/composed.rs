@@ -1,4 +1,5 @@
-//! The kernels in burn's own operators: for devices without better ones, and for autodiff.
+//! The kernels in burn's own operators: for devices without better ones, and
+//! for autodiff.
 
 use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
@@ -63,11 +64,13 @@ pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
     }
 }
 
-/// What is added to the scores of unseen keys; its exponential is 0 in every float type.
+/// What is added to the scores of unseen keys; its exponential is 0 in every
+/// float type.
 const UNSEEN: f64 = -1e9;
 
-/// Queries, keys and values, or their gradients, of documents that are padded to one length
-/// `[documents, n_query, longest, head_dim]`: keys and values once for each query head.
+/// Queries, keys and values, or their gradients, of documents that are padded
+/// to one length `[documents, n_query, longest, head_dim]`: keys and values
+/// once for each query head.
 pub(super) struct Heads {
     pub(super) queries: Tensor<4>,
     pub(super) keys: Tensor<4>,
@@ -94,7 +97,8 @@ impl Heads {
         }
     }
 
-    /// The gradients as they lie in memory; heads that share keys and values are summed.
+    /// The gradients as they lie in memory; heads that share keys and values
+    /// are summed.
     pub(super) fn packed(self, padded: &Padded, counts: HeadCounts) -> AttentionGradients {
         let n_in_group = counts.n_in_group();
         let keys = summed(self.keys, n_in_group);
@@ -126,8 +130,9 @@ impl Heads {
     }
 }
 
-/// Repeats each head `n_times` in a row. Shapes: `[documents, heads, longest, head_dim]` → `[documents,
-/// heads * n_times, longest, head_dim]`.
+/// Repeats each head `n_times` in a row. Shapes:
+/// `[documents, heads, longest, head_dim]` →
+/// `[documents, heads * n_times, longest, head_dim]`.
 fn repeated(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
     if n_times == 1 {
         return heads;
@@ -151,8 +156,8 @@ fn summed(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
         .reshape([n_documents, n_groups, longest, head_dim])
 }
 
-/// Lays packed rows out by document and head, zero where no token lies. Shapes: `[rows, embed]` →
-/// `[documents, heads, longest, head_dim]`.
+/// Lays packed rows out by document and head, zero where no token lies. Shapes:
+/// `[rows, embed]` → `[documents, heads, longest, head_dim]`.
 pub(super) fn split(
     packed: Tensor<2>,
     places: &Tensor<1, Int>,
@@ -174,8 +179,8 @@ pub(super) fn split(
         .swap_dims(1, 2)
 }
 
-/// The reverse of [`split`]. Shapes: `[documents, heads, longest, width]` → `[rows, heads *
-/// width]`.
+/// The reverse of [`split`]. Shapes: `[documents, heads, longest, width]` →
+/// `[rows, heads * width]`.
 pub(super) fn join(padded: Tensor<4>, places: &Tensor<1, Int>) -> Tensor<2> {
     let [n_documents, n_head, longest, width] = padded.dims();
     padded
@@ -206,7 +211,8 @@ pub(super) fn attention_backward(
     let padded = of.spans.padded(&of.queries.device());
     let n_query = of.heads.n_query;
     let heads = Heads::new(of, padded);
-    // Zero where there is no query: those add nothing to the gradients of keys and values.
+    // Zero where there is no query: those add nothing to the gradients of keys
+    // and values.
     let d_mixed = split(d_mixed, &padded.queries, padded, n_query);
     let shares = activation::softmax(heads.scores(), 3);
     let mixed = split(attended.mixed, &padded.queries, padded, n_query);

@@ -1,5 +1,6 @@
-//! The kernels on flex tensors: slices of host memory, in place where nobody else holds them.
-//! Products are faer's, whose assembly is faster than flex's own (figures in docs/performance.md).
+//! The kernels on flex tensors: slices of host memory, in place where nobody
+//! else holds them. Products are faer's, whose assembly is faster than flex's
+//! own (figures in docs/performance.md).
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -89,13 +90,16 @@ fn owned(tensor: Tensor<2>) -> Vec<f32> {
     }
 }
 
-/// A product of more rows is divided by faer, which then packs each part of a matrix once.
+/// A product of more rows is divided by faer, which then packs each part of a
+/// matrix once.
 const FEW_ROWS: usize = 512;
-/// The fewest columns in a part of a product of few rows; the kernel is slow on fewer.
+/// The fewest columns in a part of a product of few rows; the kernel is slow on
+/// fewer.
 const PART_COLUMNS: usize = 64;
-/// The most parts of such a product: many, so that a thread that is interrupted leaves its own to
-/// the others. Two Zen 3 cores do 14 × 256 × 1,024 at 72 GFLOP/s so, at 51 as faer divides it; 200
-/// × 768 × 3,072, one core taken for a fifth of the time, at 105 and 89.
+/// The most parts of such a product: many, so that a thread that is interrupted
+/// leaves its own to the others. Two Zen 3 cores do 14 × 256 × 1,024 at 72
+/// GFLOP/s so, at 51 as faer divides it; 200 × 768 × 3,072, one core taken for
+/// a fifth of the time, at 105 and 89.
 const MOST_PARTS: usize = 16;
 
 /// Writes `lhs · rhs` to a matrix, or adds it.

@@ -1,6 +1,6 @@
-//! Causal attention inside documents on slices, one head after the other on each thread. A block of
-//! queries at a time sees only the keys up to its last one, so no more scores exist than [`BLOCK`]
-//! rows of the longest document.
+//! Causal attention inside documents on slices, one head after the other on
+//! each thread. A block of queries at a time sees only the keys up to its last
+//! one, so no more scores exist than [`BLOCK`] rows of the longest document.
 
 use std::ops::Range;
 
@@ -44,7 +44,8 @@ pub(super) struct Outputs<T> {
 pub(super) struct HeadGradients {
     /// Gradient of the queries `[queries, n_query * head_dim]`.
     pub(super) queries: Vec<f32>,
-    /// Gradients of the keys, then of the values `[keys, 2 * n_key_value * head_dim]`.
+    /// Gradients of the keys, then of the values
+    /// `[keys, 2 * n_key_value * head_dim]`.
     pub(super) keys_values: Vec<f32>,
 }
 
@@ -84,8 +85,9 @@ struct Scratch {
 }
 
 impl<'a> Heads<'a> {
-    /// The row-major memory of an attention's tensors as matrices. Shapes: `queries [queries,
-    /// n_query * head_dim]`, `keys_values [keys, 2 * n_key_value * head_dim]`.
+    /// The row-major memory of an attention's tensors as matrices. Shapes:
+    /// `queries [queries, n_query * head_dim]`,
+    /// `keys_values [keys, 2 * n_key_value * head_dim]`.
     pub(super) fn new(queries: &'a [f32], keys_values: &'a [f32], of: &Attention<'a>) -> Self {
         let counts = of.heads;
         let head_dim = of.head_dim();
@@ -166,8 +168,8 @@ impl<'a> Heads<'a> {
         }
     }
 
-    /// Gradients of queries, keys and values, one head of keys and values after the other on each
-    /// thread, with all query heads that read it.
+    /// Gradients of queries, keys and values, one head of keys and values after
+    /// the other on each thread, with all query heads that read it.
     pub(super) fn backward(&self, outputs: &Outputs<&[f32]>, d_mixed: &[f32]) -> HeadGradients {
         let n_queries = self.queries.nrows();
         let n_keys = self.keys.nrows();
@@ -221,8 +223,8 @@ struct Backward<'a> {
     d_mixed: MatRef<'a, f32>,
 }
 
-/// Where gradients are written to: those of one head, or of a group of query heads and the head of
-/// keys and values that they read.
+/// Where gradients are written to: those of one head, or of a group of query
+/// heads and the head of keys and values that they read.
 struct Gradients<'a> {
     queries: MatMut<'a, f32>,
     keys: MatMut<'a, f32>,
@@ -230,7 +232,8 @@ struct Gradients<'a> {
 }
 
 impl Backward<'_> {
-    /// The gradients of one head of keys and values and of the query heads that read it.
+    /// The gradients of one head of keys and values and of the query heads that
+    /// read it.
     fn group(&self, key_value_head: usize, scratch: &mut Scratch, mut gradients: Gradients<'_>) {
         let head_dim = self.heads.head_dim;
         let n_in_group = self.heads.counts.n_in_group();
@@ -246,7 +249,8 @@ impl Backward<'_> {
         }
     }
 
-    /// Writes a query head's gradient, and adds to those of the keys and values that it reads.
+    /// Writes a query head's gradient, and adds to those of the keys and values
+    /// that it reads.
     fn head(&self, head: usize, scratch: &mut Scratch, mut gradients: Gradients<'_>) {
         let heads = self.heads;
         let scale = heads.scale;
@@ -304,8 +308,8 @@ struct HeadOutputs<'a> {
 }
 
 impl HeadOutputs<'_> {
-    /// Makes shares of the scores, and gradients of the scores of those of the shares, both
-    /// `[queries, keys]` of a block.
+    /// Makes shares of the scores, and gradients of the scores of those of the
+    /// shares, both `[queries, keys]` of a block.
     fn shares_and_gradients(&self, block: &Block, scores: &mut [f32], d_scores: &mut [f32]) {
         let n_keys = block.keys.len();
         for (row, (scores, d_scores)) in scores

@@ -1,5 +1,5 @@
-//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`]
-//! elsewhere).
+//! The kernels as LibTorch's fused operators; attention is its flash kernel on
+//! a CPU ([`card`] elsewhere).
 #![expect(deprecated, reason = "burn-tch has no successor for LibTorch")]
 
 use burn::backend::LibTorch;
@@ -53,8 +53,8 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     wrapped(gradient)
 }
 
-/// Documents of one length that follow each other: they go together, because a flash kernel takes
-/// one length a call.
+/// Documents of one length that follow each other: they go together, because a
+/// flash kernel takes one length a call.
 struct Run {
     n_documents: i64,
     first_query: i64,
@@ -86,8 +86,8 @@ fn runs(spans: &[Span]) -> Vec<Run> {
 }
 
 impl Run {
-    /// The queries of the run's documents, a view. Shapes: `[queries, width]` → `[documents,
-    /// n_queries, width]`.
+    /// The queries of the run's documents, a view. Shapes: `[queries, width]` →
+    /// `[documents, n_queries, width]`.
     fn of_queries(&self, packed: &Native) -> Native {
         let width = packed.size()[1];
         packed
@@ -95,8 +95,8 @@ impl Run {
             .view([self.n_documents, self.n_queries, width])
     }
 
-    /// The keys and values of the run's documents, views. Shapes: `[keys, 2 * width]` →
-    /// `[documents, n_keys, width]` each.
+    /// The keys and values of the run's documents, views. Shapes:
+    /// `[keys, 2 * width]` → `[documents, n_keys, width]` each.
     fn of_keys(&self, packed: &Native) -> KeysValues {
         let width = packed.size()[1];
         let both = packed
@@ -108,8 +108,8 @@ impl Run {
         }
     }
 
-    /// What is added to the scores of keys that a query does not see; `None` where the kernel's own
-    /// causal mask says it, or where all keys are seen.
+    /// What is added to the scores of keys that a query does not see; `None`
+    /// where the kernel's own causal mask says it, or where all keys are seen.
     fn bias(&self, like: &Native) -> Option<Native> {
         if self.is_causal() || self.sees_all() {
             return None;
@@ -137,8 +137,9 @@ struct KeysValues {
     values: Native,
 }
 
-/// The heads of a tensor, a view. Shapes: `[documents, length, heads * head_dim]` → `[documents,
-/// heads, length, head_dim]`.
+/// The heads of a tensor, a view. Shapes:
+/// `[documents, length, heads * head_dim]` →
+/// `[documents, heads, length, head_dim]`.
 fn heads(tensor: &Native, n_heads: usize) -> Native {
     let shape = tensor.size();
     tensor
@@ -146,7 +147,8 @@ fn heads(tensor: &Native, n_heads: usize) -> Native {
         .transpose(1, 2)
 }
 
-/// The heads of keys or values, once for each query head that reads them; views where that is one.
+/// The heads of keys or values, once for each query head that reads them; views
+/// where that is one.
 fn heads_for_queries(tensor: &Native, counts: HeadCounts) -> Native {
     let heads = heads(tensor, counts.n_key_value);
     match counts.n_in_group() {

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::backbone::layout::Spans;
 
-/// How many heads attention has. Query head `h` reads key and value head `h / (n_query /
-/// n_key_value)`.
+/// How many heads attention has. Query head `h` reads key and value head
+/// `h / (n_query / n_key_value)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeadCounts {
     /// Heads of the queries, side by side in their width.
@@ -66,7 +66,8 @@ impl Attention<'_> {
 pub(crate) struct AttentionGradients {
     /// Gradient of the queries `[queries, n_query * head_dim]`.
     pub(crate) queries: Tensor<2>,
-    /// Gradients of the keys, then of the values `[keys, 2 * n_key_value * head_dim]`.
+    /// Gradients of the keys, then of the values
+    /// `[keys, 2 * n_key_value * head_dim]`.
     pub(crate) keys_values: Tensor<2>,
 }
 

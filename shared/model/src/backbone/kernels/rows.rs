@@ -1,6 +1,6 @@
-//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors of the machine it
-//! runs on ([`pulp`]), and parallel over rows; a row is summed in the same order whatever the
-//! number of threads.
+//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors
+//! of the machine it runs on ([`pulp`]), and parallel over rows; a row is
+//! summed in the same order whatever the number of threads.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -33,7 +33,8 @@ fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     sum_of_lanes(sums) + rest
 }
 
-/// Adds the lanes up in halves: one after the other would take as long as a row of 256.
+/// Adds the lanes up in halves: one after the other would take as long as a row
+/// of 256.
 #[inline(always)]
 fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
     let mut n = N / 2;
@@ -60,8 +61,8 @@ impl Number for f32 {
 }
 
 impl Number for bf16 {
-    /// Widens by hand: the library's conversion asks each number whether it is NaN, which those of
-    /// tables are not.
+    /// Widens by hand: the library's conversion asks each number whether it is
+    /// NaN, which those of tables are not.
     #[inline(always)]
     fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32] {
         memory.clear();
@@ -74,15 +75,16 @@ impl Number for bf16 {
     }
 }
 
-/// From how many values on a matrix is shared by all cores: below, handing work out costs more than
-/// it saves.
+/// From how many values on a matrix is shared by all cores: below, handing work
+/// out costs more than it saves.
 const LARGE: usize = 1 << 22;
 /// How many values the rows of a task have.
 const VALUES_PER_TASK: usize = 1 << 18;
 
-/// Inner products of each row of a matrix with each of some states, read once for all of them; a
-/// product is the same bits alone or among others. Faer's product packs the matrix first, which
-/// costs more than a product with one state.
+/// Inner products of each row of a matrix with each of some states, read once
+/// for all of them; a product is the same bits alone or among others. Faer's
+/// product packs the matrix first, which costs more than a product with one
+/// state.
 ///
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
 pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
@@ -123,15 +125,15 @@ fn products_on_one_core<N: Number>(rows: &[N], states: &[f32], width: usize) -> 
     products
 }
 
-/// Rows of a block. Eight sums stay in registers, and each number that is read is used twice or
-/// four times. 16 states on a million rows of 768, two cores: 970 ms with a state and a row at a
-/// time, 449 ms in blocks.
+/// Rows of a block. Eight sums stay in registers, and each number that is read
+/// is used twice or four times. 16 states on a million rows of 768, two cores:
+/// 970 ms with a state and a row at a time, 449 ms in blocks.
 const ROWS: usize = 4;
 /// States of a block.
 const STATES: usize = 2;
 
-/// The products of some rows with all states. Vectors are named: the compiler finds no vectors in a
-/// block of sums by itself.
+/// The products of some rows with all states. Vectors are named: the compiler
+/// finds no vectors in a block of sums by itself.
 struct Products<'a, N> {
     rows: &'a [N],
     states: &'a [f32],
@@ -201,7 +203,8 @@ impl<N: Number> WithSimd for Products<'_, N> {
     }
 }
 
-/// The inner product of each row with each state; it sums in the same order in a block of any size.
+/// The inner product of each row with each state; it sums in the same order in
+/// a block of any size.
 #[inline(always)]
 fn block<V: Simd, const R: usize, const S: usize>(
     simd: V,
@@ -231,8 +234,9 @@ fn block<V: Simd, const R: usize, const S: usize>(
     products
 }
 
-/// Computes eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest
-/// multiple of ln 2. The library's is a call for each value; this is vectorised.
+/// Computes eˣ to 2 units in the last place (Cephes `expf`): a polynomial
+/// around the nearest multiple of ln 2. The library's is a call for each value;
+/// this is vectorised.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer, in the low bits
@@ -351,8 +355,8 @@ impl Norm<'_> {
     }
 }
 
-/// Makes `e^(x − highest)` of a row, in place. Returns the highest entry and the sum of the
-/// exponentials.
+/// Makes `e^(x − highest)` of a row, in place. Returns the highest entry and
+/// the sum of the exponentials.
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -360,7 +364,8 @@ pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     (highest, sum_of(row, row, |x, _| x))
 }
 
-/// Makes the softmax of a row, in place. Returns the logarithm of the denominator.
+/// Makes the softmax of a row, in place. Returns the logarithm of the
+/// denominator.
 #[inline(always)]
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     let (highest, sum) = exponentials(row);
@@ -369,8 +374,8 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
     highest + sum.ln()
 }
 
-/// Makes the exponentials of each row, in place. Returns each row's highest entry and the sum of its
-/// exponentials.
+/// Makes the exponentials of each row, in place. Returns each row's highest
+/// entry and the sum of its exponentials.
 pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = values
         .par_chunks_mut(width)
