@@ -123,7 +123,8 @@ impl<'a> Way<'a> {
             places.push(place);
             let own = tables.items.row(item);
             let difference = &mut differences[place * width..][..width];
-            for (to, (own, mean)) in difference.iter_mut().zip(own.iter().zip(&mean)) {
+            let entries = own.iter().zip(&mean);
+            for (to, (own, mean)) in difference.iter_mut().zip(entries) {
                 *to = own - mean;
             }
         }
@@ -146,7 +147,7 @@ impl<'a> Way<'a> {
         }
         let backbone = self.backbone;
         let width = self.tables.items.width();
-        let batch = TokenBatch::new(documents, backbone.n_positions(), &self.device);
+        let batch = TokenBatch::new(documents, backbone);
         let own = embed(backbone, self.tables, &batch, None); // [tokens, embed]
         let embeddings = own - self.missing(points);
         let (_, kept) = backbone.forward_kept(embeddings, &batch.layout);
@@ -157,9 +158,12 @@ impl<'a> Way<'a> {
         let rows = self.rows_of_items(points.len());
         let index = rows.iter().map(|&row| to_index(row)).collect();
         let index = index_tensor(index, &self.device);
-        let gradients = to_vec(backbone.backward(kept, d_states, &index));
-        for (&row, gradient) in rows.iter().zip(gradients.chunks_exact(width)) {
-            let (point, place) = (row / self.length, row % self.length);
+        let gradients = backbone.backward(kept, d_states, &index);
+        let gradients = to_vec(gradients);
+        let gradients = gradients.chunks_exact(width);
+        for (&row, gradient) in rows.iter().zip(gradients) {
+            let point = row / self.length;
+            let place = row % self.length;
             let difference = &self.differences[place * width..][..width];
             let products = gradient
                 .iter()
@@ -180,7 +184,9 @@ impl<'a> Way<'a> {
         }
         let width = self.tables.items.width();
         let differences = self.differences.repeat(points.len());
-        matrix(differences, width, &self.device) * matrix(shares, 1, &self.device)
+        let differences = matrix(differences, width, &self.device);
+        let shares = matrix(shares, 1, &self.device);
+        differences * shares
     }
 
     /// The packed rows of the history's items in `n_documents` times the

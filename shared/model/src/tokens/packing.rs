@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::backbone::decoder::Backbone;
 use crate::backbone::host::{index_tensor, matrix, to_index};
 use crate::backbone::layout::{Extent, Layout};
 use crate::tokens::prompt::Token;
@@ -24,6 +25,11 @@ impl Reading {
     pub(crate) fn last(tokens: Vec<Token>) -> Self {
         let n_read = tokens.len().min(1);
         Self { tokens, n_read }
+    }
+
+    /// Prompts whose last tokens alone are read.
+    pub(crate) fn of_prompts(prompts: &[Vec<Token>]) -> Vec<Self> {
+        prompts.iter().cloned().map(Self::last).collect()
     }
 
     /// A document whose tokens are all read.
@@ -62,9 +68,11 @@ pub(crate) struct TokenBatch {
 }
 
 impl TokenBatch {
-    /// Packs documents; each must fit into `n_positions`, which the prompt
-    /// functions see to.
-    pub(crate) fn new(documents: &[Reading], n_positions: usize, device: &Device) -> Self {
+    /// Packs documents for a backbone; each must fit into its positions, which
+    /// the prompt functions see to.
+    pub(crate) fn new(documents: &[Reading], backbone: &Backbone) -> Self {
+        let device = backbone.device();
+        let n_positions = backbone.n_positions();
         let mut tokens = Vec::new();
         let mut extents = Vec::with_capacity(documents.len());
         for document in documents {
@@ -97,8 +105,8 @@ impl TokenBatch {
             words,
             users,
             items,
-            index: index_tensor(index, device),
-            layout: Layout::new(&extents, device),
+            index: index_tensor(index, &device),
+            layout: Layout::new(&extents, &device),
             soft,
             n_tokens: tokens.len(),
         }
@@ -121,7 +129,8 @@ fn places(rows: &[u32], first: usize) -> HashMap<u32, i32> {
 
 /// The distinct rows of one kind of token, ascending.
 pub(crate) fn distinct(tokens: &[Token], pick: fn(Token) -> Option<u32>) -> Vec<u32> {
-    let mut rows: Vec<u32> = tokens.iter().filter_map(|&token| pick(token)).collect();
+    let picked = tokens.iter().filter_map(|&token| pick(token));
+    let mut rows: Vec<u32> = picked.collect();
     rows.sort_unstable();
     rows.dedup();
     rows
@@ -132,11 +141,17 @@ pub(crate) fn rows_tensor(table: &Table, rows: &[u32], device: &Device) -> Tenso
     matrix(table.gather(rows), table.width(), device)
 }
 
+/// How many tokens some documents have together.
+pub(crate) fn n_tokens(documents: &[Reading]) -> usize {
+    let lengths = documents.iter().map(|document| document.tokens.len());
+    lengths.sum()
+}
+
 /// Consecutive documents, at most `at_once` tokens together unless one alone
 /// has more; parts of about the same size, because products of few rows are
 /// slow.
 pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
-    let all: usize = documents.iter().map(|document| document.tokens.len()).sum();
+    let all = n_tokens(documents);
     let n_parts = all.div_ceil(at_once).max(1);
     let fair = all.div_ceil(n_parts);
     let mut parts = Vec::new();

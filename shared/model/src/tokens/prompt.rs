@@ -105,7 +105,8 @@ impl PromptTexts {
     /// Keeps the latest items that fit into `n_positions`, never drops the
     /// question. Without a user row the user tokens are left out.
     pub fn recommend(&self, user: Option<u32>, items: &[u32], n_positions: usize) -> Vec<Token> {
-        let n_left_out = items.len().saturating_sub(self.max_history(n_positions));
+        let n_most = self.max_history(n_positions);
+        let n_left_out = items.len().saturating_sub(n_most);
         let latest = &items[n_left_out..];
         let items: Vec<Token> = latest.iter().copied().map(Token::Item).collect();
         let user: Vec<Token> = user.map(Token::User).into_iter().collect();
@@ -134,9 +135,9 @@ impl PromptTexts {
     /// How many items of a history a recommendation prompt holds.
     pub fn max_history(&self, n_positions: usize) -> usize {
         let n_users = 2;
-        let n_words =
-            self.has_interacted_with.len() + self.comma.len() + self.will_interact_with.len();
-        n_positions.saturating_sub(n_users + n_words)
+        let before = self.has_interacted_with.len();
+        let after = self.comma.len() + self.will_interact_with.len();
+        n_positions.saturating_sub(n_users + before + after)
     }
 
     /// `user_i writes the following review for item_j:` (content LM).

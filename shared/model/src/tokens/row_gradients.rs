@@ -16,6 +16,12 @@ impl RowGradients {
         Self { rows, values }
     }
 
+    /// Each row and its gradient.
+    pub(crate) fn iter(&self, width: usize) -> impl Iterator<Item = (u32, &[f32])> {
+        let gradients = self.values.chunks_exact(width);
+        self.rows.iter().copied().zip(gradients)
+    }
+
     /// Adds to the gradient of one of the rows.
     pub(crate) fn add(&mut self, row: u32, gradient: &[f32]) {
         let place = self
@@ -32,8 +38,9 @@ impl RowGradients {
     #[must_use]
     pub fn dense(&self, n_rows: usize, width: usize) -> Self {
         let mut values = vec![0.0; n_rows * width];
-        for (row, gradient) in self.rows.iter().zip(self.values.chunks_exact(width)) {
-            values[*row as usize * width..][..width].copy_from_slice(gradient);
+        for (row, gradient) in self.iter(width) {
+            let to = &mut values[row as usize * width..][..width];
+            to.copy_from_slice(gradient);
         }
         Self {
             rows: (0..n_rows as u32).collect(),
@@ -45,7 +52,7 @@ impl RowGradients {
     /// ones.
     pub(crate) fn add_all(&mut self, other: &Self, width: usize) {
         self.include(other.rows.iter().copied(), width);
-        for (&row, gradient) in other.rows.iter().zip(other.values.chunks_exact(width)) {
+        for (row, gradient) in other.iter(width) {
             self.add(row, gradient);
         }
     }
@@ -62,10 +69,10 @@ impl RowGradients {
         let mut rows = [old.rows.as_slice(), &missing].concat();
         rows.sort_unstable();
         let mut values = vec![0.0; rows.len() * width];
-        let gradients = old.values.chunks_exact(width);
-        let mut from = old.rows.iter().zip(gradients).peekable();
-        for (row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
-            if let Some((_, gradient)) = from.next_if(|(old_row, _)| *old_row == row) {
+        let mut from = old.iter(width).peekable();
+        for (&row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
+            let gradient = from.next_if(|(old_row, _)| *old_row == row);
+            if let Some((_, gradient)) = gradient {
                 to.copy_from_slice(gradient);
             }
         }

@@ -50,11 +50,10 @@ impl ItemMask {
     /// Multiplies the values of item rows `[rows, embed]` with their factors.
     fn apply(&self, rows: &[u32], values: &mut [f32]) {
         let width = self.factors.len() / self.rows.len().max(1);
-        for (row, values) in rows.iter().zip(values.chunks_exact_mut(width.max(1))) {
-            let place = self
-                .rows
-                .binary_search(row)
-                .expect("the mask was made for the batch's items");
+        let values = values.chunks_exact_mut(width.max(1));
+        for (row, values) in rows.iter().zip(values) {
+            let place = self.rows.binary_search(row);
+            let place = place.expect("the mask was made for the batch's items");
             let factors = &self.factors[place * width..][..width];
             for (value, factor) in values.iter_mut().zip(factors) {
                 *value *= factor;

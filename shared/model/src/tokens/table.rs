@@ -196,7 +196,8 @@ impl Table {
     /// table the rows that were moved, their numbers and what the others are.
     pub(crate) fn moved(&self, name: &str) -> Vec<NamedTensor<'_>> {
         let n_stored = self.values.len() / self.width;
-        let values = NamedTensor::f32(name, vec![n_stored, self.width], &*self.values);
+        let shape = vec![n_stored, self.width];
+        let values = NamedTensor::f32(name, shape, &*self.values);
         let Some(fresh) = &self.fresh else {
             return vec![values];
         };
@@ -231,7 +232,8 @@ impl Table {
         let (_, rows) = file.i32(&format!("{name}{ROWS}"))?;
         let rows = rows.into_iter().map(i32::cast_unsigned);
         let places: HashMap<u32, usize> = rows.zip(0..).collect();
-        if places.len() != n_stored || places.keys().any(|&row| row as usize >= n_rows) {
+        let is_outside = places.keys().any(|&row| row as usize >= n_rows);
+        if places.len() != n_stored || is_outside {
             let reason = format!("`{name}{ROWS}` does not number the {n_stored} rows of `{name}`");
             return Err(Error::malformed(file.path(), reason));
         }

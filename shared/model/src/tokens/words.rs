@@ -26,7 +26,7 @@ pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> 
         documents.push(Reading::whole(tokens.collect()));
     }
     let device = backbone.device();
-    let batch = TokenBatch::new(&documents, backbone.n_positions(), &device);
+    let batch = TokenBatch::new(&documents, backbone);
     let words = backbone.word_embeddings(batch.word_rows(&device));
     let embeddings = words.select(0, batch.index.clone());
     to_vec(backbone.forward(embeddings, &batch.layout))

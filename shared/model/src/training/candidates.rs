@@ -25,7 +25,7 @@ impl Candidates {
         n_items: usize,
         rng: &mut ChaCha8Rng,
     ) -> Self {
-        let mut wanted: Vec<u32> = targets.iter().flatten().copied().collect();
+        let mut wanted = targets.concat();
         wanted.sort_unstable();
         wanted.dedup();
         let n_others = n_items.saturating_sub(wanted.len());
@@ -43,11 +43,12 @@ impl Candidates {
         let mut targets = wanted.into_iter().peekable();
         let mut n_before = 0;
         for place in places {
-            while let Some(target) = targets.next_if(|&row| row <= place as u32 + n_before) {
+            let place = place as u32;
+            while let Some(target) = targets.next_if(|&row| row <= place + n_before) {
                 drawn.push(target, 0.0);
                 n_before += 1;
             }
-            drawn.push(place as u32 + n_before, offset);
+            drawn.push(place + n_before, offset);
         }
         for target in targets {
             drawn.push(target, 0.0);

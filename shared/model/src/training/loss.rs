@@ -92,7 +92,8 @@ fn chunk(softmax: &Softmax<'_>, hidden: &Tensor<2>, of: Range<usize>) -> CrossEn
     for tile in tiles {
         softly_asked += tile.softly_asked;
         n_logits += targets.len() * tile.classes.len();
-        let factors = matrix(tile.factors(&log_sums, targets), 1, &device); // [chunk, 1]
+        let factors = tile.factors(&log_sums, targets);
+        let factors = matrix(factors, 1, &device); // [chunk, 1]
         let gradients = tile.gradients(softmax, &scaled, factors);
         d_hidden = sum(d_hidden, Some(gradients.d_hidden));
         d_head.extend(gradients.d_head);

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::backbone::decoder::Backbone;
 use crate::backbone::host::matrix;
-use crate::tokens::packing::{Reading, rows_tensor};
+use crate::tokens::packing::{Reading, n_tokens, rows_tensor};
 use crate::tokens::prompt::{Document, Token};
 use crate::tokens::soft_tokens::Dropout;
 use crate::tokens::tables::TokenTables;
@@ -65,8 +65,7 @@ impl Objective {
 
     /// How many tokens the documents of the batch have.
     pub fn n_tokens(&self) -> usize {
-        let lengths = self.documents.iter().map(|document| document.tokens.len());
-        lengths.sum()
+        n_tokens(&self.documents)
     }
 
     /// The softmax that is asked for, its head as it is now; `learned` is the
@@ -82,7 +81,10 @@ impl Objective {
         let device = backbone.device().inner();
         let head = match (self.head, candidates) {
             (Head::Words, _) => backbone.head().inner(),
-            (Head::Items, None) => matrix(items.values().into_owned(), items.width(), &device),
+            (Head::Items, None) => {
+                let rows = items.values().into_owned();
+                matrix(rows, items.width(), &device)
+            }
             (Head::Items, Some(candidates)) => rows_tensor(items, &candidates.rows, &device),
         };
         Softmax {

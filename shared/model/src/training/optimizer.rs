@@ -85,7 +85,6 @@ impl Moments {
         if gradients.rows.is_empty() {
             return;
         }
-        let width = table.width();
         let steps = i32::try_from(self.n_steps).unwrap_or(i32::MAX);
         let rule = AdamStep {
             adam: *adam,
@@ -104,8 +103,7 @@ impl Moments {
                 .for_each(|(z, m, v, &g)| *z -= rule.distance(m, v, g));
             return;
         }
-        let values = gradients.values.chunks_exact(width);
-        for (&row, gradient) in gradients.rows.iter().zip(values) {
+        for (row, gradient) in gradients.iter(table.width()) {
             let first = self.first.row_mut(row);
             let second = self.second.row_mut(row);
             for (((z, m), v), &g) in table
@@ -177,10 +175,12 @@ impl AdamStep {
     /// Moves the moments of an entry on. Returns how far the entry itself
     /// moves, downwards.
     fn distance(&self, first: &mut f32, second: &mut f32, gradient: f32) -> f32 {
-        let (beta_1, beta_2) = (self.adam.beta_1 as f32, self.adam.beta_2 as f32);
+        let beta_1 = self.adam.beta_1 as f32;
+        let beta_2 = self.adam.beta_2 as f32;
+        let epsilon = self.adam.epsilon as f32;
         *first = beta_1 * *first + (1.0 - beta_1) * gradient;
         *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
-        let denominator = second.sqrt() / self.correction as f32 + self.adam.epsilon as f32;
+        let denominator = second.sqrt() / self.correction as f32 + epsilon;
         self.size as f32 * *first / denominator
     }
 }

@@ -47,7 +47,8 @@ impl Picks {
     ) -> Tensor<2> {
         let rows = head.clone().select(0, self.classes.clone());
         let rows = rows.cast(d_hidden.dtype()) * -weight;
-        d_hidden.select_assign(0, self.positions.clone(), rows, IndexingUpdateOp::Add)
+        let positions = self.positions.clone();
+        d_hidden.select_assign(0, positions, rows, IndexingUpdateOp::Add)
     }
 
     /// Takes `weight` times the state at each target off the gradient of its
@@ -60,6 +61,7 @@ impl Picks {
     ) -> Tensor<2> {
         let rows = hidden.clone().select(0, self.positions.clone());
         let rows = rows.cast(d_head.dtype()) * -weight;
-        d_head.select_assign(0, self.classes.clone(), rows, IndexingUpdateOp::Add)
+        let classes = self.classes.clone();
+        d_head.select_assign(0, classes, rows, IndexingUpdateOp::Add)
     }
 }

@@ -101,11 +101,12 @@ pub fn user_states(
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
-    let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
+    let documents = Reading::of_prompts(prompts);
     backbone.budget().fit(|at_once| {
-        let mut states = Vec::with_capacity(documents.len() * backbone.n_embd());
+        let n_values = documents.len() * backbone.n_embd();
+        let mut states = Vec::with_capacity(n_values);
         for documents in parts(&documents, at_once) {
-            let batch = TokenBatch::new(documents, backbone.n_positions(), &backbone.device());
+            let batch = TokenBatch::new(documents, backbone);
             let embeddings = embed(backbone, tables, &batch, None);
             let hidden = backbone.forward(embeddings, &batch.layout); // [documents, embed]
             states.extend(to_vec(hidden));

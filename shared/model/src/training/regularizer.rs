@@ -78,13 +78,16 @@ pub(crate) fn regularize(
         };
         let count = count as f64;
         let gradient = &mut gradients.values[place * width..][..width];
-        let (own, other) = (tables.own.row(*row), tables.other.row(*row));
-        for ((slope, &z), &constant) in gradient.iter_mut().zip(&*own).zip(&*other) {
+        let own = tables.own.row(*row);
+        let other = tables.other.row(*row);
+        let entries = gradient.iter_mut().zip(&*own).zip(&*other);
+        for ((slope, &z), &constant) in entries {
             let z = f64::from(z);
             let difference = z - f64::from(constant);
             squares.distance += count * difference * difference;
             squares.norm += z * z;
-            *slope += (2.0 * pull.lambda * count * difference + pull.prior * z) as f32;
+            let pulled = 2.0 * pull.lambda * count * difference;
+            *slope += (pulled + pull.prior * z) as f32;
         }
     }
     squares

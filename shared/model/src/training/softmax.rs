@@ -106,7 +106,8 @@ impl Softmax<'_> {
         let [n_classes, _] = self.head.dims();
         let probabilities = &teacher.probabilities[of.start * n_classes..];
         let mut soft = Vec::with_capacity(of.len() * classes.len());
-        for (row, wanted) in probabilities.chunks_exact(n_classes).zip(&self.targets[of]) {
+        let rows = probabilities.chunks_exact(n_classes);
+        for (row, wanted) in rows.zip(&self.targets[of]) {
             let count = (teacher.share * wanted.len() as f64) as f32;
             let row = row[classes.clone()].iter();
             soft.extend(row.map(|probability| probability * count));

@@ -85,7 +85,8 @@ fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objectiv
     };
     let items = regularize(&tables, &counts.items, pull, &mut step.items);
     step.regularizer = users.distance + items.distance;
-    step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * (users.norm + items.norm);
+    let norm = users.norm + items.norm;
+    step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * norm;
 }
 
 /// The documents of an objective on their way through the backbone and back,
@@ -120,7 +121,10 @@ impl<'a> Pass<'a> {
             tokens.extend_from_slice(&document.tokens);
         }
         let mask = match &objective.dropout {
-            Some(dropout) if dropout.share > 0.0 => Some(ItemMask::new(&tokens, width, dropout)),
+            Some(dropout) if dropout.share > 0.0 => {
+                let mask = ItemMask::new(&tokens, width, dropout);
+                Some(mask)
+            }
             _ => None,
         };
         Self {
@@ -145,7 +149,7 @@ impl<'a> Pass<'a> {
         let backbone = self.backbone;
         let device = backbone.device();
         let totals = &mut self.totals;
-        let batch = TokenBatch::new(documents, backbone.n_positions(), &device);
+        let batch = TokenBatch::new(documents, backbone);
         let embeddings = embed(backbone, self.own, &batch, self.mask.as_ref());
         let (hidden, kept) = backbone.forward_kept(embeddings, &batch.layout);
         let read = totals.n_read..totals.n_read + hidden.dims()[0];
@@ -168,7 +172,8 @@ impl<'a> Pass<'a> {
     /// where the head is learned, as classes of the softmax.
     fn step(self) -> Step {
         let totals = self.totals;
-        let SoftGradients { users, mut items } = totals.soft.masked(self.mask.as_ref());
+        let soft = totals.soft.masked(self.mask.as_ref());
+        let SoftGradients { users, mut items } = soft;
         if let Some(head) = totals.head {
             let rows = match &self.objective.candidates {
                 Some(candidates) => candidates.rows.clone(),

@@ -37,14 +37,13 @@ impl Warmup {
             return Ok(0.0);
         }
         let backbone = &self.backbone;
-        let n_positions = backbone.n_positions();
-        let device = backbone.device();
-        let batch = TokenBatch::new(&objective.documents, n_positions, &device);
+        let batch = TokenBatch::new(&objective.documents, backbone);
         let embeddings = embed(backbone, tables, &batch, None);
         let hidden = backbone.forward(embeddings, &batch.layout);
         let softmax = objective.softmax(backbone, tables, Head::Words);
         let all = 0..objective.targets.len();
-        let ce = cross_entropy(&softmax, &hidden.clone().inner(), all);
+        let states = hidden.clone().inner();
+        let ce = cross_entropy(&softmax, &states, all);
         if !ce.loss.is_finite() {
             return Err(Error::Diverged {
                 stage: Stage::Warmup,
@@ -56,8 +55,10 @@ impl Warmup {
             pulled = pulled + (backbone.head() * d_head).sum();
         }
         let decoder = self.backbone.decoder.clone();
-        let gradients = GradientsParams::from_grads(pulled.backward(), &decoder);
-        self.backbone.decoder = self.optimizer.step(self.learning_rate, decoder, gradients);
+        let gradients = pulled.backward();
+        let gradients = GradientsParams::from_grads(gradients, &decoder);
+        let rate = self.learning_rate;
+        self.backbone.decoder = self.optimizer.step(rate, decoder, gradients);
         Ok(ce.loss)
     }
 

@@ -23,7 +23,8 @@ impl Work {
     /// rows.
     pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
         let pass = pass(&objective.documents);
-        let (n_classes, n_products) = match (objective.head, &objective.candidates) {
+        let candidates = objective.candidates.as_ref();
+        let (n_classes, n_products) = match (objective.head, candidates) {
             (Head::Words, _) => (shape.n_words as usize, 2.0),
             // The item rows have a gradient too.
             (Head::Items, None) => (n_items, 3.0),
@@ -40,7 +41,7 @@ impl Work {
 
     /// The work of ranking the catalogue for each prompt.
     pub fn of_ranking(prompts: &[Vec<Token>], shape: &Shape, n_items: usize) -> Self {
-        let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
+        let documents = Reading::of_prompts(prompts);
         let n_logits = prompts.len() * n_items;
         let head = 2.0 * n_logits as f64 * shape.n_embd;
         Self {

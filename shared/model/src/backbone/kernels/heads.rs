@@ -69,6 +69,16 @@ fn blocks(span: &Span) -> impl Iterator<Item = Block> + '_ {
     })
 }
 
+fn matrix(values: &[f32], n_columns: usize) -> MatRef<'_, f32> {
+    let n_rows = values.len() / n_columns;
+    MatRef::from_row_major_slice(values, n_rows, n_columns)
+}
+
+fn matrix_mut(values: &mut [f32], n_columns: usize) -> MatMut<'_, f32> {
+    let n_rows = values.len() / n_columns;
+    MatMut::from_row_major_slice_mut(values, n_rows, n_columns)
+}
+
 fn rows_to<'a>(matrix: &'a mut MatMut<'_, f32>, rows: &Range<usize>) -> MatMut<'a, f32> {
     matrix.rb_mut().subrows_mut(rows.start, rows.len())
 }
@@ -93,12 +103,10 @@ impl<'a> Heads<'a> {
         let head_dim = of.head_dim();
         let query_width = counts.n_query * head_dim;
         let width = counts.n_key_value * head_dim;
-        let n_queries = queries.len() / query_width;
-        let n_keys = keys_values.len() / (2 * width);
-        let both = MatRef::from_row_major_slice(keys_values, n_keys, 2 * width);
+        let both = matrix(keys_values, 2 * width);
         let (keys, values) = both.split_at_col(width);
         Self {
-            queries: MatRef::from_row_major_slice(queries, n_queries, query_width),
+            queries: matrix(queries, query_width),
             keys,
             values,
             spans: &of.spans.documents,
@@ -124,10 +132,8 @@ impl<'a> Heads<'a> {
         let width = n_heads * self.head_dim;
         let mut mixed = vec![0.0; n_queries * width];
         let mut log_sums = vec![0.0; n_queries * n_heads];
-        let of_heads = MatMut::from_row_major_slice_mut(&mut mixed, n_queries, width)
-            .par_col_chunks_mut(self.head_dim);
-        let sums_of_heads = MatMut::from_row_major_slice_mut(&mut log_sums, n_queries, n_heads)
-            .par_col_chunks_mut(1);
+        let of_heads = matrix_mut(&mut mixed, width).par_col_chunks_mut(self.head_dim);
+        let sums_of_heads = matrix_mut(&mut log_sums, n_heads).par_col_chunks_mut(1);
         of_heads.zip(sums_of_heads).enumerate().for_each_init(
             Scratch::default,
             |scratch, (head, (mixed, log_sums))| {
@@ -153,7 +159,7 @@ impl<'a> Heads<'a> {
             let v = rows_of(values, &block.keys);
             scratch.scores.resize(n_queries * n_keys, 0.0);
             let scores = &mut scratch.scores[..n_queries * n_keys];
-            let product = MatMut::from_row_major_slice_mut(scores, n_queries, n_keys);
+            let product = matrix_mut(scores, n_keys);
             matmul(product, Accum::Replace, q, k, self.scale, Par::Seq);
             for (row, scores) in scores.chunks_exact_mut(n_keys).enumerate() {
                 let n_seen = block.first_sees + row;
@@ -162,7 +168,7 @@ impl<'a> Heads<'a> {
                 log_sums[(block.queries.start + row, 0)] = log_sum;
                 unseen.fill(0.0);
             }
-            let shares = MatRef::from_row_major_slice(scores, n_queries, n_keys);
+            let shares = matrix(scores, n_keys);
             let mixed = rows_to(&mut mixed, &block.queries);
             matmul(mixed, Accum::Replace, shares, v, 1.0, Par::Seq);
         }
@@ -177,19 +183,17 @@ impl<'a> Heads<'a> {
         let width = self.counts.n_key_value * self.head_dim;
         let mut d_queries = vec![0.0; n_queries * query_width];
         let mut d_both = vec![0.0; n_keys * 2 * width];
-        let log_sums = outputs.log_sums;
-        let n_query = self.counts.n_query;
         let backward = Backward {
             heads: self,
-            mixed: MatRef::from_row_major_slice(outputs.mixed, n_queries, query_width),
-            log_sums: MatRef::from_row_major_slice(log_sums, n_queries, n_query),
-            d_mixed: MatRef::from_row_major_slice(d_mixed, n_queries, query_width),
+            mixed: matrix(outputs.mixed, query_width),
+            log_sums: matrix(outputs.log_sums, self.counts.n_query),
+            d_mixed: matrix(d_mixed, query_width),
         };
         let group_width = self.counts.n_in_group() * self.head_dim;
-        let of_queries = MatMut::from_row_major_slice_mut(&mut d_queries, n_queries, query_width)
-            .par_col_chunks_mut(group_width);
-        let (of_keys, of_values) = MatMut::from_row_major_slice_mut(&mut d_both, n_keys, 2 * width)
-            .split_at_col_mut(width);
+        let of_queries = matrix_mut(&mut d_queries, query_width);
+        let of_queries = of_queries.par_col_chunks_mut(group_width);
+        let both = matrix_mut(&mut d_both, 2 * width);
+        let (of_keys, of_values) = both.split_at_col_mut(width);
         let of_keys = of_keys.par_col_chunks_mut(self.head_dim);
         let of_values = of_values.par_col_chunks_mut(self.head_dim);
         of_queries
@@ -270,13 +274,13 @@ impl Backward<'_> {
             let k = rows_of(keys, &block.keys);
             let v = rows_of(values, &block.keys);
             let d = rows_of(outputs.d_mixed, &block.queries);
-            let product = MatMut::from_row_major_slice_mut(scores, n_queries, n_keys);
+            let product = matrix_mut(scores, n_keys);
             matmul(product, Accum::Replace, q, k.transpose(), scale, Par::Seq);
-            let product = MatMut::from_row_major_slice_mut(d_scores, n_queries, n_keys);
+            let product = matrix_mut(d_scores, n_keys);
             matmul(product, Accum::Replace, d, v.transpose(), 1.0, Par::Seq);
             outputs.shares_and_gradients(&block, scores, d_scores);
-            let shares = MatRef::from_row_major_slice(scores, n_queries, n_keys).transpose();
-            let d_scores = MatRef::from_row_major_slice(d_scores, n_queries, n_keys);
+            let shares = matrix(scores, n_keys).transpose();
+            let d_scores = matrix(d_scores, n_keys);
             let d_scores_t = d_scores.transpose();
             let of_queries = rows_to(&mut gradients.queries, &block.queries);
             let of_keys = rows_to(&mut gradients.keys, &block.keys);
