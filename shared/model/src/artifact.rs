@@ -96,7 +96,9 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     let path = folder.join(MANIFEST);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
     let version: Version = parse(&path, &bytes)?;
-    if version.format != FORMAT || version.prompt_template != prompt::TEMPLATE_VERSION {
+    let is_format = version.format == FORMAT;
+    let is_template = version.prompt_template == prompt::TEMPLATE_VERSION;
+    if !is_format || !is_template {
         let reason = format!(
             "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
             version.format,
@@ -143,14 +145,18 @@ impl Artifact {
         let path = folder.join(TABLES);
         let tables = Tables::read(&TensorFile::open(&path)?, "")?;
         let served = &tables.collaborative;
-        check_rows(&path, "user rows", served.users.n_rows(), users.len())?;
-        check_rows(&path, "item rows", served.items.n_rows(), items.len())?;
+        let n_users = served.users.n_rows();
+        let n_items = served.items.n_rows();
+        check_rows(&path, "user rows", n_users, users.len())?;
+        check_rows(&path, "item rows", n_items, items.len())?;
         let light = if manifest.light_weight > 0.0 {
-            Some(ItemWeights::read(&folder.join(LIGHT), items.len())?)
+            let path = folder.join(LIGHT);
+            Some(ItemWeights::read(&path, n_items)?)
         } else {
             None
         };
-        let popularity = read_popularity(&folder.join(POPULARITY), items.len())?;
+        let path = folder.join(POPULARITY);
+        let popularity = read_popularity(&path, n_items)?;
         Ok(Self {
             manifest,
             tables,
@@ -187,8 +193,9 @@ fn read_popularity(path: &Path, n_items: usize) -> Result<Option<Vec<u32>>, Erro
         return Ok(None);
     }
     let popularity: Vec<u32> = read_json(path)?;
-    if popularity.len() != n_items {
-        let reason = format!("{} counts, the catalogue has {n_items}", popularity.len());
+    let found = popularity.len();
+    if found != n_items {
+        let reason = format!("{found} counts, the catalogue has {n_items}");
         return Err(Error::malformed(path, reason));
     }
     Ok(Some(popularity))

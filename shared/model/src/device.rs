@@ -90,16 +90,20 @@ impl ComputeDevice {
     pub fn check(&self, precision: Precision) -> Result<(), Error> {
         let has_it = match precision {
             Precision::F32 => true,
-            Precision::Bf16 => {
-                self.name.starts_with("tch-cuda") || (self.name == "tch" && cpu_has_bf16())
-            }
+            Precision::Bf16 => self.has_bf16(),
         };
         if has_it {
-            Ok(())
-        } else {
-            Err(Error::Precision {
-                device: self.name.clone(),
-            })
+            return Ok(());
+        }
+        Err(Error::Precision {
+            device: self.name.clone(),
+        })
+    }
+
+    fn has_bf16(&self) -> bool {
+        match &*self.name {
+            "tch" => cpu_has_bf16(),
+            name => name.starts_with("tch-cuda"),
         }
     }
 }

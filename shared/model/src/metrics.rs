@@ -85,7 +85,7 @@ pub const LONGEST: usize = 100;
 /// The best `k` rows that `keep` admits: higher score first, then the lower row
 /// (rows are in the order of external ids). Does not sort what it leaves out.
 pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
-    let mut kept: Vec<(u32, f32)> = scores
+    let mut kept: Vec<ScoredRow> = scores
         .iter()
         .enumerate()
         .map(|(row, &score)| (row as u32, score))
@@ -99,8 +99,11 @@ pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, 
     kept
 }
 
-/// Orders rows and their scores: the higher score first, then the lower row.
-fn better_first(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
+/// A row and its score.
+type ScoredRow = (u32, f32);
+
+/// Orders rows: the higher score first, then the lower row.
+fn better_first(a: &ScoredRow, b: &ScoredRow) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 

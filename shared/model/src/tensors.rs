@@ -168,7 +168,10 @@ impl TensorFile {
             Dtype::BF16 => words(&bytes)
                 .map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32())
                 .collect(),
-            other => return Err(self.wrong_type(name, &format!("{other:?}"), "a float type")),
+            other => {
+                let found = format!("{other:?}");
+                return Err(self.wrong_type(name, &found, "a float type"));
+            }
         };
         Ok((info.shape.clone(), values))
     }
@@ -177,7 +180,8 @@ impl TensorFile {
     pub fn i32(&self, name: &str) -> Result<(Vec<usize>, Vec<i32>), Error> {
         let (info, bytes) = self.read(name)?;
         if info.dtype != Dtype::I32 {
-            return Err(self.wrong_type(name, &format!("{:?}", info.dtype), "I32"));
+            let found = format!("{:?}", info.dtype);
+            return Err(self.wrong_type(name, &found, "I32"));
         }
         let values = words(&bytes).map(i32::from_le_bytes).collect();
         Ok((info.shape.clone(), values))
@@ -202,7 +206,8 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 /// Writes a safetensors file under a temporary name and renames it: it is there
 /// whole or not at all.
 pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
+    let bytes = tensors.iter().map(|tensor| tensor.values.bytes());
+    let bytes: Vec<Vec<u8>> = bytes.collect();
     let mut views = Vec::with_capacity(tensors.len());
     for (tensor, bytes) in tensors.iter().zip(&bytes) {
         let dtype = tensor.values.dtype();

@@ -42,7 +42,8 @@ impl Checkpoint {
     /// Returns `prefix` where the tensors' names begin with it, else an empty
     /// one.
     pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
-        let is_prefixed = self.place.keys().any(|name| name.starts_with(prefix));
+        let mut names = self.place.keys();
+        let is_prefixed = names.any(|name| name.starts_with(prefix));
         if is_prefixed { prefix } else { "" }
     }
 
@@ -97,8 +98,9 @@ pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
         serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &names {
-        let leads_elsewhere = name.starts_with('.') || name.contains(['/', '\\']);
-        if leads_elsewhere || !name.ends_with(".safetensors") {
+        let is_hidden = name.starts_with('.');
+        let leads_elsewhere = name.contains(['/', '\\']);
+        if is_hidden || leads_elsewhere || !name.ends_with(".safetensors") {
             let reason = format!("shard `{name}` is not a safetensors file beside the index");
             return Err(Error::malformed(&path, reason));
         }
@@ -136,7 +138,8 @@ pub(crate) fn write_checkpoint(
     weights: &[Weight],
 ) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-    let text = serde_json::to_vec_pretty(config).expect("a plain struct becomes JSON");
+    let text = serde_json::to_vec_pretty(config);
+    let text = text.expect("a plain struct becomes JSON");
     write_atomically(&folder.join(config::FILE), &text)?;
     let mut tensors = Vec::with_capacity(weights.len());
     for weight in weights {

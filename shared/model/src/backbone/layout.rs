@@ -119,8 +119,12 @@ pub(crate) struct ReadPositions {
 impl ReadPositions {
     /// The last tokens of each document; `None` where they are all tokens.
     fn new(documents: &[Extent], device: &Device) -> Option<Self> {
-        let n_tokens: usize = documents.iter().map(|document| document.n_tokens).sum();
-        let n_read: usize = documents.iter().map(|document| document.n_read).sum();
+        let mut n_tokens = 0;
+        let mut n_read = 0;
+        for document in documents {
+            n_tokens += document.n_tokens;
+            n_read += document.n_read;
+        }
         if n_read == n_tokens {
             return None;
         }

@@ -20,7 +20,7 @@ pub struct Tokenizer {
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
-static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
+static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(Tokenizer::read_gpt2);
 
 impl Tokenizer {
     /// The tokenizer of GPT-2, shared by the whole process.
@@ -33,7 +33,7 @@ impl Tokenizer {
         self.merges.get_vocab_size()
     }
 
-    fn read_gpt2() -> Self {
+    fn read_gpt2() -> Arc<Self> {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
@@ -47,10 +47,10 @@ impl Tokenizer {
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()
             .expect("the shipped merges fit the shipped vocabulary");
-        Self {
+        Arc::new(Self {
             bytes: ByteLevel::new(false, false, true),
             merges,
-        }
+        })
     }
 
     /// Word ids of one text segment: trailing spaces are cut, leading ones

@@ -160,7 +160,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let products = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y));
+    let pairs = a.iter().zip(b);
+    let products = pairs.map(|(&x, &y)| f64::from(x) * f64::from(y));
     products.sum()
 }
 

@@ -42,12 +42,12 @@ impl Ease {
         let factor = gram.llt(Side::Lower).ok()?;
         drop(gram); // the largest catalogue's takes .8 GB
         let inverse = factor.inverse();
-        let diagonal: Vec<f64> = (0..n_items).map(|item| inverse[(item, item)]).collect();
+        let diagonal = (0..n_items).map(|item| inverse[(item, item)]);
+        let diagonal: Vec<f64> = diagonal.collect();
         let mut weights = vec![0.0; n_items * n_items];
         let rows = weights.par_chunks_mut(n_items).enumerate();
         rows.for_each(|(row, weights)| {
-            // The inverse is symmetric and column-major: its column is this
-            // row.
+            // The inverse is symmetric and column-major.
             let entries = inverse.col(row).iter().zip(&diagonal);
             for (weight, (entry, diagonal)) in weights.iter_mut().zip(entries) {
                 *weight = (-entry / diagonal) as f32;
@@ -57,12 +57,13 @@ impl Ease {
         Some(Self { n_items, weights })
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows.
+    /// Scores of the catalogue for a history: the sum of its items' rows
     /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items];
         for &item in history {
-            let row = &self.weights[item as usize * self.n_items..][..self.n_items];
+            let start = item as usize * self.n_items;
+            let row = &self.weights[start..][..self.n_items];
             for (score, weight) in scores.iter_mut().zip(row) {
                 *score += weight;
             }
@@ -72,14 +73,15 @@ impl Ease {
 
     /// The `n_kept` largest weights of each row by size.
     pub fn sparse(&self, n_kept: usize) -> ItemWeights {
-        let rows = self.weights.par_chunks(self.n_items);
-        let rows: Vec<Vec<u32>> = rows.map(|row| largest(row, n_kept)).collect();
+        let kept = self.weights.par_chunks(self.n_items);
+        let kept: Vec<Vec<u32>> = kept.map(|row| largest(row, n_kept)).collect();
         let mut sparse = ItemWeights {
             offsets: vec![0],
             items: Vec::new(),
             values: Vec::new(),
         };
-        for (items, weights) in rows.iter().zip(self.weights.chunks(self.n_items)) {
+        let rows = self.weights.chunks(self.n_items);
+        for (items, weights) in kept.iter().zip(rows) {
             for &item in items {
                 sparse.items.push(item as i32);
                 sparse.values.push(weights[item as usize]);
@@ -117,7 +119,10 @@ impl ItemWeights {
 
     /// The memory that the weights take, in bytes.
     pub fn n_bytes(&self) -> usize {
-        size_of_val(&*self.offsets) + size_of_val(&*self.items) + size_of_val(&*self.values)
+        let offsets = size_of_val(&*self.offsets);
+        let items = size_of_val(&*self.items);
+        let values = size_of_val(&*self.values);
+        offsets + items + values
     }
 
     /// Items without a weight: nobody has interacted with them.
@@ -131,7 +136,7 @@ impl ItemWeights {
         unknown
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows.
+    /// Scores of the catalogue for a history: the sum of its items' rows
     /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items()];
@@ -175,9 +180,11 @@ impl ItemWeights {
         let (_, offsets) = file.i32("offsets")?;
         let (_, items) = file.i32("items")?;
         let (_, values) = file.f32("values")?;
+        let has_rows = offsets.len() == n_items + 1;
+        let is_whole = has_rows && offsets[0] == 0 && offsets.is_sorted();
         let last = offsets.last().map(|&end| end as usize);
-        let is_whole = offsets.len() == n_items + 1 && offsets[0] == 0 && offsets.is_sorted();
-        if !is_whole || last != Some(items.len()) || items.len() != values.len() {
+        let ends_well = last == Some(items.len());
+        if !is_whole || !ends_well || items.len() != values.len() {
             let reason = format!(
                 "{} offsets, {} items and {} values are not the rows of {n_items} items",
                 offsets.len(),

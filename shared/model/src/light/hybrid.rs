@@ -137,7 +137,8 @@ struct Standardization {
 impl Standardization {
     fn of(scores: &[f32]) -> Self {
         let n = scores.len().max(1) as f64;
-        let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / n;
+        let values = scores.iter().map(|&score| f64::from(score));
+        let mean = values.sum::<f64>() / n;
         let squares = scores
             .iter()
             .map(|&score| (f64::from(score) - mean).powi(2));
@@ -159,7 +160,8 @@ pub fn softened(scores: Vec<f32>, sharpness: f64) -> Vec<f32> {
     for score in &mut scores {
         *score = ((*score - most) * sharpness as f32).exp();
     }
-    let sum = scores.iter().map(|&score| f64::from(score)).sum::<f64>();
+    let values = scores.iter().map(|&score| f64::from(score));
+    let sum = values.sum::<f64>();
     for score in &mut scores {
         *score = (f64::from(*score) / sum) as f32;
     }

@@ -34,7 +34,8 @@ impl Spectrum {
     pub fn new(histories: &[Vec<u32>], n_items: usize, seed: u64) -> Self {
         let interactions = Interactions::new(histories, n_items);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let n_vectors = (MOST + OVERSAMPLING).min(n_items).min(histories.len());
+        let n_most = n_items.min(histories.len());
+        let n_vectors = n_most.min(MOST + OVERSAMPLING);
         let start = normal(n_items, n_vectors, &mut rng);
         let mut basis = orthonormal(&start); // [items, vectors]
         for _ in 0..N_ITERATIONS {
@@ -203,8 +204,8 @@ fn orthonormal(matrix: &Mat<f64>) -> Mat<f64> {
 /// The matrix as a table whose entries have the size of fresh ones.
 fn scaled(matrix: &Mat<f64>) -> Table {
     let n = (matrix.nrows() * matrix.ncols()) as f64;
-    let size = (matrix.squared_norm_l2() / n).sqrt().max(f64::MIN_POSITIVE);
-    let factor = f64::from(INIT_STD) / size;
+    let size = (matrix.squared_norm_l2() / n).sqrt();
+    let factor = f64::from(INIT_STD) / size.max(f64::MIN_POSITIVE);
     let mut values = Vec::with_capacity(matrix.nrows() * matrix.ncols());
     for row in 0..matrix.nrows() {
         for column in 0..matrix.ncols() {

@@ -43,7 +43,8 @@ impl TextRows {
         for words in &mut words_of {
             words.retain(|word| n_with.contains_key(word));
         }
-        let n_texts = words_of.iter().filter(|words| !words.is_empty()).count();
+        let texts = words_of.iter().filter(|words| !words.is_empty());
+        let n_texts = texts.count();
         let weighted = WeightedWords::new(backbone, &n_with, n_texts);
         let mut rows = Vec::with_capacity(words_of.len());
         for words in &words_of {

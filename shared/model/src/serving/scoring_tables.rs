@@ -61,10 +61,10 @@ impl ScoringTables {
 
     /// The memory of all rows, in bytes.
     pub fn n_bytes(&self) -> usize {
-        let n_users = self.tables.users.n_rows() * self.tables.users.width();
-        let in_f32 = (n_users + self.n_values()) * size_of::<f32>();
-        let in_bf16 = self.bf16.as_ref().map_or(0, |rows| size_of_val(&**rows));
-        in_f32 + in_bf16
+        let users = &self.tables.users;
+        let n_values = users.n_rows() * users.width() + self.n_values();
+        let rounded = self.bf16.as_deref().unwrap_or_default();
+        n_values * size_of::<f32>() + size_of_val(rounded)
     }
 
     /// A user's state as it is kept: rounded where the item rows are.
@@ -121,7 +121,9 @@ impl UserState {
     fn push_to(&self, values: &mut Vec<f32>) {
         match &self.values {
             StateValues::F32(state) => values.extend_from_slice(state),
-            StateValues::Bf16(state) => values.extend(state.iter().map(|value| value.to_f32())),
+            StateValues::Bf16(state) => {
+                values.extend(state.iter().map(|value| value.to_f32()));
+            }
         }
     }
 

@@ -29,7 +29,8 @@ pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> 
     let batch = TokenBatch::new(&documents, backbone);
     let words = backbone.word_embeddings(batch.word_rows(&device));
     let embeddings = words.select(0, batch.index.clone());
-    to_vec(backbone.forward(embeddings, &batch.layout))
+    let hidden = backbone.forward(embeddings, &batch.layout);
+    to_vec(hidden)
 }
 
 /// Logits of the word that comes next. Shapes: `hidden [words, embed]` →

@@ -91,7 +91,8 @@ impl Gpt2Config {
         if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
             return Err("only attention scaled by the head's width alone is supported".to_owned());
         }
-        if self.n_head == 0 || !self.n_embd.is_multiple_of(self.n_head) || self.n_embd == 0 {
+        let is_empty = self.n_head == 0 || self.n_embd == 0;
+        if is_empty || !self.n_embd.is_multiple_of(self.n_head) {
             return Err(format!(
                 "n_head = {} does not divide n_embd = {}",
                 self.n_head, self.n_embd

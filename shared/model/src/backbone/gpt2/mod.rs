@@ -94,11 +94,12 @@ impl Gpt2 {
         for _ in 0..config.n_layer {
             blocks.push(Block::zeros(config, device));
         }
+        let epsilon = config.layer_norm_epsilon;
         Self {
             wte: zeros([config.vocab_size, embed], device),
             wpe: zeros([config.n_positions, embed], device),
             h: blocks,
-            ln_f: LayerNorm::identity(embed, config.layer_norm_epsilon, device),
+            ln_f: LayerNorm::identity(embed, epsilon, device),
         }
     }
 
@@ -147,7 +148,8 @@ impl Gpt2 {
     ) -> Tensor<2> {
         let d_hidden = d_hidden.cast(self.wte.val().dtype());
         let mut gradient = self.ln_f.backward(kept.last, d_hidden);
-        for (number, (block, kept)) in self.h.iter().zip(kept.blocks).enumerate().rev() {
+        let blocks = self.h.iter().zip(kept.blocks);
+        for (number, (block, kept)) in blocks.enumerate().rev() {
             let wanted = (number == 0).then_some(wanted);
             gradient = block.backward(kept, gradient, wanted);
         }
@@ -258,7 +260,8 @@ impl Block {
             spans: asked.spans,
             heads: self.heads(),
         };
-        let gradients = kernels::attention_backward(&attention, kept.attended, d_mixed);
+        let attended = kept.attended;
+        let gradients = kernels::attention_backward(&attention, attended, d_mixed);
         let d_queries = only(asked.scatter(gradients.queries), wanted);
         let d_keys_values = only(gradients.keys_values, wanted);
         let d_normed = self.query().backward(d_queries);

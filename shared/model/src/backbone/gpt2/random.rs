@@ -74,9 +74,11 @@ struct Sampler<'a> {
 impl Sampler<'_> {
     /// A matrix whose entries are drawn from N(0, std²), row by row.
     fn draw(&mut self, shape: [usize; 2], std: f32) -> Param<Tensor<2>> {
-        let normal = Normal::new(0.0, std).expect("a constant standard deviation is valid");
+        let normal = Normal::new(0.0, std);
+        let normal = normal.expect("a constant standard deviation is valid");
         let n_entries = shape[0] * shape[1];
-        let values: Vec<f32> = normal.sample_iter(&mut self.rng).take(n_entries).collect();
+        let entries = normal.sample_iter(&mut self.rng);
+        let values: Vec<f32> = entries.take(n_entries).collect();
         let data = TensorData::new(values, shape);
         Param::from_tensor(Tensor::from_data(data, self.device))
     }

@@ -88,10 +88,11 @@ impl Heads {
         let both = of.keys_values.clone();
         let keys = both.clone().slice([0..n_keys, 0..width / 2]);
         let values = both.slice([0..n_keys, width / 2..width]);
+        let queries = of.queries.clone();
         let keys = split(keys, &padded.keys, padded, n_key_value);
         let values = split(values, &padded.keys, padded, n_key_value);
         Self {
-            queries: split(of.queries.clone(), &padded.queries, padded, n_query),
+            queries: split(queries, &padded.queries, padded, n_query),
             keys: repeated(keys, n_in_group),
             values: repeated(values, n_in_group),
         }
@@ -171,7 +172,8 @@ pub(super) fn split(
         ..
     } = *padded;
     let n_rows = n_documents * longest;
-    let zeros = Tensor::zeros([n_rows, embed], (&packed.device(), packed.dtype()));
+    let device = packed.device();
+    let zeros = Tensor::zeros([n_rows, embed], (&device, packed.dtype()));
     let add = IndexingUpdateOp::Add;
     let laid_out: Tensor<2> = zeros.select_assign(0, places.clone(), packed, add);
     laid_out
@@ -196,7 +198,8 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let highest = scores.clone().detach().max_dim(3);
     let exponentials = (scores - highest.clone()).exp();
     let sums = exponentials.clone().sum_dim(3); // [documents, heads, longest, 1]
-    let mixed = (exponentials / sums.clone()).matmul(heads.values);
+    let shares = exponentials / sums.clone();
+    let mixed = shares.matmul(heads.values);
     Attended {
         mixed: join(mixed, &padded.queries),
         log_sums: join(sums.log() + highest, &padded.queries),
@@ -217,7 +220,8 @@ pub(super) fn attention_backward(
     let shares = activation::softmax(heads.scores(), 3);
     let mixed = split(attended.mixed, &padded.queries, padded, n_query);
     let along = (mixed * d_mixed.clone()).sum_dim(3);
-    let d_values = shares.clone().swap_dims(2, 3).matmul(d_mixed.clone());
+    let shares_t = shares.clone().swap_dims(2, 3);
+    let d_values = shares_t.matmul(d_mixed.clone());
     let scale = heads.scale();
     let d_shares = d_mixed.matmul(heads.values.swap_dims(2, 3));
     let d_scores = shares * (d_shares - along) * scale;

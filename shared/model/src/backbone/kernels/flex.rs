@@ -248,7 +248,8 @@ pub(super) fn attention_backward(
         mixed: mixed.values(),
         log_sums: log_sums.values(),
     };
-    let gradients = heads.backward(&outputs, Contiguous::of(d_mixed).values());
+    let d_mixed = Contiguous::of(d_mixed);
+    let gradients = heads.backward(&outputs, d_mixed.values());
     AttentionGradients {
         queries: matrix(gradients.queries, width, &device),
         keys_values: matrix(gradients.keys_values, key_value_width, &device),
