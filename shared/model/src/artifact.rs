@@ -74,7 +74,6 @@ pub fn new_manifest(
     }
 }
 
-/// How many values are hashed at a time.
 const HASHED_AT_ONCE: usize = 1 << 16;
 
 /// Hash of the served rows, users before items: tells rows from elsewhere (a
@@ -127,6 +126,7 @@ impl Artifact {
         if let Some(popularity) = &self.popularity {
             write_atomically(&folder.join(POPULARITY), &json(popularity))?;
         }
+
         write_atomically(&folder.join(USERS), &json(&self.users))?;
         let mut lines = Vec::new();
         for item in &self.items {
@@ -142,6 +142,7 @@ impl Artifact {
         let manifest = read_manifest(folder)?;
         let users: Vec<UserId> = read_json(&folder.join(USERS))?;
         let items = read_items(&folder.join(ITEMS))?;
+
         let path = folder.join(TABLES);
         let tables = Tables::read(&TensorFile::open(&path)?, "")?;
         let served = &tables.collaborative;
@@ -149,12 +150,14 @@ impl Artifact {
         let n_items = served.items.n_rows();
         check_rows(&path, "user rows", n_users, users.len())?;
         check_rows(&path, "item rows", n_items, items.len())?;
+
         let light = if manifest.light_weight > 0.0 {
             let path = folder.join(LIGHT);
             Some(ItemWeights::read(&path, n_items)?)
         } else {
             None
         };
+
         let path = folder.join(POPULARITY);
         let popularity = read_popularity(&path, n_items)?;
         Ok(Self {

@@ -103,15 +103,18 @@ impl TensorFile {
         let mut length = [0; 8];
         file.read_exact(&mut length)
             .map_err(|e| incomplete(path, &e.to_string()))?;
+
         let header_length = u64::from_le_bytes(length).min(MAX_HEADER);
         let mut header = Vec::new();
         (&file)
             .take(header_length)
             .read_to_end(&mut header)
             .map_err(Error::file(path))?;
+
         let start = (length.len() + header.len()) as u64;
         let header: Metadata =
             serde_json::from_slice(&header).map_err(|e| incomplete(path, &e.to_string()))?;
+
         let expected = start + header.data_len() as u64;
         if n_bytes != expected {
             let reason = format!("it has {n_bytes} bytes, its header says {expected}");
@@ -215,6 +218,7 @@ pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Err
             .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
         views.push((tensor.name.clone(), view));
     }
+
     // transformers reads a file only when it says which framework it is for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let file = safetensors::serialize(views, Some(metadata))

@@ -30,6 +30,7 @@ impl Checkpoint {
         for path in weight_files(folder)? {
             files.push(TensorFile::open(&path)?);
         }
+
         let mut place = HashMap::new();
         for (number, file) in files.iter().enumerate() {
             for name in file.names() {
@@ -66,6 +67,7 @@ impl Checkpoint {
                 expected: expected.to_vec(),
             });
         }
+
         let data = TensorData::new(values, expected);
         Ok(Tensor::from_data(data, device))
     }
@@ -105,6 +107,7 @@ pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
             return Err(Error::malformed(&path, reason));
         }
     }
+
     if names.is_empty() {
         return Err(Error::malformed(&path, "it names no shard"));
     }
@@ -141,6 +144,7 @@ pub(crate) fn write_checkpoint(
     let text = serde_json::to_vec_pretty(config);
     let text = text.expect("a plain struct becomes JSON");
     write_atomically(&folder.join(config::FILE), &text)?;
+
     let mut tensors = Vec::with_capacity(weights.len());
     for weight in weights {
         let shape = weight.shape.clone();

@@ -128,6 +128,7 @@ impl ReadPositions {
         if n_read == n_tokens {
             return None;
         }
+
         let not_read = to_index(n_read);
         let mut spans = Vec::with_capacity(documents.len());
         let mut rows = Vec::with_capacity(n_read);
@@ -141,6 +142,7 @@ impl ReadPositions {
                 queries: rows.len()..rows.len() + document.n_read,
             });
             places.extend((start..first_read).map(|_| not_read));
+
             for row in first_read..end {
                 places.push(to_index(rows.len()));
                 rows.push(to_index(row));

@@ -61,6 +61,7 @@ impl TokenBudget {
             let Some(reason) = out_of_memory(&*panic) else {
                 resume_unwind(panic)
             };
+
             if n <= LEAST {
                 return Err(Error::OutOfMemory {
                     n_tokens: n,

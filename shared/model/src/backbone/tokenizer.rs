@@ -37,12 +37,14 @@ impl Tokenizer {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
+
         let merges: Vec<(String, String)> = include_str!("../../assets/merges.txt")
             .lines()
             .filter(|line| !line.starts_with("#version") && !line.is_empty())
             .filter_map(|line| line.split_once(' '))
             .map(|(left, right)| (left.to_owned(), right.to_owned()))
             .collect();
+
         let merges = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()

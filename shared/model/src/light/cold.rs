@@ -43,7 +43,9 @@ pub fn rows_from_texts<E>(
     if warm.is_empty() || told.is_empty() {
         return Ok(0);
     }
+
     let map = RidgeMap::choose(&texts, items, &warm);
+
     let lengths = warm.iter().map(|&item| length(&items.row(item)));
     let mean_length = lengths.sum::<f64>() / warm.len() as f64;
     for &item in &told {
@@ -84,6 +86,7 @@ impl RidgeMap {
                 rest.push(item);
             }
         }
+
         let mut best_likeness = f64::NEG_INFINITY;
         let mut best_strength = STRENGTHS[STRENGTHS.len() - 1];
         if !rest.is_empty() {
@@ -96,6 +99,7 @@ impl RidgeMap {
                 }
             }
         }
+
         Self::fit(texts, items, warm, best_strength)
     }
 
@@ -115,6 +119,7 @@ impl RidgeMap {
         let to = Mat::from_fn(warm.len(), items.width(), |row, column| {
             f64::from(items.row(warm[row])[column]) - mean[column]
         });
+
         let mut gram = from.transpose() * &from;
         let width = gram.ncols();
         let trace = (0..width).map(|place| gram[(place, place)]).sum::<f64>();
@@ -123,6 +128,7 @@ impl RidgeMap {
         for place in 0..width {
             gram[(place, place)] += alpha;
         }
+
         let inverse = gram
             .llt(Side::Lower)
             .expect("a Gram matrix plus a ridge is positive definite")

@@ -39,11 +39,13 @@ impl Ease {
         for item in 0..n_items {
             gram[(item, item)] += lambda;
         }
+
         let factor = gram.llt(Side::Lower).ok()?;
         drop(gram); // the largest catalogue's takes .8 GB
         let inverse = factor.inverse();
         let diagonal = (0..n_items).map(|item| inverse[(item, item)]);
         let diagonal: Vec<f64> = diagonal.collect();
+
         let mut weights = vec![0.0; n_items * n_items];
         let rows = weights.par_chunks_mut(n_items).enumerate();
         rows.for_each(|(row, weights)| {
@@ -75,6 +77,7 @@ impl Ease {
     pub fn sparse(&self, n_kept: usize) -> ItemWeights {
         let kept = self.weights.par_chunks(self.n_items);
         let kept: Vec<Vec<u32>> = kept.map(|row| largest(row, n_kept)).collect();
+
         let mut sparse = ItemWeights {
             offsets: vec![0],
             items: Vec::new(),
@@ -180,6 +183,7 @@ impl ItemWeights {
         let (_, offsets) = file.i32("offsets")?;
         let (_, items) = file.i32("items")?;
         let (_, values) = file.f32("values")?;
+
         let has_rows = offsets.len() == n_items + 1;
         let is_whole = has_rows && offsets[0] == 0 && offsets.is_sorted();
         let last = offsets.last().map(|&end| end as usize);
@@ -193,6 +197,7 @@ impl ItemWeights {
             );
             return Err(Error::malformed(path, reason));
         }
+
         let mut columns = items.iter();
         if columns.any(|&item| item < 0 || item as usize >= n_items) {
             let reason = format!("a column is outside of the {n_items} items");

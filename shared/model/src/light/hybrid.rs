@@ -52,6 +52,7 @@ impl Mixed {
         } else {
             Origin::LanguageModel
         };
+
         let mut language = standardized(language);
         let mut light = standardized(light);
         let whole: Vec<f32> = unknown
@@ -60,6 +61,7 @@ impl Mixed {
             .collect();
         scale(&mut language, 1.0 - weight);
         scale(&mut light, weight);
+
         for (&item, score) in unknown.iter().zip(whole) {
             language[item as usize] = score;
             light[item as usize] = 0.0;
@@ -160,6 +162,7 @@ pub fn softened(scores: Vec<f32>, sharpness: f64) -> Vec<f32> {
     for score in &mut scores {
         *score = ((*score - most) * sharpness as f32).exp();
     }
+
     let values = scores.iter().map(|&score| f64::from(score));
     let sum = values.sum::<f64>();
     for score in &mut scores {

@@ -38,10 +38,12 @@ impl Spectrum {
         let n_vectors = n_most.min(MOST + OVERSAMPLING);
         let start = normal(n_items, n_vectors, &mut rng);
         let mut basis = orthonormal(&start); // [items, vectors]
+
         for _ in 0..N_ITERATIONS {
             let users = interactions.times(&basis); // [users, vectors]
             basis = orthonormal(&interactions.transposed_times(&users));
         }
+
         let projected = interactions.times(&basis); // [users, vectors]
         let svd = projected
             .thin_svd()
@@ -78,6 +80,7 @@ impl Spectrum {
                 *sum += entry / length;
             }
         }
+
         let mut scores = vec![0.0; self.items.nrows()];
         for (column, weight) in sum.into_iter().enumerate() {
             let entries = self.items.col(column);
@@ -115,6 +118,7 @@ fn directions(rank: usize, avoid: &Table, seed: u64) -> Mat<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1); // not the draws of the iteration
     let mut directions = normal(width, n_avoided + rank, &mut rng);
+
     for column in 0..n_avoided {
         for row in 0..width {
             directions[(row, column)] = match column {

@@ -24,6 +24,7 @@ pub(super) fn words_of_items<E>(
             words_of[item as usize].extend(words);
         }
     }
+
     for words in &mut words_of {
         words.sort_unstable();
         words.dedup();
@@ -45,6 +46,7 @@ impl TextRows {
         }
         let texts = words_of.iter().filter(|words| !words.is_empty());
         let n_texts = texts.count();
+
         let weighted = WeightedWords::new(backbone, &n_with, n_texts);
         let mut rows = Vec::with_capacity(words_of.len());
         for words in &words_of {
@@ -134,6 +136,7 @@ fn center(rows: &mut [Option<Vec<f64>>], width: usize) {
             *sum += entry / n_texts as f64;
         }
     }
+
     for row in rows.iter_mut().flatten() {
         for (entry, mean) in row.iter_mut().zip(&mean) {
             *entry -= mean;

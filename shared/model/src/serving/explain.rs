@@ -78,8 +78,10 @@ pub fn contributions(
     for &item in items {
         points.extend(NODES.map(|node| Point { item, node }));
     }
+
     let documents = vec![Reading::last(prompt.to_vec()); points.len()];
     let way = Way::new(backbone, tables, prompt);
+
     backbone.budget().fit(|at_once| {
         let mut sums = vec![vec![0.0; prompt.len()]; items.len()];
         let mut number = 0;
@@ -114,6 +116,7 @@ impl<'a> Way<'a> {
     fn new(backbone: &'a Backbone, tables: &'a TokenTables, prompt: &[Token]) -> Self {
         let mean = tables.items.mean_row();
         let width = mean.len();
+
         let mut places = Vec::new();
         let mut differences = vec![0.0; prompt.len() * width];
         for (place, token) in prompt.iter().enumerate() {
@@ -158,6 +161,7 @@ impl<'a> Way<'a> {
         let rows = self.rows_of_items(points.len());
         let index = rows.iter().map(|&row| to_index(row)).collect();
         let index = index_tensor(index, &self.device);
+
         let gradients = backbone.backward(kept, d_states, &index);
         let gradients = to_vec(gradients);
         let gradients = gradients.chunks_exact(width);

@@ -83,12 +83,15 @@ impl TokenBatch {
             tokens.extend_from_slice(&document.tokens);
             extents.push(document.extent());
         }
+
         let words = distinct(&tokens, Token::word);
         let users = distinct(&tokens, Token::user);
         let items = distinct(&tokens, Token::item);
+
         let word_at = places(&words, 0);
         let user_at = places(&users, words.len());
         let item_at = places(&items, words.len() + users.len());
+
         let mut index = Vec::with_capacity(tokens.len());
         let mut soft = Vec::new();
         for (row, &token) in tokens.iter().enumerate() {
@@ -154,6 +157,7 @@ pub(crate) fn parts(documents: &[Reading], at_once: usize) -> Vec<&[Reading]> {
     let all = n_tokens(documents);
     let n_parts = all.div_ceil(at_once).max(1);
     let fair = all.div_ceil(n_parts);
+
     let mut parts = Vec::new();
     let mut start = 0;
     let mut n_tokens = 0;

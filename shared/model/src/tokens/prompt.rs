@@ -109,6 +109,7 @@ impl PromptTexts {
         let n_left_out = items.len().saturating_sub(n_most);
         let latest = &items[n_left_out..];
         let items: Vec<Token> = latest.iter().copied().map(Token::Item).collect();
+
         let user: Vec<Token> = user.map(Token::User).into_iter().collect();
         let before = words(&self.has_interacted_with);
         let comma = words(&self.comma);

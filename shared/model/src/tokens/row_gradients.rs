@@ -65,10 +65,12 @@ impl RowGradients {
         if missing.is_empty() {
             return;
         }
+
         let old = std::mem::take(self);
         let mut rows = [old.rows.as_slice(), &missing].concat();
         rows.sort_unstable();
         let mut values = vec![0.0; rows.len() * width];
+
         let mut from = old.iter(width).peekable();
         for (&row, to) in rows.iter().zip(values.chunks_exact_mut(width)) {
             let gradient = from.next_if(|(old_row, _)| *old_row == row);

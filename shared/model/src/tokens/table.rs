@@ -201,6 +201,7 @@ impl Table {
         let Some(fresh) = &self.fresh else {
             return vec![values];
         };
+
         let description = Description {
             n_rows: self.n_rows,
             initial: fresh.initial,
@@ -224,11 +225,14 @@ impl Table {
                 return Err(Error::malformed(file.path(), reason));
             }
         };
+
         if !file.names().contains(&format!("{name}{FRESH}")) {
             return Ok(Self::new(values, width));
         }
+
         let description = read_description(file, &format!("{name}{FRESH}"))?;
         let n_rows = description.n_rows;
+
         let (_, rows) = file.i32(&format!("{name}{ROWS}"))?;
         let rows = rows.into_iter().map(i32::cast_unsigned);
         let places: HashMap<u32, usize> = rows.zip(0..).collect();
@@ -237,6 +241,7 @@ impl Table {
             let reason = format!("`{name}{ROWS}` does not number the {n_stored} rows of `{name}`");
             return Err(Error::malformed(file.path(), reason));
         }
+
         let fresh = FreshRows {
             initial: description.initial,
             places,

@@ -30,12 +30,15 @@ impl Candidates {
         wanted.dedup();
         let n_others = n_items.saturating_sub(wanted.len());
         let n_sampled = n_sampled.min(n_others);
+
         // The others are numbered past the targets: the place-th is as far on
         // as there are targets before it.
         let mut places = index::sample(rng, n_others, n_sampled).into_vec();
         places.sort_unstable();
+
         let one_in = n_others as f64 / n_sampled.max(1) as f64;
         let offset = one_in.ln() as f32;
+
         let mut drawn = Self {
             rows: Vec::new(),
             offsets: Vec::new(),

@@ -41,6 +41,7 @@ pub(crate) fn cross_entropy(
     let mut n_logits = 0;
     let mut d_hidden = Vec::new();
     let mut d_head: Option<Tensor<2>> = None;
+
     for start in of.clone().step_by(rows_per_chunk) {
         let end = (start + rows_per_chunk).min(of.end);
         let rows = start - of.start..end - of.start;

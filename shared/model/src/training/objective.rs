@@ -78,6 +78,7 @@ impl Objective {
     ) -> Softmax<'_> {
         let candidates = self.candidates.as_ref();
         let items = &tables.items;
+
         let device = backbone.device().inner();
         let head = match (self.head, candidates) {
             (Head::Words, _) => backbone.head().inner(),
@@ -87,6 +88,7 @@ impl Objective {
             }
             (Head::Items, Some(candidates)) => rows_tensor(items, &candidates.rows, &device),
         };
+
         Softmax {
             head,
             offsets: candidates.map(|candidates| &*candidates.offsets),
@@ -113,6 +115,7 @@ impl Objective {
             dropout: None,
             candidates: None,
         };
+
         for document in documents {
             for next in document.main.iter().skip(1) {
                 let (Token::Word(row) | Token::User(row) | Token::Item(row)) = *next;
@@ -120,6 +123,7 @@ impl Objective {
             }
             let mut tokens = [document.prompt.as_slice(), &document.main].concat();
             objective.regularized.extend(soft(&tokens));
+
             // The last token is asked for and asks for nothing: it is not
             // computed.
             let n_read = document.main.len().saturating_sub(1);

@@ -62,6 +62,7 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
         regularized.extend(soft(&example.prompt));
         regularized.extend(example.targets.iter().copied().map(Token::Item));
     }
+
     Objective {
         stage: Stage::Finetuning,
         documents,
@@ -102,6 +103,7 @@ pub fn user_states(
         return Ok(Vec::new());
     }
     let documents = Reading::of_prompts(prompts);
+
     backbone.budget().fit(|at_once| {
         let n_values = documents.len() * backbone.n_embd();
         let mut states = Vec::with_capacity(n_values);

@@ -71,6 +71,7 @@ pub(crate) fn regularize(
         distance: 0.0,
         norm: 0.0,
     };
+
     gradients.include(counts.keys().copied(), width);
     for (place, row) in gradients.rows.iter().enumerate() {
         let Some(&count) = counts.get(row) else {

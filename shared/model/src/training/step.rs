@@ -59,6 +59,7 @@ pub fn compute(
         }
         pass.step()
     })?;
+
     if let Some(pull) = pull {
         add_regularizer(&mut step, own, &pull, objective);
     }
@@ -84,6 +85,7 @@ fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objectiv
         other: &pull.toward.items,
     };
     let items = regularize(&tables, &counts.items, pull, &mut step.items);
+
     step.regularizer = users.distance + items.distance;
     let norm = users.norm + items.norm;
     step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * norm;
@@ -152,6 +154,7 @@ impl<'a> Pass<'a> {
         let batch = TokenBatch::new(documents, backbone);
         let embeddings = embed(backbone, self.own, &batch, self.mask.as_ref());
         let (hidden, kept) = backbone.forward_kept(embeddings, &batch.layout);
+
         let read = totals.n_read..totals.n_read + hidden.dims()[0];
         totals.n_read = read.end;
         let ce = cross_entropy(&self.softmax, &hidden, read);
@@ -159,6 +162,7 @@ impl<'a> Pass<'a> {
         totals.n_tokens += batch.n_tokens;
         totals.n_logits += ce.n_logits;
         totals.head = sum(totals.head.take(), ce.d_head);
+
         if !batch.soft.is_empty() {
             let rows = batch.soft.iter().map(|&(row, _)| to_index(row));
             let rows = index_tensor(rows.collect(), &device);
@@ -174,6 +178,7 @@ impl<'a> Pass<'a> {
         let totals = self.totals;
         let soft = totals.soft.masked(self.mask.as_ref());
         let SoftGradients { users, mut items } = soft;
+
         if let Some(head) = totals.head {
             let rows = match &self.objective.candidates {
                 Some(candidates) => candidates.rows.clone(),
@@ -184,6 +189,7 @@ impl<'a> Pass<'a> {
             of_classes.add_all(&items, self.own.items.width());
             items = of_classes;
         }
+
         Step {
             loss: totals.loss,
             cross_entropy: totals.loss,

@@ -102,6 +102,7 @@ impl Tile {
             let asked = (logits.clone() * soft.clone()).sum();
             f64::from(to_vec(asked)[0])
         });
+
         // The softmax is f32 whatever the head is.
         let exponentials = kernels::exponentials(logits.cast(DType::F32));
         let shares = exponentials.values.clone().cast(head.dtype());
@@ -148,6 +149,7 @@ impl Tile {
                 d_head: None,
             };
         };
+
         let weighted = scaled.clone() * factors;
         let mut d_head = kernels::product(exponentials.transpose(), weighted); // [classes, embed]
         if let Some(soft) = self.soft {

@@ -40,6 +40,7 @@ impl Warmup {
         let batch = TokenBatch::new(&objective.documents, backbone);
         let embeddings = embed(backbone, tables, &batch, None);
         let hidden = backbone.forward(embeddings, &batch.layout);
+
         let softmax = objective.softmax(backbone, tables, Head::Words);
         let all = 0..objective.targets.len();
         let states = hidden.clone().inner();
@@ -50,10 +51,12 @@ impl Warmup {
                 loss: ce.loss,
             });
         }
+
         let mut pulled = (hidden * ce.d_hidden).sum();
         if let Some(d_head) = ce.d_head {
             pulled = pulled + (backbone.head() * d_head).sum();
         }
+
         let decoder = self.backbone.decoder.clone();
         let gradients = pulled.backward();
         let gradients = GradientsParams::from_grads(gradients, &decoder);

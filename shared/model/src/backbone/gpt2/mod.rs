@@ -131,6 +131,7 @@ impl Gpt2 {
             hidden = output;
             blocks.push(kept);
         }
+
         let normed = self.ln_f.forward(hidden.clone());
         let last = hidden;
         (normed, KeptActivations { blocks, last })
@@ -229,9 +230,11 @@ impl Block {
             spans: asked.spans,
             heads: self.heads(),
         };
+
         let attended = kernels::attention(&attention);
         let mixed = self.attn_proj.forward(attended.mixed.clone());
         let output = asked.gather(input.clone()) + mixed;
+
         let kept = KeptAttention {
             asked,
             input,
@@ -260,12 +263,15 @@ impl Block {
             spans: asked.spans,
             heads: self.heads(),
         };
+
         let attended = kept.attended;
         let gradients = kernels::attention_backward(&attention, attended, d_mixed);
+
         let d_queries = only(asked.scatter(gradients.queries), wanted);
         let d_keys_values = only(gradients.keys_values, wanted);
         let d_normed = self.query().backward(d_queries);
         let d_normed = self.key_value().backward_onto(d_normed, d_keys_values);
+
         let input = only(kept.input, wanted);
         let d_input = self.ln_1.backward(input, d_normed);
         only(asked.scatter(d_output), wanted) + d_input

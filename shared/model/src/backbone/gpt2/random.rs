@@ -34,11 +34,13 @@ pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2
         rng: ChaCha8Rng::seed_from_u64(shape.seed),
         device,
     };
+
     let embed = config.n_embd;
     let inner = config.inner();
     let mut gpt2 = Gpt2::zeros(&config, device);
     gpt2.wte = weights.draw([config.vocab_size, embed], WEIGHT_STD);
     gpt2.wpe = weights.draw([config.n_positions, embed], POSITION_STD);
+
     for block in &mut gpt2.h {
         block.c_attn.weight = weights.draw([embed, 3 * embed], WEIGHT_STD);
         block.attn_proj.weight = weights.draw([embed, embed], WEIGHT_STD);

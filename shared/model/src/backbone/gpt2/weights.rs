@@ -28,9 +28,11 @@ impl Gpt2 {
             prefix: checkpoint.prefix(PREFIX),
             device,
         };
+
         let mut gpt2 = Self::zeros(config, device);
         gpt2.wte = source.tensor("wte.weight", gpt2.wte.val().dims())?;
         gpt2.wpe = source.tensor("wpe.weight", gpt2.wpe.val().dims())?;
+
         for (number, block) in gpt2.h.iter_mut().enumerate() {
             let h = format!("h.{number}");
             source.layer_norm(&mut block.ln_1, &format!("{h}.ln_1"))?;
@@ -50,6 +52,7 @@ impl Gpt2 {
             Weight::new("wte.weight".to_owned(), self.wte.val()),
             Weight::new("wpe.weight".to_owned(), self.wpe.val()),
         ];
+
         for (number, block) in self.h.iter().enumerate() {
             let h = format!("h.{number}");
             push_linear(&mut weights, &format!("{h}.attn.c_attn"), &block.c_attn);
@@ -57,6 +60,7 @@ impl Gpt2 {
             push_linear(&mut weights, &format!("{h}.mlp.c_fc"), &block.c_fc);
             push_linear(&mut weights, &format!("{h}.mlp.c_proj"), &block.mlp_proj);
         }
+
         for (number, block) in self.h.iter().enumerate() {
             let h = format!("h.{number}");
             push_norm(&mut weights, &format!("{h}.ln_1"), &block.ln_1);

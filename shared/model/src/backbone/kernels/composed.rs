@@ -47,6 +47,7 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     let variance = (centered.clone() * centered.clone()).mean_dim(1);
     let scale = (variance + norm.epsilon).sqrt().recip();
     let normed = centered * scale.clone();
+
     let d_normed = d_output * norm.gamma.clone().unsqueeze();
     let along = (d_normed.clone() * normed.clone()).mean_dim(1);
     let mean = d_normed.clone().mean_dim(1);
@@ -88,6 +89,7 @@ impl Heads {
         let both = of.keys_values.clone();
         let keys = both.clone().slice([0..n_keys, 0..width / 2]);
         let values = both.slice([0..n_keys, width / 2..width]);
+
         let queries = of.queries.clone();
         let keys = split(keys, &padded.keys, padded, n_key_value);
         let values = split(values, &padded.keys, padded, n_key_value);
@@ -125,6 +127,7 @@ impl Heads {
         let unseen = Tensor::<2, Bool>::tril_mask([longest; 2], 0, &device);
         let zeros = Tensor::<2>::zeros([longest; 2], (&device, dtype));
         let bias = zeros.mask_fill(unseen, UNSEEN);
+
         let keys = self.keys.clone().swap_dims(2, 3);
         let products = self.queries.clone().matmul(keys);
         products * self.scale() + bias.unsqueeze()
@@ -174,6 +177,7 @@ pub(super) fn split(
     let n_rows = n_documents * longest;
     let device = packed.device();
     let zeros = Tensor::zeros([n_rows, embed], (&device, packed.dtype()));
+
     let add = IndexingUpdateOp::Add;
     let laid_out: Tensor<2> = zeros.select_assign(0, places.clone(), packed, add);
     laid_out
@@ -195,6 +199,7 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let padded = of.spans.padded(&of.queries.device());
     let heads = Heads::new(of, padded);
     let scores = heads.scores();
+
     let highest = scores.clone().detach().max_dim(3);
     let exponentials = (scores - highest.clone()).exp();
     let sums = exponentials.clone().sum_dim(3); // [documents, heads, longest, 1]
@@ -217,16 +222,19 @@ pub(super) fn attention_backward(
     // Zero where there is no query: those add nothing to the gradients of keys
     // and values.
     let d_mixed = split(d_mixed, &padded.queries, padded, n_query);
+
     let shares = activation::softmax(heads.scores(), 3);
     let mixed = split(attended.mixed, &padded.queries, padded, n_query);
     let along = (mixed * d_mixed.clone()).sum_dim(3);
     let shares_t = shares.clone().swap_dims(2, 3);
     let d_values = shares_t.matmul(d_mixed.clone());
+
     let scale = heads.scale();
     let d_shares = d_mixed.matmul(heads.values.swap_dims(2, 3));
     let d_scores = shares * (d_shares - along) * scale;
     let d_queries = d_scores.clone().matmul(heads.keys);
     let d_keys = d_scores.swap_dims(2, 3).matmul(heads.queries);
+
     let gradients = Heads {
         queries: d_queries,
         keys: d_keys,

@@ -108,6 +108,7 @@ fn multiply(to: MatMut<'_, f32>, accum: Accum, lhs: MatRef<'_, f32>, rhs: MatRef
     if to.nrows() > FEW_ROWS || n_parts < 2 {
         return matmul(to, accum, lhs, rhs, 1.0, Par::rayon(0));
     }
+
     let parts = to
         .par_col_partition_mut(n_parts)
         .zip(rhs.par_col_partition(n_parts))
@@ -120,6 +121,7 @@ pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     let [n_rows, _] = lhs.dims();
     let [_, n_columns] = rhs.dims();
     let mut values = vec![0.0; n_rows * n_columns];
+
     let product = MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
     let lhs = Matrix::of(lhs);
     let rhs = Matrix::of(rhs);
@@ -136,6 +138,7 @@ pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Ten
     } else {
         rows::repeated(Contiguous::of(sum).values(), n_rows)
     };
+
     let product = MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
     let lhs = Matrix::of(lhs);
     let rhs = Matrix::of(rhs);
@@ -223,6 +226,7 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let [_, width] = of.queries.dims();
     let queries = Contiguous::of(of.queries.clone());
     let keys_values = Contiguous::of(of.keys_values.clone());
+
     let heads = Heads::new(queries.values(), keys_values.values(), of);
     let outputs = heads.forward();
     Attended {
@@ -241,6 +245,7 @@ pub(super) fn attention_backward(
     let [_, key_value_width] = of.keys_values.dims();
     let queries = Contiguous::of(of.queries.clone());
     let keys_values = Contiguous::of(of.keys_values.clone());
+
     let heads = Heads::new(queries.values(), keys_values.values(), of);
     let mixed = Contiguous::of(attended.mixed);
     let log_sums = Contiguous::of(attended.log_sums);

@@ -132,6 +132,7 @@ impl<'a> Heads<'a> {
         let width = n_heads * self.head_dim;
         let mut mixed = vec![0.0; n_queries * width];
         let mut log_sums = vec![0.0; n_queries * n_heads];
+
         let of_heads = matrix_mut(&mut mixed, width).par_col_chunks_mut(self.head_dim);
         let sums_of_heads = matrix_mut(&mut log_sums, n_heads).par_col_chunks_mut(1);
         of_heads.zip(sums_of_heads).enumerate().for_each_init(
@@ -140,6 +141,7 @@ impl<'a> Heads<'a> {
                 self.forward_head(head, scratch, Outputs { mixed, log_sums });
             },
         );
+
         Outputs { mixed, log_sums }
     }
 
@@ -151,16 +153,20 @@ impl<'a> Heads<'a> {
         let queries = self.head(self.queries, head);
         let keys = self.head(self.keys, self.read_by(head));
         let values = self.head(self.values, self.read_by(head));
+
         for block in self.spans.iter().flat_map(blocks) {
             let n_queries = block.queries.len();
             let n_keys = block.keys.len();
+
             let q = rows_of(queries, &block.queries);
             let k = rows_of(keys, &block.keys).transpose();
             let v = rows_of(values, &block.keys);
             scratch.scores.resize(n_queries * n_keys, 0.0);
             let scores = &mut scratch.scores[..n_queries * n_keys];
+
             let product = matrix_mut(scores, n_keys);
             matmul(product, Accum::Replace, q, k, self.scale, Par::Seq);
+
             for (row, scores) in scores.chunks_exact_mut(n_keys).enumerate() {
                 let n_seen = block.first_sees + row;
                 let (seen, unseen) = scores.split_at_mut(n_seen);
@@ -168,6 +174,7 @@ impl<'a> Heads<'a> {
                 log_sums[(block.queries.start + row, 0)] = log_sum;
                 unseen.fill(0.0);
             }
+
             let shares = matrix(scores, n_keys);
             let mixed = rows_to(&mut mixed, &block.queries);
             matmul(mixed, Accum::Replace, shares, v, 1.0, Par::Seq);
@@ -183,12 +190,14 @@ impl<'a> Heads<'a> {
         let width = self.counts.n_key_value * self.head_dim;
         let mut d_queries = vec![0.0; n_queries * query_width];
         let mut d_both = vec![0.0; n_keys * 2 * width];
+
         let backward = Backward {
             heads: self,
             mixed: matrix(outputs.mixed, query_width),
             log_sums: matrix(outputs.log_sums, self.counts.n_query),
             d_mixed: matrix(d_mixed, query_width),
         };
+
         let group_width = self.counts.n_in_group() * self.head_dim;
         let of_queries = matrix_mut(&mut d_queries, query_width);
         let of_queries = of_queries.par_col_chunks_mut(group_width);
@@ -209,6 +218,7 @@ impl<'a> Heads<'a> {
                 };
                 backward.group(head, scratch, gradients);
             });
+
         HeadGradients {
             queries: d_queries,
             keys_values: d_both,
@@ -262,6 +272,7 @@ impl Backward<'_> {
         let queries = heads.head(heads.queries, head);
         let keys = heads.head(heads.keys, heads.read_by(head));
         let values = heads.head(heads.values, heads.read_by(head));
+
         for block in heads.spans.iter().flat_map(blocks) {
             let n_queries = block.queries.len();
             let n_keys = block.keys.len();
@@ -270,21 +281,25 @@ impl Backward<'_> {
             scratch.d_scores.resize(size, 0.0);
             let scores = &mut scratch.scores[..size];
             let d_scores = &mut scratch.d_scores[..size];
+
             let q = rows_of(queries, &block.queries);
             let k = rows_of(keys, &block.keys);
             let v = rows_of(values, &block.keys);
             let d = rows_of(outputs.d_mixed, &block.queries);
+
             let product = matrix_mut(scores, n_keys);
             matmul(product, Accum::Replace, q, k.transpose(), scale, Par::Seq);
             let product = matrix_mut(d_scores, n_keys);
             matmul(product, Accum::Replace, d, v.transpose(), 1.0, Par::Seq);
             outputs.shares_and_gradients(&block, scores, d_scores);
+
             let shares = matrix(scores, n_keys).transpose();
             let d_scores = matrix(d_scores, n_keys);
             let d_scores_t = d_scores.transpose();
             let of_queries = rows_to(&mut gradients.queries, &block.queries);
             let of_keys = rows_to(&mut gradients.keys, &block.keys);
             let of_values = rows_to(&mut gradients.values, &block.keys);
+
             matmul(of_values, Accum::Add, shares, d, 1.0, Par::Seq);
             matmul(of_keys, Accum::Add, d_scores_t, q, scale, Par::Seq);
             matmul(of_queries, Accum::Replace, d_scores, k, scale, Par::Seq);

@@ -93,11 +93,13 @@ pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> V
     }
     let n_rows = rows.len() / width;
     let n_states = states.len() / width;
-    let rows_per_task = (VALUES_PER_TASK / width).max(1);
+    let n_per_task = (VALUES_PER_TASK / width).max(1);
+
     let tasks: Vec<Vec<f32>> = rows
-        .par_chunks(rows_per_task * width)
+        .par_chunks(n_per_task * width)
         .map(|rows| products_on_one_core(rows, states, width))
         .collect();
+
     let mut products = vec![0.0; n_rows * n_states];
     for (of_state, number) in products.chunks_exact_mut(n_rows).zip(0..) {
         let mut to = of_state;
@@ -177,12 +179,14 @@ impl<N: Number> WithSimd for Products<'_, N> {
                 }
                 continue;
             }
+
             let four = [
                 row_at(rows, 0, width),
                 row_at(rows, 1, width),
                 row_at(rows, 2, width),
                 row_at(rows, 3, width),
             ];
+
             for number in (0..even).step_by(STATES) {
                 let state = row_at(states, number, width);
                 let next = row_at(states, number + 1, width);
@@ -192,6 +196,7 @@ impl<N: Number> WithSimd for Products<'_, N> {
                     products[(number + 1) * n + first + place] = other;
                 }
             }
+
             for number in even..n_states {
                 let state = row_at(states, number, width);
                 let sums = block(simd, four, [state]);
@@ -216,6 +221,7 @@ fn block<V: Simd, const R: usize, const S: usize>(
     let n = rows[0].0.len();
     let whole_rows = rows.map(|row| &row.0[..n]);
     let whole_states = states.map(|state| &state.0[..n]);
+
     let mut sums = [[simd.splat_f32s(0.0); S]; R];
     for place in 0..n {
         for (sums, row) in sums.iter_mut().zip(whole_rows) {
@@ -224,6 +230,7 @@ fn block<V: Simd, const R: usize, const S: usize>(
             }
         }
     }
+
     let mut products = [[0.0; S]; R];
     for (r, products) in products.iter_mut().enumerate() {
         for (s, product) in products.iter_mut().enumerate() {
