@@ -25,6 +25,9 @@ mod heads;
 /// Loops over rows, compiled for the widest vectors of the machine.
 mod rows;
 
+/// Inner products of many rows with a few states.
+mod products;
+
 /// LibTorch's attention on graphics cards.
 #[cfg(feature = "tch")]
 mod card;
@@ -34,7 +37,7 @@ mod libtorch;
 
 use operands::Exponentials;
 pub(crate) use operands::{Attended, Attention, AttentionGradients, HeadCounts, Norm};
-pub(crate) use rows::products;
+pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.
 macro_rules! on_engine {
