@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Optimizer, RandomBackbone};
+use domain::RandomBackbone;
 use model::recommender::{Example, Options};
 use model::{
     Adam, Backbone, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer,
@@ -188,7 +188,7 @@ impl TimedTables {
         let own = &mut self.tables.collaborative;
         let step = step::compute(backbone, own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
-        self.moments.update(&adam, own, &step, Optimizer::Lazy);
+        self.moments.update(&adam, own, &step);
         Ok(start.elapsed())
     }
 }

@@ -8,7 +8,7 @@ use std::alloc::System;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use domain::{Optimizer, RandomBackbone};
+use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
@@ -158,8 +158,7 @@ impl Learner<'_> {
         };
         let step = step::compute(self.backbone, &self.own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
-        self.moments
-            .update(&adam, &mut self.own, &step, Optimizer::Lazy);
+        self.moments.update(&adam, &mut self.own, &step);
         Ok(StepCounts {
             tokens: step.n_tokens,
             logits: step.n_logits,

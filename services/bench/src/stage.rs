@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use domain::Optimizer;
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
@@ -199,7 +198,7 @@ impl Bench<'_> {
                 break;
             };
             let step = step::compute(&self.backbone, &learner.own, learner.pull(), &objective)?;
-            moments.update(&adam, &mut learner.own, &step, Optimizer::Dense);
+            moments.update_dense(&adam, &mut learner.own, &step);
             sum.elapsed += start.elapsed();
 
             let work = Work::of_step(&objective, &self.backbone.shape(), self.data.n_items);

@@ -169,13 +169,8 @@ impl Reference {
     }
 
     /// A stage's step without and with mutual regularisation.
-    fn check_stage(
-        &self,
-        stage: &str,
-        own: &TokenTables,
-        other: &TokenTables,
-        objective: &Objective,
-    ) {
+    fn check_stage(&self, stage: &str, models: &Models<'_>, objective: &Objective) {
+        let Models { own, other } = *models;
         let plain = step::compute(&self.backbone, own, None, objective).unwrap();
         self.check_step(stage, &plain, own);
         let pull = Pull {
@@ -196,6 +191,12 @@ impl Reference {
     }
 }
 
+/// The tables that a stage learns, and those that they are pulled to.
+struct Models<'a> {
+    own: &'a TokenTables,
+    other: &'a TokenTables,
+}
+
 fn close(name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{name}: sizes");
     let largest = expected
@@ -209,18 +210,6 @@ fn close(name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
         f64::from(worst) <= tolerance * f64::from(largest),
         "{name}: off by {worst}, largest entry {largest}"
     );
-}
-
-fn words(row: &[Token]) -> Vec<u32> {
-    row.iter()
-        .map(|token| {
-            if let Token::Word(word) = token {
-                *word
-            } else {
-                panic!("{token:?} is no word")
-            }
-        })
-        .collect()
 }
 
 #[test]
@@ -242,12 +231,11 @@ fn hidden_states_and_logits_are_the_references() {
 fn the_content_lm_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = content::objective(&reference.documents("content"));
-        reference.check_stage(
-            "content",
-            &reference.tables.content,
-            &reference.tables.collaborative,
-            &objective,
-        );
+        let models = Models {
+            own: &reference.tables.content,
+            other: &reference.tables.collaborative,
+        };
+        reference.check_stage("content", &models, &objective);
     }
 }
 
@@ -255,12 +243,11 @@ fn the_content_lm_is_the_references() {
 fn the_collaborative_lm_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = collaborative::objective(&reference.documents("collaborative"));
-        reference.check_stage(
-            "collaborative",
-            &reference.tables.collaborative,
-            &reference.tables.content,
-            &objective,
-        );
+        let models = Models {
+            own: &reference.tables.collaborative,
+            other: &reference.tables.content,
+        };
+        reference.check_stage("collaborative", &models, &objective);
     }
 }
 
@@ -268,12 +255,11 @@ fn the_collaborative_lm_is_the_references() {
 fn the_recommendation_model_is_the_references() {
     for reference in Reference::on_all_devices() {
         let objective = reference.recommend_objective();
-        reference.check_stage(
-            "recommend",
-            &reference.tables.collaborative,
-            &reference.tables.content,
-            &objective,
-        );
+        let models = Models {
+            own: &reference.tables.collaborative,
+            other: &reference.tables.content,
+        };
+        reference.check_stage("recommend", &models, &objective);
 
         let prompts: Vec<Vec<Token>> = reference
             .examples()

@@ -36,8 +36,8 @@ pub(crate) fn write(
         input.spec.clone(),
         storage::content_id(&backbone)?,
         &candidate.tables,
-        metrics.clone(),
     );
+    manifest.metrics = metrics.clone();
     manifest.known_user = chosen.known_user;
     manifest.new_user = chosen.new_user;
     let mut light = None;

@@ -1,6 +1,6 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
-use domain::{Stage, TrainSpec};
+use domain::{Optimizer, Stage, TrainSpec};
 use model::{Adam, Objective, Pull, collaborative, content, step};
 
 use crate::contract::progress::Progress;
@@ -89,7 +89,10 @@ fn learn(
         progress.check()?;
         let objective = objective?;
         let step = step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
-        moments.update(&adam, own, &step, spec.optimizer);
+        match spec.optimizer {
+            Optimizer::Lazy => moments.update(&adam, own, &step),
+            Optimizer::Dense => moments.update_dense(&adam, own, &step),
+        }
         progress.has_room_for(backbone.budget().get());
         let done = context.done(number + 1, n_steps);
         progress.step(step.cross_entropy, step.n_tokens, done);

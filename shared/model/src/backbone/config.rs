@@ -16,7 +16,7 @@ pub(crate) const FILE: &str = "config.json";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Config {
-    /// `model_type` `gpt2`.
+    /// A configuration whose `model_type` is `gpt2`.
     Gpt2(Gpt2Config),
 }
 
@@ -26,7 +26,8 @@ const FAMILIES: [&str; 1] = ["gpt2"];
 const OLDEST_FAMILY: &str = "gpt2";
 
 impl Config {
-    /// Reads and checks a file. A family that is not computed here is refused by name.
+    /// Reads and checks a file. A family that is not computed here is refused
+    /// by name.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
         Self::parse(&text).map_err(|reason| Error::malformed(path, reason))
@@ -51,7 +52,7 @@ impl Config {
         }
     }
 
-    /// Longest sequence, in tokens.
+    /// The length of the longest sequence, in tokens.
     pub(crate) fn n_positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,

@@ -1,110 +1,43 @@
-//! The steps of a block that a CPU should do in one pass over memory, each with its gradient.
+//! The steps of a block that a CPU should do in one pass over memory, each with
+//! its gradient.
 //!
-//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators
-//! ([`libtorch`]); elsewhere, and under autodiff, they are compositions of burn's ([`composed`]),
-//! which say what is computed. The tests at the foot hold the three together. A kernel for a new
-//! kind of layer is a function here and one in each of these files.
+//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused
+//! operators ([`libtorch`]); elsewhere, and under autodiff, they are
+//! compositions of burn's ([`composed`]), which say what is computed. The tests
+//! at the foot hold the three together. A kernel for a new kind of layer is a
+//! function here and one in each of these files.
 
 use burn::tensor::Tensor;
 
-use crate::backbone::layout::Spans;
 use crate::device::Engine;
 
-/// LibTorch's attention on graphics cards.
-#[cfg(feature = "tch")]
-mod card;
-/// Each kernel as burn's own operators: the meaning of the others, for devices without any.
+/// What kernels take and what they give, on every device.
+mod operands;
+
+/// Each kernel as burn's own operators: the meaning of the others, for devices
+/// without any.
 mod composed;
+
 /// Kernels on host memory, by loops over its rows.
 mod flex;
 /// Attention on host memory, a head at a time.
 mod heads;
-/// LibTorch's fused operators.
-#[cfg(feature = "tch")]
-mod libtorch;
-/// How fast a device multiplies at best.
-pub(crate) mod peak;
 /// Loops over rows, compiled for the widest vectors of the machine.
 mod rows;
 
-pub(crate) use rows::products;
+/// Inner products of many rows with a few states.
+mod products;
 
-/// How many heads attention has. Query head `h` reads key and value head `h / (n_query /
-/// n_key_value)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HeadCounts {
-    /// Heads of the queries, side by side in their width.
-    pub(crate) n_query: usize,
-    /// Heads of the keys, and as many of the values; divides `n_query`.
-    pub(crate) n_key_value: usize,
-}
+/// LibTorch's attention on graphics cards.
+#[cfg(feature = "tch")]
+mod card;
+/// Kernels that are LibTorch's fused operators.
+#[cfg(feature = "tch")]
+mod libtorch;
 
-impl HeadCounts {
-    /// Query heads that read the same keys and values.
-    pub(crate) fn n_in_group(self) -> usize {
-        self.n_query / self.n_key_value
-    }
-}
-
-/// What attention gives, and what its gradient needs.
-#[derive(Debug, Clone)]
-pub(crate) struct Attended {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) mixed: Tensor<2>,
-    /// Logarithm of each softmax's denominator `[queries, heads]`.
-    pub(crate) log_sums: Tensor<2>,
-}
-
-/// Weights of a layer norm.
-#[derive(Debug, Clone)]
-pub(crate) struct Norm {
-    /// `[width]`
-    pub(crate) gamma: Tensor<1>,
-    /// `[width]`
-    pub(crate) beta: Tensor<1>,
-    /// Added to the variance.
-    pub(crate) epsilon: f64,
-}
-
-/// What goes into attention.
-#[derive(Debug)]
-pub(crate) struct Attention<'a> {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) queries: Tensor<2>,
-    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
-    pub(crate) keys_values: Tensor<2>,
-    /// The documents: nothing is seen beyond one's own.
-    pub(crate) spans: &'a Spans,
-    /// How the widths are divided.
-    pub(crate) heads: HeadCounts,
-}
-
-impl Attention<'_> {
-    /// Width of a head of queries, keys or values.
-    fn head_dim(&self) -> usize {
-        self.queries.dims()[1] / self.heads.n_query
-    }
-}
-
-/// Gradients of what went into attention.
-#[derive(Debug)]
-pub(crate) struct AttentionGradients {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) queries: Tensor<2>,
-    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
-    pub(crate) keys_values: Tensor<2>,
-}
-
-/// A softmax's numerators and what they are divided by, row by row.
-#[derive(Debug)]
-pub(crate) struct Exponentials {
-    /// `e^(x − highest of its row)` `[rows, width]`.
-    pub(crate) values: Tensor<2>,
-    /// The highest `x` of each row.
-    pub(crate) highest: Vec<f32>,
-    /// The sum of each row of `values`.
-    pub(crate) sums: Vec<f32>,
-}
+use operands::Exponentials;
+pub(crate) use operands::{Attended, Attention, AttentionGradients, HeadCounts, Norm};
+pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.
 macro_rules! on_engine {
@@ -124,7 +57,8 @@ pub(crate) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     on_engine!(lhs, product(lhs, rhs))
 }
 
-/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` → `[m, n]`.
+/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` →
+/// `[m, n]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     on_engine!(lhs, add_product(sum, lhs, rhs))
@@ -142,6 +76,7 @@ pub(crate) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> 
     on_engine!(input, gelu_backward(input, d_output))
 }
 
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`.
 /// Shapes: `[rows, width]` → `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
@@ -160,7 +95,8 @@ pub(crate) fn attention(of: &Attention<'_>) -> Attended {
     on_engine!(of.queries, attention(of))
 }
 
-/// Gradients of what went into [`attention`]. Shapes: `d_mixed [queries, n_query * head_dim]`.
+/// Gradients of what went into [`attention`]. Shapes:
+/// `d_mixed [queries, n_query * head_dim]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn attention_backward(
     of: &Attention<'_>,
@@ -170,7 +106,8 @@ pub(crate) fn attention_backward(
     on_engine!(of.queries, attention_backward(of, attended, d_mixed))
 }
 
-/// Exponentials of logits and their sums, from which softmaxes are made. Shapes: `[rows, width]`.
+/// Exponentials of logits and their sums, from which softmaxes are made.
+/// Shapes: `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn exponentials(logits: Tensor<2>) -> Exponentials {
     on_engine!(logits, exponentials(logits))
@@ -182,7 +119,7 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use crate::backbone::host::to_vec;
-    use crate::backbone::layout::Span;
+    use crate::backbone::layout::{Span, Spans};
     use crate::device::{available_devices, compute_device};
 
     /// Each device of this build that has kernels of its own.
@@ -288,8 +225,8 @@ mod tests {
         }
     }
 
-    /// Documents that are read whole, at their last token, at their end, not at all; a long one;
-    /// two of the same length that follow each other.
+    /// Documents that are read whole, at their last token, at their end, not at
+    /// all; a long one; two of the same length that follow each other.
     fn spans() -> Vec<Span> {
         let mut spans = Vec::new();
         let (mut n_keys, mut n_queries) = (0, 0);

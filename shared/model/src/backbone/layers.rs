@@ -1,4 +1,5 @@
-//! The layers with weights that decoders are made of, each with the gradient of its input.
+//! The layers with weights that decoders are made of, each with the gradient of
+//! its input.
 
 use std::ops::Range;
 
@@ -10,9 +11,10 @@ use crate::backbone::kernels::{self, Norm};
 /// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
-    /// `[input, output]`
+    /// The weights `[input, output]`.
     pub(crate) weight: Param<Tensor<2>>,
-    /// `[output]`; absent in layers that add none.
+    /// What is added to each output `[output]`; absent in layers that add
+    /// nothing.
     pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
@@ -26,20 +28,21 @@ impl Linear {
         }
     }
 
-    /// Shapes: `[rows, input]` → `[rows, output]`.
+    /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         self.all().forward(input)
     }
 
-    /// Shapes: `[rows, output]` → `[rows, input]`.
+    /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(&self, d_output: Tensor<2>) -> Tensor<2> {
         self.all().backward(d_output)
     }
 
     fn all(&self) -> Columns {
+        let bias = self.bias.as_ref();
         Columns {
             weight: self.weight.val(),
-            bias: self.bias.as_ref().map(|bias| bias.val().unsqueeze()),
+            bias: bias.map(|bias| bias.val().unsqueeze()),
         }
     }
 
@@ -56,14 +59,14 @@ impl Linear {
 
 /// A linear layer's outputs, or some of them.
 pub(crate) struct Columns {
-    /// `[input, output]`
+    /// The weights `[input, output]`.
     weight: Tensor<2>,
-    /// `[1, output]`
+    /// What is added to each output `[1, output]`.
     bias: Option<Tensor<2>>,
 }
 
 impl Columns {
-    /// Shapes: `[rows, input]` → `[rows, output]`.
+    /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(self, input: Tensor<2>) -> Tensor<2> {
         match self.bias {
             Some(bias) => kernels::add_product(bias, input, self.weight),
@@ -71,26 +74,28 @@ impl Columns {
         }
     }
 
-    /// Shapes: `[rows, output]` → `[rows, input]`.
+    /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(self, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::product(d_output, self.weight.transpose())
+        let transposed = self.weight.transpose();
+        kernels::product(d_output, transposed)
     }
 
     /// [`Self::backward`], added to another gradient of the input.
     pub(crate) fn backward_onto(self, d_input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::add_product(d_input, d_output, self.weight.transpose())
+        let transposed = self.weight.transpose();
+        kernels::add_product(d_input, d_output, transposed)
     }
 }
 
-/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
-/// `nn.LayerNorm`).
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`
+/// (reference: `nn.LayerNorm`).
 #[derive(Module, Debug)]
 pub(crate) struct LayerNorm {
-    /// `[width]`
+    /// The scale of each column `[width]`.
     pub(crate) gamma: Param<Tensor<1>>,
-    /// `[width]`
+    /// The shift of each column `[width]`.
     pub(crate) beta: Param<Tensor<1>>,
-    /// Added to the variance.
+    /// What is added to the variance, so that its root is not 0.
     epsilon: f64,
 }
 
@@ -112,13 +117,13 @@ impl LayerNorm {
         }
     }
 
-    /// Shapes: `[rows, width]` → `[rows, width]`.
+    /// The normed rows. Shapes: `[rows, width]` → `[rows, width]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm(input, &self.weights())
     }
 
-    /// The gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` →
-    /// `[rows, width]`.
+    /// Gradient of the input. Shapes: `input [rows, width]`,
+    /// `d_output [rows, width]` → `[rows, width]`.
     pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }

@@ -9,51 +9,54 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
-/// text.
+/// Turns text into word ids. Knows no user or item tokens: those are assembled
+/// by id, never parsed out of text.
 pub struct Tokenizer {
     bytes: ByteLevel,
     merges: BPE,
 }
 
-/// Words in GPT-2's vocabulary, V.
+/// How many words GPT-2's vocabulary has, V.
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
-static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
+static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(Tokenizer::read_gpt2);
 
 impl Tokenizer {
-    /// GPT-2's tokenizer.
+    /// The tokenizer of GPT-2, shared by the whole process.
     pub fn gpt2() -> Arc<Self> {
         Arc::clone(&GPT2)
     }
 
-    /// Words that text can become: ids are below this.
+    /// How many words text can become: all ids are below this.
     pub fn n_words(&self) -> usize {
         self.merges.get_vocab_size()
     }
 
-    fn read_gpt2() -> Self {
+    fn read_gpt2() -> Arc<Self> {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
+
         let merges: Vec<(String, String)> = include_str!("../../assets/merges.txt")
             .lines()
             .filter(|line| !line.starts_with("#version") && !line.is_empty())
             .filter_map(|line| line.split_once(' '))
             .map(|(left, right)| (left.to_owned(), right.to_owned()))
             .collect();
+
         let merges = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()
             .expect("the shipped merges fit the shipped vocabulary");
-        Self {
+        Arc::new(Self {
             bytes: ByteLevel::new(false, false, true),
             merges,
-        }
+        })
     }
 
-    /// Word ids of one text segment: trailing spaces are cut, leading ones kept.
+    /// Word ids of one text segment: trailing spaces are cut, leading ones
+    /// kept.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let text = text.trim_end_matches(' ');
         if text.is_empty() {

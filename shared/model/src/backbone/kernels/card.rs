@@ -1,19 +1,22 @@
-//! Attention on LibTorch's graphics cards: its memory-efficient kernel, which keeps no scores. It
-//! takes one length a call, so documents are padded; products and everything else see real tokens
-//! alone.
+//! Attention on LibTorch's graphics cards: its memory-efficient kernel, which
+//! keeps no scores. It takes one length a call, so documents are padded;
+//! products and everything else see real tokens alone.
 
 use burn::tensor::Tensor;
 use tch::{Kind, Tensor as Native};
 
 use super::composed::{Heads, join, split};
 use super::libtorch::{native, size, wrapped};
-use super::{Attended, Attention, AttentionGradients};
+use super::operands::{Attended, Attention, AttentionGradients};
 
-/// A query sees the keys up to its own place.
+/// The kernel's number for a mask under which a query sees the keys up to its
+/// own place.
 const CAUSAL: i64 = 1;
-/// Keys are not divided among blocks, whose sums would come in any order.
+/// How many parts keys are divided into: one, because the sums of several would
+/// come in any order.
 const ONE_SPLIT: i64 = 1;
-/// The kernel wants the rows of the softmax's denominators in multiples of this.
+/// The kernel wants the rows of the softmax's denominators in multiples of
+/// this.
 const ALIGNMENT: i64 = 32;
 
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
@@ -89,8 +92,9 @@ pub(super) fn attention_backward(
     .packed(padded, of.heads)
 }
 
-/// Shapes: `[documents, longest, heads, 1]` → `[documents, heads, longest rounded up]`; what is
-/// added counts nothing.
+/// The logarithms as the kernel wants them; what is filled in counts nothing.
+/// Shapes: `[documents, longest, heads, 1]` →
+/// `[documents, heads, longest rounded up]`.
 fn aligned(log_sums: &Native) -> Native {
     let [n_documents, longest, n_head] = [0, 1, 2].map(|dimension| log_sums.size()[dimension]);
     let rounded = (longest + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

@@ -1,10 +1,11 @@
-//! The kernels in burn's own operators: for devices without better ones, and for autodiff.
+//! The kernels in burn's own operators: for devices without better ones, and
+//! for autodiff.
 
 use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
 
-use super::{Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm};
+use super::operands::{Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm};
 use crate::backbone::host::to_vec;
 use crate::backbone::layout::Padded;
 
@@ -20,32 +21,33 @@ pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     gelu_approximate(input)
 }
 
-/// √(2/π)
+/// The factor √(2/π) inside GELU's tanh.
 const SLOPE: f64 = 0.797_884_560_802_865_4;
+/// The factor of the cube there.
 const CUBIC: f64 = 0.044_715;
 
 pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
     let squares = input.clone() * input.clone();
-    let tanh = ((squares.clone() * CUBIC + 1.0) * input.clone() * SLOPE).tanh();
-    let d_tanh = (-(tanh.clone() * tanh.clone()) + 1.0) * (squares * (3.0 * CUBIC) + 1.0) * SLOPE;
+    let cubic = squares.clone() * CUBIC + 1.0;
+    let tanh = (cubic * input.clone() * SLOPE).tanh();
+    let d_outer = -(tanh.clone() * tanh.clone()) + 1.0;
+    let d_inner = squares * (3.0 * CUBIC) + 1.0;
+    let d_tanh = d_outer * d_inner * SLOPE;
     d_output * ((tanh + 1.0) + input * d_tanh) * 0.5
 }
 
 pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
-    module::layer_norm(
-        input,
-        norm.gamma.clone(),
-        Some(norm.beta.clone()),
-        norm.epsilon,
-    )
+    let gamma = norm.gamma.clone();
+    let beta = norm.beta.clone();
+    module::layer_norm(input, gamma, Some(beta), norm.epsilon)
 }
 
 pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
     let centered = input.clone() - input.mean_dim(1);
-    let scale = ((centered.clone() * centered.clone()).mean_dim(1) + norm.epsilon)
-        .sqrt()
-        .recip();
+    let variance = (centered.clone() * centered.clone()).mean_dim(1);
+    let scale = (variance + norm.epsilon).sqrt().recip();
     let normed = centered * scale.clone();
+
     let d_normed = d_output * norm.gamma.clone().unsqueeze();
     let along = (d_normed.clone() * normed.clone()).mean_dim(1);
     let mean = d_normed.clone().mean_dim(1);
@@ -63,11 +65,13 @@ pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
     }
 }
 
-/// Added to the scores of what is not seen; its exponential is 0 in every float type.
+/// What is added to the scores of unseen keys; its exponential is 0 in every
+/// float type.
 const UNSEEN: f64 = -1e9;
 
-/// Queries, keys and values, or their gradients, of documents that are padded to one length
-/// `[documents, n_query, longest, head_dim]`: keys and values once for each query head.
+/// Queries, keys and values, or their gradients, of documents that are padded
+/// to one length `[documents, n_query, longest, head_dim]`: keys and values
+/// once for each query head.
 pub(super) struct Heads {
     pub(super) queries: Tensor<4>,
     pub(super) keys: Tensor<4>,
@@ -76,26 +80,32 @@ pub(super) struct Heads {
 
 impl Heads {
     pub(super) fn new(of: &Attention<'_>, padded: &Padded) -> Self {
-        let [n_keys, width] = of.keys_values.dims();
-        let keys = of.keys_values.clone().slice([0..n_keys, 0..width / 2]);
-        let values = of.keys_values.clone().slice([0..n_keys, width / 2..width]);
         let HeadCounts {
             n_query,
             n_key_value,
         } = of.heads;
+        let n_in_group = of.heads.n_in_group();
+        let [n_keys, width] = of.keys_values.dims();
+        let both = of.keys_values.clone();
+        let keys = both.clone().slice([0..n_keys, 0..width / 2]);
+        let values = both.slice([0..n_keys, width / 2..width]);
+
+        let queries = of.queries.clone();
         let keys = split(keys, &padded.keys, padded, n_key_value);
         let values = split(values, &padded.keys, padded, n_key_value);
         Self {
-            queries: split(of.queries.clone(), &padded.queries, padded, n_query),
-            keys: repeated(keys, of.heads.n_in_group()),
-            values: repeated(values, of.heads.n_in_group()),
+            queries: split(queries, &padded.queries, padded, n_query),
+            keys: repeated(keys, n_in_group),
+            values: repeated(values, n_in_group),
         }
     }
 
-    /// The gradients as they lie in memory; heads that share keys and values are summed.
+    /// The gradients as they lie in memory; heads that share keys and values
+    /// are summed.
     pub(super) fn packed(self, padded: &Padded, counts: HeadCounts) -> AttentionGradients {
-        let keys = summed(self.keys, counts.n_in_group());
-        let values = summed(self.values, counts.n_in_group());
+        let n_in_group = counts.n_in_group();
+        let keys = summed(self.keys, n_in_group);
+        let values = summed(self.values, n_in_group);
         let keys = join(keys, &padded.keys);
         let values = join(values, &padded.keys);
         AttentionGradients {
@@ -109,22 +119,24 @@ impl Heads {
         1.0 / (head_dim as f64).sqrt()
     }
 
-    /// Scaled and masked `[documents, heads, longest, longest]`.
+    /// The scores, scaled and masked `[documents, heads, longest, longest]`.
     fn scores(&self) -> Tensor<4> {
         let [_, _, longest, _] = self.queries.dims();
-        let (device, dtype) = (self.queries.device(), self.queries.dtype());
+        let device = self.queries.device();
+        let dtype = self.queries.dtype();
         let unseen = Tensor::<2, Bool>::tril_mask([longest; 2], 0, &device);
-        let bias = Tensor::<2>::zeros([longest; 2], (&device, dtype)).mask_fill(unseen, UNSEEN);
-        self.queries
-            .clone()
-            .matmul(self.keys.clone().swap_dims(2, 3))
-            * self.scale()
-            + bias.unsqueeze()
+        let zeros = Tensor::<2>::zeros([longest; 2], (&device, dtype));
+        let bias = zeros.mask_fill(unseen, UNSEEN);
+
+        let keys = self.keys.clone().swap_dims(2, 3);
+        let products = self.queries.clone().matmul(keys);
+        products * self.scale() + bias.unsqueeze()
     }
 }
 
-/// Each head `n_times` in a row. Shapes: `[documents, heads, longest, head_dim]` → `[documents,
-/// heads * n_times, longest, head_dim]`.
+/// Repeats each head `n_times` in a row. Shapes:
+/// `[documents, heads, longest, head_dim]` →
+/// `[documents, heads * n_times, longest, head_dim]`.
 fn repeated(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
     if n_times == 1 {
         return heads;
@@ -148,7 +160,8 @@ fn summed(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
         .reshape([n_documents, n_groups, longest, head_dim])
 }
 
-/// Zero where no token lies. Shapes: `[rows, embed]` → `[documents, heads, longest, head_dim]`.
+/// Lays packed rows out by document and head, zero where no token lies. Shapes:
+/// `[rows, embed]` → `[documents, heads, longest, head_dim]`.
 pub(super) fn split(
     packed: Tensor<2>,
     places: &Tensor<1, Int>,
@@ -161,17 +174,19 @@ pub(super) fn split(
         longest,
         ..
     } = *padded;
-    let zero = Tensor::zeros(
-        [n_documents * longest, embed],
-        (&packed.device(), packed.dtype()),
-    );
-    let laid_out: Tensor<2> = zero.select_assign(0, places.clone(), packed, IndexingUpdateOp::Add);
+    let n_rows = n_documents * longest;
+    let device = packed.device();
+    let zeros = Tensor::zeros([n_rows, embed], (&device, packed.dtype()));
+
+    let add = IndexingUpdateOp::Add;
+    let laid_out: Tensor<2> = zeros.select_assign(0, places.clone(), packed, add);
     laid_out
         .reshape([n_documents, longest, n_head, embed / n_head])
         .swap_dims(1, 2)
 }
 
-/// Shapes: `[documents, heads, longest, width]` → `[rows, heads * width]`.
+/// The reverse of [`split`]. Shapes: `[documents, heads, longest, width]` →
+/// `[rows, heads * width]`.
 pub(super) fn join(padded: Tensor<4>, places: &Tensor<1, Int>) -> Tensor<2> {
     let [n_documents, n_head, longest, width] = padded.dims();
     padded
@@ -184,10 +199,12 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     let padded = of.spans.padded(&of.queries.device());
     let heads = Heads::new(of, padded);
     let scores = heads.scores();
+
     let highest = scores.clone().detach().max_dim(3);
     let exponentials = (scores - highest.clone()).exp();
     let sums = exponentials.clone().sum_dim(3); // [documents, heads, longest, 1]
-    let mixed = (exponentials / sums.clone()).matmul(heads.values);
+    let shares = exponentials / sums.clone();
+    let mixed = shares.matmul(heads.values);
     Attended {
         mixed: join(mixed, &padded.queries),
         log_sums: join(sums.log() + highest, &padded.queries),
@@ -200,21 +217,28 @@ pub(super) fn attention_backward(
     d_mixed: Tensor<2>,
 ) -> AttentionGradients {
     let padded = of.spans.padded(&of.queries.device());
+    let n_query = of.heads.n_query;
     let heads = Heads::new(of, padded);
-    // Zero where there is no query: those add nothing to the gradients of keys and values.
-    let d_mixed = split(d_mixed, &padded.queries, padded, of.heads.n_query);
+    // Zero where there is no query: those add nothing to the gradients of keys
+    // and values.
+    let d_mixed = split(d_mixed, &padded.queries, padded, n_query);
+
     let shares = activation::softmax(heads.scores(), 3);
-    let mixed = split(attended.mixed, &padded.queries, padded, of.heads.n_query);
+    let mixed = split(attended.mixed, &padded.queries, padded, n_query);
     let along = (mixed * d_mixed.clone()).sum_dim(3);
-    let d_values = shares.clone().swap_dims(2, 3).matmul(d_mixed.clone());
+    let shares_t = shares.clone().swap_dims(2, 3);
+    let d_values = shares_t.matmul(d_mixed.clone());
+
     let scale = heads.scale();
-    let d_scores = shares * (d_mixed.matmul(heads.values.swap_dims(2, 3)) - along) * scale;
+    let d_shares = d_mixed.matmul(heads.values.swap_dims(2, 3));
+    let d_scores = shares * (d_shares - along) * scale;
     let d_queries = d_scores.clone().matmul(heads.keys);
     let d_keys = d_scores.swap_dims(2, 3).matmul(heads.queries);
-    Heads {
+
+    let gradients = Heads {
         queries: d_queries,
         keys: d_keys,
         values: d_values,
-    }
-    .packed(padded, of.heads)
+    };
+    gradients.packed(padded, of.heads)
 }

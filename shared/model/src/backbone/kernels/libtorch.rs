@@ -1,5 +1,5 @@
-//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`]
-//! elsewhere).
+//! The kernels as LibTorch's fused operators; attention is its flash kernel on
+//! a CPU ([`card`] elsewhere).
 #![expect(deprecated, reason = "burn-tch has no successor for LibTorch")]
 
 use burn::backend::LibTorch;
@@ -7,8 +7,9 @@ use burn::backend::libtorch::TchTensor;
 use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
+use super::card;
 pub(super) use super::composed::{exponentials, layer_norm, product};
-use super::{Attended, Attention, AttentionGradients, HeadCounts, Norm, card};
+use super::operands::{Attended, Attention, AttentionGradients, HeadCounts, Norm};
 use crate::backbone::layout::Span;
 
 pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
@@ -26,6 +27,7 @@ pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Ten
     wrapped(native(sum).addmm(&native(lhs), &native(rhs)))
 }
 
+/// What LibTorch calls the approximation of GELU that GPT-2 has.
 const TANH: &str = "tanh";
 
 pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
@@ -51,8 +53,8 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     wrapped(gradient)
 }
 
-/// A flash kernel takes one length a call; documents of one length that follow each other go
-/// together.
+/// Documents of one length that follow each other: they go together, because a
+/// flash kernel takes one length a call.
 struct Run {
     n_documents: i64,
     first_query: i64,
@@ -84,7 +86,8 @@ fn runs(spans: &[Span]) -> Vec<Run> {
 }
 
 impl Run {
-    /// Shapes: `[queries, width]` → `[documents, n_queries, width]`, a view.
+    /// The queries of the run's documents, a view. Shapes: `[queries, width]` →
+    /// `[documents, n_queries, width]`.
     fn of_queries(&self, packed: &Native) -> Native {
         let width = packed.size()[1];
         packed
@@ -92,7 +95,8 @@ impl Run {
             .view([self.n_documents, self.n_queries, width])
     }
 
-    /// Shapes: `[keys, 2 * width]` → keys and values `[documents, n_keys, width]` each, views.
+    /// The keys and values of the run's documents, views. Shapes:
+    /// `[keys, 2 * width]` → `[documents, n_keys, width]` each.
     fn of_keys(&self, packed: &Native) -> KeysValues {
         let width = packed.size()[1];
         let both = packed
@@ -104,7 +108,8 @@ impl Run {
         }
     }
 
-    /// Which keys a query sees, where that is not "as many as it is from the first on".
+    /// What is added to the scores of keys that a query does not see; `None`
+    /// where the kernel's own causal mask says it, or where all keys are seen.
     fn bias(&self, like: &Native) -> Option<Native> {
         if self.is_causal() || self.sees_all() {
             return None;
@@ -132,8 +137,9 @@ struct KeysValues {
     values: Native,
 }
 
-/// Shapes: `[documents, length, heads * head_dim]` → `[documents, heads, length, head_dim]`, a
-/// view.
+/// The heads of a tensor, a view. Shapes:
+/// `[documents, length, heads * head_dim]` →
+/// `[documents, heads, length, head_dim]`.
 fn heads(tensor: &Native, n_heads: usize) -> Native {
     let shape = tensor.size();
     tensor
@@ -141,7 +147,8 @@ fn heads(tensor: &Native, n_heads: usize) -> Native {
         .transpose(1, 2)
 }
 
-/// The heads of keys or values, once for each query head that reads them; views where that is one.
+/// The heads of keys or values, once for each query head that reads them; views
+/// where that is one.
 fn heads_for_queries(tensor: &Native, counts: HeadCounts) -> Native {
     let heads = heads(tensor, counts.n_key_value);
     match counts.n_in_group() {
