@@ -1,4 +1,5 @@
-//! `pb` ⇄ domain. Names on the wire are resource names (`jobs/{job}`); inside they are ids.
+//! `pb` ⇄ domain. Names on the wire are resource names (`jobs/{job}`); inside
+//! they are ids.
 
 // Training: what a job is to do, how it goes, what comes out.
 /// How fast a worker's machine is.

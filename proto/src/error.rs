@@ -6,7 +6,8 @@ use domain::Invalid;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// Makes an `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names every wrong field.
+/// Makes an `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names every
+/// wrong field.
 pub fn invalid_argument(invalid: &Invalid) -> Status {
     let mut details = ErrorDetails::new();
     for violation in &invalid.0 {
@@ -15,7 +16,8 @@ pub fn invalid_argument(invalid: &Invalid) -> Status {
     Status::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
 }
 
-/// Makes a `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth trying again.
+/// Makes a `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth
+/// trying again.
 pub fn overloaded(message: &str, retry_after: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(retry_after));
     Status::with_error_details(Code::ResourceExhausted, message, details)

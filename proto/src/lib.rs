@@ -1,7 +1,8 @@
-//! The wire: generated messages and services, and the conversions between them and the domain.
+//! The wire: generated messages and services, and the conversions between them
+//! and the domain.
 //!
-//! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees
-//! `pb`.
+//! A request becomes a domain value in `convert`, and is checked on the way;
+//! past that nothing sees `pb`.
 
 /// Conversions between the wire and the domain, with all checks.
 mod convert;

@@ -31,7 +31,8 @@ impl Cluster {
         ModelServiceClient::new(connection(self.ports.coordinator))
     }
 
-    /// A client of the coordinator's `WorkerService`: for a test that is a worker itself.
+    /// A client of the coordinator's `WorkerService`: for a test that is a
+    /// worker itself.
     pub fn worker_service(&self) -> WorkerServiceClient<Connection> {
         WorkerServiceClient::new(connection(self.ports.workers))
     }

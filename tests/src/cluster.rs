@@ -39,7 +39,8 @@ pub struct Cluster {
 pub struct Options {
     /// Settings over the cluster's own, as environment variables.
     pub environment: Vec<(String, String)>,
-    /// Start no worker: jobs stay queued until the test starts one or leases them itself.
+    /// Start no worker: jobs stay queued until the test starts one or leases
+    /// them itself.
     pub without_worker: bool,
 }
 
@@ -143,8 +144,9 @@ impl Cluster {
         start(name, &self.environment)
     }
 
-    /// Starts one more scorer, on a port of its own and with other settings (environment
-    /// variables); returns once it is ready, which takes a live model.
+    /// Starts one more scorer, on a port of its own and with other settings
+    /// (environment variables); returns once it is ready, which takes a live
+    /// model.
     pub async fn start_scorer(&self, settings: &[(&str, &str)]) -> (Process, u16) {
         let (scorer, port) = self.start_scorer_without_model(settings).await;
         wait_until_ready_at(port).await;
@@ -181,7 +183,8 @@ impl Cluster {
         serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {out}"))
     }
 
-    /// Imports the two groups and seeds the histories; returns the data set's name.
+    /// Imports the two groups and seeds the histories; returns the data set's
+    /// name.
     pub fn import_two_groups(&self) -> String {
         let data = self.folder.path().join("two-groups");
         write_two_groups(&data);

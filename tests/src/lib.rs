@@ -1,5 +1,5 @@
-//! A harness that starts the real binaries and a real Redis on free ports, each cluster with a
-//! folder of its own.
+//! A harness that starts the real binaries and a real Redis on free ports, each
+//! cluster with a folder of its own.
 #![allow(
     clippy::unwrap_used,
     reason = "a harness for tests: what cannot start must fail loudly"

@@ -49,8 +49,8 @@ impl Process {
         assert!(status.success(), "kill -{name}");
     }
 
-    /// Asks it to leave (SIGTERM) and waits, while the test's own connections go on and can be
-    /// closed; returns whether it left with success.
+    /// Asks it to leave (SIGTERM) and waits, while the test's own connections
+    /// go on and can be closed; returns whether it left with success.
     pub async fn terminate(&mut self) -> bool {
         self.signal("TERM");
         let left = eventually("the process leaves", LEAVE_TIME, async || {
@@ -81,9 +81,9 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens on. Each test process takes its own stretch below the ports that
-/// outgoing connections get: one that was just found free is not taken by another test before its
-/// service listens.
+/// A port that nobody listens on. Each test process takes its own stretch below
+/// the ports that outgoing connections get: one that was just found free is not
+/// taken by another test before its service listens.
 pub fn free_port() -> u16 {
     static OWN: LazyLock<Stretch> = LazyLock::new(Stretch::take);
     static NEXT: AtomicU16 = AtomicU16::new(1);
@@ -95,7 +95,8 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Ports in a row that belong to one test process: whoever holds the first has the others.
+/// Ports in a row that belong to one test process: whoever holds the first has
+/// the others.
 struct Stretch {
     first: u16,
     _held: TcpListener,
@@ -118,7 +119,8 @@ impl Stretch {
     }
 }
 
-/// Looks again and again until `check` gives something; fails the test after `within`.
+/// Looks again and again until `check` gives something; fails the test after
+/// `within`.
 pub async fn eventually<T>(
     what: &str,
     within: Duration,

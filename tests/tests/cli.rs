@@ -1,4 +1,5 @@
-//! `cllm4rec` as a newcomer uses it: all services in one process, one folder, no Redis.
+//! `cllm4rec` as a newcomer uses it: all services in one process, one folder,
+//! no Redis.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -51,7 +52,8 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     let data = newcomer.folder().join("mine");
     write_two_groups(&data);
 
-    // `up` holds the embedded store: the histories are seeded through the scorer.
+    // `up` holds the embedded store: the histories are seeded through the
+    // scorer.
     let imported = newcomer.json(&["dataset", "import", &path(&data)]);
     assert_eq!(
         (&imported["n_seeded"], &imported["n_refused"]),

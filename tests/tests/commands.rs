@@ -1,4 +1,5 @@
-//! The commands that do a whole walk each, from data to a report, as processes with an exit code.
+//! The commands that do a whole walk each, from data to a report, as processes
+//! with an exit code.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
@@ -58,7 +59,8 @@ async fn submit_with_data_imports_trains_and_writes_a_report() {
         assert!(report.contains(part), "{part} in {report}");
     }
 
-    // The histories are seeded and the label is moved: what was trained is served at once.
+    // The histories are seeded and the label is moved: what was trained is
+    // served at once.
     let answer = newcomer.json(&["recommend", "u1", "-k", "3"]);
     assert_eq!(answer["model_version"], job["model_version"]);
     assert_eq!(answer["history_length"], 7);

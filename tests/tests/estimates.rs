@@ -1,4 +1,5 @@
-//! How long a job will take: what `--validate-only` says of it, beside what the job then does.
+//! How long a job will take: what `--validate-only` says of it, beside what the
+//! job then does.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,8 +65,9 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// Reads the sentence of a machine, if it is among the notes: `about 9 s on abacus (f32, 1
-    /// cores), less when it stops early; in seconds: start 4, ease 5`.
+    /// Reads the sentence of a machine, if it is among the notes: `about 9 s on
+    /// abacus (f32, 1 cores), less when it stops early; in seconds: start 4,
+    /// ease 5`.
     fn find(notes: &Value, device: &str) -> Option<Self> {
         let notes = notes.as_array().unwrap().iter();
         let mut notes = notes.map(|note| note.as_str().unwrap());
@@ -130,7 +132,8 @@ async fn each_part_that_a_job_has_is_estimated_and_the_parts_add_up() {
     assert!(seconds > 0.0, "{spent:?}");
 }
 
-/// Within a thousandth: what is said is rounded to seconds, of which there are many.
+/// Within a thousandth: what is said is rounded to seconds, of which there are
+/// many.
 fn assert_is_about(value: f64, expected: f64) {
     assert!((value / expected - 1.0).abs() < 1e-3, "{value} {expected}");
 }

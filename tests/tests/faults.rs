@@ -101,8 +101,8 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
     cluster.cache.freeze();
     let mut slow = 0;
     for round in 0..200 {
-        // A history that nobody has had: its state is looked for in the cache, and then computed
-        // and written there.
+        // A history that nobody has had: its state is looked for in the cache,
+        // and then computed and written there.
         let items = ["i01", "i03", "i05", "i07"]
             .into_iter()
             .cycle()
@@ -120,8 +120,8 @@ async fn a_frozen_cache_fails_no_request_and_hardly_delays_one() {
         slow += usize::from(started.elapsed() > Duration::from_millis(400));
     }
     cluster.cache.thaw();
-    // One call waits for the cache until it is given up; after that, one now and then tries it
-    // again.
+    // One call waits for the cache until it is given up; after that, one now
+    // and then tries it again.
     assert!(slow <= 5, "{slow} of 200 requests waited");
     // It is used again, although somebody asks all the time.
     let (n_states, mut number) = (
@@ -169,8 +169,8 @@ async fn a_frozen_store_leaves_time_for_what_is_remembered() {
             assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
             slow += usize::from(started.elapsed() > Duration::from_millis(noticeable_ms));
         }
-        // A few calls wait half of their time for the store; for half a second afterwards nobody
-        // does.
+        // A few calls wait half of their time for the store; for half a second
+        // afterwards nobody does.
         assert!(
             slow <= 20,
             "{slow} of 100 requests waited of those that have {ms} ms"

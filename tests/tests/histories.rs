@@ -1,4 +1,5 @@
-//! `HistoryService` through the real scorer: what each field does, and what it refuses.
+//! `HistoryService` through the real scorer: what each field does, and what it
+//! refuses.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use e2e::{Cluster, Options, bad_fields, interaction};

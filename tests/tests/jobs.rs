@@ -18,7 +18,8 @@ async fn a_data_set_becomes_a_model_that_recommends() {
     cluster.wait_until_ready().await;
     let answer = cluster.cli_json(&["recommend", "u0", "-k", "2"]);
     assert_eq!(answer["model_version"], job.model_version);
-    // u0 has i00 to i06 in the history (train and valid), and learned from a group of ten.
+    // u0 has i00 to i06 in the history (train and valid), and learned from a
+    // group of ten.
     for item in answer["items"].as_array().unwrap() {
         assert!(
             ["i07", "i08", "i09"].contains(&item["item_id"].as_str().unwrap()),

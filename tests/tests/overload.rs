@@ -186,7 +186,8 @@ async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     assert_eq!(counter("failed.too_late").await, 1);
 }
 
-/// A request by a history that no other number has, of a client that says its name.
+/// A request by a history that no other number has, of a client that says its
+/// name.
 fn of_client(client: &str, number: usize) -> Request<pb::RecommendRequest> {
     let mut request = fresh(number);
     request
@@ -195,7 +196,8 @@ fn of_client(client: &str, number: usize) -> Request<pb::RecommendRequest> {
     request
 }
 
-/// Clients of one name that ask again and again, sixteen at once, until they are stopped.
+/// Clients of one name that ask again and again, sixteen at once, until they
+/// are stopped.
 struct Greedy {
     asking: tokio::task::JoinSet<usize>,
     stop: Arc<AtomicBool>,
@@ -237,7 +239,8 @@ fn is_overloaded<T>(answer: &Result<T, Status>) -> bool {
 #[tokio::test]
 async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() {
     let cluster = Cluster::start_with_model().await;
-    // Eight are inside at once, and each waits for others to share its forward pass.
+    // Eight are inside at once, and each waits for others to share its forward
+    // pass.
     let small = [
         ("SCORER__MAX_REQUESTS", "8"),
         ("SCORER__MAX_RUNNING", "64"),
@@ -302,7 +305,8 @@ async fn a_client_may_call_itself_anything() {
     cluster.recommendations().recommend(request).await.unwrap();
 }
 
-/// A stream whose first request is answered, and which goes on waiting for the next one.
+/// A stream whose first request is answered, and which goes on waiting for the
+/// next one.
 type Open = (
     tokio::sync::mpsc::Sender<pb::BatchRecommendRequest>,
     tonic::Streaming<pb::BatchRecommendResponse>,

@@ -1,4 +1,5 @@
-//! `ModelService` through the real coordinator: what each method does, and what it refuses.
+//! `ModelService` through the real coordinator: what each method does, and what
+//! it refuses.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Many requests: one by one or together, on one scorer or another, the answers are the same.
+//! Many requests: one by one or together, on one scorer or another, the answers
+//! are the same.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use e2e::{Cluster, PATIENT, ids, kinds, request, within};
@@ -104,9 +105,11 @@ async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alo
     const N: u64 = 10_000;
     const TOGETHER: usize = 16;
     let cluster = Cluster::start_with_model().await;
-    // With room for all of them on any number of cores: how many are let in is the gate's own test.
+    // With room for all of them on any number of cores: how many are let in is
+    // the gate's own test.
     let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
-    // This replica is asked for many at once, the first for one after the other.
+    // This replica is asked for many at once, the first for one after the
+    // other.
     let mut together = Vec::new();
     for first in (0..N).step_by(TOGETHER) {
         let mut asked = tokio::task::JoinSet::new();

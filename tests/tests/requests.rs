@@ -1,4 +1,5 @@
-//! Every field of a request through the real scorer: what it does, and what it refuses.
+//! Every field of a request through the real scorer: what it does, and what it
+//! refuses.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -225,7 +226,8 @@ async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_aga
     assert_eq!(kinds(&older_than_allowed), []);
 }
 
-/// The two groups, and thirty items that nobody had had when the model was trained.
+/// The two groups, and thirty items that nobody had had when the model was
+/// trained.
 fn write_with_cold_items(folder: &Path) {
     write_two_groups(folder);
     let append = |name: &str, lines: String| {

@@ -218,7 +218,8 @@ async fn a_repeat_changes_nothing_and_a_late_event_does_not_bring_a_deleted_user
         catalog: String::new(),
     };
     cluster.histories().delete_user(delete).await.unwrap();
-    // What may stay belongs to a history, whoever has it: its key names no user.
+    // What may stay belongs to a history, whoever has it: its key names no
+    // user.
     let states = cluster.cache.command(&["KEYS", "*states*"]);
     assert!(
         states
@@ -259,7 +260,8 @@ async fn a_request_alone_and_in_company_gets_the_same_answer() {
     }
     // A replica that shares no cache computes all of them anew, together.
     cluster.cache.command(&["FLUSHALL"]);
-    // With room for all of them on any number of cores: how many are let in is the gate's own test.
+    // With room for all of them on any number of cores: how many are let in is
+    // the gate's own test.
     let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
     let mut company = tokio::task::JoinSet::new();
     for user in 0..30 {

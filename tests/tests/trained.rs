@@ -1,5 +1,5 @@
-//! What only a model that has learned something can show: a hybrid, trained on the shipped data
-//! set.
+//! What only a model that has learned something can show: a hybrid, trained on
+//! the shipped data set.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use std::collections::HashMap;
@@ -182,8 +182,8 @@ fn spearman(one: &[f32], other: &[f32]) -> f64 {
     1.0 - 6.0 * squares / (n * (n * n - 1.0))
 }
 
-/// The language model's part: a score less the score of a history of average items is the sum of
-/// the contributions.
+/// The language model's part: a score less the score of a history of average
+/// items is the sum of the contributions.
 fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
     let only = |kind: &str| {
         std::fs::read_dir(cluster.artifacts().join(kind))

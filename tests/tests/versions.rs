@@ -1,5 +1,5 @@
-//! Several model versions in one scorer: labels that move, versions that cannot be loaded, bounds
-//! on memory.
+//! Several model versions in one scorer: labels that move, versions that cannot
+//! be loaded, bounds on memory.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;

@@ -8,7 +8,8 @@ use crate::pb;
 use crate::pb::degradation::Kind;
 
 impl pb::RecommendResponse {
-    /// Encodes the answer to a request; `pages` makes the token for the next page.
+    /// Encodes the answer to a request; `pages` makes the token for the next
+    /// page.
     pub fn of(recommendation: Recommendation, pages: Pages) -> Self {
         let first_rank = count(recommendation.offset).saturating_add(1);
         let next = recommendation.next.map(|page| pages.token(&page));

@@ -31,7 +31,8 @@ impl From<&Rate> for pb::Rate {
 impl TryFrom<pb::Calibration> for Calibration {
     type Error = Invalid;
 
-    /// A part that only a newer worker knows is left out; a rate that is no time is refused.
+    /// A part that only a newer worker knows is left out; a rate that is no
+    /// time is refused.
     fn try_from(machine: pb::Calibration) -> Result<Self, Invalid> {
         let mut rates = Vec::new();
         for rate in machine.rates {

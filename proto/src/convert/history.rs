@@ -5,14 +5,15 @@ use domain::{EventId, Invalid, ItemId, UserId};
 use crate::convert::name::{millis, timestamp};
 use crate::pb;
 
-/// Most interactions in one call: bounds what a client can make the server hold.
+/// Most interactions in one call: bounds what a client can make the server
+/// hold.
 const MAX_INTERACTIONS: usize = 10_000;
 
 /// Events from the future would outlive a deletion.
 const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
-/// Groups a batch by user, in the order of first appearance; events without a time happen at
-/// `now_ms`.
+/// Groups a batch by user, in the order of first appearance; events without a
+/// time happen at `now_ms`.
 pub fn recorded(
     interactions: Vec<pb::Interaction>,
     now_ms: i64,

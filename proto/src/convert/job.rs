@@ -69,7 +69,8 @@ impl From<&Cause> for pb::Cause {
 }
 
 impl From<pb::Cause> for Cause {
-    /// A kind that only a newer worker knows counts as internal: the attempt is over either way.
+    /// A kind that only a newer worker knows counts as internal: the attempt is
+    /// over either way.
     fn from(cause: pb::Cause) -> Self {
         use pb::cause::Kind;
         let kind = match cause.kind() {
@@ -149,8 +150,8 @@ impl From<&Spent> for pb::Spent {
     }
 }
 
-/// Replaces a number that JSON has no word for by 0, rather than losing the job's record: progress
-/// is for people.
+/// Replaces a number that JSON has no word for by 0, rather than losing the
+/// job's record: progress is for people.
 fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { 0.0 }
 }

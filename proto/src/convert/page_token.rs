@@ -1,4 +1,5 @@
-//! The tokens with which a list goes on: opaque to clients, and each fits one request only.
+//! The tokens with which a list goes on: opaque to clients, and each fits one
+//! request only.
 
 use domain::{Invalid, ModelVersion, Page};
 use prost::Message;
@@ -14,8 +15,9 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Looks at what a request asks for, without what may differ from page to page: that is set
-    /// aside meanwhile, so that nothing of a size that the client chose is copied.
+    /// Looks at what a request asks for, without what may differ from page to
+    /// page: that is set aside meanwhile, so that nothing of a size that the
+    /// client chose is copied.
     pub(crate) fn of(request: &mut pb::RecommendRequest) -> Self {
         let varying = pb::RecommendRequest {
             page_token: std::mem::take(&mut request.page_token),

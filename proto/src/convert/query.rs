@@ -12,8 +12,8 @@ use crate::convert::page_token::Pages;
 use crate::pb;
 use crate::pb::recommend_request::HistoryUse;
 
-/// Most inline interactions, excluded items and candidates: bounds what a client can make the
-/// server hold.
+/// Most inline interactions, excluded items and candidates: bounds what a
+/// client can make the server hold.
 const MAX_IDS: usize = 10_000;
 /// Items that a request gets when it does not say.
 const DEFAULT_K: u32 = 10;
@@ -147,7 +147,8 @@ impl TryFrom<pb::SimilarItemsRequest> for SimilarQuery {
     }
 }
 
-/// Names a model; the three requests have a `oneof` of the same two fields each.
+/// Names a model; the three requests have a `oneof` of the same two fields
+/// each.
 enum Choice {
     Label(String),
     Version(String),
@@ -280,7 +281,8 @@ fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Makes a history of inline interactions; entries without a time keep the order given.
+/// Makes a history of inline interactions; entries without a time keep the
+/// order given.
 fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, Invalid> {
     bounded("history", interactions.len())?;
     let mut history = Vec::with_capacity(interactions.len());

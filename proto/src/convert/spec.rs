@@ -1,4 +1,5 @@
-//! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
+//! `TrainSpec`: absent fields take the domain's defaults, present ones are
+//! checked by the domain.
 
 use domain::{
     Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid,

@@ -1,8 +1,9 @@
-//! The same work for both programs: which users, items and texts a step reads, in which order.
+//! The same work for both programs: which users, items and texts a step reads,
+//! in which order.
 //!
-//! Rows are numbered in order of first appearance in `interactions.csv.gz`. Content: reviews in
-//! file order, texts of fewer than two words left out. The others: users by row, training items in
-//! file order.
+//! Rows are numbered in order of first appearance in `interactions.csv.gz`.
+//! Content: reviews in file order, texts of fewer than two words left out. The
+//! others: users by row, training items in file order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -97,8 +98,8 @@ impl Rows {
 }
 
 impl StageData {
-    /// Reads a folder with `interactions.csv.gz` and, where there is a content stage,
-    /// `reviews.jsonl.gz`.
+    /// Reads a folder with `interactions.csv.gz` and, where there is a content
+    /// stage, `reviews.jsonl.gz`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut users = Rows::default();
         let mut items = Rows::default();
@@ -185,7 +186,8 @@ impl StageData {
         collaborative::document(&self.texts, history.user, history.items)
     }
 
-    /// Steps of finetuning: the first fifth of a history is hidden, all of it is asked for.
+    /// Steps of finetuning: the first fifth of a history is hidden, all of it
+    /// is asked for.
     pub(crate) fn recommend(
         &self,
         batch: usize,
@@ -210,7 +212,8 @@ impl StageData {
         }
     }
 
-    /// Whole batches of prompts to be ranked, and what is not to be in the ranking.
+    /// Whole batches of prompts to be ranked, and what is not to be in the
+    /// ranking.
     pub(crate) fn predict(
         &self,
         batch: usize,

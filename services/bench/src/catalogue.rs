@@ -1,5 +1,5 @@
-//! Scoring a large catalogue for one request and for several at once, beside what the machine reads
-//! from memory.
+//! Scoring a large catalogue for one request and for several at once, beside
+//! what the machine reads from memory.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Where a stage's time goes, from the model's spans: a table by part of the model and a flame
-//! graph by kernel.
+//! Where a stage's time goes, from the model's spans: a table by part of the
+//! model and a flame graph by kernel.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -94,7 +94,8 @@ impl Times {
         self.of_stack.values().sum()
     }
 
-    /// By the two outermost spans: the step or the forward pass, and the part of the model.
+    /// By the two outermost spans: the step or the forward pass, and the part
+    /// of the model.
     fn print(&self) {
         let mut parts: BTreeMap<String, Duration> = BTreeMap::new();
         for (stack, time) in &self.of_stack {

@@ -1,4 +1,5 @@
-//! What the number of users costs: the same steps on more and more of them, the items fixed.
+//! What the number of users costs: the same steps on more and more of them, the
+//! items fixed.
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +50,8 @@ const N_USERS_A_STEP: u32 = 20;
 const N_LAYERS: usize = 2;
 const N_POSITIONS: usize = 128;
 
-/// Prints a line for each number of users: how long tables and moments take to start, a step of each stage, the
-/// process's memory.
+/// Prints a line for each number of users: how long tables and moments take to
+/// start, a step of each stage, the process's memory.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let shape = RandomBackbone {
@@ -137,8 +138,8 @@ impl TimedTables {
         }
     }
 
-    /// The users of a step, from all over the table, each with ten items: the same work for every
-    /// number of users.
+    /// The users of a step, from all over the table, each with ten items: the
+    /// same work for every number of users.
     fn users(&self, step: u32) -> Vec<User> {
         let mut users = Vec::new();
         for place in 0..N_USERS_A_STEP {

@@ -1,8 +1,8 @@
 //! A step's work, counted: what a change may not make larger without saying so.
 //!
-//! Seconds differ from machine to machine; tokens, logits, rows and bytes don't. `bench smoke`
-//! takes one step of each stage on a small model and compares with `smoke.json` beside this crate's
-//! manifest.
+//! Seconds differ from machine to machine; tokens, logits, rows and bytes
+//! don't. `bench smoke` takes one step of each stage on a small model and
+//! compares with `smoke.json` beside this crate's manifest.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
@@ -44,7 +44,8 @@ struct StepCounts {
 }
 
 const EXPECTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/smoke.json");
-/// Threads share work differently from run to run, and each has memory of its own.
+/// Threads share work differently from run to run, and each has memory of its
+/// own.
 const TOLERANCE: f64 = 1.03;
 
 const N_USERS: u32 = 500;

@@ -115,7 +115,8 @@ const PRETRAINING: f64 = 1e-3;
 /// The reference's step size of finetuning.
 const FINETUNING: f64 = 1e-4;
 
-/// Users ranked at once. The first batch of each size warms the caches and is not counted.
+/// Users ranked at once. The first batch of each size warms the caches and is
+/// not counted.
 const SIZES: [usize; 2] = [256, 1];
 /// Batches of one user.
 const N_SINGLE_USERS: usize = 20;

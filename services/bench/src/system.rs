@@ -140,8 +140,9 @@ impl System {
         Ok(())
     }
 
-    /// How far a loss may be from the same one in another round. A CPU repeats itself, a card adds
-    /// in any order; where the reference computes is not known.
+    /// How far a loss may be from the same one in another round. A CPU repeats
+    /// itself, a card adds in any order; where the reference computes is not
+    /// known.
     fn between_rounds(&self) -> f64 {
         match &self.computing {
             Some(computing) if !computing.is_card => 0.0,
@@ -180,7 +181,8 @@ struct Ended {
     peak_memory: u64,
 }
 
-/// How often a process's memory is looked at; its high-water mark is kept by the system.
+/// How often a process's memory is looked at; its high-water mark is kept by
+/// the system.
 const MEMORY_IS_READ_EVERY: Duration = Duration::from_millis(20);
 
 fn watch(process: &mut Child) -> anyhow::Result<Ended> {

@@ -2,7 +2,8 @@
 
 use domain::{Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec};
 
-/// A factor and an inverse in f64, the best weights so far and the new ones in f32.
+/// A factor and an inverse in f64, the best weights so far and the new ones in
+/// f32.
 const BYTES_PER_PAIR: usize = 24;
 
 /// Says for people what the job's parts will cost, one line each.
@@ -46,8 +47,8 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
     notes
 }
 
-/// Says how long the job will take on each kind of machine that has asked for work, or why that cannot
-/// be said.
+/// Says how long the job will take on each kind of machine that has asked for
+/// work, or why that cannot be said.
 fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
     let why = if matches!(spec.backbone, Backbone::Path(_)) {
         "only a worker sees the shape of a backbone that is named by a path"

@@ -1,4 +1,5 @@
-//! The coordinator: owns jobs, leases and the model registry. Links no tensor library.
+//! The coordinator: owns jobs, leases and the model registry. Links no tensor
+//! library.
 
 /// What is refused, and with which code.
 mod error;

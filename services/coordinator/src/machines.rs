@@ -1,5 +1,5 @@
-//! How fast the workers are. In memory: a worker says it each time that it asks for work, and what
-//! nobody says any more describes no machine that is there.
+//! How fast the workers are. In memory: a worker says it each time that it asks
+//! for work, and what nobody says any more describes no machine that is there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

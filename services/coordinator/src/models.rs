@@ -48,8 +48,8 @@ impl Models {
         })
     }
 
-    /// Removes a version that no label points to, then its files; also one whose record cannot be
-    /// read.
+    /// Removes a version that no label points to, then its files; also one
+    /// whose record cannot be read.
     pub(crate) async fn delete(&self, version: &ModelVersion) -> Result<(), Error> {
         let registry = &self.storage.registry;
         let revision = registry.revision().await?;

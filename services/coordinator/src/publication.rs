@@ -5,8 +5,9 @@ use storage::{Artifacts, Kind, now_ms};
 
 use crate::error::{BadModel, Error};
 
-/// Checks a stored model, and says what the registry will know about it: every byte is what its id
-/// says, it was trained for this job, and its language model, if it has one, is there.
+/// Checks a stored model, and says what the registry will know about it: every
+/// byte is what its id says, it was trained for this job, and its language
+/// model, if it has one, is there.
 pub(crate) async fn verified(
     artifacts: &Artifacts,
     job: &Job,

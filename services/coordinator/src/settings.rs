@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use service::Port;
 
-/// The coordinator's settings; `config.toml` beside this crate says what each is and holds the
-/// defaults.
+/// The coordinator's settings; `config.toml` beside this crate says what each
+/// is and holds the defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

@@ -5,7 +5,8 @@ use storage::now_ms;
 
 use crate::error::Error;
 
-/// Applies an event to a job; with a message, it becomes a numbered event that people read.
+/// Applies an event to a job; with a message, it becomes a numbered event that
+/// people read.
 pub(crate) fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error> {
     let at_once = job.progress.tokens_at_once;
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);

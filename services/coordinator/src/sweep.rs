@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::train_job::{LOOK_AGAIN, TrainJobs};
 
 impl TrainJobs {
-    /// Ends leases that nobody renewed, until `shutdown`. While this coordinator or the store was
-    /// away nobody could renew one: after that, workers have a whole term to speak up.
+    /// Ends leases that nobody renewed, until `shutdown`. While this
+    /// coordinator or the store was away nobody could renew one: after that,
+    /// workers have a whole term to speak up.
     pub(crate) async fn sweep_until(&self, shutdown: CancellationToken) {
         let mut not_before = Instant::now() + self.lease_term;
         while shutdown

@@ -1,6 +1,6 @@
-//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`; a worker leases it;
-//! heartbeats carry progress out and cancel back; a commit with the current lease epoch ends it
-//! with a published model version.
+//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`;
+//! a worker leases it; heartbeats carry progress out and cancel back; a commit
+//! with the current lease epoch ends it with a published model version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::machines::Machines;
 use crate::step::step;
 use crate::{costs, publication};
 
-/// Waiters look again after this long even when nothing woke them: pauses end, and other
-/// coordinators write too.
+/// Waiters look again after this long even when nothing woke them: pauses end,
+/// and other coordinators write too.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Moves training jobs from `Queued` to their end.
@@ -59,8 +59,8 @@ impl TrainJobs {
         }
     }
 
-    /// Queues a job for a specification that `proto` has checked; the same request id gives the
-    /// same job.
+    /// Queues a job for a specification that `proto` has checked; the same
+    /// request id gives the same job.
     pub(crate) async fn submit(
         &self,
         spec: TrainSpec,
@@ -80,14 +80,16 @@ impl TrainJobs {
         })
     }
 
-    /// Checks what can be known before a worker has the job: the data set exists.
+    /// Checks what can be known before a worker has the job: the data set
+    /// exists.
     async fn check(&self, spec: &TrainSpec) -> Result<(), Error> {
         let dataset = ArtifactId::from(&spec.dataset);
         let artifacts = &self.storage.artifacts;
         Ok(artifacts.require(Kind::Dataset, &dataset).await?)
     }
 
-    /// Checks a specification without queueing it, and says what its parts will cost.
+    /// Checks a specification without queueing it, and says what its parts will
+    /// cost.
     pub(crate) async fn costs(&self, spec: &TrainSpec) -> Result<Vec<String>, Error> {
         self.check(spec).await?;
         let dataset = ArtifactId::from(&spec.dataset);
@@ -112,7 +114,8 @@ impl TrainJobs {
         self.apply(id, &Event::CancelRequested).await
     }
 
-    /// Gives the oldest due job to a worker; waits up to `wait` for one, or until `shutdown`.
+    /// Gives the oldest due job to a worker; waits up to `wait` for one, or
+    /// until `shutdown`.
     pub(crate) async fn lease(
         &self,
         worker: &str,
@@ -166,8 +169,8 @@ impl TrainJobs {
         Ok(job.state == State::Cancelling)
     }
 
-    /// Makes a stored checkpoint the one that the next attempt starts from; the one before is
-    /// deleted.
+    /// Makes a stored checkpoint the one that the next attempt starts from; the
+    /// one before is deleted.
     pub(crate) async fn commit_checkpoint(
         &self,
         id: &JobId,
@@ -184,8 +187,8 @@ impl TrainJobs {
         Ok(())
     }
 
-    /// Verifies a stored model, publishes it and ends the job, in one commit. The attempt that
-    /// did so gets the same answer when it asks again.
+    /// Verifies a stored model, publishes it and ends the job, in one commit.
+    /// The attempt that did so gets the same answer when it asks again.
     pub(crate) async fn commit_model(
         &self,
         id: &JobId,
@@ -255,7 +258,8 @@ impl TrainJobs {
         Ok(job)
     }
 
-    /// Deletes a checkpoint that nobody needs any more; failing to costs space, not correctness.
+    /// Deletes a checkpoint that nobody needs any more; failing to costs space,
+    /// not correctness.
     async fn forget_checkpoint(&self, checkpoint: Option<ArtifactId>) {
         let Some(checkpoint) = checkpoint else { return };
         let artifacts = &self.storage.artifacts;

@@ -1,4 +1,5 @@
-//! Follows a job's events: those that are stored, then live ones until the job ends.
+//! Follows a job's events: those that are stored, then live ones until the job
+//! ends.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,8 @@ use crate::error::Error;
 use crate::train_job::{LOOK_AGAIN, TrainJobs};
 
 impl TrainJobs {
-    /// Streams a job's events from number `from` on, then live until it ends or `shutdown`.
+    /// Streams a job's events from number `from` on, then live until it ends or
+    /// `shutdown`.
     pub(crate) fn watch(
         &self,
         id: JobId,

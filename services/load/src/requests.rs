@@ -1,5 +1,5 @@
-//! What is asked: users by popularity rank, items, and the mix of requests; the same seed asks the
-//! same.
+//! What is asked: users by popularity rank, items, and the mix of requests; the
+//! same seed asks the same.
 
 use std::cmp::Reverse;
 use std::path::Path;

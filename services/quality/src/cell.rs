@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cold_one_in: u64,
 
-    /// Compute in bf16, also where the hardware has none: the same numbers, later.
+    /// Compute in bf16, also where the hardware has none: the same numbers,
+    /// later.
     #[arg(long)]
     bf16: bool,
 }
@@ -58,8 +59,9 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Items that lose their training and validation interactions to the test split keep their texts:
-/// reviews become descriptions, since somebody who has not interacted has not written one.
+/// Items that lose their training and validation interactions to the test split
+/// keep their texts: reviews become descriptions, since somebody who has not
+/// interacted has not written one.
 fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     let rows = &mut dataset.interactions;
     for (item, split) in rows.items.iter().zip(&mut rows.splits) {

@@ -1,4 +1,5 @@
-//! What is wanted: variants of the default specification, on data sets, with seeds.
+//! What is wanted: variants of the default specification, on data sets, with
+//! seeds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,12 @@ pub(crate) struct Grid {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DataSet {
-    /// Where it is, from the project's root; empty: in the folder that `--data-root` names.
+    /// Where it is, from the project's root; empty: in the folder that
+    /// `--data-root` names.
     #[serde(default)]
     pub(crate) path: PathBuf,
-    /// EASE's published figures on the same split: Recall@20, Recall@40, NDCG@100.
+    /// EASE's published figures on the same split: Recall@20, Recall@40,
+    /// NDCG@100.
     pub(crate) bar: [f64; 3],
 }
 

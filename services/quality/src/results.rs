@@ -19,8 +19,8 @@ pub(crate) struct Line {
     pub(crate) dataset: String,
     /// Hash of the specification without its seed, for people.
     pub(crate) spec_hash: String,
-    /// The specification: what a line is found by, so that a field that is added with its default
-    /// changes nothing.
+    /// The specification: what a line is found by, so that a field that is
+    /// added with its default changes nothing.
     pub(crate) spec: TrainSpec,
     /// Name of the device that computed.
     pub(crate) device: String,
@@ -57,7 +57,8 @@ impl Results {
         Ok(Self { lines })
     }
 
-    /// The latest line for a specification on a data set, whatever the data set's hash.
+    /// The latest line for a specification on a data set, whatever the data
+    /// set's hash.
     pub(crate) fn find(&self, data: &str, spec: &TrainSpec, is_cold: bool) -> Option<&Line> {
         let data = name(data, is_cold);
         let mut latest_first = self.lines.iter().rev();

@@ -1,5 +1,5 @@
-//! What happened since the start, for operators: each thing that makes an answer worse than it
-//! could be is counted.
+//! What happened since the start, for operators: each thing that makes an
+//! answer worse than it could be is counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -57,7 +57,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Makes [`Error::Overloaded`]; coming back within a few milliseconds makes no sense.
+    /// Makes [`Error::Overloaded`]; coming back within a few milliseconds makes
+    /// no sense.
     pub(crate) fn overloaded(retry_after: Duration) -> Self {
         const SHORTEST: Duration = Duration::from_millis(10);
         Self::Overloaded {

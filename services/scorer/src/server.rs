@@ -1,5 +1,5 @@
-//! A scorer from its open port to its end: everything is built here, and everything that runs is
-//! awaited here.
+//! A scorer from its open port to its end: everything is built here, and
+//! everything that runs is awaited here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::shadow::ShadowReports;
 use crate::versions::live_model::Models;
 
-/// Time of a history call that names no deadline: ten thousand interactions of as many users are
-/// some fifty commits.
+/// Time of a history call that names no deadline: ten thousand interactions of
+/// as many users are some fifty commits.
 const HISTORY_TIME: Duration = Duration::from_secs(30);
 
 /// A scorer whose port is open.
@@ -41,7 +41,8 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Builds a scorer and opens its port; nothing is answered before [`Self::run`].
+    /// Builds a scorer and opens its port; nothing is answered before
+    /// [`Self::run`].
     pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
         let models = Models::new(settings, storage.clone())?;
         let state_bytes = settings.state_cache_mb << 20;

@@ -1,4 +1,5 @@
-//! Why a model version cannot be served, named by what an operator can do about it.
+//! Why a model version cannot be served, named by what an operator can do about
+//! it.
 
 /// Says why a version cannot be served.
 #[derive(Debug, Clone)]

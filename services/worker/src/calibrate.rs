@@ -1,7 +1,9 @@
-//! How fast a machine is: small jobs are trained, and their time is divided by their work.
+//! How fast a machine is: small jobs are trained, and their time is divided by
+//! their work.
 //!
-//! `cllm4rec worker calibrate` writes what comes out to the file that a worker sends to the
-//! coordinator when it asks for work; from it `validate_only` says how long a job will take.
+//! `cllm4rec worker calibrate` writes what comes out to the file that a worker
+//! sends to the coordinator when it asks for work; from it `validate_only` says
+//! how long a job will take.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -36,9 +38,9 @@ struct Machine {
     precision: Precision,
 }
 
-/// The trials, one for each width that the parts are measured at; users and items about as the
-/// shipped data sets have them. A wide backbone's job is a small one: what does not depend on the
-/// width is known by then.
+/// The trials, one for each width that the parts are measured at; users and
+/// items about as the shipped data sets have them. A wide backbone's job is a
+/// small one: what does not depend on the width is known by then.
 const TRIALS: [Trial; 2] = [
     Trial {
         backbone: RandomBackbone {
@@ -69,8 +71,9 @@ const fn backbone(n_embd: usize, n_layer: usize, n_head: usize) -> RandomBackbon
     }
 }
 
-/// Measures a worker's device by training on it and keeps what comes out where the worker's
-/// settings say. A minute or so; nothing else should run meanwhile.
+/// Measures a worker's device by training on it and keeps what comes out where
+/// the worker's settings say. A minute or so; nothing else should run
+/// meanwhile.
 pub fn calibrate(settings: &Settings) -> anyhow::Result<Calibration> {
     let computing = model::compute_device(&settings.device)?;
     computing.check(settings.precision)?;
@@ -200,8 +203,8 @@ fn random_text(rng: &mut ChaCha8Rng) -> String {
     words.join(" ")
 }
 
-/// What was measured before, on this device, with this precision and as many cores; `None`
-/// otherwise.
+/// What was measured before, on this device, with this precision and as many
+/// cores; `None` otherwise.
 pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Calibration> {
     let bytes = std::fs::read(path).ok()?;
     let path = path.display().to_string();

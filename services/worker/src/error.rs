@@ -79,8 +79,8 @@ impl Error {
         }
     }
 
-    /// What a repeat on the same input would meet again has a kind that is final at once; the
-    /// worker's own files are another attempt's to mend.
+    /// What a repeat on the same input would meet again has a kind that is
+    /// final at once; the worker's own files are another attempt's to mend.
     fn kind(&self) -> CauseKind {
         match self {
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
@@ -122,7 +122,8 @@ impl Error {
     }
 }
 
-/// True when the hub refuses the file: it will refuse it again. A hub out of reach may be back.
+/// True when the hub refuses the file: it will refuse it again. A hub out of
+/// reach may be back.
 fn is_refusal(error: &ureq::Error) -> bool {
     matches!(
         error,
@@ -130,7 +131,8 @@ fn is_refusal(error: &ureq::Error) -> bool {
     )
 }
 
-/// A model error inside a training step: a loss that is not finite is its own case.
+/// A model error inside a training step: a loss that is not finite is its own
+/// case.
 pub(crate) fn in_step(error: model::Error) -> Error {
     match error {
         model::Error::Diverged { .. } => Error::Diverged(error),

@@ -1,5 +1,5 @@
-//! Collects what the readers find: each line is checked, refused or taken, and ids become numbers
-//! at once.
+//! Collects what the readers find: each line is checked, refused or taken, and
+//! ids become numbers at once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,8 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Takes one interaction; a bad one is counted and the first ones are kept for the report.
+    /// Takes one interaction; a bad one is counted and the first ones are kept
+    /// for the report.
     pub(crate) fn interaction(&mut self, path: &Path, line: usize, cells: &Cells<'_>) {
         match self.try_interaction(cells) {
             Ok(()) => self.n_read += 1,
@@ -131,8 +132,8 @@ impl Builder {
         }
     }
 
-    /// Takes what is known of an item; one that nobody interacted with is passed over, unless new
-    /// items are wanted and it has a title.
+    /// Takes what is known of an item; one that nobody interacted with is
+    /// passed over, unless new items are wanted and it has a title.
     pub(crate) fn item(&mut self, id: &str, facts: ItemFacts) {
         let is_wanted = self.with_new_items && !facts.title.is_empty();
         let item = if is_wanted {

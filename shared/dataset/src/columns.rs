@@ -13,7 +13,8 @@ pub struct Columns {
     pub user: Option<String>,
     /// Name of the column with the item's id.
     pub item: Option<String>,
-    /// Name of the column with the time: a number of seconds, or of any finer unit, since 1970.
+    /// Name of the column with the time: a number of seconds, or of any finer
+    /// unit, since 1970.
     pub timestamp: Option<String>,
     /// Name of the column with the rating, a number.
     pub rating: Option<String>,
@@ -100,7 +101,8 @@ impl Field {
     }
 }
 
-/// `User_ID`, `user id`, `userId` and RecBole's `user_id:token` are the same name.
+/// `User_ID`, `user id`, `userId` and RecBole's `user_id:token` are the same
+/// name.
 fn plain_name(name: &str) -> String {
     name.split(':')
         .next()
@@ -119,8 +121,8 @@ pub(crate) struct Column {
     pub(crate) position: usize,
 }
 
-/// The columns of a header that mean something; without a user and an item column, or one that was
-/// named, the file cannot be read.
+/// The columns of a header that mean something; without a user and an item
+/// column, or one that was named, the file cannot be read.
 pub(crate) fn find_columns(
     path: &Path,
     columns: &Columns,

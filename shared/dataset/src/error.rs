@@ -31,8 +31,9 @@ pub enum Error {
         refused: usize,
         /// Number of lines that were read, the refused ones among them.
         read: usize,
-        /// The share that [`ImportOptions::max_refused_share`](crate::ImportOptions) allows, 0 to
-        /// 1.
+        /// The share that
+        /// [`ImportOptions::max_refused_share`](crate::ImportOptions) allows, 0
+        /// to 1.
         allowed: f64,
         /// The first refused line: its file, number and reason.
         first: String,

@@ -1,7 +1,9 @@
-//! A data set on disk: `dataset.json` (the manifest), `interactions.safetensors`, `users.json`,
-//! `items.jsonl` and `texts.jsonl` in one folder.
+//! A data set on disk: `dataset.json` (the manifest),
+//! `interactions.safetensors`, `users.json`, `items.jsonl` and `texts.jsonl` in
+//! one folder.
 //!
-//! What is read is cross-checked; a file that does not fit the others is an error that names it.
+//! What is read is cross-checked; a file that does not fit the others is an
+//! error that names it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -31,16 +33,16 @@ impl Dataset {
         write_json(&folder.join(MANIFEST), &self.manifest)
     }
 
-    /// Reads and cross-checks the files; anything that does not fit is an error that names the
-    /// file.
+    /// Reads and cross-checks the files; anything that does not fit is an error
+    /// that names the file.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut dataset = Self::read_without_texts(folder)?;
         dataset.texts = texts(folder)?.collect::<Result<_, _>>()?;
         Ok(dataset)
     }
 
-    /// Reads everything but the texts, which may be too many for the memory: [`texts`] reads them
-    /// one by one.
+    /// Reads everything but the texts, which may be too many for the memory:
+    /// [`texts`] reads them one by one.
     pub fn read_without_texts(folder: &Path) -> Result<Self, Error> {
         let manifest = Manifest::read(folder)?;
         let users: Vec<UserId> = read_json(&folder.join(USERS))?;
@@ -62,7 +64,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// True when the files have as many rows as the manifest says and name no others.
+    /// True when the files have as many rows as the manifest says and name no
+    /// others.
     fn is_consistent(&self) -> bool {
         let (manifest, rows) = (&self.manifest, &self.interactions);
         self.users.len() == manifest.n_users
@@ -77,10 +80,12 @@ fn all_below(rows: &[u32], n: usize) -> bool {
     rows.iter().all(|&row| (row as usize) < n)
 }
 
-/// Reads a stored data set's texts one by one, in the order in which they were imported.
+/// Reads a stored data set's texts one by one, in the order in which they were
+/// imported.
 ///
 /// # Errors
-/// When the folder has no texts file; each text that cannot be read is an error of its own.
+/// When the folder has no texts file; each text that cannot be read is an error
+/// of its own.
 pub fn texts(folder: &Path) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
     read_lines(folder.join(TEXTS))
 }

@@ -1,4 +1,5 @@
-//! ★ From a path to a checked data set: recognise the form, read, leave out, split, number.
+//! ★ From a path to a checked data set: recognise the form, read, leave out,
+//! split, number.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ pub struct ImportOptions {
     pub format: Option<Format>,
     /// Column names that are not to be guessed.
     pub columns: Columns,
-    /// A JSONL file with titles, categories and attributes, for forms that bring none.
+    /// A JSONL file with titles, categories and attributes, for forms that
+    /// bring none.
     pub items: Option<PathBuf>,
     /// What people call the data set; the path's last part when absent.
     pub name: Option<String>,
@@ -77,8 +79,8 @@ pub struct Report {
 /// Reads `path` and makes a data set of it.
 ///
 /// # Errors
-/// When the path cannot be read or its form not be told, when too many lines are refused, or when
-/// nothing is left to train on.
+/// When the path cannot be read or its form not be told, when too many lines
+/// are refused, or when nothing is left to train on.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
     let format = match options.format {
         Some(format) => format,

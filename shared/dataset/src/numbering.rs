@@ -1,4 +1,5 @@
-//! Gives users and items the rows that they have in the data set: ascending by external id.
+//! Gives users and items the rows that they have in the data set: ascending by
+//! external id.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,8 +9,9 @@ use crate::builder::{Builder, ItemFacts, Row, TakenText};
 use crate::dataset::{Interactions, Rows, Split, Text};
 use crate::error::Error;
 
-/// The rows of the data set. `kept` are the interactions that nothing left out; `taken` the items
-/// that somebody interacted with, whether their interactions were kept or not: they are not new.
+/// The rows of the data set. `kept` are the interactions that nothing left out;
+/// `taken` the items that somebody interacted with, whether their interactions
+/// were kept or not: they are not new.
 pub(crate) fn number(
     builder: Builder,
     kept: Vec<Row>,
@@ -100,12 +102,14 @@ impl Numbered {
     }
 }
 
-/// Ids were checked when their interactions were read; those of new items are checked here only.
+/// Ids were checked when their interactions were read; those of new items are
+/// checked here only.
 fn invalid_after_all(invalid: &Invalid) -> Error {
     Error::Empty(format!("an id that was accepted is invalid: {invalid}"))
 }
 
-/// Interactions in the order of the data set: by the user's row, then as they were ordered.
+/// Interactions in the order of the data set: by the user's row, then as they
+/// were ordered.
 fn interactions(mut kept: Vec<Row>, users: &Numbered, items: &Numbered) -> Interactions {
     kept.sort_by_key(|row| users.row_of[&row.user]);
     let mut columns = Interactions::default();

@@ -1,4 +1,5 @@
-//! Which interactions are learned from, which choose among models and which measure the chosen one.
+//! Which interactions are learned from, which choose among models and which
+//! measure the chosen one.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -10,21 +11,23 @@ use crate::dataset::Split;
 /// How interactions are split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitRule {
-    /// By the file's split column, or [`SplitRule::Random`] with seed 0 where there is none.
+    /// By the file's split column, or [`SplitRule::Random`] with seed 0 where
+    /// there is none.
     Given,
-    /// 80/10/10 per user, at least one valid and one test item for users of three or more.
+    /// 80/10/10 per user, at least one valid and one test item for users of
+    /// three or more.
     Random {
         /// Seed of the random choice: the same seed gives the same split.
         seed: u64,
     },
-    /// Each user's last item is for the test and the one before for validation; users of fewer than
-    /// three are learned from.
+    /// Each user's last item is for the test and the one before for validation;
+    /// users of fewer than three are learned from.
     LeaveLastOut,
 }
 
-/// Sets the split of every row; rows are ordered by user and then by time. `user_ranks` are the
-/// users' ranks in the order of ids: the random split of a user does not depend on where the user
-/// stands in the file.
+/// Sets the split of every row; rows are ordered by user and then by time.
+/// `user_ranks` are the users' ranks in the order of ids: the random split of a
+/// user does not depend on where the user stands in the file.
 pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     match rule {
         SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => fill_up(rows),

@@ -1,4 +1,5 @@
-//! Every form that is read, each from a small file as its publisher writes it (`files/`).
+//! Every form that is read, each from a small file as its publisher writes it
+//! (`files/`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};

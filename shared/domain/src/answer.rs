@@ -8,7 +8,8 @@ use crate::query::Page;
 pub enum Source {
     /// The language model's item head, alone or for the most part.
     Model,
-    /// The light model of a hybrid, for the most part: what others took together.
+    /// The light model of a hybrid, for the most part: what others took
+    /// together.
     CoOccurrence,
     /// Both models of a hybrid.
     Both,
@@ -36,8 +37,8 @@ pub struct ScoredItem {
     pub item: ItemId,
     /// Its title in the served model version; empty when it has none.
     pub title: String,
-    /// Inner product of the user state and the item's row; in a hybrid, the weighted sum of both
-    /// models' standardised scores.
+    /// Inner product of the user state and the item's row; in a hybrid, the
+    /// weighted sum of both models' standardised scores.
     pub score: f32,
     /// Where the score comes from.
     pub source: Source,
@@ -48,7 +49,8 @@ pub struct ScoredItem {
 /// What an answer had to do without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Degradation {
-    /// The user has no row in the served version; the prompt has no user token of their own.
+    /// The user has no row in the served version; the prompt has no user token
+    /// of their own.
     UnknownUser,
     /// These items of the history are not in the served version's catalogue.
     UnknownItems(usize),
@@ -56,7 +58,8 @@ pub enum Degradation {
     EmptyHistory,
     /// The prompt holds only the latest part of the history.
     TruncatedHistory,
-    /// The store of histories is out of reach; an earlier state of this user was used.
+    /// The store of histories is out of reach; an earlier state of this user
+    /// was used.
     HistoryStoreUnavailable,
     /// Fewer items than asked for are left.
     FewerThanAsked,
@@ -92,7 +95,8 @@ pub struct Recommendation {
 /// The answer to a [`crate::ScoreQuery`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemScores {
-    /// The score of each item asked for; `None` for one that the version does not know.
+    /// The score of each item asked for; `None` for one that the version does
+    /// not know.
     pub scores: Vec<(ItemId, Option<f32>)>,
     /// The version that served.
     pub version: ModelVersion,

@@ -1,4 +1,5 @@
-//! The frozen language model that a job names: random weights of a shape, or files at a location.
+//! The frozen language model that a job names: random weights of a shape, or
+//! files at a location.
 
 use std::fmt;
 
@@ -36,7 +37,8 @@ pub struct RandomBackbone {
     pub n_head: usize,
     /// Longest prompt and main text together.
     pub n_positions: usize,
-    /// Seed of the weights; independent of the job's seed, so that jobs can share a backbone.
+    /// Seed of the weights; independent of the job's seed, so that jobs can
+    /// share a backbone.
     pub seed: u64,
     /// How the value and output projections start.
     pub value_path: ValuePath,
@@ -64,7 +66,8 @@ impl Default for RandomBackbone {
 pub enum ValuePath {
     /// N(0, 0.02²), as GPT-2 is initialised.
     Random,
-    /// The identity plus noise, so that the prompt's items reach the last token unscrambled.
+    /// The identity plus noise, so that the prompt's items reach the last token
+    /// unscrambled.
     NearIdentity,
 }
 
@@ -89,7 +92,8 @@ const ARTIFACT: &str = "artifact://";
 const HUB: &str = "hf://";
 
 impl BackboneLocation {
-    /// Reads a location; nothing that leads out of the configured root, and no other scheme.
+    /// Reads a location; nothing that leads out of the configured root, and no
+    /// other scheme.
     pub fn new(location: &str) -> Result<Self, Invalid> {
         let found = if let Some(id) = location.strip_prefix(ARTIFACT) {
             ArtifactId::new(id).ok().map(Self::Artifact)
@@ -201,10 +205,12 @@ impl RandomBackbone {
     }
 }
 
-/// A recommendation prompt has ten tokens besides the history's, and room for an item or two.
+/// A recommendation prompt has ten tokens besides the history's, and room for
+/// an item or two.
 pub const MIN_POSITIONS: usize = 12;
 
-/// Most `n_layer · n_embd²` of a random backbone: 12 times that are its weights.
+/// Most `n_layer · n_embd²` of a random backbone: 12 times that are its
+/// weights.
 const MAX_SQUARES: usize = 130_000_000;
 
 #[cfg(test)]

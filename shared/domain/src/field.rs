@@ -1,4 +1,5 @@
-//! What is wrong with an input, field by field; becomes `google.rpc.BadRequest` on the wire.
+//! What is wrong with an input, field by field; becomes `google.rpc.BadRequest`
+//! on the wire.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,7 +7,8 @@ use std::ops::RangeInclusive;
 /// One field that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Path of the field as the client wrote it, such as `spec.finetuning.batch`.
+    /// Path of the field as the client wrote it, such as
+    /// `spec.finetuning.batch`.
     pub field: String,
     /// What is wrong and what would be right.
     pub reason: String,
@@ -41,7 +43,8 @@ impl Invalid {
         }
     }
 
-    /// Puts `parent.` in front of every field: the violations as seen from one level further out.
+    /// Puts `parent.` in front of every field: the violations as seen from one
+    /// level further out.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         for violation in &mut self.0 {

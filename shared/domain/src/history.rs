@@ -1,4 +1,5 @@
-//! What a user has interacted with. Knows external ids only: no model, no row number.
+//! What a user has interacted with. Knows external ids only: no model, no row
+//! number.
 
 use std::collections::HashSet;
 
@@ -20,7 +21,8 @@ pub struct Interaction {
     pub event: Option<EventId>,
 }
 
-/// What makes two interactions one event: their ids, or, without ids, item and time.
+/// What makes two interactions one event: their ids, or, without ids, item and
+/// time.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity<'a> {
     Event(&'a EventId),
@@ -40,22 +42,26 @@ impl Interaction {
 pub struct Retention {
     /// How many events of a user are kept, the latest ones.
     pub max_events: usize,
-    /// Events older than this are dropped when the user's next event arrives; `None` keeps all.
+    /// Events older than this are dropped when the user's next event arrives;
+    /// `None` keeps all.
     pub max_age_ms: Option<i64>,
 }
 
-/// All interactions of one user, ascending by (time, item id): the order of a prompt.
+/// All interactions of one user, ascending by (time, item id): the order of a
+/// prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     #[serde(rename = "n")]
     interactions: Vec<Interaction>,
-    /// The user was deleted at this time; nothing at or before it is ever accepted again.
+    /// The user was deleted at this time; nothing at or before it is ever
+    /// accepted again.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none", default)]
     deleted_at_ms: Option<i64>,
 }
 
 impl History {
-    /// Makes a history of interactions that came with a request instead of from the store.
+    /// Makes a history of interactions that came with a request instead of from
+    /// the store.
     pub fn inline(mut interactions: Vec<Interaction>) -> Self {
         interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         Self {
@@ -64,7 +70,8 @@ impl History {
         }
     }
 
-    /// Joins two histories in the order of time; a deletion of either stays one.
+    /// Joins two histories in the order of time; a deletion of either stays
+    /// one.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
         let interactions = [self.interactions.as_slice(), &other.interactions].concat();
@@ -108,13 +115,14 @@ impl History {
         latest_first
     }
 
-    /// True once the user was deleted: a model's row for this user must not be used.
+    /// True once the user was deleted: a model's row for this user must not be
+    /// used.
     pub fn is_deleted(&self) -> bool {
         self.deleted_at_ms.is_some()
     }
 
-    /// Merges events in; returns how many were new. Repeats and events from before a deletion
-    /// change nothing.
+    /// Merges events in; returns how many were new. Repeats and events from
+    /// before a deletion change nothing.
     pub fn record(&mut self, events: &[Interaction], retention: Retention, now_ms: i64) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
         let oldest_ms = retention

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::Invalid;
 
-/// Longest external id in bytes (users, items and events come from the customer's systems).
+/// Longest external id in bytes (users, items and events come from the
+/// customer's systems).
 const MAX_EXTERNAL_BYTES: usize = 256;
-/// Longest name of ours in bytes (a DNS label, so that a name is safe as a path and as a key).
+/// Longest name of ours in bytes (a DNS label, so that a name is safe as a path
+/// and as a key).
 const MAX_NAME_BYTES: usize = 63;
 
 fn check_external(text: &str) -> Result<(), Invalid> {
@@ -50,7 +52,8 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Checks `text`; the error names no field, the caller knows which it is.
+            /// Checks `text`; the error names no field, the caller knows which
+            /// it is.
             pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
                 let text = text.into();
                 $check(&text)?;
@@ -152,7 +155,8 @@ impl Label {
         Self("canary".to_owned())
     }
 
-    /// The label of a version that answers beside the live one, for comparison only.
+    /// The label of a version that answers beside the live one, for comparison
+    /// only.
     pub fn shadow() -> Self {
         Self("shadow".to_owned())
     }

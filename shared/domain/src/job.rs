@@ -1,8 +1,8 @@
 //! The job state machine: the only place where a training job's state changes.
 //!
-//! The coordinator feeds events in and stores what comes out. Every event of a worker carries the
-//! epoch of its lease; one from an older lease is [`Refused`], so a worker that lost its lease can
-//! change nothing.
+//! The coordinator feeds events in and stores what comes out. Every event of a
+//! worker carries the epoch of its lease; one from an older lease is
+//! [`Refused`], so a worker that lost its lease can change nothing.
 
 /// What happens to a job, and what is refused.
 mod event;
@@ -30,7 +30,8 @@ pub struct Lease {
     pub worker: String,
     /// Grows with every lease of the job.
     pub epoch: u64,
-    /// When it ends unless a heartbeat renews it, in milliseconds since 1970-01-01 UTC.
+    /// When it ends unless a heartbeat renews it, in milliseconds since
+    /// 1970-01-01 UTC.
     pub until_ms: i64,
 }
 
@@ -111,7 +112,8 @@ impl Job {
             .is_some_and(|lease| lease.until_ms < now_ms)
     }
 
-    /// True for the lease that ended the job with this version: a repeated commit changes nothing.
+    /// True for the lease that ended the job with this version: a repeated
+    /// commit changes nothing.
     pub fn was_committed(&self, epoch: u64, version: &ModelVersion) -> bool {
         self.state == State::Succeeded
             && self.epoch() == epoch

@@ -1,7 +1,8 @@
-//! The words of the product as types: identifiers, specifications, histories, queries and the job
-//! state machine.
+//! The words of the product as types: identifiers, specifications, histories,
+//! queries and the job state machine.
 //!
-//! Every other crate builds on this one. It does no I/O, knows no tensors and never waits.
+//! Every other crate builds on this one. It does no I/O, knows no tensors and
+//! never waits.
 
 // Names, and what is wrong with an input.
 /// Says what is wrong with an input, field by field.

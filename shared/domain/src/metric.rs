@@ -1,4 +1,5 @@
-//! How good a ranking is and whose it is: the keys under which a model version keeps its metrics.
+//! How good a ranking is and whose it is: the keys under which a model version
+//! keeps its metrics.
 
 /// What is measured of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,8 @@ impl Metric {
 /// Whose ranking of the test split was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RankedBy {
-    /// What a scorer serves: the language model, mixed with a light model where that pays.
+    /// What a scorer serves: the language model, mixed with a light model where
+    /// that pays.
     Served,
     /// The language model alone.
     LanguageModel,
@@ -42,7 +44,8 @@ pub enum RankedBy {
     NewUser,
     /// The language model among the items that nobody has interacted with.
     ColdItems,
-    /// The same list for everybody among the items that nobody has interacted with.
+    /// The same list for everybody among the items that nobody has interacted
+    /// with.
     ColdItemsByPopularity,
 }
 
@@ -90,13 +93,15 @@ impl RankedBy {
         format!("{}{}", self.prefix(), metric.name())
     }
 
-    /// Makes the key of how much better the served ranking is, as a share: `lift_over_ease_ndcg@100`.
+    /// Makes the key of how much better the served ranking is, as a share:
+    /// `lift_over_ease_ndcg@100`.
     pub fn lift_key(self, metric: Metric) -> String {
         format!("lift_over_{}", self.key(metric))
     }
 }
 
-/// The key of the light model's weight in the hybrid that validation chose, 0 to 1.
+/// The key of the light model's weight in the hybrid that validation chose, 0
+/// to 1.
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";
 /// The key of EASE's λ that validation chose.
 pub const EASE_LAMBDA: &str = "ease_lambda";

@@ -51,16 +51,19 @@ pub struct ModelManifest {
     pub dataset: DatasetId,
     /// How it was trained.
     pub spec: TrainSpec,
-    /// The language model in the artifact store; `None` for a light model alone.
+    /// The language model in the artifact store; `None` for a light model
+    /// alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone: Option<ArtifactId>,
     /// SHA-256 of the served user and item rows.
     pub rows_sha256: String,
-    /// Share of the light model in the mixed scores; 0: the language model ranks alone.
+    /// Share of the light model in the mixed scores; 0: the language model
+    /// ranks alone.
     pub light_weight: f64,
     /// In the prompts of users with a row: what ranks validation best.
     pub known_user: UserToken,
-    /// In the prompts of users without a row: the better of no token and the mean on validation.
+    /// In the prompts of users without a row: the better of no token and the
+    /// mean on validation.
     pub new_user: UserToken,
     /// Ranking metrics, such as `recall@20`.
     pub metrics: BTreeMap<String, f64>,

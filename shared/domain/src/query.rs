@@ -94,14 +94,16 @@ pub struct Allowed {
 pub struct Page {
     /// The version that served the first page.
     pub version: ModelVersion,
-    /// When the latest interaction of the history was: what happened later does not count.
+    /// When the latest interaction of the history was: what happened later does
+    /// not count.
     pub at_ms: i64,
     /// How many items come before this page.
     pub offset: usize,
 }
 
 impl Page {
-    /// Last item that can be reached page by page: a bound on what one request ranks.
+    /// Last item that can be reached page by page: a bound on what one request
+    /// ranks.
     pub const LAST: usize = 10_000;
 }
 
@@ -130,7 +132,8 @@ pub struct Query {
 }
 
 impl Query {
-    /// Counts the item ids that came with the request: what its size in memory is made of.
+    /// Counts the item ids that came with the request: what its size in memory
+    /// is made of.
     pub fn n_ids(&self) -> usize {
         let n_inline = match &self.reader.inline {
             Inline::Absent => 0,

@@ -1,7 +1,8 @@
 //! Reads what people write: job specifications and the like.
 //!
-//! What this program wrote itself may come from a newer version of it, so the types ignore fields
-//! that they do not know. In a person's file such a field is a typing error, and is refused here.
+//! What this program wrote itself may come from a newer version of it, so the
+//! types ignore fields that they do not know. In a person's file such a field
+//! is a typing error, and is refused here.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -9,7 +10,8 @@ use serde_ignored::Path;
 
 use crate::field::{Invalid, Violation};
 
-/// Reads a value, and refuses all fields that it does not have, each by its path.
+/// Reads a value, and refuses all fields that it does not have, each by its
+/// path.
 pub fn read_strictly<'de, T, D>(written: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,
@@ -23,7 +25,8 @@ where
     Ok(value)
 }
 
-/// Writes a path as people do, `finetuning.batch`; an enum's variant is left out.
+/// Writes a path as people do, `finetuning.batch`; an enum's variant is left
+/// out.
 fn name(path: &Path<'_>) -> String {
     match path {
         Path::Root => String::new(),

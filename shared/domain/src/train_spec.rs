@@ -1,7 +1,9 @@
-//! What a training job is to do. The defaults train the shipped example in minutes on two cores.
+//! What a training job is to do. The defaults train the shipped example in
+//! minutes on two cores.
 //!
-//! A specification is read from stored jobs and models too, so it ignores fields that it does not
-//! know; [`crate::strict`] refuses them in what people write.
+//! A specification is read from stored jobs and models too, so it ignores
+//! fields that it does not know; [`crate::strict`] refuses them in what people
+//! write.
 
 /// What the two stages of training are to do.
 mod stages;
@@ -15,12 +17,14 @@ use crate::stage::MAX_EPOCHS;
 
 pub use stages::{Finetuning, Pretraining, Target};
 
-/// A training job's specification (paper, section 4; REFERENCE names in each field).
+/// A training job's specification (paper, section 4; REFERENCE names in each
+/// field).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSpec {
     /// The data set to train on.
     pub dataset: DatasetId,
-    /// Every random choice follows from it: the same spec and seed give bit-identical tables.
+    /// Every random choice follows from it: the same spec and seed give
+    /// bit-identical tables.
     #[serde(default)]
     pub seed: u64,
     /// The frozen language model.
@@ -29,13 +33,14 @@ pub struct TrainSpec {
     /// How the user and item tables start.
     #[serde(default)]
     pub init: TableInit,
-    /// Singular vectors of a spectral start; 0: as many as rank the validation split best by
-    /// themselves.
+    /// Singular vectors of a spectral start; 0: as many as rank the validation
+    /// split best by themselves.
     #[serde(default)]
     pub spectral_rank: usize,
-    /// Items that a step's item softmax is over beside its targets, drawn anew for each step with a
-    /// correction for their chance; 0: the whole catalogue. For catalogues of more than some
-    /// 100,000 items; no teacher is asked then.
+    /// Items that a step's item softmax is over beside its targets, drawn anew
+    /// for each step with a correction for their chance; 0: the whole
+    /// catalogue. For catalogues of more than some 100,000 items; no teacher is
+    /// asked then.
     #[serde(default)]
     pub n_sampled_items: usize,
     /// Which rows a step moves.
@@ -85,8 +90,8 @@ pub enum Optimizer {
 pub enum TableInit {
     /// N(0, 0.02²), as published.
     Normal,
-    /// Singular vectors of the degree-normalised training interactions, scaled to the size of
-    /// `Normal`.
+    /// Singular vectors of the degree-normalised training interactions, scaled
+    /// to the size of `Normal`.
     #[default]
     Spectral,
 }
@@ -97,13 +102,14 @@ pub enum TableInit {
 pub enum ColdItems {
     /// Their rows as training left them.
     Rows,
-    /// Rows made from their texts by what the other items' texts and rows have in common.
+    /// Rows made from their texts by what the other items' texts and rows have
+    /// in common.
     #[default]
     Text,
 }
 
-/// A light model beside the language model; their standardised scores are mixed, with the weight
-/// that is best on validation.
+/// A light model beside the language model; their standardised scores are
+/// mixed, with the weight that is best on validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hybrid {
@@ -128,8 +134,8 @@ impl Default for Hybrid {
 pub enum Light {
     /// No light model: the language model ranks alone.
     None,
-    /// EASE's item-to-item weights, for catalogues of up to 10,000 items; beyond, the language
-    /// model ranks alone.
+    /// EASE's item-to-item weights, for catalogues of up to 10,000 items;
+    /// beyond, the language model ranks alone.
     Ease,
 }
 
@@ -139,7 +145,8 @@ pub enum Light {
 pub struct Evaluation {
     /// Validate after every so many finetuning epochs.
     pub every: usize,
-    /// Stop after this many validations without a better sum of the three metrics; 0: never.
+    /// Stop after this many validations without a better sum of the three
+    /// metrics; 0: never.
     pub patience: usize,
     /// Which simpler methods to report beside the model.
     pub baselines: Baselines,
@@ -180,7 +187,8 @@ pub struct Epochs {
     pub finetuning: usize,
 }
 
-/// Largest catalogue that item-kNN and EASE are computed for: both may hold every pair of items.
+/// Largest catalogue that item-kNN and EASE are computed for: both may hold
+/// every pair of items.
 pub const MAX_LIGHT_ITEMS: usize = 10_000;
 
 impl TrainSpec {
@@ -235,7 +243,8 @@ impl TrainSpec {
         }
     }
 
-    /// Checks every number against what a worker can do; all that is wrong is reported at once.
+    /// Checks every number against what a worker can do; all that is wrong is
+    /// reported at once.
     pub fn validate(&self) -> Result<(), Invalid> {
         let mut wrong = Vec::new();
         self.backbone.check(&mut wrong);

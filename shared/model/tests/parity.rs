@@ -1,7 +1,8 @@
-//! The numbers of the published code (`tests/parity/`, see `tests/parity/README.md`) against ours.
+//! The numbers of the published code (`tests/parity/`, see
+//! `tests/parity/README.md`) against ours.
 //!
-//! `CLLM4REC_PARITY` names another folder of the same form; sizes, ids, masks and λ all come from
-//! the folder.
+//! `CLLM4REC_PARITY` names another folder of the same form; sizes, ids, masks
+//! and λ all come from the folder.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -76,8 +77,8 @@ impl Reference {
         }
     }
 
-    /// Rows of a right-padded id matrix, the padding cut off where `mask` (from column `skip`) is
-    /// 0.
+    /// Rows of a right-padded id matrix, the padding cut off where `mask` (from
+    /// column `skip`) is 0.
     fn rows(&self, ids: &str, mask: &str, skip: usize) -> Vec<Vec<Token>> {
         let (shape, ids) = self.numbers.i32(ids).unwrap();
         let (mask_shape, mask) = self.numbers.i32(mask).unwrap();
@@ -181,7 +182,8 @@ impl Reference {
         let regularized = step::compute(&self.backbone, own, Some(pull), objective).unwrap();
         let prefix = format!("{stage}.regularized");
         self.check_step(&prefix, &regularized, own);
-        // The fixture's `regularizer` is the term as it enters the loss, λ included.
+        // The fixture's `regularizer` is the term as it enters the loss, λ
+        // included.
         let term = (regularized.regularizer * self.lambda) as f32;
         self.check(
             &format!("{prefix}.regularizer"),
@@ -336,8 +338,8 @@ fn ranking_metrics_are_the_references() {
     }
 }
 
-/// The fixture's texts hold soft tokens as `user_i` and `item_j`; the reference encodes what lies
-/// between them.
+/// The fixture's texts hold soft tokens as `user_i` and `item_j`; the reference
+/// encodes what lies between them.
 #[test]
 fn the_tokenizer_gives_the_references_ids() {
     let reference = Reference::load("flex");
@@ -365,7 +367,8 @@ fn the_tokenizer_gives_the_references_ids() {
     }
 }
 
-/// Splits at the first soft token: (text before, row behind the words, text after).
+/// Splits at the first soft token: (text before, row behind the words, text
+/// after).
 fn next_soft_token(text: &str, n_users: u32, n_items: u32) -> Option<(&str, u32, &str)> {
     let kinds = [("user_", 0, n_users), ("item_", n_users, n_items)];
     let (start, prefix, offset, n) = kinds

@@ -1,4 +1,5 @@
-//! What must hold whatever the numbers are: batch company, packing, the ends of the tables.
+//! What must hold whatever the numbers are: batch company, packing, the ends of
+//! the tables.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -49,7 +50,8 @@ fn models() -> impl Iterator<Item = Model> {
 }
 
 impl Model {
-    /// Prompts of every length, of the first and the last user and item among others.
+    /// Prompts of every length, of the first and the last user and item among
+    /// others.
     fn prompts(&self) -> Vec<Vec<Token>> {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut prompts: Vec<Vec<Token>> = (0..40)
@@ -213,8 +215,8 @@ fn lazy_adam_leaves_a_row_where_dense_adam_moves_it_on() {
         lazy_moments.update(&adam, &mut lazy, gradients);
         dense_moments.update(&adam, &mut dense, &gradients.dense(3, 4));
     }
-    // Dense: row 0 gets gradient 0 in the second step and moves by its first moment, with bias
-    // correction for two.
+    // Dense: row 0 gets gradient 0 in the second step and moves by its first
+    // moment, with bias correction for two.
     let moved = |table: &model::Table| table.row(0)[0] - start.row(0)[0];
     let (m, v) = (0.1 * 0.9, 0.001 * 0.999);
     let second_step =

@@ -1,5 +1,6 @@
-//! Immutable folders named by the hash of their content. An artifact exists once its index does,
-//! and the index is written last: a half-written one is invisible.
+//! Immutable folders named by the hash of their content. An artifact exists
+//! once its index does, and the index is written last: a half-written one is
+//! invisible.
 
 /// The hashes of an artifact's files, and its id.
 mod index;
@@ -65,7 +66,8 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// Opens the store that the settings name, making its folder where there is none.
+    /// Opens the store that the settings name, making its folder where there is
+    /// none.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let root = settings.artifact_root();
         let place = &settings.artifacts;
@@ -86,8 +88,8 @@ impl Artifacts {
         })
     }
 
-    /// Stores the files of a folder; returns the artifact's id. Storing the same content again
-    /// changes nothing.
+    /// Stores the files of a folder; returns the artifact's id. Storing the
+    /// same content again changes nothing.
     pub async fn put(&self, kind: Kind, folder: &Path) -> Result<ArtifactId, Error> {
         let source = folder.to_owned();
         let index = blocking(move || Index::of(&source)).await?;
@@ -152,7 +154,8 @@ impl Artifacts {
         })
     }
 
-    /// Finds the folder with an artifact's files, after checking every byte against its id.
+    /// Finds the folder with an artifact's files, after checking every byte
+    /// against its id.
     pub async fn open_verified(&self, kind: Kind, id: &ArtifactId) -> Result<PathBuf, Error> {
         let folder = self.folder(kind, id).await?;
         let checked = folder.clone();

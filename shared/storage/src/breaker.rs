@@ -1,12 +1,13 @@
-//! While something that this program can do without fails, one call tries it now and then; the
-//! others go on without it.
+//! While something that this program can do without fails, one call tries it
+//! now and then; the others go on without it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Keeps calls away from something that fails.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    /// When the pause ends, in milliseconds since 1970-01-01 UTC; 0 while all is well.
+    /// When the pause ends, in milliseconds since 1970-01-01 UTC; 0 while all
+    /// is well.
     resume_ms: AtomicI64,
     pause_ms: AtomicI64,
     first_pause_ms: i64,
@@ -25,7 +26,8 @@ pub(crate) enum Turn {
 }
 
 impl Breaker {
-    /// Sets the first failure's pause; each further one's is twice as long, up to the longest.
+    /// Sets the first failure's pause; each further one's is twice as long, up
+    /// to the longest.
     pub(crate) fn new(first_pause_ms: i64, longest_pause_ms: i64) -> Self {
         Self {
             resume_ms: AtomicI64::new(0),
@@ -46,7 +48,8 @@ impl Breaker {
             return Turn::Closed;
         }
 
-        // Whoever moves the end of the pause first has the trial; the others see a new pause.
+        // Whoever moves the end of the pause first has the trial; the others
+        // see a new pause.
         let pause_ms = self.pause_ms.load(Ordering::Relaxed);
         let until = now_ms + pause_ms.max(self.first_pause_ms);
         let taken =
@@ -64,8 +67,8 @@ impl Breaker {
         self.pause_ms.store(0, Ordering::Relaxed);
     }
 
-    /// Notes a failure; true when all was well before. Calls that were under way together fail together, and count
-    /// once.
+    /// Notes a failure; true when all was well before. Calls that were under
+    /// way together fail together, and count once.
     pub(crate) fn failed(&self, turn: Turn, now_ms: i64) -> bool {
         let was_well = self.resume_ms.load(Ordering::Relaxed) == 0;
         if turn != Turn::Trial && !was_well {

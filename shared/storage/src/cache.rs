@@ -1,5 +1,6 @@
-//! Redis in the role `cache`: user states and table rows that replicas share. It may be slow, empty
-//! or gone at any time; every call is bounded and answers "not here" then.
+//! Redis in the role `cache`: user states and table rows that replicas share.
+//! It may be slow, empty or gone at any time; every call is bounded and answers
+//! "not here" then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::clock::now_ms;
 use crate::error::Error;
 use crate::settings::Settings;
 
-/// After a failure the cache is left alone for this long, after each further one for twice as long.
+/// After a failure the cache is left alone for this long, after each further
+/// one for twice as long.
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 32_000;
 
@@ -29,7 +31,8 @@ struct Shared {
     prefix: String,
     timeout: Duration,
     ttl_s: u64,
-    /// While it fails, one call tries it now and then; the others go on without it.
+    /// While it fails, one call tries it now and then; the others go on without
+    /// it.
     breaker: Breaker,
 }
 
@@ -63,7 +66,8 @@ impl Cache {
         })
     }
 
-    /// Reads one field of a group; `None` when it is not there or the cache cannot say in time.
+    /// Reads one field of a group; `None` when it is not there or the cache
+    /// cannot say in time.
     pub async fn get(&self, group: &str, field: &str) -> Option<Vec<u8>> {
         let shared = self.shared.as_ref()?;
         let key = shared.key(group);

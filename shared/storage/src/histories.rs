@@ -1,4 +1,5 @@
-//! Histories: external ids with times, one entry a (catalog, user). Nothing acknowledged is lost.
+//! Histories: external ids with times, one entry a (catalog, user). Nothing
+//! acknowledged is lost.
 
 use domain::{Catalog, History, Interaction, Retention, UserId};
 
@@ -29,7 +30,8 @@ impl Histories {
             .map(|(history, _)| history)
     }
 
-    /// Records the interactions of several users in one commit; returns how many were new.
+    /// Records the interactions of several users in one commit; returns how
+    /// many were new.
     pub async fn record_all(
         &self,
         catalog: &Catalog,
@@ -58,7 +60,8 @@ impl Histories {
         Err(Error::Contended(what))
     }
 
-    /// Forgets a user and leaves a tombstone, so that a late event does not bring them back.
+    /// Forgets a user and leaves a tombstone, so that a late event does not
+    /// bring them back.
     pub async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
         let space = space(catalog);
         for _ in 0..N_TRIES {

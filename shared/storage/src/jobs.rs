@@ -1,4 +1,5 @@
-//! Training jobs, their requests and their numbered events. Written by the coordinator only.
+//! Training jobs, their requests and their numbered events. Written by the
+//! coordinator only.
 
 use domain::{Job, JobId};
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,8 @@ impl Jobs {
         }
     }
 
-    /// Stores a new job; with a request id that was seen before, returns the earlier job instead.
+    /// Stores a new job; with a request id that was seen before, returns the
+    /// earlier job instead.
     pub async fn create(&self, mut job: Job, request: Option<&str>) -> Result<Created, Error> {
         if let Some(request) = request
             && let Some(id) = self.store.get(REQUESTS, request).await?
@@ -123,8 +125,9 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Changes a job; `change` runs again when another writer was faster. With a message, the
-    /// change becomes a numbered event in the same commit. A change that fails writes nothing.
+    /// Changes a job; `change` runs again when another writer was faster. With
+    /// a message, the change becomes a numbered event in the same commit. A
+    /// change that fails writes nothing.
     pub async fn update<E: From<Error>>(
         &self,
         id: &JobId,
@@ -133,7 +136,8 @@ impl Jobs {
         self.update_with(id, change, &[]).await
     }
 
-    /// Changes a job and publishes a model version with its labels, all in one commit.
+    /// Changes a job and publishes a model version with its labels, all in one
+    /// commit.
     pub async fn update_and_publish<E: From<Error>>(
         &self,
         id: &JobId,

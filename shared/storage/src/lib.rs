@@ -1,8 +1,9 @@
-//! Everything that outlives a process: artifacts, jobs, the model registry, histories, and caches
-//! that may vanish.
+//! Everything that outlives a process: artifacts, jobs, the model registry,
+//! histories, and caches that may vanish.
 //!
-//! No service opens a file, a bucket or a Redis key except through this crate. Two backends keep
-//! the same promises: embedded (redb and local files, one process) and Redis (several processes).
+//! No service opens a file, a bucket or a Redis key except through this crate.
+//! Two backends keep the same promises: embedded (redb and local files, one
+//! process) and Redis (several processes).
 
 // Where things are kept, what can go wrong, and what the time is.
 /// The wall clock, in milliseconds.
@@ -47,7 +48,8 @@ use crate::store::Store;
 /// Everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// Data sets, models, backbones, checkpoints: immutable folders named by their hash.
+    /// Data sets, models, backbones, checkpoints: immutable folders named by
+    /// their hash.
     pub artifacts: Artifacts,
     /// Training jobs and their events.
     pub jobs: Jobs,
@@ -60,7 +62,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens what the settings name. A store that could lose what it acknowledged is refused.
+    /// Opens what the settings name. A store that could lose what it
+    /// acknowledged is refused.
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
         let store = Store::open(settings).await?;
         Ok(Self {

@@ -1,9 +1,9 @@
 //! Stored records: JSON objects that outlive the program which wrote them.
 //!
-//! Each says its format (absent: 1). A record of a newer format is read all the same; fields that
-//! this program does not know are ignored. A record that cannot be understood is left out of
-//! lists, which name it, so that it never hides the others. Labels and request ids are bare ids
-//! and have no format.
+//! Each says its format (absent: 1). A record of a newer format is read all the
+//! same; fields that this program does not know are ignored. A record that
+//! cannot be understood is left out of lists, which name it, so that it never
+//! hides the others. Labels and request ids are bare ids and have no format.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,8 @@ const FORMAT: u32 = 1;
 pub struct Listed<T> {
     /// The records that can be read.
     pub records: Vec<T>,
-    /// Keys of the records that were left out because they cannot be understood.
+    /// Keys of the records that were left out because they cannot be
+    /// understood.
     pub unreadable: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Model versions and the labels that point to them. Written by the coordinator only.
+//! Model versions and the labels that point to them. Written by the coordinator
+//! only.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::store::{Commit, Entry, Pair, Store};
 
 const VERSIONS: &str = "model-versions";
 const LABELS: &str = "model-labels";
-/// Changes with every change of a label, so that a delete notices one that came in between.
+/// Changes with every change of a label, so that a delete notices one that came
+/// in between.
 const REVISION: &str = "model-labels-revision";
 
 /// Keeps what is known about model versions, and their labels.
@@ -109,12 +111,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Reads what [`Registry::delete`] compares: it changes with every change of a label.
+    /// Reads what [`Registry::delete`] compares: it changes with every change
+    /// of a label.
     pub async fn revision(&self) -> Result<Option<Vec<u8>>, Error> {
         self.store.get(REVISION, REVISION).await
     }
 
-    /// Removes a version from the registry, unless a label has moved since `revision` was read.
+    /// Removes a version from the registry, unless a label has moved since
+    /// `revision` was read.
     pub async fn delete(
         &self,
         version: &ModelVersion,
@@ -133,7 +137,8 @@ impl Registry {
 }
 
 impl Publication<'_> {
-    /// Lists what is written to publish the version and to move the labels to it.
+    /// Lists what is written to publish the version and to move the labels to
+    /// it.
     pub(crate) fn writes(&self) -> Vec<Entry> {
         let version = self.info.version.as_str();
         let mut writes = vec![Entry::new(VERSIONS, version, Some(encode(self.info)))];

@@ -1,6 +1,6 @@
-//! The durable key-value store under jobs, registry and histories: spaces of keys, and commits that
-//! check before they write. Both backends keep the same promise: a commit that returned is there
-//! after a restart.
+//! The durable key-value store under jobs, registry and histories: spaces of
+//! keys, and commits that check before they write. Both backends keep the same
+//! promise: a commit that returned is there after a restart.
 
 /// Keys, values and commits.
 mod commit;
@@ -57,7 +57,8 @@ impl Store {
         }
     }
 
-    /// Writes all of a commit; false, and nothing is written, when a check does not hold.
+    /// Writes all of a commit; false, and nothing is written, when a check does
+    /// not hold.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<bool, Error> {
         match self {
             Self::Embedded(store) => store.commit(commit).await,

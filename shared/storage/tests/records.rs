@@ -1,8 +1,9 @@
-//! Records that an earlier version wrote (`records/v1`) are read with all their values, records of
-//! a newer one as far as this one knows them, and a damaged one hides no other.
+//! Records that an earlier version wrote (`records/v1`) are read with all their
+//! values, records of a newer one as far as this one knows them, and a damaged
+//! one hides no other.
 //!
-//! A fixture's folder is its space and its name its key: `job-events/job-a/1.json` is the record
-//! `1` of the space `job-events:job-a`.
+//! A fixture's folder is its space and its name its key:
+//! `job-events/job-a/1.json` is the record `1` of the space `job-events:job-a`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};

@@ -39,7 +39,8 @@ pub(crate) enum Command {
 
 #[derive(clap::Args)]
 pub(crate) struct Import {
-    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens, scipy CSR matrices.
+    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens,
+    /// scipy CSR matrices.
     path: PathBuf,
 
     #[command(flatten)]
@@ -80,7 +81,8 @@ fn artifact_id(typed: &str) -> anyhow::Result<ArtifactId> {
 }
 
 async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    // Before anything is stored: a store that cannot be opened is found out about first.
+    // Before anything is stored: a store that cannot be opened is found out
+    // about first.
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
     let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;

@@ -25,7 +25,8 @@ use crate::local::services::LocalServices;
 use crate::output::text;
 use crate::output::writer::Output;
 
-/// The whole path on a small data set: import, train through the services, recommend.
+/// The whole path on a small data set: import, train through the services,
+/// recommend.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A data set in any form that `dataset import` reads.
@@ -36,11 +37,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     spec: Option<PathBuf>,
 
-    /// One field over the specification, such as `backbone.random.n_layer=2`; may be repeated.
+    /// One field over the specification, such as `backbone.random.n_layer=2`;
+    /// may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
 
-    /// Where everything is kept; a temporary folder that is removed at the end when absent.
+    /// Where everything is kept; a temporary folder that is removed at the end
+    /// when absent.
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -175,8 +178,8 @@ async fn wait_until_live(
     }
 }
 
-/// The first users with a history worth showing and a test item; where there are too few, any with
-/// a history.
+/// The first users with a history worth showing and a test item; where there
+/// are too few, any with a history.
 fn interesting_users(data: &Dataset) -> Vec<usize> {
     let train = data.histories(Split::Train);
     let test = data.histories(Split::Test);

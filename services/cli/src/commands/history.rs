@@ -90,7 +90,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Interactions of one user without a time: the scorer takes the time of their arrival.
+/// Interactions of one user without a time: the scorer takes the time of their
+/// arrival.
 fn interactions(user: &str, items: Vec<String>) -> Vec<pb::Interaction> {
     let mut interactions = Vec::new();
     for item_id in items {

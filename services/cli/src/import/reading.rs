@@ -1,4 +1,5 @@
-//! From a path to a checked data set: the arguments that say how, and the reading.
+//! From a path to a checked data set: the arguments that say how, and the
+//! reading.
 
 use std::path::{Path, PathBuf};
 
@@ -42,8 +43,8 @@ pub(crate) struct Reading {
     #[arg(long)]
     min_rating: Option<f64>,
 
-    /// Items of the items file that have a title and no interaction stay in the catalogue, ranked
-    /// by their texts.
+    /// Items of the items file that have a title and no interaction stay in the
+    /// catalogue, ranked by their texts.
     #[arg(long)]
     new_items: bool,
 

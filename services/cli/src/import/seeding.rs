@@ -1,4 +1,5 @@
-//! Histories from a data set: straight into the store, or through a running scorer that holds it.
+//! Histories from a data set: straight into the store, or through a running
+//! scorer that holds it.
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -70,7 +71,8 @@ impl Seeding {
         }
     }
 
-    /// Records the interactions of the chosen splits; returns how many were new.
+    /// Records the interactions of the chosen splits; returns how many were
+    /// new.
     pub(crate) async fn record(mut self, dataset: &Dataset) -> anyhow::Result<usize> {
         if matches!(self.keeper, Keeper::Nobody) {
             return Ok(0);

@@ -1,4 +1,5 @@
-//! A data set into the artifact store and its histories beside it: both or neither.
+//! A data set into the artifact store and its histories beside it: both or
+//! neither.
 
 use std::path::Path;
 
@@ -23,8 +24,8 @@ pub(crate) struct StoredDataset {
     pub(crate) n_seeded: usize,
 }
 
-/// Imports a path where running services see it, and seeds the histories. Returns the data set and
-/// its id.
+/// Imports a path where running services see it, and seeds the histories.
+/// Returns the data set and its id.
 pub(crate) async fn import_and_seed(
     path: &Path,
     reading: &Reading,
@@ -36,7 +37,8 @@ pub(crate) async fn import_and_seed(
     Ok((dataset, stored.id.into()))
 }
 
-/// Stores a data set and seeds its histories; when that fails nothing new is left.
+/// Stores a data set and seeds its histories; when that fails nothing new is
+/// left.
 pub(crate) async fn store_and_seed(
     dataset: &Dataset,
     seeding: Seeding,
@@ -57,8 +59,8 @@ pub(crate) async fn store_and_seed(
     }
 }
 
-/// Stores a data set where services of this process see it, and seeds its histories. Returns its
-/// id.
+/// Stores a data set where services of this process see it, and seeds its
+/// histories. Returns its id.
 pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
     let seeding = Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
@@ -66,7 +68,8 @@ pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Re
     Ok(id.into())
 }
 
-/// Writes a data set into the artifact store; nothing is left of one that fails half-way.
+/// Writes a data set into the artifact store; nothing is left of one that fails
+/// half-way.
 async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<ArtifactId> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
@@ -84,8 +87,8 @@ async fn check_and_seed(
     seeded.context("the histories could not be seeded")
 }
 
-/// A running coordinator must know the data set: else it was stored where no service looks. None
-/// running is fine.
+/// A running coordinator must know the data set: else it was stored where no
+/// service looks. None running is fine.
 async fn check_that_services_see(id: &ArtifactId, settings: &Settings) -> anyhow::Result<()> {
     let spec = pb::TrainSpec {
         dataset: format!("datasets/{id}"),

@@ -15,8 +15,8 @@ use crate::output::writer::Output;
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Shows a job's events until it ends, beginning with event number `from`; a broken stream goes on
-/// after the last event seen.
+/// Shows a job's events until it ends, beginning with event number `from`; a
+/// broken stream goes on after the last event seen.
 pub(crate) async fn follow(
     client: &mut TrainingClient,
     job: &str,

@@ -1,4 +1,5 @@
-//! A training specification as a TOML table: read, merged, changed field by field, checked.
+//! A training specification as a TOML table: read, merged, changed field by
+//! field, checked.
 
 use std::path::Path;
 

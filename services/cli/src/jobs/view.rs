@@ -1,5 +1,5 @@
-//! What is shown of a job while it is followed: a bar on a terminal, lines elsewhere, JSON lines
-//! when asked for.
+//! What is shown of a job while it is followed: a bar on a terminal, lines
+//! elsewhere, JSON lines when asked for.
 
 use std::io::IsTerminal;
 

@@ -56,7 +56,8 @@ impl LocalServices {
         })
     }
 
-    /// Everything in a folder, on free ports, for one piece of work; stopped whatever comes of it.
+    /// Everything in a folder, on free ports, for one piece of work; stopped
+    /// whatever comes of it.
     pub(crate) async fn during<T>(
         folder: &Path,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,

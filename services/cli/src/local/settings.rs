@@ -44,7 +44,8 @@ impl LocalSettings {
     }
 }
 
-/// A setting that one process in one folder could not follow is an error, not ignored.
+/// A setting that one process in one folder could not follow is an error, not
+/// ignored.
 fn refuse_what_cannot_be_kept(settings: &CoordinatorSettings) -> anyhow::Result<()> {
     let usual: CoordinatorSettings = toml::from_str(coordinator::DEFAULTS)?;
     let (storage, usual) = (&settings.storage, &usual.storage);

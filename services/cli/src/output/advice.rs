@@ -1,4 +1,5 @@
-//! What to do with a model, in sentences: does it add anything to the simpler methods?
+//! What to do with a model, in sentences: does it add anything to the simpler
+//! methods?
 
 use domain::{HYBRID_WEIGHT, Metric, RankedBy};
 use proto::pb;
@@ -8,8 +9,9 @@ const WORTH: f64 = 0.02;
 /// Seeds and splits move the metrics of fewer users by more than a model does.
 const FEW_USERS: usize = 300;
 
-/// Judges a finished job by its metrics, a sentence or two each about the lift over the simpler
-/// methods, the hybrid, and how far the figures can be trusted.
+/// Judges a finished job by its metrics, a sentence or two each about the lift
+/// over the simpler methods, the hybrid, and how far the figures can be
+/// trusted.
 pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     let Some(served) = ndcg(job, RankedBy::Served) else {
         return vec![
@@ -81,7 +83,8 @@ fn best_simpler_method(job: &pb::Job) -> Option<SimplerMethod> {
     best
 }
 
-/// What mixing the language model with EASE came to, where there is something to say.
+/// What mixing the language model with EASE came to, where there is something
+/// to say.
 fn on_hybrid(job: &pb::Job, served: f64) -> Option<String> {
     let alone = ndcg(job, RankedBy::LanguageModel)?;
     let ease = ndcg(job, RankedBy::Ease)?;

@@ -2,7 +2,8 @@
 
 use tonic::{Code, Status};
 
-/// An error with its causes; for a refused call, what the service said and which fields it named.
+/// An error with its causes; for a refused call, what the service said and
+/// which fields it named.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(cause).collect();
     causes.join(": ")

@@ -1,4 +1,5 @@
-//! Answers for programs: messages of the API as JSON, with field names that stay.
+//! Answers for programs: messages of the API as JSON, with field names that
+//! stay.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,5 +1,5 @@
-//! What a finished job says about itself: does the model add anything, and how did training go? As
-//! text and as one HTML page that needs nothing else.
+//! What a finished job says about itself: does the model add anything, and how
+//! did training go? As text and as one HTML page that needs nothing else.
 
 use domain::{Metric, RankedBy};
 use proto::pb;

@@ -48,7 +48,8 @@ pub(crate) fn job_with_metrics(of_job: &pb::Job) -> String {
     format!("{}\n{}", job(of_job), metrics_table(of_job))
 }
 
-/// A specification that was only checked, with what the coordinator has to say about it.
+/// A specification that was only checked, with what the coordinator has to say
+/// about it.
 pub(crate) fn valid_spec(job: &pb::Job) -> String {
     let mut text = "the specification is valid".to_owned();
     for note in &job.notes {

@@ -8,7 +8,8 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// Names the records that a list leaves out; on stderr, since they are no part of the answer.
+/// Names the records that a list leaves out; on stderr, since they are no part
+/// of the answer.
 pub(crate) fn unreadable(kind: &str, keys: &[String]) {
     for key in keys {
         eprintln!("{kind} {key} cannot be read and is left out; the coordinator's log says why");

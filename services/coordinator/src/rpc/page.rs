@@ -21,7 +21,8 @@ pub(crate) struct ListPage<T> {
     pub(crate) entries: Vec<T>,
     /// Empty on the last page.
     pub(crate) next_token: String,
-    /// Keys of the records that are left out of the list; named with the first page.
+    /// Keys of the records that are left out of the list; named with the first
+    /// page.
     pub(crate) unreadable: Vec<String>,
 }
 

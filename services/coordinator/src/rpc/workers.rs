@@ -47,7 +47,8 @@ impl pb::worker_service_server::WorkerService for Workers {
             .await?
             .map(encoded);
         if leased.is_none() && self.shutdown.is_cancelled() {
-            // Not "no work": the worker would ask again at once and keep the connection open.
+            // Not "no work": the worker would ask again at once and keep the
+            // connection open.
             return Err(Status::unavailable("this coordinator is leaving"));
         }
 

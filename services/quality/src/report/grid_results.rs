@@ -21,7 +21,8 @@ impl<'a> GridResults<'a> {
         variants.filter(move |variant| variant.table == table)
     }
 
-    /// The lines of a variant on a data set, one a seed; none unless all are there.
+    /// The lines of a variant on a data set, one a seed; none unless all are
+    /// there.
     pub(crate) fn lines(&self, variant: &Variant, data: &str) -> Option<Vec<&'a Line>> {
         let is_cold = variant.cold_one_in > 0;
         let mut lines = Vec::new();
@@ -37,7 +38,8 @@ impl<'a> GridResults<'a> {
         self.variants(PageTable::Main).next()
     }
 
-    /// The defaults without a teacher: the paper's model, measured beside the baselines.
+    /// The defaults without a teacher: the paper's model, measured beside the
+    /// baselines.
     pub(crate) fn paper(&self) -> Option<&'a Variant> {
         self.variants(PageTable::Main).nth(1)
     }

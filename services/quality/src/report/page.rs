@@ -1,4 +1,5 @@
-//! The whole page: tables and curves from the results, then what is said about them.
+//! The whole page: tables and curves from the results, then what is said about
+//! them.
 
 use crate::grid::Grid;
 use crate::report::grid_results::GridResults;

@@ -1,4 +1,5 @@
-//! What each part of the model is worth: the language model alone, with one part left out.
+//! What each part of the model is worth: the language model alone, with one
+//! part left out.
 
 use domain::RankedBy;
 

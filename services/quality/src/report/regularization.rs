@@ -1,4 +1,5 @@
-//! What the mutual regularisation's strength λ does in finetuning, as a table and a curve.
+//! What the mutual regularisation's strength λ does in finetuning, as a table
+//! and a curve.
 
 use domain::RankedBy;
 

@@ -1,7 +1,9 @@
-//! The way in: a bound on memory and on waiting. A request is let in or refused at once.
+//! The way in: a bound on memory and on waiting. A request is let in or refused
+//! at once.
 //!
-//! Two rooms bound what is inside: all requests, and those among them that keep the cores busy.
-//! A request that waits for the model thread steps aside, so that another may run meanwhile.
+//! Two rooms bound what is inside: all requests, and those among them that keep
+//! the cores busy. A request that waits for the model thread steps aside, so
+//! that another may run meanwhile.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,8 @@ use crate::admission::caller::Caller;
 use crate::admission::room::Room;
 use crate::error::Error;
 
-/// How much the latest request counts in the running mean of the time that requests stay.
+/// How much the latest request counts in the running mean of the time that
+/// requests stay.
 const LATEST: f64 = 0.01;
 
 /// Lets requests in; clones share the same rooms.
@@ -37,14 +40,16 @@ pub(crate) struct Call {
     since: Instant,
 }
 
-/// A request that waits for the model thread; it runs again when this is dropped.
+/// A request that waits for the model thread; it runs again when this is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Aside<'a> {
     call: &'a Call,
 }
 
 impl Gate {
-    /// A gate for `inside` requests of which `running` run, and more of these for a moment.
+    /// A gate for `inside` requests of which `running` run, and more of these
+    /// for a moment.
     pub(crate) fn new(inside: usize, running: usize) -> Self {
         let rooms = Rooms {
             inside: Room::strict(inside),
@@ -88,15 +93,16 @@ impl Rooms {
 }
 
 impl Call {
-    /// Background work. It is bounded elsewhere and has a gate of its own, so that it takes no room
-    /// from requests.
+    /// Background work. It is bounded elsewhere and has a gate of its own, so
+    /// that it takes no room from requests.
     pub(crate) fn in_background(by: Instant) -> Self {
         let gate = Gate::new(1, 1);
         let caller = Caller::nobody(by);
         gate.let_in(&mut gate.lock(), caller)
     }
 
-    /// Waits for an answer for as long as the caller does; then it is [`Error::TooLate`].
+    /// Waits for an answer for as long as the caller does; then it is
+    /// [`Error::TooLate`].
     pub(crate) async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,

@@ -1,5 +1,5 @@
-//! Work that waits for a thread: interactive before batch, each in the order it came, taken several
-//! at a time.
+//! Work that waits for a thread: interactive before batch, each in the order it
+//! came, taken several at a time.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -15,8 +15,8 @@ pub(crate) struct Queue<T> {
     changed: Condvar,
 }
 
-/// The side that adds work: when it is dropped, the queue is closed, and the threads that take from
-/// it end.
+/// The side that adds work: when it is dropped, the queue is closed, and the
+/// threads that take from it end.
 #[derive(Debug)]
 pub(crate) struct QueueOwner<T> {
     queue: Arc<Queue<T>>,
@@ -112,9 +112,10 @@ impl<T> Queue<T> {
         Costs { all, ahead }
     }
 
-    /// Waits for work, and up to `linger` for more to come. Then takes what costs at most `most`
-    /// together and `fits`, which is asked with the cost of all up to and with a piece; one piece at
-    /// least. `None` once the queue is closed and empty.
+    /// Waits for work, and up to `linger` for more to come. Then takes what
+    /// costs at most `most` together and `fits`, which is asked with the cost
+    /// of all up to and with a piece; one piece at least. `None` once the queue
+    /// is closed and empty.
     pub(crate) fn take(
         &self,
         most: usize,

@@ -1,5 +1,6 @@
-//! The way to the model thread, which is the only place in the scorer where the backbone computes.
-//! What could not be done before its deadline is refused at once, by the thread's pace.
+//! The way to the model thread, which is the only place in the scorer where the
+//! backbone computes. What could not be done before its deadline is refused at
+//! once, by the thread's pace.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +70,8 @@ impl Forward {
         self.pace.measured().at_work_for() > STUCK_AFTER
     }
 
-    /// The state of a prompt; refused at once when it could not be there before the deadline.
+    /// The state of a prompt; refused at once when it could not be there before
+    /// the deadline.
     pub(crate) async fn state(
         &self,
         prompt: Vec<Token>,
@@ -86,7 +88,8 @@ impl Forward {
         state.await.map_err(|_| Error::ModelStopped)?
     }
 
-    /// What each position of a prompt adds to the scores of some items `[items][prompt]`.
+    /// What each position of a prompt adds to the scores of some items
+    /// `[items][prompt]`.
     pub(crate) async fn explanation(
         &self,
         prompt: Vec<Token>,
@@ -105,7 +108,8 @@ impl Forward {
         explanation.await.map_err(|_| Error::ModelStopped)?
     }
 
-    /// Whether work of some cost (a state: tokens of its prompt) could be done before the deadline.
+    /// Whether work of some cost (a state: tokens of its prompt) could be done
+    /// before the deadline.
     ///
     /// # Errors
     /// `Overloaded` when not, with a hint when to come back.
@@ -113,12 +117,13 @@ impl Forward {
         let waiting = self.queue.costs(caller.priority);
         let measured = self.pace.measured();
         let left = caller.by.saturating_duration_since(Instant::now());
-        // Half of the time for the batch at hand, half for the one that waits: a queue that could
-        // only just be in time is not, as soon as one batch is slow.
+        // Half of the time for the batch at hand, half for the one that waits:
+        // a queue that could only just be in time is not, as soon as one batch
+        // is slow.
         let wait = measured.wait(waiting.ahead, cost, left / 2);
         let would_be_late = wait > left || measured.time(waiting.ahead) > left / 2;
-        // What one pass holds is tried when there is nothing else to do: a pace that is too low is
-        // corrected by work alone.
+        // What one pass holds is tried when there is nothing else to do: a pace
+        // that is too low is corrected by work alone.
         let is_idle = waiting.all == 0 && measured.is_idle();
         let is_tried = is_idle && cost <= self.max_batch_tokens;
         let is_late = would_be_late && !is_tried;

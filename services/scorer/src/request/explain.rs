@@ -1,5 +1,5 @@
-//! Which items of the history moved a score: the language model's contributions and the light
-//! model's, in the score that was served.
+//! Which items of the history moved a score: the language model's contributions
+//! and the light model's, in the score that was served.
 
 use domain::Reason;
 use model::Token;
@@ -49,8 +49,8 @@ pub(super) async fn reasons(
     Ok(reasons.collect())
 }
 
-/// The contributions of the history's items `[history]`: those in the prompt have theirs, the
-/// earlier ones, which are not in it, have none.
+/// The contributions of the history's items `[history]`: those in the prompt
+/// have theirs, the earlier ones, which are not in it, have none.
 fn by_item(by_position: &[f32], prompt: &[Token], n_history: usize) -> Vec<f32> {
     let mut in_prompt = Vec::with_capacity(n_history);
     for (&contribution, token) in by_position.iter().zip(prompt) {

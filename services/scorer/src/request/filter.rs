@@ -1,10 +1,11 @@
-//! Filters over what is known of an item, in a part of CEL: which rows of a catalogue pass, as bits
-//! that are kept.
+//! Filters over what is known of an item, in a part of CEL: which rows of a
+//! catalogue pass, as bits that are kept.
 //!
-//! Names are `id`, `title`, `category` (the narrowest), `categories`, and the catalogue's
-//! attributes by their own names, or all of them as `attributes`. An item for which the expression
-//! has no value (it lacks an attribute, or has one of another type) does not pass. Macros over
-//! lists are refused: the time for an item would have no bound.
+//! Names are `id`, `title`, `category` (the narrowest), `categories`, and the
+//! catalogue's attributes by their own names, or all of them as `attributes`.
+//! An item for which the expression has no value (it lacks an attribute, or has
+//! one of another type) does not pass. Macros over lists are refused: the time
+//! for an item would have no bound.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -88,7 +89,8 @@ impl Filters {
     }
 }
 
-/// Which items pass an expression; one that cannot be used is refused in the field's name.
+/// Which items pass an expression; one that cannot be used is refused in the
+/// field's name.
 fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
     let program = compiled(text)?;
     let references = program.references();

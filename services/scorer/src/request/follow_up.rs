@@ -1,5 +1,6 @@
-//! What a request leaves to be done after it: a stale history to be read again, a live list to be
-//! compared with the shadow's. `upkeep` does it, when there is time.
+//! What a request leaves to be done after it: a stale history to be read again,
+//! a live list to be compared with the shadow's. `upkeep` does it, when there
+//! is time.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -84,7 +85,8 @@ impl FollowUps {
         let Some(room) = self.room_for(query.n_ids() + items.len()) else {
             return;
         };
-        // The list is compared, not what explains it, which costs twenty states an item.
+        // The list is compared, not what explains it, which costs twenty states
+        // an item.
         let query = Query {
             explain: false,
             ..query.clone()

@@ -1,5 +1,5 @@
-//! Whose list it is, as one version knows them: the history in its rows, the user token, and the
-//! prompt that is made of both.
+//! Whose list it is, as one version knows them: the history in its rows, the
+//! user token, and the prompt that is made of both.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,10 +21,12 @@ pub(crate) struct KnownReader {
     user: PromptUser,
     /// Made when it is first needed: a state that is in memory needs none.
     prompt: OnceLock<Vec<Token>>,
-    /// When the latest interaction was, in milliseconds since 1970, by which further pages stay
-    /// with this history; the clock would let in what is recorded in the same millisecond.
+    /// When the latest interaction was, in milliseconds since 1970, by which
+    /// further pages stay with this history; the clock would let in what is
+    /// recorded in the same millisecond.
     pub(crate) until_ms: i64,
-    /// Set when the history was not read for this request, and is to be read afterwards.
+    /// Set when the history was not read for this request, and is to be read
+    /// afterwards.
     pub(crate) to_refresh: Option<HistoryKey>,
     pub(crate) degradations: Vec<Degradation>,
 }

@@ -1,5 +1,5 @@
-//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a light model's in a
-//! hybrid) → the page of the list that was asked for.
+//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a
+//! light model's in a hybrid) → the page of the list that was asked for.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,7 +59,8 @@ impl Recommender {
         Ok(answer)
     }
 
-    /// The list of one version. Seen is the whole history; the prompt is its latest part that fits.
+    /// The list of one version. Seen is the whole history; the prompt is its
+    /// latest part that fits.
     pub(crate) async fn answer(
         &self,
         query: &Query,
@@ -135,7 +136,8 @@ impl Recommender {
         Ok(found)
     }
 
-    /// Scores the catalogue for a user state, and makes the page where the scores are.
+    /// Scores the catalogue for a user state, and makes the page where the
+    /// scores are.
     async fn rank(
         &self,
         page: PageRequest,
@@ -165,7 +167,8 @@ impl Recommender {
     }
 }
 
-/// A further page comes from the version that served the first, and from the history of then.
+/// A further page comes from the version that served the first, and from the
+/// history of then.
 fn go_on_from(page: &Page, reader: &mut Reader) {
     reader.model = ModelChoice::Version(page.version.clone());
     let until = match reader.at_ms {
@@ -175,7 +178,8 @@ fn go_on_from(page: &Page, reader: &mut Reader) {
     reader.at_ms = Some(until);
 }
 
-/// The items of a page with their titles, and with reasons where they were asked for.
+/// The items of a page with their titles, and with reasons where they were
+/// asked for.
 async fn scored_items(
     page: &RankedPage,
     reader: &KnownReader,

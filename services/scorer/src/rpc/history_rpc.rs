@@ -12,7 +12,8 @@ use crate::rpc::way_in::WayIn;
 #[derive(Debug)]
 pub(crate) struct HistoryRpc {
     pub(crate) recommender: Recommender,
-    /// A way in beside the requests': what is recorded does not wait for what is recommended.
+    /// A way in beside the requests': what is recorded does not wait for what
+    /// is recommended.
     pub(crate) way_in: WayIn,
 }
 

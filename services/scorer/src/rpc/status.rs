@@ -1,5 +1,5 @@
-//! What `GetStatus` tells operators: versions in memory, versions that cannot be loaded, counts,
-//! and the shadow's report.
+//! What `GetStatus` tells operators: versions in memory, versions that cannot
+//! be loaded, counts, and the shadow's report.
 
 use domain::ModelVersion;
 use proto::{pb, version_name};

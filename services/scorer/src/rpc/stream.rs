@@ -1,5 +1,5 @@
-//! `BatchRecommend`: the requests of a stream, so many at once; each waits while the scorer is
-//! busy.
+//! `BatchRecommend`: the requests of a stream, so many at once; each waits
+//! while the scorer is busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ const MAX_IDS: usize = 20_000;
 /// A request is tried again for so long while too much is waiting.
 const TRIED_FOR: Duration = Duration::from_secs(30);
 
-/// A request of a stream or its answer, or why there is none, by the client's number for it.
+/// A request of a stream or its answer, or why there is none, by the client's
+/// number for it.
 pub(super) struct Numbered<T> {
     pub(super) number: u64,
     pub(super) result: Result<T, Error>,
@@ -33,9 +34,9 @@ struct Held {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The answers to a stream of requests, as they come; an error of the stream itself ends it. The
-/// stream is inside for as long as this is kept, and is read no further than its requests find
-/// room.
+/// The answers to a stream of requests, as they come; an error of the stream
+/// itself ends it. The stream is inside for as long as this is kept, and is
+/// read no further than its requests find room.
 pub(super) fn answers<T, E, A>(
     requests: impl Stream<Item = Result<Numbered<Asked>, E>> + Send,
     stream: Call,
@@ -87,8 +88,8 @@ where
     Numbered { number, result }
 }
 
-/// The answer to one request, asked for again while the scorer is busy; `INTERACTIVE` ones go
-/// before it.
+/// The answer to one request, asked for again while the scorer is busy;
+/// `INTERACTIVE` ones go before it.
 async fn patient_answer<T, A>(
     asked: Asked,
     caller: Caller,

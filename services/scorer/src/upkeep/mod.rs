@@ -23,7 +23,8 @@ mod states_ahead;
 /// Does what requests have left to be done.
 mod follow_ups;
 
-/// Compares the lists of the label `shadow` with the live ones, and reports how alike they are.
+/// Compares the lists of the label `shadow` with the live ones, and reports how
+/// alike they are.
 pub(crate) mod shadow;
 
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(crate) struct Upkeep {
     /// What requests have computed and replicas can use.
     pub(crate) unwritten: mpsc::Receiver<UnwrittenState>,
     pub(crate) shadow_reports: ShadowReports,
-    /// Time between two looks at the labels, and at whether the live model moves.
+    /// Time between two looks at the labels, and at whether the live model
+    /// moves.
     pub(crate) every: Duration,
 }
 

@@ -1,5 +1,6 @@
-//! Which model version a request gets, and where the labels point. A version that cannot be loaded
-//! never takes a label's place; `upkeep` follows the labels.
+//! Which model version a request gets, and where the labels point. A version
+//! that cannot be loaded never takes a label's place; `upkeep` follows the
+//! labels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ impl Models {
         Ok(Self { loader })
     }
 
-    /// The model that a request asks for; a version that is not in memory yet is loaded for it.
+    /// The model that a request asks for; a version that is not in memory yet
+    /// is loaded for it.
     pub(crate) async fn choose(
         &self,
         choice: &ModelChoice,
@@ -66,8 +68,8 @@ impl Models {
         self.loader.load(version).await
     }
 
-    /// Where a label points for a user. Some of the users who ask for `live` get the canary's
-    /// version, always the same ones.
+    /// Where a label points for a user. Some of the users who ask for `live`
+    /// get the canary's version, always the same ones.
     fn followed<'a>(
         &self,
         snapshot: &'a Snapshot,
@@ -87,8 +89,8 @@ impl Models {
         user.is_some_and(|user| Trial::Canary.includes(user.as_str(), share))
     }
 
-    /// Where a label points that this scorer has not followed yet: it was set a moment ago, or not
-    /// at all.
+    /// Where a label points that this scorer has not followed yet: it was set a
+    /// moment ago, or not at all.
     async fn look_up(&self, label: &Label) -> Result<ModelVersion, Error> {
         let mut labels = self.wanted_labels().await?;
         match labels.remove(label) {
@@ -98,8 +100,8 @@ impl Models {
         }
     }
 
-    /// The version that is tried beside this one, if this is the live one and the other is in
-    /// memory.
+    /// The version that is tried beside this one, if this is the live one and
+    /// the other is in memory.
     pub(crate) fn shadow_of(&self, version: &ModelVersion) -> Option<Arc<LoadedModel>> {
         let snapshot = self.loader.current.snapshot();
         if snapshot.labels.get(&Label::live())? != version {
@@ -140,8 +142,8 @@ impl Models {
         !model.language.forward.is_stuck()
     }
 
-    /// Where the labels should point, from the registry; one whose record cannot be read stays
-    /// where it was.
+    /// Where the labels should point, from the registry; one whose record
+    /// cannot be read stays where it was.
     pub(crate) async fn wanted_labels(&self) -> Result<Labels, Error> {
         let stored = self.loader.storage.registry.labels().await?;
         let mut wanted = stored.versions;
@@ -159,8 +161,8 @@ impl Models {
         snapshot.labels.get(label) == Some(version) && snapshot.alive(version).is_some()
     }
 
-    /// The version that a label is to move to, in memory; `None` when it could not be loaded a
-    /// moment ago.
+    /// The version that a label is to move to, in memory; `None` when it could
+    /// not be loaded a moment ago.
     pub(crate) async fn load_for(
         &self,
         label: &Label,

@@ -1,5 +1,6 @@
-//! From the artifact store into memory: what a version needs is known from its manifest, there is
-//! room for it before gigabytes are hashed, and its files are verified before they are read.
+//! From the artifact store into memory: what a version needs is known from its
+//! manifest, there is room for it before gigabytes are hashed, and its files
+//! are verified before they are read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ pub(super) struct Loader {
     pub(super) failed: FailedLoads,
     pub(super) clock: Arc<AtomicU64>,
     device: Device,
-    /// A load goes on when the request that asked for the version is gone: the next one finds it
-    /// further.
+    /// A load goes on when the request that asked for the version is gone: the
+    /// next one finds it further.
     loads: TaskTracker,
 }
 
@@ -58,7 +59,8 @@ impl Loader {
         })
     }
 
-    /// The version, from memory or loaded now. One that failed a moment ago is not tried again.
+    /// The version, from memory or loaded now. One that failed a moment ago is
+    /// not tried again.
     pub(super) async fn load(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
         let one_at_a_time = self.current.lock().await;
         if let Some(model) = self.current.snapshot().alive(version) {
@@ -83,7 +85,8 @@ impl Loader {
             .folder(Kind::Model, &ArtifactId::from(version))
             .await;
         let loaded = match folder {
-            // It may be published later; to look for it costs nothing, so it is not remembered.
+            // It may be published later; to look for it costs nothing, so it is
+            // not remembered.
             Err(storage::Error::NotFound { .. }) => {
                 return Err(Error::NoSuchModel(format!("model version {version}")));
             }
@@ -105,7 +108,8 @@ impl Loader {
         Ok(model)
     }
 
-    /// Makes sure that there is room, verifies the files, and starts the version.
+    /// Makes sure that there is room, verifies the files, and starts the
+    /// version.
     async fn read(
         &self,
         version: &ModelVersion,
@@ -114,8 +118,8 @@ impl Loader {
         let artifacts = &self.storage.artifacts;
         let backbone = self.backbone_needed(version, folder.clone()).await?;
         let n_bytes = self.bytes_needed(version, &backbone).await?;
-        // Before gigabytes are hashed for nothing; nothing is dropped for a version that is
-        // damaged.
+        // Before gigabytes are hashed for nothing; nothing is dropped for a
+        // version that is damaged.
         self.check_room(n_bytes, &backbone)?;
         self.verify(version).await?;
         let backbone_folder = artifacts
@@ -139,7 +143,8 @@ impl Loader {
         Ok(model)
     }
 
-    /// Which backbone the manifest names. Where it cannot be read, damage is the better reason.
+    /// Which backbone the manifest names. Where it cannot be read, damage is
+    /// the better reason.
     async fn backbone_needed(
         &self,
         version: &ModelVersion,

@@ -1,5 +1,6 @@
-//! What ranks a catalogue once the language model's scores are there: they are mixed with a light
-//! model's where there is one, and popularity ranks for strangers without a history.
+//! What ranks a catalogue once the language model's scores are there: they are
+//! mixed with a light model's where there is one, and popularity ranks for
+//! strangers without a history.
 
 use domain::Source;
 use fixedbitset::FixedBitSet;
@@ -9,7 +10,8 @@ use model::hybrid::{Mixed, Origin, Shares};
 /// For whom a catalogue is ranked, as one version knows them.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Rows of the whole history, in prompt order; items that the version does not know left out.
+    /// Rows of the whole history, in prompt order; items that the version does
+    /// not know left out.
     pub(crate) seen: Vec<u32>,
     /// True when the version has no row for the user, or it must not be used.
     pub(crate) is_stranger: bool,
@@ -19,7 +21,8 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) struct Ranking {
     light: Option<LightModel>,
-    /// Share of all training interactions that each item has; absent in older versions.
+    /// Share of all training interactions that each item has; absent in older
+    /// versions.
     popularity: Option<Vec<f32>>,
     /// Items that nobody had interacted with.
     cold: FixedBitSet,
@@ -51,7 +54,8 @@ enum Origins {
 /// How the language model came to its scores of some items.
 pub(crate) struct LanguageExplanation<'a> {
     pub(crate) items: &'a [u32],
-    /// What each item of the history adds to the score of each item `[items][history]`.
+    /// What each item of the history adds to the score of each item
+    /// `[items][history]`.
     pub(crate) contributions: Vec<Vec<f32>>,
     pub(crate) scores: &'a [f32],
 }
@@ -65,7 +69,8 @@ impl LightModel {
         }
     }
 
-    /// The shares in one item's score: the language model's alone where this does not know it.
+    /// The shares in one item's score: the language model's alone where this
+    /// does not know it.
     fn shares_for(&self, item: u32, shares: Shares) -> Shares {
         if !self.unknown.contains(&item) {
             return shares;
@@ -94,8 +99,8 @@ impl Ranking {
         }
     }
 
-    /// The scores that are served. The light model goes by the whole history, as it was measured;
-    /// a stranger without one gets what is popular.
+    /// The scores that are served. The light model goes by the whole history,
+    /// as it was measured; a stranger without one gets what is popular.
     pub(crate) fn scores(&self, language: &[f32], listener: &Listener) -> CatalogueScores {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
@@ -132,8 +137,9 @@ impl Ranking {
         }
     }
 
-    /// What each item of the history adds to the served scores `[items][history]`: the language
-    /// model's contributions in the units of these scores, and the light model's.
+    /// What each item of the history adds to the served scores
+    /// `[items][history]`: the language model's contributions in the units of
+    /// these scores, and the light model's.
     pub(crate) fn served_contributions(
         &self,
         language: LanguageExplanation<'_>,

@@ -1,5 +1,6 @@
-//! User and item rows in the shared cache: a replica that starts takes them from there, and what it
-//! finds is only used when its hash is the one in the model's manifest.
+//! User and item rows in the shared cache: a replica that starts takes them
+//! from there, and what it finds is only used when its hash is the one in the
+//! model's manifest.
 
 use domain::ModelVersion;
 use model::{Artifact, Table, TokenTables, rows_hash};
@@ -25,7 +26,8 @@ impl<'a> SharedRows<'a> {
         }
     }
 
-    /// Takes the rows that another replica offers, or else offers the artifact's own.
+    /// Takes the rows that another replica offers, or else offers the
+    /// artifact's own.
     pub(super) async fn exchange(&self, artifact: &mut Artifact) {
         match self.fetch(artifact).await {
             Some(tables) => artifact.tables.collaborative = tables,
@@ -43,7 +45,8 @@ impl<'a> SharedRows<'a> {
         self.cache.put(&self.group, COMPLETE, b"1").await;
     }
 
-    /// The rows that another replica offered; `None` when anything is missing or different.
+    /// The rows that another replica offered; `None` when anything is missing
+    /// or different.
     async fn fetch(&self, artifact: &Artifact) -> Option<TokenTables> {
         if !self.are_complete().await {
             return None;

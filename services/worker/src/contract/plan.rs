@@ -1,5 +1,5 @@
-//! The order of a job's epochs: content LM alone, both models alternating, then finetuning
-//! (REFERENCE: schedule).
+//! The order of a job's epochs: content LM alone, both models alternating, then
+//! finetuning (REFERENCE: schedule).
 
 use std::collections::HashMap;
 
@@ -16,7 +16,8 @@ pub(crate) struct Epoch {
     /// Its number within the stage, from 1.
     pub(crate) in_stage: usize,
     pub(crate) n_in_stage: usize,
-    /// The tables are pulled to the other model's (not while the content LM trains alone).
+    /// The tables are pulled to the other model's (not while the content LM
+    /// trains alone).
     pub(crate) is_pulled: bool,
     /// Ranking is measured afterwards, and training may end early.
     pub(crate) is_validated: bool,
@@ -89,7 +90,8 @@ impl Epoch {
         }
     }
 
-    /// The epoch's own randomness: a resumed job draws what an uninterrupted one would.
+    /// The epoch's own randomness: a resumed job draws what an uninterrupted
+    /// one would.
     pub(crate) fn rng(&self, seed: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(self.number as u64 + 1);

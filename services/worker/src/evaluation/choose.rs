@@ -1,5 +1,6 @@
-//! What is chosen once training has ended: the user tokens and the hybrid's weight. Everything is
-//! chosen on the validation split; the test split is not among what this file is given.
+//! What is chosen once training has ended: the user tokens and the hybrid's
+//! weight. Everything is chosen on the validation split; the test split is not
+//! among what this file is given.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,8 @@ pub(crate) struct Partner {
 
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    /// The candidate; its cold items have rows from their texts, where the job wants that.
+    /// The candidate; its cold items have rows from their texts, where the job
+    /// wants that.
     pub(crate) candidate: Candidate,
     /// The collaborative tables with the mean user as their last row.
     served: TokenTables,
@@ -53,8 +55,8 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Chooses for a candidate; where there is no validation split, users are served as they were
-    /// trained, by the language model alone.
+    /// Chooses for a candidate; where there is no validation split, users are
+    /// served as they were trained, by the language model alone.
     pub(crate) fn new(
         mut candidate: Candidate,
         spec: &TrainSpec,
@@ -130,8 +132,8 @@ impl Chosen {
         Ok(())
     }
 
-    /// Takes the light model with the weight that is best; none where the job wants none, or where
-    /// it does not help.
+    /// Takes the light model with the weight that is best; none where the job
+    /// wants none, or where it does not help.
     fn choose_weight(
         &mut self,
         hybrid: &Hybrid,

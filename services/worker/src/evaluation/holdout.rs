@@ -1,8 +1,9 @@
-//! What is to be found on a held-out split, and how near a full-catalogue ranking comes to it
-//! (REFERENCE: evaluation).
+//! What is to be found on a held-out split, and how near a full-catalogue
+//! ranking comes to it (REFERENCE: evaluation).
 //!
-//! Whatever is chosen (epoch, rank, λ, user token, weight) is chosen on [`Holdout::valid`]. The
-//! test split is a value of its own, [`TestSplit`], that only the measurement at the end is given.
+//! Whatever is chosen (epoch, rank, λ, user token, weight) is chosen on
+//! [`Holdout::valid`]. The test split is a value of its own, [`TestSplit`],
+//! that only the measurement at the end is given.
 
 use std::collections::HashSet;
 
@@ -92,7 +93,8 @@ impl<'a> Holdout<'a> {
         RankingMetrics::mean(&metrics)
     }
 
-    /// One user's metrics for given catalogue scores; `None` where nothing is to be found.
+    /// One user's metrics for given catalogue scores; `None` where nothing is
+    /// to be found.
     pub(super) fn metrics(&self, user: u32, scores: &[f32]) -> Option<RankingMetrics> {
         let excluded = self.excluded_for(user);
         let ranking = top_k(scores, LONGEST, |item| {

@@ -1,4 +1,5 @@
-//! Ranks a held-out split with a language model, alone or mixed with a light model.
+//! Ranks a held-out split with a language model, alone or mixed with a light
+//! model.
 
 use domain::UserToken;
 use model::hybrid::Mixed;
@@ -14,7 +15,8 @@ use crate::evaluation::holdout::Holdout;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ranker<'a> {
     pub(crate) backbone: &'a Backbone,
-    /// The collaborative tables; with the mean user as their last row, where the token asks for it.
+    /// The collaborative tables; with the mean user as their last row, where
+    /// the token asks for it.
     pub(crate) tables: &'a TokenTables,
     pub(crate) light: Option<&'a ItemWeights>,
     pub(crate) user_token: UserToken,
@@ -47,7 +49,8 @@ impl Ranker<'_> {
         Ok(metrics[0])
     }
 
-    /// The metrics for each weight of the light model; the language model is run once.
+    /// The metrics for each weight of the light model; the language model is
+    /// run once.
     pub(crate) fn evaluate_mixes(
         self,
         weights: &[f64],
@@ -108,7 +111,8 @@ struct Mixes<'a> {
 }
 
 impl Mixes<'_> {
-    /// One user's metrics for each weight, from the language model's scores of the catalogue.
+    /// One user's metrics for each weight, from the language model's scores of
+    /// the catalogue.
     fn metrics(&self, user: u32, scores: &[f32]) -> Vec<RankingMetrics> {
         let Some(light) = self.light else {
             let metrics = self.holdout.metrics(user, scores);

@@ -1,4 +1,5 @@
-//! Writes a finished job's files into its scratch folder: the model, and the backbone beside it.
+//! Writes a finished job's files into its scratch folder: the model, and the
+//! backbone beside it.
 
 use std::collections::BTreeMap;
 

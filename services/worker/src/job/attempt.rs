@@ -1,5 +1,5 @@
-//! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive,
-//! commit.
+//! One attempt at one job: fetch what it needs, train on a thread of its own,
+//! keep the lease alive, commit.
 
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -21,8 +21,8 @@ use crate::job::fetch;
 use crate::job::lease::Lease;
 use crate::training::train::train;
 
-/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a
-/// checkpoint or the model is being stored.
+/// Runs an attempt to its end, whatever that is. The lease is kept alive all
+/// the while: also when a checkpoint or the model is being stored.
 pub(super) async fn run(
     equipment: &Equipment,
     leased: pb::LeasedJob,

@@ -80,8 +80,8 @@ async fn checkpoint(artifacts: &Artifacts, id: &str) -> Option<PathBuf> {
     }
 }
 
-/// An artifact that cannot be opened: of the given kind where it is missing or broken, else
-/// storage's own failure.
+/// An artifact that cannot be opened: of the given kind where it is missing or
+/// broken, else storage's own failure.
 fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
     let kind = match error {
         storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,

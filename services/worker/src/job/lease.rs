@@ -30,13 +30,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often a commit is tried: for half an hour at least.
 const MAX_COMMITS: usize = 64;
 
-/// A worker's claim on a job, and the way to the coordinator. Clones are the same claim.
+/// A worker's claim on a job, and the way to the coordinator. Clones are the
+/// same claim.
 #[derive(Clone)]
 pub(super) struct Lease {
     coordinator: Coordinator,
     leased: pb::LeasedJob,
     latest: watch::Receiver<domain::Progress>,
-    /// The model was sent to be committed; until the answer comes, nobody knows whose the job is.
+    /// The model was sent to be committed; until the answer comes, nobody knows
+    /// whose the job is.
     is_committing: Arc<AtomicBool>,
 }
 
@@ -93,8 +95,8 @@ impl Lease {
         self.coordinator.heartbeat(request).await
     }
 
-    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the
-    /// job.
+    /// Stores a checkpoint and makes it the job's; failing to costs time after
+    /// a crash, not the job.
     pub(super) async fn store_checkpoint(
         &mut self,
         artifacts: &Artifacts,
@@ -126,14 +128,16 @@ impl Lease {
         }
     }
 
-    /// Stores backbone and model, then commits: the job has succeeded once the coordinator says so.
+    /// Stores backbone and model, then commits: the job has succeeded once the
+    /// coordinator says so.
     pub(super) async fn commit(
         &mut self,
         artifacts: &Artifacts,
         trained: &Trained,
     ) -> Result<(), End> {
         let model = store(artifacts, trained).await.map_err(Error::Storage)?;
-        // The job's record ends with the last losses, not with those of half a second ago.
+        // The job's record ends with the last losses, not with those of half a
+        // second ago.
         if let Err(status) = self.heartbeat().await {
             log_failure("the last heartbeat", &status);
         }
@@ -150,7 +154,8 @@ impl Lease {
             let Err(status) = self.coordinator.commit_model(request).await else {
                 return Ok(());
             };
-            // A repeat is safe: to a version that is committed already the answer is the same.
+            // A repeat is safe: to a version that is committed already the
+            // answer is the same.
             if !is_passing(&status) {
                 return Err(refused(&status));
             }
@@ -160,8 +165,8 @@ impl Lease {
         Err(End::internal("the coordinator did not answer the commit"))
     }
 
-    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it
-    /// instead.
+    /// Tells the coordinator how the attempt ended; if that fails, the lease
+    /// runs out and says it instead.
     pub(super) async fn tell(&mut self, reason: EndOfAttempt) {
         let job = self.job();
         tracing::info!(job, ?reason, "attempt ended without a model");
@@ -173,7 +178,8 @@ impl Lease {
         let request = timed(request, CALL_TIMEOUT);
         match self.coordinator.end_attempt(request).await {
             Ok(_) => {}
-            // The job ended meanwhile, or is somebody else's: there is nothing left to tell.
+            // The job ended meanwhile, or is somebody else's: there is nothing
+            // left to tell.
             Err(status) if status.code() == Code::FailedPrecondition => {
                 tracing::info!(message = status.message(), "the lease is over");
             }

@@ -32,7 +32,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Checks the device and the folders; connects when there is something to say.
+    /// Checks the device and the folders; connects when there is something to
+    /// say.
     pub fn new(mut settings: Settings, artifacts: Artifacts) -> anyhow::Result<Self> {
         if settings.name.is_empty() {
             settings.name = format!("worker-{}", uuid::Uuid::now_v7().simple());
@@ -63,7 +64,8 @@ impl Worker {
         })
     }
 
-    /// Takes one job after the other until `shutdown`; a job at hand is given back then.
+    /// Takes one job after the other until `shutdown`; a job at hand is given
+    /// back then.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let Settings { name, device, .. } = &self.equipment.settings;
         tracing::info!(worker = name, device, "asking for work");

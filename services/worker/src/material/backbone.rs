@@ -1,5 +1,5 @@
-//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a
-//! hub's cached files.
+//! The backbone that a job stands on: drawn at random, or read from a folder,
+//! an artifact, or a hub's cached files.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
     matches!(named, domain::Backbone::Random(shape) if shape.warmup_epochs > 0)
 }
 
-/// A checkpoint's own backbone when it was warmed up, else the one that the specification names.
+/// A checkpoint's own backbone when it was warmed up, else the one that the
+/// specification names.
 pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Error> {
     match (&input.spec.backbone, &input.resume) {
         (named, Some(checkpoint)) if is_warmed_up(named) => {
@@ -32,7 +33,8 @@ pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Erro
     }
 }
 
-/// The folder of a backbone that the specification names; a hub's is fetched first.
+/// The folder of a backbone that the specification names; a hub's is fetched
+/// first.
 fn folder_of(
     location: &BackboneLocation,
     input: &Input,

@@ -1,4 +1,5 @@
-//! A data set as the models read it: documents for the content LM, histories for the others.
+//! A data set as the models read it: documents for the content LM, histories
+//! for the others.
 
 use std::collections::HashSet;
 
@@ -21,7 +22,8 @@ use crate::material::token_file::TokenFile;
 pub(crate) struct Corpus {
     /// The words of titles, reviews, descriptions and biographies.
     tokens: TokenFile,
-    /// Places of the texts that are trained on: with a predicted token, and of no held-out pair.
+    /// Places of the texts that are trained on: with a predicted token, and of
+    /// no held-out pair.
     documents: Vec<usize>,
     /// Each user's training items in prompt order.
     pub(crate) train: Vec<Vec<u32>>,
@@ -34,7 +36,8 @@ pub(crate) struct Corpus {
     n_positions: usize,
 }
 
-/// What each user did that nothing may be chosen by: held out to measure the model at the end.
+/// What each user did that nothing may be chosen by: held out to measure the
+/// model at the end.
 #[derive(Debug)]
 pub(crate) struct TestSplit {
     pub(crate) items: Vec<Vec<u32>>,
@@ -48,7 +51,8 @@ pub(crate) struct UserItems {
 }
 
 impl Corpus {
-    /// Reads a job's corpus in the words of its backbone; the test split is apart.
+    /// Reads a job's corpus in the words of its backbone; the test split is
+    /// apart.
     pub(crate) fn read(
         input: &Input,
         dataset: &Dataset,
@@ -90,7 +94,8 @@ impl Corpus {
         corpus
     }
 
-    /// True for the review of a held-out pair: it would tell what is to be found out.
+    /// True for the review of a held-out pair: it would tell what is to be
+    /// found out.
     fn gives_away(&self, place: usize, held_out: &HashSet<(u32, u32)>) -> bool {
         match self.tokens.about()[place] {
             About::Review { user, item } => held_out.contains(&(user, item)),
@@ -166,10 +171,10 @@ impl Corpus {
         documents
     }
 
-    /// The histories of one epoch of the collaborative LM: users in random order, and (paper:
-    /// stochastic item reordering) each history too. Users with nothing to predict are left out.
-    /// Their documents are made a batch at a time: all of them at once would be most of a large
-    /// job's memory.
+    /// The histories of one epoch of the collaborative LM: users in random
+    /// order, and (paper: stochastic item reordering) each history too. Users
+    /// with nothing to predict are left out. Their documents are made a batch
+    /// at a time: all of them at once would be most of a large job's memory.
     pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<UserItems> {
         let mut histories = Vec::new();
         for (user, history) in (0..).zip(&self.train) {
@@ -186,7 +191,8 @@ impl Corpus {
         histories
     }
 
-    /// A history as the collaborative LM reads it; `None` when there is nothing to predict.
+    /// A history as the collaborative LM reads it; `None` when there is nothing
+    /// to predict.
     fn history(&self, history: &UserItems) -> Option<Document> {
         let document = collaborative::document(&self.texts, history.user, &history.items);
         document.fitted(self.n_positions)
@@ -199,8 +205,8 @@ impl Corpus {
             .collect()
     }
 
-    /// A recommendation prompt as it is served: the whole training history of `user` in time order,
-    /// with `token` for the user.
+    /// A recommendation prompt as it is served: the whole training history of
+    /// `user` in time order, with `token` for the user.
     pub(crate) fn ranking_prompt(&self, user: u32, token: Option<u32>) -> Vec<Token> {
         let history = &self.train[user as usize];
         self.texts.recommend(token, history, self.n_positions)

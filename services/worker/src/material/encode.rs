@@ -1,4 +1,5 @@
-//! Encodes a data set's texts: titles in the order of items, then the other texts in theirs.
+//! Encodes a data set's texts: titles in the order of items, then the other
+//! texts in theirs.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -73,7 +74,8 @@ fn write_words(file: &mut impl Write, words: &[u32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Everything to encode; a text without a user or item that its prompt would name is left out.
+/// Everything to encode; a text without a user or item that its prompt would
+/// name is left out.
 fn subjects(
     texts: Texts<'_>,
 ) -> Result<impl Iterator<Item = Result<Subject, dataset::Error>>, Error> {

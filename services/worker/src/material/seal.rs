@@ -1,5 +1,6 @@
-//! The seal of a kept folder: the format it was written in and the hash of each of its files. A
-//! folder that is of another format, cut short or altered does not pass for whole.
+//! The seal of a kept folder: the format it was written in and the hash of each
+//! of its files. A folder that is of another format, cut short or altered does
+//! not pass for whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +32,8 @@ pub(super) fn write(folder: &Path, format: u32, names: &[&str]) -> Result<(), Er
     disk::write(&folder.join(SEAL), &bytes)
 }
 
-/// An error unless the folder was sealed in this format and its files are what they were then.
+/// An error unless the folder was sealed in this format and its files are what
+/// they were then.
 pub(super) fn check(folder: &Path, format: u32, names: &[&str]) -> Result<(), Error> {
     let path = folder.join(SEAL);
     let bytes = disk::read(&path)?;

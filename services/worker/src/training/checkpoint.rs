@@ -1,7 +1,8 @@
-//! A job's state on disk, so that another worker can go on where this one stopped.
+//! A job's state on disk, so that another worker can go on where this one
+//! stopped.
 //!
-//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best tables so far), and
-//! for a warmed-up backbone its two files beside them.
+//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best
+//! tables so far), and for a warmed-up backbone its two files beside them.
 
 use std::path::Path;
 
@@ -18,8 +19,8 @@ use crate::training::run::{Best, Run};
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    /// The job's id: two jobs that compute the same must not share a checkpoint that one of them
-    /// deletes.
+    /// The job's id: two jobs that compute the same must not share a checkpoint
+    /// that one of them deletes.
     job: String,
     n_epochs_done: usize,
     stages: Vec<StageReport>,

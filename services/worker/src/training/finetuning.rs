@@ -1,5 +1,5 @@
-//! What a step of finetuning asks for: a part of each history hidden, the rest in the prompt
-//! (paper, section 3.3), and a teacher's ranking beside it.
+//! What a step of finetuning asks for: a part of each history hidden, the rest
+//! in the prompt (paper, section 3.3), and a teacher's ranking beside it.
 
 use domain::Target;
 use model::hybrid::softened;

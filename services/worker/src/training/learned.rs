@@ -1,4 +1,5 @@
-//! What training changes: the tables, their moments, and while it is warmed up the backbone.
+//! What training changes: the tables, their moments, and while it is warmed up
+//! the backbone.
 
 use model::{Backbone, PairMoments, Precision, Tables};
 

@@ -52,7 +52,8 @@ pub(super) fn run(
     }
 }
 
-/// Steps over the objectives of a stage whose tables are learned; one is made at a time.
+/// Steps over the objectives of a stage whose tables are learned; one is made
+/// at a time.
 fn learn(
     context: &Context<'_>,
     learned: &mut Learned,

@@ -1,4 +1,5 @@
-//! The first rows of the tables: drawn at random, or from the interactions' singular vectors.
+//! The first rows of the tables: drawn at random, or from the interactions'
+//! singular vectors.
 
 use domain::{TableInit, TrainSpec, UNCHOSEN_SPECTRAL_RANK};
 use model::{Backbone, Spectrum, Table, Tables, word_rows};
@@ -24,8 +25,8 @@ pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, backbone: &Backbon
     }
 }
 
-/// The number of singular vectors: the job's own, or the one that ranks the validation split best
-/// by itself.
+/// The number of singular vectors: the job's own, or the one that ranks the
+/// validation split best by itself.
 fn rank(spec: &TrainSpec, corpus: &Corpus, spectrum: &Spectrum, words: &Table) -> usize {
     if spec.spectral_rank > 0 {
         return spec.spectral_rank;

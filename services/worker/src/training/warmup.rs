@@ -1,5 +1,5 @@
-//! One epoch of a random backbone that still learns: one pass of words and one of item sequences,
-//! their batches in random order.
+//! One epoch of a random backbone that still learns: one pass of words and one
+//! of item sequences, their batches in random order.
 
 use model::{Objective, Tables, TokenTables, Warmup, collaborative, content};
 use rand::seq::SliceRandom;

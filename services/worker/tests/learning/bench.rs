@@ -13,8 +13,8 @@ use worker::{Backbones, Input, Progress, train};
 const N_USERS: usize = 80;
 pub(crate) const N_ITEMS: usize = 30;
 
-/// Users and items come in three groups; titles tell the group, and one item in the middle is
-/// everybody's.
+/// Users and items come in three groups; titles tell the group, and one item in
+/// the middle is everybody's.
 fn three_groups(folder: &Path) -> Dataset {
     let mut rows = "user_id,item_id,timestamp,split\n".to_owned();
     for user in 0..N_USERS {

@@ -55,7 +55,8 @@ fn users_without_training_items_and_items_without_text_are_no_obstacle() {
     );
     assert!(result.metrics["recall@20"] > 0.0);
 
-    // Nothing can be validated here: the tables are those of the last epoch, not of the first.
+    // Nothing can be validated here: the tables are those of the last epoch,
+    // not of the first.
     spec.finetuning.epochs = 0;
     let pretrained = bench.train(&spec);
     assert!(result.tables_file != pretrained.tables_file);
@@ -75,7 +76,8 @@ fn no_choice_depends_on_the_test_split() {
         spec.finetuning.distilled_share,
     ) = (TableInit::Spectral, Light::Ease, 0.5);
     let known = Bench::new().train(&spec);
-    // Everybody's test item is another one now: nothing that training reads has changed.
+    // Everybody's test item is another one now: nothing that training reads has
+    // changed.
     let other = Bench::with(|dataset| {
         let rows = &mut dataset.interactions;
         let test = rows

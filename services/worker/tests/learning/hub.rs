@@ -7,8 +7,8 @@ use worker::{Progress, train};
 
 use crate::bench::{Bench, device, nothing};
 
-/// Serves the files of a folder as a hub does: `/{repo}/resolve/{revision}/{file}`. Ends with its
-/// listener's thread.
+/// Serves the files of a folder as a hub does:
+/// `/{repo}/resolve/{revision}/{file}`. Ends with its listener's thread.
 fn serve_as_hub(folder: PathBuf) -> String {
     use std::io::{BufRead, BufReader, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

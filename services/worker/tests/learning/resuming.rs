@@ -48,7 +48,8 @@ fn a_resumed_job_ends_where_an_uninterrupted_one_does() {
         ..bench.input(&spec, scratch.path(), None)
     };
     let interrupted = std::thread::spawn(move || train(&input, &mut progress));
-    // The sixth checkpoint is in the middle of finetuning; nobody takes the seventh.
+    // The sixth checkpoint is in the middle of finetuning; nobody takes the
+    // seventh.
     let checkpoints: Vec<PathBuf> = (0..6)
         .map(|_| watch.checkpoints.blocking_recv().unwrap())
         .collect();

@@ -12,8 +12,8 @@ use worker::{Error, Progress, train};
 
 use crate::bench::{Bench, N_ITEMS, Outcome, nothing};
 
-/// Mean next-word cross-entropy of titles that the training did not see: each item's words with
-/// another number.
+/// Mean next-word cross-entropy of titles that the training did not see: each
+/// item's words with another number.
 fn held_out_content_loss(backbone: &model::Backbone, tables: &TokenTables) -> f64 {
     let tokenizer = Tokenizer::gpt2();
     let texts = PromptTexts::new(&tokenizer);
@@ -36,7 +36,8 @@ fn held_out_content_loss(backbone: &model::Backbone, tables: &TokenTables) -> f6
         .cross_entropy
 }
 
-/// Mean next-item cross-entropy on the validation and test items, which follow the training ones.
+/// Mean next-item cross-entropy on the validation and test items, which follow
+/// the training ones.
 fn held_out_collaborative_loss(
     backbone: &model::Backbone,
     tables: &TokenTables,
@@ -62,7 +63,8 @@ fn held_out_collaborative_loss(
     .cross_entropy
 }
 
-/// Cross-entropy of the same items under their popularity in training (add-one).
+/// Cross-entropy of the same items under their popularity in training
+/// (add-one).
 fn unigram_loss(data: &Dataset) -> f64 {
     let mut counts = vec![1.0; N_ITEMS];
     data.histories(Split::Train)

@@ -1,4 +1,5 @@
-//! One JSON object a line: interactions (Amazon's reviews among them), items and reviews.
+//! One JSON object a line: interactions (Amazon's reviews among them), items
+//! and reviews.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -43,7 +44,8 @@ fn fields_of(object: &Object, columns: &Columns) -> Vec<(Field, String)> {
     fields
 }
 
-/// Reads titles, categories, attributes and descriptions of items that somebody interacted with.
+/// Reads titles, categories, attributes and descriptions of items that somebody
+/// interacted with.
 pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
     each_object(builder, path, |builder, _, object| {
         take_item(builder, object)
@@ -101,7 +103,8 @@ fn take_review(builder: &mut Builder, object: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives each line's object to `take`; lines that are none, or that it finds wrong, are refused.
+/// Gives each line's object to `take`; lines that are none, or that it finds
+/// wrong, are refused.
 fn each_object(
     builder: &mut Builder,
     path: &Path,
@@ -168,8 +171,8 @@ fn flat_text(value: &Value) -> String {
     }
 }
 
-/// `categories` or `category`: a list, a list of lists (the first path counts), or text with ` > `
-/// or `|` between.
+/// `categories` or `category`: a list, a list of lists (the first path counts),
+/// or text with ` > ` or `|` between.
 fn categories(object: &Object) -> Vec<String> {
     let value = object.get("categories").or_else(|| object.get("category"));
     let mut parts: Vec<String> = match value {
@@ -184,7 +187,8 @@ fn categories(object: &Object) -> Vec<String> {
     parts
 }
 
-/// The `attributes` object, and the scalars that Amazon's metadata has beside it.
+/// The `attributes` object, and the scalars that Amazon's metadata has beside
+/// it.
 fn attributes(object: &Object) -> Object {
     let own = object.get("attributes").and_then(Value::as_object);
     let mut attributes = own.cloned().unwrap_or_default();

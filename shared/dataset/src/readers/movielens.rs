@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::readers::delimited;
 use crate::readers::file::{clean_title, open};
 
-/// Reads `u.data` (user, item, rating, time; tabs) and `u.item` (id, title, …, 19 genre flags;
-/// bars).
+/// Reads `u.data` (user, item, rating, time; tabs) and `u.item` (id, title, …,
+/// 19 genre flags; bars).
 pub(crate) fn read_100k(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
     ratings(builder, &folder.join("u.data"), "\t")?;
     let path = folder.join("u.item");

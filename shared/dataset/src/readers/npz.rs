@@ -1,5 +1,5 @@
-//! The published code's interaction matrices: one scipy CSR `.npz` a split. Nothing pickled is ever
-//! opened.
+//! The published code's interaction matrices: one scipy CSR `.npz` a split.
+//! Nothing pickled is ever opened.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -13,8 +13,9 @@ use crate::builder::Builder;
 use crate::cells::Cells;
 use crate::error::Error;
 
-/// Reads `train_matrix.npz` and, where they are there, `val_matrix.npz` and `test_matrix.npz`. Row
-/// and column numbers become the ids; the time is the place in the row.
+/// Reads `train_matrix.npz` and, where they are there, `val_matrix.npz` and
+/// `test_matrix.npz`. Row and column numbers become the ids; the time is the
+/// place in the row.
 pub(crate) fn matrices(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
     for (name, split) in [("train", "train"), ("val", "valid"), ("test", "test")] {
         let path = folder.join(format!("{name}_matrix.npz"));
@@ -59,7 +60,8 @@ fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> 
     Ok(())
 }
 
-/// True when rows that begin at `starts` cover columns and data from end to end.
+/// True when rows that begin at `starts` cover columns and data from end to
+/// end.
 fn is_csr(starts: &[i64], n_columns: usize, n_data: usize) -> bool {
     let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
         return false;
@@ -67,8 +69,8 @@ fn is_csr(starts: &[i64], n_columns: usize, n_data: usize) -> bool {
     first == 0 && last as usize == n_columns && n_data == n_columns && starts.is_sorted()
 }
 
-/// Refuses a matrix that scipy names in another form: a CSC matrix would be read with users and
-/// items swapped.
+/// Refuses a matrix that scipy names in another form: a CSC matrix would be
+/// read with users and items swapped.
 fn check_format(path: &Path) -> Result<(), Error> {
     let format: Vec<Vec<u8>> = array(path, "format")?;
     let format = format.concat();

@@ -7,8 +7,8 @@ use crate::cost::operations::{Counts, operations};
 use crate::cost::part::Part;
 use crate::train_spec::TrainSpec;
 
-/// The seconds that a machine takes for a floating-point operation of a part, all that is done
-/// beside it included.
+/// The seconds that a machine takes for a floating-point operation of a part,
+/// all that is done beside it included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// The part that was measured.
@@ -39,8 +39,9 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// How long each part of a job will take, in seconds, if early stopping does not end it; `None`
-    /// where a rate is missing or the backbone's shape is not known.
+    /// How long each part of a job will take, in seconds, if early stopping
+    /// does not end it; `None` where a rate is missing or the backbone's shape
+    /// is not known.
     pub fn estimate(&self, spec: &TrainSpec, counts: &Counts) -> Option<Vec<(Part, f64)>> {
         let Backbone::Random(backbone) = &spec.backbone else {
             return None;
@@ -55,8 +56,8 @@ impl Calibration {
         Some(estimates)
     }
 
-    /// Seconds an operation at a width: between two that were measured in proportion to the widths'
-    /// logarithms, outside of them as at the nearest.
+    /// Seconds an operation at a width: between two that were measured in
+    /// proportion to the widths' logarithms, outside of them as at the nearest.
     fn seconds(&self, part: Part, n_embd: usize) -> Option<f64> {
         let mut measured: Vec<(f64, f64)> = self
             .rates

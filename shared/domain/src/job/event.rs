@@ -45,8 +45,8 @@ pub enum Event {
         /// The epoch of the lease that the worker holds.
         epoch: u64,
     },
-    /// A worker leaves in good order (its process is shutting down); the job goes back into the
-    /// queue.
+    /// A worker leaves in good order (its process is shutting down); the job
+    /// goes back into the queue.
     Released {
         /// The epoch of the lease that the worker holds.
         epoch: u64,

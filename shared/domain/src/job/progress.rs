@@ -10,7 +10,8 @@ use crate::cost::part::{Part, Spent};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
-    /// Name of the stage: `warmup`, `content`, `collaborative`, `finetuning`, `evaluation`.
+    /// Name of the stage: `warmup`, `content`, `collaborative`, `finetuning`,
+    /// `evaluation`.
     pub stage: String,
     /// Number of the epoch within the stage, from 1.
     pub epoch: usize,
@@ -20,7 +21,8 @@ pub struct Progress {
     pub step: usize,
     /// How many steps the epoch has.
     pub n_steps: usize,
-    /// Cross-entropy of the latest step, without regularisers: comparable between epochs.
+    /// Cross-entropy of the latest step, without regularisers: comparable
+    /// between epochs.
     pub loss: f64,
     /// Real (unpadded) tokens a second.
     pub tokens_per_second: f64,
@@ -34,11 +36,12 @@ pub struct Progress {
     pub stages: Vec<StageReport>,
     /// How each epoch so far went.
     pub epochs: Vec<EpochReport>,
-    /// What this attempt's time went to; parts that only a newer program knows are left out.
+    /// What this attempt's time went to; parts that only a newer program knows
+    /// are left out.
     #[serde(deserialize_with = "known_parts")]
     pub parts: BTreeMap<Part, Spent>,
-    /// Most tokens that go through the backbone at once; halved when the device's memory is full. 0
-    /// when unknown.
+    /// Most tokens that go through the backbone at once; halved when the
+    /// device's memory is full. 0 when unknown.
     pub tokens_at_once: usize,
 }
 

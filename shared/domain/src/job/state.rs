@@ -41,13 +41,15 @@ pub enum CauseKind {
     Diverged,
     /// The device has no memory left.
     OutOfMemory,
-    /// Storage or something else inside failed; also a cause that only a newer program knows.
+    /// Storage or something else inside failed; also a cause that only a newer
+    /// program knows.
     #[serde(other)]
     Internal,
 }
 
 impl CauseKind {
-    /// A repeat on the same input would end the same way for some causes; those are final at once.
+    /// A repeat on the same input would end the same way for some causes; those
+    /// are final at once.
     pub(crate) fn is_worth_a_retry(self) -> bool {
         match self {
             Self::WorkerLost | Self::OutOfMemory | Self::Internal => true,

@@ -1,4 +1,5 @@
-//! What the two stages of training are to do, each with the defaults of the shipped example.
+//! What the two stages of training are to do, each with the defaults of the
+//! shipped example.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,17 +18,21 @@ pub struct Pretraining {
     pub batch: usize,
     /// Step size of the optimizer Adam.
     pub learning_rate: f64,
-    /// Mutual regularisation λ: summed over the batch's user and item tokens, not averaged.
+    /// Mutual regularisation λ: summed over the batch's user and item tokens,
+    /// not averaged.
     pub lambda: f64,
-    /// Prior on the collaborative tables, λ_l / 2 ‖z‖² (paper; absent from the published code).
+    /// Prior on the collaborative tables, λ_l / 2 ‖z‖² (paper; absent from the
+    /// published code).
     pub lambda_l: f64,
     /// The content LM takes part in the alternation, as published.
     pub with_content: bool,
     /// Shuffle histories every epoch (histories are sets).
     pub random_order: bool,
-    /// Texts are cut at this many tokens, or earlier where the backbone's positions end.
+    /// Texts are cut at this many tokens, or earlier where the backbone's
+    /// positions end.
     pub max_text_tokens: usize,
-    /// At most this many documents, drawn anew, in an epoch of the content LM; 0: all of them.
+    /// At most this many documents, drawn anew, in an epoch of the content LM;
+    /// 0: all of them.
     pub documents_per_epoch: usize,
 }
 
@@ -58,7 +63,8 @@ pub struct Finetuning {
     pub batch: usize,
     /// Step size of the optimizer Adam.
     pub learning_rate: f64,
-    /// Mutual regularisation λ; weaker than in pretraining (docs/quality.md has the curve).
+    /// Mutual regularisation λ; weaker than in pretraining (docs/quality.md has
+    /// the curve).
     pub lambda: f64,
     /// Share of the history that is hidden from the prompt, at least one item.
     pub hidden_share: f64,
@@ -70,13 +76,15 @@ pub struct Finetuning {
     pub dropout: f64,
     /// The item softmax sees scores times this (published: 1).
     pub logit_scale: f64,
-    /// Leave the user token out of the training prompts; which token serves is chosen on
-    /// validation.
+    /// Leave the user token out of the training prompts; which token serves is
+    /// chosen on validation.
     pub without_user_token: bool,
-    /// Share of the loss that asks for EASE's distribution over the catalogue instead of the
-    /// targets (published: 0); none of it for catalogues of more than 10,000 items.
+    /// Share of the loss that asks for EASE's distribution over the catalogue
+    /// instead of the targets (published: 0); none of it for catalogues of more
+    /// than 10,000 items.
     pub distilled_share: f64,
-    /// EASE's standardised scores count this much in that distribution's softmax.
+    /// EASE's standardised scores count this much in that distribution's
+    /// softmax.
     pub teacher_sharpness: f64,
 }
 

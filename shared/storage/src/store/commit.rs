@@ -1,4 +1,5 @@
-//! What is read from and written to a store: keys with values, and commits that check first.
+//! What is read from and written to a store: keys with values, and commits that
+//! check first.
 
 /// A key of a space and its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -7,8 +8,8 @@ pub(crate) struct Pair {
     pub(crate) value: Vec<u8>,
 }
 
-/// One entry of a commit: with a value it is set, or expected to be that; without, removed, or
-/// expected to be absent.
+/// One entry of a commit: with a value it is set, or expected to be that;
+/// without, removed, or expected to be absent.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) space: String,

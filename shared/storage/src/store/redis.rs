@@ -1,4 +1,5 @@
-//! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
+//! Redis in the role `store`: one hash a space, commits as a script, no
+//! eviction, append-only file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::settings::Settings;
 use crate::store::commit::{Commit, Entry, Pair};
 use crate::store::silence::Silence;
 
-/// Four arguments an entry: hash, field, `1` with a value or `0` without, value. Checks come first.
+/// Four arguments an entry: hash, field, `1` with a value or `0` without,
+/// value. Checks come first.
 const COMMIT: &str = r"
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
@@ -52,8 +54,8 @@ const PAUSE_MS: i64 = 500;
 /// A store that answers nothing for this long is one that does not answer.
 const SLOW_MS: i64 = 200;
 
-/// A command that waits for its answer. When its caller gives it up after a while, that is a
-/// failure too.
+/// A command that waits for its answer. When its caller gives it up after a
+/// while, that is a failure too.
 struct Waiting<'a> {
     store: &'a Redis,
     turn: Turn,

@@ -1,9 +1,10 @@
-//! How long a store has said nothing, put together from calls that were given up early.
+//! How long a store has said nothing, put together from calls that were given
+//! up early.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Commands that were given up since the latest answer. Callers with little time each give up
-/// early: together they may have waited long enough to know.
+/// Commands that were given up since the latest answer. Callers with little
+/// time each give up early: together they may have waited long enough to know.
 #[derive(Default)]
 pub(crate) struct Silence {
     answered_ms: AtomicI64,
@@ -21,8 +22,9 @@ impl Silence {
         self.waited_ms.store(0, Ordering::Relaxed);
     }
 
-    /// Tells how long it has lasted, in milliseconds, when one more command is given up. Time in which nobody asked is no
-    /// silence, and many that wait at once hear no more of it than one.
+    /// Tells how long it has lasted, in milliseconds, when one more command is
+    /// given up. Time in which nobody asked is no silence, and many that wait
+    /// at once hear no more of it than one.
     pub(crate) fn goes_on(&self, began_ms: i64, now_ms: i64) -> i64 {
         let began_ms = began_ms.max(self.answered_ms.load(Ordering::Relaxed));
         let first =

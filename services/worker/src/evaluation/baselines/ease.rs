@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-/// A fitted EASE: a baseline, and a job's teacher and partner where it wants these.
+/// A fitted EASE: a baseline, and a job's teacher and partner where it wants
+/// these.
 #[derive(Debug)]
 pub(crate) struct ChosenEase {
     pub(crate) weights: Ease,
@@ -24,8 +25,8 @@ impl ChosenEase {
     }
 }
 
-/// Fits EASE for each λ and keeps the best; `None` where the job wants none, or for a catalogue
-/// that is too large for it.
+/// Fits EASE for each λ and keeps the best; `None` where the job wants none, or
+/// for a catalogue that is too large for it.
 pub(crate) fn choose(
     spec: &TrainSpec,
     corpus: &Corpus,

@@ -1,5 +1,5 @@
-//! Inner products of many rows with a few states: what a catalogue is ranked by.
-//! They are compiled for the widest vectors of the machine they run on
+//! Inner products of many rows with a few states: what a catalogue is ranked
+//! by. They are compiled for the widest vectors of the machine they run on
 //! ([`pulp`]).
 
 use burn::tensor::bf16;
