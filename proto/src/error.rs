@@ -6,16 +6,22 @@ use domain::Invalid;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names every wrong field.
+/// Makes an `INVALID_ARGUMENT` with a `google.rpc.BadRequest` that names every
+/// wrong field.
 pub fn invalid_argument(invalid: &Invalid) -> Status {
     let mut details = ErrorDetails::new();
     for violation in &invalid.0 {
         details.add_bad_request_violation(&violation.field, &violation.reason);
     }
-    Status::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+    Status::with_error_details(
+        Code::InvalidArgument,
+        invalid.to_string(),
+        details,
+    )
 }
 
-/// `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth trying again.
+/// Makes a `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth
+/// trying again.
 pub fn overloaded(message: &str, retry_after: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(retry_after));
     Status::with_error_details(Code::ResourceExhausted, message, details)

@@ -1,12 +1,15 @@
-//! The wire: generated messages and services, and the conversions between them and the domain.
+//! The wire: generated messages and services, and the conversions between them
+//! and the domain.
 //!
-//! A request becomes a domain value in `convert`, and is checked on the way; past that nothing sees
-//! `pb`.
+//! A request becomes a domain value in `convert`, and is checked on the way;
+//! past that nothing sees `pb`.
 
+/// Conversions between the wire and the domain, with all checks.
 mod convert;
+/// Refusals as gRPC statuses with details.
 mod error;
 
-/// Generated from `cllm4rec/v1/*.proto`.
+/// Holds what is generated from `cllm4rec/v1/*.proto`.
 #[allow(
     clippy::allow_attributes_without_reason,
     clippy::all,
@@ -20,10 +23,11 @@ pub mod pb {
 }
 
 pub use convert::{
-    EndOfAttempt, catalog, job_id, job_name, priority, recorded, timestamp, version_id,
-    version_name,
+    Asked, Pages, catalog, job_id, job_name, priority, recorded, timestamp,
+    version_id, version_name,
 };
 pub use error::{invalid_argument, overloaded};
 
 /// The file descriptors of all services, for reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -28,7 +28,8 @@ fn at_no_time(item: &str) -> pb::InlineInteraction {
     }
 }
 
-/// A history of three items of the two groups that no other number up to 8,000 has.
+/// A history of three items of the two groups that no other number up to 8,000
+/// has.
 pub fn new_history(number: usize) -> Vec<pb::InlineInteraction> {
     let mut history = Vec::new();
     for power in [1, 20, 400] {
@@ -54,8 +55,8 @@ pub fn within<T>(time: Duration, message: T) -> Request<T> {
     request
 }
 
-/// A deadline for requests that all have to be answered, however many are sent at once to however
-/// slow a machine.
+/// A deadline for requests that all have to be answered, however many are sent
+/// at once to however slow a machine.
 pub const PATIENT: Duration = Duration::from_secs(30);
 
 /// The ids of a list, in its order.

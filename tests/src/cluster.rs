@@ -39,7 +39,8 @@ pub struct Cluster {
 pub struct Options {
     /// Settings over the cluster's own, as environment variables.
     pub environment: Vec<(String, String)>,
-    /// Start no worker: jobs stay queued until the test starts one or leases them itself.
+    /// Start no worker: jobs stay queued until the test starts one or leases
+    /// them itself.
     pub without_worker: bool,
 }
 
@@ -143,16 +144,23 @@ impl Cluster {
         start(name, &self.environment)
     }
 
-    /// Starts one more scorer, on a port of its own and with other settings (environment
-    /// variables); returns once it is ready, which takes a live model.
-    pub async fn start_scorer(&self, settings: &[(&str, &str)]) -> (Process, u16) {
+    /// Starts one more scorer, on a port of its own and with other settings
+    /// (environment variables); returns once it is ready, which takes a live
+    /// model.
+    pub async fn start_scorer(
+        &self,
+        settings: &[(&str, &str)],
+    ) -> (Process, u16) {
         let (scorer, port) = self.start_scorer_without_model(settings).await;
         wait_until_ready_at(port).await;
         (scorer, port)
     }
 
     /// Starts one more scorer; returns once it answers, ready or not.
-    pub async fn start_scorer_without_model(&self, settings: &[(&str, &str)]) -> (Process, u16) {
+    pub async fn start_scorer_without_model(
+        &self,
+        settings: &[(&str, &str)],
+    ) -> (Process, u16) {
         let port = free_port();
         let mut command = Command::new(binary("scorer"));
         command.envs(self.environment.iter().cloned());
@@ -181,7 +189,8 @@ impl Cluster {
         serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {out}"))
     }
 
-    /// Imports the two groups and seeds the histories; returns the data set's name.
+    /// Imports the two groups and seeds the histories; returns the data set's
+    /// name.
     pub fn import_two_groups(&self) -> String {
         let data = self.folder.path().join("two-groups");
         write_two_groups(&data);
@@ -190,7 +199,8 @@ impl Cluster {
 
     /// Imports a folder and seeds its histories; returns the data set's name.
     pub fn import(&self, data: &Path) -> String {
-        let imported = self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
+        let imported =
+            self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
         format!("datasets/{}", imported["dataset"].as_str().unwrap())
     }
 
@@ -249,7 +259,8 @@ fn start(name: &str, environment: &[(String, String)]) -> Process {
 }
 
 async fn wait_for_answer(port: u16) {
-    eventually("a service answers", START_TIME, async || health(port).await).await;
+    eventually("a service answers", START_TIME, async || health(port).await)
+        .await;
 }
 
 async fn wait_until_ready_at(port: u16) {

@@ -24,7 +24,8 @@ pub fn largest_file(folder: &Path) -> PathBuf {
     largest.unwrap_or_else(|| panic!("{} is empty", folder.display()))
 }
 
-/// The files and folders of a folder, by name; none where there is no such folder.
+/// The files and folders of a folder, by name; none where there is no such
+/// folder.
 pub fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {

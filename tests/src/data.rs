@@ -1,12 +1,13 @@
-//! A small data set with something to learn, and jobs that train on it in seconds.
+//! A small data set with something to learn, and jobs that train on it in
+//! seconds.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::json;
 
-/// Writes a data set of two groups of thirty users and ten items each; a user has eight of the ten
-/// items of their group, and `u0` is of the first.
+/// Writes a data set of two groups of thirty users and ten items each; a user
+/// has eight of the ten items of their group, and `u0` is of the first.
 pub fn write_two_groups(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let mut rows = "user_id,item_id,timestamp,split\n".to_owned();
@@ -51,7 +52,8 @@ pub const TINY_JOB: [&str; 7] = [
     "finetuning.epochs=4",
 ];
 
-/// Fields of a job that goes on until somebody stops it or half a minute has passed.
+/// Fields of a job that goes on until somebody stops it or half a minute has
+/// passed.
 pub const SLOW_JOB: [&str; 7] = [
     "backbone.random.n_embd=32",
     "backbone.random.n_layer=1",

@@ -1,5 +1,5 @@
-//! A harness that starts the real binaries and a real Redis on free ports, each cluster with a
-//! folder of its own.
+//! A harness that starts the real binaries and a real Redis on free ports, each
+//! cluster with a folder of its own.
 #![allow(
     clippy::unwrap_used,
     reason = "a harness for tests: what cannot start must fail loudly"
@@ -36,7 +36,8 @@ mod process;
 mod redis;
 
 pub use asking::{
-    PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request, within,
+    PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request,
+    within,
 };
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};

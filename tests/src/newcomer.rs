@@ -1,4 +1,5 @@
-//! `cllm4rec` as a newcomer uses it: all services in one process, one folder, no Redis.
+//! `cllm4rec` as a newcomer uses it: all services in one process, one folder,
+//! no Redis.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -59,7 +60,8 @@ impl Newcomer {
             command.env(name, format!("http://127.0.0.1:{port}"));
         }
         command.env("COORDINATOR__LOG__FILTER", "warn");
-        // A version that is asked for at once is loaded meanwhile, however slow the machine is.
+        // A version that is asked for at once is loaded meanwhile, however slow
+        // the machine is.
         command.env("SCORER__DEFAULT_DEADLINE_MS", "30000");
         command
     }
@@ -80,7 +82,8 @@ impl Newcomer {
         lines.into_iter().next_back().unwrap()
     }
 
-    /// Runs a command that succeeds and writes nothing but JSON; returns its lines.
+    /// Runs a command that succeeds and writes nothing but JSON; returns its
+    /// lines.
     pub fn json_lines(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(&[&["--json"], arguments].concat());
         let err = String::from_utf8_lossy(&output.stderr);
@@ -88,7 +91,9 @@ impl Newcomer {
         let mut lines = Vec::new();
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let value = serde_json::from_str(line);
-            lines.push(value.unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}")));
+            lines.push(
+                value.unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}")),
+            );
         }
         lines
     }

@@ -23,7 +23,9 @@ impl Process {
     pub fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).spawn();
         Self {
-            child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")),
+            child: child.unwrap_or_else(|error| {
+                panic!("cannot start {command:?}: {error}")
+            }),
         }
     }
 
@@ -49,8 +51,8 @@ impl Process {
         assert!(status.success(), "kill -{name}");
     }
 
-    /// Asks it to leave (SIGTERM) and waits, while the test's own connections go on and can be
-    /// closed; returns whether it left with success.
+    /// Asks it to leave (SIGTERM) and waits, while the test's own connections
+    /// go on and can be closed; returns whether it left with success.
     pub async fn terminate(&mut self) -> bool {
         self.signal("TERM");
         let left = eventually("the process leaves", LEAVE_TIME, async || {
@@ -81,21 +83,23 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens on. Each test process takes its own stretch below the ports that
-/// outgoing connections get: one that was just found free is not taken by another test before its
-/// service listens.
+/// A port that nobody listens on. Each test process takes its own stretch below
+/// the ports that outgoing connections get: one that was just found free is not
+/// taken by another test before its service listens.
 pub fn free_port() -> u16 {
     static OWN: LazyLock<Stretch> = LazyLock::new(Stretch::take);
     static NEXT: AtomicU16 = AtomicU16::new(1);
     loop {
-        let port = OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
+        let port =
+            OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
 }
 
-/// Ports in a row that belong to one test process: whoever holds the first has the others.
+/// Ports in a row that belong to one test process: whoever holds the first has
+/// the others.
 struct Stretch {
     first: u16,
     _held: TcpListener,
@@ -118,7 +122,8 @@ impl Stretch {
     }
 }
 
-/// Looks again and again until `check` gives something; fails the test after `within`.
+/// Looks again and again until `check` gives something; fails the test after
+/// `within`.
 pub async fn eventually<T>(
     what: &str,
     within: Duration,

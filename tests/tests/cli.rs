@@ -1,4 +1,5 @@
-//! `cllm4rec` as a newcomer uses it: all services in one process, one folder, no Redis.
+//! `cllm4rec` as a newcomer uses it: all services in one process, one folder,
+//! no Redis.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -51,7 +52,8 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     let data = newcomer.folder().join("mine");
     write_two_groups(&data);
 
-    // `up` holds the embedded store: the histories are seeded through the scorer.
+    // `up` holds the embedded store: the histories are seeded through the
+    // scorer.
     let imported = newcomer.json(&["dataset", "import", &path(&data)]);
     assert_eq!(
         (&imported["n_seeded"], &imported["n_refused"]),
@@ -88,7 +90,8 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
 }
 
 #[tokio::test]
-async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model() {
+async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model()
+ {
     let newcomer = Newcomer::new();
     let nothing_runs = newcomer.code(&["recommend", "u1"]);
     assert_eq!(nothing_runs, Some(1), "nothing is running");
@@ -100,7 +103,8 @@ async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_mod
     let refused = newcomer.run(&["dataset", "import", &path(&data)]);
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        refused.status.code() == Some(1) && error.contains("bad.csv:2: item id is missing"),
+        refused.status.code() == Some(1)
+            && error.contains("bad.csv:2: item id is missing"),
         "{error}"
     );
     assert!(
@@ -137,5 +141,8 @@ async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_mod
         "--set",
         "finetuning.batch=0",
     ]);
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("finetuning.batch: must be 1 to"));
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr)
+            .contains("finetuning.batch: must be 1 to")
+    );
 }

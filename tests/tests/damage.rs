@@ -1,5 +1,5 @@
-//! Files that are damaged while nobody looks: a job ends once all the same, with the model that it
-//! would have had.
+//! Files that are damaged while nobody looks: a job ends once all the same,
+//! with the model that it would have had.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
@@ -42,7 +42,8 @@ async fn a_job_whose_checkpoint_is_damaged_starts_over_and_succeeds_once() {
     let name = cluster.submit(&dataset, &CHECKPOINTED);
     cluster.wait_for_event(&name, "checkpoint saved").await;
     cluster.workers[0].kill();
-    // The next one may have been stored meanwhile: whichever the job goes on from is damaged.
+    // The next one may have been stored meanwhile: whichever the job goes on
+    // from is damaged.
     let stored = checkpoints(&cluster);
     assert!(!stored.is_empty(), "the job has a checkpoint to go on from");
     for checkpoint in stored {
@@ -63,7 +64,8 @@ async fn a_job_whose_checkpoint_is_damaged_starts_over_and_succeeds_once() {
     );
 }
 
-/// The file with the words of the cluster's only data set, in the worker's scratch folder.
+/// The file with the words of the cluster's only data set, in the worker's
+/// scratch folder.
 fn words_file(cluster: &Cluster) -> PathBuf {
     let mut found = Vec::new();
     for folder in entries(&cluster.token_files()) {

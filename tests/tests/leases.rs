@@ -1,5 +1,5 @@
-//! What a worker may do with a lease, and what it may not any more once the lease is over. The test
-//! itself is the worker.
+//! What a worker may do with a lease, and what it may not any more once the
+//! lease is over. The test itself is the worker.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
@@ -13,7 +13,8 @@ use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
 use tonic::{Code, Status};
 
-/// Long enough for a lease to end and the job to be due again on a busy machine.
+/// Long enough for a lease to end and the job to be due again on a busy
+/// machine.
 const LEASE_TIME: Duration = Duration::from_secs(40);
 
 /// A worker that the test plays: it holds leases and trains nothing.
@@ -43,7 +44,11 @@ impl HandMadeWorker {
     }
 
     /// Renews a lease; returns whether the job is to stop.
-    async fn heartbeat(&mut self, job: &str, epoch: u64) -> Result<bool, Status> {
+    async fn heartbeat(
+        &mut self,
+        job: &str,
+        epoch: u64,
+    ) -> Result<bool, Status> {
         let request = pb::HeartbeatRequest {
             job: job.to_owned(),
             epoch,
@@ -54,7 +59,12 @@ impl HandMadeWorker {
     }
 
     /// Commits a stored model; returns the version.
-    async fn commit(&mut self, job: &str, epoch: u64, model: &str) -> Result<String, Status> {
+    async fn commit(
+        &mut self,
+        job: &str,
+        epoch: u64,
+        model: &str,
+    ) -> Result<String, Status> {
         let request = pb::CommitModelRequest {
             job: job.to_owned(),
             epoch,
@@ -77,18 +87,21 @@ impl HandMadeWorker {
     }
 }
 
-/// A cluster with a stored model that no version names, and no worker that is in the way.
+/// A cluster with a stored model that no version names, and no worker that is
+/// in the way.
 struct WithStoredModel {
     cluster: Cluster,
     dataset: String,
-    /// Id of the model in the artifact store: what every job of this data set comes to.
+    /// Id of the model in the artifact store: what every job of this data set
+    /// comes to.
     model: String,
 }
 
 impl WithStoredModel {
     /// Trains a model, takes it out of the registry and puts its files back.
     async fn start() -> Self {
-        // Leases are long enough for a call that verifies a model on a busy machine.
+        // Leases are long enough for a call that verifies a model on a busy
+        // machine.
         let options = Options::settings(&[("COORDINATOR__LEASE_TERM_S", "5")]);
         let mut cluster = Cluster::start_with(options).await;
         let dataset = cluster.import_two_groups();
@@ -159,8 +172,12 @@ async fn a_worker_with_an_old_lease_can_commit_nothing() {
     assert_eq!(published.len(), 1);
     assert_eq!((&published[0].name, &published[0].job), (&version, &job));
     assert_eq!(published[0].labels, ["live"]);
-    let again = worker.commit(&job, 2, model).await.unwrap_err();
-    assert_eq!(again.code(), Code::FailedPrecondition, "{again}");
+    // Whoever did not hear the answer may ask again; whoever lost the lease may
+    // not.
+    assert_eq!(worker.commit(&job, 2, model).await.unwrap(), version);
+    let late = worker.commit(&job, 1, model).await.unwrap_err();
+    assert_eq!(late.code(), Code::FailedPrecondition, "{late}");
+    assert_eq!(cluster.versions().await.len(), 1);
     assert_eq!(cluster.ended(&job).await.state(), State::Succeeded);
 }
 
@@ -183,7 +200,8 @@ async fn a_model_of_a_cancelled_job_is_refused_and_not_published() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_stored_or_of_another_job_is_refused_and_the_job_goes_on() {
+async fn a_model_that_is_not_stored_or_of_another_job_is_refused_and_the_job_goes_on()
+ {
     let stored = WithStoredModel::start().await;
     let cluster = &stored.cluster;
     let job = cluster.submit(&stored.dataset, &["seed=7"]);
@@ -207,7 +225,8 @@ async fn a_worker_with_an_old_lease_can_renew_and_end_nothing() {
     let mut worker = HandMadeWorker::new(&cluster);
     let first = worker.lease().await;
     assert_eq!((first.job.as_str(), first.epoch), (name.as_str(), 1));
-    // Nobody renews the lease; after its term and a pause the job is leased again.
+    // Nobody renews the lease; after its term and a pause the job is leased
+    // again.
     cluster
         .job_when(&name, LEASE_TIME, |job| job.state() == State::Queued)
         .await;

@@ -6,19 +6,24 @@ use crate::pb;
 
 impl From<&Calibration> for pb::Calibration {
     fn from(machine: &Calibration) -> Self {
-        let rate = |rate: &Rate| pb::Rate {
-            part: rate.part.name().to_owned(),
-            n_embd: u32::try_from(rate.n_embd).unwrap_or(u32::MAX),
-            seconds: rate.seconds,
-            tokens_per_second: rate.tokens_per_second,
-        };
         Self {
             device: machine.device.clone(),
             precision: machine.precision.clone(),
             n_threads: u32::try_from(machine.n_threads).unwrap_or(u32::MAX),
             gemm_f32: machine.gemm_f32,
             gemm_bf16: machine.gemm_bf16,
-            rates: machine.rates.iter().map(rate).collect(),
+            rates: machine.rates.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Rate> for pb::Rate {
+    fn from(rate: &Rate) -> Self {
+        Self {
+            part: rate.part.name().to_owned(),
+            n_embd: u32::try_from(rate.n_embd).unwrap_or(u32::MAX),
+            seconds: rate.seconds,
+            tokens_per_second: rate.tokens_per_second,
         }
     }
 }
@@ -26,16 +31,17 @@ impl From<&Calibration> for pb::Calibration {
 impl TryFrom<pb::Calibration> for Calibration {
     type Error = Invalid;
 
-    /// A part that only a newer worker knows is left out; a rate that is no time is refused.
+    /// A part that only a newer worker knows is left out; a rate that is no
+    /// time is refused.
     fn try_from(machine: pb::Calibration) -> Result<Self, Invalid> {
         let mut rates = Vec::new();
         for rate in machine.rates {
             if !(rate.seconds.is_finite() && rate.seconds > 0.0) {
-                return Err(Invalid::one(
-                    "calibration.rates",
-                    format!("{} seconds for {}", rate.seconds, rate.part),
-                ));
+                let reason =
+                    format!("{} seconds for {}", rate.seconds, rate.part);
+                return Err(Invalid::one("calibration.rates", reason));
             }
+
             if let Some(part) = Part::named(&rate.part) {
                 let n_embd = rate.n_embd as usize;
                 rates.push(Rate {
@@ -46,6 +52,7 @@ impl TryFrom<pb::Calibration> for Calibration {
                 });
             }
         }
+
         Ok(Self {
             device: machine.device,
             precision: machine.precision,

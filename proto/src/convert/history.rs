@@ -1,18 +1,19 @@
-//! Interactions.
+//! Interactions, as they are recorded and shown.
 
 use domain::{EventId, Invalid, ItemId, UserId};
 
-use crate::convert::{millis, timestamp};
+use crate::convert::name::{millis, timestamp};
 use crate::pb;
 
-/// Most interactions in one call: bounds what a client can make the server hold.
+/// Most interactions in one call: bounds what a client can make the server
+/// hold.
 const MAX_INTERACTIONS: usize = 10_000;
 
 /// Events from the future would outlive a deletion.
 const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
-/// A batch grouped by user, in the order of first appearance; events without a time happen at
-/// `now_ms`.
+/// Groups a batch by user, in the order of first appearance; events without a
+/// time happen at `now_ms`.
 pub fn recorded(
     interactions: Vec<pb::Interaction>,
     now_ms: i64,
@@ -24,41 +25,55 @@ pub fn recorded(
         );
         return Err(Invalid::one("interactions", reason));
     }
+
     let mut by_user: Vec<(UserId, Vec<domain::Interaction>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for (number, interaction) in interactions.into_iter().enumerate() {
-        let field = |name: &str| format!("interactions[{number}].{name}");
-        let user =
-            UserId::new(interaction.user_id).map_err(|invalid| invalid.under(&field("user_id")))?;
-        let item =
-            ItemId::new(interaction.item_id).map_err(|invalid| invalid.under(&field("item_id")))?;
-        let at_ms = interaction
-            .time
-            .map_or(Ok(now_ms), |time| millis(&field("time"), time))?;
-        if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
-            return Err(Invalid::one(
-                field("time"),
-                "is more than five minutes in the future",
-            ));
-        }
-        let event = Some(interaction.event_id)
-            .filter(|id| !id.is_empty())
-            .map(EventId::new)
-            .transpose();
-        let event = event.map_err(|invalid| invalid.under(&field("event_id")))?;
+        let (user, event) =
+            checked(interaction, now_ms).map_err(|invalid| {
+                invalid.under(&format!("interactions[{number}]"))
+            })?;
         let place = *places.entry(user.clone()).or_insert_with(|| {
             by_user.push((user, Vec::new()));
             by_user.len() - 1
         });
-        by_user[place]
-            .1
-            .push(domain::Interaction { item, at_ms, event });
+        let (_, events) = &mut by_user[place];
+        events.push(event);
     }
+
     Ok(by_user)
 }
 
+/// Checks one entry of a batch; the error names its field.
+fn checked(
+    interaction: pb::Interaction,
+    now_ms: i64,
+) -> Result<(UserId, domain::Interaction), Invalid> {
+    let user = UserId::new(interaction.user_id)
+        .map_err(|invalid| invalid.under("user_id"))?;
+    let item = ItemId::new(interaction.item_id)
+        .map_err(|invalid| invalid.under("item_id"))?;
+    let at_ms = match interaction.time {
+        Some(time) => millis("time", time)?,
+        None => now_ms,
+    };
+
+    if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
+        let reason = "is more than five minutes in the future";
+        return Err(Invalid::one("time", reason));
+    }
+
+    let mut event = None;
+    if !interaction.event_id.is_empty() {
+        let id = EventId::new(interaction.event_id);
+        event = Some(id.map_err(|invalid| invalid.under("event_id"))?);
+    }
+
+    Ok((user, domain::Interaction { item, at_ms, event }))
+}
+
 impl pb::Interaction {
-    /// A user's interaction as it is shown.
+    /// Encodes a user's interaction as it is shown.
     pub fn of(user: &UserId, interaction: &domain::Interaction) -> Self {
         Self {
             user_id: user.to_string(),
@@ -102,7 +117,9 @@ mod tests {
         );
         assert_eq!(grouped[0].1[0].at_ms, 5);
 
-        let invalid = recorded(vec![interaction("a", "1"), interaction("a", "")], 5).unwrap_err();
+        let invalid =
+            recorded(vec![interaction("a", "1"), interaction("a", "")], 5)
+                .unwrap_err();
         assert_eq!(invalid.0[0].field, "interactions[1].item_id");
         let future = pb::Interaction {
             time: Some(timestamp(400_000)),

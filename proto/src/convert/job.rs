@@ -1,16 +1,23 @@
 //! Jobs, their progress and their ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Cause, CauseKind, EpochReport, Invalid, Job, Part, Progress, Spent, StageReport, State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Part, Progress,
+    Spent, StageReport, State,
 };
 
-use crate::convert::{job_name, timestamp, version_name};
+use crate::convert::name::{job_name, timestamp, version_name};
 use crate::pb;
 
 impl From<&Job> for pb::Job {
     fn from(job: &Job) -> Self {
+        let worker = job.lease.as_ref().map(|lease| lease.worker.clone());
+        let mut metrics = HashMap::with_capacity(job.metrics.len());
+        for (name, value) in &job.metrics {
+            metrics.insert(name.clone(), *value);
+        }
+
         Self {
             name: job_name(&job.id),
             spec: Some((&job.spec).into()),
@@ -19,18 +26,14 @@ impl From<&Job> for pb::Job {
             update_time: Some(timestamp(job.updated_ms)),
             progress: Some((&job.progress).into()),
             attempts: job.attempts,
-            worker: job
-                .lease
-                .as_ref()
-                .map(|lease| lease.worker.clone())
-                .unwrap_or_default(),
+            worker: worker.unwrap_or_default(),
             cause: job.cause.as_ref().map(Into::into),
-            metrics: job
-                .metrics
-                .iter()
-                .map(|(name, value)| (name.clone(), *value))
-                .collect::<HashMap<_, _>>(),
-            model_version: job.version.as_ref().map(version_name).unwrap_or_default(),
+            metrics,
+            model_version: job
+                .version
+                .as_ref()
+                .map(version_name)
+                .unwrap_or_default(),
             n_events: job.n_events,
             notes: Vec::new(),
         }
@@ -61,6 +64,7 @@ impl From<&Cause> for pb::Cause {
             CauseKind::OutOfMemory => Kind::OutOfMemory,
             CauseKind::Internal => Kind::Internal,
         };
+
         Self {
             kind: kind.into(),
             message: cause.message.clone(),
@@ -69,6 +73,8 @@ impl From<&Cause> for pb::Cause {
 }
 
 impl From<pb::Cause> for Cause {
+    /// A kind that only a newer worker knows counts as internal: the attempt is
+    /// over either way.
     fn from(cause: pb::Cause) -> Self {
         use pb::cause::Kind;
         let kind = match cause.kind() {
@@ -79,6 +85,7 @@ impl From<pb::Cause> for Cause {
             Kind::OutOfMemory => CauseKind::OutOfMemory,
             Kind::Unspecified | Kind::Internal => CauseKind::Internal,
         };
+
         Self {
             kind,
             message: cause.message,
@@ -92,6 +99,11 @@ fn small(value: usize) -> u32 {
 
 impl From<&Progress> for pb::Progress {
     fn from(progress: &Progress) -> Self {
+        let mut parts = HashMap::new();
+        for (part, spent) in &progress.parts {
+            parts.insert(part.name().to_owned(), spent.into());
+        }
+
         Self {
             stage: progress.stage.clone(),
             epoch: small(progress.epoch),
@@ -103,52 +115,61 @@ impl From<&Progress> for pb::Progress {
             done: progress.done,
             eta_seconds: progress.eta_seconds,
             device: progress.device.clone(),
-            stages: progress
-                .stages
-                .iter()
-                .map(|stage| pb::StageReport {
-                    stage: stage.stage.clone(),
-                    first_loss: stage.first_loss,
-                    last_loss: stage.last_loss,
-                    n_epochs: small(stage.n_epochs),
-                })
-                .collect(),
-            epochs: progress
-                .epochs
-                .iter()
-                .map(|epoch| pb::EpochReport {
-                    stage: epoch.stage.clone(),
-                    epoch: small(epoch.epoch),
-                    loss: epoch.loss,
-                    valid_ndcg_100: epoch.valid_ndcg_100,
-                })
-                .collect(),
-            parts: progress
-                .parts
-                .iter()
-                .map(|(part, spent)| {
-                    (
-                        part.name().to_owned(),
-                        pb::Spent {
-                            seconds: spent.seconds,
-                            n_tokens: spent.n_tokens,
-                        },
-                    )
-                })
-                .collect(),
+            stages: progress.stages.iter().map(Into::into).collect(),
+            epochs: progress.epochs.iter().map(Into::into).collect(),
+            parts,
             tokens_at_once: small(progress.tokens_at_once),
         }
     }
 }
 
-/// Progress is for people: a number that JSON has no word for is shown as 0 rather than losing the
-/// job's record.
+impl From<&StageReport> for pb::StageReport {
+    fn from(stage: &StageReport) -> Self {
+        Self {
+            stage: stage.stage.clone(),
+            first_loss: stage.first_loss,
+            last_loss: stage.last_loss,
+            n_epochs: small(stage.n_epochs),
+        }
+    }
+}
+
+impl From<&EpochReport> for pb::EpochReport {
+    fn from(epoch: &EpochReport) -> Self {
+        Self {
+            stage: epoch.stage.clone(),
+            epoch: small(epoch.epoch),
+            loss: epoch.loss,
+            valid_ndcg_100: epoch.valid_ndcg_100,
+        }
+    }
+}
+
+impl From<&Spent> for pb::Spent {
+    fn from(spent: &Spent) -> Self {
+        Self {
+            seconds: spent.seconds,
+            n_tokens: spent.n_tokens,
+        }
+    }
+}
+
+/// Replaces a number that JSON has no word for by 0, rather than losing the
+/// job's record: progress is for people.
 fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { 0.0 }
 }
 
 impl From<pb::Progress> for Progress {
+    /// A part that only a newer worker knows is left out.
     fn from(progress: pb::Progress) -> Self {
+        let mut parts = BTreeMap::new();
+        for (name, spent) in progress.parts {
+            if let Some(part) = Part::named(&name) {
+                parts.insert(part, spent.into());
+            }
+        }
+
         Self {
             stage: progress.stage,
             epoch: progress.epoch as usize,
@@ -160,66 +181,58 @@ impl From<pb::Progress> for Progress {
             done: finite(progress.done),
             eta_seconds: finite(progress.eta_seconds),
             device: progress.device,
-            stages: progress
-                .stages
-                .into_iter()
-                .map(|stage| StageReport {
-                    stage: stage.stage,
-                    first_loss: finite(stage.first_loss),
-                    last_loss: finite(stage.last_loss),
-                    n_epochs: stage.n_epochs as usize,
-                })
-                .collect(),
-            epochs: progress
-                .epochs
-                .into_iter()
-                .map(|epoch| EpochReport {
-                    stage: epoch.stage,
-                    epoch: epoch.epoch as usize,
-                    loss: finite(epoch.loss),
-                    valid_ndcg_100: epoch.valid_ndcg_100.map(finite),
-                })
-                .collect(),
-            parts: progress
-                .parts
-                .into_iter()
-                .filter_map(|(part, spent)| {
-                    let spent = Spent {
-                        seconds: finite(spent.seconds),
-                        n_tokens: finite(spent.n_tokens),
-                    };
-                    Some((Part::named(&part)?, spent))
-                })
-                .collect(),
+            stages: progress.stages.into_iter().map(Into::into).collect(),
+            epochs: progress.epochs.into_iter().map(Into::into).collect(),
+            parts,
             tokens_at_once: progress.tokens_at_once as usize,
         }
     }
 }
 
-/// Why a worker gives a job back without a model.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EndOfAttempt {
-    /// It failed.
-    Failed(Cause),
-    /// It was cancelled.
-    Cancelled,
-    /// The worker is shutting down.
-    Released,
+impl From<pb::StageReport> for StageReport {
+    fn from(stage: pb::StageReport) -> Self {
+        Self {
+            stage: stage.stage,
+            first_loss: finite(stage.first_loss),
+            last_loss: finite(stage.last_loss),
+            n_epochs: stage.n_epochs as usize,
+        }
+    }
 }
 
-impl TryFrom<Option<pb::end_attempt_request::Reason>> for EndOfAttempt {
+impl From<pb::EpochReport> for EpochReport {
+    fn from(epoch: pb::EpochReport) -> Self {
+        Self {
+            stage: epoch.stage,
+            epoch: epoch.epoch as usize,
+            loss: finite(epoch.loss),
+            valid_ndcg_100: epoch.valid_ndcg_100.map(finite),
+        }
+    }
+}
+
+impl From<pb::Spent> for Spent {
+    fn from(spent: pb::Spent) -> Self {
+        Self {
+            seconds: finite(spent.seconds),
+            n_tokens: finite(spent.n_tokens),
+        }
+    }
+}
+
+impl TryFrom<pb::EndAttemptRequest> for EndOfAttempt {
     type Error = Invalid;
 
-    fn try_from(reason: Option<pb::end_attempt_request::Reason>) -> Result<Self, Invalid> {
+    fn try_from(request: pb::EndAttemptRequest) -> Result<Self, Invalid> {
         use pb::end_attempt_request::Reason;
-        match reason {
+        match request.reason {
             Some(Reason::Failed(cause)) => Ok(Self::Failed(cause.into())),
             Some(Reason::Cancelled(_)) => Ok(Self::Cancelled),
             Some(Reason::Released(_)) => Ok(Self::Released),
-            None => Err(Invalid::one(
-                "reason",
-                "must be one of failed, cancelled, released",
-            )),
+            None => {
+                let reason = "must be one of failed, cancelled, released";
+                Err(Invalid::one("reason", reason))
+            }
         }
     }
 }
@@ -228,8 +241,12 @@ impl From<EndOfAttempt> for pb::end_attempt_request::Reason {
     fn from(end: EndOfAttempt) -> Self {
         match end {
             EndOfAttempt::Failed(cause) => Self::Failed((&cause).into()),
-            EndOfAttempt::Cancelled => Self::Cancelled(pb::end_attempt_request::Cancelled {}),
-            EndOfAttempt::Released => Self::Released(pb::end_attempt_request::Released {}),
+            EndOfAttempt::Cancelled => {
+                Self::Cancelled(pb::end_attempt_request::Cancelled {})
+            }
+            EndOfAttempt::Released => {
+                Self::Released(pb::end_attempt_request::Released {})
+            }
         }
     }
 }

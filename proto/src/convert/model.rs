@@ -1,12 +1,12 @@
-//! Model versions.
+//! Model versions, as the registry shows them.
 
 use domain::{Label, ModelInfo};
 
-use crate::convert::{dataset_name, job_name, timestamp, version_name};
+use crate::convert::name::{dataset_name, job_name, timestamp, version_name};
 use crate::pb;
 
 impl pb::ModelVersion {
-    /// A registry entry with the labels that point to it.
+    /// Encodes a registry entry with the labels that point to it.
     pub fn of(info: &ModelInfo, labels: &[Label]) -> Self {
         Self {
             name: version_name(&info.version),

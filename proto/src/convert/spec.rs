@@ -1,11 +1,13 @@
-//! `TrainSpec`: absent fields take the domain's defaults, present ones are checked by the domain.
+//! `TrainSpec`: absent fields take the domain's defaults, present ones are
+//! checked by the domain.
 
 use domain::{
-    Backbone, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid, Invalid, Label,
-    Light, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation,
+    Finetuning, Hybrid, Invalid, Label, Light, Optimizer, Pretraining,
+    RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };
 
-use crate::convert::{dataset_name, id_of};
+use crate::convert::name::{dataset_name, id_of};
 use crate::pb;
 
 impl TryFrom<pb::TrainSpec> for TrainSpec {
@@ -13,27 +15,17 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
 
     fn try_from(spec: pb::TrainSpec) -> Result<Self, Invalid> {
         let dataset = id_of("dataset", "datasets", &spec.dataset)?;
-        let mut checked =
-            Self::new(DatasetId::new(dataset).map_err(|invalid| invalid.under("dataset"))?);
+        let mut checked = Self::new(
+            DatasetId::new(dataset)
+                .map_err(|invalid| invalid.under("dataset"))?,
+        );
         checked.seed = spec.seed;
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
-            checked.backbone = match kind {
-                pb::backbone::Kind::Path(path) => Backbone::Path(path),
-                pb::backbone::Kind::Random(shape) => Backbone::Random(random_backbone(&shape)),
-            };
+            checked.backbone = backbone(kind)?;
         }
-        checked.init = match pb::TableInit::try_from(spec.init) {
-            Ok(pb::TableInit::Unspecified) => TableInit::default(),
-            Ok(pb::TableInit::Normal) => TableInit::Normal,
-            Ok(pb::TableInit::Spectral) => TableInit::Spectral,
-            Err(_) => return Err(unknown("init", spec.init)),
-        };
-        checked.optimizer = match pb::Optimizer::try_from(spec.optimizer) {
-            Ok(pb::Optimizer::Unspecified) => Optimizer::default(),
-            Ok(pb::Optimizer::Lazy) => Optimizer::Lazy,
-            Ok(pb::Optimizer::Dense) => Optimizer::Dense,
-            Err(_) => return Err(unknown("optimizer", spec.optimizer)),
-        };
+
+        checked.init = table_init(spec.init)?;
+        checked.optimizer = optimizer(spec.optimizer)?;
         checked.pretraining = spec
             .pretraining
             .as_ref()
@@ -45,12 +37,7 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             .map_or_else(|| Ok(Finetuning::default()), finetuning)?;
         checked.spectral_rank = spec.spectral_rank as usize;
         checked.n_sampled_items = spec.n_sampled_items as usize;
-        checked.cold_items = match pb::ColdItems::try_from(spec.cold_items) {
-            Ok(pb::ColdItems::Unspecified) => ColdItems::default(),
-            Ok(pb::ColdItems::Rows) => ColdItems::Rows,
-            Ok(pb::ColdItems::Text) => ColdItems::Text,
-            Err(_) => return Err(unknown("cold_items", spec.cold_items)),
-        };
+        checked.cold_items = cold_items(spec.cold_items)?;
         checked.hybrid = spec
             .hybrid
             .as_ref()
@@ -60,13 +47,44 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             .as_ref()
             .map_or_else(|| Ok(Evaluation::default()), evaluation)?;
         for (number, label) in spec.labels.into_iter().enumerate() {
-            checked.labels.push(
-                Label::new(label).map_err(|invalid| invalid.under(&format!("labels[{number}]")))?,
-            );
+            let label = Label::new(label);
+            let label = label.map_err(|invalid| {
+                invalid.under(&format!("labels[{number}]"))
+            })?;
+            checked.labels.push(label);
         }
-        checked.max_attempts = spec.max_attempts.unwrap_or(checked.max_attempts);
+
+        checked.max_attempts =
+            spec.max_attempts.unwrap_or(checked.max_attempts);
         checked.validate()?;
         Ok(checked)
+    }
+}
+
+fn table_init(value: i32) -> Result<TableInit, Invalid> {
+    match pb::TableInit::try_from(value) {
+        Ok(pb::TableInit::Unspecified) => Ok(TableInit::default()),
+        Ok(pb::TableInit::Normal) => Ok(TableInit::Normal),
+        Ok(pb::TableInit::Spectral) => Ok(TableInit::Spectral),
+        Err(_) => Err(unknown("init", value)),
+    }
+}
+
+fn optimizer(value: i32) -> Result<Optimizer, Invalid> {
+    match pb::Optimizer::try_from(value) {
+        Ok(pb::Optimizer::Unspecified) => Ok(Optimizer::default()),
+        Ok(pb::Optimizer::Lazy) => Ok(Optimizer::Lazy),
+        Ok(pb::Optimizer::Dense) => Ok(Optimizer::Dense),
+        Err(_) => Err(unknown("optimizer", value)),
+    }
+}
+
+fn cold_items(value: i32) -> Result<ColdItems, Invalid> {
+    match pb::ColdItems::try_from(value) {
+        Ok(pb::ColdItems::Unspecified) => Ok(ColdItems::default()),
+        Ok(pb::ColdItems::Rows) => Ok(ColdItems::Rows),
+        Ok(pb::ColdItems::Text) => Ok(ColdItems::Text),
+        Err(_) => Err(unknown("cold_items", value)),
     }
 }
 
@@ -78,21 +96,39 @@ fn or(given: Option<u32>, default: usize) -> usize {
     given.map_or(default, |value| value as usize)
 }
 
-fn random_backbone(shape: &pb::RandomBackbone) -> RandomBackbone {
+fn backbone(kind: pb::backbone::Kind) -> Result<Backbone, Invalid> {
+    match kind {
+        pb::backbone::Kind::Path(path) => BackboneLocation::new(&path)
+            .map(Backbone::Path)
+            .map_err(|invalid| invalid.under("backbone.path")),
+        pb::backbone::Kind::Random(shape) => {
+            random_backbone(&shape).map(Backbone::Random)
+        }
+    }
+}
+
+fn random_backbone(
+    shape: &pb::RandomBackbone,
+) -> Result<RandomBackbone, Invalid> {
     let default = RandomBackbone::default();
-    RandomBackbone {
+    let value_path = match pb::ValuePath::try_from(shape.value_path) {
+        Ok(pb::ValuePath::Unspecified) => default.value_path,
+        Ok(pb::ValuePath::Random) => ValuePath::Random,
+        Ok(pb::ValuePath::NearIdentity) => ValuePath::NearIdentity,
+        Err(_) => {
+            return Err(unknown("backbone.random.value_path", shape.value_path));
+        }
+    };
+
+    Ok(RandomBackbone {
         n_embd: or(shape.n_embd, default.n_embd),
         n_layer: or(shape.n_layer, default.n_layer),
         n_head: or(shape.n_head, default.n_head),
         n_positions: or(shape.n_positions, default.n_positions),
         seed: shape.seed,
-        value_path: match shape.value_path() {
-            pb::ValuePath::Unspecified => default.value_path,
-            pb::ValuePath::Random => ValuePath::Random,
-            pb::ValuePath::NearIdentity => ValuePath::NearIdentity,
-        },
+        value_path,
         warmup_epochs: shape.warmup_epochs as usize,
-    }
+    })
 }
 
 fn pretraining(stage: &pb::Pretraining) -> Pretraining {
@@ -107,7 +143,10 @@ fn pretraining(stage: &pb::Pretraining) -> Pretraining {
         with_content: stage.with_content.unwrap_or(default.with_content),
         random_order: stage.random_order.unwrap_or(default.random_order),
         max_text_tokens: or(stage.max_text_tokens, default.max_text_tokens),
-        documents_per_epoch: or(stage.documents_per_epoch, default.documents_per_epoch),
+        documents_per_epoch: or(
+            stage.documents_per_epoch,
+            default.documents_per_epoch,
+        ),
     }
 }
 
@@ -131,8 +170,12 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
         without_user_token: stage
             .without_user_token
             .unwrap_or(default.without_user_token),
-        distilled_share: stage.distilled_share.unwrap_or(default.distilled_share),
-        teacher_sharpness: stage.teacher_sharpness.unwrap_or(default.teacher_sharpness),
+        distilled_share: stage
+            .distilled_share
+            .unwrap_or(default.distilled_share),
+        teacher_sharpness: stage
+            .teacher_sharpness
+            .unwrap_or(default.teacher_sharpness),
     })
 }
 
@@ -159,7 +202,9 @@ fn evaluation(stage: &pb::Evaluation) -> Result<Evaluation, Invalid> {
             Ok(pb::Baselines::None) => Baselines::None,
             Ok(pb::Baselines::Popularity) => Baselines::Popularity,
             Ok(pb::Baselines::All) => Baselines::All,
-            Err(_) => return Err(unknown("evaluation.baselines", stage.baselines)),
+            Err(_) => {
+                return Err(unknown("evaluation.baselines", stage.baselines));
+            }
         },
     })
 }
@@ -213,7 +258,7 @@ impl From<&TrainSpec> for pb::TrainSpec {
 impl From<&Backbone> for pb::backbone::Kind {
     fn from(backbone: &Backbone) -> Self {
         match backbone {
-            Backbone::Path(path) => Self::Path(path.clone()),
+            Backbone::Path(location) => Self::Path(location.to_string()),
             Backbone::Random(shape) => Self::Random(pb::RandomBackbone {
                 n_embd: small(shape.n_embd),
                 n_layer: small(shape.n_layer),
@@ -299,7 +344,8 @@ mod tests {
         let mut spec = default_spec();
         spec.seed = 7;
         spec.optimizer = Optimizer::Dense;
-        spec.backbone = Backbone::Path("openai/gpt2".to_owned());
+        let location = BackboneLocation::new("openai/gpt2").unwrap();
+        spec.backbone = Backbone::Path(location);
         spec.finetuning.target = Target::Hidden;
         (
             spec.finetuning.distilled_share,
@@ -331,8 +377,9 @@ mod tests {
             dataset: "datasets/d".to_owned(),
             ..Default::default()
         };
-        let refused =
-            |spec: pb::TrainSpec| TrainSpec::try_from(spec).unwrap_err().0[0].field.clone();
+        let refused = |spec: pb::TrainSpec| {
+            TrainSpec::try_from(spec).unwrap_err().0[0].field.clone()
+        };
         assert_eq!(refused(pb::TrainSpec::default()), "dataset");
         assert_eq!(refused(pb::TrainSpec { init: 9, ..good() }), "init");
         assert_eq!(
@@ -361,5 +408,42 @@ mod tests {
             }),
             "backbone.path"
         );
+    }
+
+    /// The field that is refused in a good specification with one change.
+    fn refused_with(change: impl FnOnce(&mut pb::TrainSpec)) -> String {
+        let mut spec = pb::TrainSpec {
+            dataset: "datasets/d".to_owned(),
+            ..Default::default()
+        };
+        change(&mut spec);
+        let mut invalid = TrainSpec::try_from(spec).unwrap_err();
+        invalid.0.remove(0).field
+    }
+
+    #[test]
+    fn each_unknown_value_of_an_enum_is_named() {
+        assert_eq!(refused_with(|spec| spec.init = 9), "init");
+        assert_eq!(refused_with(|spec| spec.optimizer = 9), "optimizer");
+        assert_eq!(refused_with(|spec| spec.cold_items = -1), "cold_items");
+        let shape = pb::RandomBackbone {
+            value_path: 9,
+            ..Default::default()
+        };
+        let kind = Some(pb::backbone::Kind::Random(shape));
+        let field =
+            refused_with(|spec| spec.backbone = Some(pb::Backbone { kind }));
+        assert_eq!(field, "backbone.random.value_path");
+        let field = refused_with(|spec| {
+            spec.finetuning.get_or_insert_default().target = 9
+        });
+        assert_eq!(field, "finetuning.target");
+        let field =
+            refused_with(|spec| spec.hybrid.get_or_insert_default().light = 9);
+        assert_eq!(field, "hybrid.light");
+        let field = refused_with(|spec| {
+            spec.evaluation.get_or_insert_default().baselines = 9
+        });
+        assert_eq!(field, "evaluation.baselines");
     }
 }

@@ -1,8 +1,9 @@
-//! The same work for both programs: which users, items and texts a step reads, in which order.
+//! The same work for both programs: which users, items and texts a step reads,
+//! in which order.
 //!
-//! Rows are numbered in order of first appearance in `interactions.csv.gz`. Content: reviews in
-//! file order, texts of fewer than two words left out. The others: users by row, training items in
-//! file order.
+//! Rows are numbered in order of first appearance in `interactions.csv.gz`.
+//! Content: reviews in file order, texts of fewer than two words left out. The
+//! others: users by row, training items in file order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -14,7 +15,10 @@ use anyhow::Context;
 use flate2::read::GzDecoder;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
-use model::{Objective, PromptTexts, Token, Tokenizer, collaborative, content, recommender};
+use model::{
+    Objective, PromptTexts, Token, Tokenizer, collaborative, content,
+    recommender,
+};
 use serde::Deserialize;
 
 /// How much of which data.
@@ -97,8 +101,8 @@ impl Rows {
 }
 
 impl StageData {
-    /// Reads a folder with `interactions.csv.gz` and, where there is a content stage,
-    /// `reviews.jsonl.gz`.
+    /// Reads a folder with `interactions.csv.gz` and, where there is a content
+    /// stage, `reviews.jsonl.gz`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut users = Rows::default();
         let mut items = Rows::default();
@@ -153,7 +157,8 @@ impl StageData {
         let steps = self.reviews.chunks(batch).take(n_steps);
         steps.map(move |reviews| {
             let documents = reviews.iter().map(|review| self.review(review));
-            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            let fitted =
+                documents.filter_map(|document| document.fitted(n_positions));
             content::objective(&fitted.collect::<Vec<_>>())
         })
     }
@@ -176,7 +181,8 @@ impl StageData {
         let steps = self.batches(batch).take(n_steps);
         steps.map(move |users| {
             let documents = users.iter().map(|history| self.history(history));
-            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            let fitted =
+                documents.filter_map(|document| document.fitted(n_positions));
             collaborative::objective(&fitted.collect::<Vec<_>>())
         })
     }
@@ -185,7 +191,8 @@ impl StageData {
         collaborative::document(&self.texts, history.user, history.items)
     }
 
-    /// Steps of finetuning: the first fifth of a history is hidden, all of it is asked for.
+    /// Steps of finetuning: the first fifth of a history is hidden, all of it
+    /// is asked for.
     pub(crate) fn recommend(
         &self,
         batch: usize,
@@ -197,20 +204,32 @@ impl StageData {
             let examples = users
                 .iter()
                 .map(|history| self.example(history, n_positions));
-            recommender::objective(&examples.collect::<Vec<_>>(), Options::default())
+            recommender::objective(
+                &examples.collect::<Vec<_>>(),
+                Options::default(),
+            )
         })
     }
 
-    fn example(&self, history: &UserHistory<'_>, n_positions: usize) -> Example {
+    fn example(
+        &self,
+        history: &UserHistory<'_>,
+        n_positions: usize,
+    ) -> Example {
         let n_hidden = (history.items.len() / 5).max(1);
         let shown = &history.items[n_hidden..];
         Example {
-            prompt: self.texts.recommend(Some(history.user), shown, n_positions),
+            prompt: self.texts.recommend(
+                Some(history.user),
+                shown,
+                n_positions,
+            ),
             targets: history.items.to_vec(),
         }
     }
 
-    /// Whole batches of prompts to be ranked, and what is not to be in the ranking.
+    /// Whole batches of prompts to be ranked, and what is not to be in the
+    /// ranking.
     pub(crate) fn predict(
         &self,
         batch: usize,
@@ -221,14 +240,22 @@ impl StageData {
         for users in self.batches(batch).take(n_batches) {
             if users.len() == batch {
                 let users = users.iter();
-                questions.push(users.map(|user| self.question(user, n_positions)).collect());
+                questions.push(
+                    users
+                        .map(|user| self.question(user, n_positions))
+                        .collect(),
+                );
             }
         }
 
         questions
     }
 
-    fn question(&self, history: &UserHistory<'_>, n_positions: usize) -> Question {
+    fn question(
+        &self,
+        history: &UserHistory<'_>,
+        n_positions: usize,
+    ) -> Question {
         let user = Some(history.user);
         Question {
             prompt: self.texts.recommend(user, history.items, n_positions),
@@ -237,7 +264,10 @@ impl StageData {
     }
 
     /// All users with a history, by row, so many at a time.
-    fn batches(&self, batch: usize) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
+    fn batches(
+        &self,
+        batch: usize,
+    ) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
         let mut left = self.histories.iter();
         std::iter::from_fn(move || {
             let mut next = Vec::with_capacity(batch);
@@ -251,6 +281,7 @@ impl StageData {
 
 fn unzipped(path: &Path) -> anyhow::Result<GzDecoder<File>> {
     let file = File::open(path);
-    let file = file.with_context(|| format!("{} cannot be read", path.display()))?;
+    let file =
+        file.with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(GzDecoder::new(file))
 }

@@ -1,5 +1,5 @@
-//! Scoring a large catalogue for one request and for several at once, beside what the machine reads
-//! from memory.
+//! Scoring a large catalogue for one request and for several at once, beside
+//! what the machine reads from memory.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ const READ: usize = 1 << 30;
 /// Measures and prints a line for each width and number of states.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bandwidth = bandwidth();
-    let line = json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0});
+    let line =
+        json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0});
     println!("{line}");
     for &width in &arguments.widths {
         let tables = Tables::normal(1, arguments.items, width, 0);

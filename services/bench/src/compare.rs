@@ -1,6 +1,8 @@
-//! This project and the reference in turn, on the same weights and the same batches.
+//! This project and the reference in turn, on the same weights and the same
+//! batches.
 //!
-//! A ratio counts only where both print the same losses: then both have done the same work.
+//! A ratio counts only where both print the same losses: then both have done
+//! the same work.
 
 use std::path::PathBuf;
 
@@ -31,8 +33,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',')]
     devices: Vec<String>,
 
-    /// `f32`, `bf16` or both with a comma between; a device that does not have one in hardware is
-    /// left out.
+    /// `f32`, `bf16` or both with a comma between; a device that does not have
+    /// one in hardware is left out.
     #[arg(long, value_parser = machine::precision, value_delimiter = ',', default_value = "f32")]
     precisions: Vec<Precision>,
 
@@ -44,7 +46,8 @@ pub(crate) struct Arguments {
     )]
     stages: Vec<String>,
 
-    /// A program that takes the same weights and batches; it is given --data, --weights, --stage,
+    /// A program that takes the same weights and batches; it is given --data,
+    /// --weights, --stage,
 
     /// --steps, --batch and --threads.
     #[arg(long, default_value = "")]
@@ -86,7 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Measures one stage with all systems in turn, and prints their lines.
-fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyhow::Result<()> {
+fn compare(
+    arguments: &Arguments,
+    stage: &str,
+    computing: &[Computing],
+) -> anyhow::Result<()> {
     let call = StageCall {
         work: &arguments.work,
         weights: &arguments.weights,
@@ -117,15 +124,20 @@ fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyho
     Ok(())
 }
 
-/// Writes random weights in the form that the reference reads, where there are none.
-fn write_weights(arguments: &Arguments, data: &StageData) -> anyhow::Result<()> {
+/// Writes random weights in the form that the reference reads, where there are
+/// none.
+fn write_weights(
+    arguments: &Arguments,
+    data: &StageData,
+) -> anyhow::Result<()> {
     let path = arguments.weights.join("tables.safetensors");
     if path.exists() {
         return Ok(());
     }
 
     let numbers = arguments.backbone.split('x');
-    let numbers: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<usize> =
+        numbers.filter_map(|number| number.parse().ok()).collect();
     let &[n_embd, n_layer, n_head] = &*numbers else {
         bail!(
             "--backbone is `{}`; it should be width x layers x heads, as in 768x12x12",

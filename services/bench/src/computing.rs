@@ -6,7 +6,8 @@ use anyhow::Context;
 use model::{Precision, compute_device, has_own_memory};
 use serde_json::{Value, json};
 
-/// A device in a precision, and the highest rate that its products of matrices reached in this run.
+/// A device in a precision, and the highest rate that its products of matrices
+/// reached in this run.
 #[derive(Clone)]
 pub(crate) struct Computing {
     pub(crate) device: String,
@@ -29,7 +30,8 @@ impl Computing {
     }
 }
 
-/// Measures each device in each precision; one that it does not have in hardware is left out.
+/// Measures each device in each precision; one that it does not have in
+/// hardware is left out.
 pub(crate) fn all_computing(
     devices: &[String],
     precisions: &[Precision],
@@ -57,7 +59,11 @@ pub(crate) fn all_computing(
 }
 
 /// Measures in a process of its own, which has its own number of threads.
-fn peak(device: &str, precision: Precision, n_threads: usize) -> anyhow::Result<f64> {
+fn peak(
+    device: &str,
+    precision: Precision,
+    n_threads: usize,
+) -> anyhow::Result<f64> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("peak");
     command.args(["--device", device]);

@@ -1,4 +1,5 @@
-//! A data set of many users, from a file of rows to the first steps of a job on it.
+//! A data set of many users, from a file of rows to the first steps of a job on
+//! it.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,8 @@ fn write_rows(arguments: &Arguments, path: &Path) -> anyhow::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     writeln!(file, "user_id,item_id,timestamp,rating")?;
     for row in 0..arguments.interactions {
-        // Everybody once, then at random. Items are drawn with a long tail, as they are anywhere.
+        // Everybody once, then at random. Items are drawn with a long tail, as
+        // they are anywhere.
         let user = if row < arguments.users {
             row
         } else {
@@ -137,9 +139,11 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains until a few steps are taken: what is measured is how soon and in how much memory.
+/// Trains until a few steps are taken: what is measured is how soon and in how
+/// much memory.
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
+    let device =
+        machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
     let dataset = arguments.folder.join("dataset");
     let input = Input::alone(spec(arguments)?, dataset, scratch.path(), device);
@@ -169,7 +173,8 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
         Err(_) => bail!("the training panicked"),
     }
 
-    let line = json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
+    let line =
+        json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
     println!("{line}");
     Ok(())
 }

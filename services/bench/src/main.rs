@@ -1,4 +1,5 @@
-//! `bench`: how fast this project trains and ranks, beside a program that does the same work.
+//! `bench`: how fast this project trains and ranks, beside a program that does
+//! the same work.
 //!
 //! Run by `make bench`, `bench-smoke`, `bench-large` and `profile`.
 #![allow(
@@ -7,7 +8,8 @@
     reason = "a command line tool"
 )]
 
-/// The steps that both programs take: which users, items and texts, in which order.
+/// The steps that both programs take: which users, items and texts, in which
+/// order.
 mod batches;
 
 /// What the machine could do at most, and what a process took of it.

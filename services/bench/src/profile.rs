@@ -1,5 +1,5 @@
-//! Where a stage's time goes, from the model's spans: a table by part of the model and a flame
-//! graph by kernel.
+//! Where a stage's time goes, from the model's spans: a table by part of the
+//! model and a flame graph by kernel.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +29,9 @@ pub(crate) struct Arguments {
 /// Runs a stage and says where its time went.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let profile = Profile::default();
-    tracing::subscriber::set_global_default(Registry::default().with(profile.clone()))?;
+    tracing::subscriber::set_global_default(
+        Registry::default().with(profile.clone()),
+    )?;
     stage::measure(&arguments.stage)?;
     let times = profile.times();
     times.print();
@@ -94,7 +96,8 @@ impl Times {
         self.of_stack.values().sum()
     }
 
-    /// By the two outermost spans: the step or the forward pass, and the part of the model.
+    /// By the two outermost spans: the step or the forward pass, and the part
+    /// of the model.
     fn print(&self) {
         let mut parts: BTreeMap<String, Duration> = BTreeMap::new();
         for (stack, time) in &self.of_stack {

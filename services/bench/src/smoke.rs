@@ -1,19 +1,20 @@
 //! A step's work, counted: what a change may not make larger without saying so.
 //!
-//! Seconds differ from machine to machine; tokens, logits, rows and bytes don't. `bench smoke`
-//! takes one step of each stage on a small model and compares with `smoke.json` beside this crate's
-//! manifest.
+//! Seconds differ from machine to machine; tokens, logits, rows and bytes
+//! don't. `bench smoke` takes one step of each stage on a small model and
+//! compares with `smoke.json` beside this crate's manifest.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use domain::{Optimizer, RandomBackbone};
+use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables,
-    Tokenizer, collaborative, compute_device, content, recommender, step,
+    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token,
+    TokenTables, Tokenizer, collaborative, compute_device, content,
+    recommender, step,
 };
 use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -44,7 +45,8 @@ struct StepCounts {
 }
 
 const EXPECTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/smoke.json");
-/// Threads share work differently from run to run, and each has memory of its own.
+/// Threads share work differently from run to run, and each has memory of its
+/// own.
 const TOLERANCE: f64 = 1.03;
 
 const N_USERS: u32 = 500;
@@ -61,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 
     let expected = std::fs::read_to_string(EXPECTED)?;
-    let expected: BTreeMap<String, StepCounts> = serde_json::from_str(&expected)?;
+    let expected: BTreeMap<String, StepCounts> =
+        serde_json::from_str(&expected)?;
     let mut grown = Vec::new();
     for (stage, found) in &found {
         let Some(expected) = expected.get(stage) else {
@@ -128,8 +131,16 @@ fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
     Ok(counts)
 }
 
-fn second_step(backbone: &Backbone, objective: &Objective) -> anyhow::Result<StepCounts> {
-    let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, backbone.n_embd(), 0);
+fn second_step(
+    backbone: &Backbone,
+    objective: &Objective,
+) -> anyhow::Result<StepCounts> {
+    let tables = Tables::normal(
+        N_USERS as usize,
+        N_ITEMS as usize,
+        backbone.n_embd(),
+        0,
+    );
     let mut learner = Learner {
         backbone,
         moments: PairMoments::zeros(&tables.collaborative),
@@ -156,10 +167,10 @@ impl Learner<'_> {
             lambda: 1.0,
             prior: 0.0,
         };
-        let step = step::compute(self.backbone, &self.own, Some(pull), objective)?;
+        let step =
+            step::compute(self.backbone, &self.own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
-        self.moments
-            .update(&adam, &mut self.own, &step, Optimizer::Lazy);
+        self.moments.update(&adam, &mut self.own, &step);
         Ok(StepCounts {
             tokens: step.n_tokens,
             logits: step.n_logits,

@@ -1,23 +1,25 @@
 //! `cllm4rec`: try it, run it, drive it.
 //!
-//! A command is parsed here and carried out in [`commands`], which builds on the other rooms; none
-//! of them knows a command.
+//! A command is parsed here and carried out in [`commands`], which builds on
+//! the other rooms; none of them knows a command.
 //!
-//! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job ended without a
-//! model.
+//! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job
+//! ended without a model.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command line speaks on its standard streams"
 )]
 
-/// Where the services are and where data sets are kept, from `config.toml` and the environment.
+/// Where the services are and where data sets are kept, from `config.toml` and
+/// the environment.
 mod settings;
 
 /// What each command does, one file a command.
 mod commands;
 
-/// From a file of interactions to a stored data set with its histories recorded.
+/// From a file of interactions to a stored data set with its histories
+/// recorded.
 mod import;
 /// From the arguments of `train submit` to a job that is followed to its end.
 mod jobs;
@@ -35,12 +37,15 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{calibrate, dataset, demo, history, models, recommend, status, train, up};
+use crate::commands::{
+    calibrate, dataset, demo, history, models, recommend, status, train, up,
+};
 use crate::output::failure;
 use crate::output::writer::Output;
 use crate::settings::{DEFAULTS, Settings};
 
-/// A production recommender on a language model with user and item tokens (CLLM4Rec).
+/// A production recommender on a language model with user and item tokens
+/// (CLLM4Rec).
 #[derive(Parser)]
 #[command(name = "cllm4rec", version)]
 struct Arguments {
@@ -58,10 +63,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Coordinator, worker and scorer in one process, everything kept in one folder.
+    /// Coordinator, worker and scorer in one process, everything kept in one
+    /// folder.
     Up(up::Arguments),
 
-    /// The whole path on a small data set: import, train through the services, recommend.
+    /// The whole path on a small data set: import, train through the services,
+    /// recommend.
     Demo(demo::Arguments),
 
     /// Data sets: import, list, show, delete.
@@ -80,7 +87,8 @@ enum Command {
     #[command(subcommand)]
     Models(models::Command),
 
-    /// What the scorer serves, what it could not load and why, and how it fares.
+    /// What the scorer serves, what it could not load and why, and how it
+    /// fares.
     Status,
 
     /// Items for a user.
@@ -127,13 +135,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ),
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
-        Command::Dataset(command) => dataset::run(command, &settings, output).await?,
-        Command::Train(command) => return train::run(command, &settings, output).await,
+        Command::Dataset(command) => {
+            dataset::run(command, &settings, output).await?
+        }
+        Command::Train(command) => {
+            return train::run(command, &settings, output).await;
+        }
         Command::Worker(command) => calibrate::run(command, output).await?,
-        Command::Models(command) => models::run(command, &settings, output).await?,
+        Command::Models(command) => {
+            models::run(command, &settings, output).await?
+        }
         Command::Status => status::run(&settings, output).await?,
-        Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
-        Command::History(command) => history::run(command, &settings, output).await?,
+        Command::Recommend(arguments) => {
+            recommend::run(arguments, &settings, output).await?
+        }
+        Command::History(command) => {
+            history::run(command, &settings, output).await?
+        }
         Command::Completions { shell } => write_completions(shell),
     }
 

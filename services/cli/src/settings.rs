@@ -3,10 +3,12 @@
 use serde::Deserialize;
 use service::client::Target;
 
-/// Every setting with its default; a file (`--config`) and the environment go over them.
+/// Every setting with its default; a file (`--config`) and the environment go
+/// over them.
 pub(crate) const DEFAULTS: &str = include_str!("../config.toml");
 
-/// What `config.toml` beside this crate says, which explains each field and holds its default.
+/// What `config.toml` beside this crate says, which explains each field and
+/// holds its default.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {

@@ -1,12 +1,19 @@
 //! What parts of a job will cost, said before it is queued.
 
-use domain::{Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec};
+use domain::{
+    Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec,
+};
 
-/// A factor and an inverse in f64, the best weights so far and the new ones in f32.
+/// A factor and an inverse in f64, the best weights so far and the new ones in
+/// f32.
 const BYTES_PER_PAIR: usize = 24;
 
-/// One line a part, for people.
-pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
+/// Says for people what the job's parts will cost, one line each.
+pub(crate) fn notes(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machines: &[Calibration],
+) -> Vec<String> {
     let n = counts.n_items;
     let as_baseline = spec.evaluation.baselines == Baselines::All;
     let mut notes = Vec::new();
@@ -16,12 +23,14 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
             counts.n_users
         ));
     }
+
     if as_baseline && n <= MAX_LIGHT_ITEMS {
         let most = (n * n * 8) >> 20;
         notes.push(format!(
             "item-kNN: the cosines of items that share a user, at most {most} MiB for {n} items"
         ));
     }
+
     if spec.wants_ease() && n > MAX_LIGHT_ITEMS {
         notes.push(format!(
             "item-kNN and EASE: left out, {n} items are more than {MAX_LIGHT_ITEMS}; the language model ranks alone"
@@ -32,46 +41,63 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
             "EASE: an inverse of {n} × {n} for each λ, {memory} MiB"
         ));
     }
+
     if spec.n_sampled_items > 0 {
         notes.push(format!(
             "the item softmax is over {} of {n} items a step, and no teacher is asked",
             spec.n_sampled_items.min(n)
         ));
     }
+
     notes.extend(durations(spec, counts, machines));
     notes
 }
 
-/// How long the job will take on each kind of machine that has asked for work, or why that cannot
-/// be said.
-fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
-    let unknown = if matches!(spec.backbone, Backbone::Path(_)) {
-        Some("only a worker sees the shape of a backbone that is named by a path")
+/// Says how long the job will take on each kind of machine that has asked for
+/// work, or why that cannot be said.
+fn durations(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machines: &[Calibration],
+) -> Vec<String> {
+    let why = if matches!(spec.backbone, Backbone::Path(_)) {
+        "only a worker sees the shape of a backbone that is named by a path"
     } else if counts.text_lengths.is_empty() {
-        Some("the data set was imported before its texts were measured; import it again")
+        "the data set was imported before its texts were measured; import it again"
     } else if machines.is_empty() {
-        Some(
-            "no worker that was measured has asked for work; run `cllm4rec worker calibrate` and start it again",
-        )
+        "no worker that was measured has asked for work; \
+         run `cllm4rec worker calibrate` and start it again"
     } else {
-        None
+        return machines
+            .iter()
+            .filter_map(|machine| duration(spec, counts, machine))
+            .collect();
     };
-    if let Some(why) = unknown {
-        return vec![format!("how long it will take is not known: {why}")];
-    }
-    machines
-        .iter()
-        .filter_map(|machine| duration(spec, counts, machine))
-        .collect()
+
+    vec![format!("how long it will take is not known: {why}")]
 }
 
-fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<String> {
+fn duration(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machine: &Calibration,
+) -> Option<String> {
     let parts = machine.estimate(spec, counts)?;
-    let all: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
-    let most = parts.iter().filter(|(_, seconds)| *seconds >= 1.0);
-    let most: Vec<String> = most
-        .map(|(part, seconds)| format!("{} {seconds:.0}", part.name()))
-        .collect();
+    let mut all = 0.0;
+    let mut long = Vec::new();
+    for (part, seconds) in parts {
+        all += seconds;
+        if seconds >= 1.0 {
+            long.push(format!("{} {seconds:.0}", part.name()));
+        }
+    }
+
+    let long = if long.is_empty() {
+        "below one each".to_owned()
+    } else {
+        long.join(", ")
+    };
+
     let Calibration {
         device,
         precision,
@@ -83,13 +109,9 @@ fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<
     } else {
         ""
     };
+
     Some(format!(
-        "about {all:.0} s on {device} ({precision}, {n_threads} cores){early}; in seconds: {}",
-        if most.is_empty() {
-            "below one each".to_owned()
-        } else {
-            most.join(", ")
-        }
+        "about {all:.0} s on {device} ({precision}, {n_threads} cores){early}; in seconds: {long}"
     ))
 }
 
@@ -111,8 +133,13 @@ mod tests {
         };
         assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));
-        (spec.evaluation.baselines, spec.hybrid.light) = (Baselines::None, Light::None);
+        (spec.evaluation.baselines, spec.hybrid.light) =
+            (Baselines::None, Light::None);
         spec.finetuning.distilled_share = 0.0;
-        assert!(of(&spec, 10_001).starts_with("how long it will take is not known: the data set"));
+        assert!(
+            of(&spec, 10_001).starts_with(
+                "how long it will take is not known: the data set"
+            )
+        );
     }
 }

@@ -6,49 +6,74 @@ use tonic::{Code, Status};
 /// An error of the coordinator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Bad input.
+    /// The input cannot be accepted; every wrong field is named.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The job is not in a state for this, or the lease is not current.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A label still points to the version.
-    #[error("model version {version} has the label `{label}`; move or remove the label first")]
+    #[error(
+        "model version {version} has the label `{label}`; move or remove the label first"
+    )]
     Labelled {
-        /// The version.
+        /// The version that was to be deleted.
         version: ModelVersion,
-        /// One of its labels.
+        /// One of the labels that point to it.
         label: String,
     },
+    /// Nobody knows whether a label points to the version.
+    #[error("the label `{0}` cannot be read; set it again or remove it first")]
+    UnreadableLabel(String),
     /// The data set's manifest cannot be read.
-    #[error("the data set cannot be used: {0}; import it again")]
-    BadDataset(String),
+    #[error("the data set cannot be used: dataset.json: {0}; import it again")]
+    BadDataset(serde_json::Error),
     /// A worker's model is not what it says.
     #[error("the committed model cannot be published: {0}")]
-    BadModel(String),
-    /// The store or the artifacts.
+    BadModel(BadModel),
+    /// The store or the artifacts failed, or do not have what is needed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+}
+
+/// What is wrong with a model that a worker committed.
+#[derive(Debug, thiserror::Error)]
+pub enum BadModel {
+    /// Its manifest cannot be read.
+    #[error("model.json: {0}")]
+    Manifest(serde_json::Error),
+    /// It is no answer to the job.
+    #[error("it was trained with another specification")]
+    OtherSpecification,
+}
+
+impl From<BadModel> for Error {
+    fn from(bad: BadModel) -> Self {
+        Self::BadModel(bad)
+    }
 }
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
-            Error::Refused(_) | Error::Labelled { .. } | Error::BadDataset(_) => {
-                Code::FailedPrecondition
-            }
+            Error::Refused(_)
+            | Error::Labelled { .. }
+            | Error::UnreadableLabel(_)
+            | Error::BadDataset(_) => Code::FailedPrecondition,
             Error::BadModel(_) => Code::InvalidArgument,
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,
-            Error::Storage(storage::Error::Unavailable { .. } | storage::Error::File { .. }) => {
-                Code::Unavailable
-            }
-            Error::Storage(storage::Error::Setting { .. } | storage::Error::InUse(_)) => {
-                Code::Internal
-            }
+            Error::Storage(
+                storage::Error::Unavailable { .. }
+                | storage::Error::File { .. },
+            ) => Code::Unavailable,
+            Error::Storage(
+                storage::Error::Setting { .. } | storage::Error::InUse(_),
+            ) => Code::Internal,
         };
+
         service::status(code, &error)
     }
 }

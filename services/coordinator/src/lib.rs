@@ -1,48 +1,52 @@
-//! The coordinator: owns jobs, leases and the model registry. Links no tensor library.
+//! The coordinator: owns jobs, leases and the model registry. Links no tensor
+//! library.
 
-mod costs;
+/// What is refused, and with which code.
 mod error;
-mod machines;
-mod models;
+/// The settings and their defaults.
+mod settings;
+
+/// The methods of the three services: decode, call, encode.
 mod rpc;
+
+// Jobs, from the specification to the version.
+/// What a job will cost, said before it is queued.
+mod costs;
+/// How fast the workers are.
+mod machines;
+/// What a worker's model must be before it is published.
+mod publication;
+/// One step of a job, and what it says to people.
+mod step;
+/// Ends the leases of lost workers.
+mod sweep;
+/// A job's way from `Queued` to its end.
 mod train_job;
+/// Follows a job's events.
+mod watch;
+
+/// Model versions and labels as clients see them.
+mod models;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proto::pb;
-use serde::Deserialize;
-use service::{Bound, Health, Port};
+use proto::pb::model_service_server::ModelServiceServer;
+use proto::pb::training_service_server::TrainingServiceServer;
+use proto::pb::worker_service_server::WorkerServiceServer;
+use service::{Bound, Health};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-pub use error::Error;
-
 use crate::models::Models;
+use crate::rpc::registry::Registry;
+use crate::rpc::training::Training;
+use crate::rpc::workers::Workers;
 use crate::train_job::TrainJobs;
 
-/// The coordinator's settings; `config.toml` beside this crate says what each is and holds the
-/// defaults.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// TrainJob and the model registry.
-    pub api: Port,
-    /// Workers.
-    pub workers: Port,
-    /// Length of a lease, in seconds.
-    pub lease_term_s: u64,
-    /// Time to drain, in seconds.
-    pub grace_s: u64,
-    /// Logs.
-    pub log: service::telemetry::Settings,
-    /// Where things are kept.
-    pub storage: storage::Settings,
-}
-
-/// Defaults of [`Settings`].
-pub const DEFAULTS: &str = include_str!("../config.toml");
+pub use error::{BadModel, Error};
+pub use settings::{DEFAULTS, Settings};
 
 /// A coordinator whose ports are open.
 #[derive(Debug)]
@@ -55,48 +59,54 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Opens both ports.
-    pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
+    /// Opens the ports for clients and for workers.
+    pub async fn bind(
+        settings: &Settings,
+        storage: Storage,
+    ) -> anyhow::Result<Self> {
+        let lease_term = Duration::from_secs(settings.lease_term_s);
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
-            jobs: TrainJobs::new(storage.clone(), Duration::from_secs(settings.lease_term_s)),
+            jobs: TrainJobs::new(storage.clone(), lease_term),
             models: Models::new(storage),
             grace: Duration::from_secs(settings.grace_s),
         })
     }
 
-    /// Where clients and workers find it.
+    /// Tells where clients and workers find it.
     pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
         (self.api.address(), self.workers.address())
     }
 
-    /// Serves until `shutdown`.
+    /// Serves both ports until `shutdown`, and ends leases meanwhile.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        use pb::model_service_server::ModelServiceServer;
-        use pb::training_service_server::TrainingServiceServer;
-        use pb::worker_service_server::WorkerServiceServer;
-        let (token, worker_token) = (self.api.token(), self.workers.token());
-        let api = Routes::new(TrainingServiceServer::with_interceptor(
-            rpc::Training {
-                jobs: self.jobs.clone(),
-                shutdown: shutdown.clone(),
-            },
-            token.clone(),
-        ))
-        .add_service(ModelServiceServer::with_interceptor(
-            rpc::Registry {
-                models: self.models,
-            },
-            token,
-        ));
-        let workers = Routes::new(WorkerServiceServer::with_interceptor(
-            rpc::Workers {
-                jobs: self.jobs.clone(),
-                shutdown: shutdown.clone(),
-            },
-            worker_token,
-        ));
+        let token = self.api.token();
+        let training = Training {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+
+        let registry = Registry {
+            models: self.models,
+        };
+
+        let training =
+            TrainingServiceServer::with_interceptor(training, token.clone());
+        let registry = ModelServiceServer::with_interceptor(registry, token);
+        let api_routes = Routes::new(training).add_service(registry);
+
+        let workers = Workers {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+
+        let workers = WorkerServiceServer::with_interceptor(
+            workers,
+            self.workers.token(),
+        );
+        let worker_routes = Routes::new(workers);
+
         let health = Health::new().await;
         health.set_ready(true).await;
         let lifecycle = service::Lifecycle {
@@ -105,14 +115,23 @@ impl Coordinator {
             grace: self.grace,
         };
         let descriptors = proto::DESCRIPTORS;
-        tokio::try_join!(
-            service::serve(self.api, api, descriptors, lifecycle.clone()),
-            service::serve(self.workers, workers, descriptors, lifecycle),
-            async {
-                self.jobs.sweep_until(shutdown).await;
-                Ok(())
-            }
-        )?;
+        let api = service::serve(
+            self.api,
+            api_routes,
+            descriptors,
+            lifecycle.clone(),
+        );
+        let workers =
+            service::serve(self.workers, worker_routes, descriptors, lifecycle);
+        let sweep = async {
+            self.jobs.sweep_until(shutdown).await;
+            Ok(())
+        };
+
+        tokio::try_join!(api, workers, sweep)?;
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

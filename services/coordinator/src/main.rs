@@ -14,7 +14,8 @@ struct Arguments {
     /// Settings over the defaults (TOML).
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Start even though the store may lose what it acknowledged; for development.
+    /// Start even though the store may lose what it acknowledged; for
+    /// development.
     #[arg(long)]
     allow_volatile_store: bool,
 }

@@ -1,72 +1,86 @@
 //! The model registry as clients see it.
 
-use domain::{Label, ModelInfo, ModelVersion};
-use storage::{Kind, Storage};
+use domain::{ArtifactId, Label, ModelInfo, ModelVersion};
+use storage::{Kind, Labels, Listed, Storage};
 
-use crate::Error;
+use crate::error::Error;
 
-/// Model versions and labels.
+/// Answers what clients ask about model versions and labels.
 #[derive(Debug, Clone)]
 pub(crate) struct Models {
     storage: Storage,
 }
 
 /// A version and the labels that point to it.
-pub(crate) type Labelled = (ModelInfo, Vec<Label>);
+#[derive(Debug, Clone)]
+pub(crate) struct LabelledVersion {
+    pub(crate) info: ModelInfo,
+    pub(crate) labels: Vec<Label>,
+}
 
 impl Models {
     pub(crate) fn new(storage: Storage) -> Self {
         Self { storage }
     }
 
-    pub(crate) async fn get(&self, version: &ModelVersion) -> Result<Labelled, Error> {
+    pub(crate) async fn get(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<LabelledVersion, Error> {
         let info = self.storage.registry.get(version).await?;
-        self.labelled(vec![info])
-            .await?
-            .pop()
-            .ok_or_else(|| Error::BadModel(version.to_string()))
-    }
-
-    /// Newest first.
-    pub(crate) async fn list(&self) -> Result<Vec<Labelled>, Error> {
-        let mut versions = self.storage.registry.list().await?;
-        versions.sort_by(|a, b| {
-            b.created_ms
-                .cmp(&a.created_ms)
-                .then_with(|| a.version.cmp(&b.version))
-        });
-        self.labelled(versions).await
-    }
-
-    async fn labelled(&self, versions: Vec<ModelInfo>) -> Result<Vec<Labelled>, Error> {
         let labels = self.storage.registry.labels().await?;
-        let of = |info: &ModelInfo| {
-            labels
-                .iter()
-                .filter(|(_, version)| **version == info.version)
-                .map(|(label, _)| label.clone())
-                .collect()
-        };
-        Ok(versions
-            .into_iter()
-            .map(|info| (info.clone(), of(&info)))
-            .collect())
+        Ok(labelled(info, &labels))
     }
 
-    /// Removes a version that no label points to, then its files.
-    pub(crate) async fn delete(&self, version: &ModelVersion) -> Result<(), Error> {
-        let revision = self.storage.registry.revision().await?;
-        let (_, labels) = self.get(version).await?;
-        if let Some(label) = labels.first() {
+    /// Lists the versions, newest first.
+    pub(crate) async fn list(&self) -> Result<Listed<LabelledVersion>, Error> {
+        let mut versions = self.storage.registry.list().await?;
+        versions.records.sort_by(|a, b| {
+            let newest_first = b.created_ms.cmp(&a.created_ms);
+            newest_first.then_with(|| a.version.cmp(&b.version))
+        });
+        let labels = self.storage.registry.labels().await?;
+        let mut records = Vec::with_capacity(versions.records.len());
+        for info in versions.records {
+            records.push(labelled(info, &labels));
+        }
+
+        Ok(Listed {
+            records,
+            unreadable: versions.unreadable,
+        })
+    }
+
+    /// Removes a version that no label points to, then its files; also one
+    /// whose record cannot be read.
+    pub(crate) async fn delete(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<(), Error> {
+        let registry = &self.storage.registry;
+        let revision = registry.revision().await?;
+        match registry.get(version).await {
+            Ok(_) | Err(storage::Error::Corrupt { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+
+        let labels = registry.labels().await?;
+        if let Some(label) = labels_of(version, &labels).first() {
             return Err(Error::Labelled {
                 version: version.clone(),
                 label: label.to_string(),
             });
         }
-        self.storage.registry.delete(version, revision).await?;
+
+        if let Some(label) = labels.unreadable.first() {
+            return Err(Error::UnreadableLabel(label.clone()));
+        }
+
+        registry.delete(version, revision).await?;
+        let artifact = ArtifactId::from(version);
         self.storage
             .artifacts
-            .delete(Kind::Model, version.as_str())
+            .delete(Kind::Model, &artifact)
             .await?;
         tracing::info!(%version, "model version deleted");
         Ok(())
@@ -76,15 +90,34 @@ impl Models {
         &self,
         label: &Label,
         version: &ModelVersion,
-    ) -> Result<Labelled, Error> {
+    ) -> Result<LabelledVersion, Error> {
         self.storage.registry.set_label(label, version).await?;
         tracing::info!(%label, %version, "label moved");
         self.get(version).await
     }
 
-    pub(crate) async fn remove_label(&self, label: &Label) -> Result<(), Error> {
+    pub(crate) async fn remove_label(
+        &self,
+        label: &Label,
+    ) -> Result<(), Error> {
         self.storage.registry.remove_label(label).await?;
         tracing::info!(%label, "label removed");
         Ok(())
     }
+}
+
+fn labelled(info: ModelInfo, labels: &Labels) -> LabelledVersion {
+    let labels = labels_of(&info.version, labels);
+    LabelledVersion { info, labels }
+}
+
+fn labels_of(version: &ModelVersion, labels: &Labels) -> Vec<Label> {
+    let mut found = Vec::new();
+    for (label, target) in &labels.versions {
+        if target == version {
+            found.push(label.clone());
+        }
+    }
+
+    found
 }

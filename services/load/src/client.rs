@@ -1,4 +1,5 @@
-//! A connection to a scorer that, where that is wanted, sends little more than the scorer takes.
+//! A connection to a scorer that, where that is wanted, sends little more than
+//! the scorer takes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +18,10 @@ pub(crate) struct Client {
     throttle: Option<Arc<Mutex<Throttle>>>,
 }
 
-/// Bounds what is sent to a scorer that refuses: a refusal costs it work too, and many leave it no
-/// time for answers. Adaptive throttling, Site Reliability Engineering (2016), ch. 21: of all calls
-/// that are wanted, the share is sent that makes [`MORE`] times what is accepted.
+/// Bounds what is sent to a scorer that refuses: a refusal costs it work too,
+/// and many leave it no time for answers. Adaptive throttling, Site Reliability
+/// Engineering (2016), ch. 21: of all calls that are wanted, the share is sent
+/// that makes [`MORE`] times what is accepted.
 struct Throttle {
     /// Calls of late, those that were not sent too; fades.
     wanted: f64,
@@ -27,14 +29,16 @@ struct Throttle {
     accepted: f64,
     /// When the two have faded last.
     faded: Instant,
-    /// Grows with each call that is wanted; one is sent when this has come to one.
+    /// Grows with each call that is wanted; one is sent when this has come to
+    /// one.
     share: f64,
 }
 
 /// A call that is this old counts a third of a new one.
 const MEMORY: Duration = Duration::from_millis(500);
-/// Calls that are sent for each one that is accepted. With fewer it takes longer to notice that the
-/// scorer takes more again, with more the refusals cost more.
+/// Calls that are sent for each one that is accepted. With fewer it takes
+/// longer to notice that the scorer takes more again, with more the refusals
+/// cost more.
 const MORE: f64 = 1.5;
 
 impl Client {
@@ -110,9 +114,14 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Offers ten calls a millisecond, of which the scorer takes so many; calls sent and accepted
-    /// in the second half.
-    fn offered(throttle: &mut Throttle, from: Instant, ms: u32, taken: usize) -> (usize, usize) {
+    /// Offers ten calls a millisecond, of which the scorer takes so many; calls
+    /// sent and accepted in the second half.
+    fn offered(
+        throttle: &mut Throttle,
+        from: Instant,
+        ms: u32,
+        taken: usize,
+    ) -> (usize, usize) {
         let (mut sent, mut accepted) = (0, 0);
         for at in 0..ms {
             let now = from + at * MS;
@@ -128,7 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload() {
+    fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload()
+     {
         let start = Instant::now();
         let mut throttle = Throttle::new(start);
         assert_eq!(

@@ -39,8 +39,8 @@ pub(crate) struct Answer {
 type Call = Result<Response<pb::RecommendResponse>, Status>;
 
 impl Flight {
-    /// Asks one scorer and, where it is not there, another: what a client with a gRPC retry policy
-    /// does.
+    /// Asks one scorer and, where it is not there, another: what a client with
+    /// a gRPC retry policy does.
     pub(crate) async fn outcome(mut self) -> Outcome {
         let request = self.timed();
         let mut call = self.first.stub.recommend(request).await;
@@ -66,8 +66,9 @@ impl Flight {
         request
     }
 
-    /// Whether the scorer was leaving. It has refused the call, or its connection was closed before
-    /// the call was sent, which tonic calls `Cancelled`; it calls a passed deadline so too.
+    /// Whether the scorer was leaving. It has refused the call, or its
+    /// connection was closed before the call was sent, which tonic calls
+    /// `Cancelled`; it calls a passed deadline so too.
     fn was_not_taken(&self, call: &Call) -> bool {
         let Err(status) = call else {
             return false;

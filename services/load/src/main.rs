@@ -1,7 +1,7 @@
 //! `cllm4rec-load`: asks a scorer at a given rate and says how it answered.
 //!
-//! Open loop: a slow answer does not slow the asking down, and a request's latency counts from the
-//! time at which it should have been sent.
+//! Open loop: a slow answer does not slow the asking down, and a request's
+//! latency counts from the time at which it should have been sent.
 #![allow(clippy::print_stdout, reason = "a command line tool")]
 
 /// The workload file: kinds of requests, and how often each is made.
@@ -37,12 +37,17 @@ use crate::workload::Workload;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Asks for recommendations at given rates, one after the other; prints a JSON line for each.
+/// Asks for recommendations at given rates, one after the other; prints a JSON
+/// line for each.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// The scorer; several with commas between take turns.
-    #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:7070")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7070"
+    )]
     url: Vec<String>,
 
     /// The token that the scorer wants.
@@ -62,7 +67,8 @@ struct Arguments {
     #[arg(long)]
     workload: Option<PathBuf>,
 
-    /// Seed of all random choices, over the workload's: other histories where they are drawn.
+    /// Seed of all random choices, over the workload's: other histories where
+    /// they are drawn.
     #[arg(long)]
     seed: Option<u64>,
 
@@ -86,13 +92,14 @@ struct Arguments {
     #[arg(long)]
     warm_users: bool,
 
-    /// Send half as much again as is accepted, where a scorer refuses: what a client should do.
+    /// Send half as much again as is accepted, where a scorer refuses: what a
+    /// client should do.
     #[arg(long)]
     throttle: bool,
 }
 
-// One thread: on cores that the scorer shares, waking others for each call cost a quarter more
-// (3,000 and 424 calls/s).
+// One thread: on cores that the scorer shares, waking others for each call cost
+// a quarter more (3,000 and 424 calls/s).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     // In a task: a timer wakes the runtime's first future through the kernel.

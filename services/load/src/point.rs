@@ -1,5 +1,6 @@
-//! One point of a load curve: requests are sent at the times that the rate says, whether or not the
-//! ones before have been answered, and their latency counts from those times.
+//! One point of a load curve: requests are sent at the times that the rate
+//! says, whether or not the ones before have been answered, and their latency
+//! counts from those times.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::flight::{Flight, Outcome};
 use crate::report::{Latencies, PointReport};
 use crate::requests::Requests;
 
-/// Requests that may be out at once: a bound on this program's memory, far above what a healthy
-/// server lets wait.
+/// Requests that may be out at once: a bound on this program's memory, far
+/// above what a healthy server lets wait.
 const MAX_IN_FLIGHT: usize = 20_000;
 
 /// How much is asked, and for how long.
@@ -25,7 +26,8 @@ const MAX_IN_FLIGHT: usize = 20_000;
 pub(crate) struct Point {
     /// Requests a second.
     pub(crate) rate: f64,
-    /// Seconds at the same rate before the point; their requests are not counted.
+    /// Seconds at the same rate before the point; their requests are not
+    /// counted.
     pub(crate) warm_up: f64,
     /// Seconds whose requests are counted.
     pub(crate) seconds: f64,
@@ -55,7 +57,12 @@ impl Point {
     }
 
     /// Sends each request at its time.
-    async fn send(self, clients: &[Client], requests: &mut Requests, flights: &Flights) -> Sent {
+    async fn send(
+        self,
+        clients: &[Client],
+        requests: &mut Requests,
+        flights: &Flights,
+    ) -> Sent {
         let mut sent = Sent::default();
         let n_requests = ((self.warm_up + self.seconds) * self.rate) as u64;
         let start = Instant::now();

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// How a point came out; times in milliseconds from the intended time of sending.
+/// How a point came out; times in milliseconds from the intended time of
+/// sending.
 #[derive(Debug, Serialize)]
 pub(crate) struct PointReport {
     /// Requests a second that were intended.
@@ -23,7 +24,8 @@ pub(crate) struct PointReport {
     pub(crate) refused: Latencies,
     /// All other failures by code.
     pub(crate) failed: BTreeMap<String, Failures>,
-    /// Answers and failures of a second try: the first scorer's connection was gone.
+    /// Answers and failures of a second try: the first scorer's connection was
+    /// gone.
     pub(crate) retried: u64,
     /// Share of the answers whose user state was known before.
     pub(crate) cached: f64,

@@ -1,5 +1,5 @@
-//! A workload file: which kinds of requests are mixed, who asks how often, and how long an answer may
-//! take.
+//! A workload file: which kinds of requests are mixed, who asks how often, and
+//! how long an answer may take.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ pub(crate) struct Workload {
     pub(crate) seed: u64,
     /// Requests of each kind, in proportion.
     pub(crate) kinds: Vec<RequestKind>,
-    /// Exponent of the users' popularity: the n-th most active user asks n^-zipf as often as the
-    /// first.
+    /// Exponent of the users' popularity: the n-th most active user asks
+    /// n^-zipf as often as the first.
     pub(crate) zipf: f64,
     /// gRPC deadline of a request, in milliseconds.
     pub(crate) deadline_ms: u64,
@@ -49,11 +49,11 @@ pub(crate) struct RequestKind {
     pub(crate) excluded_one_in: u32,
     /// Ids that such a request leaves out.
     pub(crate) n_excluded: usize,
-    /// Items of an inline history that nobody has had before, so that no state is known; 0: the
-    /// stored history.
+    /// Items of an inline history that nobody has had before, so that no state
+    /// is known; 0: the stored history.
     pub(crate) fresh_history: usize,
-    /// Items of an inline history that is the user's own, the same each time; 0: the stored
-    /// history.
+    /// Items of an inline history that is the user's own, the same each time;
+    /// 0: the stored history.
     pub(crate) own_history: usize,
     /// The priority is `BATCH`, not `INTERACTIVE`.
     pub(crate) is_batch: bool,
@@ -82,6 +82,7 @@ impl Workload {
         };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is no workload", path.display()))
+        toml::from_str(&text)
+            .with_context(|| format!("{} is no workload", path.display()))
     }
 }

@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cold_one_in: u64,
 
-    /// Compute in bf16, also where the hardware has none: the same numbers, later.
+    /// Compute in bf16, also where the hardware has none: the same numbers,
+    /// later.
     #[arg(long)]
     bf16: bool,
 }
@@ -58,8 +59,9 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Items that lose their training and validation interactions to the test split keep their texts:
-/// reviews become descriptions, since somebody who has not interacted has not written one.
+/// Items that lose their training and validation interactions to the test split
+/// keep their texts: reviews become descriptions, since somebody who has not
+/// interacted has not written one.
 fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     let rows = &mut dataset.interactions;
     for (item, split) in rows.items.iter().zip(&mut rows.splits) {
@@ -69,7 +71,8 @@ fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     }
 
     for text in &mut dataset.texts {
-        let is_of_cold_item = text.item.is_some_and(|item| is_cold(item, one_in));
+        let is_of_cold_item =
+            text.item.is_some_and(|item| is_cold(item, one_in));
         if text.kind == TextKind::Review && is_of_cold_item {
             text.kind = TextKind::Description;
             text.user = None;
@@ -94,20 +97,21 @@ fn train_cell(
 
     let device = model::compute_device(&arguments.device)?;
     let mut own_spec = spec.clone();
-    own_spec.dataset = DatasetId::new(id.clone())?;
+    own_spec.dataset = DatasetId::new(id.as_str())?;
     let mut input = Input::alone(own_spec, data, folder, device.device);
     if arguments.bf16 {
         input.precision = Precision::Bf16;
     }
 
-    let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
+    let (mut progress, _watch) =
+        Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;
     let seconds = started.elapsed().as_secs_f64();
 
     Ok(Line {
         data: name(&arguments.name, arguments.cold_one_in > 0),
-        dataset: id,
+        dataset: id.into(),
         spec_hash: spec_hash(&spec)?,
         spec: with_place_holder(spec)?,
         device: device.name,
@@ -133,7 +137,8 @@ fn rounded(mut metrics: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 
 /// Most memory that this process has held, in MiB.
 fn peak_mb() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("this needs Linux")?;
+    let status = std::fs::read_to_string("/proc/self/status")
+        .context("this needs Linux")?;
     let mut lines = status.lines();
     let peak = lines.find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.context("no VmHWM in /proc/self/status")?;

@@ -1,4 +1,5 @@
-//! What is wanted: variants of the default specification, on data sets, with seeds.
+//! What is wanted: variants of the default specification, on data sets, with
+//! seeds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,12 @@ pub(crate) struct Grid {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DataSet {
-    /// Where it is, from the project's root; empty: in the folder that `--data-root` names.
+    /// Where it is, from the project's root; empty: in the folder that
+    /// `--data-root` names.
     #[serde(default)]
     pub(crate) path: PathBuf,
-    /// EASE's published figures on the same split: Recall@20, Recall@40, NDCG@100.
+    /// EASE's published figures on the same split: Recall@20, Recall@40,
+    /// NDCG@100.
     pub(crate) bar: [f64; 3],
 }
 
@@ -77,8 +80,8 @@ impl Grid {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let grid: Self =
-            toml::from_str(&text).with_context(|| format!("{} is not a grid", path.display()))?;
+        let grid: Self = toml::from_str(&text)
+            .with_context(|| format!("{} is not a grid", path.display()))?;
         for variant in &grid.variants {
             grid.check(variant)?;
         }
@@ -124,7 +127,7 @@ impl Variant {
         let mut table = self.spec.clone();
         table.insert("dataset".to_owned(), PLACE_HOLDER.into());
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
-        let spec: TrainSpec = table.try_into()?;
+        let spec: TrainSpec = domain::read_strictly(table)?;
         spec.validate()?;
         Ok(spec)
     }

@@ -1,5 +1,5 @@
-//! `quality`: trains what `quality/grid.toml` asks for and writes `docs/quality.md` from what came
-//! out.
+//! `quality`: trains what `quality/grid.toml` asks for and writes
+//! `docs/quality.md` from what came out.
 //!
 //! Run by `make quality` and, without training, by CI.
 #![allow(
@@ -31,7 +31,8 @@ use crate::fill::Fill;
 use crate::grid::Grid;
 use crate::results::Results;
 
-/// Trains the cells of a grid that have no result yet, and writes the page about all of them.
+/// Trains the cells of a grid that have no result yet, and writes the page
+/// about all of them.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -58,7 +59,8 @@ struct Arguments {
 enum Command {
     /// Train what is missing, then write the page.
     Run {
-        /// Folder with the data sets that do not ship with the project, one folder each.
+        /// Folder with the data sets that do not ship with the project, one
+        /// folder each.
         #[arg(long, default_value = "")]
         data_root: String,
 
@@ -117,7 +119,8 @@ fn write_page(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn check_page(arguments: &Arguments) -> anyhow::Result<()> {
-    let found = std::fs::read_to_string(&arguments.page).context("the page cannot be read")?;
+    let found = std::fs::read_to_string(&arguments.page)
+        .context("the page cannot be read")?;
     if found != page(arguments)? {
         bail!(
             "{} is not what {} gives: run `make quality-report`",

@@ -19,8 +19,8 @@ pub(crate) struct Line {
     pub(crate) dataset: String,
     /// Hash of the specification without its seed, for people.
     pub(crate) spec_hash: String,
-    /// The specification: what a line is found by, so that a field that is added with its default
-    /// changes nothing.
+    /// The specification: what a line is found by, so that a field that is
+    /// added with its default changes nothing.
     pub(crate) spec: TrainSpec,
     /// Name of the device that computed.
     pub(crate) device: String,
@@ -44,21 +44,32 @@ impl Results {
     /// Reads the lines; a file that is not there has none.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            other => other
+                .with_context(|| format!("cannot read {}", path.display()))?,
         };
         let mut lines = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let parsed = serde_json::from_str(line);
-            let line = parsed.with_context(|| format!("{}:{}", path.display(), number + 1))?;
+            let line = parsed.with_context(|| {
+                format!("{}:{}", path.display(), number + 1)
+            })?;
             lines.push(line);
         }
 
         Ok(Self { lines })
     }
 
-    /// The latest line for a specification on a data set, whatever the data set's hash.
-    pub(crate) fn find(&self, data: &str, spec: &TrainSpec, is_cold: bool) -> Option<&Line> {
+    /// The latest line for a specification on a data set, whatever the data
+    /// set's hash.
+    pub(crate) fn find(
+        &self,
+        data: &str,
+        spec: &TrainSpec,
+        is_cold: bool,
+    ) -> Option<&Line> {
         let data = name(data, is_cold);
         let mut latest_first = self.lines.iter().rev();
         latest_first.find(|line| line.data == data && line.spec == *spec)

@@ -1,11 +1,13 @@
-//! The history that a request goes by: inline, stored, or remembered while the store is away or
-//! younger than the request asks for. What is recorded or deleted goes through here too, so that
-//! nothing outdated stays remembered.
+//! The history that a request goes by: inline, stored, or remembered while the
+//! store is away or younger than the request asks for. What is recorded or
+//! deleted goes through here too, so that nothing outdated stays remembered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Catalog, Degradation, History, Inline, Interaction, Reader, UserId};
+use domain::{
+    Catalog, Degradation, History, Inline, Interaction, Reader, UserId,
+};
 use storage::Storage;
 
 use crate::error::Error;
@@ -36,7 +38,8 @@ pub(crate) struct KnownHistory {
     /// The user's row may be used: nobody deleted the user.
     pub(crate) row_is_allowed: bool,
     pub(crate) degradations: Vec<Degradation>,
-    /// Set when the history was not read for this request, and is to be read afterwards.
+    /// Set when the history was not read for this request, and is to be read
+    /// afterwards.
     pub(crate) to_refresh: Option<HistoryKey>,
 }
 
@@ -59,8 +62,8 @@ impl RememberedHistories {
         }
     }
 
-    /// The history to go by. An unknown history is never passed off as empty, and a user who may
-    /// have been deleted is a stranger.
+    /// The history to go by. An unknown history is never passed off as empty,
+    /// and a user who may have been deleted is a stranger.
     pub(crate) async fn of(
         &self,
         reader: &Reader,
@@ -117,8 +120,13 @@ impl RememberedHistories {
         })
     }
 
-    /// A remembered history that is young enough to be used without asking the store.
-    fn younger_than(&self, key: &HistoryKey, max_staleness: Duration) -> Option<Arc<History>> {
+    /// A remembered history that is young enough to be used without asking the
+    /// store.
+    fn younger_than(
+        &self,
+        key: &HistoryKey,
+        max_staleness: Duration,
+    ) -> Option<Arc<History>> {
         if max_staleness.is_zero() {
             return None;
         }
@@ -128,7 +136,11 @@ impl RememberedHistories {
     }
 
     /// Asks the store; one that hangs leaves half of the time to do without it.
-    async fn read(&self, key: &HistoryKey, by: Instant) -> Result<History, storage::Error> {
+    async fn read(
+        &self,
+        key: &HistoryKey,
+        by: Instant,
+    ) -> Result<History, storage::Error> {
         let patience = by.saturating_duration_since(Instant::now()) / 2;
         let history = self.storage.histories.of(&key.catalog, &key.user);
         match tokio::time::timeout(patience, history).await {
@@ -158,7 +170,8 @@ impl RememberedHistories {
         self.remembered.iter().map(|(key, _)| (*key).clone())
     }
 
-    /// Records interactions; all are stored when this returns. Returns how many were new.
+    /// Records interactions; all are stored when this returns. Returns how many
+    /// were new.
     pub(crate) async fn record(
         &self,
         catalog: &Catalog,
@@ -173,12 +186,21 @@ impl RememberedHistories {
         Ok(n_new)
     }
 
-    pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
+    pub(crate) async fn stored(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<History, Error> {
         Ok(self.storage.histories.of(catalog, user).await?)
     }
 
-    /// Deletes a user's history; what is remembered from now on is that it was deleted.
-    pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+    /// Deletes a user's history; what is remembered from now on is that it was
+    /// deleted.
+    pub(crate) async fn delete(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<(), Error> {
         let outdated = self.outdated(catalog, [user]);
         self.storage.histories.delete(catalog, user).await?;
         drop(outdated);
@@ -191,7 +213,8 @@ impl RememberedHistories {
         Ok(())
     }
 
-    /// Forgets what is remembered of these users, now and when the result is dropped.
+    /// Forgets what is remembered of these users, now and when the result is
+    /// dropped.
     fn outdated<'a>(
         &self,
         catalog: &Catalog,
@@ -234,7 +257,8 @@ impl KnownHistory {
     }
 }
 
-/// The history that came with the request joins the stored one or takes its place.
+/// The history that came with the request joins the stored one or takes its
+/// place.
 fn with_inline(
     stored: Result<KnownHistory, Error>,
     inline: &Inline,
@@ -253,13 +277,16 @@ fn with_inline(
             history: Arc::new(inline.clone()),
             ..stored
         }),
-        // The stored history is not needed, but nobody knows whether the user was deleted.
-        (Inline::Instead(inline), Err(Error::HistoryUnavailable(_))) => Ok(KnownHistory {
-            history: Arc::new(inline.clone()),
-            row_is_allowed: false,
-            degradations: vec![Degradation::HistoryStoreUnavailable],
-            to_refresh: None,
-        }),
+        // The stored history is not needed, but nobody knows whether the user
+        // was deleted.
+        (Inline::Instead(inline), Err(Error::HistoryUnavailable(_))) => {
+            Ok(KnownHistory {
+                history: Arc::new(inline.clone()),
+                row_is_allowed: false,
+                degradations: vec![Degradation::HistoryStoreUnavailable],
+                to_refresh: None,
+            })
+        }
         (Inline::Instead(_), Err(error)) => Err(error),
     }
 }
@@ -271,10 +298,11 @@ fn entry_bytes(_: &HistoryKey, remembered: &Remembered) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// Users whose stored history is being changed. What is remembered of them is forgotten when this
-/// comes, and what was remembered meanwhile when this goes, also where the call is given up: the
-/// change may be done even if its answer was lost, and "out of reach" is better than to recommend
-/// what was just bought.
+/// Users whose stored history is being changed. What is remembered of them is
+/// forgotten when this comes, and what was remembered meanwhile when this goes,
+/// also where the call is given up: the change may be done even if its answer
+/// was lost, and "out of reach" is better than to recommend what was just
+/// bought.
 struct Outdated<'a> {
     histories: &'a RememberedHistories,
     keys: Vec<HistoryKey>,

@@ -1,28 +1,33 @@
-//! The scorer: keeps histories and answers `Recommend`. Stateless but for caches; any replica can
-//! answer.
+//! The scorer: keeps histories and answers `Recommend`. Stateless but for
+//! caches; any replica can answer.
 //!
-//! A request goes down this list. Each folder may use those below it, and the files at the end;
-//! nothing points back up.
+//! A request goes down this list. Each folder may use those below it, and the
+//! files at the end; nothing points back up.
 
-/// Opens the port, builds everything below and runs it until the process is to end.
+/// Opens the port, builds everything below and runs it until the process is to
+/// end.
 mod server;
 
 /// The RPC methods decode a request, let it in, and encode its answer.
 mod rpc;
 
-/// Work beside the requests: labels are followed, new versions warmed, shadows compared.
+/// Work beside the requests: labels are followed, new versions warmed, shadows
+/// compared.
 mod upkeep;
 
-/// ★ A checked query becomes a list: history → user state → allowed rows → scores → page.
+/// ★ A checked query becomes a list: history → user state → allowed rows →
+/// scores → page.
 mod request;
 
 /// The model versions in memory, and which of them a request gets.
 mod versions;
 
-/// The threads that compute user states and rank catalogues, and the states they have computed.
+/// The threads that compute user states and rank catalogues, and the states
+/// they have computed.
 mod compute;
 
-/// How much may be inside, and in which order it waits: a gate, queues, the model thread's pace.
+/// How much may be inside, and in which order it waits: a gate, queues, the
+/// model thread's pace.
 mod admission;
 
 /// The histories that requests go by, stored or remembered.

@@ -18,7 +18,8 @@ struct Arguments {
     /// Settings over the defaults (TOML).
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Start even though the store may lose what it acknowledged; for development.
+    /// Start even though the store may lose what it acknowledged; for
+    /// development.
     #[arg(long)]
     allow_volatile_store: bool,
 }
@@ -27,7 +28,8 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     service::install_tls_provider();
     let arguments = Arguments::parse();
-    let mut settings: Settings = service::load("scorer", DEFAULTS, arguments.config.as_deref())?;
+    let mut settings: Settings =
+        service::load("scorer", DEFAULTS, arguments.config.as_deref())?;
     settings.storage.allow_volatile_store |= arguments.allow_volatile_store;
     service::telemetry::start(&settings.log);
     let storage = Storage::open(&settings.storage).await?;

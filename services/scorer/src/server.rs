@@ -1,5 +1,5 @@
-//! A scorer from its open port to its end: everything is built here, and everything that runs is
-//! awaited here.
+//! A scorer from its open port to its end: everything is built here, and
+//! everything that runs is awaited here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::shadow::ShadowReports;
 use crate::versions::live_model::Models;
 
-/// Time of a history call that names no deadline: ten thousand interactions of as many users are
-/// some fifty commits.
+/// Time of a history call that names no deadline: ten thousand interactions of
+/// as many users are some fifty commits.
 const HISTORY_TIME: Duration = Duration::from_secs(30);
 
 /// A scorer whose port is open.
@@ -41,11 +41,16 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Builds a scorer and opens its port; nothing is answered before [`Self::run`].
-    pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
+    /// Builds a scorer and opens its port; nothing is answered before
+    /// [`Self::run`].
+    pub async fn bind(
+        settings: &Settings,
+        storage: Storage,
+    ) -> anyhow::Result<Self> {
         let models = Models::new(settings, storage.clone())?;
         let state_bytes = settings.state_cache_mb << 20;
-        let (states, unwritten) = UserStates::new(state_bytes, storage.cache.clone());
+        let (states, unwritten) =
+            UserStates::new(state_bytes, storage.cache.clone());
         let (follow_ups, waiting) = FollowUps::new(settings.shadow_share);
         let history_bytes = settings.history_cache_mb << 20;
         let recommender = Recommender {
@@ -67,7 +72,11 @@ impl Scorer {
         };
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
-            recommendations: recommendation_rpc(settings, recommender.clone(), shadow_reports),
+            recommendations: recommendation_rpc(
+                settings,
+                recommender.clone(),
+                shadow_reports,
+            ),
             histories: history_rpc(settings, recommender),
             upkeep,
             grace: Duration::from_secs(settings.grace_s),
@@ -82,21 +91,21 @@ impl Scorer {
     /// Serves until `shutdown`; ready once the label `live` has a model.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let token = self.api.token();
-        let recommendations =
-            RecommendationServiceServer::with_interceptor(self.recommendations, token.clone());
-        let histories = HistoryServiceServer::with_interceptor(self.histories, token);
+        let recommendations = RecommendationServiceServer::with_interceptor(
+            self.recommendations,
+            token.clone(),
+        );
+        let histories =
+            HistoryServiceServer::with_interceptor(self.histories, token);
         let routes = Routes::new(recommendations).add_service(histories);
         let health = Health::new().await;
-        let serving = service::serve(
-            self.api,
-            routes,
-            proto::DESCRIPTORS,
-            Lifecycle {
-                health: health.clone(),
-                shutdown: shutdown.clone(),
-                grace: self.grace,
-            },
-        );
+        let lifecycle = Lifecycle {
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+            grace: self.grace,
+        };
+        let serving =
+            service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {
             upkeep.await;

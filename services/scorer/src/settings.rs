@@ -1,5 +1,5 @@
-//! What an operator can set. All defaults are in `config.toml` beside this crate, which also says
-//! more about each setting.
+//! What an operator can set. All defaults are in `config.toml` beside this
+//! crate, which also says more about each setting.
 
 use model::Precision;
 use serde::Deserialize;
@@ -18,11 +18,14 @@ pub struct Settings {
     pub follow_ms: u64,
     /// How many model versions are in memory at once.
     pub max_models: usize,
-    /// Memory for model versions with their backbones, in MiB; 0: as much as they take.
+    /// Memory for model versions with their backbones, in MiB; 0: as much as
+    /// they take.
     pub model_memory_mb: u64,
-    /// Requests that may be inside at once, and as many calls of `HistoryService` beside them.
+    /// Requests that may be inside at once, and as many calls of
+    /// `HistoryService` beside them.
     pub max_requests: usize,
-    /// Requests that may keep the cores busy, not waiting for the model; 0: five a core.
+    /// Requests that may keep the cores busy, not waiting for the model; 0:
+    /// five a core.
     pub max_running: usize,
     /// Streams of `BatchRecommend` that may be open at once.
     pub max_streams: usize,
@@ -38,9 +41,11 @@ pub struct Settings {
     pub default_deadline_ms: u64,
     /// Precision of item rows and user states when a catalogue is scored.
     pub scoring_precision: Precision,
-    /// Share of the users of `live` who get the version of the label `canary`, 0 to 1.
+    /// Share of the users of `live` who get the version of the label `canary`,
+    /// 0 to 1.
     pub canary_share: f64,
-    /// Share of the users of `live` whose lists are compared with the label `shadow`'s, 0 to 1.
+    /// Share of the users of `live` whose lists are compared with the label
+    /// `shadow`'s, 0 to 1.
     pub shadow_share: f64,
     /// How long a prompt waits for others, in milliseconds.
     pub max_wait_ms: u64,

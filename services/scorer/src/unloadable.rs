@@ -1,4 +1,5 @@
-//! Why a model version cannot be served, named by what an operator can do about it.
+//! Why a model version cannot be served, named by what an operator can do about
+//! it.
 
 /// Says why a version cannot be served.
 #[derive(Debug, Clone)]
@@ -32,9 +33,19 @@ pub enum Cause {
     Broken,
 }
 
+/// The version is a light model alone.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the version has no language model, and this program serves none without one"
+)]
+pub(crate) struct NoLanguageModel;
+
 impl Unloadable {
     /// Keeps the messages of an error and of all its sources.
-    pub(crate) fn new(cause: Cause, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn new(
+        cause: Cause,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
         Self {
             cause,
             message: service::chain(error),

@@ -1,14 +1,17 @@
-//! How fast a machine is: small jobs are trained, and their time is divided by their work.
+//! How fast a machine is: small jobs are trained, and their time is divided by
+//! their work.
 //!
-//! `cllm4rec worker calibrate` writes what comes out to the file that a worker sends to the
-//! coordinator when it asks for work; from it `validate_only` says how long a job will take.
+//! `cllm4rec worker calibrate` writes what comes out to the file that a worker
+//! sends to the coordinator when it asks for work; from it `validate_only` says
+//! how long a job will take.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use dataset::{Dataset, ImportOptions};
 use domain::{
-    Backbone, Calibration, Counts, DatasetId, RandomBackbone, Rate, TrainSpec, ValuePath,
+    Backbone, Calibration, Counts, DatasetId, RandomBackbone, Rate, TrainSpec,
+    ValuePath,
 };
 use model::{ComputeDevice, Precision, n_cores};
 use rand::{Rng, SeedableRng};
@@ -36,9 +39,9 @@ struct Machine {
     precision: Precision,
 }
 
-/// The trials, one for each width that the parts are measured at; users and items about as the
-/// shipped data sets have them. A wide backbone's job is a small one: what does not depend on the
-/// width is known by then.
+/// The trials, one for each width that the parts are measured at; users and
+/// items about as the shipped data sets have them. A wide backbone's job is a
+/// small one: what does not depend on the width is known by then.
 const TRIALS: [Trial; 2] = [
     Trial {
         backbone: RandomBackbone {
@@ -57,7 +60,11 @@ const TRIALS: [Trial; 2] = [
     },
 ];
 
-const fn backbone(n_embd: usize, n_layer: usize, n_head: usize) -> RandomBackbone {
+const fn backbone(
+    n_embd: usize,
+    n_layer: usize,
+    n_head: usize,
+) -> RandomBackbone {
     RandomBackbone {
         n_embd,
         n_layer,
@@ -69,8 +76,9 @@ const fn backbone(n_embd: usize, n_layer: usize, n_head: usize) -> RandomBackbon
     }
 }
 
-/// Measures a worker's device by training on it and keeps what comes out where the worker's
-/// settings say. A minute or so; nothing else should run meanwhile.
+/// Measures a worker's device by training on it and keeps what comes out where
+/// the worker's settings say. A minute or so; nothing else should run
+/// meanwhile.
 pub fn calibrate(settings: &Settings) -> anyhow::Result<Calibration> {
     let computing = model::compute_device(&settings.device)?;
     computing.check(settings.precision)?;
@@ -105,7 +113,11 @@ fn measure(machine: &Machine, scratch: &Path) -> Result<Calibration, Error> {
 }
 
 /// Trains one job and divides the time of its parts by their work.
-fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>, Error> {
+fn rates_of(
+    trial: &Trial,
+    machine: &Machine,
+    folder: &Path,
+) -> Result<Vec<Rate>, Error> {
     let dataset = import(trial, folder)?;
     let device = machine.computing.device.clone();
     let data = disk::new_folder(folder, "dataset")?;
@@ -136,7 +148,9 @@ fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>
 
 /// The default job, with each of its stages once and a few texts only.
 fn spec(trial: &Trial) -> TrainSpec {
-    let mut spec = TrainSpec::new(DatasetId::new("calibration").expect("a plain word is an id"));
+    let mut spec = TrainSpec::new(
+        DatasetId::new("calibration").expect("a plain word is an id"),
+    );
     spec.backbone = Backbone::Random(trial.backbone.clone());
     spec.pretraining.documents_per_epoch = trial.n_documents;
     spec.pretraining.with_content = false;
@@ -200,9 +214,13 @@ fn random_text(rng: &mut ChaCha8Rng) -> String {
     words.join(" ")
 }
 
-/// What was measured before, on this device, with this precision and as many cores; `None`
-/// otherwise.
-pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Calibration> {
+/// What was measured before, on this device, with this precision and as many
+/// cores; `None` otherwise.
+pub(crate) fn read(
+    path: &Path,
+    device: &str,
+    precision: Precision,
+) -> Option<Calibration> {
     let bytes = std::fs::read(path).ok()?;
     let path = path.display().to_string();
     let calibration: Calibration = match serde_json::from_slice(&bytes) {

@@ -36,7 +36,8 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A new folder of an attempt. An error where its parent is gone: the attempt was given up.
+/// A new folder of an attempt. An error where its parent is gone: the attempt
+/// was given up.
 pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
     let path = parent.join(name);
     fs::create_dir(&path).map_err(Error::file(&path))?;
@@ -55,8 +56,8 @@ pub(crate) fn in_the_making(parent: &Path) -> Result<TempDir, Error> {
     making.map_err(Error::file(parent))
 }
 
-/// Gives a folder in the making its place. Workers that share the place may do so at the same time:
-/// the first to finish wins, the files are the same.
+/// Gives a folder in the making its place. Workers that share the place may do
+/// so at the same time: the first to finish wins, the files are the same.
 pub(crate) fn put_in_place(making: TempDir, place: &Path) -> Result<(), Error> {
     let made = making.keep();
     match fs::rename(&made, place) {

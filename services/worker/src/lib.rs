@@ -1,23 +1,28 @@
 //! The worker: turns a `TrainSpec` into an artifact.
 //!
-//! A worker asks the coordinator for a job ([`Worker`]), trains on a thread of its own ([`train`])
-//! and hands over what came out. The modules are in the order of that flow; each may use the ones
-//! after it.
+//! A worker asks the coordinator for a job ([`Worker`]), trains on a thread of
+//! its own ([`train`]) and hands over what came out. The modules are in the
+//! order of that flow; each may use the ones after it.
 
 /// How a worker is set up.
 mod settings;
 
-/// Measures how fast the machine trains, so that a job's time can be told beforehand.
+/// Measures how fast the machine trains, so that a job's time can be told
+/// beforehand.
 mod calibrate;
-/// What passes between a job and its training: the input, the plan, the progress, the result.
+/// What passes between a job and its training: the input, the plan, the
+/// progress, the result.
 mod contract;
-/// Ranks held-out items, chooses how the model is served, and measures it beside the baselines.
+/// Ranks held-out items, chooses how the model is served, and measures it
+/// beside the baselines.
 mod evaluation;
-/// The conversation with the coordinator: takes a job, keeps its lease alive, commits the result.
+/// The conversation with the coordinator: takes a job, keeps its lease alive,
+/// commits the result.
 mod job;
 /// What training reads: the backbone, the histories and the texts.
 mod material;
-/// ★ The work itself: every stage of a job, from the first row to the model's files.
+/// ★ The work itself: every stage of a job, from the first row to the model's
+/// files.
 mod training;
 
 /// The worker's own files and folders.

@@ -1,5 +1,5 @@
-//! How a worker is set up. `config.toml` beside this crate says what each setting is and holds the
-//! defaults.
+//! How a worker is set up. `config.toml` beside this crate says what each
+//! setting is and holds the defaults.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,8 @@ use service::client::Target;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The worker's name in jobs and logs; made up at the start where it is empty.
+    /// The worker's name in jobs and logs; made up at the start where it is
+    /// empty.
     pub name: String,
     /// The device that computes, or `auto` for the fastest one.
     pub device: String,
@@ -23,7 +24,8 @@ pub struct Settings {
     pub hub_url: String,
     /// The folder for files in the making.
     pub scratch: PathBuf,
-    /// The file with what `cllm4rec worker calibrate` measured here, if it was run.
+    /// The file with what `cllm4rec worker calibrate` measured here, if it was
+    /// run.
     pub calibration: PathBuf,
     /// The shortest time between two checkpoints, in seconds.
     pub checkpoint_every_s: u64,

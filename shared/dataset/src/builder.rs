@@ -1,5 +1,5 @@
-//! Collects what the readers find: each line is checked, refused or taken, and ids become numbers
-//! at once.
+//! Collects what the readers find: each line is checked, refused or taken, and
+//! ids become numbers at once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -84,8 +84,14 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Takes one interaction; a bad one is counted and the first ones are kept for the report.
-    pub(crate) fn interaction(&mut self, path: &Path, line: usize, cells: &Cells<'_>) {
+    /// Takes one interaction; a bad one is counted and the first ones are kept
+    /// for the report.
+    pub(crate) fn interaction(
+        &mut self,
+        path: &Path,
+        line: usize,
+        cells: &Cells<'_>,
+    ) {
         match self.try_interaction(cells) {
             Ok(()) => self.n_read += 1,
             Err(reason) => self.refuse(path, line, reason),
@@ -131,8 +137,8 @@ impl Builder {
         }
     }
 
-    /// Takes what is known of an item; one that nobody interacted with is passed over, unless new
-    /// items are wanted and it has a title.
+    /// Takes what is known of an item; one that nobody interacted with is
+    /// passed over, unless new items are wanted and it has a title.
     pub(crate) fn item(&mut self, id: &str, facts: ItemFacts) {
         let is_wanted = self.with_new_items && !facts.title.is_empty();
         let item = if is_wanted {
@@ -149,8 +155,8 @@ impl Builder {
     pub(crate) fn text(&mut self, found: FoundText<'_>) {
         let user = found.user.and_then(|id| self.users.known(id));
         let item = found.item.and_then(|id| self.items.known(id));
-        let is_about_unknown =
-            found.user.is_some() != user.is_some() || found.item.is_some() != item.is_some();
+        let is_about_unknown = found.user.is_some() != user.is_some()
+            || found.item.is_some() != item.is_some();
         if is_about_unknown || is_blank(found.text) {
             return;
         }

@@ -40,8 +40,8 @@ impl<'a> Cells<'a> {
 /// Times beyond this many seconds (the year 5138) are milliseconds.
 const LARGEST_SECONDS: f64 = 1e11;
 
-/// Beyond this (the year 5138 in milliseconds) they are microseconds, and beyond a thousand times
-/// that nanoseconds.
+/// Beyond this (the year 5138 in milliseconds) they are microseconds, and
+/// beyond a thousand times that nanoseconds.
 const LARGEST_MILLISECONDS: f64 = 1e14;
 
 /// A time as milliseconds since 1970, whatever unit the cell has it in.

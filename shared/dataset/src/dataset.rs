@@ -1,6 +1,8 @@
-//! The one form that a job trains on: checked, immutable, with row numbers of its own.
+//! The one form that a job trains on: checked, immutable, with row numbers of
+//! its own.
 //!
-//! `numbering` makes one of what was imported; `files` writes it to a folder and reads it back.
+//! `numbering` makes one of what was imported; `files` writes it to a folder
+//! and reads it back.
 
 use domain::{Catalog, Item, N_TEXT_STEPS, TEXT_STEP, UserId};
 use serde::{Deserialize, Serialize};
@@ -142,7 +144,8 @@ impl Dataset {
         }
     }
 
-    /// Each user's item rows of one split, in prompt order: ascending (time, external item id).
+    /// Each user's item rows of one split, in prompt order: ascending (time,
+    /// external item id).
     pub fn histories(&self, split: Split) -> Vec<Vec<u32>> {
         let rows = &self.interactions;
         let mut histories = vec![Vec::new(); self.users.len()];

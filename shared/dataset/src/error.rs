@@ -31,8 +31,9 @@ pub enum Error {
         refused: usize,
         /// Number of lines that were read, the refused ones among them.
         read: usize,
-        /// The share that [`ImportOptions::max_refused_share`](crate::ImportOptions) allows, 0 to
-        /// 1.
+        /// The share that
+        /// [`ImportOptions::max_refused_share`](crate::ImportOptions) allows, 0
+        /// to 1.
         allowed: f64,
         /// The first refused line: its file, number and reason.
         first: String,
@@ -43,12 +44,17 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn malformed(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn malformed(
+        path: impl Into<PathBuf>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
         Self::Malformed {
             path: path.into(),
             reason: reason.to_string(),

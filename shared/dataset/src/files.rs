@@ -1,7 +1,9 @@
-//! A data set on disk: `dataset.json` (the manifest), `interactions.safetensors`, `users.json`,
-//! `items.jsonl` and `texts.jsonl` in one folder.
+//! A data set on disk: `dataset.json` (the manifest),
+//! `interactions.safetensors`, `users.json`, `items.jsonl` and `texts.jsonl` in
+//! one folder.
 //!
-//! What is read is cross-checked; a file that does not fit the others is an error that names it.
+//! What is read is cross-checked; a file that does not fit the others is an
+//! error that names it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -31,20 +33,21 @@ impl Dataset {
         write_json(&folder.join(MANIFEST), &self.manifest)
     }
 
-    /// Reads and cross-checks the files; anything that does not fit is an error that names the
-    /// file.
+    /// Reads and cross-checks the files; anything that does not fit is an error
+    /// that names the file.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut dataset = Self::read_without_texts(folder)?;
         dataset.texts = texts(folder)?.collect::<Result<_, _>>()?;
         Ok(dataset)
     }
 
-    /// Reads everything but the texts, which may be too many for the memory: [`texts`] reads them
-    /// one by one.
+    /// Reads everything but the texts, which may be too many for the memory:
+    /// [`texts`] reads them one by one.
     pub fn read_without_texts(folder: &Path) -> Result<Self, Error> {
         let manifest = Manifest::read(folder)?;
         let users: Vec<UserId> = read_json(&folder.join(USERS))?;
-        let items: Vec<Item> = read_lines(folder.join(ITEMS))?.collect::<Result<_, _>>()?;
+        let items: Vec<Item> =
+            read_lines(folder.join(ITEMS))?.collect::<Result<_, _>>()?;
         let interactions = Interactions::read(&folder.join(INTERACTIONS))?;
         let dataset = Self {
             manifest,
@@ -62,7 +65,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// True when the files have as many rows as the manifest says and name no others.
+    /// True when the files have as many rows as the manifest says and name no
+    /// others.
     fn is_consistent(&self) -> bool {
         let (manifest, rows) = (&self.manifest, &self.interactions);
         self.users.len() == manifest.n_users
@@ -77,11 +81,15 @@ fn all_below(rows: &[u32], n: usize) -> bool {
     rows.iter().all(|&row| (row as usize) < n)
 }
 
-/// Reads a stored data set's texts one by one, in the order in which they were imported.
+/// Reads a stored data set's texts one by one, in the order in which they were
+/// imported.
 ///
 /// # Errors
-/// When the folder has no texts file; each text that cannot be read is an error of its own.
-pub fn texts(folder: &Path) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
+/// When the folder has no texts file; each text that cannot be read is an error
+/// of its own.
+pub fn texts(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
     read_lines(folder.join(TEXTS))
 }
 
@@ -106,8 +114,10 @@ impl Manifest {
 
 impl Interactions {
     fn write(&self, path: &Path) -> Result<(), Error> {
-        let at_ms: Vec<u8> = self.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect();
-        let splits: Vec<u8> = self.splits.iter().map(|&split| split as u8).collect();
+        let at_ms: Vec<u8> =
+            self.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect();
+        let splits: Vec<u8> =
+            self.splits.iter().map(|&split| split as u8).collect();
         let columns = [
             ("users", Dtype::U32, u32_bytes(&self.users)),
             ("items", Dtype::U32, u32_bytes(&self.items)),
@@ -120,17 +130,22 @@ impl Interactions {
             let view = TensorView::new(*dtype, shape, bytes);
             views.push((*name, view.map_err(|e| Error::malformed(path, e))?));
         }
-        safetensors::serialize_to_file(views, None, path).map_err(|e| Error::malformed(path, e))
+        safetensors::serialize_to_file(views, None, path)
+            .map_err(|e| Error::malformed(path, e))
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::file(path))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::malformed(path, e))?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|e| Error::malformed(path, e))?;
         let columns = ColumnFile { path, file };
         let mut splits = Vec::new();
         for &byte in columns.bytes("splits", Dtype::U8)? {
             splits.push(split_of(byte).ok_or_else(|| {
-                Error::malformed(path, format!("split {byte} is none of 0, 1, 2"))
+                Error::malformed(
+                    path,
+                    format!("split {byte} is none of 0, 1, 2"),
+                )
             })?);
         }
         Ok(Self {
@@ -175,9 +190,12 @@ impl ColumnFile<'_> {
     /// A column's bytes; an error where it is missing or holds something else.
     fn bytes(&self, name: &str, dtype: Dtype) -> Result<&[u8], Error> {
         let column = self.file.tensor(name);
-        let column = column.map_err(|e| self.malformed(format!("column `{name}`: {e}")))?;
+        let column = column
+            .map_err(|e| self.malformed(format!("column `{name}`: {e}")))?;
         if column.dtype() != dtype {
-            return Err(self.malformed(format!("column `{name}` is no {dtype:?}")));
+            return Err(
+                self.malformed(format!("column `{name}` is no {dtype:?}"))
+            );
         }
         Ok(column.data())
     }
@@ -188,7 +206,8 @@ impl ColumnFile<'_> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(value).map_err(|e| Error::malformed(path, e))?;
+    let bytes =
+        serde_json::to_vec(value).map_err(|e| Error::malformed(path, e))?;
     std::fs::write(path, bytes).map_err(Error::file(path))
 }
 
@@ -196,7 +215,8 @@ fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), Error> {
     let file = File::create(path).map_err(Error::file(path))?;
     let mut file = BufWriter::new(file);
     for value in values {
-        serde_json::to_writer(&mut file, value).map_err(|e| Error::malformed(path, e))?;
+        serde_json::to_writer(&mut file, value)
+            .map_err(|e| Error::malformed(path, e))?;
         file.write_all(b"\n").map_err(Error::file(path))?;
     }
     file.flush().map_err(Error::file(path))

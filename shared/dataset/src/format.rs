@@ -7,7 +7,8 @@ use crate::error::Error;
 /// The forms that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A folder with `interactions.csv[.gz]`, `items.jsonl[.gz]` and `reviews.jsonl[.gz]`.
+    /// A folder with `interactions.csv[.gz]`, `items.jsonl[.gz]` and
+    /// `reviews.jsonl[.gz]`.
     Folder,
     /// Comma-separated cells below a header.
     Csv,
@@ -17,8 +18,8 @@ pub enum Format {
     Jsonl,
     /// A Parquet file with a flat schema.
     Parquet,
-    /// A folder of Amazon's 2014 or 2018 files: reviews, and metadata in files that start with
-    /// `meta`.
+    /// A folder of Amazon's 2014 or 2018 files: reviews, and metadata in files
+    /// that start with `meta`.
     Amazon,
     /// A folder with MovieLens 100K (`u.data`, `u.item`).
     Movielens100k,
@@ -26,8 +27,8 @@ pub enum Format {
     Movielens1m,
     /// A folder with MovieLens 25M (`ratings.csv`, `movies.csv`).
     Movielens25m,
-    /// The published code's matrices (`train_matrix.npz`, `val_matrix.npz`, `test_matrix.npz`;
-    /// scipy CSR).
+    /// The published code's matrices (`train_matrix.npz`, `val_matrix.npz`,
+    /// `test_matrix.npz`; scipy CSR).
     Npz,
 }
 

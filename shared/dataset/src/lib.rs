@@ -1,7 +1,8 @@
-//! Data sets: readers for what people have, one checked and immutable form for what a job trains
-//! on.
+//! Data sets: readers for what people have, one checked and immutable form for
+//! what a job trains on.
 //!
-//! [`import`] is the way in; [`Dataset`] is the result. Who keeps it is not this crate's business.
+//! [`import`] is the way in; [`Dataset`] is the result. Who keeps it is not
+//! this crate's business.
 
 // The flow: from a path to a data set, step by step.
 /// Collects what the readers found and counts what it refuses.

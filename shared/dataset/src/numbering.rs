@@ -1,4 +1,5 @@
-//! Gives users and items the rows that they have in the data set: ascending by external id.
+//! Gives users and items the rows that they have in the data set: ascending by
+//! external id.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,15 +9,19 @@ use crate::builder::{Builder, ItemFacts, Row, TakenText};
 use crate::dataset::{Interactions, Rows, Split, Text};
 use crate::error::Error;
 
-/// The rows of the data set. `kept` are the interactions that nothing left out; `taken` the items
-/// that somebody interacted with, whether their interactions were kept or not: they are not new.
+/// The rows of the data set. `kept` are the interactions that nothing left out;
+/// `taken` the items that somebody interacted with, whether their interactions
+/// were kept or not: they are not new.
 pub(crate) fn number(
     builder: Builder,
     kept: Vec<Row>,
     taken: &HashSet<u32>,
 ) -> Result<Rows, Error> {
     let new_items = new_items(&builder, taken);
-    let users = Numbered::new(builder.users.into_ids(), kept.iter().map(|row| row.user));
+    let users = Numbered::new(
+        builder.users.into_ids(),
+        kept.iter().map(|row| row.user),
+    );
     let items = Numbered::new(
         builder.items.into_ids(),
         kept.iter().map(|row| row.item).chain(new_items),
@@ -85,7 +90,10 @@ impl Numbered {
         Ok(users)
     }
 
-    fn into_items(self, mut facts: HashMap<u32, ItemFacts>) -> Result<Vec<Item>, Error> {
+    fn into_items(
+        self,
+        mut facts: HashMap<u32, ItemFacts>,
+    ) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(self.ids.len());
         for (id, number) in self.ids {
             let facts = facts.remove(&number).unwrap_or_default();
@@ -100,13 +108,19 @@ impl Numbered {
     }
 }
 
-/// Ids were checked when their interactions were read; those of new items are checked here only.
+/// Ids were checked when their interactions were read; those of new items are
+/// checked here only.
 fn invalid_after_all(invalid: &Invalid) -> Error {
     Error::Empty(format!("an id that was accepted is invalid: {invalid}"))
 }
 
-/// Interactions in the order of the data set: by the user's row, then as they were ordered.
-fn interactions(mut kept: Vec<Row>, users: &Numbered, items: &Numbered) -> Interactions {
+/// Interactions in the order of the data set: by the user's row, then as they
+/// were ordered.
+fn interactions(
+    mut kept: Vec<Row>,
+    users: &Numbered,
+    items: &Numbered,
+) -> Interactions {
     kept.sort_by_key(|row| users.row_of[&row.user]);
     let mut columns = Interactions::default();
     for row in kept {
@@ -119,7 +133,11 @@ fn interactions(mut kept: Vec<Row>, users: &Numbered, items: &Numbered) -> Inter
 }
 
 /// A text with row numbers; `None` when its user or item was left out.
-fn numbered_text(text: TakenText, users: &Numbered, items: &Numbered) -> Option<Text> {
+fn numbered_text(
+    text: TakenText,
+    users: &Numbered,
+    items: &Numbered,
+) -> Option<Text> {
     let mut numbered = Text {
         kind: text.kind,
         user: None,

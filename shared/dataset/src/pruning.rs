@@ -1,8 +1,10 @@
-//! Which interactions are left out: repeats, and those of users and items that have too few.
+//! Which interactions are left out: repeats, and those of users and items that
+//! have too few.
 
 use crate::builder::Row;
 
-/// Keeps the earliest of a user's repeats of an item; rows are ordered by user and time.
+/// Keeps the earliest of a user's repeats of an item; rows are ordered by user
+/// and time.
 pub(crate) fn drop_repeats(rows: &mut Vec<Row>, n_items: usize) {
     let mut last_user_of = vec![u32::MAX; n_items];
     rows.retain(|row| {
@@ -53,7 +55,8 @@ mod tests {
 
     #[test]
     fn the_core_is_what_is_left_when_nobody_has_too_few() {
-        // Item 2 has one user; without it user 1 has one item left, and then item 1 has one user.
+        // Item 2 has one user; without it user 1 has one item left, and then
+        // item 1 has one user.
         let mut found = vec![
             row(0, 0),
             row(0, 1),
@@ -66,7 +69,8 @@ mod tests {
             row(0, 3),
         ];
         k_core(&mut found, 2);
-        let left: Vec<(u32, u32)> = found.iter().map(|row| (row.user, row.item)).collect();
+        let left: Vec<(u32, u32)> =
+            found.iter().map(|row| (row.user, row.item)).collect();
         assert_eq!(left, [(0, 0), (2, 0), (2, 3), (3, 0), (3, 3), (0, 3)]);
     }
 }

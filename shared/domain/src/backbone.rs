@@ -1,17 +1,20 @@
-//! The frozen language model that a job names: random weights of a shape, or files at a location.
+//! The frozen language model that a job names: random weights of a shape, or
+//! files at a location.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::field::at_most;
-use crate::train_spec::MAX_EPOCHS;
-use crate::{Invalid, Violation};
+use crate::field::{Invalid, Violation, at_most, counted};
+use crate::ids::ArtifactId;
+use crate::stage::MAX_EPOCHS;
 
 /// The GPT-2 that stays frozen behind the tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 pub enum Backbone {
-    /// A [`BackboneLocation`] with `config.json` and `model.safetensors`, whole or in shards.
-    Path(String),
+    /// The place of `config.json` and `model.safetensors`, whole or in shards.
+    Path(BackboneLocation),
     /// Random weights of a given shape.
     Random(RandomBackbone),
 }
@@ -24,17 +27,18 @@ impl Default for Backbone {
 
 /// A backbone without pretrained weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RandomBackbone {
-    /// Embedding width.
+    /// Width of the embeddings and of every layer between them.
     pub n_embd: usize,
-    /// Transformer blocks.
+    /// How many transformer blocks there are.
     pub n_layer: usize,
-    /// Attention heads; divides `n_embd`.
+    /// How many attention heads a block has; divides `n_embd`.
     pub n_head: usize,
     /// Longest prompt and main text together.
     pub n_positions: usize,
-    /// Of the weights; independent of the job's seed, so that jobs can share a backbone.
+    /// Seed of the weights; independent of the job's seed, so that jobs can
+    /// share a backbone.
     pub seed: u64,
     /// How the value and output projections start.
     pub value_path: ValuePath,
@@ -62,62 +66,96 @@ impl Default for RandomBackbone {
 pub enum ValuePath {
     /// N(0, 0.02²), as GPT-2 is initialised.
     Random,
-    /// The identity plus noise, so that the prompt's items reach the last token unscrambled.
+    /// The identity plus noise, so that the prompt's items reach the last token
+    /// unscrambled.
     NearIdentity,
 }
 
-/// Where a backbone's files are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a backbone's files are; in files and on the wire it is one string.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum BackboneLocation {
     /// A folder below the worker's backbone root.
     Folder(String),
     /// `artifact://ID`: a backbone of the artifact store.
-    Artifact(String),
+    Artifact(ArtifactId),
     /// `hf://OWNER/NAME@REVISION`: a repository of the hub.
     Hub {
-        /// `OWNER/NAME`.
+        /// The repository's name, with its owner as a rule: `OWNER/NAME`.
         repo: String,
         /// A tag, branch or commit; a commit never changes.
         revision: String,
     },
 }
 
+const ARTIFACT: &str = "artifact://";
+const HUB: &str = "hf://";
+
 impl BackboneLocation {
-    /// Reads a location; nothing that leads out of the configured root, and no other scheme.
+    /// Reads a location; nothing that leads out of the configured root, and no
+    /// other scheme.
     pub fn new(location: &str) -> Result<Self, Invalid> {
-        let is_plain = |part: &str| {
-            let is_plain =
-                |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+');
-            !part.is_empty() && !part.starts_with('.') && part.chars().all(is_plain)
+        let found = if let Some(id) = location.strip_prefix(ARTIFACT) {
+            ArtifactId::new(id).ok().map(Self::Artifact)
+        } else if let Some(place) = location.strip_prefix(HUB) {
+            Self::of_hub(place)
+        } else {
+            let is_inside = location.split('/').all(is_plain);
+            is_inside.then(|| Self::Folder(location.to_owned()))
         };
-        if let Some(id) = location
-            .strip_prefix("artifact://")
-            .filter(|id| is_plain(id))
-        {
-            return Ok(Self::Artifact(id.to_owned()));
+
+        found.ok_or_else(|| {
+            let reason = format!(
+                "`{location}` must be a relative path below the worker's backbone root without \
+                 `..`, artifact://ID or hf://OWNER/NAME@REVISION"
+            );
+            Invalid::one("", reason)
+        })
+    }
+
+    /// Reads `OWNER/NAME@REVISION`, the place of a hub.
+    fn of_hub(place: &str) -> Option<Self> {
+        let (repo, revision) = place.split_once('@')?;
+        let is_name =
+            repo.split('/').count() <= 2 && repo.split('/').all(is_plain);
+        (is_name && is_plain(revision)).then(|| Self::Hub {
+            repo: repo.to_owned(),
+            revision: revision.to_owned(),
+        })
+    }
+}
+
+/// True for one part of a path that neither hides nor leads elsewhere.
+fn is_plain(part: &str) -> bool {
+    !part.is_empty()
+        && !part.starts_with('.')
+        && part.chars().all(may_be_in_part)
+}
+
+fn may_be_in_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+')
+}
+
+impl fmt::Display for BackboneLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => f.write_str(path),
+            Self::Artifact(id) => write!(f, "{ARTIFACT}{id}"),
+            Self::Hub { repo, revision } => write!(f, "{HUB}{repo}@{revision}"),
         }
-        if let Some((repo, revision)) = location
-            .strip_prefix("hf://")
-            .and_then(|rest| rest.split_once('@'))
-            && is_plain(revision)
-            && repo.split('/').count() <= 2
-            && repo.split('/').all(is_plain)
-        {
-            return Ok(Self::Hub {
-                repo: repo.to_owned(),
-                revision: revision.to_owned(),
-            });
-        }
-        if location.split('/').all(is_plain) {
-            return Ok(Self::Folder(location.to_owned()));
-        }
-        Err(Invalid::one(
-            "",
-            format!(
-                "`{location}` must be a relative path below the worker's backbone root without `..`, \
-                 artifact://ID or hf://OWNER/NAME@REVISION"
-            ),
-        ))
+    }
+}
+
+impl TryFrom<String> for BackboneLocation {
+    type Error = Invalid;
+    fn try_from(location: String) -> Result<Self, Invalid> {
+        Self::new(&location)
+    }
+}
+
+impl From<BackboneLocation> for String {
+    fn from(location: BackboneLocation) -> Self {
+        location.to_string()
     }
 }
 
@@ -125,10 +163,7 @@ impl Backbone {
     /// Adds what is wrong, under `backbone`.
     pub(crate) fn check(&self, wrong: &mut Vec<Violation>) {
         match self {
-            Self::Path(location) => {
-                let bad = BackboneLocation::new(location).err().into_iter();
-                wrong.extend(bad.flat_map(|bad| bad.under("backbone.path").0));
-            }
+            Self::Path(_) => {} // checked when it was read
             Self::Random(shape) => shape.check(wrong),
         }
     }
@@ -142,34 +177,30 @@ impl RandomBackbone {
             ("n_head", self.n_head, 128),
             ("n_positions", self.n_positions, 8192),
         ] {
-            if value == 0 || value > most {
-                wrong.push(Violation::new(
-                    format!("backbone.random.{field}"),
-                    format!("must be 1 to {most}, is {value}"),
-                ));
-            }
+            counted(wrong, &format!("backbone.random.{field}"), value, most);
         }
         if self.n_head != 0 && !self.n_embd.is_multiple_of(self.n_head) {
-            let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
+            let reason = format!(
+                "must divide n_embd = {}, is {}",
+                self.n_embd, self.n_head
+            );
             wrong.push(Violation::new("backbone.random.n_head", reason));
         }
+
         at_most(
             wrong,
             "backbone.random.warmup_epochs",
             self.warmup_epochs,
             MAX_EPOCHS,
         );
-        if self
-            .n_layer
-            .saturating_mul(self.n_embd)
-            .saturating_mul(self.n_embd)
-            > MAX_SQUARES
-        {
+        let square = self.n_embd.saturating_mul(self.n_embd);
+        if self.n_layer.saturating_mul(square) > MAX_SQUARES {
             let reason = format!(
                 "n_layer · n_embd² must be at most {MAX_SQUARES} (GPT-2 XL has 123 million)"
             );
             wrong.push(Violation::new("backbone.random.n_embd", reason));
         }
+
         if self.n_positions < MIN_POSITIONS {
             let reason = format!(
                 "must leave room for a prompt: at least {MIN_POSITIONS}, is {}",
@@ -180,10 +211,12 @@ impl RandomBackbone {
     }
 }
 
-/// A recommendation prompt has ten tokens besides the history's, and room for an item or two.
+/// A recommendation prompt has ten tokens besides the history's, and room for
+/// an item or two.
 pub const MIN_POSITIONS: usize = 12;
 
-/// Most `n_layer · n_embd²` of a random backbone: 12 times that are its weights.
+/// Most `n_layer · n_embd²` of a random backbone: 12 times that are its
+/// weights.
 const MAX_SQUARES: usize = 130_000_000;
 
 #[cfg(test)]
@@ -215,5 +248,22 @@ mod tests {
         ];
         good.into_iter()
             .for_each(|good| assert!(is_good(good), "{good}"));
+    }
+
+    #[test]
+    fn a_location_is_one_string_in_json() {
+        for written in ["a/b c", "artifact://0a1b", "hf://own/tiny@v1"] {
+            let backbone =
+                Backbone::Path(BackboneLocation::new(written).unwrap());
+            let json = serde_json::to_string(&backbone).unwrap();
+            assert_eq!(json, format!(r#"{{"path":"{written}"}}"#));
+            assert_eq!(
+                serde_json::from_str::<Backbone>(&json).unwrap(),
+                backbone
+            );
+        }
+        assert!(
+            serde_json::from_str::<Backbone>(r#"{"path":"../gpt2"}"#).is_err()
+        );
     }
 }

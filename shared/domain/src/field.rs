@@ -1,18 +1,21 @@
-//! What is wrong with an input, field by field; becomes `google.rpc.BadRequest` on the wire.
+//! What is wrong with an input, field by field; becomes `google.rpc.BadRequest`
+//! on the wire.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// One field that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Path of the field as the client wrote it, such as `spec.finetuning.batch`.
+    /// Path of the field as the client wrote it, such as
+    /// `spec.finetuning.batch`.
     pub field: String,
     /// What is wrong and what would be right.
     pub reason: String,
 }
 
 impl Violation {
-    /// A violation of `field`.
+    /// Says what is wrong with `field`.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -26,12 +29,12 @@ impl Violation {
 pub struct Invalid(pub Vec<Violation>);
 
 impl Invalid {
-    /// An input with one bad field.
+    /// Describes an input with one bad field.
     pub fn one(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self(vec![Violation::new(field, reason)])
     }
 
-    /// `Ok` when nothing is wrong.
+    /// Refuses an input with violations; `Ok` when there are none.
     pub fn check(violations: Vec<Violation>) -> Result<(), Self> {
         if violations.is_empty() {
             Ok(())
@@ -40,7 +43,8 @@ impl Invalid {
         }
     }
 
-    /// The same violations, their fields seen from one level further out.
+    /// Puts `parent.` in front of every field: the violations as seen from one
+    /// level further out.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         for violation in &mut self.0 {
@@ -50,6 +54,7 @@ impl Invalid {
                 format!("{parent}.{}", violation.field)
             };
         }
+
         self
     }
 }
@@ -65,12 +70,18 @@ impl fmt::Display for Invalid {
                 violation.field, violation.reason
             )?;
         }
+
         Ok(())
     }
 }
 
-/// 1 to `most`.
-pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+/// Adds a violation unless the value is 1 to `most`.
+pub(crate) fn counted(
+    wrong: &mut Vec<Violation>,
+    field: &str,
+    value: usize,
+    most: usize,
+) {
     if value == 0 || value > most {
         wrong.push(Violation::new(
             field,
@@ -79,8 +90,13 @@ pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, mos
     }
 }
 
-/// 0 to `most`.
-pub(crate) fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+/// Adds a violation unless the value is 0 to `most`.
+pub(crate) fn at_most(
+    wrong: &mut Vec<Violation>,
+    field: &str,
+    value: usize,
+    most: usize,
+) {
     if value > most {
         wrong.push(Violation::new(
             field,
@@ -89,16 +105,16 @@ pub(crate) fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, mos
     }
 }
 
+/// Adds a violation unless the value is in the range; NaN is in none.
 pub(crate) fn in_range(
     wrong: &mut Vec<Violation>,
     field: &str,
     value: f64,
-    (least, most): (f64, f64),
+    range: RangeInclusive<f64>,
 ) {
-    if !(least..=most).contains(&value) {
-        wrong.push(Violation::new(
-            field,
-            format!("must be {least} to {most}, is {value}"),
-        ));
+    if !range.contains(&value) {
+        let (least, most) = (range.start(), range.end());
+        let reason = format!("must be {least} to {most}, is {value}");
+        wrong.push(Violation::new(field, reason));
     }
 }

@@ -1,26 +1,28 @@
-//! What a user has interacted with. Knows external ids only: no model, no row number.
+//! What a user has interacted with. Knows external ids only: no model, no row
+//! number.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, ItemId};
+use crate::ids::{EventId, ItemId};
 
 /// One interaction of a user with an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interaction {
-    /// The item.
+    /// The item that the user did something with.
     #[serde(rename = "i")]
     pub item: ItemId,
-    /// When, in milliseconds since 1970-01-01 UTC.
+    /// When it happened, in milliseconds since 1970-01-01 UTC.
     #[serde(rename = "t")]
     pub at_ms: i64,
-    /// A repeat of the same event changes nothing.
+    /// Tells events apart; a repeat of the same one changes nothing.
     #[serde(rename = "e", skip_serializing_if = "Option::is_none", default)]
     pub event: Option<EventId>,
 }
 
-/// What makes two interactions one event: their ids, or, without ids, item and time.
+/// What makes two interactions one event: their ids, or, without ids, item and
+/// time.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity<'a> {
     Event(&'a EventId),
@@ -38,43 +40,50 @@ impl Interaction {
 /// How much of a history is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// The latest this many events of a user.
+    /// How many events of a user are kept, the latest ones.
     pub max_events: usize,
-    /// Events older than this are dropped when the user's next event arrives; `None` keeps all.
+    /// Events older than this are dropped when the user's next event arrives;
+    /// `None` keeps all.
     pub max_age_ms: Option<i64>,
 }
 
-/// All interactions of one user, ascending by (time, item id): the order of a prompt.
+/// All interactions of one user, ascending by (time, item id): the order of a
+/// prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     #[serde(rename = "n")]
     interactions: Vec<Interaction>,
-    /// The user was deleted at this time; nothing at or before it is ever accepted again.
+    /// The user was deleted at this time; nothing at or before it is ever
+    /// accepted again.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none", default)]
     deleted_at_ms: Option<i64>,
 }
 
 impl History {
-    /// A history that was given with a request instead of being stored.
+    /// Makes a history of interactions that came with a request instead of from
+    /// the store.
     pub fn inline(mut interactions: Vec<Interaction>) -> Self {
-        interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
+        interactions
+            .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         Self {
             interactions,
             deleted_at_ms: None,
         }
     }
 
-    /// Both, in the order of time; a deletion of either stays one.
+    /// Joins two histories in the order of time; a deletion of either stays
+    /// one.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
-        let interactions = [self.interactions.as_slice(), &other.interactions].concat();
+        let interactions =
+            [self.interactions.as_slice(), &other.interactions].concat();
         Self {
             deleted_at_ms: self.deleted_at_ms.max(other.deleted_at_ms),
             ..Self::inline(interactions)
         }
     }
 
-    /// What had happened by then.
+    /// Keeps what had happened by a time, in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn until(&self, at_ms: i64) -> Self {
         let interactions = self
@@ -89,12 +98,12 @@ impl History {
         }
     }
 
-    /// The interactions in prompt order.
+    /// Lists the interactions in the order of a prompt.
     pub fn interactions(&self) -> &[Interaction] {
         &self.interactions
     }
 
-    /// The distinct items, in the order of their latest occurrence.
+    /// Lists the distinct items, in the order of their latest occurrence.
     pub fn items(&self) -> Vec<&ItemId> {
         let mut seen = HashSet::new();
         let mut latest_first: Vec<&ItemId> = self
@@ -108,42 +117,43 @@ impl History {
         latest_first
     }
 
-    /// True once the user was deleted: a model's row for this user must not be used.
+    /// True once the user was deleted: a model's row for this user must not be
+    /// used.
     pub fn is_deleted(&self) -> bool {
         self.deleted_at_ms.is_some()
     }
 
-    /// Merges events in; returns how many were new. Repeats and events from before a deletion
-    /// change nothing.
-    pub fn record(&mut self, events: &[Interaction], retention: Retention, now_ms: i64) -> usize {
+    /// Merges events in; returns how many were new. Repeats and events from
+    /// before a deletion change nothing.
+    pub fn record(
+        &mut self,
+        events: &[Interaction],
+        retention: Retention,
+        now_ms: i64,
+    ) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
         let oldest_ms = retention
             .max_age_ms
             .map_or(i64::MIN, |age| now_ms.saturating_sub(age));
-        let mut new: Vec<Interaction> = Vec::new();
-        {
-            let mut known: HashSet<Identity<'_>> = self
-                .interactions
-                .iter()
-                .map(Interaction::identity)
-                .collect();
-            let events: Vec<&Interaction> = events
-                .iter()
-                .filter(|event| event.at_ms > deleted_at_ms)
-                .collect();
-            new.extend(
-                events
-                    .into_iter()
-                    .filter(|event| known.insert(event.identity()))
-                    .cloned(),
-            );
+        let mut known = HashSet::with_capacity(self.interactions.len());
+        for interaction in &self.interactions {
+            known.insert(interaction.identity());
         }
+
+        let mut new: Vec<Interaction> = Vec::new();
+        for event in events {
+            if event.at_ms > deleted_at_ms && known.insert(event.identity()) {
+                new.push(event.clone());
+            }
+        }
+
         let n_new = new.len();
         self.interactions.extend(new);
         self.interactions
             .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         self.interactions.retain(|known| known.at_ms >= oldest_ms);
-        let excess = self.interactions.len().saturating_sub(retention.max_events);
+        let excess =
+            self.interactions.len().saturating_sub(retention.max_events);
         self.interactions.drain(..excess);
         n_new
     }

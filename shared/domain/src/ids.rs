@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Invalid;
+use crate::field::Invalid;
 
-/// Longest external id in bytes (users, items and events come from the customer's systems).
+/// Longest external id in bytes (users, items and events come from the
+/// customer's systems).
 const MAX_EXTERNAL_BYTES: usize = 256;
-/// Longest name of ours in bytes (a DNS label, so that a name is safe as a path and as a key).
+/// Longest name of ours in bytes (a DNS label, so that a name is safe as a path
+/// and as a key).
 const MAX_NAME_BYTES: usize = 63;
 
 fn check_external(text: &str) -> Result<(), Invalid> {
@@ -21,22 +23,25 @@ fn check_external(text: &str) -> Result<(), Invalid> {
             ),
         ));
     }
+
     Ok(())
 }
 
 fn check_name(text: &str) -> Result<(), Invalid> {
-    let alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.is_empty()
-        || text.len() > MAX_NAME_BYTES
-        || !text.chars().all(alphabet)
-        || text.starts_with('-')
-    {
+    let is_short = text.len() <= MAX_NAME_BYTES;
+    let is_plain = text.chars().all(may_be_in_name);
+    if text.is_empty() || !is_short || !is_plain || text.starts_with('-') {
         let reason = format!(
             "`{text}` must be 1 to {MAX_NAME_BYTES} of a-z, 0-9 and '-', not starting with '-'"
         );
         return Err(Invalid::one("", reason));
     }
+
     Ok(())
+}
+
+fn may_be_in_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 }
 
 macro_rules! text_id {
@@ -47,14 +52,15 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Checks `text`; the error names no field, the caller knows which it is.
+            /// Checks `text`; the error names no field, the caller knows which
+            /// it is.
             pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
                 let text = text.into();
                 $check(&text)?;
                 Ok(Self(text))
             }
 
-            /// The id as text.
+            /// Shows the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -82,11 +88,11 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A user, as the customer's systems name it.
+    /// Names a user as the customer's systems do.
     UserId, check_external
 );
 text_id!(
-    /// An item, as the customer's systems name it.
+    /// Names an item as the customer's systems do.
     ItemId, check_external
 );
 text_id!(
@@ -98,16 +104,20 @@ text_id!(
     Catalog, check_name
 );
 text_id!(
-    /// An immutable data set; the hash of its content.
+    /// Names an immutable data set: the hash of its content.
     DatasetId, check_name
 );
 text_id!(
-    /// A training job.
+    /// Names a training job.
     JobId, check_name
 );
 text_id!(
-    /// A trained model; the hash of its artifact.
+    /// Names a trained model: the hash of its artifact.
     ModelVersion, check_name
+);
+text_id!(
+    /// Names a folder of the artifact store: the hash of its content.
+    ArtifactId, check_name
 );
 text_id!(
     /// A movable name for a model version, such as `live`.
@@ -120,18 +130,33 @@ impl Default for Catalog {
     }
 }
 
+/// A data set is an artifact.
+impl From<&DatasetId> for ArtifactId {
+    fn from(dataset: &DatasetId) -> Self {
+        Self(dataset.0.clone())
+    }
+}
+
+/// A model version is an artifact.
+impl From<&ModelVersion> for ArtifactId {
+    fn from(version: &ModelVersion) -> Self {
+        Self(version.0.clone())
+    }
+}
+
 impl Label {
     /// The label that the scorer serves when a request names nothing else.
     pub fn live() -> Self {
         Self("live".to_owned())
     }
 
-    /// A version that takes a share of the users of `live`.
+    /// The label of a version that takes a share of the users of `live`.
     pub fn canary() -> Self {
         Self("canary".to_owned())
     }
 
-    /// A version that answers beside the live one, for comparison only.
+    /// The label of a version that answers beside the live one, for comparison
+    /// only.
     pub fn shadow() -> Self {
         Self("shadow".to_owned())
     }

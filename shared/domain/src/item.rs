@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ItemId;
+use crate::ids::ItemId;
 
 /// One item of a catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// External id.
+    /// The id that the customer's systems give it.
     pub id: ItemId,
     /// Empty when it has none.
     #[serde(default)]
     pub title: String,
-    /// From broad to narrow.
+    /// Its categories, from broad to narrow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
     /// Anything else that is known.

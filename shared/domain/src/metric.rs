@@ -1,4 +1,5 @@
-//! How good a ranking is and whose it is: the keys under which a model version keeps its metrics.
+//! How good a ranking is and whose it is: the keys under which a model version
+//! keeps its metrics.
 
 /// What is measured of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,10 +13,10 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them, in the order of reports.
+    /// All metrics, in the order of reports.
     pub const ALL: [Self; 3] = [Self::Recall20, Self::Recall40, Self::Ndcg100];
 
-    /// The name in reports.
+    /// Spells the name that reports have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recall20 => "recall@20",
@@ -28,13 +29,14 @@ impl Metric {
 /// Whose ranking of the test split was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RankedBy {
-    /// What a scorer serves: the language model, mixed with a light model where that pays.
+    /// What a scorer serves: the language model, mixed with a light model where
+    /// that pays.
     Served,
     /// The language model alone.
     LanguageModel,
     /// The linear model EASE.
     Ease,
-    /// Cosines between items.
+    /// The nearest neighbours by cosines between items.
     ItemKnn,
     /// The same list for everybody.
     Popularity,
@@ -42,7 +44,8 @@ pub enum RankedBy {
     NewUser,
     /// The language model among the items that nobody has interacted with.
     ColdItems,
-    /// The same list for everybody among the items that nobody has interacted with.
+    /// The same list for everybody among the items that nobody has interacted
+    /// with.
     ColdItemsByPopularity,
 }
 
@@ -56,9 +59,10 @@ impl RankedBy {
         Self::Popularity,
     ];
     /// The simpler methods that a model must beat.
-    pub const BASELINES: [Self; 3] = [Self::Popularity, Self::ItemKnn, Self::Ease];
+    pub const BASELINES: [Self; 3] =
+        [Self::Popularity, Self::ItemKnn, Self::Ease];
 
-    /// The name for people.
+    /// Names it for people.
     pub fn label(self) -> &'static str {
         match self {
             Self::Served => "cllm4rec",
@@ -85,18 +89,20 @@ impl RankedBy {
         }
     }
 
-    /// The key of one of its metrics, such as `ease_ndcg@100`.
+    /// Makes the key of one of its metrics, such as `ease_ndcg@100`.
     pub fn key(self, metric: Metric) -> String {
         format!("{}{}", self.prefix(), metric.name())
     }
 
-    /// The key of how much better the served ranking is, as a share: `lift_over_ease_ndcg@100`.
+    /// Makes the key of how much better the served ranking is, as a share:
+    /// `lift_over_ease_ndcg@100`.
     pub fn lift_key(self, metric: Metric) -> String {
         format!("lift_over_{}", self.key(metric))
     }
 }
 
-/// The key of the light model's weight in the hybrid that validation chose, 0 to 1.
+/// The key of the light model's weight in the hybrid that validation chose, 0
+/// to 1.
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";
 /// The key of EASE's λ that validation chose.
 pub const EASE_LAMBDA: &str = "ease_lambda";
@@ -108,7 +114,10 @@ mod tests {
     #[test]
     fn keys_are_the_ones_that_stored_versions_have() {
         assert_eq!(RankedBy::Served.key(Metric::Recall20), "recall@20");
-        assert_eq!(RankedBy::LanguageModel.key(Metric::Ndcg100), "llm_ndcg@100");
+        assert_eq!(
+            RankedBy::LanguageModel.key(Metric::Ndcg100),
+            "llm_ndcg@100"
+        );
         let lift = RankedBy::Popularity.lift_key(Metric::Recall40);
         assert_eq!(lift, "lift_over_popularity_recall@40");
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Catalog, DatasetId, JobId, ModelVersion, TrainSpec};
+use crate::ids::{ArtifactId, Catalog, DatasetId, JobId, ModelVersion};
+use crate::train_spec::TrainSpec;
 
 /// One entry of the model registry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,9 +14,9 @@ pub struct ModelInfo {
     pub version: ModelVersion,
     /// Namespace of its item ids.
     pub catalog: Catalog,
-    /// What it was trained on.
+    /// The data set that it was trained on.
     pub dataset: DatasetId,
-    /// Who trained it.
+    /// The job that trained it.
     pub job: JobId,
     /// How it was trained.
     pub spec: TrainSpec,
@@ -31,7 +32,7 @@ pub struct ModelInfo {
 pub enum UserToken {
     /// The user's own row.
     Own,
-    /// None.
+    /// The prompt has no user token.
     Absent,
     /// The mean of all user rows.
     Mean,
@@ -40,26 +41,30 @@ pub enum UserToken {
 /// `model.json` of an artifact: what a model is, beside its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelManifest {
-    /// Of the file layout.
+    /// Version of the file layout.
     pub format: u32,
     /// Version of the prompts' words at training time.
     pub prompt_template: u32,
     /// Namespace of the item ids.
     pub catalog: Catalog,
-    /// What it was trained on.
+    /// The data set that it was trained on.
     pub dataset: DatasetId,
     /// How it was trained.
     pub spec: TrainSpec,
-    /// Id of the backbone in the artifact store.
-    pub backbone: String,
+    /// The language model in the artifact store; `None` for a light model
+    /// alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<ArtifactId>,
     /// SHA-256 of the served user and item rows.
     pub rows_sha256: String,
-    /// Share of the light model in the mixed scores; 0: the language model ranks alone.
+    /// Share of the light model in the mixed scores; 0: the language model
+    /// ranks alone.
     pub light_weight: f64,
     /// In the prompts of users with a row: what ranks validation best.
     pub known_user: UserToken,
-    /// In the prompts of users without a row: the better of no token and the mean on validation.
+    /// In the prompts of users without a row: the better of no token and the
+    /// mean on validation.
     pub new_user: UserToken,
-    /// Ranking metrics.
+    /// Ranking metrics, such as `recall@20`.
     pub metrics: BTreeMap<String, f64>,
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Most epochs of a stage: a plan is held in memory.
+pub(crate) const MAX_EPOCHS: usize = 10_000;
+
 /// A stage of training, in the order in which they begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,7 +20,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The name in events, logs and JSON.
+    /// Spells the name that events, logs and JSON have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Warmup => "warmup",

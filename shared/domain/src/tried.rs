@@ -1,28 +1,33 @@
-//! What a job tries before it chooses, and how often it measures. A worker goes through these
-//! lists, and the costs count them.
+//! What a job tries before it chooses, and how often it measures. A worker goes
+//! through these lists, and the costs count them.
 
 use crate::metric::RankedBy;
 use crate::model_version::UserToken;
 use crate::train_spec::{Baselines, MAX_LIGHT_ITEMS, TableInit, TrainSpec};
 
-/// Values of λ that EASE is fitted with; the one that ranks the validation split best stays.
+/// Values of λ that EASE is fitted with; the one that ranks the validation
+/// split best stays.
 pub const EASE_LAMBDAS: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1000.0];
 /// EASE's λ where there is no validation split to choose by.
 pub const UNCHOSEN_EASE_LAMBDA: f64 = 200.0;
 
-/// Numbers of singular vectors that a spectral start tries; the one that ranks the validation split
-/// best by itself stays.
+/// Numbers of singular vectors that a spectral start tries; the one that ranks
+/// the validation split best by itself stays.
 pub const SPECTRAL_RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];
-/// The number of singular vectors where there is no validation split to choose by.
+/// The number of singular vectors where there is no validation split to choose
+/// by.
 pub const UNCHOSEN_SPECTRAL_RANK: usize = 64;
 
 /// User tokens that the best tables are ranked with before one is chosen.
-pub const USER_TOKENS: [UserToken; 3] = [UserToken::Own, UserToken::Absent, UserToken::Mean];
+pub const USER_TOKENS: [UserToken; 3] =
+    [UserToken::Own, UserToken::Absent, UserToken::Mean];
 
 /// Weights of a hybrid's light model that are tried.
-pub const HYBRID_WEIGHTS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+pub const HYBRID_WEIGHTS: [f64; 11] =
+    [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// Values of λ that EASE is fitted with, whether or not there is a validation split.
+/// Values of λ that EASE is fitted with, whether or not there is a validation
+/// split.
 pub fn ease_lambdas(has_validation: bool) -> &'static [f64] {
     if has_validation {
         &EASE_LAMBDAS
@@ -32,8 +37,8 @@ pub fn ease_lambdas(has_validation: bool) -> &'static [f64] {
 }
 
 impl TrainSpec {
-    /// Numbers of singular vectors that are tried where `n_vectors` exist; none where the job does
-    /// not start from singular vectors or says how many.
+    /// Numbers of singular vectors that are tried where `n_vectors` exist; none
+    /// where the job does not start from singular vectors or says how many.
     pub fn spectral_ranks(&self, n_vectors: usize) -> Vec<usize> {
         if self.init != TableInit::Spectral || self.spectral_rank > 0 {
             return Vec::new();
@@ -48,15 +53,16 @@ impl TrainSpec {
         self.wants_ease() && n_items <= MAX_LIGHT_ITEMS
     }
 
-    /// Rankings of the validation split before the user token is chosen, if the job does not stop
-    /// early: one before finetuning, one after every so many of its epochs, one after the last.
+    /// Rankings of the validation split before the user token is chosen, if the
+    /// job does not stop early: one before finetuning, one after every so many
+    /// of its epochs, one after the last.
     pub fn n_validations(&self) -> usize {
         let every = self.evaluation.every.max(1);
         1 + self.finetuning.epochs.div_ceil(every)
     }
 
-    /// The simpler methods that are measured beside the model on a catalogue of `n_items`: EASE
-    /// wherever there is one anyway.
+    /// The simpler methods that are measured beside the model on a catalogue of
+    /// `n_items`: EASE wherever there is one anyway.
     pub fn measured_baselines(&self, n_items: usize) -> Vec<RankedBy> {
         let wanted = self.evaluation.baselines;
         if wanted == Baselines::None {
@@ -103,8 +109,13 @@ mod tests {
         assert_eq!(spec.measured_baselines(MAX_LIGHT_ITEMS + 1), popularity);
         spec.evaluation.baselines = Baselines::Popularity;
         assert_eq!(spec.measured_baselines(10).last(), Some(&RankedBy::Ease));
-        (spec.hybrid.light, spec.finetuning.distilled_share) = (Light::None, 0.0);
-        assert_eq!(spec.measured_baselines(10), popularity, "nobody needs EASE");
+        (spec.hybrid.light, spec.finetuning.distilled_share) =
+            (Light::None, 0.0);
+        assert_eq!(
+            spec.measured_baselines(10),
+            popularity,
+            "nobody needs EASE"
+        );
     }
 
     #[test]

@@ -1,22 +1,23 @@
-//! How much a backbone computes, counted instead of timed: what rates, a machine's share and a
-//! job's time follow from.
+//! How much a backbone computes, counted instead of timed: what rates, a
+//! machine's share and a job's time follow from.
 
 use crate::RandomBackbone;
 
-/// A decoder's sizes, as far as its work follows from them; numbers of things as `f64`, ready to be
-/// multiplied.
+/// A decoder's sizes, as far as its work follows from them; numbers of things
+/// as `f64`, ready to be multiplied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shape {
     /// Width of the embeddings.
     pub n_embd: f64,
     /// Width of all heads of the queries together.
     pub query_width: f64,
-    /// Width of all heads of the keys together, and as much for the values; smaller than the
-    /// queries' where heads share them.
+    /// Width of all heads of the keys together, and as much for the values;
+    /// smaller than the queries' where heads share them.
     pub key_value_width: f64,
     /// Width inside of an MLP.
     pub inner: f64,
-    /// Products between `n_embd` and `inner` in an MLP: 2, or 3 where it has a gate.
+    /// Products between `n_embd` and `inner` in an MLP: 2, or 3 where it has a
+    /// gate.
     pub n_inner_products: f64,
     /// Transformer blocks.
     pub n_layer: usize,
@@ -25,8 +26,8 @@ pub struct Shape {
 }
 
 impl From<&RandomBackbone> for Shape {
-    /// A random backbone is a GPT-2: with its vocabulary, and an MLP four times as wide as the
-    /// embeddings.
+    /// A random backbone is a GPT-2: with its vocabulary, and an MLP four times
+    /// as wide as the embeddings.
     fn from(shape: &RandomBackbone) -> Self {
         const N_WORDS: f64 = 50_257.0;
         let n_embd = shape.n_embd as f64;
@@ -66,7 +67,8 @@ struct Positions {
 }
 
 impl Pass {
-    /// Floating-point operations of the hidden states; the last block computes only what is read.
+    /// Floating-point operations of the hidden states; the last block computes
+    /// only what is read.
     pub fn forward(&self, shape: &Shape) -> f64 {
         let everywhere = Positions {
             n_keys: self.n_tokens,
@@ -78,13 +80,16 @@ impl Pass {
             n_queries: self.n_read,
             n_outputs: self.n_read,
         };
-        let block = linear(shape, &everywhere) + attention(shape, 2.0, self.n_seen);
-        let last = linear(shape, &where_read) + attention(shape, 2.0, self.n_seen_by_read);
+        let block =
+            linear(shape, &everywhere) + attention(shape, 2.0, self.n_seen);
+        let last = linear(shape, &where_read)
+            + attention(shape, 2.0, self.n_seen_by_read);
         (shape.n_layer - 1) as f64 * block + last
     }
 
-    /// Floating-point operations of the input's gradient: a product for each of the forward pass's,
-    /// five for attention's two; in the first block only soft tokens have one.
+    /// Floating-point operations of the input's gradient: a product for each of
+    /// the forward pass's, five for attention's two; in the first block only
+    /// soft tokens have one.
     pub fn backward(&self, shape: &Shape) -> f64 {
         let mut n_operations = 0.0;
         for block in 0..shape.n_layer {
@@ -101,7 +106,8 @@ impl Pass {
                 n_queries: if is_first { self.n_soft } else { n_outputs },
                 n_outputs,
             };
-            n_operations += linear(shape, &positions) + attention(shape, 5.0, n_seen);
+            n_operations +=
+                linear(shape, &positions) + attention(shape, 5.0, n_seen);
         }
         n_operations
     }
@@ -118,7 +124,8 @@ fn linear(shape: &Shape, positions: &Positions) -> f64 {
         + positions.n_outputs * (projection + mlp))
 }
 
-/// Operations of one block's products between queries and the keys and values that they see.
+/// Operations of one block's products between queries and the keys and values
+/// that they see.
 fn attention(shape: &Shape, n_products: f64, n_seen: f64) -> f64 {
     2.0 * n_products * shape.query_width * n_seen
 }

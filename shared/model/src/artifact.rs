@@ -1,14 +1,20 @@
-//! A trained model as files: everything that serving needs, self-describing and immutable.
+//! A trained model as files: everything that serving needs, self-describing and
+//! immutable.
 //!
-//! `model.json` (the manifest), `tables.safetensors`, `users.json`, `items.jsonl`,
-//! `popularity.json`, for a hybrid `light.safetensors`.
-//! The backbone is kept once for all models that share it, in a folder of its own.
+//! `model.json` (the manifest), `tables.safetensors`, `users.json`,
+//! `items.jsonl`, `popularity.json`, for a hybrid `light.safetensors`. The
+//! backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
+use domain::{
+    ArtifactId, Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId,
+    UserToken,
+};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,19 +27,26 @@ use crate::tokens::tables::{Tables, TokenTables};
 
 /// Version of the file layout.
 const FORMAT: u32 = 2;
+
+const MANIFEST: &str = "model.json";
+const TABLES: &str = "tables.safetensors";
 const LIGHT: &str = "light.safetensors";
 const POPULARITY: &str = "popularity.json";
+const USERS: &str = "users.json";
+const ITEMS: &str = "items.jsonl";
 
 /// A model without its backbone, in memory.
 #[derive(Debug)]
 pub struct Artifact {
-    /// What it is.
+    /// What the model is: its format, its specification, its backbone and its
+    /// metrics.
     pub manifest: Manifest,
-    /// What was learned.
+    /// The learned rows of users and items.
     pub tables: Tables,
-    /// The light model of a hybrid.
+    /// The light model of a hybrid; absent in models that are none.
     pub light: Option<ItemWeights>,
-    /// Training interactions of each item; absent in models that were trained before this was kept.
+    /// Training interactions of each item; absent in models that were trained
+    /// before this was kept.
     pub popularity: Option<Vec<u32>>,
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
@@ -41,55 +54,53 @@ pub struct Artifact {
     pub items: Vec<Item>,
 }
 
-/// The manifest of a model that was just trained.
+/// The manifest of a model that was just trained. Metrics, the light model's
+/// weight and the tokens of users are still to be filled in.
 pub fn new_manifest(
     catalog: Catalog,
     spec: TrainSpec,
-    backbone: String,
+    backbone: ArtifactId,
     tables: &Tables,
-    metrics: BTreeMap<String, f64>,
 ) -> Manifest {
-    let dataset = spec.dataset.clone();
-    let rows_sha256 = rows_hash(&tables.collaborative);
-    let prompt_template = prompt::TEMPLATE_VERSION;
     Manifest {
         format: FORMAT,
-        prompt_template,
+        prompt_template: prompt::TEMPLATE_VERSION,
         catalog,
-        dataset,
+        dataset: spec.dataset.clone(),
         spec,
-        backbone,
-        rows_sha256,
+        backbone: Some(backbone),
+        rows_sha256: rows_hash(&tables.collaborative),
         light_weight: 0.0,
         known_user: UserToken::Own,
         new_user: UserToken::Absent,
-        metrics,
+        metrics: BTreeMap::new(),
     }
 }
 
-/// Hash of the served rows, users before items: tells rows from elsewhere (a cache) from wrong
-/// ones.
+const HASHED_AT_ONCE: usize = 1 << 16;
+
+/// Hash of the served rows, users before items: tells rows from elsewhere (a
+/// cache) from wrong ones.
 pub fn rows_hash(tables: &TokenTables) -> String {
     let mut hash = Sha256::new();
     for table in [&tables.users, &tables.items] {
-        table.values().chunks(1 << 16).for_each(|part| {
-            hash.update(
-                part.iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect::<Vec<u8>>(),
-            );
-        });
+        for part in table.values().chunks(HASHED_AT_ONCE) {
+            let bytes = part.iter().flat_map(|value| value.to_le_bytes());
+            hash.update(bytes.collect::<Vec<u8>>());
+        }
     }
     hex::encode(hash.finalize())
 }
 
-/// Reads `model.json`, which says what the rest is; a foreign format is refused.
+/// Reads `model.json`, which says what the rest is; a foreign format is
+/// refused.
 pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
-    let path = folder.join("model.json");
+    let path = folder.join(MANIFEST);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let malformed = |e: serde_json::Error| Error::malformed(&path, e.to_string());
-    let version: Version = serde_json::from_slice(&bytes).map_err(malformed)?;
-    if version.format != FORMAT || version.prompt_template != prompt::TEMPLATE_VERSION {
+    let version: Version = parse(&path, &bytes)?;
+    let is_format = version.format == FORMAT;
+    let is_template = version.prompt_template == prompt::TEMPLATE_VERSION;
+    if !is_format || !is_template {
         let reason = format!(
             "format {} with prompt template {}; this program reads format {FORMAT} with template {}: retrain the model",
             version.format,
@@ -98,7 +109,7 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
         );
         return Err(Error::malformed(path, reason));
     }
-    serde_json::from_slice(&bytes).map_err(malformed)
+    parse(&path, &bytes)
 }
 
 /// What must be right before the rest of a manifest means anything.
@@ -109,59 +120,49 @@ struct Version {
 }
 
 impl Artifact {
-    /// Writes the files into an existing folder.
+    /// Writes the files into an existing folder, the manifest last.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        write_tensors(&folder.join("tables.safetensors"), &self.tables.tensors(""))?;
+        write_tensors(&folder.join(TABLES), &self.tables.tensors(""))?;
         if let Some(light) = &self.light {
             light.write(&folder.join(LIGHT))?;
         }
         if let Some(popularity) = &self.popularity {
             write_atomically(&folder.join(POPULARITY), &json(popularity))?;
         }
-        write_atomically(&folder.join("users.json"), &json(&self.users))?;
-        let lines: Vec<u8> = self
-            .items
-            .iter()
-            .flat_map(|item| [json(item), b"\n".to_vec()].concat())
-            .collect();
-        write_atomically(&folder.join("items.jsonl"), &lines)?;
-        write_atomically(&folder.join("model.json"), &json(&self.manifest))
+
+        write_atomically(&folder.join(USERS), &json(&self.users))?;
+        let mut lines = Vec::new();
+        for item in &self.items {
+            lines.extend(json(item));
+            lines.push(b'\n');
+        }
+        write_atomically(&folder.join(ITEMS), &lines)?;
+        write_atomically(&folder.join(MANIFEST), &json(&self.manifest))
     }
 
     /// Reads and cross-checks the files.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let manifest = read_manifest(folder)?;
-        let path = folder.join("users.json");
-        let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-        let users: Vec<UserId> =
-            serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
-        let items = read_items(&folder.join("items.jsonl"))?;
-        let path = folder.join("tables.safetensors");
+        let users: Vec<UserId> = read_json(&folder.join(USERS))?;
+        let items = read_items(&folder.join(ITEMS))?;
+
+        let path = folder.join(TABLES);
         let tables = Tables::read(&TensorFile::open(&path)?, "")?;
-        for (what, found, expected) in [
-            (
-                "user rows",
-                tables.collaborative.users.n_rows(),
-                users.len(),
-            ),
-            (
-                "item rows",
-                tables.collaborative.items.n_rows(),
-                items.len(),
-            ),
-        ] {
-            if found != expected {
-                return Err(Error::malformed(
-                    &path,
-                    format!("{found} {what}, the vocabulary has {expected}"),
-                ));
-            }
-        }
-        let is_hybrid = manifest.light_weight > 0.0;
-        let light = is_hybrid
-            .then(|| ItemWeights::read(&folder.join(LIGHT), items.len()))
-            .transpose()?;
-        let popularity = read_popularity(&folder.join(POPULARITY), items.len())?;
+        let served = &tables.collaborative;
+        let n_users = served.users.n_rows();
+        let n_items = served.items.n_rows();
+        check_rows(&path, "user rows", n_users, users.len())?;
+        check_rows(&path, "item rows", n_items, items.len())?;
+
+        let light = if manifest.light_weight > 0.0 {
+            let path = folder.join(LIGHT);
+            Some(ItemWeights::read(&path, n_items)?)
+        } else {
+            None
+        };
+
+        let path = folder.join(POPULARITY);
+        let popularity = read_popularity(&path, n_items)?;
         Ok(Self {
             manifest,
             tables,
@@ -174,42 +175,68 @@ impl Artifact {
 
     /// Checks that the tables fit the backbone.
     pub fn check_backbone(&self, backbone: &Backbone) -> Result<(), Error> {
-        let (width, n_embd) = (self.tables.collaborative.items.width(), backbone.n_embd());
+        let width = self.tables.collaborative.items.width();
+        let n_embd = backbone.n_embd();
         if n_embd != width {
-            let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
-            return Err(Error::malformed(
-                format!("backbone {}", self.manifest.backbone),
-                reason,
-            ));
+            let reason = format!(
+                "n_embd is {n_embd}, the model's tables are {width} wide"
+            );
+            let backbone = self.manifest.backbone.as_ref();
+            let id =
+                backbone.map_or("of a light model alone", ArtifactId::as_str);
+            return Err(Error::malformed(format!("backbone {id}"), reason));
         }
         Ok(())
     }
 }
 
-fn read_popularity(path: &Path, n_items: usize) -> Result<Option<Vec<u32>>, Error> {
+fn check_rows(
+    path: &Path,
+    what: &str,
+    found: usize,
+    expected: usize,
+) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    let reason = format!("{found} {what}, the vocabulary has {expected}");
+    Err(Error::malformed(path, reason))
+}
+
+fn read_popularity(
+    path: &Path,
+    n_items: usize,
+) -> Result<Option<Vec<u32>>, Error> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = std::fs::read(path).map_err(Error::file(path))?;
-    let popularity: Vec<u32> =
-        serde_json::from_slice(&bytes).map_err(|e| Error::malformed(path, e.to_string()))?;
-    if popularity.len() != n_items {
-        return Err(Error::malformed(
-            path,
-            format!("{} counts, the catalogue has {n_items}", popularity.len()),
-        ));
+    let popularity: Vec<u32> = read_json(path)?;
+    let found = popularity.len();
+    if found != n_items {
+        let reason = format!("{found} counts, the catalogue has {n_items}");
+        return Err(Error::malformed(path, reason));
     }
     Ok(Some(popularity))
 }
 
 fn read_items(path: &Path) -> Result<Vec<Item>, Error> {
-    let file = std::fs::File::open(path).map_err(Error::file(path))?;
+    let file = File::open(path).map_err(Error::file(path))?;
     let mut items = Vec::new();
     for line in BufReader::new(file).lines() {
         let line = line.map_err(Error::file(path))?;
-        items.push(serde_json::from_str(&line).map_err(|e| Error::malformed(path, e.to_string()))?);
+        items.push(parse(path, line.as_bytes())?);
     }
     Ok(items)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let bytes = std::fs::read(path).map_err(Error::file(path))?;
+    parse(path, &bytes)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json)
+        .map_err(|e| Error::malformed(path, e.to_string()))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -6,19 +6,30 @@ use burn::tensor::{DType, Tensor};
 
 use crate::error::Error;
 
-/// Of weights and activations. Tables, losses and Adam's moments are f32 always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// The precision of weights and activations. Tables, losses and Adam's moments
+/// are f32 always.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 24 bits of significand.
+    /// Numbers with 24 bits of significand.
     #[default]
     F32,
-    /// 8 bits of significand: for devices that multiply such matrices faster.
+    /// Numbers with 8 bits of significand, for devices that multiply such
+    /// matrices faster.
     Bf16,
 }
 
 impl Precision {
-    /// As in settings.
+    /// The name that the precision has in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -26,7 +37,7 @@ impl Precision {
         }
     }
 
-    /// Bytes of a number.
+    /// How many bytes a number takes.
     pub fn n_bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -42,19 +53,20 @@ impl Precision {
     }
 }
 
-/// Which kernels know a tensor's memory.
+/// The kernels that know a tensor's memory.
 pub(crate) enum Engine {
-    /// Host memory.
+    /// Loops over host memory.
     Flex,
-    /// LibTorch's own.
+    /// LibTorch's fused operators on its own tensors.
     #[cfg(feature = "tch")]
     LibTorch,
-    /// Any other, and all under autodiff.
+    /// Compositions of burn's operators, for any other memory and for all under
+    /// autodiff.
     Other,
 }
 
 impl Engine {
-    /// Of a tensor.
+    /// The kernels that know the memory of `tensor`.
     pub(crate) fn of(tensor: &Tensor<2>) -> Self {
         let device = tensor.device();
         let device = device.as_dispatch();
@@ -62,7 +74,9 @@ impl Engine {
         if matches!(device, DispatchDevice::LibTorch(_)) {
             return Self::LibTorch;
         }
-        if matches!(device, DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32 {
+        if matches!(device, DispatchDevice::Flex(_))
+            && tensor.dtype() == DType::F32
+        {
             return Self::Flex;
         }
         Self::Other
@@ -72,35 +86,40 @@ impl Engine {
 /// A device that was asked for and is there.
 #[derive(Debug, Clone)]
 pub struct ComputeDevice {
-    /// What computes.
+    /// The device that computes.
     pub device: Device,
-    /// Its name: `flex`, `tch`, `tch-cuda:N` or `cuda:N`.
+    /// The name that it has in settings: `flex`, `tch`, `tch-cuda:N` or
+    /// `cuda:N`.
     pub name: String,
-    /// Why it was taken.
+    /// The reason why it was taken, for the log.
     pub reason: &'static str,
 }
 
 impl ComputeDevice {
-    /// Refuses a precision that the device does not have in hardware: it would be slower there, not
-    /// faster.
+    /// Refuses a precision that the device does not have in hardware: it would
+    /// be slower there, not faster.
     pub fn check(&self, precision: Precision) -> Result<(), Error> {
         let has_it = match precision {
             Precision::F32 => true,
-            Precision::Bf16 => {
-                self.name.starts_with("tch-cuda") || (self.name == "tch" && cpu_has_bf16())
-            }
+            Precision::Bf16 => self.has_bf16(),
         };
         if has_it {
-            Ok(())
-        } else {
-            Err(Error::Precision {
-                device: self.name.clone(),
-            })
+            return Ok(());
+        }
+        Err(Error::Precision {
+            device: self.name.clone(),
+        })
+    }
+
+    fn has_bf16(&self) -> bool {
+        match &*self.name {
+            "tch" => cpu_has_bf16(),
+            name => name.starts_with("tch-cuda"),
         }
     }
 }
 
-/// AVX-512-BF16, which every CPU with AMX has too.
+/// Whether the CPU has AVX-512-BF16, which every CPU with AMX has too.
 fn cpu_has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -115,11 +134,12 @@ fn cpu_has_bf16() -> bool {
 /// The device for a setting:
 ///
 /// - `flex`: the CPU in pure Rust, in every build;
-/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics card, in builds with
-///   the feature `tch`;
-/// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature `cuda`;
-/// - `auto`: the fastest of these that works here; a card of CubeCL's only where it is the only way
-///   to a card.
+/// - `tch`: LibTorch on the CPU, `tch-cuda:N`: LibTorch on the Nth graphics
+///   card, in builds with the feature `tch`;
+/// - `cuda:N`: CubeCL on the Nth graphics card, in builds with the feature
+///   `cuda`;
+/// - `auto`: the fastest of these that works here; a card of CubeCL's only
+///   where it is the only way to a card.
 pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     if setting == "auto" {
         return Ok(fastest());
@@ -139,12 +159,13 @@ pub fn compute_device(setting: &str) -> Result<ComputeDevice, Error> {
     })
 }
 
-/// Cores that this process may use.
+/// How many cores this process may use.
 pub fn n_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// A graphics card: what it holds is not the host's memory.
+/// Whether the device is a graphics card: what it holds is not the host's
+/// memory.
 #[cfg_attr(
     feature = "tch",
     expect(deprecated, reason = "burn-tch has no successor for LibTorch")
@@ -162,7 +183,8 @@ pub fn has_own_memory(device: &Device) -> bool {
     }
 }
 
-/// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex computes on rayon's.
+/// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex
+/// computes on rayon's.
 pub fn use_threads(n: usize) {
     libtorch::use_threads(n);
 }
@@ -171,8 +193,8 @@ pub fn use_threads(n: usize) {
 pub fn available_devices() -> Vec<String> {
     let mut names = vec!["flex".to_owned()];
     let libtorch = libtorch::names();
-    // LibTorch on a card has kernels of its own here, CubeCL runs the compositions of burn's
-    // operators.
+    // LibTorch on a card has kernels of its own here, CubeCL runs the
+    // compositions of burn's operators.
     let has_cards = libtorch.len() > 1;
     let cubecl = cubecl::names();
     names.extend(
@@ -189,7 +211,9 @@ pub fn available_devices() -> Vec<String> {
 fn fastest() -> ComputeDevice {
     let name = available_devices().pop().unwrap_or_default();
     let reason = match &*name {
-        "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
+        "flex" => {
+            "this build has nothing faster: the feature `tch` brings LibTorch"
+        }
         "tch" => {
             "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use"
         }
@@ -223,7 +247,8 @@ mod libtorch {
                 Some(Device::libtorch())
             }
             _ => {
-                let index: usize = name.strip_prefix("tch-cuda:")?.parse().ok()?;
+                let index: usize =
+                    name.strip_prefix("tch-cuda:")?.parse().ok()?;
                 (index < n_cards()).then(|| Device::libtorch_cuda(index))
             }
         }
@@ -240,7 +265,8 @@ mod libtorch {
         usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
     }
 
-    /// LibTorch counts the machine's cores, whatever share of them a container has.
+    /// LibTorch counts the machine's cores, whatever share of them a container
+    /// has.
     fn use_one_thread_a_core() {
         use_threads(super::n_cores());
     }
@@ -276,7 +302,7 @@ mod cubecl {
         (index < n_cards()).then(|| Device::cuda(index))
     }
 
-    /// The first card last: it is taken by `auto`.
+    /// The cards by name, the first one last: it is taken by `auto`.
     pub(super) fn names() -> Vec<String> {
         (0..n_cards())
             .rev()

@@ -1,4 +1,5 @@
-//! What can go wrong while a model is loaded or computed, named by what the caller can do about it.
+//! What can go wrong while a model is loaded or computed, named by what the
+//! caller can do about it.
 
 use std::path::PathBuf;
 
@@ -10,30 +11,34 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot access {path}")]
     File {
-        /// Which.
+        /// The file that was to be read or written.
         path: PathBuf,
-        /// Why.
+        /// What the operating system answered.
         #[source]
         source: std::io::Error,
     },
-    /// A file is not what it should be; `reason` says what is wrong and what would be right.
+    /// A file is not what it should be; `reason` says what is wrong and what
+    /// would be right.
     #[error("{path} is not usable: {reason}")]
     Malformed {
-        /// Which.
+        /// The file whose content is wrong.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A tensor of a checkpoint has another shape than the configuration asks for.
-    #[error("{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}")]
+    /// A tensor of a checkpoint has another shape than the configuration asks
+    /// for.
+    #[error(
+        "{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}"
+    )]
     Shape {
-        /// Of the tensor file.
+        /// The file that holds the tensor.
         path: PathBuf,
-        /// Of the tensor.
+        /// The name that the tensor has in the file.
         name: String,
-        /// In the file.
+        /// The dimensions that the file gives it.
         found: Vec<usize>,
-        /// By the configuration.
+        /// The dimensions that follow from the configuration.
         expected: Vec<usize>,
     },
     /// A tensor is missing from a checkpoint.
@@ -41,63 +46,72 @@ pub enum Error {
         "{path}: tensor `{name}` is missing; is this a checkpoint as `save_pretrained` writes it?"
     )]
     Missing {
-        /// Of the tensor file.
+        /// The file that should hold the tensor.
         path: PathBuf,
-        /// Of the tensor.
+        /// The name under which it was looked for.
         name: String,
     },
-    /// A backbone whose files say nothing of how text becomes words.
+    /// A backbone's files say nothing of how text becomes words.
     #[error(
         "the backbone has no tokenizer: put the `tokenizer.json` that belongs to its checkpoint \
          beside the weights"
     )]
     NoTokenizer,
-    /// A name of a device that this build does not have.
-    #[error("device `{name}` is not available in this build; available: {available}")]
+    /// The settings name a device that this build does not have.
+    #[error(
+        "device `{name}` is not available in this build; available: {available}"
+    )]
     Device {
-        /// What was asked for.
+        /// The device that the settings name.
         name: String,
-        /// What could be asked for.
+        /// The devices that they could name, separated by commas.
         available: String,
     },
-    /// A device that does not compute in bf16.
+    /// A device that does not compute in bf16 was asked to.
     #[error(
         "device `{device}` has no bf16 in hardware (LibTorch on a CPU with AVX-512-BF16 or AMX, or on a graphics card, \
          has); set precision = \"f32\""
     )]
     Precision {
-        /// What was asked.
+        /// The device that was to compute in bf16.
         device: String,
     },
-    /// A device without room for the least that can be computed at once.
+    /// A device has no room for the least that can be computed at once.
     #[error(
         "the device has no memory for {n_tokens} tokens at once ({reason}); free some, or take a smaller backbone"
     )]
     OutOfMemory {
-        /// What was tried last.
+        /// How many tokens the last attempt was for.
         n_tokens: usize,
-        /// The device's words.
+        /// What the device's library said.
         reason: String,
     },
     /// A loss is not a finite number.
-    #[error("the loss of stage {stage} is {loss}; lower the learning rate or λ")]
+    #[error(
+        "the loss of stage {stage} is {loss}; lower the learning rate or λ"
+    )]
     Diverged {
-        /// Where.
+        /// The stage whose loss it is.
         stage: Stage,
-        /// NaN or infinite.
+        /// The loss: NaN or infinite.
         loss: f64,
     },
 }
 
 impl Error {
-    /// A file that cannot be accessed.
-    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    /// Makes the error of an operation on a file, for `map_err`.
+    pub fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    /// A file with wrong content.
-    pub fn malformed(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+    /// The error for a file with wrong content.
+    pub fn malformed(
+        path: impl Into<PathBuf>,
+        reason: impl Into<String>,
+    ) -> Self {
         Self::Malformed {
             path: path.into(),
             reason: reason.into(),

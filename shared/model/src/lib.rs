@@ -1,39 +1,62 @@
-//! The CLLM4Rec paper in Rust: a language model extended with user and item tokens.
+//! The CLLM4Rec paper in Rust: a language model extended with user and item
+//! tokens.
 //!
-//! Five wings, in the order in which data flows. Each may use the ones before it:
+//! Five wings, in the order in which data flows. Each may use the ones before
+//! it:
 //!
-//! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of embeddings, and the
-//!    gradient of its input.
-//! 2. [`tokens`]: what goes into it. Words, users and items of a prompt become embeddings.
-//! 3. [`training`]: the paper's three losses, their gradients, and the optimiser that moves the rows.
-//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and a partner.
+//! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of
+//!    embeddings, and the gradient of its input.
+//! 2. [`tokens`]: what goes into it. Words, users and items of a prompt become
+//!    embeddings.
+//! 3. [`training`]: the paper's three losses, their gradients, and the
+//!    optimiser that moves the rows.
+//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and
+//!    a partner.
 //! 5. [`serving`]: a catalogue ready to be ranked, and the reasons for a rank.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
+#![warn(missing_docs)]
+
+// What everything else stands on.
+
+/// The compute devices, by the names they have in settings.
 mod device;
+/// What can go wrong, named by what the caller can do about it.
 mod error;
+/// Rankings and how good they are.
 pub mod metrics;
+/// Tensors in files.
 mod tensors;
 
+// The model of the paper, in the order in which data flows.
+
+/// The frozen language model.
 mod backbone;
+/// Prompts, and the rows of users and items in them.
 mod tokens;
+/// The three losses, their gradients and the optimiser.
 mod training;
 
+// What stands beside it, and what is served.
+
+/// Linear models beside the language model.
 mod light;
+/// What a scorer computes with.
 mod serving;
 
+/// A trained model as files.
 mod artifact;
 
 pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
 pub use backbone::checkpoint::shard_names;
 pub use backbone::decoder::Backbone;
-pub use backbone::kernels::peak::gemm_peak;
+pub use backbone::peak::gemm_peak;
 pub use backbone::token_budget::TokenBudget;
 pub use backbone::tokenizer::Tokenizer;
 pub use device::{
-    ComputeDevice, Device, Precision, available_devices, compute_device, has_own_memory, n_cores,
-    use_threads,
+    ComputeDevice, Device, Precision, available_devices, compute_device,
+    has_own_memory, n_cores, use_threads,
 };
 pub use error::Error;
 pub use light::cold::rows_from_texts;
@@ -46,12 +69,13 @@ pub use tensors::{NamedTensor, TensorFile, write_tensors};
 pub use tokens::prompt::{self, PromptTexts, Token};
 pub use tokens::row_gradients::RowGradients;
 pub use tokens::soft_tokens::Dropout;
-pub use tokens::tables::{Table, Tables, TokenTables};
+pub use tokens::table::Table;
+pub use tokens::tables::{Tables, TokenTables};
 pub use tokens::words::{hidden_of_words, next_word_logits, word_rows};
-pub use training::loss::Teacher;
 pub use training::objective::Objective;
 pub use training::optimizer::{Adam, Moments, PairMoments};
 pub use training::regularizer::Pull;
+pub use training::softmax::Teacher;
 pub use training::step::Step;
 pub use training::warmup::Warmup;
 pub use training::work::Work;

@@ -1,5 +1,7 @@
 //! Ranking, and how good a ranking is (REFERENCE: evaluation).
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// Recall@20, Recall@40 and NDCG@100 of one user, or their mean over users.
@@ -33,61 +35,80 @@ impl RankingMetrics {
         if truth.is_empty() {
             return None;
         }
-        let hits_within = |k: usize| {
-            ranking
-                .iter()
-                .take(k)
-                .filter(|item| truth.contains(item))
-                .count()
-        };
-        let recall = |k: usize| hits_within(k) as f64 / k.min(truth.len()) as f64;
-        let discount = |place: usize| 1.0 / (place as f64 + 2.0).log2();
-        let hits = ranking
-            .iter()
-            .take(LONGEST)
-            .enumerate()
-            .filter(|(_, item)| truth.contains(item));
-        let gain: f64 = hits.map(|(place, _)| discount(place)).sum();
-        let ideal: f64 = (0..truth.len().min(LONGEST)).map(discount).sum();
         Some(Self {
-            recall_20: recall(20),
-            recall_40: recall(40),
-            ndcg_100: gain / ideal,
+            recall_20: recall(ranking, truth, 20),
+            recall_40: recall(ranking, truth, 40),
+            ndcg_100: normalized_gain(ranking, truth),
         })
     }
 
-    /// Mean over users.
+    /// The mean of each metric over users; 0 where there are none.
     pub fn mean(users: &[Self]) -> Self {
-        let mean = |pick: fn(&Self) -> f64| {
-            users.iter().map(pick).sum::<f64>() / users.len().max(1) as f64
-        };
         Self {
-            recall_20: mean(|m| m.recall_20),
-            recall_40: mean(|m| m.recall_40),
-            ndcg_100: mean(|m| m.ndcg_100),
+            recall_20: mean(users, |user| user.recall_20),
+            recall_40: mean(users, |user| user.recall_40),
+            ndcg_100: mean(users, |user| user.ndcg_100),
         }
     }
 }
 
-/// As far down as the metrics look.
+fn mean(users: &[RankingMetrics], metric: fn(&RankingMetrics) -> f64) -> f64 {
+    let sum: f64 = users.iter().map(metric).sum();
+    sum / users.len().max(1) as f64
+}
+
+/// Hits among the first `k` over min(k, number of true items).
+fn recall(ranking: &[u32], truth: &[u32], k: usize) -> f64 {
+    let first = ranking.iter().take(k);
+    let n_hits = first.filter(|item| truth.contains(item)).count();
+    n_hits as f64 / k.min(truth.len()) as f64
+}
+
+/// Discounted gain of the first [`LONGEST`] over that of the best order.
+fn normalized_gain(ranking: &[u32], truth: &[u32]) -> f64 {
+    let first = ranking.iter().take(LONGEST).enumerate();
+    let hits = first.filter(|(_, item)| truth.contains(item));
+    let gain: f64 = hits.map(|(place, _)| discount(place)).sum();
+    let n_ideal = truth.len().min(LONGEST);
+    let ideal: f64 = (0..n_ideal).map(discount).sum();
+    gain / ideal
+}
+
+/// What a hit counts at a place, from 0.
+fn discount(place: usize) -> f64 {
+    1.0 / (place as f64 + 2.0).log2()
+}
+
+/// The number of places that the metrics look at.
 pub const LONGEST: usize = 100;
 
-/// The best `k` rows that `keep` admits: higher score first, then the lower row (rows are in the
-/// order of external ids). Does not sort what it leaves out.
-pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
-    let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut kept: Vec<(u32, f32)> = scores
+/// The best `k` rows that `keep` admits: higher score first, then the lower row
+/// (rows are in the order of external ids). Does not sort what it leaves out.
+pub fn top_k(
+    scores: &[f32],
+    k: usize,
+    keep: impl Fn(u32) -> bool,
+) -> Vec<(u32, f32)> {
+    let mut kept: Vec<ScoredRow> = scores
         .iter()
         .enumerate()
         .map(|(row, &score)| (row as u32, score))
         .filter(|(row, _)| keep(*row))
         .collect();
     if kept.len() > k {
-        kept.select_nth_unstable_by(k, better);
+        kept.select_nth_unstable_by(k, better_first);
         kept.truncate(k);
     }
-    kept.sort_unstable_by(better);
+    kept.sort_unstable_by(better_first);
     kept
+}
+
+/// A row and its score.
+type ScoredRow = (u32, f32);
+
+/// Orders rows: the higher score first, then the lower row.
+fn better_first(a: &ScoredRow, b: &ScoredRow) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
 #[cfg(test)]

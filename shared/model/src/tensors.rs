@@ -1,8 +1,9 @@
 //! Safetensors files: read tensor by tensor, written atomically.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ pub struct NamedTensor<'a> {
     values: Values<'a>,
 }
 
-/// Row-major.
+/// The numbers of a tensor in row-major order.
 #[derive(Debug, Clone)]
 enum Values<'a> {
     F32(Cow<'a, [f32]>),
@@ -26,7 +27,7 @@ enum Values<'a> {
 }
 
 impl<'a> NamedTensor<'a> {
-    /// Row-major `values` of the given dimensions.
+    /// A tensor of row-major f32 `values` with the given dimensions.
     pub fn f32(
         name: impl Into<String>,
         shape: Vec<usize>,
@@ -39,7 +40,7 @@ impl<'a> NamedTensor<'a> {
         }
     }
 
-    /// Row-major `values` of the given dimensions.
+    /// A tensor of row-major i32 `values` with the given dimensions.
     pub fn i32(
         name: impl Into<String>,
         shape: Vec<usize>,
@@ -54,65 +55,71 @@ impl<'a> NamedTensor<'a> {
 }
 
 impl Values<'_> {
-    fn bytes(&self) -> (Dtype, Vec<u8>) {
+    fn dtype(&self) -> Dtype {
         match self {
-            Self::F32(values) => (
-                Dtype::F32,
-                values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect(),
-            ),
-            Self::I32(values) => (
-                Dtype::I32,
-                values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect(),
-            ),
+            Self::F32(_) => Dtype::F32,
+            Self::I32(_) => Dtype::I32,
+        }
+    }
+
+    /// The numbers as a file has them, little-endian.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::F32(values) => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+            Self::I32(values) => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
         }
     }
 }
 
-/// A safetensors file: its header in memory, its tensors on the disk until they are asked for.
+/// A safetensors file: its header in memory, its tensors on the disk until they
+/// are asked for.
 ///
-/// A model is read tensor by tensor: reading it takes the memory of one more tensor, not of all of
-/// them again.
+/// A model is read tensor by tensor: reading it takes the memory of one more
+/// tensor, not of all of them again.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
     file: File,
     header: Metadata,
-    /// Where the tensors begin.
+    /// Where the tensors begin, in bytes.
     start: u64,
 }
 
-/// A longer header, in bytes, is none: the format's own limit.
+/// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
 impl TensorFile {
-    /// Reads the header of `path`; a truncated or foreign file is an error that names it.
+    /// Reads the header of `path`; a truncated or foreign file is an error that
+    /// names it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let incomplete = |why: String| {
-            Error::malformed(path, format!("not a complete safetensors file ({why})"))
-        };
         let mut file = File::open(path).map_err(Error::file(path))?;
         let n_bytes = file.metadata().map_err(Error::file(path))?.len();
-        let (mut length, mut header) = ([0; 8], Vec::new());
+        let mut length = [0; 8];
         file.read_exact(&mut length)
-            .map_err(|e| incomplete(e.to_string()))?;
+            .map_err(|e| incomplete(path, &e.to_string()))?;
+
+        let header_length = u64::from_le_bytes(length).min(MAX_HEADER);
+        let mut header = Vec::new();
         (&file)
-            .take(u64::from_le_bytes(length).min(MAX_HEADER))
+            .take(header_length)
             .read_to_end(&mut header)
             .map_err(Error::file(path))?;
+
         let start = (length.len() + header.len()) as u64;
-        let header: Metadata =
-            serde_json::from_slice(&header).map_err(|e| incomplete(e.to_string()))?;
+        let header: Metadata = serde_json::from_slice(&header)
+            .map_err(|e| incomplete(path, &e.to_string()))?;
+
         let expected = start + header.data_len() as u64;
         if n_bytes != expected {
-            return Err(incomplete(format!(
-                "it has {n_bytes} bytes, its header says {expected}"
-            )));
+            let reason =
+                format!("it has {n_bytes} bytes, its header says {expected}");
+            return Err(incomplete(path, &reason));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -122,7 +129,7 @@ impl TensorFile {
         })
     }
 
-    /// Where it came from.
+    /// The path from which the file was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -133,11 +140,12 @@ impl TensorFile {
     }
 
     fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>), Error> {
-        let missing = || Error::Missing {
-            path: self.path.clone(),
-            name: name.to_owned(),
+        let Some(info) = self.header.info(name) else {
+            return Err(Error::Missing {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            });
         };
-        let info = self.header.info(name).ok_or_else(missing)?;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
         self.file
@@ -164,7 +172,10 @@ impl TensorFile {
             Dtype::BF16 => words(&bytes)
                 .map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32())
                 .collect(),
-            other => return Err(self.wrong_type(name, &format!("{other:?}"), "a float type")),
+            other => {
+                let found = format!("{other:?}");
+                return Err(self.wrong_type(name, &found, "a float type"));
+            }
         };
         Ok((info.shape.clone(), values))
     }
@@ -173,12 +184,11 @@ impl TensorFile {
     pub fn i32(&self, name: &str) -> Result<(Vec<usize>, Vec<i32>), Error> {
         let (info, bytes) = self.read(name)?;
         if info.dtype != Dtype::I32 {
-            return Err(self.wrong_type(name, &format!("{:?}", info.dtype), "I32"));
+            let found = format!("{:?}", info.dtype);
+            return Err(self.wrong_type(name, &found, "I32"));
         }
-        Ok((
-            info.shape.clone(),
-            words(&bytes).map(i32::from_le_bytes).collect(),
-        ))
+        let values = words(&bytes).map(i32::from_le_bytes).collect();
+        Ok((info.shape.clone(), values))
     }
 
     /// Shape and values of an integer tensor of four or eight bytes an entry.
@@ -186,56 +196,80 @@ impl TensorFile {
         clippy::wildcard_enum_match_arm,
         reason = "every other type is refused, also one that is yet to come"
     )]
-    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>), Error> {
+    pub fn integers(
+        &self,
+        name: &str,
+    ) -> Result<(Vec<usize>, Vec<i64>), Error> {
         let (info, bytes) = self.read(name)?;
         let values = match info.dtype {
             Dtype::I32 => words(&bytes)
                 .map(|word| i32::from_le_bytes(word).into())
                 .collect(),
             Dtype::I64 => words(&bytes).map(i64::from_le_bytes).collect(),
-            other => return Err(self.wrong_type(name, &format!("{other:?}"), "I32 or I64")),
+            other => {
+                return Err(self.wrong_type(
+                    name,
+                    &format!("{other:?}"),
+                    "I32 or I64",
+                ));
+            }
         };
         Ok((info.shape.clone(), values))
     }
 
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
-        Error::malformed(
-            &self.path,
-            format!("tensor `{name}` is of type {found}, expected {expected}"),
-        )
+        let reason =
+            format!("tensor `{name}` is of type {found}, expected {expected}");
+        Error::malformed(&self.path, reason)
     }
 }
 
+fn incomplete(path: &Path, why: &str) -> Error {
+    let reason = format!("not a complete safetensors file ({why})");
+    Error::malformed(path, reason)
+}
+
+/// The numbers of a tensor, each as its `N` bytes.
 fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.as_chunks::<N>().0.iter().copied()
 }
 
-/// Writes a safetensors file under a temporary name and renames it: it is there whole or not at
-/// all.
-pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
-    let bytes: Vec<(Dtype, Vec<u8>)> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
+/// Writes a safetensors file under a temporary name and renames it: it is there
+/// whole or not at all.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[NamedTensor<'_>],
+) -> Result<(), Error> {
+    let bytes = tensors.iter().map(|tensor| tensor.values.bytes());
+    let bytes: Vec<Vec<u8>> = bytes.collect();
     let mut views = Vec::with_capacity(tensors.len());
-    for (tensor, (dtype, data)) in tensors.iter().zip(&bytes) {
-        let view = TensorView::new(*dtype, tensor.shape.clone(), data)
-            .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
+    for (tensor, bytes) in tensors.iter().zip(&bytes) {
+        let dtype = tensor.values.dtype();
+        let view = TensorView::new(dtype, tensor.shape.clone(), bytes)
+            .map_err(|e| {
+                Error::malformed(path, format!("tensor `{}`: {e}", tensor.name))
+            })?;
         views.push((tensor.name.clone(), view));
     }
+
     // transformers reads a file only when it says which framework it is for.
-    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let file = safetensors::serialize(views, Some(metadata))
         .map_err(|e| Error::malformed(path, e.to_string()))?;
     write_atomically(path, &file)
 }
 
-/// Writes a file under a temporary name beside its place, flushes it and renames it.
+/// Writes a file under a temporary name beside its place, flushes it and
+/// renames it.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    use std::io::Write;
     let temporary = path.with_extension("partial");
-    let write = || {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(Error::file(path))
+    write_and_flush(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(Error::file(path))
+}
+
+fn write_and_flush(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }

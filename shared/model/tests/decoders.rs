@@ -1,8 +1,8 @@
-//! Decoders of each family against the numbers of `transformers` (`tests/decoders/`, one folder a
-//! decoder, see its README).
+//! Decoders of each family against the numbers of `transformers`
+//! (`tests/decoders/`, one folder a decoder, see its README).
 //!
-//! `CLLM4REC_DECODERS` names another folder of such folders; sizes, ids and numbers all come from
-//! the files.
+//! `CLLM4REC_DECODERS` names another folder of such folders; sizes, ids and
+//! numbers all come from the files.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, user_states};
 use model::{
-    Backbone, Objective, Tables, TensorFile, Token, TokenTables, available_devices, collaborative,
-    compute_device, content, hidden_of_words, next_word_logits, recommender, step,
+    Backbone, Objective, Tables, TensorFile, Token, TokenTables,
+    available_devices, collaborative, compute_device, content, hidden_of_words,
+    next_word_logits, recommender, step,
 };
 use serde_json::Value;
 
-use crate::reference::{GRADIENT_TOLERANCE, assert_close, assert_rows_close, log_softmax};
+use crate::reference::{
+    GRADIENT_TOLERANCE, assert_close, assert_rows_close, log_softmax,
+};
 
 struct Decoder {
     /// The folder and the device, for messages.
@@ -54,12 +57,14 @@ fn decoders() -> Vec<Decoder> {
 impl Decoder {
     fn read(folder: &Path, device: &str) -> Self {
         let sizes = std::fs::read(folder.join("reference.json")).unwrap();
-        let numbers = TensorFile::open(&folder.join("reference.safetensors")).unwrap();
+        let numbers =
+            TensorFile::open(&folder.join("reference.safetensors")).unwrap();
         let compute_device = compute_device(device).unwrap().device;
         Self {
             name: format!("{} on {device}", folder.display()),
             sizes: serde_json::from_slice(&sizes).unwrap(),
-            backbone: Backbone::read(&folder.join("backbone"), &compute_device).unwrap(),
+            backbone: Backbone::read(&folder.join("backbone"), &compute_device)
+                .unwrap(),
             tables: Tables::read(&numbers, "").unwrap(),
             numbers,
         }
@@ -128,8 +133,14 @@ impl Decoder {
     }
 
     /// A stage's loss and the gradients of both tables.
-    fn check_step(&self, stage: &str, tables: &TokenTables, objective: &Objective) {
-        let found = step::compute(&self.backbone, tables, None, objective).unwrap();
+    fn check_step(
+        &self,
+        stage: &str,
+        tables: &TokenTables,
+        objective: &Objective,
+    ) {
+        let found =
+            step::compute(&self.backbone, tables, None, objective).unwrap();
         let width = tables.items.width();
         let users = found.users.dense(tables.users.n_rows(), width);
         let items = found.items.dense(tables.items.n_rows(), width);
@@ -168,20 +179,28 @@ fn the_content_lm_has_the_references_loss_and_gradients() {
 #[test]
 fn the_collaborative_lm_has_the_references_loss_and_gradients() {
     for decoder in decoders() {
-        let objective = collaborative::objective(&decoder.documents("collaborative"));
-        decoder.check_step("collaborative", &decoder.tables.collaborative, &objective);
+        let objective =
+            collaborative::objective(&decoder.documents("collaborative"));
+        decoder.check_step(
+            "collaborative",
+            &decoder.tables.collaborative,
+            &objective,
+        );
     }
 }
 
 #[test]
 fn the_recommender_has_the_references_loss_gradients_and_scores() {
     for decoder in decoders() {
-        let (examples, tables) = (decoder.examples(), &decoder.tables.collaborative);
+        let (examples, tables) =
+            (decoder.examples(), &decoder.tables.collaborative);
         let objective = recommender::objective(&examples, Options::default());
         decoder.check_step("recommend", tables, &objective);
-        let prompts: Vec<Vec<Token>> = examples.into_iter().map(|example| example.prompt).collect();
+        let prompts: Vec<Vec<Token>> =
+            examples.into_iter().map(|example| example.prompt).collect();
         let states = user_states(&decoder.backbone, tables, &prompts).unwrap();
-        let mut scores = ItemHead::new(&decoder.backbone, &tables.items).scores(&states);
+        let mut scores =
+            ItemHead::new(&decoder.backbone, &tables.items).scores(&states);
         for row in scores.chunks_mut(tables.items.n_rows()) {
             log_softmax(row);
         }
@@ -194,7 +213,8 @@ fn a_decoder_that_is_written_is_read_back_with_the_same_numbers() {
     for decoder in decoders() {
         let folder = tempfile::tempdir().unwrap();
         decoder.backbone.write(folder.path()).unwrap();
-        let again = Backbone::read(folder.path(), &decoder.backbone.device()).unwrap();
+        let again =
+            Backbone::read(folder.path(), &decoder.backbone.device()).unwrap();
         assert_eq!(again.shape(), decoder.backbone.shape(), "{}", decoder.name);
         let hidden = hidden_of_words(&again, &input_ids(&decoder));
         decoder.check_rows("decoder.last_hidden", &hidden);

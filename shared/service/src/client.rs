@@ -19,7 +19,8 @@ pub struct Target {
     /// The bearer token that is sent with every call; empty: none.
     #[serde(default)]
     pub token: String,
-    /// Certificate authority to trust instead of the public ones, as a PEM file.
+    /// Certificate authority to trust instead of the public ones, as a PEM
+    /// file.
     #[serde(default)]
     pub ca: Option<PathBuf>,
 }
@@ -64,10 +65,11 @@ pub type Connection = InterceptedService<Channel, SendToken>;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two pings, which find out that a peer is gone without saying so.
+/// Pause between two pings, which find out that a peer is gone without saying
+/// so.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// A ping may be answered so late: with less, one that is only overloaded is taken for gone, and
-/// all calls with it.
+/// A ping may be answered so late: with less, one that is only overloaded is
+/// taken for gone, and all calls with it.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that is made at the first call and again after every failure.
@@ -89,8 +91,9 @@ pub fn connect(target: &Target) -> Result<Connection, TargetError> {
     Ok(InterceptedService::new(endpoint.connect_lazy(), token))
 }
 
-/// Whether a call failed in a way that a repeat may not meet: the service is away, late, or lost the
-/// race for what it changes. Only a call that may safely happen twice may be repeated.
+/// Whether a call failed in a way that a repeat may not meet: the service is
+/// away, late, or lost the race for what it changes. Only a call that may
+/// safely happen twice may be repeated.
 pub fn is_passing(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable
@@ -113,7 +116,9 @@ pub fn is_passing(status: &Status) -> bool {
     }
 }
 
-fn bad_url(target: &Target) -> impl FnOnce(tonic::transport::Error) -> TargetError {
+fn bad_url(
+    target: &Target,
+) -> impl FnOnce(tonic::transport::Error) -> TargetError {
     let url = target.url.clone();
     move |source| TargetError::Url { url, source }
 }

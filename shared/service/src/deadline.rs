@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-/// The deadline of a call (`grpc-timeout`: up to eight digits and a unit); `None` where the caller
-/// names none.
+/// The deadline of a call (`grpc-timeout`: up to eight digits and a unit);
+/// `None` where the caller names none.
 pub fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

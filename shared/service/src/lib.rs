@@ -1,5 +1,5 @@
-//! What every process does: settings, telemetry, TLS, tokens, health, reflection, serve → drain.
-//! Knows none of the product's own types.
+//! What every process does: settings, telemetry, TLS, tokens, health,
+//! reflection, serve → drain. Knows none of the product's own types.
 
 // How a process starts.
 /// Reads a service's settings: its defaults, a file, the environment.

@@ -1,4 +1,5 @@
-//! Bind, serve, and on shutdown: not ready, stop accepting, drain within the grace period, leave.
+//! Bind, serve, and on shutdown: not ready, stop accepting, drain within the
+//! grace period, leave.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,7 +37,8 @@ impl Bound {
         })
     }
 
-    /// The address that clients find it at, with the real port when port 0 was asked for.
+    /// The address that clients find it at, with the real port when port 0 was
+    /// asked for.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.port.address)
     }
@@ -47,7 +49,8 @@ impl Bound {
     }
 }
 
-/// Says whether a process can take requests (`grpc.health.v1`, service name empty).
+/// Says whether a process can take requests (`grpc.health.v1`, service name
+/// empty).
 #[derive(Debug, Clone)]
 pub struct Health {
     reporter: HealthReporter,
@@ -85,8 +88,9 @@ pub struct Lifecycle {
     pub grace: Duration,
 }
 
-/// Serves `routes` with health and reflection until the shutdown, then drains for at most the grace
-/// period. `descriptors` are the services' descriptions, for reflection.
+/// Serves `routes` with health and reflection until the shutdown, then drains
+/// for at most the grace period. `descriptors` are the services' descriptions,
+/// for reflection.
 ///
 /// # Errors
 /// When the certificate or key cannot be used, or the port fails.
@@ -103,9 +107,12 @@ pub async fn serve(
     } = lifecycle;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(descriptors)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        )
         .build_v1()?;
-    let health_service = HealthService::from_health_reporter(health.reporter.clone());
+    let health_service =
+        HealthService::from_health_reporter(health.reporter.clone());
     let routes = routes
         .add_service(HealthServer::new(health_service))
         .add_service(reflection);
@@ -143,9 +150,9 @@ fn server(port: &Port) -> anyhow::Result<Server> {
     })
 }
 
-/// Calls that a client may give up before they are looked at; with more its connection is closed.
-/// Under load many deadlines pass at once, and h2's 20 would take the calls down that are still in
-/// time.
+/// Calls that a client may give up before they are looked at; with more its
+/// connection is closed. Under load many deadlines pass at once, and h2's 20
+/// would take the calls down that are still in time.
 const MAX_GIVEN_UP: usize = 4_096;
 
 /// Pause between two pings, which find out that a peer is gone.

@@ -1,5 +1,5 @@
-//! Typed settings: a service's own defaults, then a file, then the environment. Unknown keys are
-//! refused.
+//! Typed settings: a service's own defaults, then a file, then the environment.
+//! Unknown keys are refused.
 
 use std::path::Path;
 
@@ -15,11 +15,13 @@ pub struct SettingsError {
     source: ConfigError,
 }
 
-/// Reads the settings of `service`: `defaults` (TOML), over them `file`, over that the environment,
-/// where `SCORER__STORAGE__STORE` is `storage.store` of the service `scorer`.
+/// Reads the settings of `service`: `defaults` (TOML), over them `file`, over
+/// that the environment, where `SCORER__STORAGE__STORE` is `storage.store` of
+/// the service `scorer`.
 ///
 /// # Errors
-/// When the file cannot be read, a key is unknown or missing, or a value is of a wrong kind.
+/// When the file cannot be read, a key is unknown or missing, or a value is of
+/// a wrong kind.
 pub fn load<T: DeserializeOwned>(
     service: &str,
     defaults: &str,
@@ -64,7 +66,9 @@ mod tests {
     fn an_unknown_key_is_refused_and_named() {
         let known: Settings = load("settings-test", "port = 1", None).unwrap();
         assert_eq!(known.port, 1);
-        let unknown = load::<Settings>("settings-test", "port = 1\nprot = 2", None).unwrap_err();
+        let unknown =
+            load::<Settings>("settings-test", "port = 1\nprot = 2", None)
+                .unwrap_err();
         let chain = crate::status::chain(&unknown);
         assert!(chain.contains("prot"), "{chain}");
     }

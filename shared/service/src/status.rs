@@ -4,8 +4,9 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
-/// Makes the status that a client gets: the error's top line. The server logs the whole chain once;
-/// what the caller did wrong is no event for the operator.
+/// Makes the status that a client gets: the error's top line. The server logs
+/// the whole chain once; what the caller did wrong is no event for the
+/// operator.
 pub fn status(code: Code, error: &dyn Error) -> Status {
     match code {
         Code::Internal | Code::Unavailable | Code::DataLoss | Code::Unknown => {

@@ -1,12 +1,13 @@
-//! While something that this program can do without fails, one call tries it now and then; the
-//! others go on without it.
+//! While something that this program can do without fails, one call tries it
+//! now and then; the others go on without it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Keeps calls away from something that fails.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    /// Not before this time; 0 while all is well.
+    /// When the pause ends, in milliseconds since 1970-01-01 UTC; 0 while all
+    /// is well.
     resume_ms: AtomicI64,
     pause_ms: AtomicI64,
     first_pause_ms: i64,
@@ -16,16 +17,17 @@ pub(crate) struct Breaker {
 /// Whether a call may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// All is well.
+    /// All is well: the call may be made.
     Open,
     /// This call tries whether it is back; the others stay away meanwhile.
     Trial,
-    /// Stay away.
+    /// The pause is not over: stay away.
     Closed,
 }
 
 impl Breaker {
-    /// The first failure's pause; each further one's is twice as long, up to the longest.
+    /// Sets the first failure's pause; each further one's is twice as long, up
+    /// to the longest.
     pub(crate) fn new(first_pause_ms: i64, longest_pause_ms: i64) -> Self {
         Self {
             resume_ms: AtomicI64::new(0),
@@ -35,25 +37,27 @@ impl Breaker {
         }
     }
 
-    /// Whether a call may be made now.
+    /// Decides whether a call may be made now.
     pub(crate) fn turn(&self, now_ms: i64) -> Turn {
         let resume_ms = self.resume_ms.load(Ordering::Relaxed);
         if resume_ms == 0 {
             return Turn::Open;
         }
+
         if now_ms < resume_ms {
             return Turn::Closed;
         }
-        // Of those that come when the pause is over, one takes the next pause's beginning, and with
-        // it the trial.
-        let until = now_ms
-            + self
-                .pause_ms
-                .load(Ordering::Relaxed)
-                .max(self.first_pause_ms);
-        let taken =
-            self.resume_ms
-                .compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
+
+        // Whoever moves the end of the pause first has the trial; the others
+        // see a new pause.
+        let pause_ms = self.pause_ms.load(Ordering::Relaxed);
+        let until = now_ms + pause_ms.max(self.first_pause_ms);
+        let taken = self.resume_ms.compare_exchange(
+            resume_ms,
+            until,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         if taken.is_ok() {
             Turn::Trial
         } else {
@@ -66,13 +70,14 @@ impl Breaker {
         self.pause_ms.store(0, Ordering::Relaxed);
     }
 
-    /// True when all was well before. Calls that were under way together fail together, and count
-    /// once.
+    /// Notes a failure; true when all was well before. Calls that were under
+    /// way together fail together, and count once.
     pub(crate) fn failed(&self, turn: Turn, now_ms: i64) -> bool {
         let was_well = self.resume_ms.load(Ordering::Relaxed) == 0;
         if turn != Turn::Trial && !was_well {
             return false;
         }
+
         let pause_ms = (2 * self.pause_ms.load(Ordering::Relaxed))
             .clamp(self.first_pause_ms, self.longest_pause_ms);
         self.pause_ms.store(pause_ms, Ordering::Relaxed);

@@ -1,5 +1,6 @@
-//! Redis in the role `cache`: user states and table rows that replicas share. It may be slow, empty
-//! or gone at any time; every call is bounded and answers "not here" then.
+//! Redis in the role `cache`: user states and table rows that replicas share.
+//! It may be slow, empty or gone at any time; every call is bounded and answers
+//! "not here" then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,12 @@ use redis::{AsyncCommands, Client};
 use tokio::sync::OnceCell;
 
 use crate::breaker::{Breaker, Turn};
-use crate::{Error, Settings, now_ms};
+use crate::clock::now_ms;
+use crate::error::Error;
+use crate::settings::Settings;
 
-/// After a failure the cache is left alone for this long, after each further one for twice as long.
+/// After a failure the cache is left alone for this long, after each further
+/// one for twice as long.
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 32_000;
 
@@ -27,7 +31,8 @@ struct Shared {
     prefix: String,
     timeout: Duration,
     ttl_s: u64,
-    /// While it fails, one call tries it now and then; the others go on without it.
+    /// While it fails, one call tries it now and then; the others go on without
+    /// it.
     breaker: Breaker,
 }
 
@@ -42,9 +47,12 @@ impl Cache {
         if settings.cache.is_empty() {
             return Ok(Self { shared: None });
         }
-        let client = Client::open(settings.cache.as_str()).map_err(|e| Error::Setting {
-            setting: "storage.cache",
-            reason: e.to_string(),
+
+        let client = Client::open(settings.cache.as_str()).map_err(|e| {
+            Error::Setting {
+                setting: "storage.cache",
+                reason: e.to_string(),
+            }
         })?;
         let shared = Shared {
             client,
@@ -54,17 +62,21 @@ impl Cache {
             ttl_s: settings.state_ttl_s,
             breaker: Breaker::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS),
         };
+
         Ok(Self {
             shared: Some(Arc::new(shared)),
         })
     }
 
-    /// One field of a group; `None` when it is not there or the cache cannot say in time.
+    /// Reads one field of a group; `None` when it is not there or the cache
+    /// cannot say in time.
     pub async fn get(&self, group: &str, field: &str) -> Option<Vec<u8>> {
         let shared = self.shared.as_ref()?;
         let key = shared.key(group);
         shared
-            .call(async move |connection: &mut ConnectionManager| connection.hget(key, field).await)
+            .call(async move |connection: &mut ConnectionManager| {
+                connection.hget(key, field).await
+            })
             .await
             .flatten()
     }
@@ -75,10 +87,14 @@ impl Cache {
     }
 
     /// Sets fields of groups, all in one round trip.
-    pub async fn put_all(&self, fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>) {
+    pub async fn put_all(
+        &self,
+        fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>,
+    ) {
         let Some(shared) = self.shared.as_ref() else {
             return;
         };
+
         let (mut commands, ttl_s) = (redis::pipe(), shared.ttl_s.cast_signed());
         for (group, field, value) in fields {
             let key = shared.key(group);
@@ -88,16 +104,19 @@ impl Cache {
                 .expire(&key, ttl_s)
                 .ignore();
         }
-        let put =
-            async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
+
+        let put = async |connection: &mut ConnectionManager| {
+            commands.query_async::<()>(connection).await
+        };
         shared.call(put).await;
     }
 
-    /// Forgets a group.
+    /// Forgets a group with all its fields.
     pub async fn remove(&self, group: &str) {
         let Some(shared) = self.shared.as_ref() else {
             return;
         };
+
         let key = shared.key(group);
         shared
             .call(async move |connection: &mut ConnectionManager| {
@@ -112,15 +131,18 @@ impl Shared {
         format!("{}:{group}", self.prefix)
     }
 
-    /// One bounded call; a failure pauses the cache.
+    /// Makes one bounded call; a failure pauses the cache.
     async fn call<T>(
         &self,
-        command: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, redis::RedisError>,
+        command: impl AsyncFnOnce(
+            &mut ConnectionManager,
+        ) -> Result<T, redis::RedisError>,
     ) -> Option<T> {
         let turn = self.breaker.turn(now_ms());
         if turn == Turn::Closed {
             return None;
         }
+
         let attempt = async {
             let mut connection = self
                 .connection
@@ -129,20 +151,27 @@ impl Shared {
                 .clone();
             command(&mut connection).await
         };
+
         let failure = match tokio::time::timeout(self.timeout, attempt).await {
             Ok(Ok(value)) => {
                 if turn == Turn::Trial {
                     tracing::info!("the cache is back");
                 }
+
                 self.breaker.succeeded();
                 return Some(value);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
+
         if self.breaker.failed(turn, now_ms()) {
-            tracing::warn!(failure, "the cache is out of reach; going on without it");
+            tracing::warn!(
+                failure,
+                "the cache is out of reach; going on without it"
+            );
         }
+
         None
     }
 

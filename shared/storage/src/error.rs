@@ -5,29 +5,29 @@ use std::path::PathBuf;
 /// An error of the storage crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store or the artifacts are out of reach; a repeat may succeed.
+    /// A store is out of reach; a repeat may succeed.
     #[error("{what} is out of reach")]
     Unavailable {
-        /// Which part.
+        /// Which store it is, in words.
         what: &'static str,
-        /// Why.
+        /// Why it cannot be reached.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is nothing under this name.
     #[error("{kind} `{name}` does not exist")]
     NotFound {
-        /// Of thing.
+        /// What kind of thing was asked for, in words.
         kind: &'static str,
-        /// Its name.
+        /// The name that was asked for.
         name: String,
     },
-    /// What is stored is not what was written.
+    /// What is stored is not what was written, or cannot be understood.
     #[error("{what} is damaged: {reason}")]
     Corrupt {
-        /// Which.
+        /// What is damaged, kind and name.
         what: String,
-        /// How that shows.
+        /// How the damage shows.
         reason: String,
     },
     /// Another writer was faster, again and again.
@@ -36,27 +36,29 @@ pub enum Error {
     /// A setting cannot be used.
     #[error("setting `{setting}`: {reason}")]
     Setting {
-        /// Which.
+        /// The setting as it is written in a file.
         setting: &'static str,
         /// What is wrong and what would be right.
         reason: String,
     },
     /// The embedded store belongs to one process at a time.
-    #[error("the embedded store {0} is in use by another process (`cllm4rec up`?)")]
+    #[error(
+        "the embedded store {0} is in use by another process (`cllm4rec up`?)"
+    )]
     InUse(PathBuf),
-    /// A local file.
+    /// A local file cannot be read or written.
     #[error("cannot access {path}")]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be accessed.
         #[source]
         source: std::io::Error,
     },
 }
 
 impl Error {
-    /// [`Error::Unavailable`] for a reason.
+    /// Makes [`Error::Unavailable`] of its cause.
     pub fn unavailable<E>(what: &'static str) -> impl FnOnce(E) -> Self
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -67,12 +69,17 @@ impl Error {
         }
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn corrupt(
+        what: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
         Self::Corrupt {
             what: what.into(),
             reason: reason.to_string(),

@@ -1,33 +1,55 @@
-//! Everything that outlives a process: artifacts, jobs, the model registry, histories, and caches
-//! that may vanish.
+//! Everything that outlives a process: artifacts, jobs, the model registry,
+//! histories, and caches that may vanish.
 //!
-//! No service opens a file, a bucket or a Redis key except through this crate. Two backends keep
-//! the same promises: embedded (redb and local files, one process) and Redis (several processes).
+//! No service opens a file, a bucket or a Redis key except through this crate.
+//! Two backends keep the same promises: embedded (redb and local files, one
+//! process) and Redis (several processes).
 
-mod artifacts;
-mod breaker;
-mod cache;
+// Where things are kept, what can go wrong, and what the time is.
+/// The wall clock, in milliseconds.
+mod clock;
+/// What can go wrong, named by what the caller can do.
 mod error;
-mod histories;
-mod jobs;
-mod registry;
+/// The `[storage]` section of every service.
 mod settings;
+
+// What everything below is built on.
+/// Keeps calls away from something that fails.
+mod breaker;
+/// Records with a format number, and lists that survive a bad one.
+mod record;
+/// The durable key-value store with its two backends.
 mod store;
+
+// What is stored.
+/// Immutable folders named by the hash of their content.
+mod artifacts;
+/// What replicas share and may lose.
+mod cache;
+/// Who interacted with what.
+mod histories;
+/// Training jobs and their numbered events.
+mod jobs;
+/// Model versions and the labels that point to them.
+mod registry;
 
 pub use artifacts::{Artifacts, Kind, content_id};
 pub use cache::Cache;
+pub use clock::now_ms;
 pub use error::Error;
 pub use histories::Histories;
 pub use jobs::{Created, JobEvent, Jobs};
-pub use registry::Registry;
+pub use record::Listed;
+pub use registry::{Labels, Publication, Registry};
 pub use settings::Settings;
 
-use store::Store;
+use crate::store::Store;
 
-/// All of it.
+/// Everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// Data sets, models, backbones, checkpoints: immutable folders named by their hash.
+    /// Data sets, models, backbones, checkpoints: immutable folders named by
+    /// their hash.
     pub artifacts: Artifacts,
     /// Training jobs and their events.
     pub jobs: Jobs,
@@ -40,7 +62,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens what the settings name. A store that could lose what it acknowledged is refused.
+    /// Opens what the settings name. A store that could lose what it
+    /// acknowledged is refused.
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
         let store = Store::open(settings).await?;
         Ok(Self {
@@ -51,12 +74,4 @@ impl Storage {
             cache: Cache::open(settings)?,
         })
     }
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

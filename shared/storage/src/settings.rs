@@ -10,15 +10,16 @@ use serde::Deserialize;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `embedded:PATH` (one process) or `redis://…` (AOF on, no eviction): histories, jobs,
-    /// registry.
+    /// `embedded:PATH` (one process) or `redis://…` (AOF on, no eviction):
+    /// histories, jobs, registry.
     pub store: String,
-    /// `redis://…` (LRU, no persistence), or empty: states and rows are then cached in memory
-    /// alone.
+    /// `redis://…` (LRU, no persistence), or empty: states and rows are then
+    /// cached in memory alone.
     pub cache: String,
     /// A folder, or `file:///…`: data sets, models, backbones, checkpoints.
     pub artifacts: String,
-    /// Start even though the store may lose what it acknowledged; for development.
+    /// Start even though the store may lose what it acknowledged; for
+    /// development.
     pub allow_volatile_store: bool,
     /// In front of every Redis key.
     pub key_prefix: String,
@@ -30,7 +31,8 @@ pub struct Settings {
     pub state_ttl_s: u64,
     /// The latest this many events of a user are kept.
     pub max_events_per_user: usize,
-    /// Events older than this are dropped when the user's next event arrives; 0 keeps all.
+    /// Events older than this are dropped when the user's next event arrives; 0
+    /// keeps all.
     pub max_event_age_days: u32,
 }
 
@@ -44,18 +46,18 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// How much of a history is kept.
+    /// Says how much of a history is kept.
     pub fn retention(&self) -> Retention {
         const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-        let max_age_ms =
-            (self.max_event_age_days > 0).then(|| i64::from(self.max_event_age_days) * DAY_MS);
+        let max_age_ms = (self.max_event_age_days > 0)
+            .then(|| i64::from(self.max_event_age_days) * DAY_MS);
         Retention {
             max_events: self.max_events_per_user,
             max_age_ms,
         }
     }
 
-    /// The artifact folder.
+    /// The folder that artifacts are kept in.
     pub(crate) fn artifact_root(&self) -> PathBuf {
         PathBuf::from(
             self.artifacts

@@ -1,6 +1,8 @@
 //! The bounds of each field.
 
 use super::*;
+use domain::{ModelVersion, Page};
+use prost::Message;
 use prost_types::Timestamp;
 use std::time::{Duration, Instant};
 
@@ -11,231 +13,105 @@ fn request() -> pb::RecommendRequest {
     }
 }
 
-fn refused(request: pb::RecommendRequest) -> String {
-    Query::try_from(request).unwrap_err().0[0].field.clone()
+fn asked(request: pb::RecommendRequest) -> Result<Query, Invalid> {
+    Asked::try_from(request).map(|asked| asked.query)
+}
+
+/// The field that is refused in a good request with one change.
+fn refused(change: impl FnOnce(&mut pb::RecommendRequest)) -> String {
+    let mut request = request();
+    change(&mut request);
+    asked(request).unwrap_err().0.remove(0).field
+}
+
+fn inline(item: &str, time: Option<Timestamp>) -> pb::InlineInteraction {
+    pb::InlineInteraction {
+        item_id: item.to_owned(),
+        time,
+    }
+}
+
+fn at(seconds: i64, nanos: i32) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos })
+}
+
+fn ids(n: usize) -> Vec<String> {
+    vec!["a".to_owned(); n]
 }
 
 #[test]
 fn absent_fields_have_defaults() {
-    let query = Query::try_from(request()).unwrap();
+    let query = asked(request()).unwrap();
     assert_eq!((query.k.get(), query.allowed.exclude_seen), (10, true));
     assert_eq!(query.reader.model, ModelChoice::Label(Label::live()));
 }
 
 #[test]
 fn each_malformed_field_is_named() {
+    use pb::recommend_request::Model;
     let long = "x".repeat(257);
-    let version = |name: &str| Some(pb::recommend_request::Model::ModelVersion(name.to_owned()));
-    let inline = |item: &str, nanos| pb::InlineInteraction {
-        item_id: item.to_owned(),
-        time: Some(Timestamp { seconds: 0, nanos }),
-    };
-    assert_eq!(refused(pb::RecommendRequest::default()), "user_id");
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            user_id: long.clone(),
-            ..request()
-        }),
-        "user_id"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            k: Some(0),
-            ..request()
-        }),
-        "k"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            k: Some(1_001),
-            ..request()
-        }),
-        "k"
-    );
-    let ids = vec!["a".to_owned(), long];
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            excluded_item_ids: ids,
-            ..request()
-        }),
-        "excluded_item_ids[1]"
-    );
-    let ids = vec!["a".to_owned(); 10_001];
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            excluded_item_ids: ids,
-            ..request()
-        }),
-        "excluded_item_ids"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            model: version("v1"),
-            ..request()
-        }),
-        "model_version"
-    );
-    let label = Some(pb::recommend_request::Model::Label("Live!".to_owned()));
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            model: label,
-            ..request()
-        }),
-        "label"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            catalog: "..".to_owned(),
-            ..request()
-        }),
-        "catalog"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            history: vec![inline("", 0)],
-            ..request()
-        }),
-        "history[0].item_id"
-    );
-    assert_eq!(
-        refused(pb::RecommendRequest {
-            history: vec![inline("a", -1)],
-            ..request()
-        }),
-        "history[0].time"
-    );
+    assert_eq!(refused(|r| r.user_id.clear()), "user_id");
+    assert_eq!(refused(|r| r.user_id.clone_from(&long)), "user_id");
+    assert_eq!(refused(|r| r.k = Some(0)), "k");
+    assert_eq!(refused(|r| r.k = Some(1_001)), "k");
+    let field = refused(|r| r.excluded_item_ids = vec!["a".to_owned(), long]);
+    assert_eq!(field, "excluded_item_ids[1]");
+    let field = refused(|r| r.excluded_item_ids = ids(10_001));
+    assert_eq!(field, "excluded_item_ids");
+    let version = Some(Model::ModelVersion("v1".to_owned()));
+    assert_eq!(refused(|r| r.model = version), "model_version");
+    let label = Some(Model::Label("Live!".to_owned()));
+    assert_eq!(refused(|r| r.model = label), "label");
+    assert_eq!(refused(|r| r.catalog = "..".to_owned()), "catalog");
+    let field = refused(|r| r.history = vec![inline("", at(0, 0))]);
+    assert_eq!(field, "history[0].item_id");
+    let field = refused(|r| r.history = vec![inline("a", at(0, -1))]);
+    assert_eq!(field, "history[0].time");
 }
 
 #[test]
 fn each_new_field_has_its_bounds() {
-    let ids = |n: usize| vec!["a".to_owned(); n];
-    let timed = |time| {
-        vec![pb::InlineInteraction {
-            item_id: "a".into(),
-            time,
-        }]
+    let field = refused(|r| r.candidate_item_ids = ids(10_001));
+    assert_eq!(field, "candidate_item_ids");
+    let field = refused(|r| r.candidate_item_ids = vec![String::new()]);
+    assert_eq!(field, "candidate_item_ids[0]");
+    assert_eq!(refused(|r| r.filter = "x".repeat(2_049)), "filter");
+    let field = refused(|r| (r.explain, r.k) = (true, Some(21)));
+    assert_eq!(field, "k");
+    assert_eq!(refused(|r| r.history_use = 7), "history_use");
+    assert_eq!(refused(|r| r.priority = -1), "priority");
+    let field = refused(|r| {
+        r.history = vec![inline("a", None)];
+        r.history_use = 2;
+    });
+    assert_eq!(field, "history[0].time");
+    assert_eq!(refused(|r| r.at_time = at(0, -1)), "at_time");
+    assert_eq!(refused(|r| r.at_time = at(i64::MAX, 0)), "at_time");
+    let negative = prost_types::Duration {
+        seconds: -1,
+        nanos: 0,
     };
-    let wrong = [
-        (
-            pb::RecommendRequest {
-                candidate_item_ids: ids(10_001),
-                ..request()
-            },
-            "candidate_item_ids",
-        ),
-        (
-            pb::RecommendRequest {
-                candidate_item_ids: vec![String::new()],
-                ..request()
-            },
-            "candidate_item_ids[0]",
-        ),
-        (
-            pb::RecommendRequest {
-                filter: "x".repeat(2_049),
-                ..request()
-            },
-            "filter",
-        ),
-        (
-            pb::RecommendRequest {
-                explain: true,
-                k: Some(21),
-                ..request()
-            },
-            "k",
-        ),
-        (
-            pb::RecommendRequest {
-                history_use: 7,
-                ..request()
-            },
-            "history_use",
-        ),
-        (
-            pb::RecommendRequest {
-                priority: -1,
-                ..request()
-            },
-            "priority",
-        ),
-        (
-            pb::RecommendRequest {
-                history: timed(None),
-                history_use: 2,
-                ..request()
-            },
-            "history[0].time",
-        ),
-        (
-            pb::RecommendRequest {
-                at_time: Some(Timestamp {
-                    seconds: 0,
-                    nanos: -1,
-                }),
-                ..request()
-            },
-            "at_time",
-        ),
-        (
-            pb::RecommendRequest {
-                max_staleness: Some(prost_types::Duration {
-                    seconds: -1,
-                    nanos: 0,
-                }),
-                ..request()
-            },
-            "max_staleness",
-        ),
-        (
-            pb::RecommendRequest {
-                at_time: Some(Timestamp {
-                    seconds: i64::MAX,
-                    nanos: 0,
-                }),
-                ..request()
-            },
-            "at_time",
-        ),
-        (
-            pb::RecommendRequest {
-                page_token: "1".into(),
-                ..request()
-            },
-            "page_token",
-        ),
-        (
-            pb::RecommendRequest {
-                page_token: "ab12.7.5.0.0".into(),
-                ..request()
-            },
-            "page_token",
-        ),
-        (
-            pb::RecommendRequest {
-                page_token: format!("ab12.7.{}.0", Page::LAST),
-                ..request()
-            },
-            "page_token",
-        ),
-        (
-            pb::RecommendRequest {
-                history: vec![timed(None).remove(0); 10_001],
-                ..request()
-            },
-            "history",
-        ),
-    ];
-    for (request, field) in wrong {
-        assert_eq!(refused(request), field);
+    assert_eq!(
+        refused(|r| r.max_staleness = Some(negative)),
+        "max_staleness"
+    );
+    let last = format!("ab12.7.{}.0", Page::LAST);
+    for token in ["1", "ab12.7.5.0.0", &last] {
+        assert_eq!(refused(|r| r.page_token = token.to_owned()), "page_token");
     }
+    let field = refused(|r| r.history = vec![inline("a", None); 10_001]);
+    assert_eq!(field, "history");
+}
+
+#[test]
+fn a_request_at_its_bounds_is_accepted() {
     let good = pb::RecommendRequest {
         candidate_item_ids: ids(10_000),
         excluded_item_ids: ids(10_000),
         filter: "x".repeat(2_048),
         explain: true,
         k: Some(20),
-        history: vec![timed(Some(Timestamp::default())).remove(0); 10_000],
+        history: vec![inline("a", at(0, 0)); 10_000],
         history_use: 2,
         priority: pb::Priority::Batch.into(),
         catalog: "books".into(),
@@ -246,92 +122,66 @@ fn each_new_field_has_its_bounds() {
         ..request()
     };
     assert_eq!(priority(&good).unwrap(), Priority::Batch);
-    let query = Query::try_from(good).unwrap();
+    let query = asked(good).unwrap();
     assert!(matches!(query.reader.inline, Inline::Beside(_)) && query.explain);
     assert_eq!(query.reader.catalog.unwrap().to_string(), "books");
     assert_eq!(query.reader.max_staleness, Duration::from_secs(60));
 }
 
 #[test]
-fn items_to_score_and_similar_items_have_the_same_bounds() {
-    let score = |request: pb::ScoreItemsRequest| {
-        ScoreQuery::try_from(request).unwrap_err().0[0]
-            .field
-            .clone()
+fn items_to_score_have_the_same_bounds() {
+    fn good() -> pb::ScoreItemsRequest {
+        pb::ScoreItemsRequest {
+            user_id: "u".into(),
+            item_ids: ids(1),
+            ..Default::default()
+        }
+    }
+    fn refused(change: impl FnOnce(&mut pb::ScoreItemsRequest)) -> String {
+        let mut request = good();
+        change(&mut request);
+        ScoreQuery::try_from(request).unwrap_err().0.remove(0).field
+    }
+    assert_eq!(refused(|r| r.item_ids = ids(0)), "item_ids");
+    assert_eq!(refused(|r| r.item_ids = ids(10_001)), "item_ids");
+    let field = refused(|r| r.item_ids = vec![String::new()]);
+    assert_eq!(field, "item_ids[0]");
+    assert_eq!(refused(|r| r.user_id.clear()), "user_id");
+    assert_eq!(refused(|r| r.catalog = "..".into()), "catalog");
+    let most = pb::ScoreItemsRequest {
+        item_ids: ids(10_000),
+        ..good()
     };
-    let items = |n: usize| pb::ScoreItemsRequest {
-        user_id: "u".into(),
-        item_ids: vec!["a".to_owned(); n],
-        ..Default::default()
-    };
-    assert_eq!(
-        (score(items(0)), score(items(10_001))),
-        ("item_ids".to_owned(), "item_ids".to_owned())
-    );
-    assert_eq!(
-        score(pb::ScoreItemsRequest {
-            item_ids: vec![String::new()],
-            ..items(0)
-        }),
-        "item_ids[0]"
-    );
-    assert_eq!(
-        score(pb::ScoreItemsRequest {
-            user_id: String::new(),
-            ..items(1)
-        }),
-        "user_id"
-    );
-    assert_eq!(
-        score(pb::ScoreItemsRequest {
-            catalog: "..".into(),
-            ..items(1)
-        }),
-        "catalog"
-    );
-    assert_eq!(
-        ScoreQuery::try_from(items(10_000)).unwrap().items.len(),
-        10_000
-    );
+    assert_eq!(ScoreQuery::try_from(most).unwrap().items.len(), 10_000);
+}
 
-    let alike = |request: pb::SimilarItemsRequest| {
-        SimilarQuery::try_from(request).unwrap_err().0[0]
-            .field
-            .clone()
-    };
-    let of = |item: &str, k| pb::SimilarItemsRequest {
-        item_id: item.into(),
-        k: Some(k),
-        ..Default::default()
-    };
-    assert_eq!(
-        (alike(of("", 1)), alike(of("a", 0)), alike(of("a", 1_001))),
-        ("item_id".into(), "k".into(), "k".into())
-    );
-    assert_eq!(
-        alike(pb::SimilarItemsRequest {
-            filter: "x".repeat(2_049),
-            ..of("a", 1)
-        }),
-        "filter"
-    );
+#[test]
+fn similar_items_have_the_same_bounds() {
+    fn good() -> pb::SimilarItemsRequest {
+        pb::SimilarItemsRequest {
+            item_id: "a".into(),
+            k: Some(1_000),
+            ..Default::default()
+        }
+    }
+    fn refused(change: impl FnOnce(&mut pb::SimilarItemsRequest)) -> String {
+        let mut request = good();
+        change(&mut request);
+        let invalid = SimilarQuery::try_from(request).unwrap_err();
+        invalid.0[0].field.clone()
+    }
+    assert_eq!(refused(|r| r.item_id.clear()), "item_id");
+    assert_eq!(refused(|r| r.k = Some(0)), "k");
+    assert_eq!(refused(|r| r.k = Some(1_001)), "k");
+    assert_eq!(refused(|r| r.filter = "x".repeat(2_049)), "filter");
     let label = Some(pb::similar_items_request::Model::Label("Live!".into()));
-    assert_eq!(
-        alike(pb::SimilarItemsRequest {
-            model: label,
-            ..of("a", 1)
-        }),
-        "label"
-    );
-    assert_eq!(
-        SimilarQuery::try_from(of("a", 1_000)).unwrap().k.get(),
-        1_000
-    );
+    assert_eq!(refused(|r| r.model = label), "label");
+    assert_eq!(SimilarQuery::try_from(good()).unwrap().k.get(), 1_000);
 }
 
 #[test]
 fn a_page_token_goes_on_with_the_same_request_and_no_other() {
-    let first = Query::try_from(pb::RecommendRequest {
+    let first = Asked::try_from(pb::RecommendRequest {
         k: Some(5),
         ..request()
     })
@@ -341,9 +191,9 @@ fn a_page_token_goes_on_with_the_same_request_and_no_other() {
         at_ms: 7,
         offset: 5,
     };
-    let page_token = page_token(&next, first.digest);
+    let page_token = first.pages.token(&next);
     let of = |request: pb::RecommendRequest| {
-        Query::try_from(pb::RecommendRequest {
+        asked(pb::RecommendRequest {
             page_token: page_token.clone(),
             ..request
         })
@@ -380,7 +230,8 @@ fn no_bytes_make_the_decoder_or_the_checks_panic() {
         ..request()
     };
     // `make fuzz` goes on for longer.
-    let seconds = std::env::var("FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+    let seconds = std::env::var("FUZZ_SECONDS")
+        .map_or(0, |seconds| seconds.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds);
     for round in 0_u64.. {
         if round >= 20_000 && Instant::now() >= until {
@@ -396,7 +247,7 @@ fn no_bytes_make_the_decoder_or_the_checks_panic() {
             bytes.insert(place, next() as u8);
         }
         if let Ok(request) = pb::RecommendRequest::decode(&*bytes) {
-            drop(Query::try_from(request));
+            drop(asked(request));
         }
     }
 }

@@ -11,23 +11,28 @@ use crate::output::writer::Output;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Measure how fast this machine trains, in a minute or so; `--validate-only` then says how
-    /// long a job will take. Device and precision are the worker's settings (WORKER__DEVICE,
+    /// Measure how fast this machine trains, in a minute or so;
+    /// `--validate-only` then says how long a job will take. Device and
+    /// precision are the worker's settings (WORKER__DEVICE,
 
     /// WORKER__PRECISION). Let nothing else run.
     Calibrate {
-        /// The folder of `up`; what is measured goes to its `calibration.json`, which a worker
-        /// reads when it starts.
+        /// The folder of `up`; what is measured goes to its `calibration.json`,
+        /// which a worker reads when it starts.
         #[arg(long, default_value = "data")]
         data_dir: PathBuf,
     },
 }
 
-pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: Command,
+    output: Output,
+) -> anyhow::Result<()> {
     let Command::Calibrate { data_dir } = command;
     let settings = LocalSettings::below(&data_dir)?.worker;
     let path = settings.calibration.clone();
-    let measuring = tokio::task::spawn_blocking(move || worker::calibrate(&settings));
+    let measuring =
+        tokio::task::spawn_blocking(move || worker::calibrate(&settings));
     let calibration = measuring.await??;
     output.write(&json!(calibration), || {
         format!("{}\nkept in {}", table(&calibration), path.display())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use dataset::{Manifest, Report};
+use domain::ArtifactId;
 use serde_json::json;
 use storage::{Artifacts, Kind};
 
@@ -38,7 +39,8 @@ pub(crate) enum Command {
 
 #[derive(clap::Args)]
 pub(crate) struct Import {
-    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens, scipy CSR matrices.
+    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens,
+    /// scipy CSR matrices.
     path: PathBuf,
 
     #[command(flatten)]
@@ -56,7 +58,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
-        Command::Import(arguments) => import(&arguments, settings, output).await,
+        Command::Import(arguments) => {
+            import(&arguments, settings, output).await
+        }
         Command::List => {
             for id in artifacts.list(Kind::Dataset).await? {
                 show(output, &artifacts, &id).await?;
@@ -64,18 +68,29 @@ pub(crate) async fn run(
 
             Ok(())
         }
-        Command::Show { id } => show(output, &artifacts, dataset_id(&id)).await,
+        Command::Show { id } => {
+            show(output, &artifacts, &artifact_id(&id)?).await
+        }
         Command::Delete { id } => {
-            let id = dataset_id(&id);
-            artifacts.delete(Kind::Dataset, id).await?;
+            let id = artifact_id(&id)?;
+            artifacts.delete(Kind::Dataset, &id).await?;
             output.write(&json!({ "deleted": id }), || format!("deleted {id}"));
             Ok(())
         }
     }
 }
 
-async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    // Before anything is stored: a store that cannot be opened is found out about first.
+fn artifact_id(typed: &str) -> anyhow::Result<ArtifactId> {
+    Ok(ArtifactId::new(dataset_id(typed))?)
+}
+
+async fn import(
+    arguments: &Import,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
+    // Before anything is stored: a store that cannot be opened is found out
+    // about first.
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
     let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
@@ -83,9 +98,15 @@ async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyh
     Ok(())
 }
 
-fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, report: &Report) {
+fn show_import(
+    output: Output,
+    stored: &StoredDataset,
+    manifest: &Manifest,
+    report: &Report,
+) {
     let StoredDataset { id, n_seeded } = stored;
-    let refusals: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
+    let refusals: Vec<String> =
+        report.refusals.iter().map(ToString::to_string).collect();
     let value = json!({
         "dataset": id,
         "manifest": manifest,
@@ -98,7 +119,7 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
         "n_seeded": n_seeded,
     });
     output.write(&value, || {
-        let mut text = text::dataset(id, manifest);
+        let mut text = text::dataset(id.as_str(), manifest);
         text.push_str(&format!(
             "\n  {} lines read, {} refused, {} repeats, {} outside the core, {n_seeded} history events seeded",
             report.n_read, report.n_refused, report.n_repeats, report.n_outside_core
@@ -111,9 +132,13 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
     });
 }
 
-async fn show(output: Output, artifacts: &Artifacts, id: &str) -> anyhow::Result<()> {
+async fn show(
+    output: Output,
+    artifacts: &Artifacts,
+    id: &ArtifactId,
+) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
     let value = json!({ "dataset": id, "manifest": manifest });
-    output.write(&value, || text::dataset(id, &manifest));
+    output.write(&value, || text::dataset(id.as_str(), &manifest));
     Ok(())
 }

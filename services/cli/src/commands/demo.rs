@@ -25,7 +25,8 @@ use crate::local::services::LocalServices;
 use crate::output::text;
 use crate::output::writer::Output;
 
-/// The whole path on a small data set: import, train through the services, recommend.
+/// The whole path on a small data set: import, train through the services,
+/// recommend.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A data set in any form that `dataset import` reads.
@@ -36,11 +37,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     spec: Option<PathBuf>,
 
-    /// One field over the specification, such as `backbone.random.n_layer=2`; may be repeated.
+    /// One field over the specification, such as `backbone.random.n_layer=2`;
+    /// may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
 
-    /// Where everything is kept; a temporary folder that is removed at the end when absent.
+    /// Where everything is kept; a temporary folder that is removed at the end
+    /// when absent.
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -52,7 +55,10 @@ const N_PLAYED: usize = 5;
 /// Items that are recommended.
 const N_RECOMMENDED: u32 = 5;
 
-pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    arguments: &Arguments,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = match &arguments.data_dir {
         Some(folder) => folder,
@@ -85,7 +91,8 @@ async fn walk(
     say(output, &stages(&job));
     say(output, &text::metrics_table(&job));
 
-    let mut scorer = RecommendationServiceClient::new(connect(&services.scorer)?);
+    let mut scorer =
+        RecommendationServiceClient::new(connect(&services.scorer)?);
     wait_until_live(&mut scorer, &job.model_version, &data).await?;
     for user in interesting_users(&data) {
         let shown = user_and_recommendations(&mut scorer, &data, user).await?;
@@ -118,7 +125,11 @@ fn spec(arguments: &Arguments, dataset: &str) -> anyhow::Result<TrainSpec> {
 }
 
 /// Queues a job and follows it to its end.
-async fn train(spec: &TrainSpec, coordinator: &Target, output: Output) -> anyhow::Result<pb::Job> {
+async fn train(
+    spec: &TrainSpec,
+    coordinator: &Target,
+    output: Output,
+) -> anyhow::Result<pb::Job> {
     let mut client = training_client(coordinator)?;
     let request = pb::TrainJobRequest {
         spec: Some(spec.into()),
@@ -162,8 +173,12 @@ async fn wait_until_live(
             ..pb::RecommendRequest::default()
         };
         match scorer.recommend(request).await {
-            Ok(answer) if answer.get_ref().model_version == version => return Ok(()),
-            Err(status) if status.code() != Code::FailedPrecondition => return Err(status.into()),
+            Ok(answer) if answer.get_ref().model_version == version => {
+                return Ok(());
+            }
+            Err(status) if status.code() != Code::FailedPrecondition => {
+                return Err(status.into());
+            }
             Ok(_) | Err(_) => {}
         }
 
@@ -175,8 +190,8 @@ async fn wait_until_live(
     }
 }
 
-/// The first users with a history worth showing and a test item; where there are too few, any with
-/// a history.
+/// The first users with a history worth showing and a test item; where there
+/// are too few, any with a history.
 fn interesting_users(data: &Dataset) -> Vec<usize> {
     let train = data.histories(Split::Train);
     let test = data.histories(Split::Test);

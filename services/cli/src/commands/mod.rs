@@ -1,4 +1,5 @@
-//! The commands: each reads its arguments, calls a service or the store, and writes the answer.
+//! The commands: each reads its arguments, calls a service or the store, and
+//! writes the answer.
 
 // With services of its own.
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use service::client::{Connection, connect};
 
 use crate::names;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
 
@@ -72,13 +72,17 @@ pub(crate) async fn run(
                 label: label.clone(),
             };
             client.remove_label(request).await?;
-            output.write(&json!({ "removed": label }), || format!("removed {label}"));
+            output.write(&json!({ "removed": label }), || {
+                format!("removed {label}")
+            });
         }
         Command::Delete { version } => {
             let name = names::model_version(&version);
             let request = pb::DeleteModelVersionRequest { name: name.clone() };
             client.delete_model_version(request).await?;
-            output.write(&json!({ "deleted": name }), || format!("deleted {name}"));
+            output.write(&json!({ "deleted": name }), || {
+                format!("deleted {name}")
+            });
         }
     }
 
@@ -96,6 +100,7 @@ async fn list(client: &mut ModelClient, output: Output) -> anyhow::Result<()> {
         for model in &page.model_versions {
             show(model, output);
         }
+        writer::unreadable("model version", &page.unreadable);
 
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -20,7 +20,8 @@ pub(crate) struct Arguments {
     #[arg(short, default_value_t = 10)]
     k: u32,
 
-    /// Item ids in the place of the stored history, oldest first; commas between them.
+    /// Item ids in the place of the stored history, oldest first; commas
+    /// between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     history: Vec<String>,
 
@@ -32,8 +33,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     candidates: Vec<String>,
 
-    /// Only items for which this holds, such as 'category in ["RPG"] && year >= 2015'
-    /// (docs/api.md).
+    /// Only items for which this holds, such as 'category in ["RPG"] && year >=
+    /// 2015' (docs/api.md).
     #[arg(long, default_value = "")]
     filter: String,
 
@@ -63,7 +64,8 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut client = RecommendationServiceClient::new(connect(&settings.scorer)?);
+    let mut client =
+        RecommendationServiceClient::new(connect(&settings.scorer)?);
     let answer = client.recommend(request(arguments)).await?.into_inner();
     output.write(&json::recommendation(&answer), || {
         text::recommendation(&answer)

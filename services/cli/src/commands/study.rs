@@ -1,5 +1,5 @@
-//! `train submit --data PATH`: from a file to a report in one command. Uses the services that run,
-//! or its own.
+//! `train submit --data PATH`: from a file to a report in one command. Uses the
+//! services that run, or its own.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +21,8 @@ use crate::output::writer::Output;
 use crate::output::{json, report, text};
 use crate::settings::{DEFAULTS, Settings};
 
-/// Where everything is kept when no services run: where `cllm4rec up` keeps it, too.
+/// Where everything is kept when no services run: where `cllm4rec up` keeps it,
+/// too.
 const OWN_FOLDER: &str = "data";
 
 /// Imports, trains and reports.
@@ -46,7 +47,8 @@ pub(crate) async fn run(
     study.on_own_services(path).await
 }
 
-/// Finds a missing file and wrong fields before anything is started and before a long import.
+/// Finds a missing file and wrong fields before anything is started and before
+/// a long import.
 fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
     path.metadata()
         .with_context(|| format!("--data {}", path.display()))?;
@@ -57,13 +59,17 @@ fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a coordinator runs. Where one was configured, its absence is an error, not a reason to
-/// train somewhere else.
+/// Whether a coordinator runs. Where one was configured, its absence is an
+/// error, not a reason to train somewhere else.
 async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
     let request = pb::ListJobsRequest::default();
     match training_client(coordinator)?.list_jobs(request).await {
         Ok(_) => Ok(true),
-        Err(status) if status.code() == Code::Unavailable && is_usual(coordinator)? => Ok(false),
+        Err(status)
+            if status.code() == Code::Unavailable && is_usual(coordinator)? =>
+        {
+            Ok(false)
+        }
         Err(status) => Err(status.into()),
     }
 }
@@ -85,7 +91,8 @@ impl Study<'_> {
         path: &Path,
         settings: &Settings,
     ) -> anyhow::Result<ExitCode> {
-        let (data, id) = import_and_seed(path, &self.submit.reading, settings).await?;
+        let (data, id) =
+            import_and_seed(path, &self.submit.reading, settings).await?;
         let imported = ImportedData {
             id: &id,
             is_private: false,
@@ -102,8 +109,12 @@ impl Study<'_> {
                 id: &id,
                 is_private: true,
             };
-            self.train_and_report(&data.manifest, imported, &services.coordinator)
-                .await
+            self.train_and_report(
+                &data.manifest,
+                imported,
+                &services.coordinator,
+            )
+            .await
         })
         .await
     }

@@ -11,7 +11,7 @@ use crate::jobs::exit::exit_code;
 use crate::jobs::follow::follow;
 use crate::jobs::submission::Submit;
 use crate::names;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
 
@@ -59,7 +59,9 @@ pub(crate) async fn run(
 
     let mut client = training_client(&settings.coordinator)?;
     match command {
-        Command::Submit(arguments) => return submit(&mut client, &arguments, output).await,
+        Command::Submit(arguments) => {
+            return submit(&mut client, &arguments, output).await;
+        }
         Command::Watch { job, from } => {
             let name = names::job(&job);
             return watch(&mut client, &name, from, output).await;
@@ -124,7 +126,10 @@ async fn watch(
     Ok(exit_code(&job))
 }
 
-async fn list(client: &mut TrainingClient, output: Output) -> anyhow::Result<()> {
+async fn list(
+    client: &mut TrainingClient,
+    output: Output,
+) -> anyhow::Result<()> {
     let mut page_token = String::new();
     loop {
         let request = pb::ListJobsRequest {
@@ -135,6 +140,7 @@ async fn list(client: &mut TrainingClient, output: Output) -> anyhow::Result<()>
         for job in &page.jobs {
             output.write(&json::job(job), || text::job(job));
         }
+        writer::unreadable("job", &page.unreadable);
 
         page_token = page.next_page_token;
         if page_token.is_empty() {

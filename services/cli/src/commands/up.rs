@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
 
-/// Coordinator, worker and scorer in one process, everything kept in one folder.
+/// Coordinator, worker and scorer in one process, everything kept in one
+/// folder.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Where everything is kept.

@@ -1,9 +1,11 @@
-//! A data set into the artifact store and its histories beside it: both or neither.
+//! A data set into the artifact store and its histories beside it: both or
+//! neither.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use dataset::Dataset;
+use domain::ArtifactId;
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::connect;
@@ -17,13 +19,13 @@ use crate::settings::Settings;
 /// A data set that is in the store.
 pub(crate) struct StoredDataset {
     /// The hash of its content.
-    pub(crate) id: String,
+    pub(crate) id: ArtifactId,
     /// How many events were new to the histories.
     pub(crate) n_seeded: usize,
 }
 
-/// Imports a path where running services see it, and seeds the histories. Returns the data set and
-/// its id.
+/// Imports a path where running services see it, and seeds the histories.
+/// Returns the data set and its id.
 pub(crate) async fn import_and_seed(
     path: &Path,
     reading: &Reading,
@@ -32,10 +34,11 @@ pub(crate) async fn import_and_seed(
     let seeding = Seeding::open(settings, SeededSplits::TrainValid).await?;
     let (dataset, _) = read(path, reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    Ok((dataset, stored.id))
+    Ok((dataset, stored.id.into()))
 }
 
-/// Stores a data set and seeds its histories; when that fails nothing new is left.
+/// Stores a data set and seeds its histories; when that fails nothing new is
+/// left.
 pub(crate) async fn store_and_seed(
     dataset: &Dataset,
     seeding: Seeding,
@@ -56,17 +59,25 @@ pub(crate) async fn store_and_seed(
     }
 }
 
-/// Stores a data set where services of this process see it, and seeds its histories. Returns its
-/// id.
-pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
+/// Stores a data set where services of this process see it, and seeds its
+/// histories. Returns its id.
+pub(crate) async fn store_in(
+    storage: &Storage,
+    dataset: &Dataset,
+) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
-    let seeding = Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
+    let seeding =
+        Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
     seeding.record(dataset).await?;
-    Ok(id)
+    Ok(id.into())
 }
 
-/// Writes a data set into the artifact store; nothing is left of one that fails half-way.
-async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<String> {
+/// Writes a data set into the artifact store; nothing is left of one that fails
+/// half-way.
+async fn store(
+    artifacts: &Artifacts,
+    dataset: &Dataset,
+) -> anyhow::Result<ArtifactId> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
@@ -74,7 +85,7 @@ async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<Strin
 
 async fn check_and_seed(
     dataset: &Dataset,
-    id: &str,
+    id: &ArtifactId,
     seeding: Seeding,
     settings: &Settings,
 ) -> anyhow::Result<usize> {
@@ -83,9 +94,12 @@ async fn check_and_seed(
     seeded.context("the histories could not be seeded")
 }
 
-/// A running coordinator must know the data set: else it was stored where no service looks. None
-/// running is fine.
-async fn check_that_services_see(id: &str, settings: &Settings) -> anyhow::Result<()> {
+/// A running coordinator must know the data set: else it was stored where no
+/// service looks. None running is fine.
+async fn check_that_services_see(
+    id: &ArtifactId,
+    settings: &Settings,
+) -> anyhow::Result<()> {
     let spec = pb::TrainSpec {
         dataset: format!("datasets/{id}"),
         ..pb::TrainSpec::default()
@@ -95,7 +109,8 @@ async fn check_that_services_see(id: &str, settings: &Settings) -> anyhow::Resul
         validate_only: true,
         ..pb::TrainJobRequest::default()
     };
-    let mut coordinator = TrainingServiceClient::new(connect(&settings.coordinator)?);
+    let mut coordinator =
+        TrainingServiceClient::new(connect(&settings.coordinator)?);
     match coordinator.train_job(request).await {
         Err(status) if status.code() == Code::NotFound => bail!(
             "the running coordinator keeps its data sets elsewhere than {}: set CLLM4REC__STORAGE__ARTIFACTS and \

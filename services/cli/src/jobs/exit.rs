@@ -8,7 +8,8 @@ use proto::pb::job::State;
 /// The job ended, but without a model.
 const NO_MODEL: u8 = 3;
 
-/// Success, or the code that tells a job without a model from a command that failed.
+/// Success, or the code that tells a job without a model from a command that
+/// failed.
 pub(crate) fn exit_code(job: &pb::Job) -> ExitCode {
     if has_succeeded(job) {
         ExitCode::SUCCESS

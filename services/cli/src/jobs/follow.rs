@@ -15,8 +15,8 @@ use crate::output::writer::Output;
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Shows a job's events until it ends, beginning with event number `from`; a broken stream goes on
-/// after the last event seen.
+/// Shows a job's events until it ends, beginning with event number `from`; a
+/// broken stream goes on after the last event seen.
 pub(crate) async fn follow(
     client: &mut TrainingClient,
     job: &str,
@@ -95,6 +95,9 @@ impl Follower<'_> {
 fn is_terminal(state: State) -> bool {
     match state {
         State::Succeeded | State::Failed | State::Cancelled => true,
-        State::Unspecified | State::Queued | State::Running | State::Cancelling => false,
+        State::Unspecified
+        | State::Queued
+        | State::Running
+        | State::Cancelling => false,
     }
 }

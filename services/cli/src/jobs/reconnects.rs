@@ -3,8 +3,8 @@
 /// Failures in a row that a watch survives.
 const MOST_IN_A_ROW: usize = 10;
 
-/// The failures since the last event: a watch may last for days and break many times, as long as
-/// events come through in between.
+/// The failures since the last event: a watch may last for days and break many
+/// times, as long as events come through in between.
 #[derive(Debug, Default)]
 pub(crate) struct Reconnects {
     n_failures: usize,

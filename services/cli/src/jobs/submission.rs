@@ -16,15 +16,17 @@ pub(crate) struct Submit {
     #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
 
-    /// Import this first (any form that `dataset import` reads), follow the job and write a report.
-    /// Without running services they are started for it, and the model gets the label `live`.
+    /// Import this first (any form that `dataset import` reads), follow the job
+    /// and write a report. Without running services they are started for it,
+    /// and the model gets the label `live`.
     #[arg(long, conflicts_with = "validate_only")]
     pub(crate) data: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) reading: Reading,
 
-    /// What the job starts from; the specification and single fields go over it.
+    /// What the job starts from; the specification and single fields go over
+    /// it.
     #[arg(long, default_value = "small")]
     preset: Preset,
 
@@ -36,7 +38,8 @@ pub(crate) struct Submit {
     #[arg(long)]
     spec: Option<PathBuf>,
 
-    /// One field over the specification, such as `finetuning.epochs=3`; may be repeated.
+    /// One field over the specification, such as `finetuning.epochs=3`; may be
+    /// repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
 
@@ -88,7 +91,8 @@ pub(crate) struct ImportedData<'a> {
 }
 
 impl Submit {
-    /// The specification of a job on the data set that `--dataset` or the specification file names.
+    /// The specification of a job on the data set that `--dataset` or the
+    /// specification file names.
     pub(crate) fn spec(&self) -> anyhow::Result<TrainSpec> {
         let mut table = self.preset_and_file()?;
         if let Some(id) = &self.dataset {
@@ -98,7 +102,10 @@ impl Submit {
     }
 
     /// The specification of a job on the data set of `--data`.
-    pub(crate) fn spec_on(&self, imported: ImportedData<'_>) -> anyhow::Result<TrainSpec> {
+    pub(crate) fn spec_on(
+        &self,
+        imported: ImportedData<'_>,
+    ) -> anyhow::Result<TrainSpec> {
         let mut table = self.preset_and_file()?;
         table.insert("dataset".to_owned(), imported.id.into());
         if imported.is_private && !table.contains_key("labels") {
@@ -117,7 +124,10 @@ impl Submit {
     }
 
     /// `--label` and each `--set` over everything else; the result is checked.
-    fn with_single_fields(&self, mut table: Table) -> anyhow::Result<TrainSpec> {
+    fn with_single_fields(
+        &self,
+        mut table: Table,
+    ) -> anyhow::Result<TrainSpec> {
         if !self.label.is_empty() {
             table.insert("labels".to_owned(), self.label.clone().into());
         }

@@ -35,12 +35,15 @@ impl LocalServices {
             scorer: scorer_settings,
         } = settings;
         let storage = Storage::open(&coordinator_settings.storage).await?;
-        let coordinator = Coordinator::bind(&coordinator_settings, storage.clone()).await?;
+        let coordinator =
+            Coordinator::bind(&coordinator_settings, storage.clone()).await?;
         let scorer = Scorer::bind(&scorer_settings, storage.clone()).await?;
         let (api, workers) = coordinator.addresses();
         let coordinator_target = target(api, &coordinator_settings.api.token);
-        let scorer_target = target(scorer.address(), &scorer_settings.api.token);
-        worker_settings.coordinator = target(workers, &coordinator_settings.workers.token);
+        let scorer_target =
+            target(scorer.address(), &scorer_settings.api.token);
+        worker_settings.coordinator =
+            target(workers, &coordinator_settings.workers.token);
         let worker = Worker::new(worker_settings, storage.artifacts.clone())?;
 
         let mut tasks = JoinSet::new();
@@ -56,7 +59,8 @@ impl LocalServices {
         })
     }
 
-    /// Everything in a folder, on free ports, for one piece of work; stopped whatever comes of it.
+    /// Everything in a folder, on free ports, for one piece of work; stopped
+    /// whatever comes of it.
     pub(crate) async fn during<T>(
         folder: &Path,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
@@ -93,7 +97,10 @@ impl LocalServices {
     }
 }
 
-async fn run_worker(worker: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn run_worker(
+    worker: Worker,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     worker.run(shutdown).await;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What to do with a model, in sentences: does it add anything to the simpler methods?
+//! What to do with a model, in sentences: does it add anything to the simpler
+//! methods?
 
 use domain::{HYBRID_WEIGHT, Metric, RankedBy};
 use proto::pb;
@@ -8,8 +9,9 @@ const WORTH: f64 = 0.02;
 /// Seeds and splits move the metrics of fewer users by more than a model does.
 const FEW_USERS: usize = 300;
 
-/// Judges a finished job by its metrics, a sentence or two each about the lift over the simpler
-/// methods, the hybrid, and how far the figures can be trusted.
+/// Judges a finished job by its metrics, a sentence or two each about the lift
+/// over the simpler methods, the hybrid, and how far the figures can be
+/// trusted.
 pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
     let Some(served) = ndcg(job, RankedBy::Served) else {
         return vec![
@@ -47,7 +49,9 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
 
     let lift = served / simpler.ndcg - 1.0;
     let percent = 100.0 * lift;
-    let lift_text = format!("{percent:+.1} % NDCG@100 over {name}, the best simpler method");
+    let lift_text = format!(
+        "{percent:+.1} % NDCG@100 over {name}, the best simpler method"
+    );
     if lift < WORTH {
         return format!(
             "The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost."
@@ -81,7 +85,8 @@ fn best_simpler_method(job: &pb::Job) -> Option<SimplerMethod> {
     best
 }
 
-/// What mixing the language model with EASE came to, where there is something to say.
+/// What mixing the language model with EASE came to, where there is something
+/// to say.
 fn on_hybrid(job: &pb::Job, served: f64) -> Option<String> {
     let alone = ndcg(job, RankedBy::LanguageModel)?;
     let ease = ndcg(job, RankedBy::Ease)?;
@@ -140,9 +145,11 @@ mod tests {
 
     #[test]
     fn a_good_model_on_few_users_is_praised_with_a_warning() {
-        let advice = advice(&job(&[("ndcg@100", 0.12), ("ease_ndcg@100", 0.1)]), 50);
+        let advice =
+            advice(&job(&[("ndcg@100", 0.12), ("ease_ndcg@100", 0.1)]), 50);
         assert!(
-            advice[0].contains("worth its cost") && advice[0].contains("+20.0 %"),
+            advice[0].contains("worth its cost")
+                && advice[0].contains("+20.0 %"),
             "{advice:?}"
         );
         assert!(advice[1].contains("50 users"), "{advice:?}");

@@ -2,7 +2,8 @@
 
 use tonic::{Code, Status};
 
-/// An error with its causes; for a refused call, what the service said and which fields it named.
+/// An error with its causes; for a refused call, what the service said and
+/// which fields it named.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let causes: Vec<String> = error.chain().map(cause).collect();
     causes.join(": ")
@@ -23,7 +24,9 @@ fn refusal(status: &Status) -> String {
 
 /// What to try next, for the failures that newcomers meet.
 fn hint(status: &Status) -> &'static str {
-    if status.code() == Code::Unavailable && status.message().contains("connect") {
+    if status.code() == Code::Unavailable
+        && status.message().contains("connect")
+    {
         return " (is the service running? `cllm4rec up` starts all of them)";
     }
     if status.code() == Code::Unauthenticated {

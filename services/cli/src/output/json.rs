@@ -1,4 +1,5 @@
-//! Answers for programs: messages of the API as JSON, with field names that stay.
+//! Answers for programs: messages of the API as JSON, with field names that
+//! stay.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -179,7 +180,9 @@ fn list<T>(values: &[T], one: impl Fn(&T) -> Value) -> Vec<Value> {
 }
 
 /// Sorted by name, so that an answer looks the same each time.
-pub(crate) fn sorted<T: Copy>(values: &HashMap<String, T>) -> BTreeMap<&String, T> {
+pub(crate) fn sorted<T: Copy>(
+    values: &HashMap<String, T>,
+) -> BTreeMap<&String, T> {
     values.iter().map(|(name, value)| (name, *value)).collect()
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn job_with_metrics(of_job: &pb::Job) -> String {
     format!("{}\n{}", job(of_job), metrics_table(of_job))
 }
 
-/// A specification that was only checked, with what the coordinator has to say about it.
+/// A specification that was only checked, with what the coordinator has to say
+/// about it.
 pub(crate) fn valid_spec(job: &pb::Job) -> String {
     let mut text = "the specification is valid".to_owned();
     for note in &job.notes {
@@ -70,7 +71,8 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
         table.push_str(&format!("\n{:<15}", ranker.label()));
         for metric in Metric::ALL {
             let value = job.metrics.get(&ranker.key(metric));
-            let cell = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            let cell =
+                value.map_or("-".to_owned(), |value| format!("{value:.4}"));
             table.push_str(&format!(" {cell:>10}"));
         }
     }
@@ -138,7 +140,11 @@ fn unloadable_version(version: &pb::UnloadableVersion) -> String {
 fn shadow(report: &pb::ShadowReport) -> String {
     format!(
         "{}  shadow: {} lists, overlap {:.3}, {:.1} ms beside {:.1} ms",
-        report.model_version, report.n_requests, report.overlap, report.shadow_ms, report.live_ms
+        report.model_version,
+        report.n_requests,
+        report.overlap,
+        report.shadow_ms,
+        report.live_ms
     )
 }
 

@@ -8,6 +8,16 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
+/// Names the records that a list leaves out; on stderr, since they are no part
+/// of the answer.
+pub(crate) fn unreadable(kind: &str, keys: &[String]) {
+    for key in keys {
+        eprintln!(
+            "{kind} {key} cannot be read and is left out; the coordinator's log says why"
+        );
+    }
+}
+
 impl Output {
     /// Prints one answer; the text is made only where it is wanted.
     pub(crate) fn write(self, value: &Value, text: impl FnOnce() -> String) {

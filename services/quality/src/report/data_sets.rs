@@ -1,5 +1,5 @@
-//! What a user gets: for each data set the simpler methods, the language model alone and the
-//! hybrid.
+//! What a user gets: for each data set the simpler methods, the language model
+//! alone and the hybrid.
 
 use domain::RankedBy;
 

@@ -18,7 +18,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The caller of background work: nobody waits for it, so everybody else's work goes first.
+    /// The caller of background work: nobody waits for it, so everybody else's
+    /// work goes first.
     pub(crate) fn nobody(by: Instant) -> Self {
         Self {
             client: "".into(),

@@ -1,7 +1,9 @@
-//! The way in: a bound on memory and on waiting. A request is let in or refused at once.
+//! The way in: a bound on memory and on waiting. A request is let in or refused
+//! at once.
 //!
-//! Two rooms bound what is inside: all requests, and those among them that keep the cores busy.
-//! A request that waits for the model thread steps aside, so that another may run meanwhile.
+//! Two rooms bound what is inside: all requests, and those among them that keep
+//! the cores busy. A request that waits for the model thread steps aside, so
+//! that another may run meanwhile.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,8 @@ use crate::admission::caller::Caller;
 use crate::admission::room::Room;
 use crate::error::Error;
 
-/// How much the latest request counts in the running mean of the time that requests stay.
+/// How much the latest request counts in the running mean of the time that
+/// requests stay.
 const LATEST: f64 = 0.01;
 
 /// Lets requests in; clones share the same rooms.
@@ -37,14 +40,16 @@ pub(crate) struct Call {
     since: Instant,
 }
 
-/// A request that waits for the model thread; it runs again when this is dropped.
+/// A request that waits for the model thread; it runs again when this is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Aside<'a> {
     call: &'a Call,
 }
 
 impl Gate {
-    /// A gate for `inside` requests of which `running` run, and more of these for a moment.
+    /// A gate for `inside` requests of which `running` run, and more of these
+    /// for a moment.
     pub(crate) fn new(inside: usize, running: usize) -> Self {
         let rooms = Rooms {
             inside: Room::strict(inside),
@@ -88,15 +93,16 @@ impl Rooms {
 }
 
 impl Call {
-    /// Background work. It is bounded elsewhere and has a gate of its own, so that it takes no room
-    /// from requests.
+    /// Background work. It is bounded elsewhere and has a gate of its own, so
+    /// that it takes no room from requests.
     pub(crate) fn in_background(by: Instant) -> Self {
         let gate = Gate::new(1, 1);
         let caller = Caller::nobody(by);
         gate.let_in(&mut gate.lock(), caller)
     }
 
-    /// Waits for an answer for as long as the caller does; then it is [`Error::TooLate`].
+    /// Waits for an answer for as long as the caller does; then it is
+    /// [`Error::TooLate`].
     pub(crate) async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
@@ -137,7 +143,11 @@ mod tests {
     use crate::admission::room::{CALM, PATIENCE};
     use domain::Priority;
 
-    fn enter(gate: &Gate, client: &str, priority: Priority) -> Result<Call, Error> {
+    fn enter(
+        gate: &Gate,
+        client: &str,
+        priority: Priority,
+    ) -> Result<Call, Error> {
         gate.enter(Caller {
             client: client.into(),
             by: Instant::now(),
@@ -165,7 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_of_one_takes_one_of_any_priority_and_is_patient_again_when_it_left() {
+    fn a_gate_of_one_takes_one_of_any_priority_and_is_patient_again_when_it_left()
+     {
         for priority in [Priority::Interactive, Priority::Batch] {
             let gate = full_for_long(Gate::new(1, 1));
             let one = enter(&gate, "a", priority).unwrap();
@@ -176,13 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before() {
+    fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before()
+     {
         let gate = Gate::new(100, 4);
         let mut all = Vec::new();
         for expected in [32, 8, 8] {
             // However slowly this test runs.
             gate.lock().running.full_since = Some(Instant::now() + CALM);
-            all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+            all.extend(
+                (0..50).filter_map(|_| {
+                    enter(&gate, "a", Priority::Interactive).ok()
+                }),
+            );
             assert_eq!(all.len(), expected);
             gate.lock().running.full_since = Some(Instant::now() - PATIENCE);
             all.truncate(4);
@@ -194,17 +210,22 @@ mod tests {
         }
         gate.lock().running.full_since = Some(Instant::now() + CALM);
         gate.lock().running.emptied_at = Some(Instant::now() - CALM);
-        all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+        all.extend(
+            (0..50)
+                .filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()),
+        );
         assert_eq!(all.len(), 32);
     }
 
     #[test]
     fn who_waits_for_the_model_makes_room_for_another_to_run() {
         let gate = full_for_long(Gate::new(4, 2));
-        let running = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        let running =
+            [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         assert!(enter(&gate, "a", Priority::Interactive).is_err());
         let waiting = running.each_ref().map(Call::aside);
-        let others = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        let others =
+            [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         let _others_wait = others.each_ref().map(Call::aside);
         assert!(
             enter(&gate, "a", Priority::Interactive).is_err(),

@@ -1,11 +1,11 @@
-//! How fast the model thread is and what it is at: by this `forward` refuses what could not be in
-//! time, and bounds its batches.
+//! How fast the model thread is and what it is at: by this `forward` refuses
+//! what could not be in time, and bounds its batches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is promised is this many times the mean: on cores that others use too, times vary by a
-/// third.
+/// What is promised is this many times the mean: on cores that others use too,
+/// times vary by a third.
 const CAUTION: f64 = 1.4;
 const LATEST: f64 = 0.2;
 /// Sizes of batches that are told apart: 1, 2, 4 … tokens.
@@ -20,8 +20,8 @@ pub(crate) struct Pace {
 /// The thread's pace at one moment. A cost is counted in tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Measured {
-    /// A running mean for each size; 0 before the first batch. Small batches are slower: the
-    /// weights are read for each.
+    /// A running mean for each size; 0 before the first batch. Small batches
+    /// are slower: the weights are read for each.
     tokens_per_second: [f64; N_SIZES],
     latest: usize,
     at_work: Option<AtWork>,
@@ -34,9 +34,13 @@ struct AtWork {
 }
 
 impl Pace {
-    /// Does work of some cost, and shows others meanwhile that the thread is busy. Returns how long
-    /// it took as well.
-    pub(crate) fn during<T>(&self, cost: usize, work: impl FnOnce() -> T) -> (T, Duration) {
+    /// Does work of some cost, and shows others meanwhile that the thread is
+    /// busy. Returns how long it took as well.
+    pub(crate) fn during<T>(
+        &self,
+        cost: usize,
+        work: impl FnOnce() -> T,
+    ) -> (T, Duration) {
         let since = Instant::now();
         self.lock().at_work = Some(AtWork { since, cost });
         let done = work();
@@ -72,7 +76,8 @@ impl Pace {
 }
 
 impl Measured {
-    /// How long work of some cost takes on average; no time before the first batch.
+    /// How long work of some cost takes on average; no time before the first
+    /// batch.
     pub(crate) fn mean_time(&self, cost: usize) -> Duration {
         // The nearest size that was measured, smaller ones first.
         let (smaller, larger) = self.tokens_per_second.split_at(size(cost) + 1);
@@ -88,10 +93,16 @@ impl Measured {
         self.mean_time(cost).mul_f64(CAUTION)
     }
 
-    /// How long it is from now until new work is done that comes after work of the cost `ahead`. It
-    /// waits for the whole batch that it is part of, and while the thread is busy others join that:
-    /// it becomes as large as the one before, but takes at most `longest`.
-    pub(crate) fn wait(&self, ahead: usize, cost: usize, longest: Duration) -> Duration {
+    /// How long it is from now until new work is done that comes after work of
+    /// the cost `ahead`. It waits for the whole batch that it is part of, and
+    /// while the thread is busy others join that: it becomes as large as the
+    /// one before, but takes at most `longest`.
+    pub(crate) fn wait(
+        &self,
+        ahead: usize,
+        cost: usize,
+        longest: Duration,
+    ) -> Duration {
         let own = self.time(ahead + cost);
         let Some(at_work) = self.at_work else {
             return own;
@@ -123,7 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_goes_by_batches_of_that_size_and_else_by_the_nearest_smaller_ones() {
+    fn a_time_goes_by_batches_of_that_size_and_else_by_the_nearest_smaller_ones()
+     {
         let pace = Pace::default();
         assert_eq!(pace.measured().time(100), Duration::ZERO);
         pace.learns(16, Duration::from_millis(160));

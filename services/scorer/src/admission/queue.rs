@@ -1,5 +1,5 @@
-//! Work that waits for a thread: interactive before batch, each in the order it came, taken several
-//! at a time.
+//! Work that waits for a thread: interactive before batch, each in the order it
+//! came, taken several at a time.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -15,8 +15,8 @@ pub(crate) struct Queue<T> {
     changed: Condvar,
 }
 
-/// The side that adds work: when it is dropped, the queue is closed, and the threads that take from
-/// it end.
+/// The side that adds work: when it is dropped, the queue is closed, and the
+/// threads that take from it end.
 #[derive(Debug)]
 pub(crate) struct QueueOwner<T> {
     queue: Arc<Queue<T>>,
@@ -86,7 +86,12 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Adds work of some cost; gives it back when the queue is closed.
-    pub(crate) fn push(&self, priority: Priority, cost: usize, work: T) -> Result<(), T> {
+    pub(crate) fn push(
+        &self,
+        priority: Priority,
+        cost: usize,
+        work: T,
+    ) -> Result<(), T> {
         let mut lanes = self.lock();
         if lanes.is_closed {
             return Err(work);
@@ -112,9 +117,10 @@ impl<T> Queue<T> {
         Costs { all, ahead }
     }
 
-    /// Waits for work, and up to `linger` for more to come. Then takes what costs at most `most`
-    /// together and `fits`, which is asked with the cost of all up to and with a piece; one piece at
-    /// least. `None` once the queue is closed and empty.
+    /// Waits for work, and up to `linger` for more to come. Then takes what
+    /// costs at most `most` together and `fits`, which is asked with the cost
+    /// of all up to and with a piece; one piece at least. `None` once the queue
+    /// is closed and empty.
     pub(crate) fn take(
         &self,
         most: usize,
@@ -174,7 +180,11 @@ impl<T> Lanes<T> {
         self.interactive.cost + self.batch.cost
     }
 
-    fn pop(&mut self, most: usize, mut fits: impl FnMut(usize, &T) -> bool) -> Vec<T> {
+    fn pop(
+        &mut self,
+        most: usize,
+        mut fits: impl FnMut(usize, &T) -> bool,
+    ) -> Vec<T> {
         let mut taken = Vec::new();
         let mut cost = 0_usize;
         for lane in [&mut self.interactive, &mut self.batch] {

@@ -1,9 +1,10 @@
 //! How many requests may be in one room at once, and whose.
 //!
-//! A room has a limit, but for a moment it may take more: a burst of requests, or those that came
-//! while the machine was busy with something else. Such moments come one by one and pass; an
-//! overload does not. What tells them apart is how long the room has been full, and when it was
-//! last. So a room is in one of three states, each with a limit of its own:
+//! A room has a limit, but for a moment it may take more: a burst of requests,
+//! or those that came while the machine was busy with something else. Such
+//! moments come one by one and pass; an overload does not. What tells them
+//! apart is how long the room has been full, and when it was last. So a room is
+//! in one of three states, each with a limit of its own:
 //!
 //! ```text
 //!       +-------------------- not full for CALM ----------------------+
@@ -20,11 +21,13 @@
 //!                                 +---------------------------------------+
 //! ```
 //!
-//! "Full" means that as many are inside as the operator's limit says (1 x), "half empty" that fewer
-//! than half as many are. A room that has never been full is calm.
+//! "Full" means that as many are inside as the operator's limit says (1 x),
+//! "half empty" that fewer than half as many are. A room that has never been
+//! full is calm.
 //!
-//! Whatever the state, a room that is half full or more keeps `BATCH` requests outside and gives
-//! each client its share of the room; the last eighth is for clients that have no place yet.
+//! Whatever the state, a room that is half full or more keeps `BATCH` requests
+//! outside and gives each client its share of the room; the last eighth is for
+//! clients that have no place yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +37,8 @@ use domain::Priority;
 
 use crate::admission::caller::{Caller, Client};
 
-/// A room that has been full for so long is overloaded; before that it takes a burst.
+/// A room that has been full for so long is overloaded; before that it takes a
+/// burst.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// A room that has not been full for so long is calm again.
 pub(super) const CALM: Duration = Duration::from_secs(1);
@@ -54,7 +58,8 @@ pub(super) struct Room {
     pub(super) emptied_at: Option<Instant>,
 }
 
-/// How many times the limit a room takes in the two states in which it takes more.
+/// How many times the limit a room takes in the two states in which it takes
+/// more.
 #[derive(Debug)]
 struct Burst {
     calm: usize,
@@ -82,7 +87,8 @@ impl Room {
         Self::new(limit, burst)
     }
 
-    /// A room that takes eight times its limit in a burst after a calm, and else twice.
+    /// A room that takes eight times its limit in a burst after a calm, and
+    /// else twice.
     pub(super) fn with_bursts(limit: usize) -> Self {
         let burst = Burst {
             calm: 8,

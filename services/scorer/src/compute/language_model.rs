@@ -1,5 +1,6 @@
-//! The language model's part of a model version: a history becomes a prompt, the prompt becomes a
-//! user state on the model thread, and the state is multiplied with the item rows.
+//! The language model's part of a model version: a history becomes a prompt,
+//! the prompt becomes a user state on the model thread, and the state is
+//! multiplied with the item rows.
 //!
 //! Nothing here knows a light model, popularity, or what a list is.
 
@@ -58,12 +59,13 @@ impl LanguageModel {
         settings: &Settings,
     ) -> Result<Self, model::Error> {
         let mean_user = tables.push_mean_user();
-        let scoring = ScoringTables::new(tables.into(), settings.scoring_precision);
+        let scoring =
+            ScoringTables::new(tables.into(), settings.scoring_precision);
         let scoring = Arc::new(scoring);
         let backbone = shared.backbone.clone();
         let texts = PromptTexts::new(backbone.tokenizer());
-        let forward =
-            Forward::start(backbone, Arc::clone(&scoring), settings).map_err(no_model_thread)?;
+        let forward = Forward::start(backbone, Arc::clone(&scoring), settings)
+            .map_err(no_model_thread)?;
         Ok(Self {
             shared,
             texts,
@@ -80,8 +82,8 @@ impl LanguageModel {
         self.texts.max_history(self.n_positions())
     }
 
-    /// The user token in the prompt of a user with this row, or without one: as was best on
-    /// validation.
+    /// The user token in the prompt of a user with this row, or without one: as
+    /// was best on validation.
     pub(crate) fn prompt_user(&self, row: Option<u32>) -> PromptUser {
         let token = match row {
             Some(_) => self.known_user,
@@ -108,12 +110,14 @@ impl LanguageModel {
         })
     }
 
-    /// Memory of the rows, in bytes; the backbone is shared and counted by itself.
+    /// Memory of the rows, in bytes; the backbone is shared and counted by
+    /// itself.
     pub(crate) fn n_bytes(&self) -> usize {
         self.scoring.n_bytes()
     }
 
-    /// Computes one state, so that the thread's pace is known and its memory is warm.
+    /// Computes one state, so that the thread's pace is known and its memory is
+    /// warm.
     pub(crate) async fn warm_up(&self) -> Result<(), Error> {
         let n_items = self.scoring.tables().items.n_rows();
         let n = n_items.min(self.max_history()).min(WARM_UP_ITEMS);

@@ -1,4 +1,5 @@
-//! What computes: the language model on its own thread, and the threads that rank catalogues.
+//! What computes: the language model on its own thread, and the threads that
+//! rank catalogues.
 
 /// Frozen language models in memory, one for all versions that stand on it.
 pub(crate) mod shared_backbone;
@@ -9,7 +10,8 @@ pub(crate) mod language_model;
 /// The way to the model thread: takes what can be in time, refuses the rest.
 pub(crate) mod forward;
 
-/// What the model thread does: prompts that wait together share one forward pass.
+/// What the model thread does: prompts that wait together share one forward
+/// pass.
 mod model_thread;
 
 /// What a user state depends on.
@@ -18,5 +20,6 @@ pub(crate) mod state_key;
 /// User states that were computed before, in memory and in the shared cache.
 pub(crate) mod states;
 
-/// The threads that multiply user states with a catalogue and make lists of the scores.
+/// The threads that multiply user states with a catalogue and make lists of the
+/// scores.
 pub(crate) mod rankers;

@@ -10,10 +10,11 @@ use crate::admission::pace::{Measured, Pace};
 use crate::admission::queue::Queue;
 use crate::error::Error;
 
-/// So many tokens go through the backbone together whatever the deadlines say: products of few rows
-/// are slow.
+/// So many tokens go through the backbone together whatever the deadlines say:
+/// products of few rows are slow.
 const FEWEST: usize = 256;
-/// How much an explanation of one item costs, next to a state of the same prompt.
+/// How much an explanation of one item costs, next to a state of the same
+/// prompt.
 const EXPLANATION: usize = 20;
 
 /// Something for the model thread to compute.
@@ -38,7 +39,8 @@ pub(super) struct ExplanationWork {
     pub(super) items: Vec<u32>,
     /// The time after which the answer is of no use.
     pub(super) by: Instant,
-    /// Takes what each position adds to the score of each item `[items][prompt]`.
+    /// Takes what each position adds to the score of each item
+    /// `[items][prompt]`.
     pub(super) answer: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
 }
 
@@ -64,8 +66,8 @@ pub(super) fn explanation_cost(prompt: &[Token], n_items: usize) -> usize {
 }
 
 impl ModelThread {
-    /// Computes what comes until the queue is closed. Whoever waits when this panics is told by the
-    /// end of their channel.
+    /// Computes what comes until the queue is closed. Whoever waits when this
+    /// panics is told by the end of their channel.
     pub(super) fn run(&self) {
         let BatchLimits { max_tokens, linger } = self.limits;
         let _abandoned_at_the_end = Abandoned { queue: &self.queue };
@@ -91,12 +93,14 @@ impl ModelThread {
         self.compute(self.in_time(states));
     }
 
-    /// Those that can be there in time at the usual pace; the others are told at once. When that
-    /// would be all of them, the pace may be wrong, and all are computed.
+    /// Those that can be there in time at the usual pace; the others are told
+    /// at once. When that would be all of them, the pace may be wrong, and all
+    /// are computed.
     fn in_time(&self, states: Vec<StateWork>) -> Vec<StateWork> {
         let takes = self.pace.measured().mean_time(n_tokens(&states));
         let end = Instant::now() + takes;
-        let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|work| work.by >= end);
+        let (in_time, late): (Vec<_>, Vec<_>) =
+            states.into_iter().partition(|work| work.by >= end);
         if in_time.is_empty() {
             return late;
         }
@@ -144,8 +148,8 @@ impl ModelThread {
     fn explain(&self, work: ExplanationWork) {
         let mut contributions = Vec::with_capacity(work.items.len());
         for &item in &work.items {
-            // Each takes as long as twenty states: when nobody waits any more, the next is not
-            // begun.
+            // Each takes as long as twenty states: when nobody waits any more,
+            // the next is not begun.
             if work.answer.is_closed() || Instant::now() > work.by {
                 return;
             }
@@ -162,7 +166,11 @@ impl ModelThread {
         drop(work.answer.send(Ok(contributions)));
     }
 
-    fn explain_one(&self, prompt: &[Token], item: u32) -> Result<Vec<Vec<f32>>, model::Error> {
+    fn explain_one(
+        &self,
+        prompt: &[Token],
+        item: u32,
+    ) -> Result<Vec<Vec<f32>>, model::Error> {
         let tables = self.scoring.tables();
         let cost = explanation_cost(prompt, 1);
         let (contributions, _) = self.pace.during(cost, || {
@@ -172,8 +180,8 @@ impl ModelThread {
     }
 }
 
-/// Whether one more piece of work still lets a batch end before the deadlines of all that is in it:
-/// all of them wait for the whole of it.
+/// Whether one more piece of work still lets a batch end before the deadlines
+/// of all that is in it: all of them wait for the whole of it.
 fn fits(measured: Measured) -> impl FnMut(usize, &ForwardWork) -> bool {
     let mut earliest = None::<Instant>;
     move |cost, work| {

@@ -1,5 +1,5 @@
-//! The ranking threads: user states that wait together share one product with the catalogue, and
-//! each list is made where its scores are.
+//! The ranking threads: user states that wait together share one product with
+//! the catalogue, and each list is made where its scores are.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::admission::caller::Caller;
 use crate::admission::queue::{Queue, QueueOwner};
 use crate::error::Error;
 
-/// States that may wait, those included whose clients have gone: a bound on memory. A scorer at its
-/// limits has a few more than `max_running`.
+/// States that may wait, those included whose clients have gone: a bound on
+/// memory. A scorer at its limits has a few more than `max_running`.
 const MOST_WAITING: usize = 1_024;
 
 /// States in one product: with more, the scores no longer fit the caches.
 const MOST_AT_ONCE: usize = 16;
 
-/// Numbers in the item rows of a catalogue that is scored where the request is: that takes a tenth
-/// of a millisecond, and so does waking a thread.
+/// Numbers in the item rows of a catalogue that is scored where the request is:
+/// that takes a tenth of a millisecond, and so does waking a thread.
 const SMALL: usize = 1 << 20;
 
 /// The way to the ranking threads; they end when the last clone is dropped.
@@ -36,7 +36,8 @@ pub(crate) struct RankingRequest<'a> {
     pub(crate) caller: &'a Caller,
 }
 
-/// What is done with the scores of the catalogue `[items]`, on the ranking thread.
+/// What is done with the scores of the catalogue `[items]`, on the ranking
+/// thread.
 type Then = Box<dyn FnOnce(&[f32]) + Send>;
 
 /// A [`RankingRequest`] that waits for a ranking thread.
@@ -68,7 +69,8 @@ impl Rankers {
         })
     }
 
-    /// Scores a catalogue for a state and makes something of the scores `[items]`.
+    /// Scores a catalogue for a state and makes something of the scores
+    /// `[items]`.
     pub(crate) async fn scored<T: Send + 'static>(
         &self,
         request: RankingRequest<'_>,
@@ -117,13 +119,17 @@ impl Rankers {
 }
 
 fn rank_until_closed(queue: &Queue<RankingWork>) {
-    while let Some(works) = queue.take(MOST_AT_ONCE, Duration::ZERO, |_, _| true) {
-        // A panic is logged by its hook, and whoever waits is told by the end of the channel.
+    while let Some(works) =
+        queue.take(MOST_AT_ONCE, Duration::ZERO, |_, _| true)
+    {
+        // A panic is logged by its hook, and whoever waits is told by the end
+        // of the channel.
         drop(catch_unwind(AssertUnwindSafe(|| rank(works))));
     }
 }
 
-/// One product for each run of states on the same catalogue. What is too late already is left out.
+/// One product for each run of states on the same catalogue. What is too late
+/// already is left out.
 fn rank(mut works: Vec<RankingWork>) {
     let now = Instant::now();
     works.retain(|work| now < work.by);
@@ -131,7 +137,9 @@ fn rank(mut works: Vec<RankingWork>) {
     while let Some(first) = works.next() {
         let scoring = Arc::clone(&first.scoring);
         let mut run = vec![first];
-        while let Some(next) = works.next_if(|next| Arc::ptr_eq(&next.scoring, &scoring)) {
+        while let Some(next) =
+            works.next_if(|next| Arc::ptr_eq(&next.scoring, &scoring))
+        {
             run.push(next);
         }
         rank_run(&scoring, run);
@@ -199,7 +207,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn late_work_is_left_out_a_panic_stops_nobody_else_and_a_full_queue_refuses() {
+    async fn late_work_is_left_out_a_panic_stops_nobody_else_and_a_full_queue_refuses()
+     {
         let (rankers, scoring) = (Rankers::start(1).unwrap(), scoring());
         let state = scoring.state(&[1.0, 2.0]);
         let ask = async |after| {
@@ -210,7 +219,9 @@ mod tests {
         assert!(matches!(ask(Duration::ZERO).await, Err(Error::TooLate)));
         let minute = caller(Duration::from_secs(60));
         let broken = rankers
-            .queued(request(&scoring, &state, &minute), |_| panic!("on purpose"))
+            .queued(request(&scoring, &state, &minute), |_| {
+                panic!("on purpose")
+            })
             .await;
         assert!(matches!(broken, Err::<(), _>(Error::Broken)));
         assert_eq!(ask(Duration::from_secs(60)).await.unwrap(), 3);
@@ -224,7 +235,8 @@ mod tests {
             by: minute.by,
             then: Box::new(|_| {}),
         };
-        (0..MOST_WAITING).for_each(|_| drop(idle.queue.push(minute.priority, 1, fill())));
+        (0..MOST_WAITING)
+            .for_each(|_| drop(idle.queue.push(minute.priority, 1, fill())));
         assert!(matches!(
             idle.queued(request(&scoring, &state, &minute), |_| ())
                 .await,

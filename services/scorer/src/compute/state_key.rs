@@ -1,4 +1,5 @@
-//! What a user state depends on, all of it: a state that is found under its key is never stale.
+//! What a user state depends on, all of it: a state that is found under its key
+//! is never stale.
 
 use domain::ModelVersion;
 use model::Precision;
@@ -7,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::compute::language_model::PromptUser;
 
-/// (model version, row of the user token or none, ordered item rows of the effective history,
-/// prompt template, precision), as a place in the caches.
+/// (model version, row of the user token or none, ordered item rows of the
+/// effective history, prompt template, precision), as a place in the caches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StateKey {
     /// States in one group are forgotten together.
@@ -17,8 +18,8 @@ pub(crate) struct StateKey {
 }
 
 impl StateKey {
-    /// States with users' own tokens lie together by user, so that deleting a user forgets them;
-    /// the others belong to a history, whoever has it.
+    /// States with users' own tokens lie together by user, so that deleting a
+    /// user forgets them; the others belong to a history, whoever has it.
     pub(crate) fn new(
         version: &ModelVersion,
         user: PromptUser,

@@ -1,5 +1,6 @@
-//! User states that were computed before: in memory, then in the cache that replicas share. A key
-//! holds everything that the state depends on, so a cached state is never stale.
+//! User states that were computed before: in memory, then in the cache that
+//! replicas share. A key holds everything that the state depends on, so a
+//! cached state is never stale.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +16,13 @@ use crate::compute::language_model::LanguageModel;
 use crate::compute::state_key::{StateKey, group_of_user};
 use crate::error::Error;
 
-/// States that may wait to be written; more are left out: they are a saving, not a promise.
+/// States that may wait to be written; more are left out: they are a saving,
+/// not a promise.
 const MAX_UNWRITTEN: usize = 4_096;
 /// States that are written in one round trip.
 const WRITTEN_AT_ONCE: usize = 64;
-/// What the cache in memory needs for an entry beside its key and state, in bytes, about.
+/// What the cache in memory needs for an entry beside its key and state, in
+/// bytes, about.
 const ENTRY_BYTES: usize = 200;
 
 /// The two levels of cached states; clones share them.
@@ -75,7 +78,10 @@ impl StateOrigin {
 
 impl UserStates {
     /// Both levels, and the states that [`Self::write_until`] will be given.
-    pub(crate) fn new(max_bytes: u64, shared: Cache) -> (Self, mpsc::Receiver<UnwrittenState>) {
+    pub(crate) fn new(
+        max_bytes: u64,
+        shared: Cache,
+    ) -> (Self, mpsc::Receiver<UnwrittenState>) {
         let memory = moka::future::Cache::builder()
             .weigher(entry_bytes)
             .max_capacity(max_bytes)
@@ -95,8 +101,8 @@ impl UserStates {
         self.memory.get(key).await
     }
 
-    /// The state of a prompt, from either level, or computed: once for all requests that want it
-    /// meanwhile.
+    /// The state of a prompt, from either level, or computed: once for all
+    /// requests that want it meanwhile.
     pub(crate) async fn get_or_compute(
         &self,
         wanted: &WantedState<'_>,
@@ -109,7 +115,8 @@ impl UserStates {
                 Ok(state) => return Ok(FoundState { state, origin }),
                 Err(error) => (*error).clone(),
             };
-            // Where it was another request that had not the time, this one tries itself.
+            // Where it was another request that had not the time, this one
+            // tries itself.
             let is_anothers = origin == StateOrigin::Joined;
             if !(is_anothers && matches!(error, Error::Overloaded { .. })) {
                 return Err(error);
@@ -117,8 +124,9 @@ impl UserStates {
         }
     }
 
-    /// Takes the state from the shared level or the model. `origin` says which as soon as this is
-    /// polled: it stays what it was where another request computes the state.
+    /// Takes the state from the shared level or the model. `origin` says which
+    /// as soon as this is polled: it stays what it was where another request
+    /// computes the state.
     async fn find(
         &self,
         wanted: &WantedState<'_>,
@@ -131,8 +139,8 @@ impl UserStates {
             language,
             caller,
         } = *wanted;
-        // A look costs both programs a round trip, which an overload of new histories would pay for
-        // each refusal.
+        // A look costs both programs a round trip, which an overload of new
+        // histories would pay for each refusal.
         if self.latest_looks.found_nothing() {
             language.forward.admits(prompt.len(), caller)?;
         }
@@ -150,7 +158,11 @@ impl UserStates {
         Ok(state)
     }
 
-    async fn look_up_shared(&self, key: &StateKey, scoring: &ScoringTables) -> Option<UserState> {
+    async fn look_up_shared(
+        &self,
+        key: &StateKey,
+        scoring: &ScoringTables,
+    ) -> Option<UserState> {
         let bytes = self.shared.get(&key.group, &key.field).await;
         self.latest_looks.note(bytes.is_some());
         scoring.state_of_bytes(&bytes?)
@@ -168,9 +180,9 @@ impl UserStates {
             let Some(1..) = shutdown.run_until_cancelled(received).await else {
                 return;
             };
-            let fields = states
-                .iter()
-                .map(|UnwrittenState { key, state }| (&*key.group, &*key.field, state.to_bytes()));
+            let fields = states.iter().map(|UnwrittenState { key, state }| {
+                (&*key.group, &*key.field, state.to_bytes())
+            });
             self.shared.put_all(fields).await;
             states.clear();
         }

@@ -1,4 +1,5 @@
-//! Which rows of a catalogue may be in a list: what the request allows, as bits.
+//! Which rows of a catalogue may be in a list: what the request allows, as
+//! bits.
 
 use domain::{Allowed, Degradation};
 use fixedbitset::FixedBitSet;
@@ -11,7 +12,8 @@ use crate::versions::loaded::LoadedModel;
 pub(crate) struct AllowedRows {
     /// The rows that meet everything that was asked for.
     pub(super) strict: FixedBitSet,
-    /// The rows that may follow when those are too few; absent where the request is strict.
+    /// The rows that may follow when those are too few; absent where the
+    /// request is strict.
     pub(super) relaxed: Option<FixedBitSet>,
     pub(super) degradations: Vec<Degradation>,
 }

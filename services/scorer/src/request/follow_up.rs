@@ -1,5 +1,6 @@
-//! What a request leaves to be done after it: a stale history to be read again, a live list to be
-//! compared with the shadow's. `upkeep` does it, when there is time.
+//! What a request leaves to be done after it: a stale history to be read again,
+//! a live list to be compared with the shadow's. `upkeep` does it, when there
+//! is time.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -74,7 +75,12 @@ impl FollowUps {
     }
 
     /// Has the shadow answer the same, for some of the users of `live`.
-    pub(super) fn compare(&self, query: &Query, live: LiveAnswer<'_>, shadow: &Arc<LoadedModel>) {
+    pub(super) fn compare(
+        &self,
+        query: &Query,
+        live: LiveAnswer<'_>,
+        shadow: &Arc<LoadedModel>,
+    ) {
         let user = query.reader.user.as_ref().map_or("", |user| user.as_str());
         let is_for_live = query.reader.model == ModelChoice::live();
         if !is_for_live || !Trial::Shadow.includes(user, self.shadow_share) {
@@ -84,7 +90,8 @@ impl FollowUps {
         let Some(room) = self.room_for(query.n_ids() + items.len()) else {
             return;
         };
-        // The list is compared, not what explains it, which costs twenty states an item.
+        // The list is compared, not what explains it, which costs twenty states
+        // an item.
         let query = Query {
             explain: false,
             ..query.clone()

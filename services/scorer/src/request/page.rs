@@ -1,4 +1,5 @@
-//! One page of a list, made of the scores of a whole catalogue on the thread that has them.
+//! One page of a list, made of the scores of a whole catalogue on the thread
+//! that has them.
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub(crate) struct PageRequest {
 pub(crate) struct RankedPage {
     rows: Vec<RankedRow>,
     pub(super) has_more: bool,
-    /// The language model's scores of the whole catalogue, where reasons were asked for.
+    /// The language model's scores of the whole catalogue, where reasons were
+    /// asked for.
     pub(super) language_scores: Option<Vec<f32>>,
     pub(super) degradations: Vec<Degradation>,
 }
@@ -56,8 +58,9 @@ impl PageRequest {
         }
     }
 
-    /// The best rows that are allowed, then, where the request is not strict, the best of the
-    /// others. `language` are the language model's scores `[items]`.
+    /// The best rows that are allowed, then, where the request is not strict,
+    /// the best of the others. `language` are the language model's scores
+    /// `[items]`.
     pub(super) fn rank(self, language: &[f32]) -> RankedPage {
         let ranking = &self.model.ranking;
         let scores = ranking.scores(language, &self.listener);
@@ -103,11 +106,16 @@ impl RankedPage {
     pub(super) fn items(&self, model: &LoadedModel) -> Vec<ScoredItem> {
         self.rows
             .iter()
-            .map(|ranked| model.scored_item(ranked.row, ranked.score, ranked.source))
+            .map(|ranked| {
+                model.scored_item(ranked.row, ranked.score, ranked.source)
+            })
             .collect()
     }
 
-    pub(super) fn explained<'a>(&self, language_scores: &'a [f32]) -> ExplainedItems<'a> {
+    pub(super) fn explained<'a>(
+        &self,
+        language_scores: &'a [f32],
+    ) -> ExplainedItems<'a> {
         ExplainedItems {
             rows: self.rows.iter().map(|ranked| ranked.row).collect(),
             language_scores,

@@ -1,5 +1,5 @@
-//! Whose list it is, as one version knows them: the history in its rows, the user token, and the
-//! prompt that is made of both.
+//! Whose list it is, as one version knows them: the history in its rows, the
+//! user token, and the prompt that is made of both.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,17 +21,23 @@ pub(crate) struct KnownReader {
     user: PromptUser,
     /// Made when it is first needed: a state that is in memory needs none.
     prompt: OnceLock<Vec<Token>>,
-    /// When the latest interaction was, in milliseconds since 1970, by which further pages stay
-    /// with this history; the clock would let in what is recorded in the same millisecond.
+    /// When the latest interaction was, in milliseconds since 1970, by which
+    /// further pages stay with this history; the clock would let in what is
+    /// recorded in the same millisecond.
     pub(crate) until_ms: i64,
-    /// Set when the history was not read for this request, and is to be read afterwards.
+    /// Set when the history was not read for this request, and is to be read
+    /// afterwards.
     pub(crate) to_refresh: Option<HistoryKey>,
     pub(crate) degradations: Vec<Degradation>,
 }
 
 impl KnownReader {
     /// Finds the rows of a reader's history and user token.
-    pub(crate) fn new(reader: &Reader, known: KnownHistory, model: &LoadedModel) -> Self {
+    pub(crate) fn new(
+        reader: &Reader,
+        known: KnownHistory,
+        model: &LoadedModel,
+    ) -> Self {
         let items = known.history.items();
         let rows = items.iter().filter_map(|item| model.item_row(item));
         let seen: Vec<u32> = rows.collect();
@@ -49,7 +55,8 @@ impl KnownReader {
             degradations.push(Degradation::EmptyHistory);
         }
         if seen.len() < items.len() {
-            degradations.push(Degradation::UnknownItems(items.len() - seen.len()));
+            degradations
+                .push(Degradation::UnknownItems(items.len() - seen.len()));
         }
         if n_in_prompt < seen.len() {
             degradations.push(Degradation::TruncatedHistory);

@@ -1,15 +1,20 @@
-//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a light model's in a
-//! hybrid) → the page of the list that was asked for.
+//! ★ `Recommend`: model → history → prompt → user state → scores (mixed with a
+//! light model's in a hybrid) → the page of the list that was asked for.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{Catalog, ModelChoice, Page, Query, Reader, Recommendation, ScoredItem, UserId};
+use domain::{
+    Catalog, ModelChoice, Page, Query, Reader, Recommendation, ScoredItem,
+    UserId,
+};
 use model::UserState;
 
 use crate::admission::gate::Call;
 use crate::compute::rankers::{Rankers, RankingRequest};
-use crate::compute::states::{FoundState, StateOrigin, UserStates, WantedState};
+use crate::compute::states::{
+    FoundState, StateOrigin, UserStates, WantedState,
+};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::histories::RememberedHistories;
@@ -59,7 +64,8 @@ impl Recommender {
         Ok(answer)
     }
 
-    /// The list of one version. Seen is the whole history; the prompt is its latest part that fits.
+    /// The list of one version. Seen is the whole history; the prompt is its
+    /// latest part that fits.
     pub(crate) async fn answer(
         &self,
         query: &Query,
@@ -69,7 +75,9 @@ impl Recommender {
         let reader = self.reader(&query.reader, model, call).await?;
         let found = self.user_state(&reader, model, call).await?;
         let seen = &reader.listener.seen;
-        let allowed = AllowedRows::new(model, &query.allowed, seen, &self.filters).await?;
+        let allowed =
+            AllowedRows::new(model, &query.allowed, seen, &self.filters)
+                .await?;
         let page = PageRequest::new(query, model, &reader, allowed);
         let offset = page.offset;
         let page = self.rank(page, &found.state, call).await?;
@@ -135,7 +143,8 @@ impl Recommender {
         Ok(found)
     }
 
-    /// Scores the catalogue for a user state, and makes the page where the scores are.
+    /// Scores the catalogue for a user state, and makes the page where the
+    /// scores are.
     async fn rank(
         &self,
         page: PageRequest,
@@ -154,7 +163,11 @@ impl Recommender {
         ranked.await
     }
 
-    pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<(), Error> {
         self.histories.delete(catalog, user).await?;
         for model in self.models.in_memory() {
             if let Some(row) = model.user_row(user) {
@@ -165,7 +178,8 @@ impl Recommender {
     }
 }
 
-/// A further page comes from the version that served the first, and from the history of then.
+/// A further page comes from the version that served the first, and from the
+/// history of then.
 fn go_on_from(page: &Page, reader: &mut Reader) {
     reader.model = ModelChoice::Version(page.version.clone());
     let until = match reader.at_ms {
@@ -175,7 +189,8 @@ fn go_on_from(page: &Page, reader: &mut Reader) {
     reader.at_ms = Some(until);
 }
 
-/// The items of a page with their titles, and with reasons where they were asked for.
+/// The items of a page with their titles, and with reasons where they were
+/// asked for.
 async fn scored_items(
     page: &RankedPage,
     reader: &KnownReader,

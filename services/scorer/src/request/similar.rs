@@ -1,4 +1,5 @@
-//! `SimilarItems`: the items whose rows are most alike, by the cosine between them.
+//! `SimilarItems`: the items whose rows are most alike, by the cosine between
+//! them.
 
 use std::sync::Arc;
 
@@ -61,7 +62,8 @@ impl Recommender {
 }
 
 impl SimilarRows {
-    /// The most alike rows with their cosines; `products` are the inner products with all rows.
+    /// The most alike rows with their cosines; `products` are the inner
+    /// products with all rows.
     fn rank(&self, products: &[f32]) -> Vec<(u32, f32)> {
         let lengths = self.model.language.item_lengths();
         let own_length = lengths[self.row as usize];

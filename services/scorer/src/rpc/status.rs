@@ -1,5 +1,5 @@
-//! What `GetStatus` tells operators: versions in memory, versions that cannot be loaded, counts,
-//! and the shadow's report.
+//! What `GetStatus` tells operators: versions in memory, versions that cannot
+//! be loaded, counts, and the shadow's report.
 
 use domain::ModelVersion;
 use proto::{pb, version_name};
@@ -39,7 +39,10 @@ fn loaded_version(loaded: LabelledModel) -> pb::LoadedVersion {
     }
 }
 
-fn unloadable_version(version: &ModelVersion, why: Unloadable) -> pb::UnloadableVersion {
+fn unloadable_version(
+    version: &ModelVersion,
+    why: Unloadable,
+) -> pb::UnloadableVersion {
     pb::UnloadableVersion {
         model_version: version_name(version),
         cause: unloadable_cause(why.cause).into(),

@@ -1,11 +1,12 @@
-//! `BatchRecommend`: the requests of a stream, so many at once; each waits while the scorer is
-//! busy.
+//! `BatchRecommend`: the requests of a stream, so many at once; each waits
+//! while the scorer is busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Priority, Query};
+use domain::Priority;
 use futures::{Stream, StreamExt};
+use proto::Asked;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::caller::Caller;
@@ -19,7 +20,8 @@ const MAX_IDS: usize = 20_000;
 /// A request is tried again for so long while too much is waiting.
 const TRIED_FOR: Duration = Duration::from_secs(30);
 
-/// A request of a stream or its answer, or why there is none, by the client's number for it.
+/// A request of a stream or its answer, or why there is none, by the client's
+/// number for it.
 pub(super) struct Numbered<T> {
     pub(super) number: u64,
     pub(super) result: Result<T, Error>,
@@ -27,18 +29,18 @@ pub(super) struct Numbered<T> {
 
 /// A request that has found room for its ids.
 struct Held {
-    request: Numbered<Query>,
+    request: Numbered<Asked>,
     /// Given back when the request is answered.
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The answers to a stream of requests, as they come; an error of the stream itself ends it. The
-/// stream is inside for as long as this is kept, and is read no further than its requests find
-/// room.
+/// The answers to a stream of requests, as they come; an error of the stream
+/// itself ends it. The stream is inside for as long as this is kept, and is
+/// read no further than its requests find room.
 pub(super) fn answers<T, E, A>(
-    requests: impl Stream<Item = Result<Numbered<Query>, E>> + Send,
+    requests: impl Stream<Item = Result<Numbered<Asked>, E>> + Send,
     stream: Call,
-    answer: impl Fn(Query, Caller) -> A + Clone + Send,
+    answer: impl Fn(Asked, Caller) -> A + Clone + Send,
 ) -> impl Stream<Item = Result<Numbered<T>, E>> + Send
 where
     T: Send,
@@ -58,8 +60,9 @@ where
     answers.buffer_unordered(AT_ONCE)
 }
 
-async fn hold(request: Numbered<Query>, room: Arc<Semaphore>) -> Held {
-    let n_ids = request.result.as_ref().map_or(0, Query::n_ids);
+async fn hold(request: Numbered<Asked>, room: Arc<Semaphore>) -> Held {
+    let asked = request.result.as_ref();
+    let n_ids = asked.map_or(0, |asked| asked.query.n_ids());
     let n_ids = n_ids.min(MAX_IDS) as u32;
     // Nobody closes it.
     let room = room.acquire_many_owned(n_ids).await.ok();
@@ -72,25 +75,25 @@ async fn hold(request: Numbered<Query>, room: Arc<Semaphore>) -> Held {
 async fn answered<T, A>(
     held: Held,
     caller: Caller,
-    answer: impl Fn(Query, Caller) -> A,
+    answer: impl Fn(Asked, Caller) -> A,
 ) -> Numbered<T>
 where
     A: Future<Output = Result<T, Error>>,
 {
     let Numbered { number, result } = held.request;
     let result = match result {
-        Ok(query) => patient_answer(query, caller, answer).await,
+        Ok(asked) => patient_answer(asked, caller, answer).await,
         Err(error) => Err(error),
     };
     Numbered { number, result }
 }
 
-/// The answer to one request, asked for again while the scorer is busy; `INTERACTIVE` ones go
-/// before it.
+/// The answer to one request, asked for again while the scorer is busy;
+/// `INTERACTIVE` ones go before it.
 async fn patient_answer<T, A>(
-    query: Query,
+    asked: Asked,
     caller: Caller,
-    answer: impl Fn(Query, Caller) -> A,
+    answer: impl Fn(Asked, Caller) -> A,
 ) -> Result<T, Error>
 where
     A: Future<Output = Result<T, Error>>,
@@ -101,8 +104,10 @@ where
         ..caller
     };
     loop {
-        match answer(query.clone(), caller.clone()).await {
-            Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < caller.by => {
+        match answer(asked.clone(), caller.clone()).await {
+            Err(Error::Overloaded { retry_after })
+                if Instant::now() + retry_after < caller.by =>
+            {
                 tokio::time::sleep(retry_after).await;
             }
             other => return other,

@@ -1,5 +1,5 @@
-//! Follows the labels: a version is verified, loaded and warmed before a label moves to it, `live`
-//! first.
+//! Follows the labels: a version is verified, loaded and warmed before a label
+//! moves to it, `live` first.
 
 use std::time::Duration;
 
@@ -13,14 +13,17 @@ pub(super) async fn follow(recommender: &Recommender, every: Duration) {
     loop {
         if let Err(error) = follow_once(recommender).await {
             let error = service::chain(&error);
-            tracing::warn!(error, "cannot follow the labels; serving what is loaded");
+            tracing::warn!(
+                error,
+                "cannot follow the labels; serving what is loaded"
+            );
         }
         tokio::time::sleep(every).await;
     }
 }
 
-/// Moves each label whose version can be loaded; one whose version fails stays where it was. A
-/// version whose thread has ended is loaded again.
+/// Moves each label whose version can be loaded; one whose version fails stays
+/// where it was. A version whose thread has ended is loaded again.
 async fn follow_once(recommender: &Recommender) -> Result<(), Error> {
     let models = &recommender.models;
     let wanted = models.wanted_labels().await?;

@@ -23,7 +23,8 @@ mod states_ahead;
 /// Does what requests have left to be done.
 mod follow_ups;
 
-/// Compares the lists of the label `shadow` with the live ones, and reports how alike they are.
+/// Compares the lists of the label `shadow` with the live ones, and reports how
+/// alike they are.
 pub(crate) mod shadow;
 
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(crate) struct Upkeep {
     /// What requests have computed and replicas can use.
     pub(crate) unwritten: mpsc::Receiver<UnwrittenState>,
     pub(crate) shadow_reports: ShadowReports,
-    /// Time between two looks at the labels, and at whether the live model moves.
+    /// Time between two looks at the labels, and at whether the live model
+    /// moves.
     pub(crate) every: Duration,
 }
 
@@ -44,13 +46,19 @@ impl Upkeep {
         let follow_ups = async {
             let mut waiting = self.follow_ups;
             // One that has begun is ended before the scorer leaves.
-            while let Some(Some(follow_up)) = shutdown.run_until_cancelled(waiting.recv()).await {
-                follow_ups::run(follow_up, recommender, &self.shadow_reports).await;
+            while let Some(Some(follow_up)) =
+                shutdown.run_until_cancelled(waiting.recv()).await
+            {
+                follow_ups::run(follow_up, recommender, &self.shadow_reports)
+                    .await;
             }
         };
         tokio::join!(
-            shutdown.run_until_cancelled(labels::follow(recommender, self.every)),
-            shutdown.run_until_cancelled(readiness::tell(models, &health, self.every)),
+            shutdown
+                .run_until_cancelled(labels::follow(recommender, self.every)),
+            shutdown.run_until_cancelled(readiness::tell(
+                models, &health, self.every
+            )),
             follow_ups,
             recommender
                 .states

@@ -1,5 +1,5 @@
-//! Tells whether this scorer can answer. It has a loop of its own: a version that is being loaded
-//! delays nothing here.
+//! Tells whether this scorer can answer. It has a loop of its own: a version
+//! that is being loaded delays nothing here.
 
 use std::time::Duration;
 

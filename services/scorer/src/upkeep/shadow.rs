@@ -1,4 +1,5 @@
-//! Compares the lists of the label `shadow` with the live ones that requests got.
+//! Compares the lists of the label `shadow` with the live ones that requests
+//! got.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ pub(crate) struct ShadowReport {
     pub(crate) shadow_ms: f64,
 }
 
-/// The report about the latest shadow, none before the first comparison; clones share it.
+/// The report about the latest shadow, none before the first comparison; clones
+/// share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShadowReports {
     latest: Arc<Mutex<Option<ShadowReport>>>,
@@ -35,7 +37,8 @@ struct Compared {
     shadow_took: Duration,
 }
 
-/// Has the shadow answer what the live version has answered, and reports on both.
+/// Has the shadow answer what the live version has answered, and reports on
+/// both.
 pub(super) async fn compare(
     comparison: Comparison,
     recommender: &Recommender,

@@ -1,5 +1,6 @@
-//! Computes user states before anybody waits for them: for the users of the last hour before a
-//! version goes live, and for a user whose history was used although it is old.
+//! Computes user states before anybody waits for them: for the users of the
+//! last hour before a version goes live, and for a user whose history was used
+//! although it is old.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ use crate::versions::loaded::LoadedModel;
 const WARM_FOR: Duration = Duration::from_secs(10);
 /// How old the histories may be that a version is warmed with.
 const LATELY: Duration = Duration::from_secs(60 * 60);
-/// Users whose states are computed at once then: requests wait for a batch that has begun.
+/// Users whose states are computed at once then: requests wait for a batch that
+/// has begun.
 const WARM_AT_ONCE: usize = 16;
 
 /// Computes the states of the users of the last hour, as far as there is time.
@@ -26,7 +28,8 @@ pub(super) async fn warm(recommender: &Recommender, model: &Arc<LoadedModel>) {
     let n_users = futures::stream::iter(users)
         .map(|user| async move {
             let reader = stored_reader(user, LATELY);
-            Instant::now() < until && compute(recommender, &reader, model, until).await
+            Instant::now() < until
+                && compute(recommender, &reader, model, until).await
         })
         .buffer_unordered(WARM_AT_ONCE)
         .filter(|is_computed| std::future::ready(*is_computed))
@@ -67,7 +70,8 @@ async fn compute(
     false
 }
 
-/// A user by the stored history, or by one that is remembered and not older than this.
+/// A user by the stored history, or by one that is remembered and not older
+/// than this.
 fn stored_reader(user: HistoryKey, max_staleness: Duration) -> Reader {
     Reader {
         user: Some(user.user),

@@ -8,8 +8,8 @@ use domain::ModelVersion;
 
 use crate::unloadable::Unloadable;
 
-/// A version that could not be loaded is left alone for this long: reading it again costs what the
-/// first time did.
+/// A version that could not be loaded is left alone for this long: reading it
+/// again costs what the first time did.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// A failure is told for as long as the next try may take to begin and end.
 const TOLD_FOR: Duration = Duration::from_secs(60);
@@ -39,7 +39,8 @@ impl FailedLoads {
         failures.insert(version.clone(), failure);
     }
 
-    /// Why a version could not be loaded, if that was tried so lately that it is left alone.
+    /// Why a version could not be loaded, if that was tried so lately that it
+    /// is left alone.
     pub(super) fn lately(&self, version: &ModelVersion) -> Option<Unloadable> {
         let failures = self.lock();
         let failure = failures.get(version)?;

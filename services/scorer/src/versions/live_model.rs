@@ -1,5 +1,6 @@
-//! Which model version a request gets, and where the labels point. A version that cannot be loaded
-//! never takes a label's place; `upkeep` follows the labels.
+//! Which model version a request gets, and where the labels point. A version
+//! that cannot be loaded never takes a label's place; `upkeep` follows the
+//! labels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,12 +35,16 @@ pub(crate) struct LabelledModel {
 }
 
 impl Models {
-    pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+    pub(crate) fn new(
+        settings: &Settings,
+        storage: Storage,
+    ) -> Result<Self, model::Error> {
         let loader = Loader::new(settings, storage)?;
         Ok(Self { loader })
     }
 
-    /// The model that a request asks for; a version that is not in memory yet is loaded for it.
+    /// The model that a request asks for; a version that is not in memory yet
+    /// is loaded for it.
     pub(crate) async fn choose(
         &self,
         choice: &ModelChoice,
@@ -50,13 +55,15 @@ impl Models {
         let just_set;
         let version = match choice {
             ModelChoice::Version(version) => version,
-            ModelChoice::Label(label) => match self.followed(&snapshot, label, user) {
-                Some(version) => version,
-                None => {
-                    just_set = self.look_up(label).await?;
-                    &just_set
+            ModelChoice::Label(label) => {
+                match self.followed(&snapshot, label, user) {
+                    Some(version) => version,
+                    None => {
+                        just_set = self.look_up(label).await?;
+                        &just_set
+                    }
                 }
-            },
+            }
         };
         if let Some(model) = snapshot.alive(version) {
             model.use_now(&self.loader.clock);
@@ -66,8 +73,8 @@ impl Models {
         self.loader.load(version).await
     }
 
-    /// Where a label points for a user. Some of the users who ask for `live` get the canary's
-    /// version, always the same ones.
+    /// Where a label points for a user. Some of the users who ask for `live`
+    /// get the canary's version, always the same ones.
     fn followed<'a>(
         &self,
         snapshot: &'a Snapshot,
@@ -87,8 +94,8 @@ impl Models {
         user.is_some_and(|user| Trial::Canary.includes(user.as_str(), share))
     }
 
-    /// Where a label points that this scorer has not followed yet: it was set a moment ago, or not
-    /// at all.
+    /// Where a label points that this scorer has not followed yet: it was set a
+    /// moment ago, or not at all.
     async fn look_up(&self, label: &Label) -> Result<ModelVersion, Error> {
         let mut labels = self.wanted_labels().await?;
         match labels.remove(label) {
@@ -98,9 +105,12 @@ impl Models {
         }
     }
 
-    /// The version that is tried beside this one, if this is the live one and the other is in
-    /// memory.
-    pub(crate) fn shadow_of(&self, version: &ModelVersion) -> Option<Arc<LoadedModel>> {
+    /// The version that is tried beside this one, if this is the live one and
+    /// the other is in memory.
+    pub(crate) fn shadow_of(
+        &self,
+        version: &ModelVersion,
+    ) -> Option<Arc<LoadedModel>> {
         let snapshot = self.loader.current.snapshot();
         if snapshot.labels.get(&Label::live())? != version {
             return None;
@@ -134,25 +144,35 @@ impl Models {
     pub(crate) fn is_ready(&self) -> bool {
         let snapshot = self.loader.current.snapshot();
         let live = snapshot.labels.get(&Label::live());
-        let Some(model) = live.and_then(|version| snapshot.alive(version)) else {
+        let Some(model) = live.and_then(|version| snapshot.alive(version))
+        else {
             return false;
         };
         !model.language.forward.is_stuck()
     }
 
-    /// Where the labels should point, from the registry.
+    /// Where the labels should point, from the registry; one whose record
+    /// cannot be read stays where it was.
     pub(crate) async fn wanted_labels(&self) -> Result<Labels, Error> {
-        Ok(self.loader.storage.registry.labels().await?)
+        let stored = self.loader.storage.registry.labels().await?;
+        let mut wanted = stored.versions;
+        for (label, version) in &self.loader.current.snapshot().wanted {
+            if stored.unreadable.iter().any(|key| key == label.as_str()) {
+                wanted.insert(label.clone(), version.clone());
+            }
+        }
+        Ok(wanted)
     }
 
     /// True when a label is where it should be and its version can answer.
     pub(crate) fn serves(&self, label: &Label, version: &ModelVersion) -> bool {
         let snapshot = self.loader.current.snapshot();
-        snapshot.labels.get(label) == Some(version) && snapshot.alive(version).is_some()
+        snapshot.labels.get(label) == Some(version)
+            && snapshot.alive(version).is_some()
     }
 
-    /// The version that a label is to move to, in memory; `None` when it could not be loaded a
-    /// moment ago.
+    /// The version that a label is to move to, in memory; `None` when it could
+    /// not be loaded a moment ago.
     pub(crate) async fn load_for(
         &self,
         label: &Label,

@@ -1,8 +1,8 @@
 //! A model version that is ready to serve.
 //!
-//! It has three parts that know nothing of each other: the vocabulary, which turns ids into rows;
-//! the language model, which turns a prompt into scores; and the ranking, which makes the served
-//! scores of these.
+//! It has three parts that know nothing of each other: the vocabulary, which
+//! turns ids into rows; the language model, which turns a prompt into scores;
+//! and the ranking, which makes the served scores of these.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,15 +27,16 @@ pub(crate) struct LoadedModel {
     pub(crate) items: Arc<Vec<Item>>,
     item_rows: HashMap<ItemId, u32>,
     user_rows: HashMap<UserId, u32>,
-    /// Memory that is this version's alone, in bytes, about: rows, light weights, ids, titles, what
-    /// filters look at.
+    /// Memory that is this version's alone, in bytes, about: rows, light
+    /// weights, ids, titles, what filters look at.
     pub(crate) n_bytes: u64,
     /// The place of the latest request for it in the order of all requests.
     last_used: AtomicU64,
 }
 
 impl LoadedModel {
-    /// Makes a version of its files, and starts its thread on its backbone's device.
+    /// Makes a version of its files, and starts its thread on its backbone's
+    /// device.
     pub(super) fn start(
         version: ModelVersion,
         artifact: Artifact,
@@ -54,9 +55,11 @@ impl LoadedModel {
         let rows = tables.collaborative;
         let language = LanguageModel::start(rows, &manifest, shared, settings)?;
         let light_bytes = light.as_ref().map_or(0, |weights| weights.n_bytes());
-        let light = light.map(|weights| LightModel::new(weights, manifest.light_weight));
+        let light = light
+            .map(|weights| LightModel::new(weights, manifest.light_weight));
         let ranking = Ranking::new(light, popularity.as_deref(), items.len());
-        let texts = vocabulary_bytes::of_users(&users) + vocabulary_bytes::of_items(&items);
+        let texts = vocabulary_bytes::of_users(&users)
+            + vocabulary_bytes::of_items(&items);
         let n_bytes = language.n_bytes() + light_bytes + texts;
         let item_ids = items.iter().map(|item| item.id.clone());
         Ok(Self {
@@ -89,7 +92,12 @@ impl LoadedModel {
         self.items.len()
     }
 
-    pub(crate) fn scored_item(&self, row: u32, score: f32, source: Source) -> ScoredItem {
+    pub(crate) fn scored_item(
+        &self,
+        row: u32,
+        score: f32,
+        source: Source,
+    ) -> ScoredItem {
         let item = self.item(row);
         ScoredItem {
             item: item.id.clone(),

@@ -1,11 +1,12 @@
-//! From the artifact store into memory: what a version needs is known from its manifest, there is
-//! room for it before gigabytes are hashed, and its files are verified before they are read.
+//! From the artifact store into memory: what a version needs is known from its
+//! manifest, there is room for it before gigabytes are hashed, and its files
+//! are verified before they are read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use domain::ModelVersion;
+use domain::{ArtifactId, ModelVersion};
 use model::{Artifact, ComputeDevice, Device, read_manifest};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::compute::shared_backbone::SharedBackbone;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::unloadable::{Cause, Unloadable};
+use crate::unloadable::{Cause, NoLanguageModel, Unloadable};
 use crate::versions::failed_loads::FailedLoads;
 use crate::versions::loaded::LoadedModel;
 use crate::versions::shared_rows::SharedRows;
@@ -28,19 +29,22 @@ pub(super) struct Loader {
     pub(super) failed: FailedLoads,
     pub(super) clock: Arc<AtomicU64>,
     device: Device,
-    /// A load goes on when the request that asked for the version is gone: the next one finds it
-    /// further.
+    /// A load goes on when the request that asked for the version is gone: the
+    /// next one finds it further.
     loads: TaskTracker,
 }
 
 struct BackboneNeeded {
-    id: String,
+    id: ArtifactId,
     /// The backbone itself, where a version in memory has it already.
     shared: Option<Arc<SharedBackbone>>,
 }
 
 impl Loader {
-    pub(super) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+    pub(super) fn new(
+        settings: &Settings,
+        storage: Storage,
+    ) -> Result<Self, model::Error> {
         let ComputeDevice {
             device,
             name,
@@ -58,8 +62,12 @@ impl Loader {
         })
     }
 
-    /// The version, from memory or loaded now. One that failed a moment ago is not tried again.
-    pub(super) async fn load(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
+    /// The version, from memory or loaded now. One that failed a moment ago is
+    /// not tried again.
+    pub(super) async fn load(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<Arc<LoadedModel>, Error> {
         let one_at_a_time = self.current.lock().await;
         if let Some(model) = self.current.snapshot().alive(version) {
             return Ok(Arc::clone(model));
@@ -77,13 +85,21 @@ impl Loader {
         load.await.map_err(|_| Error::ModelStopped)?
     }
 
-    async fn load_and_add(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
+    async fn load_and_add(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<Arc<LoadedModel>, Error> {
         let artifacts = &self.storage.artifacts;
-        let folder = artifacts.folder(Kind::Model, version.as_str()).await;
+        let folder = artifacts
+            .folder(Kind::Model, &ArtifactId::from(version))
+            .await;
         let loaded = match folder {
-            // It may be published later; to look for it costs nothing, so it is not remembered.
+            // It may be published later; to look for it costs nothing, so it is
+            // not remembered.
             Err(storage::Error::NotFound { .. }) => {
-                return Err(Error::NoSuchModel(format!("model version {version}")));
+                return Err(Error::NoSuchModel(format!(
+                    "model version {version}"
+                )));
             }
             Err(error) => Err(error.into()),
             Ok(folder) => self.read(version, folder).await,
@@ -103,7 +119,8 @@ impl Loader {
         Ok(model)
     }
 
-    /// Makes sure that there is room, verifies the files, and starts the version.
+    /// Makes sure that there is room, verifies the files, and starts the
+    /// version.
     async fn read(
         &self,
         version: &ModelVersion,
@@ -112,8 +129,8 @@ impl Loader {
         let artifacts = &self.storage.artifacts;
         let backbone = self.backbone_needed(version, folder.clone()).await?;
         let n_bytes = self.bytes_needed(version, &backbone).await?;
-        // Before gigabytes are hashed for nothing; nothing is dropped for a version that is
-        // damaged.
+        // Before gigabytes are hashed for nothing; nothing is dropped for a
+        // version that is damaged.
         self.check_room(n_bytes, &backbone)?;
         self.verify(version).await?;
         let backbone_folder = artifacts
@@ -137,7 +154,8 @@ impl Loader {
         Ok(model)
     }
 
-    /// Which backbone the manifest names. Where it cannot be read, damage is the better reason.
+    /// Which backbone the manifest names. Where it cannot be read, damage is
+    /// the better reason.
     async fn backbone_needed(
         &self,
         version: &ModelVersion,
@@ -150,8 +168,10 @@ impl Loader {
                 return Err(why);
             }
         };
-        let id = manifest.backbone;
-        let shared = self.current.snapshot().backbone(&id);
+        let Some(id) = manifest.backbone else {
+            return Err(Unloadable::new(Cause::Unsupported, &NoLanguageModel));
+        };
+        let shared = self.current.snapshot().backbone(id.as_str());
         Ok(BackboneNeeded { id, shared })
     }
 
@@ -166,25 +186,34 @@ impl Loader {
             Some(_) => 0,
             None => artifacts.n_bytes(Kind::Backbone, &backbone.id).await?,
         };
-        let of_model = artifacts.n_bytes(Kind::Model, version.as_str()).await?;
+        let model = ArtifactId::from(version);
+        let of_model = artifacts.n_bytes(Kind::Model, &model).await?;
         Ok(of_model + of_backbone)
     }
 
     async fn verify(&self, version: &ModelVersion) -> Result<(), Unloadable> {
         let artifacts = &self.storage.artifacts;
         artifacts
-            .open_verified(Kind::Model, version.as_str())
+            .open_verified(Kind::Model, &ArtifactId::from(version))
             .await?;
         Ok(())
     }
 
-    fn check_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
+    fn check_room(
+        &self,
+        n_bytes: u64,
+        backbone: &BackboneNeeded,
+    ) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
         copy.make_room(n_bytes, backbone.shared.as_ref(), limit)
     }
 
-    fn make_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
+    fn make_room(
+        &self,
+        n_bytes: u64,
+        backbone: &BackboneNeeded,
+    ) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
         copy.make_room(n_bytes, backbone.shared.as_ref(), limit)?;
@@ -207,7 +236,7 @@ impl BackboneNeeded {
         if let Some(shared) = self.shared {
             return Ok(shared);
         }
-        let backbone = SharedBackbone::read(self.id, folder, device)?;
+        let backbone = SharedBackbone::read(self.id.into(), folder, device)?;
         Ok(Arc::new(backbone))
     }
 }

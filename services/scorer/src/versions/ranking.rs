@@ -1,5 +1,6 @@
-//! What ranks a catalogue once the language model's scores are there: they are mixed with a light
-//! model's where there is one, and popularity ranks for strangers without a history.
+//! What ranks a catalogue once the language model's scores are there: they are
+//! mixed with a light model's where there is one, and popularity ranks for
+//! strangers without a history.
 
 use domain::Source;
 use fixedbitset::FixedBitSet;
@@ -9,7 +10,8 @@ use model::hybrid::{Mixed, Origin, Shares};
 /// For whom a catalogue is ranked, as one version knows them.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Rows of the whole history, in prompt order; items that the version does not know left out.
+    /// Rows of the whole history, in prompt order; items that the version does
+    /// not know left out.
     pub(crate) seen: Vec<u32>,
     /// True when the version has no row for the user, or it must not be used.
     pub(crate) is_stranger: bool,
@@ -19,7 +21,8 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) struct Ranking {
     light: Option<LightModel>,
-    /// Share of all training interactions that each item has; absent in older versions.
+    /// Share of all training interactions that each item has; absent in older
+    /// versions.
     popularity: Option<Vec<f32>>,
     /// Items that nobody had interacted with.
     cold: FixedBitSet,
@@ -51,7 +54,8 @@ enum Origins {
 /// How the language model came to its scores of some items.
 pub(crate) struct LanguageExplanation<'a> {
     pub(crate) items: &'a [u32],
-    /// What each item of the history adds to the score of each item `[items][history]`.
+    /// What each item of the history adds to the score of each item
+    /// `[items][history]`.
     pub(crate) contributions: Vec<Vec<f32>>,
     pub(crate) scores: &'a [f32],
 }
@@ -65,7 +69,8 @@ impl LightModel {
         }
     }
 
-    /// The shares in one item's score: the language model's alone where this does not know it.
+    /// The shares in one item's score: the language model's alone where this
+    /// does not know it.
     fn shares_for(&self, item: u32, shares: Shares) -> Shares {
         if !self.unknown.contains(&item) {
             return shares;
@@ -80,11 +85,17 @@ impl LightModel {
 
 impl Ranking {
     /// `counts` are the training interactions of each item.
-    pub(super) fn new(light: Option<LightModel>, counts: Option<&[u32]>, n_items: usize) -> Self {
+    pub(super) fn new(
+        light: Option<LightModel>,
+        counts: Option<&[u32]>,
+        n_items: usize,
+    ) -> Self {
         let mut cold = FixedBitSet::with_capacity(n_items);
         match (counts, &light) {
             (Some(counts), _) => cold.extend(without_interactions(counts)),
-            (None, Some(light)) => cold.extend(light.unknown.iter().map(|&row| row as usize)),
+            (None, Some(light)) => {
+                cold.extend(light.unknown.iter().map(|&row| row as usize))
+            }
             (None, None) => {}
         }
         Self {
@@ -94,9 +105,13 @@ impl Ranking {
         }
     }
 
-    /// The scores that are served. The light model goes by the whole history, as it was measured;
-    /// a stranger without one gets what is popular.
-    pub(crate) fn scores(&self, language: &[f32], listener: &Listener) -> CatalogueScores {
+    /// The scores that are served. The light model goes by the whole history,
+    /// as it was measured; a stranger without one gets what is popular.
+    pub(crate) fn scores(
+        &self,
+        language: &[f32],
+        listener: &Listener,
+    ) -> CatalogueScores {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
             return CatalogueScores {
@@ -111,7 +126,12 @@ impl Ranking {
             };
         };
         let light_scores = light.weights.scores(&listener.seen);
-        let mixed = Mixed::new(language.to_vec(), light_scores, light.share, &light.unknown);
+        let mixed = Mixed::new(
+            language.to_vec(),
+            light_scores,
+            light.share,
+            &light.unknown,
+        );
         CatalogueScores {
             values: mixed.scores(),
             origins: Origins::Hybrid(mixed),
@@ -122,7 +142,9 @@ impl Ranking {
         let is_cold = self.cold.contains(row as usize);
         match &scores.origins {
             Origins::Popularity => Source::Popularity,
-            Origins::LanguageModel | Origins::Hybrid(_) if is_cold => Source::ColdStart,
+            Origins::LanguageModel | Origins::Hybrid(_) if is_cold => {
+                Source::ColdStart
+            }
             Origins::LanguageModel => Source::Model,
             Origins::Hybrid(mixed) => match mixed.origin(row) {
                 Origin::LanguageModel => Source::Model,
@@ -132,8 +154,9 @@ impl Ranking {
         }
     }
 
-    /// What each item of the history adds to the served scores `[items][history]`: the language
-    /// model's contributions in the units of these scores, and the light model's.
+    /// What each item of the history adds to the served scores
+    /// `[items][history]`: the language model's contributions in the units of
+    /// these scores, and the light model's.
     pub(crate) fn served_contributions(
         &self,
         language: LanguageExplanation<'_>,
@@ -147,9 +170,12 @@ impl Ranking {
         let mut served = language.contributions;
         for (&item, contributions) in language.items.iter().zip(&mut served) {
             let shares = light.shares_for(item, shares);
-            for (contribution, &of_history) in contributions.iter_mut().zip(history) {
+            for (contribution, &of_history) in
+                contributions.iter_mut().zip(history)
+            {
                 let of_light = light.weights.weight(of_history, item);
-                *contribution = shares.language * *contribution + shares.light * of_light;
+                *contribution =
+                    shares.language * *contribution + shares.light * of_light;
             }
         }
         served

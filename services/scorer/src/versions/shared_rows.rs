@@ -1,5 +1,6 @@
-//! User and item rows in the shared cache: a replica that starts takes them from there, and what it
-//! finds is only used when its hash is the one in the model's manifest.
+//! User and item rows in the shared cache: a replica that starts takes them
+//! from there, and what it finds is only used when its hash is the one in the
+//! model's manifest.
 
 use domain::ModelVersion;
 use model::{Artifact, Table, TokenTables, rows_hash};
@@ -25,7 +26,8 @@ impl<'a> SharedRows<'a> {
         }
     }
 
-    /// Takes the rows that another replica offers, or else offers the artifact's own.
+    /// Takes the rows that another replica offers, or else offers the
+    /// artifact's own.
     pub(super) async fn exchange(&self, artifact: &mut Artifact) {
         match self.fetch(artifact).await {
             Some(tables) => artifact.tables.collaborative = tables,
@@ -43,7 +45,8 @@ impl<'a> SharedRows<'a> {
         self.cache.put(&self.group, COMPLETE, b"1").await;
     }
 
-    /// The rows that another replica offered; `None` when anything is missing or different.
+    /// The rows that another replica offered; `None` when anything is missing
+    /// or different.
     async fn fetch(&self, artifact: &Artifact) -> Option<TokenTables> {
         if !self.are_complete().await {
             return None;
@@ -53,7 +56,9 @@ impl<'a> SharedRows<'a> {
         let items = self.table("items", artifact.items.len(), width).await?;
         let tables = TokenTables { users, items };
         // Hashing takes a second a gigabyte: not on an async thread.
-        let hashed = tokio::task::spawn_blocking(move || (rows_hash(&tables), tables)).await;
+        let hashed =
+            tokio::task::spawn_blocking(move || (rows_hash(&tables), tables))
+                .await;
         let (found, tables) = hashed.ok()?;
         if found != artifact.manifest.rows_sha256 {
             let version = self.version;
@@ -71,13 +76,19 @@ impl<'a> SharedRows<'a> {
         let values = table.values();
         let chunks = values.chunks(CHUNK_ROWS * table.width());
         for (number, chunk) in chunks.enumerate() {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> =
+                chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
             let field = format!("{kind}:{number}");
             self.cache.put(&self.group, &field, &bytes).await;
         }
     }
 
-    async fn table(&self, kind: &str, n_rows: usize, width: usize) -> Option<Table> {
+    async fn table(
+        &self,
+        kind: &str,
+        n_rows: usize,
+        width: usize,
+    ) -> Option<Table> {
         let mut values: Vec<f32> = Vec::with_capacity(n_rows * width);
         for number in 0..n_rows.div_ceil(CHUNK_ROWS) {
             let field = format!("{kind}:{number}");

@@ -1,5 +1,5 @@
-//! What requests see of the versions in memory. It is replaced as a whole, so that a request never
-//! meets half a change.
+//! What requests see of the versions in memory. It is replaced as a whole, so
+//! that a request never meets half a change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,7 +26,10 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// A version in memory whose thread has not ended.
-    pub(super) fn alive(&self, version: &ModelVersion) -> Option<&Arc<LoadedModel>> {
+    pub(super) fn alive(
+        &self,
+        version: &ModelVersion,
+    ) -> Option<&Arc<LoadedModel>> {
         let model = self.loaded.get(version)?;
         (!model.language.forward.has_stopped()).then_some(model)
     }
@@ -41,27 +44,30 @@ impl Snapshot {
         models.map(|model| &model.language.shared)
     }
 
-    /// Memory of all versions and of each backbone once, also of one that is to be shared with the
-    /// next version; in bytes.
+    /// Memory of all versions and of each backbone once, also of one that is to
+    /// be shared with the next version; in bytes.
     fn n_bytes(&self, shared: Option<&Arc<SharedBackbone>>) -> u64 {
         let mut bytes_by_backbone = HashMap::new();
         for backbone in self.backbones().chain(shared) {
             bytes_by_backbone.insert(&*backbone.id, backbone.n_bytes());
         }
         let of_backbones: u64 = bytes_by_backbone.into_values().sum();
-        let of_models: u64 = self.loaded.values().map(|model| model.n_bytes).sum();
+        let of_models: u64 =
+            self.loaded.values().map(|model| model.n_bytes).sum();
         of_models + of_backbones
     }
 
-    /// Drops what has stopped, then versions without labels, those asked for longest ago first,
-    /// until there is room for `n_bytes` more within `limit` (0: there is always room).
+    /// Drops what has stopped, then versions without labels, those asked for
+    /// longest ago first, until there is room for `n_bytes` more within `limit`
+    /// (0: there is always room).
     pub(super) fn make_room(
         &mut self,
         n_bytes: u64,
         shared: Option<&Arc<SharedBackbone>>,
         limit: u64,
     ) -> Result<(), Unloadable> {
-        // What has stopped is of no use to anybody; a panic in it is why it is loaded again.
+        // What has stopped is of no use to anybody; a panic in it is why it is
+        // loaded again.
         self.loaded
             .retain(|_, model| !model.language.forward.has_stopped());
         if limit == 0 {
@@ -75,13 +81,15 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Drops versions until there are so many at most, or only such that have a label.
+    /// Drops versions until there are so many at most, or only such that have a
+    /// label.
     pub(super) fn keep_at_most(&mut self, n: usize) {
         while self.loaded.len() > n && self.drop_oldest() {}
     }
 
-    /// Drops the version asked for longest ago that no label points to or is to point to; false
-    /// when there is none. Requests that hold it finish with it.
+    /// Drops the version asked for longest ago that no label points to or is to
+    /// point to; false when there is none. Requests that hold it finish with
+    /// it.
     fn drop_oldest(&mut self) -> bool {
         let models = self.loaded.values();
         let oldest = models
@@ -100,7 +108,8 @@ impl Snapshot {
 }
 
 fn no_room(needed: u64, taken: u64, limit: u64) -> Unloadable {
-    let [needed, taken, limit] = [needed, taken, limit].map(|bytes| bytes >> 20);
+    let [needed, taken, limit] =
+        [needed, taken, limit].map(|bytes| bytes >> 20);
     let message = format!(
         "it needs about {needed} MiB; versions with labels have {taken} of {limit} MiB: unlabel one, or raise \
          `model_memory_mb`"
@@ -111,12 +120,14 @@ fn no_room(needed: u64, taken: u64, limit: u64) -> Unloadable {
     }
 }
 
-/// The snapshot of this moment, and the only way to replace it; clones share it.
+/// The snapshot of this moment, and the only way to replace it; clones share
+/// it.
 #[derive(Debug, Clone)]
 pub(super) struct Current {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    /// Held by whoever is about to replace the snapshot. A load holds it from its begin to its end:
-    /// there is memory for one more version, not for many.
+    /// Held by whoever is about to replace the snapshot. A load holds it from
+    /// its begin to its end: there is memory for one more version, not for
+    /// many.
     changing: Arc<Mutex<()>>,
     max_models: usize,
 }

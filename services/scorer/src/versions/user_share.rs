@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// What a share of the users is set apart for; another purpose gets other users.
+/// What a share of the users is set apart for; another purpose gets other
+/// users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trial {
     Canary,
@@ -10,7 +11,8 @@ pub(crate) enum Trial {
 }
 
 impl Trial {
-    /// Whether a user belongs to the share, 0 to 1: the same answer on every replica.
+    /// Whether a user belongs to the share, 0 to 1: the same answer on every
+    /// replica.
     pub(crate) fn includes(self, user: &str, share: f64) -> bool {
         self.place_of(user) < share
     }

@@ -1,4 +1,5 @@
-//! What users, items and their texts take in memory, beside their rows: estimates, in bytes.
+//! What users, items and their texts take in memory, beside their rows:
+//! estimates, in bytes.
 
 use domain::{Item, UserId};
 use serde_json::Value;
@@ -8,7 +9,8 @@ pub(super) fn of_users(users: &[UserId]) -> usize {
     64 * users.len() + ids
 }
 
-/// Memory of the items, about: ids, texts, places, popularity, lengths, what filters look at.
+/// Memory of the items, about: ids, texts, places, popularity, lengths, what
+/// filters look at.
 pub(super) fn of_items(items: &[Item]) -> usize {
     items.iter().map(of_item).sum()
 }
@@ -25,7 +27,10 @@ fn of_item(item: &Item) -> usize {
         .iter()
         .map(|(name, value)| 64 + name.len() + of_value(value))
         .sum();
-    170 + 2 * item.id.as_str().len() + item.title.len() + categories + attributes
+    170 + 2 * item.id.as_str().len()
+        + item.title.len()
+        + categories
+        + attributes
 }
 
 fn of_value(value: &Value) -> usize {

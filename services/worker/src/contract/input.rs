@@ -33,9 +33,14 @@ pub struct Input {
 }
 
 impl Input {
-    /// A job without a coordinator, in one folder of its own: from the start, without checkpoints,
-    /// in f32.
-    pub fn alone(spec: TrainSpec, dataset: PathBuf, folder: &Path, device: Device) -> Self {
+    /// A job without a coordinator, in one folder of its own: from the start,
+    /// without checkpoints, in f32.
+    pub fn alone(
+        spec: TrainSpec,
+        dataset: PathBuf,
+        folder: &Path,
+        device: Device,
+    ) -> Self {
         let backbones = Backbones {
             root: folder.to_owned(),
             hub_url: String::new(),
@@ -72,7 +77,8 @@ pub struct Trained {
 pub struct Backbones {
     /// Folders named by a path, and the hub's cached files, are below this one.
     pub root: PathBuf,
-    /// The hub's address; it answers `GET {url}/{repo}/resolve/{revision}/{file}`.
+    /// The hub's address; it answers `GET
+    /// {url}/{repo}/resolve/{revision}/{file}`.
     pub hub_url: String,
     /// The folder of the artifact that the job names.
     pub artifact: Option<PathBuf>,

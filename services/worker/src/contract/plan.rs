@@ -1,5 +1,5 @@
-//! The order of a job's epochs: content LM alone, both models alternating, then finetuning
-//! (REFERENCE: schedule).
+//! The order of a job's epochs: content LM alone, both models alternating, then
+//! finetuning (REFERENCE: schedule).
 
 use std::collections::HashMap;
 
@@ -16,7 +16,8 @@ pub(crate) struct Epoch {
     /// Its number within the stage, from 1.
     pub(crate) in_stage: usize,
     pub(crate) n_in_stage: usize,
-    /// The tables are pulled to the other model's (not while the content LM trains alone).
+    /// The tables are pulled to the other model's (not while the content LM
+    /// trains alone).
     pub(crate) is_pulled: bool,
     /// Ranking is measured afterwards, and training may end early.
     pub(crate) is_validated: bool,
@@ -46,7 +47,8 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
         }
         let is_last = epoch == spec.finetuning.epochs;
         epochs.push(Epoch {
-            is_validated: is_last || epoch.is_multiple_of(spec.evaluation.every),
+            is_validated: is_last
+                || epoch.is_multiple_of(spec.evaluation.every),
             ..Epoch::pulled(Stage::Finetuning)
         });
     }
@@ -89,7 +91,8 @@ impl Epoch {
         }
     }
 
-    /// The epoch's own randomness: a resumed job draws what an uninterrupted one would.
+    /// The epoch's own randomness: a resumed job draws what an uninterrupted
+    /// one would.
     pub(crate) fn rng(&self, seed: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(self.number as u64 + 1);
@@ -112,7 +115,8 @@ mod tests {
         ) = (1, 2, 3);
         spec.evaluation.every = 2;
         let plan = plan(&spec);
-        let stages: Vec<&str> = plan.iter().map(|epoch| epoch.stage.name()).collect();
+        let stages: Vec<&str> =
+            plan.iter().map(|epoch| epoch.stage.name()).collect();
         assert_eq!(
             stages,
             [
@@ -127,7 +131,8 @@ mod tests {
             ]
         );
         assert!(!plan[0].is_pulled && plan[1].is_pulled && plan[2].is_pulled);
-        let of = |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
+        let of =
+            |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
         let counted = (
             of(Stage::Content),
             of(Stage::Collaborative),

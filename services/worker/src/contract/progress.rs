@@ -16,7 +16,8 @@ use crate::error::Error;
 pub struct Watch {
     /// The latest progress of the training.
     pub progress: watch::Receiver<domain::Progress>,
-    /// Folders with complete checkpoints, in order; whoever takes one deletes it afterwards.
+    /// Folders with complete checkpoints, in order; whoever takes one deletes
+    /// it afterwards.
     pub checkpoints: mpsc::Receiver<PathBuf>,
 }
 
@@ -27,7 +28,8 @@ pub struct Progress {
     checkpoints: mpsc::Sender<PathBuf>,
     stop: CancellationToken,
     started: Instant,
-    /// The share of the plan that was done when this attempt went on from a checkpoint.
+    /// The share of the plan that was done when this attempt went on from a
+    /// checkpoint.
     done_at_start: f64,
     epoch_started: Instant,
     epoch_tokens: usize,
@@ -103,8 +105,9 @@ impl Progress {
         let ended = self.part;
         self.part = part;
         self.part_started = now;
-        self.latest
-            .send_modify(|latest| latest.parts.entry(ended).or_default().seconds += seconds);
+        self.latest.send_modify(|latest| {
+            latest.parts.entry(ended).or_default().seconds += seconds
+        });
     }
 
     /// Notes how many tokens the device has room for.
@@ -155,7 +158,8 @@ impl Progress {
         });
     }
 
-    /// The seconds until the plan is done at the speed so far; 0 while that is not known.
+    /// The seconds until the plan is done at the speed so far; 0 while that is
+    /// not known.
     fn eta(&self, done: f64) -> f64 {
         let progressed = done - self.done_at_start;
         if progressed <= 0.0 {
@@ -186,7 +190,8 @@ impl Progress {
         };
         self.latest.send_modify(|latest| {
             latest.epochs.push(report);
-            let known = latest.stages.iter_mut().find(|known| known.stage == stage);
+            let known =
+                latest.stages.iter_mut().find(|known| known.stage == stage);
             match known {
                 Some(known) => {
                     known.last_loss = last_loss;
@@ -218,7 +223,8 @@ impl Progress {
         });
     }
 
-    /// Hands a checkpoint over; waits while the one before is still being stored.
+    /// Hands a checkpoint over; waits while the one before is still being
+    /// stored.
     pub(crate) fn checkpoint(&self, folder: PathBuf) -> Result<(), Error> {
         self.checkpoints
             .blocking_send(folder)

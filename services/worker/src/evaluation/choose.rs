@@ -1,10 +1,12 @@
-//! What is chosen once training has ended: the user tokens and the hybrid's weight. Everything is
-//! chosen on the validation split; the test split is not among what this file is given.
+//! What is chosen once training has ended: the user tokens and the hybrid's
+//! weight. Everything is chosen on the validation split; the test split is not
+//! among what this file is given.
 
 use std::collections::BTreeMap;
 
 use domain::{
-    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec, USER_TOKENS, UserToken,
+    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec,
+    USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
 use model::{Backbone, ItemWeights, Tables, TokenTables, rows_from_texts};
@@ -39,7 +41,8 @@ pub(crate) struct Partner {
 
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    /// The candidate; its cold items have rows from their texts, where the job wants that.
+    /// The candidate; its cold items have rows from their texts, where the job
+    /// wants that.
     pub(crate) candidate: Candidate,
     /// The collaborative tables with the mean user as their last row.
     served: TokenTables,
@@ -53,8 +56,8 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Chooses for a candidate; where there is no validation split, users are served as they were
-    /// trained, by the language model alone.
+    /// Chooses for a candidate; where there is no validation split, users are
+    /// served as they were trained, by the language model alone.
     pub(crate) fn new(
         mut candidate: Candidate,
         spec: &TrainSpec,
@@ -87,7 +90,10 @@ impl Chosen {
     }
 
     /// The model as it will rank for known users, with a light model or alone.
-    pub(super) fn ranker<'a>(&'a self, light: Option<&'a ItemWeights>) -> Ranker<'a> {
+    pub(super) fn ranker<'a>(
+        &'a self,
+        light: Option<&'a ItemWeights>,
+    ) -> Ranker<'a> {
         Ranker {
             backbone: &self.candidate.backbone,
             tables: &self.served,
@@ -104,7 +110,11 @@ impl Chosen {
         }
     }
 
-    fn choose_user_tokens(&mut self, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
+    fn choose_user_tokens(
+        &mut self,
+        corpus: &Corpus,
+        progress: &Progress,
+    ) -> Result<(), Error> {
         let mut tried = Vec::new();
         for user_token in USER_TOKENS {
             let ranker = self.ranker_with(user_token);
@@ -130,8 +140,8 @@ impl Chosen {
         Ok(())
     }
 
-    /// Takes the light model with the weight that is best; none where the job wants none, or where
-    /// it does not help.
+    /// Takes the light model with the weight that is best; none where the job
+    /// wants none, or where it does not help.
     fn choose_weight(
         &mut self,
         hybrid: &Hybrid,
@@ -183,10 +193,14 @@ fn best(tried: &[Tried]) -> Tried {
 }
 
 /// Gives items without interactions rows from their texts.
-fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) -> Result<(), Error> {
+fn write_cold_rows(
+    candidate: &mut Candidate,
+    corpus: &Corpus,
+) -> Result<(), Error> {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told = rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
+    let n_told =
+        rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
     tracing::info!(
         n_cold = cold.len(),
         n_told,

@@ -1,5 +1,6 @@
-//! The keys under which a model version keeps its metrics: `domain::RankedBy` names those of the
-//! test split, the ones of the validation split are named after them.
+//! The keys under which a model version keeps its metrics: `domain::RankedBy`
+//! names those of the test split, the ones of the validation split are named
+//! after them.
 
 use domain::{Metric, RankedBy};
 use model::metrics::RankingMetrics;
@@ -25,8 +26,8 @@ pub(super) fn pretrained(metrics: &RankingMetrics) -> [Keyed; 3] {
     })
 }
 
-/// How much better the served ranking is than a baseline, as a share of the baseline's metrics;
-/// nothing where those are 0.
+/// How much better the served ranking is than a baseline, as a share of the
+/// baseline's metrics; nothing where those are 0.
 pub(super) fn lifts(
     served: &RankingMetrics,
     baseline: RankedBy,

@@ -1,4 +1,5 @@
-//! The end of a job: what was chosen is measured on the test split beside the baselines.
+//! The end of a job: what was chosen is measured on the test split beside the
+//! baselines.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,12 @@ use crate::evaluation::choose::Chosen;
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::keys::{Keyed, lifts, tested};
 
-/// So few cold items are all among the first of their ranking: nothing to measure.
+/// So few cold items are all among the first of their ranking: nothing to
+/// measure.
 const FEW: usize = 40;
 
-/// The metrics of a model version: those of the validation split that it was chosen by, and those
-/// of the test split for everybody who ranks it.
+/// The metrics of a model version: those of the validation split that it was
+/// chosen by, and those of the test split for everybody who ranks it.
 pub(crate) fn measure(
     chosen: &Chosen,
     spec: &TrainSpec,
@@ -56,8 +58,8 @@ pub(crate) fn measure(
     Ok(metrics)
 }
 
-/// The metrics of items that nobody has interacted with, ranked among themselves: among all items
-/// the others win. Nothing where they are too few.
+/// The metrics of items that nobody has interacted with, ranked among
+/// themselves: among all items the others win. Nothing where they are too few.
 fn cold_items(
     chosen: &Chosen,
     test: Holdout<'_>,

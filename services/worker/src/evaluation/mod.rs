@@ -4,7 +4,8 @@
 pub(crate) mod baselines;
 /// What is to be found on a held-out split, and how near a ranking comes to it.
 pub(crate) mod holdout;
-/// Ranks a held-out split with a language model, alone or mixed with a light model.
+/// Ranks a held-out split with a language model, alone or mixed with a light
+/// model.
 pub(crate) mod ranker;
 
 /// Chooses user tokens and the hybrid's weight, on the validation split alone.

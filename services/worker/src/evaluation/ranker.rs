@@ -1,4 +1,5 @@
-//! Ranks a held-out split with a language model, alone or mixed with a light model.
+//! Ranks a held-out split with a language model, alone or mixed with a light
+//! model.
 
 use domain::UserToken;
 use model::hybrid::Mixed;
@@ -14,7 +15,8 @@ use crate::evaluation::holdout::Holdout;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ranker<'a> {
     pub(crate) backbone: &'a Backbone,
-    /// The collaborative tables; with the mean user as their last row, where the token asks for it.
+    /// The collaborative tables; with the mean user as their last row, where
+    /// the token asks for it.
     pub(crate) tables: &'a TokenTables,
     pub(crate) light: Option<&'a ItemWeights>,
     pub(crate) user_token: UserToken,
@@ -47,14 +49,16 @@ impl Ranker<'_> {
         Ok(metrics[0])
     }
 
-    /// The metrics for each weight of the light model; the language model is run once.
+    /// The metrics for each weight of the light model; the language model is
+    /// run once.
     pub(crate) fn evaluate_mixes(
         self,
         weights: &[f64],
         holdout: Holdout<'_>,
         progress: &Progress,
     ) -> Result<Vec<RankingMetrics>, Error> {
-        let head = recommender::ItemHead::new(self.backbone, &self.tables.items);
+        let head =
+            recommender::ItemHead::new(self.backbone, &self.tables.items);
         let unknown = self.light.map(ItemWeights::unknown_items);
         let unknown = unknown.unwrap_or_default();
         let mixes = Mixes {
@@ -68,12 +72,17 @@ impl Ranker<'_> {
             progress.check()?;
             let mut prompts = Vec::with_capacity(users.len());
             for &user in users {
-                prompts.push(holdout.corpus.ranking_prompt(user, self.token(user)));
+                prompts.push(
+                    holdout.corpus.ranking_prompt(user, self.token(user)),
+                );
             }
-            let states = recommender::user_states(self.backbone, self.tables, &prompts)?;
+            let states =
+                recommender::user_states(self.backbone, self.tables, &prompts)?;
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
-            of_users.par_extend(rows.map(|(&user, scores)| mixes.metrics(user, scores)));
+            of_users.par_extend(
+                rows.map(|(&user, scores)| mixes.metrics(user, scores)),
+            );
         }
         Ok((0..weights.len())
             .map(|place| mean_at(place, &of_users))
@@ -85,7 +94,9 @@ impl Ranker<'_> {
         match self.user_token {
             UserToken::Own => Some(user),
             UserToken::Absent => None,
-            UserToken::Mean => u32::try_from(self.tables.users.n_rows() - 1).ok(),
+            UserToken::Mean => {
+                u32::try_from(self.tables.users.n_rows() - 1).ok()
+            }
         }
     }
 }
@@ -108,7 +119,8 @@ struct Mixes<'a> {
 }
 
 impl Mixes<'_> {
-    /// One user's metrics for each weight, from the language model's scores of the catalogue.
+    /// One user's metrics for each weight, from the language model's scores of
+    /// the catalogue.
     fn metrics(&self, user: u32, scores: &[f32]) -> Vec<RankingMetrics> {
         let Some(light) = self.light else {
             let metrics = self.holdout.metrics(user, scores);
@@ -119,7 +131,8 @@ impl Mixes<'_> {
         let mut metrics = Vec::with_capacity(self.weights.len());
         for &weight in self.weights {
             let language = scores.to_vec();
-            let mixed = Mixed::new(language, light.clone(), weight, &self.unknown);
+            let mixed =
+                Mixed::new(language, light.clone(), weight, &self.unknown);
             metrics.extend(self.holdout.metrics(user, &mixed.scores()));
         }
         metrics

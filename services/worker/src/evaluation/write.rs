@@ -1,4 +1,5 @@
-//! Writes a finished job's files into its scratch folder: the model, and the backbone beside it.
+//! Writes a finished job's files into its scratch folder: the model, and the
+//! backbone beside it.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +37,8 @@ pub(crate) fn write(
         input.spec.clone(),
         storage::content_id(&backbone)?,
         &candidate.tables,
-        metrics.clone(),
     );
+    manifest.metrics = metrics.clone();
     manifest.known_user = chosen.known_user;
     manifest.new_user = chosen.new_user;
     let mut light = None;

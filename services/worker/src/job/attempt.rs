@@ -1,11 +1,12 @@
-//! One attempt at one job: fetch what it needs, train on a thread of its own, keep the lease alive,
-//! commit.
+//! One attempt at one job: fetch what it needs, train on a thread of its own,
+//! keep the lease alive, commit.
 
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use proto::{EndOfAttempt, pb};
+use domain::EndOfAttempt;
+use proto::pb;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,8 @@ use crate::job::fetch;
 use crate::job::lease::Lease;
 use crate::training::train::train;
 
-/// Runs an attempt to its end, whatever that is. The lease is kept alive all the while: also when a
-/// checkpoint or the model is being stored.
+/// Runs an attempt to its end, whatever that is. The lease is kept alive all
+/// the while: also when a checkpoint or the model is being stored.
 pub(super) async fn run(
     equipment: &Equipment,
     leased: pb::LeasedJob,
@@ -47,7 +48,11 @@ pub(super) async fn run(
     match ended {
         Ok(()) => tracing::info!(job, "job done"),
         Err(End::LeaseLost) => {
-            tracing::warn!(job, epoch, "the lease was lost; its work is dropped");
+            tracing::warn!(
+                job,
+                epoch,
+                "the lease was lost; its work is dropped"
+            );
         }
         Err(End::Told(reason)) => {
             let grace = Duration::from_secs(settings.grace_s);

@@ -1,7 +1,7 @@
 //! How an attempt ends without a model.
 
+use domain::EndOfAttempt;
 use domain::{Cause, CauseKind};
-use proto::EndOfAttempt;
 
 use crate::error::Error;
 

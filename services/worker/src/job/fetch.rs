@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{Backbone, BackboneLocation, Cause, CauseKind, TrainSpec};
+use domain::{
+    ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, TrainSpec,
+};
 use proto::pb;
 use storage::{Artifacts, Kind};
 
@@ -24,7 +26,7 @@ pub(super) async fn input(
     } = equipment;
     let spec = spec(leased)?;
     let dataset = artifacts
-        .open_verified(Kind::Dataset, spec.dataset.as_str())
+        .open_verified(Kind::Dataset, &ArtifactId::from(&spec.dataset))
         .await
         .map_err(|error| unusable(&error, CauseKind::BadData))?;
     let backbones = Backbones {
@@ -48,18 +50,19 @@ pub(super) async fn input(
 
 fn spec(leased: &pb::LeasedJob) -> Result<TrainSpec, Cause> {
     let spec = leased.spec.clone().unwrap_or_default();
-    TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())
+    TrainSpec::try_from(spec)
+        .map_err(|invalid| Error::Spec(invalid.to_string()).cause())
 }
 
 /// The folder of the artifact that the job's backbone is, if it is one.
-async fn backbone(artifacts: &Artifacts, spec: &TrainSpec) -> Result<Option<PathBuf>, Cause> {
-    let Backbone::Path(location) = &spec.backbone else {
+async fn backbone(
+    artifacts: &Artifacts,
+    spec: &TrainSpec,
+) -> Result<Option<PathBuf>, Cause> {
+    let Backbone::Path(BackboneLocation::Artifact(id)) = &spec.backbone else {
         return Ok(None);
     };
-    let Ok(BackboneLocation::Artifact(id)) = BackboneLocation::new(location) else {
-        return Ok(None);
-    };
-    match artifacts.open_verified(Kind::Backbone, &id).await {
+    match artifacts.open_verified(Kind::Backbone, id).await {
         Ok(folder) => Ok(Some(folder)),
         Err(error) => Err(unusable(&error, CauseKind::BadBackbone)),
     }
@@ -67,10 +70,9 @@ async fn backbone(artifacts: &Artifacts, spec: &TrainSpec) -> Result<Option<Path
 
 /// The folder of a checkpoint; without a usable one the job starts over.
 async fn checkpoint(artifacts: &Artifacts, id: &str) -> Option<PathBuf> {
-    if id.is_empty() {
-        return None;
-    }
-    match artifacts.open_verified(Kind::Checkpoint, id).await {
+    // The first attempt has none: the id is empty.
+    let checkpoint = ArtifactId::new(id).ok()?;
+    match artifacts.open_verified(Kind::Checkpoint, &checkpoint).await {
         Ok(folder) => Some(folder),
         Err(error) => {
             let error = service::chain(&error);
@@ -84,8 +86,8 @@ async fn checkpoint(artifacts: &Artifacts, id: &str) -> Option<PathBuf> {
     }
 }
 
-/// An artifact that cannot be opened: of the given kind where it is missing or broken, else
-/// storage's own failure.
+/// An artifact that cannot be opened: of the given kind where it is missing or
+/// broken, else storage's own failure.
 fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
     let kind = match error {
         storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,

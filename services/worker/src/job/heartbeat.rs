@@ -1,4 +1,5 @@
-//! What the coordinator's answer to a heartbeat means for an attempt; decided on plain data.
+//! What the coordinator's answer to a heartbeat means for an attempt; decided
+//! on plain data.
 
 use proto::pb;
 use tonic::{Code, Response, Status};
@@ -22,21 +23,23 @@ pub(super) enum Answer {
 /// What an attempt does then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It goes on, with further heartbeats. If the lease ends meanwhile, the coordinator says so at
-    /// the next call.
+    /// It goes on, with further heartbeats. If the lease ends meanwhile, the
+    /// coordinator says so at the next call.
     GoOn,
     /// It stops, because somebody wants that.
     Stop,
     /// It stops: its lease is lost.
     Lost,
-    /// It waits for the answer to its commit, which says whether it has succeeded or lost.
+    /// It waits for the answer to its commit, which says whether it has
+    /// succeeded or lost.
     AwaitCommit,
 }
 
-/// What an answer means for an attempt whose model's commit is under way, or is not yet.
+/// What an answer means for an attempt whose model's commit is under way, or is
+/// not yet.
 ///
-/// A job that has succeeded is not leased any more, so a heartbeat that overtakes the answer to the
-/// commit is refused like one of a lost lease.
+/// A job that has succeeded is not leased any more, so a heartbeat that
+/// overtakes the answer to the commit is refused like one of a lost lease.
 pub(super) fn verdict(answer: Answer, is_committing: bool) -> Verdict {
     match (answer, is_committing) {
         (Answer::Alive | Answer::Nothing, _) => Verdict::GoOn,
@@ -51,7 +54,9 @@ impl From<&Reply> for Answer {
         match reply {
             Ok(answer) if answer.get_ref().cancel => Self::Cancel,
             Ok(_) => Self::Alive,
-            Err(status) if status.code() == Code::FailedPrecondition => Self::NotLeased,
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Self::NotLeased
+            }
             Err(_) => Self::Nothing,
         }
     }

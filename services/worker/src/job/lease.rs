@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proto::{EndOfAttempt, pb};
+use domain::{ArtifactId, EndOfAttempt};
+use proto::pb;
 use service::client::is_passing;
 use storage::{Artifacts, Kind};
 use tokio::sync::watch;
@@ -29,13 +30,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often a commit is tried: for half an hour at least.
 const MAX_COMMITS: usize = 64;
 
-/// A worker's claim on a job, and the way to the coordinator. Clones are the same claim.
+/// A worker's claim on a job, and the way to the coordinator. Clones are the
+/// same claim.
 #[derive(Clone)]
 pub(super) struct Lease {
     coordinator: Coordinator,
     leased: pb::LeasedJob,
     latest: watch::Receiver<domain::Progress>,
-    /// The model was sent to be committed; until the answer comes, nobody knows whose the job is.
+    /// The model was sent to be committed; until the answer comes, nobody knows
+    /// whose the job is.
     is_committing: Arc<AtomicBool>,
 }
 
@@ -92,17 +95,20 @@ impl Lease {
         self.coordinator.heartbeat(request).await
     }
 
-    /// Stores a checkpoint and makes it the job's; failing to costs time after a crash, not the
-    /// job.
+    /// Stores a checkpoint and makes it the job's; failing to costs time after
+    /// a crash, not the job.
     pub(super) async fn store_checkpoint(
         &mut self,
         artifacts: &Artifacts,
         folder: &Path,
     ) -> Result<(), End> {
         let checkpoint = match artifacts.put(Kind::Checkpoint, folder).await {
-            Ok(id) => id,
+            Ok(id) => id.to_string(),
             Err(error) => {
-                tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
+                tracing::warn!(
+                    error = service::chain(&error),
+                    "cannot store a checkpoint"
+                );
                 return Ok(());
             }
         };
@@ -117,7 +123,9 @@ impl Lease {
         let request = timed(request, CALL_TIMEOUT);
         match self.coordinator.commit_checkpoint(request).await {
             Ok(_) => Ok(()),
-            Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Err(End::LeaseLost)
+            }
             Err(status) => {
                 log_failure("committing a checkpoint", &status);
                 Ok(())
@@ -125,31 +133,35 @@ impl Lease {
         }
     }
 
-    /// Stores backbone and model, then commits: the job has succeeded once the coordinator says so.
+    /// Stores backbone and model, then commits: the job has succeeded once the
+    /// coordinator says so.
     pub(super) async fn commit(
         &mut self,
         artifacts: &Artifacts,
         trained: &Trained,
     ) -> Result<(), End> {
         let model = store(artifacts, trained).await.map_err(Error::Storage)?;
-        // The job's record ends with the last losses, not with those of half a second ago.
+        // The job's record ends with the last losses, not with those of half a
+        // second ago.
         if let Err(status) = self.heartbeat().await {
             log_failure("the last heartbeat", &status);
         }
         let request = pb::CommitModelRequest {
             job: self.job(),
             epoch: self.leased.epoch,
-            model,
+            model: model.to_string(),
             metrics: trained.metrics.clone().into_iter().collect(),
         };
         self.is_committing.store(true, Ordering::Relaxed);
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         for _ in 0..MAX_COMMITS {
             let request = timed(request.clone(), COMMIT_TIMEOUT);
-            let Err(status) = self.coordinator.commit_model(request).await else {
+            let Err(status) = self.coordinator.commit_model(request).await
+            else {
                 return Ok(());
             };
-            // A repeat is safe: to a version that is committed already the answer is the same.
+            // A repeat is safe: to a version that is committed already the
+            // answer is the same.
             if !is_passing(&status) {
                 return Err(refused(&status));
             }
@@ -159,8 +171,8 @@ impl Lease {
         Err(End::internal("the coordinator did not answer the commit"))
     }
 
-    /// Tells the coordinator how the attempt ended; if that fails, the lease runs out and says it
-    /// instead.
+    /// Tells the coordinator how the attempt ended; if that fails, the lease
+    /// runs out and says it instead.
     pub(super) async fn tell(&mut self, reason: EndOfAttempt) {
         let job = self.job();
         tracing::info!(job, ?reason, "attempt ended without a model");
@@ -172,17 +184,23 @@ impl Lease {
         let request = timed(request, CALL_TIMEOUT);
         match self.coordinator.end_attempt(request).await {
             Ok(_) => {}
-            // The job ended meanwhile, or is somebody else's: there is nothing left to tell.
+            // The job ended meanwhile, or is somebody else's: there is nothing
+            // left to tell.
             Err(status) if status.code() == Code::FailedPrecondition => {
                 tracing::info!(message = status.message(), "the lease is over");
             }
-            Err(status) => log_failure("telling how the attempt ended", &status),
+            Err(status) => {
+                log_failure("telling how the attempt ended", &status)
+            }
         }
     }
 }
 
 /// Stores a backbone and its model; returns the model's id.
-async fn store(artifacts: &Artifacts, trained: &Trained) -> Result<String, storage::Error> {
+async fn store(
+    artifacts: &Artifacts,
+    trained: &Trained,
+) -> Result<ArtifactId, storage::Error> {
     artifacts.put(Kind::Backbone, &trained.backbone).await?;
     artifacts.put(Kind::Model, &trained.model).await
 }

@@ -1,4 +1,5 @@
-//! What each of a data set's encoded texts is about and how long it is, as columns in a file.
+//! What each of a data set's encoded texts is about and how long it is, as
+//! columns in a file.
 
 use std::path::Path;
 
@@ -15,8 +16,8 @@ pub(crate) enum About {
     Biography { user: u32 },
 }
 
-/// One entry a text in each column. The bits of rows and lengths are kept as they are: the file has
-/// no unsigned numbers.
+/// One entry a text in each column. The bits of rows and lengths are kept as
+/// they are: the file has no unsigned numbers.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     kind: Vec<i32>,
@@ -62,13 +63,16 @@ impl Columns {
         })
     }
 
-    /// What each text is about; `None` where a column says what no text can be about.
+    /// What each text is about; `None` where a column says what no text can be
+    /// about.
     pub(super) fn about(&self) -> Option<Vec<About>> {
         let rows = self.user.iter().zip(&self.item);
         self.kind
             .iter()
             .zip(rows)
-            .map(|(&kind, (user, item))| about(kind, user.cast_unsigned(), item.cast_unsigned()))
+            .map(|(&kind, (user, item))| {
+                about(kind, user.cast_unsigned(), item.cast_unsigned())
+            })
             .collect()
     }
 

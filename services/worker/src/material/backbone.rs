@@ -1,5 +1,5 @@
-//! The backbone that a job stands on: drawn at random, or read from a folder, an artifact, or a
-//! hub's cached files.
+//! The backbone that a job stands on: drawn at random, or read from a folder,
+//! an artifact, or a hub's cached files.
 
 use std::path::{Path, PathBuf};
 
@@ -16,35 +16,50 @@ pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
     matches!(named, domain::Backbone::Random(shape) if shape.warmup_epochs > 0)
 }
 
-/// A checkpoint's own backbone when it was warmed up, else the one that the specification names.
-pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Error> {
+/// A checkpoint's own backbone when it was warmed up, else the one that the
+/// specification names.
+pub(crate) fn start(
+    input: &Input,
+    progress: &Progress,
+) -> Result<Backbone, Error> {
     match (&input.spec.backbone, &input.resume) {
         (named, Some(checkpoint)) if is_warmed_up(named) => {
-            Backbone::read(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))
+            Backbone::read(checkpoint, &input.device)
+                .map_err(Error::checkpoint(checkpoint))
         }
-        (domain::Backbone::Random(shape), _) => Ok(Backbone::random(shape, &input.device)),
+        (domain::Backbone::Random(shape), _) => {
+            Ok(Backbone::random(shape, &input.device))
+        }
         (domain::Backbone::Path(location), _) => {
             let folder = folder_of(location, input, progress)?;
-            let backbone = Backbone::read(&folder, &input.device).map_err(Error::Backbone)?;
+            let backbone = Backbone::read(&folder, &input.device)
+                .map_err(Error::Backbone)?;
             backbone.check_prompts(&folder).map_err(Error::Backbone)?;
             Ok(backbone)
         }
     }
 }
 
-/// The folder of a backbone that the specification names; a hub's is fetched first.
-fn folder_of(location: &str, input: &Input, progress: &Progress) -> Result<PathBuf, Error> {
-    let location =
-        BackboneLocation::new(location).map_err(|invalid| Error::Spec(invalid.to_string()))?;
+/// The folder of a backbone that the specification names; a hub's is fetched
+/// first.
+fn folder_of(
+    location: &BackboneLocation,
+    input: &Input,
+    progress: &Progress,
+) -> Result<PathBuf, Error> {
     let from = &input.backbones;
-    match &location {
+    match location {
         BackboneLocation::Folder(path) => confined(&from.root, path),
-        BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
-            Error::Spec(format!(
-                "backbone.path: the artifact `{id}` was not fetched"
-            ))
-        }),
-        BackboneLocation::Hub { repo, revision } => hub::cached(from, repo, revision, progress),
+        BackboneLocation::Artifact(id) => {
+            from.artifact.clone().ok_or_else(|| {
+                Error::Spec(format!(
+                    "backbone.path: the artifact `{id}` was not fetched"
+                ))
+            })
+        }
+        BackboneLocation::Hub { repo, revision } => {
+            hub::cached(from, repo, revision, progress)
+        }
     }
 }
 

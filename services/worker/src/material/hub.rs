@@ -1,4 +1,5 @@
-//! A hub's backbones: fetched once, whole or not at all, then read without a network.
+//! A hub's backbones: fetched once, whole or not at all, then read without a
+//! network.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ const MAX_BYTES: u64 = 16 << 30;
 /// Bytes between two looks at whether the job is to stop.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// The folder with the files of a repository's revision; fetched where they are not kept yet.
+/// The folder with the files of a repository's revision; fetched where they are
+/// not kept yet.
 pub(super) fn cached(
     from: &Backbones,
     repo: &str,
@@ -63,7 +65,8 @@ struct Hub<'a> {
     url: String,
     /// The folder where they are written.
     making: &'a Path,
-    /// The folder where they will be, for the error that says what to do by hand.
+    /// The folder where they will be, for the error that says what to do by
+    /// hand.
     folder: &'a Path,
     progress: &'a Progress,
 }
@@ -73,7 +76,9 @@ impl Hub<'_> {
     fn fetch_backbone(&self) -> Result<(), Error> {
         self.fetch(CONFIG)?;
         match self.fetch(WEIGHTS) {
-            Err(Error::Hub { source, .. }) if matches!(*source, ureq::Error::StatusCode(404)) => {
+            Err(Error::Hub { source, .. })
+                if matches!(*source, ureq::Error::StatusCode(404)) =>
+            {
                 self.fetch_shards()
             }
             other => other,
@@ -98,7 +103,8 @@ impl Hub<'_> {
         };
         let path = self.making.join(name);
         let mut file = disk::create(&path)?;
-        let mut body = answer.body_mut().with_config().limit(MAX_BYTES).reader();
+        let mut body =
+            answer.body_mut().with_config().limit(MAX_BYTES).reader();
         loop {
             self.progress.check()?;
             let mut chunk = body.by_ref().take(CHUNK_BYTES);

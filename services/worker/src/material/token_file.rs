@@ -1,9 +1,11 @@
-//! A data set's texts as the backbone's words, encoded once and kept on the worker's disk: later
-//! jobs on the data set read them there, and a job's memory does not grow with its texts.
+//! A data set's texts as the backbone's words, encoded once and kept on the
+//! worker's disk: later jobs on the data set read them there, and a job's
+//! memory does not grow with its texts.
 //!
-//! A folder for each data set and length: `texts.safetensors` says what each text is about and how
-//! long it is, `words.u32` has their words one after the other, `seal.json` has the format and both
-//! files' hashes. A folder of an older format, or a damaged one, is made anew.
+//! A folder for each data set and length: `texts.safetensors` says what each
+//! text is about and how long it is, `words.u32` has their words one after the
+//! other, `seal.json` has the format and both files' hashes. A folder of an
+//! older format, or a damaged one, is made anew.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -28,14 +30,17 @@ pub(crate) struct TokenFile {
     path: PathBuf,
 }
 
-/// The version of the folder's layout. Format 1 had two bytes a word and no seal.
+/// The version of the folder's layout. Format 1 had two bytes a word and no
+/// seal.
 const FORMAT: u32 = 2;
 const BYTES_A_WORD: usize = size_of::<u32>();
-/// Data sets whose words are kept; the one that was made first goes when there are more.
+/// Data sets whose words are kept; the one that was made first goes when there
+/// are more.
 const N_KEPT: usize = 16;
 
 impl TokenFile {
-    /// Opens a data set's words below `kept_in`; encodes them first where they are not kept whole.
+    /// Opens a data set's words below `kept_in`; encodes them first where they
+    /// are not kept whole.
     pub(crate) fn open(
         texts: Texts<'_>,
         kept_in: &Path,
@@ -56,7 +61,8 @@ impl TokenFile {
         let making = in_the_making(kept_in)?;
         encode::write(texts, making.path(), progress)?;
         seal::write(making.path(), FORMAT, &[ABOUT, WORDS])?;
-        // Opened before it is moved: another worker may put its own in the same place.
+        // Opened before it is moved: another worker may put its own in the same
+        // place.
         let made = Self::read(making.path())?;
         disk::remove_folder(&place)?;
         put_in_place(making, &place)?;
@@ -156,8 +162,14 @@ mod tests {
                 folder: self.folder.path(),
                 max_words: 64,
             };
-            let (progress, _watch) = Progress::new("flex", CancellationToken::new());
-            TokenFile::open(texts, &self.folder.path().join("tokens"), &progress).unwrap()
+            let (progress, _watch) =
+                Progress::new("flex", CancellationToken::new());
+            TokenFile::open(
+                texts,
+                &self.folder.path().join("tokens"),
+                &progress,
+            )
+            .unwrap()
         }
 
         /// The file with the words.
@@ -234,7 +246,8 @@ mod tests {
         made_anew_after(|path| {
             let bytes = std::fs::read(path).unwrap();
             let (words, _) = bytes.as_chunks::<BYTES_A_WORD>();
-            let halves: Vec<u8> = words.iter().flat_map(|word| [word[0], word[1]]).collect();
+            let halves: Vec<u8> =
+                words.iter().flat_map(|word| [word[0], word[1]]).collect();
             std::fs::write(path.with_file_name("words.u16"), halves).unwrap();
             std::fs::remove_file(path).unwrap();
             std::fs::remove_file(path.with_file_name("seal.json")).unwrap();
@@ -244,7 +257,8 @@ mod tests {
     #[test]
     fn a_folder_of_another_format_is_made_anew() {
         made_anew_after(|path| {
-            seal::write(path.parent().unwrap(), FORMAT + 1, &[ABOUT, WORDS]).unwrap();
+            seal::write(path.parent().unwrap(), FORMAT + 1, &[ABOUT, WORDS])
+                .unwrap();
         });
     }
 }

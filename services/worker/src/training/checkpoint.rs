@@ -1,7 +1,8 @@
-//! A job's state on disk, so that another worker can go on where this one stopped.
+//! A job's state on disk, so that another worker can go on where this one
+//! stopped.
 //!
-//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best tables so far), and
-//! for a warmed-up backbone its two files beside them.
+//! Files: `state.json`, `numbers.safetensors` (tables, Adam's moments, the best
+//! tables so far), and for a warmed-up backbone its two files beside them.
 
 use std::path::Path;
 
@@ -18,8 +19,8 @@ use crate::training::run::{Best, Run};
 /// The part of a checkpoint that is not numbers.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    /// The job's id: two jobs that compute the same must not share a checkpoint that one of them
-    /// deletes.
+    /// The job's id: two jobs that compute the same must not share a checkpoint
+    /// that one of them deletes.
     job: String,
     n_epochs_done: usize,
     stages: Vec<StageReport>,
@@ -44,7 +45,8 @@ const NAMES: [&str; 4] = [
 ];
 
 fn moments(run: &Run) -> [&Moments; 4] {
-    let (content, collaborative) = (&run.learned.content, &run.learned.collaborative);
+    let (content, collaborative) =
+        (&run.learned.content, &run.learned.collaborative);
     [
         &content.users,
         &content.items,
@@ -54,7 +56,12 @@ fn moments(run: &Run) -> [&Moments; 4] {
 }
 
 /// Writes a checkpoint into an existing, empty folder.
-pub(super) fn write(run: &Run, reports: Reports, job: &str, folder: &Path) -> Result<(), Error> {
+pub(super) fn write(
+    run: &Run,
+    reports: Reports,
+    job: &str,
+    folder: &Path,
+) -> Result<(), Error> {
     let moments = moments(run);
     let mut tensors = run.learned.tables.moved("");
     if let Some(best) = &run.best {
@@ -81,7 +88,8 @@ pub(super) fn write(run: &Run, reports: Reports, job: &str, folder: &Path) -> Re
 /// Reads a checkpoint into a run that has just started.
 pub(super) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let state = read_state(folder)?;
-    let numbers = Numbers::read(folder, &state).map_err(Error::checkpoint(folder))?;
+    let numbers =
+        Numbers::read(folder, &state).map_err(Error::checkpoint(folder))?;
     run.learned.tables = numbers.tables;
     run.learned.content = numbers.content;
     run.learned.collaborative = numbers.collaborative;
@@ -96,7 +104,8 @@ pub(super) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
 }
 
 fn read_state(folder: &Path) -> Result<State, Error> {
-    let bytes = std::fs::read(folder.join(STATE)).map_err(Error::checkpoint(folder))?;
+    let bytes =
+        std::fs::read(folder.join(STATE)).map_err(Error::checkpoint(folder))?;
     serde_json::from_slice(&bytes).map_err(Error::checkpoint(folder))
 }
 

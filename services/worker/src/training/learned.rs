@@ -1,4 +1,5 @@
-//! What training changes: the tables, their moments, and while it is warmed up the backbone.
+//! What training changes: the tables, their moments, and while it is warmed up
+//! the backbone.
 
 use model::{Backbone, PairMoments, Precision, Tables};
 
@@ -16,7 +17,11 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    pub(crate) fn new(backbone: Backbone, precision: Precision, tables: Tables) -> Self {
+    pub(crate) fn new(
+        backbone: Backbone,
+        precision: Precision,
+        tables: Tables,
+    ) -> Self {
         Self {
             backbone,
             precision,

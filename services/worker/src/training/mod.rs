@@ -8,7 +8,8 @@ mod context;
 mod finetuning;
 /// What training changes: tables and moments.
 mod learned;
-/// The state of a job between two epochs: what it starts from, and what is best so far.
+/// The state of a job between two epochs: what it starts from, and what is best
+/// so far.
 mod run;
 /// One epoch of each stage.
 mod stages;

@@ -1,4 +1,5 @@
-//! The state of a training attempt: what it starts from, how it is validated, what it hands over.
+//! The state of a training attempt: what it starts from, how it is validated,
+//! what it hands over.
 
 use domain::{Part, UserToken};
 use model::metrics::RankingMetrics;
@@ -21,7 +22,8 @@ pub(crate) struct Run {
     pub(crate) learned: Learned,
     /// The user token of finetuning's prompts.
     trained_with: UserToken,
-    /// A baseline, a teacher and a partner; present where the job wants any of these.
+    /// A baseline, a teacher and a partner; present where the job wants any of
+    /// these.
     pub(crate) ease: Option<ChosenEase>,
     /// The best validated tables so far.
     pub(crate) best: Option<Best>,
@@ -73,8 +75,8 @@ impl Run {
         })
     }
 
-    /// Measures the pretrained tables and gives the collaborative ones a fresh optimiser
-    /// (published: a new Adam).
+    /// Measures the pretrained tables and gives the collaborative ones a fresh
+    /// optimiser (published: a new Adam).
     pub(crate) fn begin_finetuning(
         &mut self,
         corpus: &Corpus,
@@ -82,11 +84,13 @@ impl Run {
     ) -> Result<(), Error> {
         self.validate(corpus, progress)?;
         self.pretrained = self.best.as_ref().map(|best| best.metrics);
-        self.learned.collaborative = PairMoments::zeros(&self.learned.tables.collaborative);
+        self.learned.collaborative =
+            PairMoments::zeros(&self.learned.tables.collaborative);
         Ok(())
     }
 
-    /// Ranks the validation split; keeps the tables when they are the best so far.
+    /// Ranks the validation split; keeps the tables when they are the best so
+    /// far.
     pub(crate) fn validate(
         &mut self,
         corpus: &Corpus,
@@ -98,7 +102,8 @@ impl Run {
             backbone: &self.learned.computing(),
             tables: &self.learned.tables.collaborative,
             light: None,
-            // As the training prompts were; which token serves best is chosen at the end.
+            // As the training prompts were; which token serves best is chosen
+            // at the end.
             user_token: self.trained_with,
         };
         let metrics = ranker.evaluate(holdout, progress)?;
@@ -136,7 +141,8 @@ impl Run {
         self.best = Some(Best { metrics, tables });
     }
 
-    /// True once `patience` validations have passed without a better one; never where it is 0.
+    /// True once `patience` validations have passed without a better one; never
+    /// where it is 0.
     pub(crate) fn is_out_of_patience(&self, patience: usize) -> bool {
         patience > 0 && self.n_without_better >= patience
     }

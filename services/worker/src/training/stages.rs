@@ -1,6 +1,6 @@
 //! One epoch of each stage: draw batches, compute the step, move the rows.
 
-use domain::{Stage, TrainSpec};
+use domain::{Optimizer, Stage, TrainSpec};
 use model::{Adam, Objective, Pull, collaborative, content, step};
 
 use crate::contract::progress::Progress;
@@ -16,7 +16,8 @@ pub(super) fn run(
     learned: &mut Learned,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let (spec, corpus, stage) = (context.spec, context.corpus, context.epoch.stage);
+    let (spec, corpus, stage) =
+        (context.spec, context.corpus, context.epoch.stage);
     let mut rng = context.epoch.rng(spec.seed);
     progress.begins(stage.into());
     match stage {
@@ -52,14 +53,16 @@ pub(super) fn run(
     }
 }
 
-/// Steps over the objectives of a stage whose tables are learned; one is made at a time.
+/// Steps over the objectives of a stage whose tables are learned; one is made
+/// at a time.
 fn learn(
     context: &Context<'_>,
     learned: &mut Learned,
     progress: &mut Progress,
     objectives: impl ExactSizeIterator<Item = Result<Objective, Error>>,
 ) -> Result<(), Error> {
-    let (spec, epoch, n_steps) = (context.spec, context.epoch, objectives.len());
+    let (spec, epoch, n_steps) =
+        (context.spec, context.epoch, objectives.len());
     if n_steps == 0 {
         return Ok(()); // a data set without texts has no content stage
     }
@@ -88,8 +91,12 @@ fn learn(
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
         let objective = objective?;
-        let step = step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
-        moments.update(&adam, own, &step, spec.optimizer);
+        let step =
+            step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
+        match spec.optimizer {
+            Optimizer::Lazy => moments.update(&adam, own, &step),
+            Optimizer::Dense => moments.update_dense(&adam, own, &step),
+        }
         progress.has_room_for(backbone.budget().get());
         let done = context.done(number + 1, n_steps);
         progress.step(step.cross_entropy, step.n_tokens, done);

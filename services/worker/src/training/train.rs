@@ -1,5 +1,6 @@
-//! ★ The second half of `TrainJob`: load → content LM and collaborative LM alternating →
-//! recommendation finetuning → evaluate → save. Synchronous; runs on a thread of its own.
+//! ★ The second half of `TrainJob`: load → content LM and collaborative LM
+//! alternating → recommendation finetuning → evaluate → save. Synchronous; runs
+//! on a thread of its own.
 
 use std::time::Instant;
 
@@ -21,10 +22,12 @@ use crate::training::context::Context;
 use crate::training::run::Run;
 use crate::training::{checkpoint, stages};
 
-/// Trains from the start or from a checkpoint until the plan ends, validation stops improving, or
-/// `progress` says stop. The same input gives bit-identical tables on the same kind of machine.
+/// Trains from the start or from a checkpoint until the plan ends, validation
+/// stops improving, or `progress` says stop. The same input gives bit-identical
+/// tables on the same kind of machine.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
-    let dataset = Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
+    let dataset =
+        Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
     let backbone = backbone::start(input, progress)?;
     let (corpus, test) = Corpus::read(input, &dataset, &backbone, progress)?;
@@ -47,7 +50,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
     trained
 }
 
-/// Runs the plan's epochs, from a checkpoint where there is one; saves the state now and then.
+/// Runs the plan's epochs, from a checkpoint where there is one; saves the
+/// state now and then.
 fn run_epochs(
     run: &mut Run,
     input: &Input,
@@ -92,7 +96,11 @@ fn run_epochs(
 }
 
 /// Writes a checkpoint and hands it over to be stored.
-fn save_checkpoint(run: &Run, input: &Input, progress: &mut Progress) -> Result<(), Error> {
+fn save_checkpoint(
+    run: &Run,
+    input: &Input,
+    progress: &mut Progress,
+) -> Result<(), Error> {
     progress.begins(Part::Saving);
     let name = format!("checkpoint-{}", run.n_epochs_done);
     let folder = new_folder(&input.scratch, &name)?;

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use domain::{Backbone, RandomBackbone};
+use domain::{Backbone, BackboneLocation, RandomBackbone};
 use worker::{Progress, train};
 
 use crate::bench::{Bench, device, nothing};
 
-/// Serves the files of a folder as a hub does: `/{repo}/resolve/{revision}/{file}`. Ends with its
-/// listener's thread.
+/// Serves the files of a folder as a hub does:
+/// `/{repo}/resolve/{revision}/{file}`. Ends with its listener's thread.
 fn serve_as_hub(folder: PathBuf) -> String {
     use std::io::{BufRead, BufReader, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -26,15 +26,18 @@ fn serve_as_hub(folder: PathBuf) -> String {
                 .unwrap()
                 .to_owned();
             lines
-                .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+                .take_while(|line| {
+                    line.as_ref().is_ok_and(|line| !line.is_empty())
+                })
                 .for_each(drop);
             let name = path
                 .strip_prefix("/own/tiny/resolve/v1/")
                 .map(|name| folder.join(name));
-            let (status, body) = match name.and_then(|path| std::fs::read(path).ok()) {
-                Some(body) => ("200 OK", body),
-                None => ("404 Not Found", Vec::new()),
-            };
+            let (status, body) =
+                match name.and_then(|path| std::fs::read(path).ok()) {
+                    Some(body) => ("200 OK", body),
+                    None => ("404 Not Found", Vec::new()),
+                };
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
@@ -61,7 +64,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
     let mut spec = nothing();
-    spec.backbone = Backbone::Path("hf://own/tiny@v1".to_owned());
+    let location = BackboneLocation::new("hf://own/tiny@v1").unwrap();
+    spec.backbone = Backbone::Path(location);
     let fetched = bench.train(&spec);
     bench.hub_url = "http://127.0.0.1:9".to_owned(); // nobody is there
     let cached = bench.train(&spec);
@@ -77,15 +81,19 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     )
     .unwrap();
     let index = r#"{"weight_map": {"wte.weight": "model-1-of-1.safetensors"}}"#;
-    std::fs::write(files.path().join("model.safetensors.index.json"), index).unwrap();
+    std::fs::write(files.path().join("model.safetensors.index.json"), index)
+        .unwrap();
     let mut other = Bench::new();
     other.hub_url = serve_as_hub(files.path().to_owned());
     assert_eq!(other.train(&spec).tables_file, cached.tables_file);
 
-    spec.backbone = Backbone::Path("hf://own/tiny@v2".to_owned());
+    let location = BackboneLocation::new("hf://own/tiny@v2").unwrap();
+    spec.backbone = Backbone::Path(location);
     let scratch = tempfile::tempdir().unwrap();
-    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
-    let error = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap_err();
+    let (mut progress, _watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let error = train(&bench.input(&spec, scratch.path(), None), &mut progress)
+        .unwrap_err();
     assert_eq!(
         error.cause().kind,
         domain::CauseKind::Internal,
@@ -93,7 +101,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     );
     let message = error.cause().message;
     assert!(
-        message.contains("127.0.0.1:9") && message.contains("without a network"),
+        message.contains("127.0.0.1:9")
+            && message.contains("without a network"),
         "{message}"
     );
 }

@@ -1,4 +1,5 @@
-//! It really learns: each stage leaves something that the next one, or the user, can use.
+//! It really learns: each stage leaves something that the next one, or the
+//! user, can use.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bench;

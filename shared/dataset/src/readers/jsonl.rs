@@ -1,4 +1,5 @@
-//! One JSON object a line: interactions (Amazon's reviews among them), items and reviews.
+//! One JSON object a line: interactions (Amazon's reviews among them), items
+//! and reviews.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -43,7 +44,8 @@ fn fields_of(object: &Object, columns: &Columns) -> Vec<(Field, String)> {
     fields
 }
 
-/// Reads titles, categories, attributes and descriptions of items that somebody interacted with.
+/// Reads titles, categories, attributes and descriptions of items that somebody
+/// interacted with.
 pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
     each_object(builder, path, |builder, _, object| {
         take_item(builder, object)
@@ -52,7 +54,10 @@ pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
 
 fn take_item(builder: &mut Builder, object: &Object) -> Result<(), String> {
     let Some(id) = item_id(object) else {
-        return Err("item id is missing (`item_id`, `id`, `parent_asin` or `asin`)".to_owned());
+        return Err(
+            "item id is missing (`item_id`, `id`, `parent_asin` or `asin`)"
+                .to_owned(),
+        );
     };
     let title = object.get("title").and_then(Value::as_str);
     let facts = ItemFacts {
@@ -101,7 +106,8 @@ fn take_review(builder: &mut Builder, object: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives each line's object to `take`; lines that are none, or that it finds wrong, are refused.
+/// Gives each line's object to `take`; lines that are none, or that it finds
+/// wrong, are refused.
 fn each_object(
     builder: &mut Builder,
     path: &Path,
@@ -129,14 +135,17 @@ fn each_object(
 
 /// A line as an object; nothing for an empty line.
 fn object(line: &[u8]) -> Result<Option<Object>, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let line =
+        std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let line = line.trim_start_matches('\u{feff}').trim();
     if line.is_empty() {
         return Ok(None);
     }
     let parsed = serde_json::from_str(line);
     // Amazon's 2014 metadata is printed Python, not JSON.
-    let parsed = parsed.or_else(|e| serde_json::from_str(&json_of_python(line)).map_err(|_| e));
+    let parsed = parsed.or_else(|e| {
+        serde_json::from_str(&json_of_python(line)).map_err(|_| e)
+    });
     match parsed {
         Ok(Value::Object(object)) => Ok(Some(object)),
         Ok(_) => Err("is not a JSON object".to_owned()),
@@ -162,14 +171,18 @@ fn text_of(value: &Value) -> Option<String> {
 /// All text in a value, in order.
 fn flat_text(value: &Value) -> String {
     match value {
-        Value::Array(values) => values.iter().map(flat_text).collect::<Vec<_>>().join(" "),
+        Value::Array(values) => {
+            values.iter().map(flat_text).collect::<Vec<_>>().join(" ")
+        }
         Value::String(text) => clean_title(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            String::new()
+        }
     }
 }
 
-/// `categories` or `category`: a list, a list of lists (the first path counts), or text with ` > `
-/// or `|` between.
+/// `categories` or `category`: a list, a list of lists (the first path counts),
+/// or text with ` > ` or `|` between.
 fn categories(object: &Object) -> Vec<String> {
     let value = object.get("categories").or_else(|| object.get("category"));
     let mut parts: Vec<String> = match value {
@@ -177,14 +190,17 @@ fn categories(object: &Object) -> Vec<String> {
             Some(Value::Array(path)) => path.iter().map(flat_text).collect(),
             _ => values.iter().map(flat_text).collect(),
         },
-        Some(Value::String(text)) => text.split([',', '|', '>']).map(clean_title).collect(),
+        Some(Value::String(text)) => {
+            text.split([',', '|', '>']).map(clean_title).collect()
+        }
         _ => Vec::new(),
     };
     parts.retain(|part| !part.is_empty());
     parts
 }
 
-/// The `attributes` object, and the scalars that Amazon's metadata has beside it.
+/// The `attributes` object, and the scalars that Amazon's metadata has beside
+/// it.
 fn attributes(object: &Object) -> Object {
     let own = object.get("attributes").and_then(Value::as_object);
     let mut attributes = own.cloned().unwrap_or_default();

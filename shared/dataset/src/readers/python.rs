@@ -4,8 +4,8 @@ use std::str::CharIndices;
 
 use serde_json::Value;
 
-/// A printed Python dictionary as JSON: strings in double quotes, `True`, `False` and `None` by
-/// their names in JSON.
+/// A printed Python dictionary as JSON: strings in double quotes, `True`,
+/// `False` and `None` by their names in JSON.
 pub(crate) fn json_of_python(line: &str) -> String {
     let mut json = String::with_capacity(line.len());
     let mut rest = line;
@@ -52,7 +52,8 @@ fn python_string(code: &str, quote: char) -> (String, &str) {
     (text, "")
 }
 
-/// The character that so many hexadecimal digits name; `None` where they name none.
+/// The character that so many hexadecimal digits name; `None` where they name
+/// none.
 fn code_point(chars: &mut CharIndices<'_>, n_digits: usize) -> Option<char> {
     let digits: String = chars.take(n_digits).map(|(_, digit)| digit).collect();
     let number = u32::from_str_radix(&digits, 16).ok()?;

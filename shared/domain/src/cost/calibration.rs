@@ -7,8 +7,8 @@ use crate::cost::operations::{Counts, operations};
 use crate::cost::part::Part;
 use crate::train_spec::TrainSpec;
 
-/// The seconds that a machine takes for a floating-point operation of a part, all that is done
-/// beside it included.
+/// The seconds that a machine takes for a floating-point operation of a part,
+/// all that is done beside it included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// The part that was measured.
@@ -23,7 +23,6 @@ pub struct Rate {
 
 /// What a machine does in a second, measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// The device that computed.
     pub device: String,
@@ -40,9 +39,14 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// How long each part of a job will take, in seconds, if early stopping does not end it; `None`
-    /// where a rate is missing or the backbone's shape is not known.
-    pub fn estimate(&self, spec: &TrainSpec, counts: &Counts) -> Option<Vec<(Part, f64)>> {
+    /// How long each part of a job will take, in seconds, if early stopping
+    /// does not end it; `None` where a rate is missing or the backbone's shape
+    /// is not known.
+    pub fn estimate(
+        &self,
+        spec: &TrainSpec,
+        counts: &Counts,
+    ) -> Option<Vec<(Part, f64)>> {
         let Backbone::Random(backbone) = &spec.backbone else {
             return None;
         };
@@ -56,8 +60,8 @@ impl Calibration {
         Some(estimates)
     }
 
-    /// Seconds an operation at a width: between two that were measured in proportion to the widths'
-    /// logarithms, outside of them as at the nearest.
+    /// Seconds an operation at a width: between two that were measured in
+    /// proportion to the widths' logarithms, outside of them as at the nearest.
     fn seconds(&self, part: Part, n_embd: usize) -> Option<f64> {
         let mut measured: Vec<(f64, f64)> = self
             .rates
@@ -73,7 +77,9 @@ impl Calibration {
             (Some(&(low, slow)), Some(&(high, fast))) if high > low => {
                 Some(slow + (fast - slow) * (at - low) / (high - low))
             }
-            (Some((_, seconds)), _) | (None, Some((_, seconds))) => Some(*seconds),
+            (Some((_, seconds)), _) | (None, Some((_, seconds))) => {
+                Some(*seconds)
+            }
             (None, None) => None,
         }
     }
@@ -82,6 +88,7 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::BackboneLocation;
     use crate::ids::DatasetId;
 
     fn calibration(rates: &[(Part, usize, f64)]) -> Calibration {
@@ -114,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_rate_between_two_widths_lies_between_theirs() {
-        let machine = calibration(&[(Part::Content, 256, 4.0), (Part::Content, 1024, 2.0)]);
+        let machine = calibration(&[
+            (Part::Content, 256, 4.0),
+            (Part::Content, 1024, 2.0),
+        ]);
         assert_eq!(machine.seconds(Part::Content, 512), Some(3.0));
         assert_eq!(machine.seconds(Part::Content, 64), Some(4.0));
         assert_eq!(machine.seconds(Part::Content, 2048), Some(2.0));
@@ -152,7 +162,7 @@ mod tests {
         };
         assert_eq!(operations(&spec, &uncounted), None, "no lengths");
         let files = TrainSpec {
-            backbone: Backbone::Path("gpt2".to_owned()),
+            backbone: Backbone::Path(BackboneLocation::new("gpt2").unwrap()),
             ..spec
         };
         assert_eq!(operations(&files, &counts()), None, "no shape");

@@ -1,5 +1,6 @@
-//! How long a job will take: the work of its parts, counted from a specification and a data set's
-//! counts, over the rates of a machine that was calibrated by doing such parts.
+//! How long a job will take: the work of its parts, counted from a
+//! specification and a data set's counts, over the rates of a machine that was
+//! calibrated by doing such parts.
 
 /// How fast a machine does it, measured.
 pub(crate) mod calibration;

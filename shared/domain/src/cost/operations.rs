@@ -1,4 +1,5 @@
-//! How much each part of a job computes, counted from its specification and its data set's counts.
+//! How much each part of a job computes, counted from its specification and its
+//! data set's counts.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,9 @@ pub struct Counts {
     pub n_valid: usize,
     /// Interactions that are held out for the test.
     pub n_test: usize,
-    /// Texts and titles by length: the n-th entry counts those of [`TEXT_STEP`] n to [`TEXT_STEP`]
-    /// (n + 1) bytes, the last one longer ones too. Empty in data sets that were imported before
-    /// this was counted.
+    /// Texts and titles by length: the n-th entry counts those of [`TEXT_STEP`]
+    /// n to [`TEXT_STEP`] (n + 1) bytes, the last one longer ones too. Empty in
+    /// data sets that were imported before this was counted.
     #[serde(default)]
     pub text_lengths: Vec<usize>,
 }
@@ -40,15 +41,19 @@ pub const N_TEXT_STEPS: usize = 64;
 const PROMPT: f64 = 10.0;
 /// GPT-2 needs a token for so many bytes of English.
 const BYTES_A_TOKEN: f64 = 4.4;
-/// Operations that ranking one item for one user costs beside its score, next to a product's.
+/// Operations that ranking one item for one user costs beside its score, next
+/// to a product's.
 const RANKING: f64 = 20.0;
 /// Whose rankings of the test split take a pass of the language model, at most.
 const RANKED_BY_LANGUAGE_MODEL: [RankedBy; 3] =
     [RankedBy::Served, RankedBy::LanguageModel, RankedBy::NewUser];
 
-/// Operations of each part of a job; `None` where the data set's counts or the backbone's shape are
-/// not known.
-pub fn operations(spec: &TrainSpec, counts: &Counts) -> Option<BTreeMap<Part, f64>> {
+/// Operations of each part of a job; `None` where the data set's counts or the
+/// backbone's shape are not known.
+pub fn operations(
+    spec: &TrainSpec,
+    counts: &Counts,
+) -> Option<BTreeMap<Part, f64>> {
     let Backbone::Random(backbone) = &spec.backbone else {
         return None;
     };
@@ -119,7 +124,8 @@ impl Job<'_> {
         self.spec.fits_ease(self.counts.n_items)
     }
 
-    /// One pass over some documents and its gradients; so many products of the logits' size.
+    /// One pass over some documents and its gradients; so many products of the
+    /// logits' size.
     fn step(&self, pass: &Pass, n_head_products: f64, n_logits: f64) -> f64 {
         let head = n_head_products * 2.0 * n_logits * self.shape.n_embd;
         pass.forward(&self.shape) + pass.backward(&self.shape) + head
@@ -161,7 +167,8 @@ impl Job<'_> {
     /// An epoch over prompts that hide a part of the history.
     fn finetuning(&self) -> f64 {
         let n = self.n_users();
-        let history = self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
+        let history =
+            self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
         let pass = documents(n, PROMPT + history, n, n * (history + 1.0));
         self.step(&pass, 3.0, n * self.n_classes())
     }
@@ -176,12 +183,15 @@ impl Job<'_> {
 
     /// The states of some users, each a pass over a prompt.
     fn states(&self, n_users: f64) -> f64 {
-        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0).forward(&self.shape)
+        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0)
+            .forward(&self.shape)
     }
 
     /// Catalogues scored and ranked, a number of times for each user.
     fn ranking(&self, n_users: f64, n_times: usize) -> f64 {
-        n_users * self.n_items() * (2.0 * self.shape.n_embd + n_times as f64 * RANKING)
+        n_users
+            * self.n_items()
+            * (2.0 * self.shape.n_embd + n_times as f64 * RANKING)
     }
 
     /// The language model ranks for some users, a number of times.
@@ -189,7 +199,8 @@ impl Job<'_> {
         n_times as f64 * self.states(n_users) + self.ranking(n_users, n_times)
     }
 
-    /// Each number of singular vectors that is tried ranks the validation split.
+    /// Each number of singular vectors that is tried ranks the validation
+    /// split.
     fn start(&self) -> f64 {
         let n_vectors = self.n_vectors_tried();
         if n_vectors == 0.0 {
@@ -199,8 +210,8 @@ impl Job<'_> {
             + 4.0 * n_vectors * self.counts.n_train as f64
     }
 
-    /// The numbers of singular vectors that are tried, summed. There are no more vectors than users,
-    /// items or columns.
+    /// The numbers of singular vectors that are tried, summed. There are no
+    /// more vectors than users, items or columns.
     fn n_vectors_tried(&self) -> f64 {
         if self.counts.n_valid == 0 {
             return 0.0;
@@ -211,7 +222,8 @@ impl Job<'_> {
         n as f64
     }
 
-    /// A factor and an inverse for each λ, and a ranking of the validation split.
+    /// A factor and an inverse for each λ, and a ranking of the validation
+    /// split.
     fn ease(&self) -> f64 {
         if !self.fits_ease() {
             return 0.0;
@@ -227,7 +239,8 @@ impl Job<'_> {
         self.language_model(self.n_validated(), self.spec.n_validations())
     }
 
-    /// A ranking of the validation split for each user token, then one for each weight of a mix.
+    /// A ranking of the validation split for each user token, then one for each
+    /// weight of a mix.
     fn choice(&self) -> f64 {
         let n_users = self.n_validated();
         let tokens = self.language_model(n_users, USER_TOKENS.len());
@@ -241,8 +254,10 @@ impl Job<'_> {
     fn test(&self) -> f64 {
         let n_users = self.n_tested();
         let n_passes = RANKED_BY_LANGUAGE_MODEL.len();
-        let n_baselines = self.spec.measured_baselines(self.counts.n_items).len();
-        n_passes as f64 * self.states(n_users) + self.ranking(n_users, n_passes + n_baselines)
+        let n_baselines =
+            self.spec.measured_baselines(self.counts.n_items).len();
+        n_passes as f64 * self.states(n_users)
+            + self.ranking(n_users, n_passes + n_baselines)
     }
 
     /// The tables are written.
@@ -292,7 +307,8 @@ mod tests {
     fn a_search_for_the_rank_costs_what_is_tried() {
         let n_vectors: usize = SPECTRAL_RANKS.iter().sum();
         let (n_scores, n_vectors) = (300.0 * 200.0, n_vectors as f64);
-        let expected = n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
+        let expected =
+            n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
         assert_eq!(of(Part::Start, &spec(), &counts()), expected);
     }
 
@@ -332,7 +348,8 @@ mod tests {
         let with_popularity = of(Part::Test, &spec, &large);
         spec.evaluation.baselines = crate::train_spec::Baselines::None;
         let alone = of(Part::Test, &spec, &large);
-        let n_rankings = (with_popularity - alone) / (300.0 * 20_000.0 * RANKING);
+        let n_rankings =
+            (with_popularity - alone) / (300.0 * 20_000.0 * RANKING);
         assert!((n_rankings - 1.0).abs() < 1e-6, "{n_rankings}");
     }
 }

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use crate::backbone::config::{self, Config};
 use crate::backbone::host::to_vec;
 use crate::error::Error;
-use crate::tensors::{NamedTensor, TensorFile, write_atomically, write_tensors};
+use crate::tensors::{
+    NamedTensor, TensorFile, write_atomically, write_tensors,
+};
 
 /// The file that holds all weights.
 const WHOLE: &str = "model.safetensors";
@@ -19,7 +21,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The tensor files of a folder.
 pub(crate) struct Checkpoint {
     files: Vec<TensorFile>,
-    /// Which file has a tensor.
+    /// The place of the file that has a tensor, by the tensor's name.
     place: HashMap<String, usize>,
 }
 
@@ -30,16 +32,21 @@ impl Checkpoint {
         for path in weight_files(folder)? {
             files.push(TensorFile::open(&path)?);
         }
+
         let mut place = HashMap::new();
         for (number, file) in files.iter().enumerate() {
-            place.extend(file.names().into_iter().map(|name| (name, number)));
+            for name in file.names() {
+                place.insert(name, number);
+            }
         }
         Ok(Self { files, place })
     }
 
-    /// `prefix` where names carry it, else nothing.
+    /// Returns `prefix` where the tensors' names begin with it, else an empty
+    /// one.
     pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
-        let is_prefixed = self.place.keys().any(|name| name.starts_with(prefix));
+        let mut names = self.place.keys();
+        let is_prefixed = names.any(|name| name.starts_with(prefix));
         if is_prefixed { prefix } else { "" }
     }
 
@@ -51,7 +58,8 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<Tensor<D>, Error> {
         // Where none has it, the first file says that it is missing.
-        let file = &self.files[self.place.get(name).copied().unwrap_or(0)];
+        let place = self.place.get(name).copied().unwrap_or(0);
+        let file = &self.files[place];
         let (found, values) = file.f32(name)?;
         if found != expected {
             return Err(Error::Shape {
@@ -61,7 +69,9 @@ impl Checkpoint {
                 expected: expected.to_vec(),
             });
         }
-        Ok(Tensor::from_data(TensorData::new(values, expected), device))
+
+        let data = TensorData::new(values, expected);
+        Ok(Tensor::from_data(data, device))
     }
 }
 
@@ -75,25 +85,33 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// The files beside `model.safetensors.index.json` that it names, each once. An index that names
-/// none, or something that is not a safetensors file beside it, is an error.
+/// What `model.safetensors.index.json` says.
+#[derive(Deserialize)]
+struct Index {
+    /// The file that holds a tensor, by the tensor's name.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files beside `model.safetensors.index.json` that it names, each once. An
+/// index that names none, or something that is not a safetensors file beside
+/// it, is an error.
 pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
     let path = folder.join(INDEX);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+    let index: Index = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::malformed(&path, e.to_string()))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &names {
-        let leads_elsewhere = name.starts_with('.') || name.contains(['/', '\\']);
-        if leads_elsewhere || !name.ends_with(".safetensors") {
-            let reason = format!("shard `{name}` is not a safetensors file beside the index");
+        let is_hidden = name.starts_with('.');
+        let leads_elsewhere = name.contains(['/', '\\']);
+        if is_hidden || leads_elsewhere || !name.ends_with(".safetensors") {
+            let reason = format!(
+                "shard `{name}` is not a safetensors file beside the index"
+            );
             return Err(Error::malformed(&path, reason));
         }
     }
+
     if names.is_empty() {
         return Err(Error::malformed(&path, "it names no shard"));
     }
@@ -105,7 +123,7 @@ pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
 pub(crate) struct Weight {
     name: String,
     shape: Vec<usize>,
-    /// Row-major.
+    /// The numbers in row-major order.
     values: Vec<f32>,
 }
 
@@ -127,8 +145,10 @@ pub(crate) fn write_checkpoint(
     weights: &[Weight],
 ) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-    let text = serde_json::to_vec_pretty(config).expect("a plain struct becomes JSON");
+    let text = serde_json::to_vec_pretty(config);
+    let text = text.expect("a plain struct becomes JSON");
     write_atomically(&folder.join(config::FILE), &text)?;
+
     let mut tensors = Vec::with_capacity(weights.len());
     for weight in weights {
         let shape = weight.shape.clone();
@@ -170,7 +190,8 @@ mod tests {
     fn configure(folder: &Path, fields: &[(&str, serde_json::Value)]) {
         let path = folder.join(config::FILE);
         let text = std::fs::read(&path).unwrap();
-        let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&text).unwrap();
         for (name, value) in fields {
             config[name] = value.clone();
         }
@@ -196,11 +217,13 @@ mod tests {
         }
     }
 
-    /// The weights again, as another program may have written them: prefixed, in two shards, of
-    /// another float type.
+    /// The weights again, as another program may have written them: prefixed,
+    /// in two shards, of another float type.
     fn write_shards(folder: &Path, weights: &[Weight], dtype: Dtype) {
         let mut weight_map = serde_json::Map::new();
-        for (number, part) in weights.chunks(weights.len().div_ceil(2)).enumerate() {
+        for (number, part) in
+            weights.chunks(weights.len().div_ceil(2)).enumerate()
+        {
             let file = format!("model-{number}.safetensors");
             let mut tensors = Vec::new();
             for weight in part {
@@ -209,11 +232,16 @@ mod tests {
                     .iter()
                     .flat_map(|&value| half_bytes(value, dtype))
                     .collect();
-                tensors.push((format!("transformer.{}", weight.name), weight, bytes));
+                tensors.push((
+                    format!("transformer.{}", weight.name),
+                    weight,
+                    bytes,
+                ));
             }
             let views = tensors.iter().map(|(name, weight, bytes)| {
                 weight_map.insert(name.clone(), file.clone().into());
-                let view = TensorView::new(dtype, weight.shape.clone(), bytes).unwrap();
+                let view = TensorView::new(dtype, weight.shape.clone(), bytes)
+                    .unwrap();
                 (name.clone(), view)
             });
             let shard = safetensors::serialize(views, None).unwrap();
@@ -233,11 +261,14 @@ mod tests {
             write_shards(folder.path(), &weights(&written), dtype);
             let found = weights(&read(folder.path()).unwrap());
             for (found, expected) in found.iter().zip(&weights(&written)) {
-                let is_close = |(a, b): (&f32, &f32)| (a - b).abs() <= step * b.abs().max(1e-3);
+                let is_close = |(a, b): (&f32, &f32)| {
+                    (a - b).abs() <= step * b.abs().max(1e-3)
+                };
                 let mut pairs = found.values.iter().zip(&expected.values);
                 assert!(pairs.all(is_close), "{} as {dtype:?}", found.name);
             }
-            std::fs::remove_file(folder.path().join("model-1.safetensors")).unwrap();
+            std::fs::remove_file(folder.path().join("model-1.safetensors"))
+                .unwrap();
             let error = read(folder.path()).unwrap_err().to_string();
             assert!(error.contains("model-1.safetensors"), "{error}");
         }
@@ -245,8 +276,8 @@ mod tests {
 
     #[test]
     fn gpt_2s_own_shapes_are_read() {
-        // Widths and heads of distilgpt2 and GPT-2 small (768, 12) and medium (1024, 16), one block
-        // of each.
+        // Widths and heads of distilgpt2 and GPT-2 small (768, 12) and medium
+        // (1024, 16), one block of each.
         for (n_embd, n_head) in [(768, 12), (1024, 16)] {
             let config = Gpt2Config::new(&Sizes {
                 vocab_size: 64,
@@ -257,7 +288,8 @@ mod tests {
             });
             let folder = tempfile::tempdir().unwrap();
             let weights = Gpt2::zeros(&config, &Device::flex()).named_weights();
-            write_checkpoint(folder.path(), &Config::Gpt2(config), &weights).unwrap();
+            write_checkpoint(folder.path(), &Config::Gpt2(config), &weights)
+                .unwrap();
             assert_eq!(read(folder.path()).unwrap().n_embd(), n_embd);
         }
     }
@@ -289,7 +321,8 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
         let truncated = TensorFile::open(&path).unwrap_err().to_string();
         assert!(
-            truncated.contains("model.safetensors") && truncated.contains("not a complete"),
+            truncated.contains("model.safetensors")
+                && truncated.contains("not a complete"),
             "{truncated}"
         );
     }

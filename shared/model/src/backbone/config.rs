@@ -18,7 +18,7 @@ pub(crate) const FILE: &str = "config.json";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Config {
-    /// `model_type` `gpt2`.
+    /// A configuration whose `model_type` is `gpt2`.
     Gpt2(Gpt2Config),
     /// `model_type` `llama`, `qwen2`, `qwen3`, `mistral`.
     Llama(LlamaConfig),
@@ -28,26 +28,30 @@ pub(crate) enum Config {
 const OLDEST_FAMILY: &str = "gpt2";
 
 impl Config {
-    /// Reads and checks a file. A family that is not computed here is refused by name.
+    /// Reads and checks a file. A family that is not computed here is refused
+    /// by name.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
         Self::parse(&text).map_err(|reason| Error::malformed(path, reason))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let fields: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let fields: Value =
+            serde_json::from_str(text).map_err(|e| e.to_string())?;
         let family = match fields.get("model_type") {
             None | Some(Value::Null) => OLDEST_FAMILY,
             Some(name) => name.as_str().ok_or("model_type must be a name")?,
         };
         match family {
             "gpt2" => {
-                let config = Gpt2Config::deserialize(fields).map_err(|e| e.to_string())?;
+                let config = Gpt2Config::deserialize(fields)
+                    .map_err(|e| e.to_string())?;
                 config.check()?;
                 Ok(Self::Gpt2(config))
             }
             member if llama::config::MEMBERS.contains(&member) => {
-                let config = LlamaConfig::deserialize(fields).map_err(|e| e.to_string())?;
+                let config = LlamaConfig::deserialize(fields)
+                    .map_err(|e| e.to_string())?;
                 config.check()?;
                 Ok(Self::Llama(config))
             }
@@ -58,7 +62,7 @@ impl Config {
         }
     }
 
-    /// Longest sequence, in tokens.
+    /// The length of the longest sequence, in tokens.
     pub(crate) fn n_positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,
@@ -74,7 +78,8 @@ impl Config {
         }
     }
 
-    /// The word that every prompt begins with, where the model was trained with one.
+    /// The word that every prompt begins with, where the model was trained with
+    /// one.
     pub(crate) fn first_word(&self) -> Option<u32> {
         match self {
             Self::Gpt2(_) => None,
@@ -88,7 +93,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_family_is_refused_by_name_with_the_list_of_those_that_are_read() {
+    fn another_family_is_refused_by_name_with_the_list_of_those_that_are_read()
+    {
         let refused = Config::parse(r#"{"model_type": "mamba2"}"#).unwrap_err();
         assert!(
             refused.contains("`mamba2`") && refused.contains("gpt2"),
@@ -98,8 +104,7 @@ mod tests {
 
     #[test]
     fn a_file_from_before_model_type_is_a_gpt_2() {
-        let shape =
-            r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
+        let shape = r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
         assert_eq!(Config::parse(shape).unwrap().shape().inner, 16.0);
     }
 }

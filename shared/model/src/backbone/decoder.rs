@@ -1,5 +1,5 @@
-//! The backbone as everybody else sees it: weights, configuration and tokenizer of a frozen
-//! decoder, whatever its family.
+//! The backbone as everybody else sees it: weights, configuration and tokenizer
+//! of a frozen decoder, whatever its family.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,35 +32,43 @@ pub struct Backbone {
 /// The weights, by family.
 #[derive(Module, Debug)]
 pub(crate) enum Decoder {
-    /// `model_type` `gpt2`.
+    /// A decoder whose `model_type` is `gpt2`.
     Gpt2(Gpt2),
-    /// `model_type` `llama`, `qwen2`, `qwen3`, `mistral`.
+    /// A decoder whose `model_type` is `llama`, `qwen2`, `qwen3` or `mistral`.
     Llama(Llama),
 }
 
 /// What [`Backbone::backward`] needs of the forward pass, by family.
-pub(crate) enum KeptActivations {
-    /// Those of a GPT-2.
-    Gpt2(gpt2::KeptActivations),
-    /// Those of the Llama family.
-    Llama(llama::KeptActivations),
+pub(crate) enum KeptActivations<'a> {
+    /// The activations of a GPT-2.
+    Gpt2(gpt2::KeptActivations<'a>),
+    /// The activations of a decoder of the Llama family.
+    Llama(llama::KeptActivations<'a>),
 }
 
 impl Backbone {
-    /// Reads a backbone from a folder with `config.json` and `model.safetensors`, or with the
-    /// shards that `model.safetensors.index.json` names; f32, f16 or bf16.
+    /// Reads a backbone from a folder with `config.json` and
+    /// `model.safetensors`, or with the shards that
+    /// `model.safetensors.index.json` names; f32, f16 or bf16.
     pub fn read(folder: &Path, device: &Device) -> Result<Self, Error> {
         let config = Config::read(&folder.join(config::FILE))?;
         let checkpoint = Checkpoint::open(folder)?;
         let decoder = match &config {
-            Config::Gpt2(config) => Decoder::Gpt2(Gpt2::read(config, &checkpoint, device)?),
-            Config::Llama(config) => Decoder::Llama(Llama::read(config, &checkpoint, device)?),
+            Config::Gpt2(config) => {
+                let gpt2 = Gpt2::read(config, &checkpoint, device)?;
+                Decoder::Gpt2(gpt2)
+            }
+            Config::Llama(config) => {
+                let llama = Llama::read(config, &checkpoint, device)?;
+                Decoder::Llama(llama)
+            }
         };
         let tokenizer = read_tokenizer(folder, &config)?;
         Ok(Self::new(config, decoder, tokenizer, device))
     }
 
-    /// Draws a backbone of the given shape at random; the same one for the same seed.
+    /// Draws a backbone of the given shape at random; the same one for the same
+    /// seed.
     pub fn random(shape: &RandomBackbone, device: &Device) -> Self {
         let (config, gpt2) = gpt2::random::draw(shape, device);
         let tokenizer = Some(Tokenizer::gpt2());
@@ -81,15 +89,15 @@ impl Backbone {
         }
     }
 
-    /// Writes the files that [`Self::read`] reads, as `transformers` reads them too.
+    /// Writes the files that [`Self::read`] reads, as `transformers` reads them
+    /// too.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         write_checkpoint(folder, &self.config, &self.named_weights())?;
-        match self
-            .tokenizer
-            .as_ref()
-            .and_then(|tokenizer| tokenizer.file())
-        {
-            Some(bytes) => write_atomically(&folder.join(tokenizer::FILE), bytes),
+        let tokenizer = self.tokenizer.as_ref();
+        match tokenizer.and_then(|tokenizer| tokenizer.file()) {
+            Some(bytes) => {
+                write_atomically(&folder.join(tokenizer::FILE), bytes)
+            }
             None => Ok(()),
         }
     }
@@ -102,10 +110,13 @@ impl Backbone {
         }
     }
 
-    /// Checks that the prompts' words are in the vocabulary and that a prompt fits the positions.
+    /// Checks that the prompts' words are in the vocabulary and that a prompt
+    /// fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
         let n_words = self.tokenizer()?.n_words();
-        if self.n_words() >= n_words && self.n_positions() >= MIN_POSITIONS {
+        let has_words = self.n_words() >= n_words;
+        let has_positions = self.n_positions() >= MIN_POSITIONS;
+        if has_words && has_positions {
             return Ok(());
         }
         let reason = format!(
@@ -117,22 +128,29 @@ impl Backbone {
         Err(Error::malformed(folder.join(config::FILE), reason))
     }
 
-    /// The same backbone with its weights, and so its activations, in another precision; files are
-    /// always written in f32.
+    /// The same backbone with its weights, and so its activations, in another
+    /// precision; files are always written in f32.
     #[must_use]
     pub fn in_precision(&self, precision: Precision) -> Self {
         let mut backbone = self.clone();
         if precision != Precision::F32 {
-            backbone.decoder = backbone.decoder.map(&mut Cast(precision.dtype()));
+            let mut cast = Cast {
+                to: precision.dtype(),
+            };
+            backbone.decoder = backbone.decoder.map(&mut cast);
         }
         backbone
     }
 
     /// Last hidden states of the positions that are read.
     ///
-    /// Shapes: `embeddings [tokens, embed]` without positions, documents one after the other as
-    /// `layout` says → `[read, embed]`.
-    pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
+    /// Shapes: `embeddings [tokens, embed]` without positions, documents one
+    /// after the other as `layout` says → `[read, embed]`.
+    pub(crate) fn forward(
+        &self,
+        embeddings: Tensor<2>,
+        layout: &Layout,
+    ) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.forward(embeddings, layout),
             Decoder::Llama(llama) => llama.forward(embeddings, layout),
@@ -140,11 +158,11 @@ impl Backbone {
     }
 
     /// [`Self::forward`], with what [`Self::backward`] needs.
-    pub(crate) fn forward_kept(
+    pub(crate) fn forward_kept<'a>(
         &self,
         embeddings: Tensor<2>,
-        layout: &Layout,
-    ) -> (Tensor<2>, KeptActivations) {
+        layout: &'a Layout,
+    ) -> (Tensor<2>, KeptActivations<'a>) {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => {
                 let (hidden, kept) = gpt2.forward_kept(embeddings, layout);
@@ -157,32 +175,34 @@ impl Backbone {
         }
     }
 
-    /// Gradient of the embeddings at some packed rows, given that of the hidden states.
+    /// Gradient of the embeddings at some packed rows, given that of the hidden
+    /// states.
     ///
     /// Shapes: `d_hidden [read, embed]`, `wanted [wanted]` → `[wanted, embed]`.
     pub(crate) fn backward(
         &self,
-        kept: KeptActivations,
-        layout: &Layout,
+        kept: KeptActivations<'_>,
         d_hidden: Tensor<2>,
         wanted: &Tensor<1, Int>,
     ) -> Tensor<2> {
         match (&self.decoder, kept) {
             (Decoder::Gpt2(gpt2), KeptActivations::Gpt2(kept)) => {
-                gpt2.backward(kept, layout, d_hidden, wanted)
+                gpt2.backward(kept, d_hidden, wanted)
             }
             (Decoder::Llama(llama), KeptActivations::Llama(kept)) => {
-                llama.backward(kept, layout, d_hidden, wanted)
+                llama.backward(kept, d_hidden, wanted)
             }
             (Decoder::Gpt2(_), KeptActivations::Llama(_))
             | (Decoder::Llama(_), KeptActivations::Gpt2(_)) => {
-                unreachable!("what was kept comes from this backbone's own forward pass")
+                unreachable!(
+                    "what was kept is of this backbone's own forward pass"
+                )
             }
         }
     }
 
-    /// The embeddings of some words, in the precision of the weights. Shapes: `[words]` →
-    /// `[words, embed]`.
+    /// The embeddings of some words, in the precision of the weights. Shapes:
+    /// `[words]` → `[words, embed]`.
     pub(crate) fn word_embeddings(&self, words: Tensor<1, Int>) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val().select(0, words),
@@ -190,8 +210,9 @@ impl Backbone {
         }
     }
 
-    /// The matrix over whose rows the softmax of the words is taken `[words, embed]`. It is the
-    /// embeddings themselves where the family ties the two.
+    /// The matrix over whose rows the softmax of the words is taken
+    /// `[words, embed]`. It is the embeddings themselves where the family ties
+    /// the two.
     pub(crate) fn head(&self) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.wte.val(),
@@ -199,17 +220,19 @@ impl Backbone {
         }
     }
 
-    /// What turns text into the words of this backbone; an error where its files came without one.
+    /// What turns text into the words of this backbone; an error where its
+    /// files came without one.
     pub fn tokenizer(&self) -> Result<&Arc<Tokenizer>, Error> {
         self.tokenizer.as_ref().ok_or(Error::NoTokenizer)
     }
 
-    /// Bounds how many tokens go through at once; all copies of a backbone share it.
+    /// Bounds how many tokens go through at once; all copies of a backbone
+    /// share it.
     pub fn budget(&self) -> &TokenBudget {
         &self.budget
     }
 
-    /// Where the weights are.
+    /// The device that holds the weights.
     pub fn device(&self) -> Device {
         self.head().device()
     }
@@ -224,7 +247,7 @@ impl Backbone {
         self.head().dims()[0]
     }
 
-    /// Longest sequence, in tokens.
+    /// The length of the longest sequence, in tokens.
     pub fn n_positions(&self) -> usize {
         self.config.n_positions()
     }
@@ -241,7 +264,10 @@ impl Backbone {
 }
 
 /// The tokenizer beside a checkpoint. A GPT-2 without one has GPT-2's own.
-fn read_tokenizer(folder: &Path, config: &Config) -> Result<Option<Arc<Tokenizer>>, Error> {
+fn read_tokenizer(
+    folder: &Path,
+    config: &Config,
+) -> Result<Option<Arc<Tokenizer>>, Error> {
     let path = folder.join(tokenizer::FILE);
     if path.exists() {
         let tokenizer = Tokenizer::read(&path, config.first_word())?;
@@ -254,11 +280,145 @@ fn read_tokenizer(folder: &Path, config: &Config) -> Result<Option<Arc<Tokenizer
 }
 
 /// Casts every float of a module.
-struct Cast(DType);
+struct Cast {
+    to: DType,
+}
 
 impl ModuleMapper for Cast {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        Param::from_mapped_value(id, tensor.cast(self.0), mapper)
+        Param::from_mapped_value(id, tensor.cast(self.to), mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    use crate::backbone::host::{index_tensor, to_index, to_vec};
+    use crate::backbone::layout::Extent;
+    use crate::backbone::llama::config::LlamaConfig;
+    use crate::device::{available_devices, compute_device};
+
+    /// Three documents; the last block computes some positions of each, or all.
+    fn documents(reads_all: bool) -> Vec<Extent> {
+        let mut documents = Vec::new();
+        for (n_tokens, n_read) in [(9, 5), (1, 1), (14, 1)] {
+            documents.push(Extent {
+                n_tokens,
+                n_read: if reads_all { n_tokens } else { n_read },
+            });
+        }
+        documents
+    }
+
+    /// The packed row of every fourth token of each document.
+    fn every_fourth(documents: &[Extent]) -> Vec<i32> {
+        let mut rows = Vec::new();
+        let mut start = 0;
+        for document in documents {
+            let places = (0..document.n_tokens).step_by(4);
+            rows.extend(places.map(|place| to_index(start + place)));
+            start += document.n_tokens;
+        }
+        rows
+    }
+
+    /// Draws every weight anew, so that none has its trivial value.
+    struct Draw;
+
+    impl ModuleMapper for Draw {
+        fn map_float<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D>>,
+        ) -> Param<Tensor<D>> {
+            let (id, tensor, mapper) = param.consume();
+            let drawn = tensor.random_like(Distribution::Uniform(-0.3, 0.3));
+            Param::from_mapped_value(id, drawn, mapper)
+        }
+    }
+
+    fn gpt2(n_layer: usize, device: &Device) -> Backbone {
+        let shape = RandomBackbone {
+            n_embd: 24,
+            n_layer,
+            n_head: 3,
+            n_positions: 16,
+            ..Default::default()
+        };
+        Backbone::random(&shape, device)
+    }
+
+    fn llama(model_type: &str, n_layer: usize, device: &Device) -> Backbone {
+        let fields = serde_json::json!({
+            "model_type": model_type, "vocab_size": 32, "hidden_size": 24,
+            "head_dim": 8, "intermediate_size": 20,
+            "num_hidden_layers": n_layer, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "max_position_embeddings": 16,
+        });
+        let config: LlamaConfig = serde_json::from_value(fields).unwrap();
+        let llama = Llama::zeros(&config, device).unwrap().map(&mut Draw);
+        Backbone::new(
+            Config::Llama(config),
+            Decoder::Llama(llama),
+            None,
+            device,
+        )
+    }
+
+    #[test]
+    fn the_closed_form_gradients_are_those_of_autodiff() {
+        for name in available_devices() {
+            let device = compute_device(&name).unwrap().device;
+            for n_layer in [1, 2] {
+                check_gradients(&gpt2(n_layer, &device));
+                for member in ["llama", "qwen2", "qwen3"] {
+                    check_gradients(&llama(member, n_layer, &device));
+                }
+            }
+        }
+    }
+
+    fn check_gradients(backbone: &Backbone) {
+        for reads_all in [true, false] {
+            check_gradient(backbone, &documents(reads_all));
+        }
+    }
+
+    fn check_gradient(backbone: &Backbone, documents: &[Extent]) {
+        let (device, width) = (backbone.device(), backbone.n_embd());
+        let layout = Layout::new(documents, &device);
+        let n_tokens = documents.iter().map(|document| document.n_tokens).sum();
+        let uniform = Distribution::Uniform(-1.0, 1.0);
+        let embeddings =
+            Tensor::<2>::random([n_tokens, width], uniform, &device);
+        let (hidden, kept) = backbone.forward_kept(embeddings.clone(), &layout);
+        let d_hidden = Tensor::<2>::random(hidden.dims(), uniform, &device);
+        let wanted = index_tensor(every_fourth(documents), &device);
+        let found = backbone.backward(kept, d_hidden.clone(), &wanted);
+
+        let leaf = embeddings.autodiff().require_grad();
+        let twin = backbone.forward(leaf.clone(), &layout);
+        assert_close(&to_vec(twin.clone().inner()), &to_vec(hidden));
+        let mut gradients = (twin * d_hidden.autodiff()).sum().backward();
+        let expected =
+            leaf.grad_remove(&mut gradients).unwrap().select(0, wanted);
+        assert_close(&to_vec(found), &to_vec(expected));
+    }
+
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        let largest = expected
+            .iter()
+            .fold(1e-6_f32, |largest, x| largest.max(x.abs()));
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-5 * largest,
+                "{found} {expected}"
+            );
+        }
     }
 }

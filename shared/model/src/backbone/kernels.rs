@@ -1,147 +1,48 @@
-//! The steps of a block that a CPU should do in one pass over memory, each with its gradient.
+//! The steps of a block that a CPU should do in one pass over memory, each with
+//! its gradient.
 //!
-//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused operators
-//! ([`libtorch`]); elsewhere, and under autodiff, they are compositions of burn's ([`composed`]),
-//! which say what is computed. The tests at the foot hold the three together. A kernel for a new
-//! kind of layer is a function here and one in each of these files.
+//! On flex they are loops over slices ([`flex`]), on LibTorch its own fused
+//! operators ([`libtorch`]); elsewhere, and under autodiff, they are
+//! compositions of burn's ([`composed`]), which say what is computed. The tests
+//! at the foot hold the three together. A kernel for a new kind of layer is a
+//! function here and one in each of these files.
 
 use burn::tensor::Tensor;
 
-use crate::backbone::layout::Spans;
 use crate::device::Engine;
 
-/// LibTorch's attention on graphics cards.
-#[cfg(feature = "tch")]
-mod card;
-/// Each kernel as burn's own operators: the meaning of the others, for devices without any.
+/// What kernels take and what they give, on every device.
+mod operands;
+
+/// Each kernel as burn's own operators: the meaning of the others, for devices
+/// without any.
 mod composed;
+
 /// Kernels on host memory, by loops over its rows.
 mod flex;
 /// Attention on host memory, a head at a time.
 mod heads;
-/// LibTorch's fused operators.
-#[cfg(feature = "tch")]
-mod libtorch;
-/// The same for the layers of the Llama family.
+/// Loops over rows for the layers of the Llama family.
 mod llama_rows;
-/// How fast a device multiplies at best.
-pub(crate) mod peak;
 /// Loops over rows, compiled for the widest vectors of the machine.
 mod rows;
 
-pub(crate) use rows::products;
+/// Inner products of many rows with a few states.
+mod products;
 
-/// How many heads attention has. Query head `h` reads key and value head `h / (n_query /
-/// n_key_value)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HeadCounts {
-    /// Heads of the queries, side by side in their width.
-    pub(crate) n_query: usize,
-    /// Heads of the keys, and as many of the values; divides `n_query`.
-    pub(crate) n_key_value: usize,
-}
+/// LibTorch's attention on graphics cards.
+#[cfg(feature = "tch")]
+mod card;
+/// Kernels that are LibTorch's fused operators.
+#[cfg(feature = "tch")]
+mod libtorch;
 
-impl HeadCounts {
-    /// Query heads that read the same keys and values.
-    pub(crate) fn n_in_group(self) -> usize {
-        self.n_query / self.n_key_value
-    }
-}
-
-/// What attention gives, and what its gradient needs.
-#[derive(Debug, Clone)]
-pub(crate) struct Attended {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) mixed: Tensor<2>,
-    /// Logarithm of each softmax's denominator `[queries, heads]`.
-    pub(crate) log_sums: Tensor<2>,
-}
-
-/// Weights of a layer norm.
-#[derive(Debug, Clone)]
-pub(crate) struct Norm {
-    /// `[width]`
-    pub(crate) gamma: Tensor<1>,
-    /// `[width]`
-    pub(crate) beta: Tensor<1>,
-    /// Added to the variance.
-    pub(crate) epsilon: f64,
-}
-
-/// The weight of an RMS norm.
-#[derive(Debug, Clone)]
-pub(crate) struct RmsWeights {
-    /// `[width]`
-    pub(crate) weight: Tensor<1>,
-    /// Added to the mean square.
-    pub(crate) epsilon: f64,
-}
-
-/// How far the pairs of a head's entries are turned, row by row.
-#[derive(Debug, Clone)]
-pub(crate) struct Rotation {
-    /// Cosines `[rows, head_dim / 2]`.
-    pub(crate) cos: Tensor<2>,
-    /// Sines `[rows, head_dim / 2]`.
-    pub(crate) sin: Tensor<2>,
-}
-
-impl Rotation {
-    /// The rotation that undoes this one, which is its gradient too.
-    pub(crate) fn inverse(&self) -> Self {
-        Self {
-            cos: self.cos.clone(),
-            sin: -self.sin.clone(),
-        }
-    }
-}
-
-/// The heads at the beginning of each row; what lies behind them is left alone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FirstHeads {
-    pub(crate) n_heads: usize,
-    pub(crate) head_dim: usize,
-}
-
-/// What goes into attention.
-#[derive(Debug)]
-pub(crate) struct Attention<'a> {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) queries: Tensor<2>,
-    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
-    pub(crate) keys_values: Tensor<2>,
-    /// The documents: nothing is seen beyond one's own.
-    pub(crate) spans: &'a Spans,
-    /// How the widths are divided.
-    pub(crate) heads: HeadCounts,
-}
-
-impl Attention<'_> {
-    /// Width of a head of queries, keys or values.
-    fn head_dim(&self) -> usize {
-        self.queries.dims()[1] / self.heads.n_query
-    }
-}
-
-/// Gradients of what went into attention.
-#[derive(Debug)]
-pub(crate) struct AttentionGradients {
-    /// `[queries, n_query * head_dim]`
-    pub(crate) queries: Tensor<2>,
-    /// Keys, then values `[keys, 2 * n_key_value * head_dim]`.
-    pub(crate) keys_values: Tensor<2>,
-}
-
-/// A softmax's numerators and what they are divided by, row by row.
-#[derive(Debug)]
-pub(crate) struct Exponentials {
-    /// `e^(x − highest of its row)` `[rows, width]`.
-    pub(crate) values: Tensor<2>,
-    /// The highest `x` of each row.
-    pub(crate) highest: Vec<f32>,
-    /// The sum of each row of `values`.
-    pub(crate) sums: Vec<f32>,
-}
+use operands::Exponentials;
+pub(crate) use operands::{
+    Attended, Attention, AttentionGradients, FirstHeads, HeadCounts, Norm,
+    RmsWeights, Rotation,
+};
+pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.
 macro_rules! on_engine {
@@ -161,9 +62,14 @@ pub(crate) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     on_engine!(lhs, product(lhs, rhs))
 }
 
-/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` → `[m, n]`.
+/// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` →
+/// `[m, n]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(crate) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(lhs, add_product(sum, lhs, rhs))
 }
 
@@ -175,10 +81,14 @@ pub(crate) fn gelu(input: Tensor<2>) -> Tensor<2> {
 
 /// Gradient of [`gelu`]'s input.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(crate) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(input, gelu_backward(input, d_output))
 }
 
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`.
 /// Shapes: `[rows, width]` → `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
@@ -187,12 +97,16 @@ pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
 
 /// Gradient of [`layer_norm`]'s input.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(crate) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(input, layer_norm_backward(input, norm, d_output))
 }
 
-/// Each row scaled to a mean square of 1, then times the weight (reference: `LlamaRMSNorm`).
-/// Shapes: `[rows, width]` → `[rows, width]`.
+/// Each row scaled to a mean square of 1, then times the weight (reference:
+/// `LlamaRMSNorm`). Shapes: `[rows, width]` → `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
     on_engine!(input, rms_norm(input, norm))
@@ -208,23 +122,32 @@ pub(crate) fn rms_norm_backward(
     on_engine!(input, rms_norm_backward(input, norm, d_output))
 }
 
-/// Turns each pair of entries `(i, i + head_dim / 2)` of the first heads (reference:
-/// `apply_rotary_pos_emb`). Shapes: `[rows, width]` → `[rows, width]`.
+/// Turns each pair of entries `(i, i + head_dim / 2)` of the first heads
+/// (reference: `apply_rotary_pos_emb`). Shapes: `[rows, width]` → `[rows,
+/// width]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -> Tensor<2> {
+pub(crate) fn rotate(
+    input: Tensor<2>,
+    rotation: &Rotation,
+    heads: FirstHeads,
+) -> Tensor<2> {
     on_engine!(input, rotate(input, rotation, heads))
 }
 
-/// `silu(gate) · up` (reference: `LlamaMLP`). Shapes: gate, then up `[rows, 2 inner]` →
-/// `[rows, inner]`.
+/// `silu(gate) · up` (reference: `LlamaMLP`). Shapes: gate, then up `[rows, 2
+/// inner]` → `[rows, inner]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     on_engine!(gate_up, swiglu(gate_up))
 }
 
-/// Gradient of [`swiglu`]'s input. Shapes: `[rows, 2 inner]`, `[rows, inner]` → `[rows, 2 inner]`.
+/// Gradient of [`swiglu`]'s input. Shapes: `[rows, 2 inner]`, `[rows, inner]` →
+/// `[rows, 2 inner]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(crate) fn swiglu_backward(
+    gate_up: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(gate_up, swiglu_backward(gate_up, d_output))
 }
 
@@ -234,7 +157,8 @@ pub(crate) fn attention(of: &Attention<'_>) -> Attended {
     on_engine!(of.queries, attention(of))
 }
 
-/// Gradients of what went into [`attention`]. Shapes: `d_mixed [queries, n_query * head_dim]`.
+/// Gradients of what went into [`attention`]. Shapes:
+/// `d_mixed [queries, n_query * head_dim]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn attention_backward(
     of: &Attention<'_>,
@@ -244,7 +168,8 @@ pub(crate) fn attention_backward(
     on_engine!(of.queries, attention_backward(of, attended, d_mixed))
 }
 
-/// Exponentials of logits and their sums, from which softmaxes are made. Shapes: `[rows, width]`.
+/// Exponentials of logits and their sums, from which softmaxes are made.
+/// Shapes: `[rows, width]`.
 #[tracing::instrument(level = "trace", skip_all)]
 pub(crate) fn exponentials(logits: Tensor<2>) -> Exponentials {
     on_engine!(logits, exponentials(logits))
@@ -256,7 +181,7 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use crate::backbone::host::to_vec;
-    use crate::backbone::layout::Span;
+    use crate::backbone::layout::{Span, Spans};
     use crate::device::{available_devices, compute_device};
 
     /// Each device of this build that has kernels of its own.
@@ -270,7 +195,11 @@ mod tests {
         Tensor::random(shape, Distribution::Uniform(-3.0, 3.0), device)
     }
 
-    fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
+    fn assert_close<const D: usize>(
+        found: Tensor<D>,
+        expected: Tensor<D>,
+        what: &str,
+    ) {
         assert_eq!(found.dims(), expected.dims(), "{what}");
         let (found, expected) = (to_vec(found), to_vec(expected));
         let largest = expected
@@ -287,7 +216,8 @@ mod tests {
     #[test]
     fn products_see_views_as_what_they_show() {
         for device in devices() {
-            let (lhs, rhs) = (random([5, 7], &device), random([7, 12], &device));
+            let (lhs, rhs) =
+                (random([5, 7], &device), random([7, 12], &device));
             let columns = rhs.clone().slice([0..7, 3..9]);
             let (product, sum) = (
                 product(lhs.clone(), columns.clone()),
@@ -305,14 +235,20 @@ mod tests {
                 "sum of matrices",
             );
             let bias = random([1, 6], &device);
-            let biased = add_product(bias.clone(), lhs.clone(), columns.clone());
+            let biased =
+                add_product(bias.clone(), lhs.clone(), columns.clone());
             assert_close(
                 biased,
                 composed::add_product(bias, lhs, columns.clone()),
                 "bias",
             );
-            let (d_output, sum) = (random([5, 6], &device), random([5, 7], &device));
-            let back = add_product(sum.clone(), d_output.clone(), columns.clone().transpose());
+            let (d_output, sum) =
+                (random([5, 6], &device), random([5, 7], &device));
+            let back = add_product(
+                sum.clone(),
+                d_output.clone(),
+                columns.clone().transpose(),
+            );
             assert_close(
                 back,
                 composed::add_product(sum, d_output, columns.transpose()),
@@ -324,8 +260,13 @@ mod tests {
     #[test]
     fn pointwise_kernels_are_the_compositions() {
         for device in devices() {
-            let (input, d_output) = (random([37, 45], &device), random([37, 45], &device));
-            assert_close(gelu(input.clone()), composed::gelu(input.clone()), "gelu");
+            let (input, d_output) =
+                (random([37, 45], &device), random([37, 45], &device));
+            assert_close(
+                gelu(input.clone()),
+                composed::gelu(input.clone()),
+                "gelu",
+            );
             let (found, expected) = (
                 gelu_backward(input.clone(), d_output.clone()),
                 composed::gelu_backward(input.clone(), d_output.clone()),
@@ -346,14 +287,16 @@ mod tests {
                 composed::layer_norm(input.clone(), &norm),
                 "layer norm",
             );
-            let found = layer_norm_backward(input.clone(), &norm, d_output.clone());
+            let found =
+                layer_norm_backward(input.clone(), &norm, d_output.clone());
             assert_close(
                 found,
                 composed::layer_norm_backward(input.clone(), &norm, d_output),
                 "layer norm backward",
             );
 
-            let (found, expected) = (exponentials(input.clone()), composed::exponentials(input));
+            let (found, expected) =
+                (exponentials(input.clone()), composed::exponentials(input));
             assert_close(found.values, expected.values, "exponentials");
             assert_eq!(found.highest, expected.highest, "highest");
             for (found, expected) in found.sums.iter().zip(&expected.sums) {
@@ -365,7 +308,8 @@ mod tests {
     #[test]
     fn the_llama_familys_kernels_are_the_compositions() {
         for device in devices() {
-            let (input, d_output) = (random([37, 45], &device), random([37, 45], &device));
+            let (input, d_output) =
+                (random([37, 45], &device), random([37, 45], &device));
             let norm = RmsWeights {
                 weight: random([1, 45], &device).reshape([45]),
                 epsilon: 1e-5,
@@ -375,12 +319,15 @@ mod tests {
                 composed::rms_norm(input.clone(), &norm),
             );
             assert_close(found, expected, "RMS norm");
-            let found = rms_norm_backward(input.clone(), &norm, d_output.clone());
+            let found =
+                rms_norm_backward(input.clone(), &norm, d_output.clone());
             let expected = composed::rms_norm_backward(input, &norm, d_output);
             assert_close(found, expected, "RMS norm backward");
 
-            let (gate_up, d_output) = (random([37, 90], &device), random([37, 45], &device));
-            let (found, expected) = (swiglu(gate_up.clone()), composed::swiglu(gate_up.clone()));
+            let (gate_up, d_output) =
+                (random([37, 90], &device), random([37, 45], &device));
+            let (found, expected) =
+                (swiglu(gate_up.clone()), composed::swiglu(gate_up.clone()));
             assert_close(found, expected, "SwiGLU");
             let found = swiglu_backward(gate_up.clone(), d_output.clone());
             let expected = composed::swiglu_backward(gate_up, d_output);
@@ -398,7 +345,8 @@ mod tests {
             for width in [24, 30] {
                 let input = random([37, width], &device);
                 let found = rotate(input.clone(), &rotation, heads);
-                let expected = composed::rotate(input.clone(), &rotation, heads);
+                let expected =
+                    composed::rotate(input.clone(), &rotation, heads);
                 assert_close(found.clone(), expected, "rotation");
                 let back = rotate(found, &rotation.inverse(), heads);
                 assert_close(back, input, "rotation and back");
@@ -406,12 +354,14 @@ mod tests {
         }
     }
 
-    /// Documents that are read whole, at their last token, at their end, not at all; a long one;
-    /// two of the same length that follow each other.
+    /// Documents that are read whole, at their last token, at their end, not at
+    /// all; a long one; two of the same length that follow each other.
     fn spans() -> Vec<Span> {
         let mut spans = Vec::new();
         let (mut n_keys, mut n_queries) = (0, 0);
-        for (length, n_read) in [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)] {
+        for (length, n_read) in
+            [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)]
+        {
             spans.push(Span {
                 keys: n_keys..n_keys + length,
                 queries: n_queries..n_queries + n_read,
@@ -448,7 +398,10 @@ mod tests {
         let width = heads.n_query * HEAD_DIM;
         let of = Attention {
             queries: random([n_queries, width], device),
-            keys_values: random([n_keys, 2 * heads.n_key_value * HEAD_DIM], device),
+            keys_values: random(
+                [n_keys, 2 * heads.n_key_value * HEAD_DIM],
+                device,
+            ),
             spans: &spans,
             heads,
         };
@@ -459,6 +412,10 @@ mod tests {
         let found = attention_backward(&of, found, d_mixed.clone());
         let expected = composed::attention_backward(&of, expected, d_mixed);
         assert_close(found.queries, expected.queries, "queries");
-        assert_close(found.keys_values, expected.keys_values, "keys and values");
+        assert_close(
+            found.keys_values,
+            expected.keys_values,
+            "keys and values",
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The layers with weights that decoders are made of, each with the gradient of its input.
+//! The layers with weights that decoders are made of, each with the gradient of
+//! its input.
 
 use std::ops::Range;
 
@@ -10,9 +11,10 @@ use crate::backbone::kernels::{self, FirstHeads, Norm, RmsWeights};
 /// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
-    /// `[input, output]`
+    /// The weights `[input, output]`.
     pub(crate) weight: Param<Tensor<2>>,
-    /// `[output]`; absent in layers that add none.
+    /// What is added to each output `[output]`; absent in layers that add
+    /// nothing.
     pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
@@ -27,27 +29,31 @@ impl Linear {
     }
 
     /// A layer that adds nothing, all zeros. Shape: `[input, output]`.
-    pub(crate) fn zeros_without_bias(shape: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn zeros_without_bias(
+        shape: [usize; 2],
+        device: &Device,
+    ) -> Self {
         Self {
             weight: Param::from_tensor(Tensor::zeros(shape, device)),
             bias: None,
         }
     }
 
-    /// Shapes: `[rows, input]` → `[rows, output]`.
+    /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         self.all().forward(input)
     }
 
-    /// Shapes: `[rows, output]` → `[rows, input]`.
+    /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(&self, d_output: Tensor<2>) -> Tensor<2> {
         self.all().backward(d_output)
     }
 
     fn all(&self) -> Columns {
+        let bias = self.bias.as_ref();
         Columns {
             weight: self.weight.val(),
-            bias: self.bias.as_ref().map(|bias| bias.val().unsqueeze()),
+            bias: bias.map(|bias| bias.val().unsqueeze()),
         }
     }
 
@@ -64,14 +70,14 @@ impl Linear {
 
 /// A linear layer's outputs, or some of them.
 pub(crate) struct Columns {
-    /// `[input, output]`
+    /// The weights `[input, output]`.
     weight: Tensor<2>,
-    /// `[1, output]`
+    /// What is added to each output `[1, output]`.
     bias: Option<Tensor<2>>,
 }
 
 impl Columns {
-    /// Shapes: `[rows, input]` → `[rows, output]`.
+    /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(self, input: Tensor<2>) -> Tensor<2> {
         match self.bias {
             Some(bias) => kernels::add_product(bias, input, self.weight),
@@ -79,32 +85,42 @@ impl Columns {
         }
     }
 
-    /// Shapes: `[rows, output]` → `[rows, input]`.
+    /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(self, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::product(d_output, self.weight.transpose())
+        let transposed = self.weight.transpose();
+        kernels::product(d_output, transposed)
     }
 
     /// [`Self::backward`], added to another gradient of the input.
-    pub(crate) fn backward_onto(self, d_input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
-        kernels::add_product(d_input, d_output, self.weight.transpose())
+    pub(crate) fn backward_onto(
+        self,
+        d_input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
+        let transposed = self.weight.transpose();
+        kernels::add_product(d_input, d_output, transposed)
     }
 }
 
-/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta` (reference:
-/// `nn.LayerNorm`).
+/// Each row shifted and scaled to mean 0 and variance 1, then `· gamma + beta`
+/// (reference: `nn.LayerNorm`).
 #[derive(Module, Debug)]
 pub(crate) struct LayerNorm {
-    /// `[width]`
+    /// The scale of each column `[width]`.
     pub(crate) gamma: Param<Tensor<1>>,
-    /// `[width]`
+    /// The shift of each column `[width]`.
     pub(crate) beta: Param<Tensor<1>>,
-    /// Added to the variance.
+    /// What is added to the variance, so that its root is not 0.
     epsilon: f64,
 }
 
 impl LayerNorm {
     /// The layer norm with scale 1 and shift 0.
-    pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
+    pub(crate) fn identity(
+        width: usize,
+        epsilon: f64,
+        device: &Device,
+    ) -> Self {
         Self {
             gamma: Param::from_tensor(Tensor::ones([width], device)),
             beta: Param::from_tensor(Tensor::zeros([width], device)),
@@ -120,19 +136,24 @@ impl LayerNorm {
         }
     }
 
-    /// Shapes: `[rows, width]` → `[rows, width]`.
+    /// The normed rows. Shapes: `[rows, width]` → `[rows, width]`.
     pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         kernels::layer_norm(input, &self.weights())
     }
 
-    /// The gradient of the input. Shapes: `input [rows, width]`, `d_output [rows, width]` →
-    /// `[rows, width]`.
-    pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    /// Gradient of the input. Shapes: `input [rows, width]`,
+    /// `d_output [rows, width]` → `[rows, width]`.
+    pub(crate) fn backward(
+        &self,
+        input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }
 }
 
-/// Each row scaled to a mean square of 1, then `· weight` (reference: `LlamaRMSNorm`).
+/// Each row scaled to a mean square of 1, then `· weight` (reference:
+/// `LlamaRMSNorm`).
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     /// `[width]`
@@ -143,7 +164,11 @@ pub(crate) struct RmsNorm {
 
 impl RmsNorm {
     /// The norm with scale 1.
-    pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
+    pub(crate) fn identity(
+        width: usize,
+        epsilon: f64,
+        device: &Device,
+    ) -> Self {
         Self {
             weight: Param::from_tensor(Tensor::ones([width], device)),
             epsilon,
@@ -162,14 +187,23 @@ impl RmsNorm {
         kernels::rms_norm(input, &self.weights())
     }
 
-    /// The gradient of the input. Shapes: `[rows, width]`, `[rows, width]` → `[rows, width]`.
-    pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    /// The gradient of the input. Shapes: `[rows, width]`, `[rows, width]` →
+    /// `[rows, width]`.
+    pub(crate) fn backward(
+        &self,
+        input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
         kernels::rms_norm_backward(input, &self.weights(), d_output)
     }
 
-    /// Norms each of the first heads by itself; what lies behind them stays. Shapes:
-    /// `[rows, width]` → `[rows, width]`.
-    pub(crate) fn forward_heads(&self, input: Tensor<2>, heads: FirstHeads) -> Tensor<2> {
+    /// Norms each of the first heads by itself; what lies behind them stays.
+    /// Shapes: `[rows, width]` → `[rows, width]`.
+    pub(crate) fn forward_heads(
+        &self,
+        input: Tensor<2>,
+        heads: FirstHeads,
+    ) -> Tensor<2> {
         let (first, rest) = heads.split(input);
         let normed = self.forward(heads.apart(first));
         heads.join(normed, rest)
@@ -190,7 +224,8 @@ impl RmsNorm {
 }
 
 impl FirstHeads {
-    /// Shapes: `[rows, width]` → `[rows, heads * head_dim]` and what lies behind.
+    /// Shapes: `[rows, width]` → `[rows, heads * head_dim]` and what lies
+    /// behind.
     fn split(self, input: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
         let [n_rows, width] = input.dims();
         let end = self.n_heads * self.head_dim;
@@ -207,7 +242,8 @@ impl FirstHeads {
         heads.reshape([n_rows * self.n_heads, self.head_dim])
     }
 
-    /// Shapes: `[rows * heads, head_dim]` and what lies behind → `[rows, width]`.
+    /// Shapes: `[rows * heads, head_dim]` and what lies behind → `[rows,
+    /// width]`.
     fn join(self, heads: Tensor<2>, rest: Option<Tensor<2>>) -> Tensor<2> {
         let [n_rows, _] = heads.dims();
         let width = self.n_heads * self.head_dim;

@@ -1,4 +1,5 @@
-//! Where the documents of a batch lie: one after the other, so that only real tokens are computed.
+//! Where the documents of a batch lie: one after the other, so that only real
+//! tokens are computed.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -16,13 +17,13 @@ pub(crate) struct Extent {
     pub(crate) n_read: usize,
 }
 
-/// One document in an attention: its keys and its queries, each a run of rows. The queries are its
-/// last tokens.
+/// One document in an attention: its keys and its queries, each a run of rows.
+/// The queries are its last tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Packed rows of the document's tokens.
     pub(crate) keys: Range<usize>,
-    /// Rows of its queries.
+    /// Rows of its queries among the queries of all documents.
     pub(crate) queries: Range<usize>,
 }
 
@@ -37,20 +38,22 @@ impl Span {
 #[derive(Debug)]
 pub(crate) struct Spans {
     pub(crate) documents: Vec<Span>,
-    /// Made when a kernel asks for it, once for all blocks.
+    /// The padded layout, made once for all blocks when a kernel first asks for
+    /// it.
     padded: OnceLock<Padded>,
 }
 
-/// The documents side by side, all as long as the longest: for kernels that take one length.
-/// Queries lie where the keys of the same tokens do, so that a query sees the keys up to its own
-/// place in every document.
+/// The documents side by side, all as long as the longest: for kernels that
+/// take one length. Queries lie where the keys of the same tokens do, so that a
+/// query sees the keys up to its own place in every document.
 #[derive(Debug)]
 pub(crate) struct Padded {
     pub(crate) n_documents: usize,
     pub(crate) longest: usize,
-    /// Place of each query among `n_documents * longest` `[queries]`.
+    /// The place of each query among the `n_documents * longest` padded rows
+    /// `[queries]`.
     pub(crate) queries: Tensor<1, Int>,
-    /// Place of each key `[keys]`.
+    /// The place of each key among the same rows `[keys]`.
     pub(crate) keys: Tensor<1, Int>,
 }
 
@@ -63,33 +66,29 @@ impl Spans {
     }
 
     pub(crate) fn padded(&self, device: &Device) -> &Padded {
-        self.padded
-            .get_or_init(|| Padded::new(&self.documents, &device.clone().inner()))
+        self.padded.get_or_init(|| {
+            Padded::new(&self.documents, &device.clone().inner())
+        })
     }
 }
 
 impl Padded {
     fn new(documents: &[Span], device: &Device) -> Self {
-        let longest = documents
-            .iter()
-            .map(|span| span.keys.len())
-            .max()
-            .unwrap_or(0);
-        let places = |first: fn(&Span) -> usize| {
-            let of_document = |(document, span): (usize, &Span)| {
-                (first(span)..span.keys.len())
-                    .map(move |position| to_index(document * longest + position))
-            };
-            index_tensor(
-                documents.iter().enumerate().flat_map(of_document).collect(),
-                device,
-            )
-        };
+        let lengths = documents.iter().map(|span| span.keys.len());
+        let longest = lengths.max().unwrap_or(0);
+        let mut queries = Vec::new();
+        let mut keys = Vec::new();
+        for (document, span) in documents.iter().enumerate() {
+            let start = document * longest;
+            let end = start + span.keys.len();
+            queries.extend((start + span.offset()..end).map(to_index));
+            keys.extend((start..end).map(to_index));
+        }
         Self {
             n_documents: documents.len(),
             longest,
-            queries: places(Span::offset),
-            keys: places(|_| 0),
+            queries: index_tensor(queries, device),
+            keys: index_tensor(keys, device),
         }
     }
 }
@@ -101,7 +100,8 @@ pub(crate) struct Layout {
     pub(crate) positions: Tensor<1, Int>,
     /// Each document when all its tokens are queries.
     pub(crate) spans: Spans,
-    /// What the last block computes; absent when every token is read.
+    /// The tokens that the last block computes; absent when every token is
+    /// read.
     pub(crate) read: Option<ReadPositions>,
 }
 
@@ -110,19 +110,60 @@ pub(crate) struct Layout {
 pub(crate) struct ReadPositions {
     /// Each document when only these are queries.
     pub(crate) spans: Spans,
-    /// Packed row of each `[read]`.
+    /// The packed row of each token that is read `[read]`.
     rows: Tensor<1, Int>,
-    /// Read row of each packed row, one past the end where it is not read `[tokens]`.
+    /// The read row of each packed row, one past the end where it is not read
+    /// `[tokens]`.
     places: Tensor<1, Int>,
 }
 
 impl ReadPositions {
-    /// Shapes: `[tokens, width]` → `[read, width]`.
+    /// The last tokens of each document; `None` where they are all tokens.
+    fn new(documents: &[Extent], device: &Device) -> Option<Self> {
+        let mut n_tokens = 0;
+        let mut n_read = 0;
+        for document in documents {
+            n_tokens += document.n_tokens;
+            n_read += document.n_read;
+        }
+        if n_read == n_tokens {
+            return None;
+        }
+
+        let not_read = to_index(n_read);
+        let mut spans = Vec::with_capacity(documents.len());
+        let mut rows = Vec::with_capacity(n_read);
+        let mut places = Vec::with_capacity(n_tokens);
+        for document in documents {
+            let start = places.len();
+            let end = start + document.n_tokens;
+            let first_read = end - document.n_read;
+            spans.push(Span {
+                keys: start..end,
+                queries: rows.len()..rows.len() + document.n_read,
+            });
+            places.extend((start..first_read).map(|_| not_read));
+
+            for row in first_read..end {
+                places.push(to_index(rows.len()));
+                rows.push(to_index(row));
+            }
+        }
+        Some(Self {
+            spans: Spans::new(spans),
+            rows: index_tensor(rows, device),
+            places: index_tensor(places, device),
+        })
+    }
+
+    /// The rows of the tokens that are read. Shapes: `[tokens, width]` →
+    /// `[read, width]`.
     pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
         packed.select(0, self.rows.clone())
     }
 
-    /// Zero where a token is not read. Shapes: `[read, width]` → `[tokens, width]`.
+    /// The rows among all tokens, zero where one is not read. Shapes:
+    /// `[read, width]` → `[tokens, width]`.
     pub(crate) fn scatter(&self, read: Tensor<2>) -> Tensor<2> {
         let [_, width] = read.dims();
         let zero = Tensor::zeros([1, width], (&read.device(), read.dtype()));
@@ -133,12 +174,12 @@ impl ReadPositions {
 /// The positions whose output a block computes: its queries.
 pub(crate) struct Queries<'a> {
     pub(crate) spans: &'a Spans,
-    /// Absent where every token is a query.
+    /// The tokens that are queries; absent where every token is one.
     read: Option<&'a ReadPositions>,
 }
 
 impl Queries<'_> {
-    /// Shapes: `[tokens, width]` → `[queries, width]`.
+    /// The rows of the queries. Shapes: `[tokens, width]` → `[queries, width]`.
     pub(crate) fn gather(&self, packed: Tensor<2>) -> Tensor<2> {
         match self.read {
             Some(read) => read.gather(packed),
@@ -146,15 +187,20 @@ impl Queries<'_> {
         }
     }
 
-    /// What is known of each token, for the queries alone. Shapes: `[tokens]` → `[queries]`.
-    pub(crate) fn gather_indices(&self, packed: Tensor<1, Int>) -> Tensor<1, Int> {
+    /// What is known of each token, for the queries alone. Shapes: `[tokens]` →
+    /// `[queries]`.
+    pub(crate) fn gather_indices(
+        &self,
+        packed: Tensor<1, Int>,
+    ) -> Tensor<1, Int> {
         match self.read {
             Some(read) => packed.select(0, read.rows.clone()),
             None => packed,
         }
     }
 
-    /// Zero where a token is no query. Shapes: `[queries, width]` → `[tokens, width]`.
+    /// The rows among all tokens, zero where one is no query. Shapes:
+    /// `[queries, width]` → `[tokens, width]`.
     pub(crate) fn scatter(&self, queries: Tensor<2>) -> Tensor<2> {
         match self.read {
             Some(read) => read.scatter(queries),
@@ -164,7 +210,8 @@ impl Queries<'_> {
 }
 
 impl Layout {
-    /// The queries of a block. The last one computes no queries and no MLP where nobody reads.
+    /// The queries of a block. The last one computes no queries and no MLP
+    /// where nobody reads.
     pub(crate) fn queries(&self, is_last_block: bool) -> Queries<'_> {
         match &self.read {
             Some(read) if is_last_block => Queries {
@@ -180,48 +227,30 @@ impl Layout {
 
     /// Lays documents out one after the other.
     pub(crate) fn new(documents: &[Extent], device: &Device) -> Self {
-        let positions = documents
-            .iter()
-            .flat_map(|document| (0..document.n_tokens).map(to_index))
-            .collect();
-        let (mut spans, mut read_spans) = (
-            Vec::with_capacity(documents.len()),
-            Vec::with_capacity(documents.len()),
-        );
-        let (mut rows, mut places) = (Vec::new(), Vec::new());
-        let n_read: usize = documents.iter().map(|document| document.n_read).sum();
+        let mut positions = Vec::new();
+        let mut spans = Vec::with_capacity(documents.len());
         for document in documents {
-            let start = places.len();
-            let keys = start..start + document.n_tokens;
+            let start = positions.len();
+            positions.extend((0..document.n_tokens).map(to_index));
+            let rows = start..positions.len();
             spans.push(Span {
-                keys: keys.clone(),
-                queries: keys.clone(),
+                keys: rows.clone(),
+                queries: rows,
             });
-            let queries = rows.len()..rows.len() + document.n_read;
-            for position in 0..document.n_tokens {
-                let is_read = position + document.n_read >= document.n_tokens;
-                places.push(to_index(if is_read { rows.len() } else { n_read }));
-                if is_read {
-                    rows.push(to_index(start + position));
-                }
-            }
-            read_spans.push(Span { keys, queries });
         }
-        let read = (n_read < places.len()).then(|| ReadPositions {
-            spans: Spans::new(read_spans),
-            rows: index_tensor(rows, device),
-            places: index_tensor(places, device),
-        });
         Self {
             positions: index_tensor(positions, device),
             spans: Spans::new(spans),
-            read,
+            read: ReadPositions::new(documents, device),
         }
     }
 }
 
 /// The wanted rows, or all where nobody says which.
-pub(crate) fn only(rows: Tensor<2>, wanted: Option<&Tensor<1, Int>>) -> Tensor<2> {
+pub(crate) fn only(
+    rows: Tensor<2>,
+    wanted: Option<&Tensor<1, Int>>,
+) -> Tensor<2> {
     match wanted {
         Some(wanted) => rows.select(0, wanted.clone()),
         None => rows,

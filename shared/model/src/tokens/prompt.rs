@@ -1,9 +1,11 @@
-//! Every prompt there is: soft tokens (users, items) and hard ones (words), assembled by id.
-//! Training and serving call the same functions (REFERENCE: stage 1 and stage 2 prompts).
+//! Every prompt there is: soft tokens (users, items) and hard ones (words),
+//! assembled by id. Training and serving call the same functions (REFERENCE:
+//! stage 1 and stage 2 prompts).
 
 use crate::backbone::tokenizer::Tokenizer;
 
-/// Changes whenever a prompt's words change: states computed with other words must not be reused.
+/// Changes whenever a prompt's words change: states computed with other words
+/// must not be reused.
 pub const TEMPLATE_VERSION: u32 = 1;
 
 /// One token of the extended vocabulary.
@@ -46,17 +48,18 @@ impl Token {
 /// A prompt (no loss) and a main text (loss on next tokens).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Read, never predicted.
+    /// The tokens that are read and never predicted.
     pub prompt: Vec<Token>,
-    /// Predicted from its second token on.
+    /// The tokens that are predicted, from the second one on.
     pub main: Vec<Token>,
 }
 
 impl Document {
-    /// Cuts the main text where the positions end; `None` when no token is left to predict.
+    /// Cuts the main text where the positions end; `None` when no token is left
+    /// to predict.
     pub fn fitted(mut self, n_positions: usize) -> Option<Self> {
-        self.main
-            .truncate(n_positions.saturating_sub(self.prompt.len()));
+        let n_main = n_positions.saturating_sub(self.prompt.len());
+        self.main.truncate(n_main);
         (self.main.len() >= 2).then_some(self)
     }
 }
@@ -78,14 +81,15 @@ pub struct PromptTexts {
 }
 
 impl PromptTexts {
-    /// Encodes the words.
+    /// Encodes the words once for a backbone's tokenizer.
     pub fn new(tokenizer: &Tokenizer) -> Self {
         Self {
             first_word: tokenizer.first_word().into_iter().collect(),
             has_interacted_with: tokenizer.encode(" has interacted with"),
             comma: tokenizer.encode(","),
             will_interact_with: tokenizer.encode(" will interact with"),
-            writes_review_for: tokenizer.encode(" writes the following review for"),
+            writes_review_for: tokenizer
+                .encode(" writes the following review for"),
             colon: tokenizer.encode(":"),
             the_title_of: tokenizer.encode("The title of"),
             the_description_of: tokenizer.encode("The description of"),
@@ -96,29 +100,34 @@ impl PromptTexts {
 
     /// `user_i has interacted with` (collaborative LM).
     pub fn interacted(&self, user: u32) -> Vec<Token> {
-        self.assemble(&[&[Token::User(user)], &words(&self.has_interacted_with)])
+        self.assemble(&[
+            &[Token::User(user)],
+            &words(&self.has_interacted_with),
+        ])
     }
 
-    /// `user_i has interacted with item_a item_b … , user_i will interact with` (recommendation).
+    /// `user_i has interacted with item_a item_b … , user_i will interact with`
+    /// (recommendation).
     ///
-    /// Keeps the latest items that fit into `n_positions`, never drops the question. Without a user
-    /// row the user tokens are left out.
-    pub fn recommend(&self, user: Option<u32>, items: &[u32], n_positions: usize) -> Vec<Token> {
+    /// Keeps the latest items that fit into `n_positions`, never drops the
+    /// question. Without a user row the user tokens are left out.
+    pub fn recommend(
+        &self,
+        user: Option<u32>,
+        items: &[u32],
+        n_positions: usize,
+    ) -> Vec<Token> {
+        let n_most = self.max_history(n_positions);
+        let n_left_out = items.len().saturating_sub(n_most);
+        let latest = &items[n_left_out..];
+        let items: Vec<Token> =
+            latest.iter().copied().map(Token::Item).collect();
+
         let user: Vec<Token> = user.map(Token::User).into_iter().collect();
-        let latest = &items[items.len().saturating_sub(self.max_history(n_positions))..];
-        let items: Vec<Token> = latest.iter().copied().map(Token::Item).collect();
-        let (before, question) = (
-            words(&self.has_interacted_with),
-            words(&self.will_interact_with),
-        );
-        self.assemble(&[
-            &user,
-            &before,
-            &items,
-            &words(&self.comma),
-            &user,
-            &question,
-        ])
+        let before = words(&self.has_interacted_with);
+        let comma = words(&self.comma);
+        let question = words(&self.will_interact_with);
+        self.assemble(&[&user, &before, &items, &comma, &user, &question])
     }
 
     /// The distinct words of all prompts.
@@ -128,13 +137,10 @@ impl PromptTexts {
             self.review(0, 0),
             self.title(0),
             self.description(0),
+            self.biography(0),
         ];
-        let mut words: Vec<u32> = prompts
-            .concat()
-            .into_iter()
-            .filter_map(Token::word)
-            .collect();
-        words.extend(self.biography(0).into_iter().filter_map(Token::word));
+        let tokens = prompts.concat().into_iter();
+        let mut words: Vec<u32> = tokens.filter_map(Token::word).collect();
         words.sort_unstable();
         words.dedup();
         words
@@ -142,45 +148,43 @@ impl PromptTexts {
 
     /// How many items of a history a recommendation prompt holds.
     pub fn max_history(&self, n_positions: usize) -> usize {
-        let fixed = 2
-            + self.first_word.len()
-            + self.has_interacted_with.len()
-            + self.comma.len()
-            + self.will_interact_with.len();
-        n_positions.saturating_sub(fixed)
+        let n_users = 2;
+        let before = self.first_word.len() + self.has_interacted_with.len();
+        let after = self.comma.len() + self.will_interact_with.len();
+        n_positions.saturating_sub(n_users + before + after)
     }
 
     /// `user_i writes the following review for item_j:` (content LM).
     pub fn review(&self, user: u32, item: u32) -> Vec<Token> {
-        let (before, after) = (words(&self.writes_review_for), words(&self.colon));
-        self.assemble(&[&[Token::User(user)], &before, &[Token::Item(item)], &after])
+        let before = words(&self.writes_review_for);
+        let after = words(&self.colon);
+        self.assemble(&[
+            &[Token::User(user)],
+            &before,
+            &[Token::Item(item)],
+            &after,
+        ])
     }
 
     /// `The title of item_j is:` (content LM).
     pub fn title(&self, item: u32) -> Vec<Token> {
-        self.assemble(&[
-            &words(&self.the_title_of),
-            &[Token::Item(item)],
-            &words(&self.is),
-        ])
+        let before = words(&self.the_title_of);
+        let after = words(&self.is);
+        self.assemble(&[&before, &[Token::Item(item)], &after])
     }
 
     /// `The description of item_j is:` (content LM).
     pub fn description(&self, item: u32) -> Vec<Token> {
-        self.assemble(&[
-            &words(&self.the_description_of),
-            &[Token::Item(item)],
-            &words(&self.is),
-        ])
+        let before = words(&self.the_description_of);
+        let after = words(&self.is);
+        self.assemble(&[&before, &[Token::Item(item)], &after])
     }
 
     /// `The biography of user_i is:` (content LM).
     pub fn biography(&self, user: u32) -> Vec<Token> {
-        self.assemble(&[
-            &words(&self.the_biography_of),
-            &[Token::User(user)],
-            &words(&self.is),
-        ])
+        let before = words(&self.the_biography_of);
+        let after = words(&self.is);
+        self.assemble(&[&before, &[Token::User(user)], &after])
     }
 
     /// A prompt's parts behind the first word.
@@ -230,7 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_longer_than_the_context_is_cut_and_one_without_a_predicted_token_is_skipped() {
+    fn a_text_longer_than_the_context_is_cut_and_one_without_a_predicted_token_is_skipped()
+     {
         let document = |n: u32| Document {
             prompt: vec![Token::Item(0); 4],
             main: (0..n).map(word).collect(),

@@ -1,38 +1,46 @@
-//! Words alone: their embeddings, and what a backbone makes of them without users and items.
+//! Words alone: their embeddings, and what a backbone makes of them without
+//! users and items.
 
 use crate::backbone::decoder::Backbone;
 use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
 use crate::tokens::packing::{Reading, TokenBatch};
 use crate::tokens::prompt::Token;
-use crate::tokens::tables::Table;
+use crate::tokens::table::Table;
 
 /// The embeddings of some words `[words, embed]`.
 pub fn word_rows(backbone: &Backbone, words: &[u32]) -> Table {
-    let rows = words.iter().map(|&word| to_index(word as usize)).collect();
-    let embeddings = backbone.word_embeddings(index_tensor(rows, &backbone.device()));
+    let rows = words.iter().map(|&word| to_index(word as usize));
+    let rows = index_tensor(rows.collect(), &backbone.device());
+    let embeddings = backbone.word_embeddings(rows);
     Table::new(to_vec(embeddings), backbone.n_embd())
 }
 
-/// Last hidden states of sequences of words, one sequence after the other: what the language model
-/// computes without anything of ours.
+/// Last hidden states of sequences of words, one sequence after the other: what
+/// the language model computes without anything of ours.
 ///
 /// Shapes: `sequences [batch][seq]` → `[words, embed]`, row-major.
-pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> {
+pub fn hidden_of_words(
+    backbone: &Backbone,
+    sequences: &[Vec<u32>],
+) -> Vec<f32> {
     let mut documents = Vec::with_capacity(sequences.len());
     for sequence in sequences {
-        documents.push(Reading::whole(
-            sequence.iter().copied().map(Token::Word).collect(),
-        ));
+        let tokens = sequence.iter().copied().map(Token::Word);
+        documents.push(Reading::whole(tokens.collect()));
     }
     let device = backbone.device();
-    let batch = TokenBatch::new(&documents, backbone.n_positions(), &device);
+    let batch = TokenBatch::new(&documents, backbone);
     let words = backbone.word_embeddings(batch.word_rows(&device));
-    to_vec(backbone.forward(words.select(0, batch.index.clone()), &batch.layout))
+    let embeddings = words.select(0, batch.index.clone());
+    let hidden = backbone.forward(embeddings, &batch.layout);
+    to_vec(hidden)
 }
 
-/// Logits of the word that comes next. Shapes: `hidden [words, embed]` → `[words, vocab]`,
-/// row-major.
+/// Logits of the word that comes next. Shapes: `hidden [words, embed]` →
+/// `[words, vocab]`, row-major.
 pub fn next_word_logits(backbone: &Backbone, hidden: &[f32]) -> Vec<f32> {
-    let hidden = matrix(hidden.to_vec(), backbone.n_embd(), &backbone.device());
-    to_vec(hidden.matmul(backbone.head().transpose()))
+    let width = backbone.n_embd();
+    let hidden = matrix(hidden.to_vec(), width, &backbone.device());
+    let logits = hidden.matmul(backbone.head().transpose());
+    to_vec(logits)
 }

@@ -1,38 +1,44 @@
-//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large Target Vocabulary",
-//! 2015), for catalogues whose every item is too much for a step.
+//! A softmax over a sample of the catalogue (Jean et al., "On Using Very Large
+//! Target Vocabulary", 2015), for catalogues whose every item is too much for a
+//! step.
 
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
-/// The items that a step's softmax is over: all targets of the batch, and some of the others, drawn
-/// uniformly.
+/// The items that a step's softmax is over: all targets of the batch, and some
+/// of the others, drawn uniformly.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Candidates {
-    /// Item rows, ascending.
+    /// The candidates' item rows, ascending.
     pub(crate) rows: Vec<u32>,
-    /// Added to each one's logit: minus the logarithm of its chance to be among the candidates
-    /// (logQ correction), so that the denominator is right on average.
+    /// What is added to each one's logit: minus the logarithm of its chance to
+    /// be among the candidates (logQ correction), so that the denominator is
+    /// right on average.
     pub(crate) offsets: Vec<f32>,
 }
 
 impl Candidates {
-    /// All of `targets` and `n_sampled` others of `n_items`.
+    /// Takes all of `targets`, and draws `n_sampled` others of `n_items`.
     pub(crate) fn draw(
         targets: &[Vec<u32>],
         n_sampled: usize,
         n_items: usize,
         rng: &mut ChaCha8Rng,
     ) -> Self {
-        let mut wanted: Vec<u32> = targets.iter().flatten().copied().collect();
+        let mut wanted = targets.concat();
         wanted.sort_unstable();
         wanted.dedup();
         let n_others = n_items.saturating_sub(wanted.len());
         let n_sampled = n_sampled.min(n_others);
-        // The others are numbered past the targets: the place-th is as far on as there are targets
-        // before it.
+
+        // The others are numbered past the targets: the place-th is as far on
+        // as there are targets before it.
         let mut places = index::sample(rng, n_others, n_sampled).into_vec();
         places.sort_unstable();
-        let offset = (n_others as f64 / n_sampled.max(1) as f64).ln() as f32;
+
+        let one_in = n_others as f64 / n_sampled.max(1) as f64;
+        let offset = one_in.ln() as f32;
+
         let mut drawn = Self {
             rows: Vec::new(),
             offsets: Vec::new(),
@@ -40,29 +46,30 @@ impl Candidates {
         let mut targets = wanted.into_iter().peekable();
         let mut n_before = 0;
         for place in places {
-            while targets
-                .peek()
-                .is_some_and(|&target| target <= place as u32 + n_before)
+            let place = place as u32;
+            while let Some(target) =
+                targets.next_if(|&row| row <= place + n_before)
             {
-                drawn.push(targets.next(), 0.0);
+                drawn.push(target, 0.0);
                 n_before += 1;
             }
-            drawn.push(Some(place as u32 + n_before), offset);
+            drawn.push(place + n_before, offset);
         }
-        targets.for_each(|target| drawn.push(Some(target), 0.0));
+        for target in targets {
+            drawn.push(target, 0.0);
+        }
         drawn
     }
 
-    fn push(&mut self, row: Option<u32>, offset: f32) {
-        self.rows.extend(row);
+    fn push(&mut self, row: u32, offset: f32) {
+        self.rows.push(row);
         self.offsets.push(offset);
     }
 
-    /// Place of an item row among the candidates.
+    /// The place of a target's row among the candidates.
     pub(crate) fn place(&self, row: u32) -> u32 {
-        self.rows
-            .binary_search(&row)
-            .expect("all targets are candidates") as u32
+        let place = self.rows.binary_search(&row);
+        place.expect("all targets are candidates") as u32
     }
 }
 
@@ -78,8 +85,12 @@ mod tests {
         let mut n_drawn = [0_i32; 12];
         for _ in 0..3000 {
             let candidates = Candidates::draw(&targets, 3, 12, &mut rng);
-            assert!(candidates.rows.is_sorted_by(|a, b| a < b) && candidates.rows.len() == 6);
-            for (row, offset) in candidates.rows.iter().zip(&candidates.offsets) {
+            assert!(
+                candidates.rows.is_sorted_by(|a, b| a < b)
+                    && candidates.rows.len() == 6
+            );
+            for (row, offset) in candidates.rows.iter().zip(&candidates.offsets)
+            {
                 n_drawn[*row as usize] += 1;
                 let expected = if [0, 3, 7].contains(row) {
                     0.0
@@ -97,7 +108,12 @@ mod tests {
 
     #[test]
     fn a_sample_of_everything_is_the_catalogue_without_a_correction() {
-        let candidates = Candidates::draw(&[vec![2]], 100, 5, &mut ChaCha8Rng::seed_from_u64(0));
+        let candidates = Candidates::draw(
+            &[vec![2]],
+            100,
+            5,
+            &mut ChaCha8Rng::seed_from_u64(0),
+        );
         assert_eq!(
             candidates,
             Candidates {

@@ -1,5 +1,6 @@
-//! The collaborative LM (paper, section 3.2.1; reference: `CollaborativeGPTwithItemLMHeadBatch`): a
-//! user token prompts the user's items in random order, the softmax is over the J items only.
+//! The collaborative LM (paper, section 3.2.1; reference:
+//! `CollaborativeGPTwithItemLMHeadBatch`): a user token prompts the user's
+//! items in random order, the softmax is over the J items only.
 
 use domain::Stage;
 

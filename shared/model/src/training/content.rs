@@ -1,5 +1,6 @@
-//! The content LM (paper, section 3.2.2; reference: `ContentGPTForUserItemWithLMHeadBatch`): user
-//! and item tokens prompt their texts, the softmax is over the V words only.
+//! The content LM (paper, section 3.2.2; reference:
+//! `ContentGPTForUserItemWithLMHeadBatch`): user and item tokens prompt their
+//! texts, the softmax is over the V words only.
 
 use domain::Stage;
 

@@ -1,34 +1,35 @@
 //! Adam on table rows (reference: `torch.optim.Adam`).
 //!
-//! Only rows with a gradient are touched, so a step costs what the batch costs. For rows that get
-//! one in every step this equals dense Adam; a row that is left out keeps its moments as they are
-//! (the lazy rule), where dense Adam would decay them and move the row on. [`RowGradients::dense`]
-//! gives the dense behaviour.
+//! Only rows with a gradient are touched, so a step costs what the batch costs.
+//! For rows that get one in every step this equals dense Adam; a row that is
+//! left out keeps its moments as they are (the lazy rule), where dense Adam
+//! would decay them and move the row on. [`RowGradients::dense`] gives the
+//! dense behaviour.
 
-use domain::Optimizer;
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::tensors::{NamedTensor, TensorFile};
 use crate::tokens::row_gradients::RowGradients;
-use crate::tokens::tables::{Table, TokenTables};
+use crate::tokens::table::Table;
+use crate::tokens::tables::TokenTables;
 use crate::training::step::Step;
 
-/// Adam's constants.
+/// The constants of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// Step size.
+    /// The step size.
     pub learning_rate: f64,
-    /// Decay of the first moment.
+    /// The decay of the first moment.
     pub beta_1: f64,
-    /// Decay of the second moment.
+    /// The decay of the second moment.
     pub beta_2: f64,
-    /// Keeps the quotient finite.
+    /// What is added to the denominator, so that the quotient stays finite.
     pub epsilon: f64,
 }
 
 impl Adam {
-    /// torch's defaults at a given step size.
+    /// Adam with torch's defaults at a given step size.
     pub fn new(learning_rate: f64) -> Self {
         Self {
             learning_rate,
@@ -48,7 +49,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// No steps yet.
+    /// The state of a table before its first step.
     pub fn zeros(table: &Table) -> Self {
         Self {
             first: Table::zeros_like(table),
@@ -57,41 +58,46 @@ impl Moments {
         }
     }
 
-    /// The number of steps, for a checkpoint.
+    /// How many steps were made, for a checkpoint.
     pub fn n_steps(&self) -> u64 {
         self.n_steps
     }
 
     /// The rows that were moved as named tensors, for a checkpoint.
     pub fn tensors(&self, name: &str) -> Vec<NamedTensor<'_>> {
-        [
-            self.first.moved(&format!("{name}.first")),
-            self.second.moved(&format!("{name}.second")),
-        ]
-        .concat()
+        let mut tensors = self.first.moved(&format!("{name}.first"));
+        tensors.extend(self.second.moved(&format!("{name}.second")));
+        tensors
     }
 
-    /// From a checkpoint.
-    pub fn read(file: &TensorFile, name: &str, n_steps: u64) -> Result<Self, Error> {
-        let table = |part| Table::read(file, &format!("{name}.{part}"));
+    /// Reads the state of a table from a checkpoint.
+    pub fn read(
+        file: &TensorFile,
+        name: &str,
+        n_steps: u64,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            first: table("first")?,
-            second: table("second")?,
+            first: Table::read(file, &format!("{name}.first"))?,
+            second: Table::read(file, &format!("{name}.second"))?,
             n_steps,
         })
     }
 
     /// Moves the rows with a gradient one Adam step on.
-    pub fn update(&mut self, adam: &Adam, table: &mut Table, gradients: &RowGradients) {
+    pub fn update(
+        &mut self,
+        adam: &Adam,
+        table: &mut Table,
+        gradients: &RowGradients,
+    ) {
         self.n_steps += 1;
         if gradients.rows.is_empty() {
             return;
         }
-        let width = table.width();
         let steps = i32::try_from(self.n_steps).unwrap_or(i32::MAX);
-        let scale = Scale {
+        let rule = AdamStep {
             adam: *adam,
-            step: adam.learning_rate / (1.0 - adam.beta_1.powi(steps)),
+            size: adam.learning_rate / (1.0 - adam.beta_1.powi(steps)),
             correction: (1.0 - adam.beta_2.powi(steps)).sqrt(),
         };
         if gradients.rows.len() == table.n_rows() {
@@ -103,15 +109,12 @@ impl Moments {
             )
                 .into_par_iter()
                 .with_min_len(16 * 1024)
-                .for_each(|(z, m, v, &g)| scale.advance(z, m, v, g));
+                .for_each(|(z, m, v, &g)| *z -= rule.distance(m, v, g));
             return;
         }
-        for (&row, gradient) in gradients
-            .rows
-            .iter()
-            .zip(gradients.values.chunks_exact(width))
-        {
-            let (first, second) = (self.first.row_mut(row), self.second.row_mut(row));
+        for (row, gradient) in gradients.iter(table.width()) {
+            let first = self.first.row_mut(row);
+            let second = self.second.row_mut(row);
             for (((z, m), v), &g) in table
                 .row_mut(row)
                 .iter_mut()
@@ -119,7 +122,7 @@ impl Moments {
                 .zip(second)
                 .zip(gradient)
             {
-                scale.advance(z, m, v, g);
+                *z -= rule.distance(m, v, g);
             }
         }
     }
@@ -128,14 +131,14 @@ impl Moments {
 /// Adam's state of one language model's tables.
 #[derive(Debug, Clone)]
 pub struct PairMoments {
-    /// Of the user table.
+    /// The state of the user table.
     pub users: Moments,
-    /// Of the item table.
+    /// The state of the item table.
     pub items: Moments,
 }
 
 impl PairMoments {
-    /// No steps yet.
+    /// The state of both tables before their first step.
     pub fn zeros(tables: &TokenTables) -> Self {
         Self {
             users: Moments::zeros(&tables.users),
@@ -143,37 +146,66 @@ impl PairMoments {
         }
     }
 
-    /// Moves the rows of both tables one Adam step on.
+    /// Moves the rows with a gradient one Adam step on; the others stay (the
+    /// lazy rule).
     #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
-    pub fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step, rule: Optimizer) {
-        for (moments, table, gradients) in [
-            (&mut self.users, &mut tables.users, &step.users),
-            (&mut self.items, &mut tables.items, &step.items),
-        ] {
-            match rule {
-                Optimizer::Lazy => moments.update(adam, table, gradients),
-                Optimizer::Dense => {
-                    let gradients = gradients.dense(table.n_rows(), table.width());
-                    moments.update(adam, table, &gradients);
-                }
-            }
-        }
+    pub fn update(
+        &mut self,
+        adam: &Adam,
+        tables: &mut TokenTables,
+        step: &Step,
+    ) {
+        self.users.update(adam, &mut tables.users, &step.users);
+        self.items.update(adam, &mut tables.items, &step.items);
+    }
+
+    /// Moves all rows one Adam step on, those without a gradient by their
+    /// moments.
+    #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
+    pub fn update_dense(
+        &mut self,
+        adam: &Adam,
+        tables: &mut TokenTables,
+        step: &Step,
+    ) {
+        let users = dense(&step.users, &tables.users);
+        self.users.update(adam, &mut tables.users, &users);
+        drop(users);
+        let items = dense(&step.items, &tables.items);
+        self.items.update(adam, &mut tables.items, &items);
     }
 }
 
-struct Scale {
+fn dense(gradients: &RowGradients, table: &Table) -> RowGradients {
+    gradients.dense(table.n_rows(), table.width())
+}
+
+/// One step of Adam, the same for all entries of a table.
+struct AdamStep {
     adam: Adam,
-    step: f64,
+    /// The step size over the first moment's correction for the number of
+    /// steps.
+    size: f64,
+    /// The root of the second moment's correction for the number of steps.
     correction: f64,
 }
 
-impl Scale {
-    fn advance(&self, z: &mut f32, first: &mut f32, second: &mut f32, gradient: f32) {
-        let (beta_1, beta_2) = (self.adam.beta_1 as f32, self.adam.beta_2 as f32);
+impl AdamStep {
+    /// Moves the moments of an entry on. Returns how far the entry itself
+    /// moves, downwards.
+    fn distance(
+        &self,
+        first: &mut f32,
+        second: &mut f32,
+        gradient: f32,
+    ) -> f32 {
+        let beta_1 = self.adam.beta_1 as f32;
+        let beta_2 = self.adam.beta_2 as f32;
+        let epsilon = self.adam.epsilon as f32;
         *first = beta_1 * *first + (1.0 - beta_1) * gradient;
         *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
-        let denominator = second.sqrt() / self.correction as f32 + self.adam.epsilon as f32;
-        *z -= self.step as f32 * *first / denominator;
+        let denominator = second.sqrt() / self.correction as f32 + epsilon;
+        self.size as f32 * *first / denominator
     }
 }
 

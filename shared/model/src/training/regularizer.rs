@@ -1,20 +1,22 @@
-//! Mutual regularisation (paper, section 3.2.3): each language model's rows are pulled to the
-//! other's.
+//! Mutual regularisation (paper, section 3.2.3): each language model's rows are
+//! pulled to the other's.
 
 use std::collections::HashMap;
 
 use crate::tokens::prompt::Token;
 use crate::tokens::row_gradients::RowGradients;
-use crate::tokens::tables::{Table, TokenTables};
+use crate::tokens::table::Table;
+use crate::tokens::tables::TokenTables;
 
 /// The other model's tables, held constant, and how strongly they pull.
 #[derive(Debug, Clone, Copy)]
 pub struct Pull<'a> {
     /// The tables that are pulled to.
     pub toward: &'a TokenTables,
-    /// λ: summed over the positions of the batch, not averaged.
+    /// The strength λ of the pull: summed over the positions of the batch, not
+    /// averaged.
     pub lambda: f64,
-    /// λ_l: the prior `λ_l/2 ‖z‖²` on the rows of the batch.
+    /// The strength λ_l of the prior `λ_l/2 ‖z‖²` on the rows of the batch.
     pub prior: f64,
 }
 
@@ -25,7 +27,7 @@ pub(crate) struct Occurrences {
 }
 
 impl Occurrences {
-    /// Counts users and items.
+    /// Counts the users and the items among tokens.
     pub(crate) fn count(tokens: &[Token]) -> Self {
         let mut counts = Self {
             users: HashMap::new(),
@@ -44,9 +46,9 @@ impl Occurrences {
 
 /// Squared lengths that the regulariser adds up.
 pub(crate) struct Squares {
-    /// `Σ_positions ‖z − z_other‖²`.
+    /// How far the models are apart: `Σ_positions ‖z − z_other‖²`.
     pub(crate) distance: f64,
-    /// `Σ_rows ‖z‖²`.
+    /// How long the rows are: `Σ_rows ‖z‖²`.
     pub(crate) norm: f64,
 }
 
@@ -56,8 +58,8 @@ pub(crate) struct Pulled<'a> {
     pub(crate) other: &'a Table,
 }
 
-/// `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the squares, and adds the gradient
-/// to `gradients`.
+/// Computes `λ Σ_positions ‖z − z_other‖² + λ_l/2 Σ_rows ‖z‖²`: returns the
+/// squares, and adds the gradient to `gradients`.
 pub(crate) fn regularize(
     tables: &Pulled<'_>,
     counts: &HashMap<u32, usize>,
@@ -69,6 +71,7 @@ pub(crate) fn regularize(
         distance: 0.0,
         norm: 0.0,
     };
+
     gradients.include(counts.keys().copied(), width);
     for (place, row) in gradients.rows.iter().enumerate() {
         let Some(&count) = counts.get(row) else {
@@ -76,13 +79,16 @@ pub(crate) fn regularize(
         };
         let count = count as f64;
         let gradient = &mut gradients.values[place * width..][..width];
-        let (own, other) = (tables.own.row(*row), tables.other.row(*row));
-        for ((slope, &z), &constant) in gradient.iter_mut().zip(&*own).zip(&*other) {
+        let own = tables.own.row(*row);
+        let other = tables.other.row(*row);
+        let entries = gradient.iter_mut().zip(&*own).zip(&*other);
+        for ((slope, &z), &constant) in entries {
             let z = f64::from(z);
             let difference = z - f64::from(constant);
             squares.distance += count * difference * difference;
             squares.norm += z * z;
-            *slope += (2.0 * pull.lambda * count * difference + pull.prior * z) as f32;
+            let pulled = 2.0 * pull.lambda * count * difference;
+            *slope += (pulled + pull.prior * z) as f32;
         }
     }
     squares

@@ -1,6 +1,5 @@
-//! One training step: an objective's loss and the gradients of the rows it touches.
-
-use std::ops::Range;
+//! One training step: an objective's loss and the gradients of the rows it
+//! touches.
 
 use burn::tensor::Tensor;
 
@@ -13,33 +12,35 @@ use crate::tokens::row_gradients::RowGradients;
 use crate::tokens::soft_tokens::{ItemMask, SoftGradients, embed};
 use crate::tokens::tables::TokenTables;
 use crate::training::content;
-use crate::training::loss::{Softmax, sum};
+use crate::training::loss::{cross_entropy, sum};
 use crate::training::objective::{Head, Objective};
 use crate::training::regularizer::{Occurrences, Pull, Pulled, regularize};
+use crate::training::softmax::Softmax;
 
 /// Loss and gradients of one step.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
-    /// Cross-entropy plus regulariser.
+    /// The loss: cross-entropy plus regulariser.
     pub loss: f64,
-    /// The cross-entropy alone.
+    /// The cross-entropy without the regulariser.
     pub cross_entropy: f64,
     /// The regulariser without λ: `Σ_positions ‖z − z_other‖²`.
     pub regularizer: f64,
-    /// Real tokens that went through the backbone.
+    /// How many tokens went through the backbone.
     pub n_tokens: usize,
-    /// Entries of the softmax.
+    /// How many logits the softmax had.
     pub n_logits: usize,
-    /// Gradients of the user table.
+    /// The gradients of the user table.
     pub users: RowGradients,
-    /// Gradients of the item table.
+    /// The gradients of the item table.
     pub items: RowGradients,
 }
 
-/// Computes an objective's loss and gradients with respect to `own` (paper, eqs. 5 to 9).
+/// Computes an objective's loss and gradients with respect to `own` (paper,
+/// eqs. 5 to 9).
 ///
-/// A batch without a predicted token has loss 0 and no gradients. A loss that is not finite is an
-/// error.
+/// A batch without a predicted token has loss 0 and no gradients. A loss that
+/// is not finite is an error.
 #[tracing::instrument(level = "trace", name = "step", skip_all)]
 pub fn compute(
     backbone: &Backbone,
@@ -50,14 +51,15 @@ pub fn compute(
     if objective.targets.is_empty() {
         return Ok(Step::default());
     }
-    let pass = Pass {
-        backbone,
-        own,
-        objective,
-    };
-    let mut step = backbone
-        .budget()
-        .fit(|n_at_once| pass.cross_entropy(n_at_once))?;
+    let documents = &objective.documents;
+    let mut step = backbone.budget().fit(|n_at_once| {
+        let mut pass = Pass::new(backbone, own, objective);
+        for documents in parts(documents, n_at_once) {
+            pass.add(documents);
+        }
+        pass.step()
+    })?;
+
     if let Some(pull) = pull {
         add_regularizer(&mut step, own, &pull, objective);
     }
@@ -71,7 +73,12 @@ pub fn compute(
 }
 
 /// Adds the regulariser's loss and gradients.
-fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objective: &Objective) {
+fn add_regularizer(
+    step: &mut Step,
+    own: &TokenTables,
+    pull: &Pull<'_>,
+    objective: &Objective,
+) {
     let counts = Occurrences::count(&objective.regularized);
     let tables = Pulled {
         own: &own.users,
@@ -83,90 +90,105 @@ fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objectiv
         other: &pull.toward.items,
     };
     let items = regularize(&tables, &counts.items, pull, &mut step.items);
+
     step.regularizer = users.distance + items.distance;
-    step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * (users.norm + items.norm);
+    let norm = users.norm + items.norm;
+    step.loss += pull.lambda * step.regularizer + pull.prior / 2.0 * norm;
 }
 
-/// What goes through the backbone, forwards and back.
+/// The documents of an objective on their way through the backbone and back,
+/// some at a time.
 struct Pass<'a> {
     backbone: &'a Backbone,
     own: &'a TokenTables,
     objective: &'a Objective,
+    softmax: Softmax<'a>,
+    mask: Option<ItemMask>,
+    totals: Totals,
 }
 
 /// The sums over the documents that went through so far.
-struct Sums {
+struct Totals {
     loss: f64,
     n_tokens: usize,
     n_logits: usize,
-    /// Positions that were read.
+    /// How many positions were read.
     n_read: usize,
-    /// Gradient of the head's rows `[classes, embed]`, where the head is learned.
+    /// Gradient of the head's rows `[classes, embed]`, where the head is
+    /// learned.
     head: Option<Tensor<2>>,
     soft: SoftGradients,
 }
 
-impl Pass<'_> {
-    /// The cross-entropy part; about `n_at_once` tokens go through the backbone at once.
-    fn cross_entropy(&self, n_at_once: usize) -> Step {
-        let width = self.own.items.width();
-        let documents = &self.objective.documents;
-        let tokens: Vec<Token> = documents
-            .iter()
-            .flat_map(|document| &document.tokens)
-            .copied()
-            .collect();
-        let mask = match &self.objective.dropout {
-            Some(dropout) if dropout.share > 0.0 => Some(ItemMask::new(&tokens, width, dropout)),
+impl<'a> Pass<'a> {
+    fn new(
+        backbone: &'a Backbone,
+        own: &'a TokenTables,
+        objective: &'a Objective,
+    ) -> Self {
+        let width = own.items.width();
+        let mut tokens = Vec::with_capacity(objective.n_tokens());
+        for document in &objective.documents {
+            tokens.extend_from_slice(&document.tokens);
+        }
+        let mask = match &objective.dropout {
+            Some(dropout) if dropout.share > 0.0 => {
+                let mask = ItemMask::new(&tokens, width, dropout);
+                Some(mask)
+            }
             _ => None,
         };
-        let softmax = self.objective.softmax(self.backbone, self.own, Head::Items);
-        let mut sums = Sums {
-            loss: 0.0,
-            n_tokens: 0,
-            n_logits: 0,
-            n_read: 0,
-            head: None,
-            soft: SoftGradients::zeros(&tokens, width),
-        };
-        for documents in parts(documents, n_at_once) {
-            self.add_documents(documents, &softmax, mask.as_ref(), &mut sums);
+        Self {
+            backbone,
+            own,
+            objective,
+            softmax: objective.softmax(backbone, own, Head::Items),
+            mask,
+            totals: Totals {
+                loss: 0.0,
+                n_tokens: 0,
+                n_logits: 0,
+                n_read: 0,
+                head: None,
+                soft: SoftGradients::zeros(&tokens, width),
+            },
         }
-        self.step(sums, mask.as_ref())
     }
 
-    /// Adds loss and gradients of some documents.
-    fn add_documents(
-        &self,
-        documents: &[Reading],
-        softmax: &Softmax<'_>,
-        mask: Option<&ItemMask>,
-        sums: &mut Sums,
-    ) {
-        let (backbone, device) = (self.backbone, self.backbone.device());
-        let batch = TokenBatch::new(documents, backbone.n_positions(), &device);
-        let embeddings = embed(backbone, self.own, &batch, mask);
+    /// Adds the cross-entropy of some documents and its gradients.
+    fn add(&mut self, documents: &[Reading]) {
+        let backbone = self.backbone;
+        let device = backbone.device();
+        let totals = &mut self.totals;
+        let batch = TokenBatch::new(documents, backbone);
+        let embeddings = embed(backbone, self.own, &batch, self.mask.as_ref());
         let (hidden, kept) = backbone.forward_kept(embeddings, &batch.layout);
-        let read: Range<usize> = sums.n_read..sums.n_read + hidden.dims()[0];
-        sums.n_read = read.end;
-        let ce = softmax.cross_entropy(&hidden, read);
-        sums.loss += ce.loss;
-        sums.n_tokens += batch.n_tokens;
-        sums.n_logits += ce.n_logits;
-        sums.head = sum(sums.head.take(), ce.d_head);
+
+        let read = totals.n_read..totals.n_read + hidden.dims()[0];
+        totals.n_read = read.end;
+        let ce = cross_entropy(&self.softmax, &hidden, read);
+        totals.loss += ce.loss;
+        totals.n_tokens += batch.n_tokens;
+        totals.n_logits += ce.n_logits;
+        totals.head = sum(totals.head.take(), ce.d_head);
+
         if !batch.soft.is_empty() {
-            let rows = batch.soft.iter().map(|&(row, _)| to_index(row)).collect();
-            let rows = index_tensor(rows, &device);
-            let gradients = backbone.backward(kept, &batch.layout, ce.d_hidden, &rows);
+            let rows = batch.soft.iter().map(|&(row, _)| to_index(row));
+            let rows = index_tensor(rows.collect(), &device);
+            let gradients = backbone.backward(kept, ce.d_hidden, &rows); // [soft, embed]
             let width = self.own.items.width();
-            sums.soft.add(&batch, &to_vec(gradients), width);
+            totals.soft.add(&batch, &to_vec(gradients), width);
         }
     }
 
-    /// The rows' gradients as users and as items, who may be classes of the softmax too.
-    fn step(&self, sums: Sums, mask: Option<&ItemMask>) -> Step {
-        let SoftGradients { users, mut items } = sums.soft.masked(mask);
-        if let Some(head) = sums.head {
+    /// The sums as a step. Items get gradients as tokens of the prompts and,
+    /// where the head is learned, as classes of the softmax.
+    fn step(self) -> Step {
+        let totals = self.totals;
+        let soft = totals.soft.masked(self.mask.as_ref());
+        let SoftGradients { users, mut items } = soft;
+
+        if let Some(head) = totals.head {
             let rows = match &self.objective.candidates {
                 Some(candidates) => candidates.rows.clone(),
                 None => (0..self.own.items.n_rows() as u32).collect(),
@@ -176,20 +198,22 @@ impl Pass<'_> {
             of_classes.add_all(&items, self.own.items.width());
             items = of_classes;
         }
+
         Step {
-            loss: sums.loss,
-            cross_entropy: sums.loss,
+            loss: totals.loss,
+            cross_entropy: totals.loss,
             regularizer: 0.0,
-            n_tokens: sums.n_tokens,
-            n_logits: sums.n_logits,
+            n_tokens: totals.n_tokens,
+            n_logits: totals.n_logits,
             users,
             items,
         }
     }
 }
 
-/// Takes as much of the device's memory as a step can need, so that it is known to be there before
-/// the work begins and stays with this process: allocators of cards keep what they had.
+/// Takes as much of the device's memory as a step can need, so that it is known
+/// to be there before the work begins and stays with this process: allocators
+/// of cards keep what they had.
 pub fn rehearse(backbone: &Backbone, own: &TokenTables) -> Result<(), Error> {
     let n_at_once = backbone.budget().get();
     let length = backbone.n_positions().min(n_at_once);
@@ -198,5 +222,7 @@ pub fn rehearse(backbone: &Backbone, own: &TokenTables) -> Result<(), Error> {
         main: vec![Token::Word(0); length - 1],
     };
     let documents = vec![document; n_at_once.div_ceil(length)];
-    compute(backbone, own, None, &content::objective(&documents)).map(drop)
+    let objective = content::objective(&documents);
+    compute(backbone, own, None, &objective)?;
+    Ok(())
 }

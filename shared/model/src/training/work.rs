@@ -1,4 +1,5 @@
-//! How much there is to compute: what rates and a machine's share are measured against.
+//! How much there is to compute: what rates and a machine's share are measured
+//! against.
 
 use domain::{Pass, Shape};
 
@@ -9,19 +10,25 @@ use crate::training::objective::{Head, Objective, soft};
 /// What a step or a forward pass does, counted instead of timed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
-    /// Real tokens through the backbone.
+    /// How many tokens go through the backbone.
     pub n_tokens: usize,
-    /// Entries of the softmax: positions that are read times classes.
+    /// How many logits the softmax has: positions that are read times classes.
     pub n_logits: usize,
-    /// Floating-point operations of its matrix products.
+    /// The floating-point operations of all matrix products.
     pub n_operations: f64,
 }
 
 impl Work {
-    /// One training step: forward, loss and the gradients of the rows.
-    pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
+    /// The work of one training step: forward, loss and the gradients of the
+    /// rows.
+    pub fn of_step(
+        objective: &Objective,
+        shape: &Shape,
+        n_items: usize,
+    ) -> Self {
         let pass = pass(&objective.documents);
-        let (n_classes, n_products) = match (objective.head, &objective.candidates) {
+        let candidates = objective.candidates.as_ref();
+        let (n_classes, n_products) = match (objective.head, candidates) {
             (Head::Words, _) => (shape.n_words as usize, 2.0),
             // The item rows have a gradient too.
             (Head::Items, None) => (n_items, 3.0),
@@ -36,9 +43,13 @@ impl Work {
         }
     }
 
-    /// Prompts ranked over the catalogue.
-    pub fn of_ranking(prompts: &[Vec<Token>], shape: &Shape, n_items: usize) -> Self {
-        let documents: Vec<Reading> = prompts.iter().cloned().map(Reading::last).collect();
+    /// The work of ranking the catalogue for each prompt.
+    pub fn of_ranking(
+        prompts: &[Vec<Token>],
+        shape: &Shape,
+        n_items: usize,
+    ) -> Self {
+        let documents = Reading::of_prompts(prompts);
         let n_logits = prompts.len() * n_items;
         let head = 2.0 * n_logits as f64 * shape.n_embd;
         Self {
@@ -49,7 +60,7 @@ impl Work {
     }
 }
 
-/// How documents go through the blocks.
+/// Counts what the documents ask of a block.
 fn pass(documents: &[Reading]) -> Pass {
     let mut pass = Pass::default();
     for document in documents {
@@ -65,7 +76,8 @@ fn pass(documents: &[Reading]) -> Pass {
     pass
 }
 
-/// How many keys `n` queries see when the first sees one and each next one sees one more.
+/// How many keys `n` queries see when the first sees one and each next one sees
+/// one more.
 fn triangle(n: usize) -> f64 {
     (n * (n + 1) / 2) as f64
 }
@@ -94,10 +106,14 @@ mod tests {
         };
         let work = Work::of_step(&content::objective(&[words]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (4, 200));
-        // The last word is asked for only. Keys and values of 4 tokens, queries, projection and MLP
-        // of the 2 that are read; they see 3 and 4 keys.
-        let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
-        let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
+        // The last word is asked for only. Keys and values of 4 tokens,
+        // queries, projection and MLP of the 2 that are read; they see 3 and 4
+        // keys.
+        let forward = 2.0
+            * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0))
+            + 4.0 * 4.0 * 7.0;
+        let backward =
+            2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
         assert_eq!(
             work.n_operations,
             forward + backward + 2.0 * 2.0 * 200.0 * 4.0
@@ -107,7 +123,8 @@ mod tests {
             prompt,
             main: vec![Token::Item(1), Token::Item(2)],
         };
-        let work = Work::of_step(&collaborative::objective(&[items]), &shape, 9);
+        let work =
+            Work::of_step(&collaborative::objective(&[items]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (3, 9));
     }
 }

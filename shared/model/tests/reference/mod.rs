@@ -6,7 +6,12 @@ pub const GRADIENT_TOLERANCE: f64 = 1e-4;
 pub const SCORE_TOLERANCE: f64 = 1e-5;
 
 /// Fails unless every entry is as expected, within a share of the largest one.
-pub fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
+pub fn assert_close(
+    name: &str,
+    found: &[f32],
+    expected: &[f32],
+    tolerance: f64,
+) {
     assert_eq!(found.len(), expected.len(), "{name}: sizes");
     let (mut largest, mut worst) = (0_f32, 0_f32);
     for (found, expected) in found.iter().zip(expected) {
@@ -20,7 +25,12 @@ pub fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f64)
 }
 
 /// Compares scores row by row.
-pub fn assert_rows_close(name: &str, found: &[f32], expected: &[f32], width: usize) {
+pub fn assert_rows_close(
+    name: &str,
+    found: &[f32],
+    expected: &[f32],
+    width: usize,
+) {
     assert_eq!(found.len(), expected.len(), "{name}: sizes");
     let rows = found.chunks(width).zip(expected.chunks(width));
     for (number, (found, expected)) in rows.enumerate() {

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition,
+};
 
-use crate::Error;
-use crate::store::{Commit, Entry};
+use crate::error::Error;
+use crate::store::commit::{Commit, Entry, Pair};
 
-const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
+const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("entries");
 
 #[derive(Debug, Clone)]
 pub(crate) struct Embedded {
@@ -20,10 +23,14 @@ impl Embedded {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         }
+
         let database = match Database::create(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(Error::InUse(path.to_owned())),
+            Err(DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(Error::InUse(path.to_owned()));
+            }
             other => other.map_err(unavailable)?,
         };
+
         let write = database.begin_write().map_err(unavailable)?;
         write.open_table(ENTRIES).map_err(unavailable)?;
         write.commit().map_err(unavailable)?;
@@ -32,7 +39,11 @@ impl Embedded {
         })
     }
 
-    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) async fn get(
+        &self,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let (space, key) = (space.to_owned(), key.to_owned());
         self.blocking(move |database| {
             let table = database
@@ -48,7 +59,7 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<Pair>, Error> {
         let space = space.to_owned();
         self.blocking(move |database| {
             let table = database
@@ -57,14 +68,21 @@ impl Embedded {
                 .open_table(ENTRIES)
                 .map_err(unavailable)?;
             let mut entries = Vec::new();
-            for entry in table.range((space.as_str(), "")..).map_err(unavailable)? {
+            for entry in
+                table.range((space.as_str(), "")..).map_err(unavailable)?
+            {
                 let (key, value) = entry.map_err(unavailable)?;
                 let (entry_space, key) = key.value();
                 if entry_space != space {
                     break;
                 }
-                entries.push((key.to_owned(), value.value().to_vec()));
+
+                entries.push(Pair {
+                    key: key.to_owned(),
+                    value: value.value().to_vec(),
+                });
             }
+
             Ok(entries)
         })
         .await
@@ -74,21 +92,25 @@ impl Embedded {
         self.blocking(move |database| {
             let write = database.begin_write().map_err(unavailable)?;
             {
-                let mut table = write.open_table(ENTRIES).map_err(unavailable)?;
+                let mut table =
+                    write.open_table(ENTRIES).map_err(unavailable)?;
                 for Entry { space, key, value } in &commit.checks {
                     let found = table
                         .get((space.as_str(), key.as_str()))
                         .map_err(unavailable)?;
-                    if found.as_ref().map(|found| found.value()) != value.as_deref() {
+                    if found.as_ref().map(|found| found.value())
+                        != value.as_deref()
+                    {
                         return Ok(false); // dropping the transaction aborts it
                     }
                 }
+
                 for Entry { space, key, value } in &commit.writes {
                     let place = (space.as_str(), key.as_str());
                     match value {
-                        Some(value) => {
-                            table.insert(place, value.as_slice()).map_err(unavailable)?
-                        }
+                        Some(value) => table
+                            .insert(place, value.as_slice())
+                            .map_err(unavailable)?,
                         None => table.remove(place).map_err(unavailable)?,
                     };
                 }
@@ -99,7 +121,7 @@ impl Embedded {
         .await
     }
 
-    /// redb waits for the disk: never on an async thread.
+    /// Runs what waits for the disk off the async threads.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,

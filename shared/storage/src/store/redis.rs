@@ -1,17 +1,21 @@
-//! Redis in the role `store`: one hash a space, commits as a script, no eviction, append-only file.
+//! Redis in the role `store`: one hash a space, commits as a script, no
+//! eviction, append-only file.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
 
 use crate::breaker::{Breaker, Turn};
-use crate::store::{Commit, Entry};
-use crate::{Error, Settings, now_ms};
+use crate::clock::now_ms;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::store::commit::{Commit, Entry, Pair};
+use crate::store::silence::Silence;
 
-/// Four arguments an entry: hash, field, `1` with a value or `0` without, value. Checks come first.
+/// Four arguments an entry: hash, field, `1` with a value or `0` without,
+/// value. Checks come first.
 const COMMIT: &str = r"
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
@@ -47,9 +51,11 @@ pub(crate) struct Redis {
 
 /// How long the store is left alone after a failure.
 const PAUSE_MS: i64 = 500;
+/// A store that answers nothing for this long is one that does not answer.
+const SLOW_MS: i64 = 200;
 
-/// A command that waits for its answer. When its caller gives it up after a while, that is a
-/// failure too.
+/// A command that waits for its answer. When its caller gives it up after a
+/// while, that is a failure too.
 struct Waiting<'a> {
     store: &'a Redis,
     turn: Turn,
@@ -57,44 +63,12 @@ struct Waiting<'a> {
     is_over: bool,
 }
 
-/// Commands that were given up since the latest answer. Callers with little time each give up
-/// early: together they may have waited long enough to know.
-#[derive(Default)]
-struct Silence {
-    answered_ms: AtomicI64,
-    /// When the first of them began; 0 when there is none.
-    since_ms: AtomicI64,
-    /// For how long they waited, all together.
-    waited_ms: AtomicI64,
-}
-
-/// A store that answers nothing for this long is one that does not answer.
-const SLOW_MS: i64 = 200;
-
-impl Silence {
-    fn ends(&self, now_ms: i64) {
-        self.answered_ms.store(now_ms, Ordering::Relaxed);
-        self.since_ms.store(0, Ordering::Relaxed);
-        self.waited_ms.store(0, Ordering::Relaxed);
-    }
-
-    /// How long it has lasted when one more command is given up. Time in which nobody asked is no
-    /// silence, and many that wait at once hear no more of it than one.
-    fn goes_on(&self, began_ms: i64, now_ms: i64) -> i64 {
-        let began_ms = began_ms.max(self.answered_ms.load(Ordering::Relaxed));
-        let first =
-            self.since_ms
-                .compare_exchange(0, began_ms, Ordering::Relaxed, Ordering::Relaxed);
-        let waited_ms = now_ms - began_ms;
-        let all_waited_ms = self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed) + waited_ms;
-        all_waited_ms.min(now_ms - first.err().unwrap_or(began_ms))
-    }
-}
-
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let now_ms = now_ms();
-        if !self.is_over && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS {
+        if !self.is_over
+            && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS
+        {
             self.store.breaker.failed(self.turn, now_ms);
         }
     }
@@ -108,9 +82,11 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
-        let client = Client::open(settings.store.as_str()).map_err(|e| Error::Setting {
-            setting: "storage.store",
-            reason: e.to_string(),
+        let client = Client::open(settings.store.as_str()).map_err(|e| {
+            Error::Setting {
+                setting: "storage.store",
+                reason: e.to_string(),
+            }
         })?;
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.store_timeout()))
@@ -128,6 +104,7 @@ impl Redis {
             breaker: Arc::new(Breaker::new(PAUSE_MS, PAUSE_MS)),
             silence: Arc::default(),
         };
+
         store
             .check_durability(settings.allow_volatile_store)
             .await?;
@@ -135,33 +112,32 @@ impl Redis {
     }
 
     /// Refuses an instance that evicts keys or keeps nothing on disk.
-    async fn check_durability(&self, allow_volatile: bool) -> Result<(), Error> {
+    async fn check_durability(
+        &self,
+        allow_volatile: bool,
+    ) -> Result<(), Error> {
         let mut connection = self.connection.clone();
         let info: String = redis::cmd("INFO")
             .query_async(&mut connection)
             .await
             .map_err(unavailable)?;
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .unwrap_or("")
-        };
-        let (policy, append_only) = (
-            field("maxmemory_policy").trim(),
-            field("aof_enabled").trim(),
-        );
+        let policy = field(&info, "maxmemory_policy");
+        let append_only = field(&info, "aof_enabled");
         let mut wrong = Vec::new();
         if policy != "noeviction" {
             wrong.push(format!(
                 "maxmemory-policy is `{policy}`, must be `noeviction`"
             ));
         }
+
         if append_only != "1" {
             wrong.push("appendonly is off, must be `yes`".to_owned());
         }
+
         if wrong.is_empty() {
             return Ok(());
         }
+
         let reason = format!(
             "this Redis may lose what it acknowledged: {}",
             wrong.join("; ")
@@ -173,14 +149,17 @@ impl Redis {
             );
             return Ok(());
         }
-        let reason = format!("{reason} (for development: storage.allow_volatile_store = true)");
+
+        let reason = format!(
+            "{reason} (for development: storage.allow_volatile_store = true)"
+        );
         Err(Error::Setting {
             setting: "storage.store",
             reason,
         })
     }
 
-    /// One command, reconnecting included, within the configured time.
+    /// Runs one command, reconnecting included, within the configured time.
     async fn bounded<T>(
         &self,
         command: impl Future<Output = redis::RedisResult<T>>,
@@ -192,6 +171,7 @@ impl Redis {
                 "it failed a moment ago",
             ));
         }
+
         let mut waiting = Waiting {
             store: self,
             turn,
@@ -202,6 +182,7 @@ impl Redis {
             Ok(answer) => answer.map_err(unavailable),
             Err(late) => Err(Error::unavailable("the Redis store")(late)),
         };
+
         waiting.is_over = true;
         if answer.is_ok() {
             self.silence.ends(now_ms());
@@ -209,6 +190,7 @@ impl Redis {
         } else {
             self.breaker.failed(turn, now_ms());
         }
+
         answer
     }
 
@@ -216,67 +198,67 @@ impl Redis {
         format!("{}:{space}", self.prefix)
     }
 
-    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) async fn get(
+        &self,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut connection = self.connection.clone();
         self.bounded(connection.hget(self.hash(space), key)).await
     }
 
-    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    pub(crate) async fn scan(&self, space: &str) -> Result<Vec<Pair>, Error> {
         let mut connection = self.connection.clone();
-        let mut entries: Vec<(String, Vec<u8>)> =
+        let fields: Vec<(String, Vec<u8>)> =
             self.bounded(connection.hgetall(self.hash(space))).await?;
+        let mut entries: Vec<Pair> = fields
+            .into_iter()
+            .map(|(key, value)| Pair { key, value })
+            .collect();
         entries.sort_unstable();
         Ok(entries)
     }
 
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<bool, Error> {
         let mut call = self.commit.prepare_invoke();
-        let entries = || commit.checks.iter().chain(&commit.writes);
-        let mut hashes: Vec<String> = entries().map(|entry| self.hash(&entry.space)).collect();
+        let entries: Vec<&Entry> =
+            commit.checks.iter().chain(&commit.writes).collect();
+        let mut hashes: Vec<String> = entries
+            .iter()
+            .map(|entry| self.hash(&entry.space))
+            .collect();
         hashes.sort_unstable();
         hashes.dedup();
-        hashes.iter().for_each(|hash| {
+        for hash in &hashes {
             call.key(hash);
-        });
+        }
+
         call.arg(commit.checks.len());
-        for Entry { space, key, value } in entries() {
+        for Entry { space, key, value } in entries {
             call.arg(self.hash(space))
                 .arg(key)
                 .arg(i32::from(value.is_some()))
                 .arg(value.as_deref().unwrap_or_default());
         }
+
         let mut connection = self.connection.clone();
-        let done: i32 = self.bounded(call.invoke_async(&mut connection)).await?;
+        let done: i32 =
+            self.bounded(call.invoke_async(&mut connection)).await?;
         Ok(done == 1)
     }
+}
+
+/// Finds a line `name:value` of what Redis says about itself.
+fn field<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .unwrap_or("")
+        .trim()
 }
 
 fn unavailable(error: redis::RedisError) -> Error {
     Error::Unavailable {
         what: "the Redis store",
         source: Box::new(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_that_are_given_up_early_make_one_silence_and_an_answer_ends_it() {
-        let silence = Silence::default();
-        assert_eq!(silence.goes_on(1_000, 1_050), 50);
-        assert_eq!(silence.goes_on(1_000, 1_060), 60, "at once");
-        assert_eq!(
-            silence.goes_on(61_000, 61_050),
-            160,
-            "nobody asked for a minute"
-        );
-        silence.ends(61_060);
-        assert_eq!(
-            silence.goes_on(61_040, 61_100),
-            40,
-            "an answer came meanwhile"
-        );
     }
 }

@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-/// A fitted EASE: a baseline, and a job's teacher and partner where it wants these.
+/// A fitted EASE: a baseline, and a job's teacher and partner where it wants
+/// these.
 #[derive(Debug)]
 pub(crate) struct ChosenEase {
     pub(crate) weights: Ease,
@@ -24,8 +25,8 @@ impl ChosenEase {
     }
 }
 
-/// Fits EASE for each λ and keeps the best; `None` where the job wants none, or for a catalogue
-/// that is too large for it.
+/// Fits EASE for each λ and keeps the best; `None` where the job wants none, or
+/// for a catalogue that is too large for it.
 pub(crate) fn choose(
     spec: &TrainSpec,
     corpus: &Corpus,
@@ -49,7 +50,8 @@ pub(crate) fn choose(
         let Some(weights) = Ease::fit(&corpus.train, n_items, lambda) else {
             continue;
         };
-        let valid = holdout.ranked(|user| weights.scores(holdout.history(user)));
+        let valid =
+            holdout.ranked(|user| weights.scores(holdout.history(user)));
         let sum = valid.sum();
         tracing::info!(lambda, sum, "EASE tried");
         if best.as_ref().is_none_or(|best| sum > best.valid.sum()) {

@@ -1,6 +1,6 @@
-//! Item-kNN: an item's score is the sum of its cosines with the items of the history. All
-//! neighbours count: with 20 to 400 of them games falls from .2021 to as little as .1702 of
-//! Recall@20, musical_instruments from .1376 to .0976.
+//! Item-kNN: an item's score is the sum of its cosines with the items of the
+//! history. All neighbours count: with 20 to 400 of them games falls from .2021
+//! to as little as .1702 of Recall@20, musical_instruments from .1376 to .0976.
 
 use model::metrics::RankingMetrics;
 use rayon::prelude::*;
@@ -21,7 +21,8 @@ pub(super) fn measure(test: Holdout<'_>) -> RankingMetrics {
     })
 }
 
-/// The cosine of each item's user set with every other item's that it shares a user with.
+/// The cosine of each item's user set with every other item's that it shares a
+/// user with.
 fn cosines(corpus: &Corpus) -> Vec<Vec<(u32, f32)>> {
     let mut users_of: Vec<Vec<usize>> = vec![Vec::new(); corpus.n_items];
     for (user, items) in corpus.train.iter().enumerate() {
@@ -36,7 +37,11 @@ fn cosines(corpus: &Corpus) -> Vec<Vec<(u32, f32)>> {
 }
 
 /// One item's row of [`cosines`], ascending.
-fn cosines_of(item: usize, users_of: &[Vec<usize>], train: &[Vec<u32>]) -> Vec<(u32, f32)> {
+fn cosines_of(
+    item: usize,
+    users_of: &[Vec<usize>],
+    train: &[Vec<u32>],
+) -> Vec<(u32, f32)> {
     let mut shared = vec![0.0f32; users_of.len()];
     for &user in &users_of[item] {
         for &other in &train[user] {

@@ -1,5 +1,5 @@
-//! Simpler recommenders on the same split: what a model must beat to be worth its cost. Their
-//! settings are chosen on validation.
+//! Simpler recommenders on the same split: what a model must beat to be worth
+//! its cost. Their settings are chosen on validation.
 
 /// A linear model of which items go together.
 pub(crate) mod ease;
@@ -23,7 +23,8 @@ pub(super) struct Baseline {
     pub(super) metrics: RankingMetrics,
 }
 
-/// Measures the baselines that the job asks for and that the catalogue is not too large for.
+/// Measures the baselines that the job asks for and that the catalogue is not
+/// too large for.
 pub(super) fn measure(
     spec: &TrainSpec,
     ease: Option<&ChosenEase>,

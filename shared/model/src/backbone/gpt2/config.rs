@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Gpt2Config {
     /// Words in the vocabulary, V.
     pub(crate) vocab_size: usize,
-    /// Longest sequence.
+    /// The length of the longest sequence, in tokens.
     pub(crate) n_positions: usize,
     /// Width of the embeddings, K.
     pub(crate) n_embd: usize,
-    /// Transformer blocks.
+    /// How many transformer blocks there are.
     pub(crate) n_layer: usize,
     /// Attention heads; divides `n_embd`.
     pub(crate) n_head: usize,
-    /// Width inside the MLP; 4 K when absent.
+    /// Width inside the MLP; 4 K where absent.
     #[serde(default)]
     n_inner: Option<usize>,
-    /// What the layer norms add to the variance.
+    /// What the layer norms add to the variance, so that its root is not 0.
     #[serde(default = "default_epsilon")]
     pub(crate) layer_norm_epsilon: f64,
     /// Only `gelu_new` (the tanh approximation) is GPT-2.
@@ -28,10 +28,11 @@ pub(crate) struct Gpt2Config {
     /// A variant of attention that is not computed here.
     #[serde(default)]
     scale_attn_by_inverse_layer_idx: bool,
-    /// Attention scores are divided by the root of the head's width; GPT-2 always does.
+    /// Attention scores are divided by the root of the head's width; GPT-2
+    /// always does.
     #[serde(default = "default_true")]
     scale_attn_weights: bool,
-    /// `gpt2`, for programs that read the file.
+    /// Always `gpt2`, for programs that read the file.
     #[serde(default = "default_model_type")]
     model_type: String,
 }
@@ -88,16 +89,23 @@ impl Gpt2Config {
             ));
         }
         if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
-            return Err("only attention scaled by the head's width alone is supported".to_owned());
+            return Err(
+                "only attention scaled by the head's width alone is supported"
+                    .to_owned(),
+            );
         }
-        if self.n_head == 0 || !self.n_embd.is_multiple_of(self.n_head) || self.n_embd == 0 {
+        let is_empty = self.n_head == 0 || self.n_embd == 0;
+        if is_empty || !self.n_embd.is_multiple_of(self.n_head) {
             return Err(format!(
                 "n_head = {} does not divide n_embd = {}",
                 self.n_head, self.n_embd
             ));
         }
         if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
-            return Err("vocab_size, n_positions and n_layer must be at least 1".to_owned());
+            return Err(
+                "vocab_size, n_positions and n_layer must be at least 1"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

@@ -11,16 +11,21 @@ use crate::backbone::gpt2::config::{Gpt2Config, Sizes};
 use crate::backbone::gpt2::{Block, Gpt2};
 use crate::backbone::tokenizer::N_GPT2_WORDS;
 
-/// GPT-2's `initializer_range`.
+/// Standard deviation of the weights: GPT-2's `initializer_range`.
 const WEIGHT_STD: f32 = 0.02;
-/// Positions are drawn smaller than words: a history is a set.
+/// Standard deviation of the positions, smaller than that of words: a history
+/// is a set.
 const POSITION_STD: f32 = WEIGHT_STD / 10.0;
 
 /// Draws a GPT-2 over GPT-2's vocabulary; the same for the same seed.
 ///
-/// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that, and with
-/// [`ValuePath::NearIdentity`] the value and output projections are the identity plus that noise.
-pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2) {
+/// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that,
+/// and with [`ValuePath::NearIdentity`] the value and output projections are
+/// the identity plus that noise.
+pub(crate) fn draw(
+    shape: &RandomBackbone,
+    device: &Device,
+) -> (Gpt2Config, Gpt2) {
     let config = Gpt2Config::new(&Sizes {
         vocab_size: N_GPT2_WORDS,
         n_positions: shape.n_positions,
@@ -28,14 +33,17 @@ pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2
         n_layer: shape.n_layer,
         n_head: shape.n_head,
     });
-    let mut weights = Weights {
+    let mut weights = Sampler {
         rng: ChaCha8Rng::seed_from_u64(shape.seed),
         device,
     };
+
+    let embed = config.n_embd;
+    let inner = config.inner();
     let mut gpt2 = Gpt2::zeros(&config, device);
-    let (embed, inner) = (config.n_embd, config.inner());
     gpt2.wte = weights.draw([config.vocab_size, embed], WEIGHT_STD);
     gpt2.wpe = weights.draw([config.n_positions, embed], POSITION_STD);
+
     for block in &mut gpt2.h {
         block.c_attn.weight = weights.draw([embed, 3 * embed], WEIGHT_STD);
         block.attn_proj.weight = weights.draw([embed, embed], WEIGHT_STD);
@@ -48,29 +56,35 @@ pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2
     (config, gpt2)
 }
 
-/// Adds the identity to the value and output projections; queries and keys stay as drawn.
+/// Adds the identity to the value and output projections; queries and keys stay
+/// as drawn.
 fn add_identity(block: &mut Block, embed: usize, device: &Device) {
     let identity = Tensor::<2>::eye(embed, device);
     let queries_and_keys = Tensor::zeros([embed, 2 * embed], device);
     let values = Tensor::cat(vec![queries_and_keys, identity.clone()], 1);
-    block.c_attn.weight = Param::from_tensor(block.c_attn.weight.val() + values);
-    block.attn_proj.weight = Param::from_tensor(block.attn_proj.weight.val() + identity);
+    add(&mut block.c_attn.weight, values);
+    add(&mut block.attn_proj.weight, identity);
 }
 
-struct Weights<'a> {
+fn add(weight: &mut Param<Tensor<2>>, what: Tensor<2>) {
+    *weight = Param::from_tensor(weight.val() + what);
+}
+
+/// Draws weights one after the other from one stream of random numbers.
+struct Sampler<'a> {
     rng: ChaCha8Rng,
     device: &'a Device,
 }
 
-impl Weights<'_> {
-    /// Entries drawn from N(0, std²), row by row.
+impl Sampler<'_> {
+    /// A matrix whose entries are drawn from N(0, std²), row by row.
     fn draw(&mut self, shape: [usize; 2], std: f32) -> Param<Tensor<2>> {
-        let normal = Normal::new(0.0, std).expect("a constant standard deviation is valid");
+        let normal = Normal::new(0.0, std);
+        let normal = normal.expect("a constant standard deviation is valid");
         let n_entries = shape[0] * shape[1];
-        let values: Vec<f32> = normal.sample_iter(&mut self.rng).take(n_entries).collect();
-        Param::from_tensor(Tensor::from_data(
-            TensorData::new(values, shape),
-            self.device,
-        ))
+        let entries = normal.sample_iter(&mut self.rng);
+        let values: Vec<f32> = entries.take(n_entries).collect();
+        let data = TensorData::new(values, shape);
+        Param::from_tensor(Tensor::from_data(data, self.device))
     }
 }

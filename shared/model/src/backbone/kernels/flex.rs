@@ -1,5 +1,6 @@
-//! The kernels on flex tensors: slices of host memory, in place where nobody else holds them.
-//! Products are faer's, whose assembly is faster than flex's own (figures in docs/performance.md).
+//! The kernels on flex tensors: slices of host memory, in place where nobody
+//! else holds them. Products are faer's, whose assembly is faster than flex's
+//! own (figures in docs/performance.md).
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -9,44 +10,54 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::heads::{Heads, Outputs};
-use super::{
-    Attended, Attention, AttentionGradients, Exponentials, FirstHeads, Norm, RmsWeights, Rotation,
-    llama_rows, rows,
+use super::llama_rows;
+use super::operands::{
+    Attended, Attention, AttentionGradients, Exponentials, FirstHeads, Norm,
+    RmsWeights, Rotation,
 };
+use super::rows;
 use crate::backbone::host::{matrix, to_vec};
 
 /// A tensor's memory, to be read where it lies.
-struct Matrix(FlexTensor);
+struct Matrix {
+    tensor: FlexTensor,
+}
 
 impl Matrix {
     fn of(tensor: Tensor<2>) -> Self {
-        let tensor = tensor
-            .try_into_primitive::<Flex>()
-            .expect("the engine of the tensor is flex");
-        match tensor.layout().strides() {
-            [1, rows] | [rows, 1] if *rows > 0 => Self(tensor),
-            _ => Self(tensor.to_contiguous()),
+        let tensor = flex_tensor(tensor);
+        let is_matrix = match tensor.layout().strides() {
+            [1, rows] | [rows, 1] => *rows > 0,
+            _ => false,
+        };
+        Self {
+            tensor: if is_matrix {
+                tensor
+            } else {
+                tensor.to_contiguous()
+            },
         }
     }
 
     fn view(&self) -> MatRef<'_, f32> {
-        let layout = self.0.layout();
-        let values = &self.0.storage::<f32>()[layout.start_offset()..];
-        let (n_rows, n_columns) = (layout.shape()[0], layout.shape()[1]);
+        let layout = self.tensor.layout();
+        let values = &self.tensor.storage::<f32>()[layout.start_offset()..];
+        let n_rows = layout.shape()[0];
+        let n_columns = layout.shape()[1];
         match *layout.strides() {
-            [rows, 1] => MatRef::from_row_major_slice_with_stride(
-                values,
-                n_rows,
-                n_columns,
-                rows.unsigned_abs(),
-            ),
-            [1, columns] => MatRef::from_row_major_slice_with_stride(
-                values,
-                n_columns,
-                n_rows,
-                columns.unsigned_abs(),
-            )
-            .transpose(),
+            [rows, 1] => {
+                let stride = rows.unsigned_abs();
+                MatRef::from_row_major_slice_with_stride(
+                    values, n_rows, n_columns, stride,
+                )
+            }
+            [1, columns] => {
+                let stride = columns.unsigned_abs();
+                MatRef::from_row_major_slice_with_stride(
+                    values, n_columns, n_rows, stride,
+                )
+                .transpose()
+            }
             _ => unreachable!(
                 "a matrix was made contiguous when it was neither row-major nor column-major"
             ),
@@ -54,27 +65,32 @@ impl Matrix {
     }
 }
 
+fn flex_tensor<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor
+        .try_into_primitive::<Flex>()
+        .expect("the engine of the tensor is flex")
+}
+
 /// The memory of a tensor of any shape, in row-major order.
-struct Contiguous(FlexTensor);
+struct Contiguous {
+    tensor: FlexTensor,
+}
 
 impl Contiguous {
     fn of<const D: usize>(tensor: Tensor<D>) -> Self {
-        let tensor = tensor
-            .try_into_primitive::<Flex>()
-            .expect("the engine of the tensor is flex");
-        Self(tensor.to_contiguous())
+        Self {
+            tensor: flex_tensor(tensor).to_contiguous(),
+        }
     }
 
     fn values(&self) -> &[f32] {
-        self.0.storage()
+        self.tensor.storage()
     }
 }
 
 /// A tensor's values: its own memory where nobody else holds it, else a copy.
 fn owned(tensor: Tensor<2>) -> Vec<f32> {
-    let tensor = tensor
-        .try_into_primitive::<Flex>()
-        .expect("the engine of the tensor is flex");
+    let tensor = flex_tensor(tensor);
     match tensor.as_slice::<f32>().filter(|_| !tensor.is_unique()) {
         // burn's own copy is of bytes, which a second copy then aligns.
         Some(shared) => shared.to_vec(),
@@ -82,21 +98,30 @@ fn owned(tensor: Tensor<2>) -> Vec<f32> {
     }
 }
 
-/// With more rows a product is divided by faer, which then packs each part of a matrix once.
+/// A product of more rows is divided by faer, which then packs each part of a
+/// matrix once.
 const FEW_ROWS: usize = 512;
-/// Of a part of a product of few rows; the kernel is slow on fewer.
+/// The fewest columns in a part of a product of few rows; the kernel is slow on
+/// fewer.
 const PART_COLUMNS: usize = 64;
-/// Many parts, so that a thread that is interrupted leaves its own to the others. Two Zen 3 cores
-/// do 14 × 256 × 1,024 at 72 GFLOP/s so, at 51 as faer divides it; 200 × 768 × 3,072, one core
-/// taken for a fifth of the time, at 105 and 89.
+/// The most parts of such a product: many, so that a thread that is interrupted
+/// leaves its own to the others. Two Zen 3 cores do 14 × 256 × 1,024 at 72
+/// GFLOP/s so, at 51 as faer divides it; 200 × 768 × 3,072, one core taken for
+/// a fifth of the time, at 105 and 89.
 const MOST_PARTS: usize = 16;
 
-/// `to = lhs · rhs`, or added to it.
-fn multiply(to: MatMut<'_, f32>, accum: Accum, lhs: MatRef<'_, f32>, rhs: MatRef<'_, f32>) {
+/// Writes `lhs · rhs` to a matrix, or adds it.
+fn multiply(
+    to: MatMut<'_, f32>,
+    accum: Accum,
+    lhs: MatRef<'_, f32>,
+    rhs: MatRef<'_, f32>,
+) {
     let n_parts = (to.ncols() / PART_COLUMNS).min(MOST_PARTS);
     if to.nrows() > FEW_ROWS || n_parts < 2 {
         return matmul(to, accum, lhs, rhs, 1.0, Par::rayon(0));
     }
+
     let parts = to
         .par_col_partition_mut(n_parts)
         .zip(rhs.par_col_partition(n_parts))
@@ -105,58 +130,70 @@ fn multiply(to: MatMut<'_, f32>, accum: Accum, lhs: MatRef<'_, f32>, rhs: MatRef
 }
 
 pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
-    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
-    let mut values = vec![0.0; m * n];
-    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
-    multiply(
-        product,
-        Accum::Replace,
-        Matrix::of(lhs).view(),
-        Matrix::of(rhs).view(),
-    );
-    matrix(values, n, &device)
+    let device = lhs.device();
+    let [n_rows, _] = lhs.dims();
+    let [_, n_columns] = rhs.dims();
+    let mut values = vec![0.0; n_rows * n_columns];
+
+    let product =
+        MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
+    let lhs = Matrix::of(lhs);
+    let rhs = Matrix::of(rhs);
+    multiply(product, Accum::Replace, lhs.view(), rhs.view());
+    matrix(values, n_columns, &device)
 }
 
-pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
-    let (device, ([m, _], [_, n])) = (lhs.device(), (lhs.dims(), rhs.dims()));
-    let mut values = if sum.dims()[0] == m {
+pub(super) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
+    let device = lhs.device();
+    let [n_rows, _] = lhs.dims();
+    let [_, n_columns] = rhs.dims();
+    let mut values = if sum.dims()[0] == n_rows {
         owned(sum)
     } else {
-        rows::repeated(Contiguous::of(sum).values(), m)
+        rows::repeated(Contiguous::of(sum).values(), n_rows)
     };
-    let product = MatMut::from_row_major_slice_mut(&mut values, m, n);
-    multiply(
-        product,
-        Accum::Add,
-        Matrix::of(lhs).view(),
-        Matrix::of(rhs).view(),
-    );
-    matrix(values, n, &device)
+
+    let product =
+        MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
+    let lhs = Matrix::of(lhs);
+    let rhs = Matrix::of(rhs);
+    multiply(product, Accum::Add, lhs.view(), rhs.view());
+    matrix(values, n_columns, &device)
 }
 
 pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
-    let (device, [_, width]) = (input.device(), input.dims());
+    let device = input.device();
+    let [_, width] = input.dims();
     let input = Contiguous::of(input);
     let mut output = vec![0.0; input.values().len()];
     rows::gelu(input.values(), &mut output);
     matrix(output, width, &device)
 }
 
-pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
-    let (device, [_, width]) = (input.device(), input.dims());
+pub(super) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    let device = input.device();
+    let [_, width] = input.dims();
+    let input = Contiguous::of(input);
     let mut gradient = owned(d_output);
-    rows::gelu_backward(Contiguous::of(input).values(), &mut gradient);
+    rows::gelu_backward(input.values(), &mut gradient);
     matrix(gradient, width, &device)
 }
 
-/// The weights of a layer norm.
-struct Weights {
+/// The memory of a layer norm's weights.
+struct NormWeights {
     gamma: Contiguous,
     beta: Contiguous,
     epsilon: f32,
 }
 
-impl Weights {
+impl NormWeights {
     fn of(norm: &Norm) -> Self {
         Self {
             gamma: Contiguous::of(norm.gamma.clone()),
@@ -175,20 +212,26 @@ impl Weights {
 }
 
 pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
-    let (device, [n_rows, width]) = (input.device(), input.dims());
+    let device = input.device();
+    let [n_rows, width] = input.dims();
+    let input = Contiguous::of(input);
     let mut output = vec![0.0; n_rows * width];
-    Weights::of(norm)
-        .norm()
-        .forward(Contiguous::of(input).values(), &mut output);
+    let weights = NormWeights::of(norm);
+    weights.norm().forward(input.values(), &mut output);
     matrix(output, width, &device)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
-    let (device, [_, width]) = (input.device(), input.dims());
+pub(super) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    let device = input.device();
+    let [_, width] = input.dims();
+    let input = Contiguous::of(input);
     let mut gradient = owned(d_output);
-    Weights::of(norm)
-        .norm()
-        .backward(Contiguous::of(input).values(), &mut gradient);
+    let weights = NormWeights::of(norm);
+    weights.norm().backward(input.values(), &mut gradient);
     matrix(gradient, width, &device)
 }
 
@@ -220,7 +263,11 @@ pub(super) fn rms_norm_backward(
     matrix(gradient, width, &device)
 }
 
-pub(super) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -> Tensor<2> {
+pub(super) fn rotate(
+    input: Tensor<2>,
+    rotation: &Rotation,
+    heads: FirstHeads,
+) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
     let mut values = owned(input);
     let cos = Contiguous::of(rotation.cos.clone());
@@ -237,11 +284,18 @@ pub(super) fn rotate(input: Tensor<2>, rotation: &Rotation, heads: FirstHeads) -
 pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let (device, [n_rows, width]) = (gate_up.device(), gate_up.dims());
     let mut output = vec![0.0; n_rows * width / 2];
-    llama_rows::swiglu(Contiguous::of(gate_up).values(), &mut output, width / 2);
+    llama_rows::swiglu(
+        Contiguous::of(gate_up).values(),
+        &mut output,
+        width / 2,
+    );
     matrix(output, width / 2, &device)
 }
 
-pub(super) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn swiglu_backward(
+    gate_up: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let (device, [_, width]) = (gate_up.device(), gate_up.dims());
     let mut gradient = owned(gate_up);
     let d_output = Contiguous::of(d_output);
@@ -250,7 +304,8 @@ pub(super) fn swiglu_backward(gate_up: Tensor<2>, d_output: Tensor<2>) -> Tensor
 }
 
 pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
-    let (device, [_, width]) = (logits.device(), logits.dims());
+    let device = logits.device();
+    let [_, width] = logits.dims();
     let mut values = owned(logits);
     let (highest, sums) = rows::exponentials_of_rows(&mut values, width);
     Exponentials {
@@ -261,9 +316,11 @@ pub(super) fn exponentials(logits: Tensor<2>) -> Exponentials {
 }
 
 pub(super) fn attention(of: &Attention<'_>) -> Attended {
-    let (device, [_, width]) = (of.queries.device(), of.queries.dims());
+    let device = of.queries.device();
+    let [_, width] = of.queries.dims();
     let queries = Contiguous::of(of.queries.clone());
     let keys_values = Contiguous::of(of.keys_values.clone());
+
     let heads = Heads::new(queries.values(), keys_values.values(), of);
     let outputs = heads.forward();
     Attended {
@@ -277,10 +334,12 @@ pub(super) fn attention_backward(
     attended: Attended,
     d_mixed: Tensor<2>,
 ) -> AttentionGradients {
-    let (device, [_, width]) = (of.queries.device(), of.queries.dims());
+    let device = of.queries.device();
+    let [_, width] = of.queries.dims();
     let [_, key_value_width] = of.keys_values.dims();
     let queries = Contiguous::of(of.queries.clone());
     let keys_values = Contiguous::of(of.keys_values.clone());
+
     let heads = Heads::new(queries.values(), keys_values.values(), of);
     let mixed = Contiguous::of(attended.mixed);
     let log_sums = Contiguous::of(attended.log_sums);
@@ -288,7 +347,8 @@ pub(super) fn attention_backward(
         mixed: mixed.values(),
         log_sums: log_sums.values(),
     };
-    let gradients = heads.backward(&outputs, Contiguous::of(d_mixed).values());
+    let d_mixed = Contiguous::of(d_mixed);
+    let gradients = heads.backward(&outputs, d_mixed.values());
     AttentionGradients {
         queries: matrix(gradients.queries, width, &device),
         keys_values: matrix(gradients.keys_values, key_value_width, &device),

@@ -1,5 +1,5 @@
-//! The kernels as LibTorch's fused operators; attention is its flash kernel on a CPU ([`card`]
-//! elsewhere).
+//! The kernels as LibTorch's fused operators; attention is its flash kernel on
+//! a CPU ([`card`] elsewhere).
 #![expect(deprecated, reason = "burn-tch has no successor for LibTorch")]
 
 use burn::backend::LibTorch;
@@ -7,10 +7,14 @@ use burn::backend::libtorch::TchTensor;
 use burn::tensor::Tensor;
 use tch::Tensor as Native;
 
+use super::card;
 pub(super) use super::composed::{
-    exponentials, layer_norm, product, rms_norm, rms_norm_backward, rotate, swiglu, swiglu_backward,
+    exponentials, layer_norm, product, rms_norm, rms_norm_backward, rotate,
+    swiglu, swiglu_backward,
 };
-use super::{Attended, Attention, AttentionGradients, HeadCounts, Norm, card};
+use super::operands::{
+    Attended, Attention, AttentionGradients, HeadCounts, Norm,
+};
 use crate::backbone::layout::Span;
 
 pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
@@ -24,24 +28,37 @@ pub(super) fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
     Tensor::from_primitive::<LibTorch>(TchTensor::new(tensor))
 }
 
-pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(super) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     wrapped(native(sum).addmm(&native(lhs), &native(rhs)))
 }
 
+/// What LibTorch calls the approximation of GELU that GPT-2 has.
 const TANH: &str = "tanh";
 
 pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     wrapped(native(input).gelu(TANH))
 }
 
-pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     wrapped(native(input).gelu_backward(&native(d_output), TANH))
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let width = i64::try_from(input.dims()[1]).expect("a width is small");
     let none: Option<&Native> = None;
-    let (normed, _, scale) = native(input).native_layer_norm(width, none, none, norm.epsilon);
+    let (normed, _, scale) =
+        native(input).native_layer_norm(width, none, none, norm.epsilon);
     let kind = normed.kind();
     let mut gradient = native(d_output) * native(norm.gamma.clone());
     let average = gradient.mean_dim(&[1_i64][..], true, kind);
@@ -53,8 +70,8 @@ pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tenso
     wrapped(gradient)
 }
 
-/// A flash kernel takes one length a call; documents of one length that follow each other go
-/// together.
+/// Documents of one length that follow each other: they go together, because a
+/// flash kernel takes one length a call.
 struct Run {
     n_documents: i64,
     first_query: i64,
@@ -70,9 +87,12 @@ pub(super) fn size(n: usize) -> i64 {
 fn runs(spans: &[Span]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for span in spans.iter().filter(|span| !span.queries.is_empty()) {
-        let (n_queries, n_keys) = (size(span.queries.len()), size(span.keys.len()));
+        let (n_queries, n_keys) =
+            (size(span.queries.len()), size(span.keys.len()));
         match runs.last_mut() {
-            Some(run) if (run.n_queries, run.n_keys) == (n_queries, n_keys) => run.n_documents += 1,
+            Some(run) if (run.n_queries, run.n_keys) == (n_queries, n_keys) => {
+                run.n_documents += 1
+            }
             _ => runs.push(Run {
                 n_documents: 1,
                 first_query: size(span.queries.start),
@@ -86,7 +106,8 @@ fn runs(spans: &[Span]) -> Vec<Run> {
 }
 
 impl Run {
-    /// Shapes: `[queries, width]` → `[documents, n_queries, width]`, a view.
+    /// The queries of the run's documents, a view. Shapes: `[queries, width]` →
+    /// `[documents, n_queries, width]`.
     fn of_queries(&self, packed: &Native) -> Native {
         let width = packed.size()[1];
         packed
@@ -94,7 +115,8 @@ impl Run {
             .view([self.n_documents, self.n_queries, width])
     }
 
-    /// Shapes: `[keys, 2 * width]` → keys and values `[documents, n_keys, width]` each, views.
+    /// The keys and values of the run's documents, views. Shapes:
+    /// `[keys, 2 * width]` → `[documents, n_keys, width]` each.
     fn of_keys(&self, packed: &Native) -> KeysValues {
         let width = packed.size()[1];
         let both = packed
@@ -106,7 +128,8 @@ impl Run {
         }
     }
 
-    /// Which keys a query sees, where that is not "as many as it is from the first on".
+    /// What is added to the scores of keys that a query does not see; `None`
+    /// where the kernel's own causal mask says it, or where all keys are seen.
     fn bias(&self, like: &Native) -> Option<Native> {
         if self.is_causal() || self.sees_all() {
             return None;
@@ -134,8 +157,9 @@ struct KeysValues {
     values: Native,
 }
 
-/// Shapes: `[documents, length, heads * head_dim]` → `[documents, heads, length, head_dim]`, a
-/// view.
+/// The heads of a tensor, a view. Shapes:
+/// `[documents, length, heads * head_dim]` →
+/// `[documents, heads, length, head_dim]`.
 fn heads(tensor: &Native, n_heads: usize) -> Native {
     let shape = tensor.size();
     tensor
@@ -143,7 +167,8 @@ fn heads(tensor: &Native, n_heads: usize) -> Native {
         .transpose(1, 2)
 }
 
-/// The heads of keys or values, once for each query head that reads them; views where that is one.
+/// The heads of keys or values, once for each query head that reads them; views
+/// where that is one.
 fn heads_for_queries(tensor: &Native, counts: HeadCounts) -> Native {
     let heads = heads(tensor, counts.n_key_value);
     match counts.n_in_group() {
@@ -162,8 +187,13 @@ fn headless_sums(tensor: &Native, counts: HeadCounts) -> Native {
     match counts.n_in_group() {
         1 => headless(tensor),
         n_times => {
-            let groups = tensor.unflatten(1, [size(counts.n_key_value), size(n_times)]);
-            headless(&groups.sum_dim_intlist(&[2_i64][..], false, tensor.kind()))
+            let groups =
+                tensor.unflatten(1, [size(counts.n_key_value), size(n_times)]);
+            headless(&groups.sum_dim_intlist(
+                &[2_i64][..],
+                false,
+                tensor.kind(),
+            ))
         }
     }
 }
@@ -186,15 +216,16 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     );
     for run in runs(&of.spans.documents) {
         let KeysValues { keys, values } = run.of_keys(&keys_values);
-        let (output, sums) = Native::internal_scaled_dot_product_flash_attention_for_cpu(
-            &heads(&run.of_queries(&queries), n_heads),
-            &heads_for_queries(&keys, of.heads),
-            &heads_for_queries(&values, of.heads),
-            0.0,
-            run.is_causal(),
-            run.bias(&queries),
-            None,
-        );
+        let (output, sums) =
+            Native::internal_scaled_dot_product_flash_attention_for_cpu(
+                &heads(&run.of_queries(&queries), n_heads),
+                &heads_for_queries(&keys, of.heads),
+                &heads_for_queries(&values, of.heads),
+                0.0,
+                run.is_causal(),
+                run.bias(&queries),
+                None,
+            );
         run.of_queries(&mixed).copy_(&headless(&output));
         run.of_queries(&log_sums).copy_(&sums.transpose(1, 2));
     }

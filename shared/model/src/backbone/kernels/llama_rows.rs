@@ -1,10 +1,10 @@
-//! Loops over the rows of f32 matrices for the layers of the Llama family, made as those in
-//! [`super::rows`].
+//! Loops over the rows of f32 matrices for the layers of the Llama family, made
+//! as those in [`super::rows`].
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::FirstHeads;
+use super::operands::FirstHeads;
 use super::rows::{exp, rows_per_task, sum_of};
 
 /// An RMS norm.
@@ -28,7 +28,9 @@ impl RmsNorm<'_> {
             .for_each(|(output, input)| {
                 Arch::new().dispatch(|| {
                     let scale = self.scale(input);
-                    for ((y, &x), &weight) in output.iter_mut().zip(input).zip(self.weight) {
+                    for ((y, &x), &weight) in
+                        output.iter_mut().zip(input).zip(self.weight)
+                    {
                         *y = x * scale * weight;
                     }
                 });
@@ -39,20 +41,22 @@ impl RmsNorm<'_> {
     pub(super) fn backward(&self, input: &[f32], gradient: &mut [f32]) {
         let width = self.weight.len();
         let rows = gradient.par_chunks_mut(width).zip(input.par_chunks(width));
-        rows.with_min_len(rows_per_task(width))
-            .for_each(|(gradient, input)| {
+        rows.with_min_len(rows_per_task(width)).for_each(
+            |(gradient, input)| {
                 Arch::new().dispatch(|| {
                     let scale = self.scale(input);
                     for (g, &weight) in gradient.iter_mut().zip(self.weight) {
                         *g *= weight;
                     }
-                    let along = sum_of(gradient, input, |g, x| g * x) / width as f32;
+                    let along =
+                        sum_of(gradient, input, |g, x| g * x) / width as f32;
                     let along = along * scale * scale;
                     for (g, &x) in gradient.iter_mut().zip(input) {
                         *g = (*g - x * along) * scale;
                     }
                 });
-            });
+            },
+        );
     }
 }
 
@@ -73,18 +77,24 @@ impl Turns<'_> {
         let rows = values
             .par_chunks_mut(width)
             .zip(self.cos.par_chunks(half).zip(self.sin.par_chunks(half)));
-        rows.with_min_len(rows_per_task(width))
-            .for_each(|(row, (cos, sin))| {
+        rows.with_min_len(rows_per_task(width)).for_each(
+            |(row, (cos, sin))| {
                 Arch::new().dispatch(|| {
-                    for head in row[..n_heads * head_dim].chunks_exact_mut(head_dim) {
+                    for head in
+                        row[..n_heads * head_dim].chunks_exact_mut(head_dim)
+                    {
                         let (first, second) = head.split_at_mut(half);
                         let turns = cos.iter().zip(sin);
-                        for ((x, y), (&cos, &sin)) in first.iter_mut().zip(second).zip(turns) {
-                            (*x, *y) = (*x * cos - *y * sin, *y * cos + *x * sin);
+                        for ((x, y), (&cos, &sin)) in
+                            first.iter_mut().zip(second).zip(turns)
+                        {
+                            (*x, *y) =
+                                (*x * cos - *y * sin, *y * cos + *x * sin);
                         }
                     }
                 });
-            });
+            },
+        );
     }
 }
 
@@ -110,7 +120,11 @@ pub(super) fn swiglu(gate_up: &[f32], output: &mut [f32], inner: usize) {
 }
 
 /// Writes the gradient of gate and up in their place.
-pub(super) fn swiglu_backward(gate_up: &mut [f32], d_output: &[f32], inner: usize) {
+pub(super) fn swiglu_backward(
+    gate_up: &mut [f32],
+    d_output: &[f32],
+    inner: usize,
+) {
     let rows = gate_up
         .par_chunks_mut(2 * inner)
         .zip(d_output.par_chunks(inner));

@@ -1,24 +1,23 @@
-//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors of the machine it
-//! runs on ([`pulp`]), and parallel over rows; a row is summed in the same order whatever the
-//! number of threads.
+//! Loops over the rows of f32 matrices. Each is compiled for the widest vectors
+//! of the machine it runs on ([`pulp`]), and parallel over rows; a row is
+//! summed in the same order whatever the number of threads.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use burn::tensor::bf16;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rayon::prelude::*;
 
-/// Values that are worth a task of their own.
+/// How many values are worth a task of their own.
 const MIN_VALUES: usize = 16 * 1024;
 
 pub(super) fn rows_per_task(width: usize) -> usize {
     (MIN_VALUES / width.max(1)).max(1)
 }
 
-/// Lanes that a sum is kept in: enough for two vectors of sixteen.
+/// In how many lanes a sum is kept: enough for two vectors of sixteen.
 const LANES: usize = 32;
 
-/// `Σ f(x, y)`.
+/// Sums `f(x, y)` over the entries of two rows.
 #[inline(always)]
 pub(super) fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; LANES];
@@ -33,7 +32,8 @@ pub(super) fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     sum_of_lanes(sums) + rest
 }
 
-/// In halves: one lane after the other would take as long as a row of 256.
+/// Adds the lanes up in halves: one after the other would take as long as a row
+/// of 256.
 #[inline(always)]
 fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
     let mut n = N / 2;
@@ -46,168 +46,9 @@ fn sum_of_lanes<const N: usize>(mut lanes: [f32; N]) -> f32 {
     lanes[0]
 }
 
-/// What a matrix may be made of.
-pub(crate) trait Number: Copy + Sync {
-    /// The same values in f32, in `memory` where they have to be made.
-    fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32];
-}
-
-impl Number for f32 {
-    #[inline(always)]
-    fn widened<'a>(values: &'a [Self], _memory: &'a mut Vec<f32>) -> &'a [f32] {
-        values
-    }
-}
-
-impl Number for bf16 {
-    /// The library's asks each number whether it is NaN, which tables are not.
-    #[inline(always)]
-    fn widened<'a>(values: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32] {
-        memory.clear();
-        memory.extend(
-            values
-                .iter()
-                .map(|value| f32::from_bits(u32::from(value.to_bits()) << 16)),
-        );
-        memory
-    }
-}
-
-/// A matrix whose product with a state is shared by all cores: below, handing work out costs more
-/// than it saves.
-const LARGE: usize = 1 << 22;
-/// Values of a task's rows.
-const TASK: usize = 1 << 18;
-
-/// Inner products of each row of a matrix with each of some states, read once for all of them; a
-/// product is the same bits alone or among others. Faer's product packs the matrix first, which
-/// costs more than a product with one state.
-///
-/// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
-pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
-    let (n_rows, n_states) = (rows.len() / width, states.len() / width);
-    // Of some rows with all states, `[states, rows]`.
-    let task = |rows: &[N]| {
-        let mut products = vec![0.0; rows.len() / width * n_states];
-        Arch::new().dispatch(Products {
-            rows,
-            states,
-            width,
-            products: &mut products,
-        });
-        products
-    };
-    if rows.len() < LARGE {
-        return task(rows);
-    }
-    let n = (TASK / width).max(1);
-    let tasks: Vec<Vec<f32>> = rows.par_chunks(n * width).map(task).collect();
-    let mut products = vec![0.0; n_rows * n_states];
-    for (of_state, number) in products.chunks_exact_mut(n_rows).zip(0..) {
-        let mut to = of_state;
-        for of_task in &tasks {
-            let n: usize = of_task.len() / n_states;
-            let (here, rest) = to.split_at_mut(n);
-            here.copy_from_slice(&of_task[number * n..][..n]);
-            to = rest;
-        }
-    }
-    products
-}
-
-/// Rows and states of a block: eight sums stay in registers, and each number that is read is used
-/// twice or four times. 16 states on a million rows of 768, two cores: 970 ms with a state and a
-/// row at a time, 449 ms in blocks.
-const ROWS: usize = 4;
-const STATES: usize = 2;
-
-/// Of some rows with all states. Vectors are named: the compiler finds no vectors in a block of
-/// sums by itself.
-struct Products<'a, N> {
-    rows: &'a [N],
-    states: &'a [f32],
-    width: usize,
-    /// `[states, rows]`.
-    products: &'a mut [f32],
-}
-
-impl<N: Number> WithSimd for Products<'_, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            rows,
-            states,
-            width,
-            products,
-        } = self;
-        let (n, n_states, mut memory) = (rows.len() / width, states.len() / width, Vec::new());
-        let even = n_states - n_states % STATES;
-        let state = |number: usize| &states[number * width..][..width];
-        for (number, rows) in rows.chunks(ROWS * width).enumerate() {
-            let first = number * ROWS;
-            let rows = N::widened(rows, &mut memory);
-            let row = |place: usize| &rows[place * width..][..width];
-            if rows.len() < ROWS * width {
-                for (place, number) in
-                    (0..rows.len() / width).flat_map(|place| (0..n_states).map(move |n| (place, n)))
-                {
-                    [[products[number * n + first + place]]] =
-                        block(simd, [row(place)], [state(number)]);
-                }
-                continue;
-            }
-            let of = [row(0), row(1), row(2), row(3)];
-            for number in (0..even).step_by(STATES) {
-                let sums = block(simd, of, [state(number), state(number + 1)]);
-                for (place, [one, other]) in sums.into_iter().enumerate() {
-                    products[number * n + first + place] = one;
-                    products[(number + 1) * n + first + place] = other;
-                }
-            }
-            for number in even..n_states {
-                for (place, [sum]) in block(simd, of, [state(number)]).into_iter().enumerate() {
-                    products[number * n + first + place] = sum;
-                }
-            }
-        }
-    }
-}
-
-/// Inner products; each sums in the same order in a block of any size.
-#[inline(always)]
-fn block<V: Simd, const R: usize, const S: usize>(
-    simd: V,
-    rows: [&[f32]; R],
-    states: [&[f32]; S],
-) -> [[f32; S]; R] {
-    let (rows, states) = (rows.map(V::as_simd_f32s), states.map(V::as_simd_f32s));
-    let n = rows[0].0.len();
-    let (whole_rows, whole_states) = (
-        rows.map(|row| &row.0[..n]),
-        states.map(|state| &state.0[..n]),
-    );
-    let mut sums = [[simd.splat_f32s(0.0); S]; R];
-    for place in 0..n {
-        for (sums, row) in sums.iter_mut().zip(whole_rows) {
-            for (sum, state) in sums.iter_mut().zip(whole_states) {
-                *sum = simd.mul_add_f32s(row[place], state[place], *sum);
-            }
-        }
-    }
-    let mut products = [[0.0; S]; R];
-    for (r, products) in products.iter_mut().enumerate() {
-        for (s, product) in products.iter_mut().enumerate() {
-            let rest = rows[r].1.iter().zip(states[s].1).map(|(x, y)| x * y);
-            *product = simd.reduce_sum_f32s(sums[r][s]) + rest.sum::<f32>();
-        }
-    }
-    products
-}
-
-/// eˣ to 2 units in the last place (Cephes `expf`): a polynomial around the nearest multiple of ln
-/// 2. The library's is a call for each value; this is vectorised.
+/// Computes eˣ to 2 units in the last place (Cephes `expf`): a polynomial
+/// around the nearest multiple of ln 2. The library's is a call for each value;
+/// this is vectorised.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer, in the low bits
@@ -220,12 +61,14 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
-    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
+    let power =
+        f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     (p * r * r + r + 1.0) * power
 }
 
-/// 2 √(2/π) and the cube's factor: `gelu(x) = x · sigmoid(SLOPE · (x + CUBIC · x³))`.
+/// The factor 2 √(2/π) in `gelu(x) = x · sigmoid(SLOPE · (x + CUBIC · x³))`.
 const SLOPE: f32 = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+/// The factor of the cube there.
 const CUBIC: f32 = 0.044_715;
 
 #[inline(always)]
@@ -247,7 +90,7 @@ pub(super) fn gelu(input: &[f32], output: &mut [f32]) {
         });
 }
 
-/// `gradient · gelu'(input)`, in place of the gradient.
+/// Multiplies a gradient by `gelu'(input)`, in its place.
 pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
     gradient
         .par_chunks_mut(MIN_VALUES)
@@ -257,20 +100,23 @@ pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
                 for (g, &x) in gradient.iter_mut().zip(input) {
                     let sigmoid = sigmoid_of_gelu(x);
                     *g *= sigmoid
-                        + x * sigmoid * (1.0 - sigmoid) * SLOPE * (1.0 + 3.0 * CUBIC * x * x);
+                        + x * sigmoid
+                            * (1.0 - sigmoid)
+                            * SLOPE
+                            * (1.0 + 3.0 * CUBIC * x * x);
                 }
             });
         });
 }
 
-/// The same row after every row.
+/// A matrix of the same row `n_rows` times.
 pub(super) fn repeated(row: &[f32], n_rows: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(row.len() * n_rows);
     (0..n_rows).for_each(|_| values.extend_from_slice(row));
     values
 }
 
-/// Of a layer norm.
+/// The weights of a layer norm.
 pub(super) struct Norm<'a> {
     pub(super) gamma: &'a [f32],
     pub(super) beta: &'a [f32],
@@ -278,7 +124,7 @@ pub(super) struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Mean, and one over the standard deviation.
+    /// The mean of a row, and one over its standard deviation.
     #[inline(always)]
     fn moments(&self, row: &[f32]) -> (f32, f32) {
         let width = row.len() as f32;
@@ -295,37 +141,44 @@ impl Norm<'_> {
                 Arch::new().dispatch(|| {
                     let (mean, scale) = self.moments(input);
                     let weights = self.gamma.iter().zip(self.beta);
-                    for ((y, &x), (&gamma, &beta)) in output.iter_mut().zip(input).zip(weights) {
+                    for ((y, &x), (&gamma, &beta)) in
+                        output.iter_mut().zip(input).zip(weights)
+                    {
                         *y = (x - mean) * scale * gamma + beta;
                     }
                 });
             });
     }
 
-    /// The input's gradient in place of the output's.
+    /// Writes the input's gradient in the place of the output's.
     pub(super) fn backward(&self, input: &[f32], gradient: &mut [f32]) {
         let width = self.gamma.len();
         let rows = gradient.par_chunks_mut(width).zip(input.par_chunks(width));
-        rows.with_min_len(rows_per_task(width))
-            .for_each(|(gradient, input)| {
+        rows.with_min_len(rows_per_task(width)).for_each(
+            |(gradient, input)| {
                 Arch::new().dispatch(|| {
                     let (mean, scale) = self.moments(input);
                     gradient
                         .iter_mut()
                         .zip(self.gamma)
                         .for_each(|(g, &gamma)| *g *= gamma);
-                    let average = sum_of(gradient, gradient, |g, _| g) / width as f32;
-                    let along =
-                        sum_of(gradient, input, |g, x| g * (x - mean)) * scale / width as f32;
+                    let average =
+                        sum_of(gradient, gradient, |g, _| g) / width as f32;
+                    let along = sum_of(gradient, input, |g, x| g * (x - mean))
+                        * scale
+                        / width as f32;
                     for (g, &x) in gradient.iter_mut().zip(input) {
-                        *g = (*g - average - (x - mean) * scale * along) * scale;
+                        *g =
+                            (*g - average - (x - mean) * scale * along) * scale;
                     }
                 });
-            });
+            },
+        );
     }
 }
 
-/// `e^(x − highest)` in place; the highest entry and the sum of the exponentials.
+/// Makes `e^(x − highest)` of a row, in place. Returns the highest entry and
+/// the sum of the exponentials.
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -333,7 +186,8 @@ pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
     (highest, sum_of(row, row, |x, _| x))
 }
 
-/// Softmax in place; the logarithm of the denominator.
+/// Makes the softmax of a row, in place. Returns the logarithm of the
+/// denominator.
 #[inline(always)]
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     let (highest, sum) = exponentials(row);
@@ -342,38 +196,15 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
     highest + sum.ln()
 }
 
-/// Each row's exponentials in place; its highest entry and their sum.
-pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+/// Makes the exponentials of each row, in place. Returns each row's highest
+/// entry and the sum of its exponentials.
+pub(super) fn exponentials_of_rows(
+    values: &mut [f32],
+    width: usize,
+) -> (Vec<f32>, Vec<f32>) {
     let rows = values
         .par_chunks_mut(width)
         .with_min_len(rows_per_task(width));
     rows.map(|row| Arch::new().dispatch(|| exponentials(row)))
         .unzip()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_product_is_the_same_bits_alone_among_others_and_shared_by_all_cores() {
-        let (width, n_rows) = (70, LARGE / 70 + 11);
-        let value = |place: usize| ((place * 2_654_435_761) % 1_000) as f32 / 500.0 - 1.0;
-        let rows: Vec<f32> = (0..n_rows * width).map(value).collect();
-        let states: Vec<f32> = (5..5 + 3 * width).map(value).collect();
-        let products = |rows: &[f32], states: &[f32]| products(rows, states, width);
-        let together = products(&rows, &states);
-        for (number, state) in states.chunks_exact(width).enumerate() {
-            let of_state = &together[number * n_rows..][..n_rows];
-            assert_eq!(products(&rows, state), of_state);
-            let few = 1_000.min(n_rows);
-            assert_eq!(products(&rows[..few * width], state), of_state[..few]);
-            let exact: f64 = rows[..width]
-                .iter()
-                .zip(state)
-                .map(|(&x, &y)| f64::from(x) * f64::from(y))
-                .sum();
-            assert!((f64::from(of_state[0]) - exact).abs() < 1e-4);
-        }
-    }
 }

@@ -1,10 +1,11 @@
-//! Shapes of the Llama family (reference: `transformers.{LlamaConfig, Qwen2Config, Qwen3Config,
-//! MistralConfig}`).
+//! Shapes of the Llama family (reference: `transformers.{LlamaConfig,
+//! Qwen2Config, Qwen3Config, MistralConfig}`).
 
 use domain::Shape;
 use serde::{Deserialize, Serialize};
 
-/// Shape of a Llama, Qwen 2, Qwen 3 or Mistral. Field names are those of `config.json`.
+/// Shape of a Llama, Qwen 2, Qwen 3 or Mistral. Field names are those of
+/// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LlamaConfig {
     /// The member of the family: `llama`, `qwen2`, `qwen3` or `mistral`.
@@ -30,7 +31,8 @@ pub(crate) struct LlamaConfig {
     pub(crate) rms_norm_eps: f64,
     /// Longest sequence that the model was made for.
     pub(crate) max_position_embeddings: usize,
-    /// Base of the rotations' wavelengths, as files before `rope_parameters` say it.
+    /// Base of the rotations' wavelengths, as files before `rope_parameters`
+    /// say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rope_theta: Option<f64>,
     /// How wavelengths are stretched, as files before `rope_parameters` say it.
@@ -57,7 +59,8 @@ pub(crate) struct LlamaConfig {
     /// Qwens name a window without using it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     use_sliding_window: Option<bool>,
-    /// The word that every prompt begins with, where the model was trained with one.
+    /// The word that every prompt begins with, where the model was trained with
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bos_token_id: Option<u32>,
 }
@@ -84,7 +87,8 @@ struct RopeParameters {
 pub(crate) enum RopeScaling {
     /// Not at all.
     Plain,
-    /// Llama 3's: long wavelengths by `factor`, short ones not, those between in part.
+    /// Llama 3's: long wavelengths by `factor`, short ones not, those between
+    /// in part.
     Llama3 {
         factor: f64,
         low_freq_factor: f64,
@@ -103,7 +107,8 @@ pub(crate) struct Rope {
     pub(crate) head_dim: usize,
 }
 
-/// The members of the family that are computed here, as `model_type` names them.
+/// The members of the family that are computed here, as `model_type` names
+/// them.
 pub(crate) const MEMBERS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
 /// What files that name no base mean (reference: `LlamaConfig`).
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -126,7 +131,10 @@ impl LlamaConfig {
             ));
         }
         if self.mlp_bias {
-            return Err("mlp_bias is true; only MLPs without biases are supported".to_owned());
+            return Err(
+                "mlp_bias is true; only MLPs without biases are supported"
+                    .to_owned(),
+            );
         }
         self.check_window()?;
         self.check_sizes()?;
@@ -139,9 +147,13 @@ impl LlamaConfig {
             None => self.model_type == "mistral",
         };
         match self.sliding_window {
-            Some(window) if is_used && window < self.max_position_embeddings => Err(format!(
-                "sliding_window is {window}; only attention to the whole sequence is supported"
-            )),
+            Some(window)
+                if is_used && window < self.max_position_embeddings =>
+            {
+                Err(format!(
+                    "sliding_window is {window}; only attention to the whole sequence is supported"
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -156,10 +168,12 @@ impl LlamaConfig {
             ("num_key_value_heads", self.n_key_value_heads()),
             ("max_position_embeddings", self.max_position_embeddings),
         ];
-        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0)
+        {
             return Err(format!("{name} must be at least 1"));
         }
-        let (heads, groups) = (self.num_attention_heads, self.n_key_value_heads());
+        let (heads, groups) =
+            (self.num_attention_heads, self.n_key_value_heads());
         if !heads.is_multiple_of(groups) {
             return Err(format!(
                 "num_key_value_heads = {groups} does not divide num_attention_heads = {heads}"
@@ -201,7 +215,8 @@ impl LlamaConfig {
         self.n_key_value_heads() * self.head_dim()
     }
 
-    /// Queries, keys and values are shifted; it is in Qwen 2's code, not in its `config.json`.
+    /// Queries, keys and values are shifted; it is in Qwen 2's code, not in its
+    /// `config.json`.
     pub(crate) fn has_qkv_bias(&self) -> bool {
         self.model_type == "qwen2" || self.attention_bias
     }
@@ -235,8 +250,8 @@ impl LlamaConfig {
         })
     }
 
-    /// The word that every prompt begins with, where the model was trained with one: of the
-    /// family, Llama 3.
+    /// The word that every prompt begins with, where the model was trained with
+    /// one: of the family, Llama 3.
     pub(crate) fn first_word(&self) -> Option<u32> {
         let is_llama_3 = matches!(
             self.rope().map(|rope| rope.scaling),
@@ -265,8 +280,10 @@ impl RopeParameters {
             None | Some("default") => Ok(RopeScaling::Plain),
             Some("llama3") => Ok(RopeScaling::Llama3 {
                 factor: self.required("factor", self.factor)?,
-                low_freq_factor: self.required("low_freq_factor", self.low_freq_factor)?,
-                high_freq_factor: self.required("high_freq_factor", self.high_freq_factor)?,
+                low_freq_factor: self
+                    .required("low_freq_factor", self.low_freq_factor)?,
+                high_freq_factor: self
+                    .required("high_freq_factor", self.high_freq_factor)?,
                 original_positions: self.required(
                     "original_max_position_embeddings",
                     self.original_max_position_embeddings.map(|n| n as f64),
@@ -281,7 +298,9 @@ impl RopeParameters {
     fn required(&self, name: &str, value: Option<f64>) -> Result<f64, String> {
         match value {
             Some(value) if value.is_finite() && value > 0.0 => Ok(value),
-            Some(value) => Err(format!("rope_scaling.{name} must be positive, is {value}")),
+            Some(value) => {
+                Err(format!("rope_scaling.{name} must be positive, is {value}"))
+            }
             None => Err(format!("rope_scaling.{name} is missing")),
         }
     }

@@ -1,5 +1,6 @@
-//! Rotary positions (reference: `LlamaRotaryEmbedding`, `_compute_llama3_parameters`): how far each
-//! pair of a head's entries is turned at each position.
+//! Rotary positions (reference: `LlamaRotaryEmbedding`,
+//! `_compute_llama3_parameters`): how far each pair of a head's entries is
+//! turned at each position.
 
 use std::f64::consts::TAU;
 
@@ -59,7 +60,11 @@ impl Rope {
     }
 
     /// The rotations at the first `n_positions` positions.
-    pub(crate) fn rotations(&self, n_positions: usize, device: &Device) -> Rotations {
+    pub(crate) fn rotations(
+        &self,
+        n_positions: usize,
+        device: &Device,
+    ) -> Rotations {
         let frequencies = self.frequencies();
         let mut cos = Vec::with_capacity(n_positions * frequencies.len());
         let mut sin = Vec::with_capacity(n_positions * frequencies.len());
@@ -79,7 +84,8 @@ impl Rope {
 }
 
 impl Rotations {
-    /// The rotations of a batch's tokens, each at its position within its document.
+    /// The rotations of a batch's tokens, each at its position within its
+    /// document.
     pub(crate) fn of_batch(&self, layout: &Layout) -> BatchRotations {
         BatchRotations {
             of_tokens: self.at(layout.positions.clone()),
@@ -123,8 +129,9 @@ mod tests {
         let (scaled, plain) = (llama_3().frequencies(), plain.frequencies());
         assert_eq!(scaled[0], plain[0]);
         assert_eq!(scaled[31], plain[31] / 32.0);
-        let is_between =
-            |pair: usize| scaled[pair] < plain[pair] && scaled[pair] > plain[pair] / 32.0;
+        let is_between = |pair: usize| {
+            scaled[pair] < plain[pair] && scaled[pair] > plain[pair] / 32.0
+        };
         assert!((0..32).any(is_between), "the two are joined smoothly");
     }
 }

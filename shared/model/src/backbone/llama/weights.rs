@@ -1,7 +1,7 @@
 //! The names of a Llama's weights, as `transformers` writes them.
 //!
-//! Linear weights are stored `[out, in]`: they are transposed, and projections of the same input
-//! lie side by side in one matrix here.
+//! Linear weights are stored `[out, in]`: they are transposed, and projections
+//! of the same input lie side by side in one matrix here.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
@@ -12,7 +12,8 @@ use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
 use crate::error::Error;
 
-/// Checkpoints of a Llama with its head carry it in front of all names but the head's.
+/// Checkpoints of a Llama with its head carry it in front of all names but the
+/// head's.
 const PREFIX: &str = "model.";
 
 /// A linear layer that is part of a larger one: its name and its outputs.
@@ -22,7 +23,10 @@ struct Part<'a> {
 }
 
 /// The three projections into attention.
-fn attention_parts(query_width: usize, key_value_width: usize) -> [Part<'static>; 3] {
+fn attention_parts(
+    query_width: usize,
+    key_value_width: usize,
+) -> [Part<'static>; 3] {
     let part = |name, n_outputs| Part { name, n_outputs };
     [
         part("self_attn.q_proj", query_width),
@@ -41,7 +45,8 @@ fn mlp_parts(inner: usize) -> [Part<'static>; 2] {
 }
 
 impl Llama {
-    /// Takes the weights out of a checkpoint; tensors with other names are passed over.
+    /// Takes the weights out of a checkpoint; tensors with other names are
+    /// passed over.
     pub(crate) fn read(
         config: &LlamaConfig,
         checkpoint: &Checkpoint,
@@ -62,9 +67,12 @@ impl Llama {
         for (layer, block) in llama.layers.iter_mut().enumerate() {
             let source = source.of_layer(layer);
             source.norm(&mut block.input_layernorm, "input_layernorm")?;
-            let parts = attention_parts(config.query_width(), config.key_value_width());
+            let parts =
+                attention_parts(config.query_width(), config.key_value_width());
             source.linear(&mut block.qkv_proj, &parts)?;
-            if let (Some(q_norm), Some(k_norm)) = (&mut block.q_norm, &mut block.k_norm) {
+            if let (Some(q_norm), Some(k_norm)) =
+                (&mut block.q_norm, &mut block.k_norm)
+            {
                 source.norm(q_norm, "self_attn.q_norm")?;
                 source.norm(k_norm, "self_attn.k_norm")?;
             }
@@ -106,12 +114,16 @@ impl Llama {
                 &block.qkv_proj,
                 &attention_parts(query_width, key_value_width),
             );
-            if let (Some(q_norm), Some(k_norm)) = (&block.q_norm, &block.k_norm) {
+            if let (Some(q_norm), Some(k_norm)) = (&block.q_norm, &block.k_norm)
+            {
                 to.norm("self_attn.q_norm", q_norm);
                 to.norm("self_attn.k_norm", k_norm);
             }
             to.whole("self_attn.o_proj", &block.o_proj);
-            to.norm("post_attention_layernorm", &block.post_attention_layernorm);
+            to.norm(
+                "post_attention_layernorm",
+                &block.post_attention_layernorm,
+            );
             let [inner, _] = block.down_proj.weight.val().dims();
             to.linear(&block.gate_up_proj, &mlp_parts(inner));
             to.whole("mlp.down_proj", &block.down_proj);
@@ -122,7 +134,8 @@ impl Llama {
     }
 }
 
-/// A checkpoint, or a layer of it, read into layers that have their shapes already.
+/// A checkpoint, or a layer of it, read into layers that have their shapes
+/// already.
 struct Source<'a, P> {
     checkpoint: &'a Checkpoint,
     prefix: P,
@@ -160,16 +173,23 @@ impl<P: std::fmt::Display> Source<'_, P> {
     }
 
     /// Reads projections of the same input, side by side.
-    fn linear(&self, linear: &mut Linear, parts: &[Part<'_>]) -> Result<(), Error> {
+    fn linear(
+        &self,
+        linear: &mut Linear,
+        parts: &[Part<'_>],
+    ) -> Result<(), Error> {
         let [n_inputs, _] = linear.weight.val().dims();
         let mut columns: Vec<Tensor<2>> = Vec::with_capacity(parts.len());
         let mut biases: Vec<Tensor<1>> = Vec::new();
         for part in parts {
-            let weight =
-                self.tensor(&format!("{}.weight", part.name), [part.n_outputs, n_inputs])?;
+            let weight = self.tensor(
+                &format!("{}.weight", part.name),
+                [part.n_outputs, n_inputs],
+            )?;
             columns.push(weight.val().transpose());
             if linear.bias.is_some() {
-                let bias = self.tensor(&format!("{}.bias", part.name), [part.n_outputs])?;
+                let bias = self
+                    .tensor(&format!("{}.bias", part.name), [part.n_outputs])?;
                 biases.push(bias.val());
             }
         }

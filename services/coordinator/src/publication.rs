@@ -1,0 +1,38 @@
+//! What a worker's model must be before it is published.
+
+use domain::{ArtifactId, Job, ModelInfo, ModelManifest, ModelVersion};
+use storage::{Artifacts, Kind, now_ms};
+
+use crate::error::{BadModel, Error};
+
+/// Checks a stored model, and says what the registry will know about it: every
+/// byte is what its id says, it was trained for this job, and its language
+/// model, if it has one, is there.
+pub(crate) async fn verified(
+    artifacts: &Artifacts,
+    job: &Job,
+    version: &ModelVersion,
+) -> Result<ModelInfo, Error> {
+    let id = ArtifactId::from(version);
+    artifacts.open_verified(Kind::Model, &id).await?;
+    let bytes = artifacts.read(Kind::Model, &id, "model.json").await?;
+    let manifest: ModelManifest =
+        serde_json::from_slice(&bytes).map_err(BadModel::Manifest)?;
+    if manifest.spec != job.spec {
+        return Err(BadModel::OtherSpecification.into());
+    }
+
+    if let Some(backbone) = &manifest.backbone {
+        artifacts.require(Kind::Backbone, backbone).await?;
+    }
+
+    Ok(ModelInfo {
+        version: version.clone(),
+        catalog: manifest.catalog,
+        dataset: manifest.dataset,
+        job: job.id.clone(),
+        spec: manifest.spec,
+        metrics: manifest.metrics,
+        created_ms: now_ms(),
+    })
+}

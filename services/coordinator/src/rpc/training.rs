@@ -1,0 +1,124 @@
+//! What clients ask about jobs.
+
+use std::pin::Pin;
+
+use domain::{Invalid, TrainSpec};
+use futures::{Stream, StreamExt};
+use proto::{job_id, pb, timestamp};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::rpc::page::{ListPage, Wanted};
+use crate::train_job::TrainJobs;
+
+/// Serves `TrainingService` to clients.
+pub(crate) struct Training {
+    pub(crate) jobs: TrainJobs,
+    pub(crate) shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl pb::training_service_server::TrainingService for Training {
+    async fn train_job(
+        &self,
+        request: Request<pb::TrainJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
+        let request = request.into_inner();
+        let spec = checked_spec(request.spec)?;
+        let id = checked_request_id(&request.request_id)?;
+        if request.validate_only {
+            let notes = self.jobs.costs(&spec).await?;
+            return Ok(Response::new(pb::Job {
+                spec: Some((&spec).into()),
+                notes,
+                ..pb::Job::default()
+            }));
+        }
+
+        let job = self.jobs.submit(spec, id).await?;
+        Ok(Response::new((&job).into()))
+    }
+
+    async fn get_job(
+        &self,
+        request: Request<pb::GetJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
+        let id =
+            job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        Ok(Response::new((&self.jobs.get(&id).await?).into()))
+    }
+
+    async fn list_jobs(
+        &self,
+        request: Request<pb::ListJobsRequest>,
+    ) -> Result<Response<pb::ListJobsResponse>, Status> {
+        let request = request.into_inner();
+        let wanted = Wanted {
+            size: request.page_size,
+            token: &request.page_token,
+        };
+
+        let jobs = self.jobs.list().await?;
+        let page = ListPage::of(jobs, |job| job.id.to_string(), wanted)
+            .map_err(Error::from)?;
+        Ok(Response::new(pb::ListJobsResponse {
+            jobs: page.entries.iter().map(Into::into).collect(),
+            next_page_token: page.next_token,
+            unreadable: page.unreadable,
+        }))
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<pb::CancelJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
+        let id =
+            job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
+    }
+
+    type WatchJobStream =
+        Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
+
+    async fn watch_job(
+        &self,
+        request: Request<pb::WatchJobRequest>,
+    ) -> Result<Response<Self::WatchJobStream>, Status> {
+        let request = request.into_inner();
+        let id = job_id("name", &request.name).map_err(Error::from)?;
+        self.jobs.get(&id).await?;
+        let events = self
+            .jobs
+            .watch(id, request.from_number, self.shutdown.clone())
+            .map(|event| {
+                let event = event?;
+                Ok(pb::JobEvent {
+                    number: event.number,
+                    time: Some(timestamp(event.at_ms)),
+                    message: event.message,
+                    job: Some((&event.job).into()),
+                })
+            });
+        Ok(Response::new(Box::pin(events)))
+    }
+}
+
+fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {
+    let Some(spec) = spec else {
+        return Err(Invalid::one("spec", "must be given").into());
+    };
+
+    TrainSpec::try_from(spec).map_err(|invalid| invalid.under("spec").into())
+}
+
+fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {
+    const LONGEST: usize = 256;
+    if id.len() > LONGEST {
+        let reason =
+            format!("must be at most {LONGEST} bytes, has {}", id.len());
+        return Err(Invalid::one("request_id", reason).into());
+    }
+
+    Ok(Some(id).filter(|id| !id.is_empty()))
+}

@@ -1,0 +1,129 @@
+//! What workers ask for and tell.
+
+use std::time::Duration;
+
+use domain::{ArtifactId, EndOfAttempt, Invalid, ModelVersion};
+use proto::{job_id, job_name, pb, version_name};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::train_job::{Committed, Leased, TrainJobs};
+
+/// Serves `WorkerService` to workers.
+pub(crate) struct Workers {
+    pub(crate) jobs: TrainJobs,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Longest wait for work.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+#[tonic::async_trait]
+impl pb::worker_service_server::WorkerService for Workers {
+    async fn lease(
+        &self,
+        request: Request<pb::LeaseRequest>,
+    ) -> Result<Response<pb::LeaseResponse>, Status> {
+        let request = request.into_inner();
+        if request.worker.is_empty() {
+            return Err(Error::from(Invalid::one(
+                "worker",
+                "must name the worker",
+            ))
+            .into());
+        }
+
+        let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
+        tracing::debug!(
+            worker = request.worker,
+            device = request.device,
+            "a worker asks for work"
+        );
+        if let Some(calibration) = request.calibration {
+            let calibration = calibration.try_into().map_err(Error::from)?;
+            self.jobs.machines.note(calibration);
+        }
+
+        let leased = self
+            .jobs
+            .lease(&request.worker, wait, &self.shutdown)
+            .await?
+            .map(encoded);
+        if leased.is_none() && self.shutdown.is_cancelled() {
+            // Not "no work": the worker would ask again at once and keep the
+            // connection open.
+            return Err(Status::unavailable("this coordinator is leaving"));
+        }
+
+        Ok(Response::new(pb::LeaseResponse { leased }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<pb::HeartbeatRequest>,
+    ) -> Result<Response<pb::HeartbeatResponse>, Status> {
+        let request = request.into_inner();
+        let id = job_id("job", &request.job).map_err(Error::from)?;
+        let progress = request.progress.unwrap_or_default().into();
+        let cancel = self.jobs.heartbeat(&id, request.epoch, progress).await?;
+        Ok(Response::new(pb::HeartbeatResponse { cancel }))
+    }
+
+    async fn commit_checkpoint(
+        &self,
+        request: Request<pb::CommitCheckpointRequest>,
+    ) -> Result<Response<pb::CommitCheckpointResponse>, Status> {
+        let request = request.into_inner();
+        let id = job_id("job", &request.job).map_err(Error::from)?;
+        let checkpoint = ArtifactId::new(request.checkpoint)
+            .map_err(|invalid| Error::from(invalid.under("checkpoint")))?;
+        self.jobs
+            .commit_checkpoint(&id, request.epoch, checkpoint)
+            .await?;
+        Ok(Response::new(pb::CommitCheckpointResponse {}))
+    }
+
+    async fn commit_model(
+        &self,
+        request: Request<pb::CommitModelRequest>,
+    ) -> Result<Response<pb::CommitModelResponse>, Status> {
+        let request = request.into_inner();
+        let id = job_id("job", &request.job).map_err(Error::from)?;
+        let version = ModelVersion::new(request.model)
+            .map_err(|invalid| Error::from(invalid.under("model")))?;
+        let committed = Committed {
+            epoch: request.epoch,
+            version,
+            metrics: request.metrics.into_iter().collect(),
+        };
+
+        self.jobs.commit_model(&id, &committed).await?;
+        Ok(Response::new(pb::CommitModelResponse {
+            model_version: version_name(&committed.version),
+        }))
+    }
+
+    async fn end_attempt(
+        &self,
+        request: Request<pb::EndAttemptRequest>,
+    ) -> Result<Response<pb::EndAttemptResponse>, Status> {
+        let request = request.into_inner();
+        let id = job_id("job", &request.job).map_err(Error::from)?;
+        let epoch = request.epoch;
+        let end = EndOfAttempt::try_from(request).map_err(Error::from)?;
+        self.jobs.end_attempt(&id, epoch, end).await?;
+        Ok(Response::new(pb::EndAttemptResponse {}))
+    }
+}
+
+fn encoded(leased: Leased) -> pb::LeasedJob {
+    let Leased { job, term } = leased;
+    pb::LeasedJob {
+        job: job_name(&job.id),
+        spec: Some((&job.spec).into()),
+        epoch: job.epoch(),
+        term_ms: u32::try_from(term.as_millis()).unwrap_or(u32::MAX),
+        checkpoint: job.checkpoint.map(String::from).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,26 @@
+//! The coordinator's settings, as its TOML file has them.
+
+use serde::Deserialize;
+use service::Port;
+
+/// The coordinator's settings; `config.toml` beside this crate says what each
+/// is and holds the defaults.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The port for training jobs and the model registry.
+    pub api: Port,
+    /// The port for workers.
+    pub workers: Port,
+    /// How long a lease lasts without a heartbeat, in seconds.
+    pub lease_term_s: u64,
+    /// How long calls get to end when the process is to stop, in seconds.
+    pub grace_s: u64,
+    /// What is logged, and how.
+    pub log: service::telemetry::Settings,
+    /// Where things are kept.
+    pub storage: storage::Settings,
+}
+
+/// Holds the defaults of [`Settings`], as TOML.
+pub const DEFAULTS: &str = include_str!("../config.toml");

@@ -1,0 +1,260 @@
+//! What a worker may commit, asked through the service that workers call.
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::{
+    ArtifactId, Backbone, Catalog, DatasetId, Label, ModelManifest,
+    ModelVersion, State, TrainSpec, UserToken,
+};
+use proto::pb;
+use proto::pb::worker_service_server::WorkerService;
+use storage::{Artifacts, Kind, Settings, Storage};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status};
+
+use crate::rpc::workers::Workers;
+use crate::train_job::TrainJobs;
+
+/// A coordinator's parts over a folder of their own, with one job.
+struct Scene {
+    /// Removed when the test ends.
+    _folder: tempfile::TempDir,
+    storage: Storage,
+    workers: Workers,
+    spec: TrainSpec,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            store: format!(
+                "embedded:{}",
+                folder.path().join("store.redb").display()
+            ),
+            cache: String::new(),
+            artifacts: folder.path().join("artifacts").display().to_string(),
+            allow_volatile_store: false,
+            key_prefix: "test".to_owned(),
+            store_timeout_ms: 1_000,
+            cache_timeout_ms: 50,
+            state_ttl_s: 60,
+            max_events_per_user: 100,
+            max_event_age_days: 0,
+        };
+        let storage = Storage::open(&settings).await.unwrap();
+        let dataset =
+            put(&storage.artifacts, Kind::Dataset, "dataset.json", "{}").await;
+        let mut spec =
+            TrainSpec::new(DatasetId::new(dataset.as_str()).unwrap());
+        spec.labels = vec![Label::live()];
+        let jobs = TrainJobs::new(storage.clone(), Duration::from_secs(60));
+        jobs.submit(spec.clone(), None).await.unwrap();
+        let shutdown = CancellationToken::new();
+        Self {
+            _folder: folder,
+            storage,
+            workers: Workers { jobs, shutdown },
+            spec,
+        }
+    }
+
+    async fn lease(&self) -> pb::LeasedJob {
+        let request = pb::LeaseRequest {
+            worker: "w".to_owned(),
+            ..Default::default()
+        };
+        let answer = self.workers.lease(Request::new(request)).await.unwrap();
+        answer.into_inner().leased.unwrap()
+    }
+
+    async fn give_back(&self, leased: &pb::LeasedJob) {
+        use pb::end_attempt_request::{Reason, Released};
+        let request = pb::EndAttemptRequest {
+            job: leased.job.clone(),
+            epoch: leased.epoch,
+            reason: Some(Reason::Released(Released {})),
+        };
+        let ended = self.workers.end_attempt(Request::new(request)).await;
+        ended.unwrap();
+    }
+
+    /// Stores a model as a worker does.
+    async fn model(&self, manifest: &str) -> ArtifactId {
+        put(&self.storage.artifacts, Kind::Model, "model.json", manifest).await
+    }
+
+    /// A manifest of a light model alone, trained for this job.
+    fn manifest(&self) -> ModelManifest {
+        ModelManifest {
+            format: 2,
+            prompt_template: 1,
+            catalog: Catalog::default(),
+            dataset: self.spec.dataset.clone(),
+            spec: self.spec.clone(),
+            backbone: None,
+            rows_sha256: String::new(),
+            light_weight: 1.0,
+            known_user: UserToken::Absent,
+            new_user: UserToken::Absent,
+            metrics: [("recall@20".to_owned(), 0.5)].into(),
+        }
+    }
+
+    async fn commit(
+        &self,
+        leased: &pb::LeasedJob,
+        model: &ArtifactId,
+    ) -> Result<String, Status> {
+        let request = pb::CommitModelRequest {
+            job: leased.job.clone(),
+            epoch: leased.epoch,
+            model: model.to_string(),
+            metrics: [("recall@20".to_owned(), 0.5)].into(),
+        };
+        let answer = self.workers.commit_model(Request::new(request)).await?;
+        Ok(answer.into_inner().model_version)
+    }
+
+    /// Checks that a commit is refused, and that nothing was published.
+    async fn refuses(
+        &self,
+        leased: &pb::LeasedJob,
+        model: &ArtifactId,
+    ) -> Status {
+        let status = self.commit(leased, model).await.unwrap_err();
+        let registry = &self.storage.registry;
+        assert!(registry.list().await.unwrap().records.is_empty());
+        assert!(registry.labels().await.unwrap().versions.is_empty());
+        let jobs = self.storage.jobs.list().await.unwrap().records;
+        assert_eq!(jobs[0].state, State::Running);
+        status
+    }
+}
+
+async fn put(
+    artifacts: &Artifacts,
+    kind: Kind,
+    name: &str,
+    content: &str,
+) -> ArtifactId {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), content).unwrap();
+    artifacts.put(kind, folder.path()).await.unwrap()
+}
+
+fn json(manifest: &ModelManifest) -> String {
+    serde_json::to_string(manifest).unwrap()
+}
+
+#[tokio::test]
+async fn a_repeated_commit_gets_the_same_answer_and_another_version_is_refused()
+{
+    let scene = Scene::start().await;
+    let leased = scene.lease().await;
+    let model = scene.model(&json(&scene.manifest())).await;
+    let first = scene.commit(&leased, &model).await.unwrap();
+    assert_eq!(first, format!("modelVersions/{model}"));
+    let labels = scene.storage.registry.labels().await.unwrap();
+    assert_eq!(labels.versions[&Label::live()].as_str(), model.as_str());
+    let n_events = scene.storage.jobs.list().await.unwrap().records[0].n_events;
+
+    assert_eq!(scene.commit(&leased, &model).await.unwrap(), first);
+    let job = scene.storage.jobs.list().await.unwrap().records.remove(0);
+    assert_eq!((job.state, job.n_events), (State::Succeeded, n_events));
+
+    let mut other = scene.manifest();
+    other.light_weight = 0.5;
+    let other = scene.model(&json(&other)).await;
+    let refused = scene.commit(&leased, &other).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let earlier = pb::LeasedJob {
+        epoch: leased.epoch - 1,
+        ..leased
+    };
+    let refused = scene.commit(&earlier, &model).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_commit_with_the_epoch_of_a_lost_lease_publishes_nothing() {
+    let scene = Scene::start().await;
+    let lost = scene.lease().await;
+    scene.give_back(&lost).await;
+    let current = scene.lease().await;
+    assert_eq!((lost.epoch, current.epoch), (1, 2));
+    let model = scene.model(&json(&scene.manifest())).await;
+    let refused = scene.refuses(&lost, &model).await;
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("lease epoch 1 is not current"));
+    scene.commit(&current, &model).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_what_it_says_is_refused() {
+    let scene = Scene::start().await;
+    let leased = scene.lease().await;
+
+    let model = scene.model("no manifest").await;
+    let refused = scene.refuses(&leased, &model).await;
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("model.json"));
+
+    let mut other = scene.manifest();
+    other.spec.seed = 7;
+    let model = scene.model(&json(&other)).await;
+    let refused = scene.refuses(&leased, &model).await;
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("another specification"));
+
+    let nowhere = ArtifactId::new("0".repeat(32)).unwrap();
+    let refused = scene.refuses(&leased, &nowhere).await;
+    assert_eq!(refused.code(), Code::NotFound);
+
+    let bad_id = pb::CommitModelRequest {
+        job: leased.job.clone(),
+        epoch: leased.epoch,
+        model: "../model".to_owned(),
+        ..Default::default()
+    };
+    let refused = scene.workers.commit_model(Request::new(bad_id)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_model_whose_files_were_changed_or_whose_backbone_is_gone_is_refused()
+{
+    let scene = Scene::start().await;
+    let leased = scene.lease().await;
+    let artifacts = &scene.storage.artifacts;
+
+    let model = scene.model(&json(&scene.manifest())).await;
+    let folder = artifacts.folder(Kind::Model, &model).await.unwrap();
+    damage(&folder);
+    let refused = scene.refuses(&leased, &model).await;
+    assert_eq!(refused.code(), Code::DataLoss);
+
+    let backbone = put(artifacts, Kind::Backbone, "config.json", "{}").await;
+    let mut manifest = scene.manifest();
+    manifest.backbone = Some(backbone.clone());
+    let model = scene.model(&json(&manifest)).await;
+    artifacts.delete(Kind::Backbone, &backbone).await.unwrap();
+    let refused = scene.refuses(&leased, &model).await;
+    assert_eq!(refused.code(), Code::NotFound);
+    assert!(refused.message().contains("backbone"));
+
+    put(artifacts, Kind::Backbone, "config.json", "{}").await;
+    scene.commit(&leased, &model).await.unwrap();
+    let version = ModelVersion::new(model.as_str()).unwrap();
+    let info = scene.storage.registry.get(&version).await.unwrap();
+    assert_eq!(info.spec.backbone, Backbone::default());
+    assert_eq!(info.metrics["recall@20"], 0.5);
+}
+
+fn damage(folder: &Path) {
+    let file = folder.join("model.json");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.push(b' ');
+    std::fs::write(file, bytes).unwrap();
+}

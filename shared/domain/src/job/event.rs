@@ -1,0 +1,109 @@
+//! What happens to a job, and what is refused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ids::{ArtifactId, ModelVersion};
+use crate::job::progress::Progress;
+use crate::job::state::{Cause, State};
+
+/// What happens to a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A worker takes it.
+    Leased {
+        /// Name of the worker.
+        worker: String,
+        /// How long the lease lasts without a heartbeat.
+        term: Duration,
+    },
+    /// A worker is alive and says how far it is.
+    Heartbeat {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+        /// How far the work is.
+        progress: Progress,
+        /// How long the lease lasts from now on.
+        term: Duration,
+    },
+    /// A worker saved a checkpoint.
+    Checkpointed {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+        /// The checkpoint in the artifact store.
+        checkpoint: ArtifactId,
+    },
+    /// A worker gives up.
+    AttemptFailed {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+        /// Why it gives up.
+        cause: Cause,
+    },
+    /// A worker stopped because it was told to.
+    Stopped {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+    },
+    /// A worker leaves in good order (its process is shutting down); the job
+    /// goes back into the queue.
+    Released {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+    },
+    /// A worker's result was verified and published.
+    Committed {
+        /// The epoch of the lease that the worker holds.
+        epoch: u64,
+        /// The version that was published.
+        version: ModelVersion,
+        /// Ranking metrics of the version.
+        metrics: BTreeMap<String, f64>,
+    },
+    /// Nobody renewed the lease in time.
+    LeaseEnded,
+    /// Somebody wants it to stop.
+    CancelRequested,
+}
+
+/// Why a worker gives a job back without a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndOfAttempt {
+    /// The attempt failed for this reason.
+    Failed(Cause),
+    /// The worker stopped because the job was cancelled.
+    Cancelled,
+    /// The worker is shutting down.
+    Released,
+}
+
+impl EndOfAttempt {
+    /// Makes an event of it, for the lease with this epoch.
+    pub fn event(self, epoch: u64) -> Event {
+        match self {
+            Self::Failed(cause) => Event::AttemptFailed { epoch, cause },
+            Self::Cancelled => Event::Stopped { epoch },
+            Self::Released => Event::Released { epoch },
+        }
+    }
+}
+
+/// An event that does not fit the job's state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The worker's lease is not the current one.
+    #[error(
+        "lease epoch {given} is not current (the job is {state:?}, its epoch is {current})"
+    )]
+    StaleLease {
+        /// The epoch of the lease that the worker holds.
+        given: u64,
+        /// The epoch that it would have to be.
+        current: u64,
+        /// Where the job stands meanwhile.
+        state: State,
+    },
+    /// The job is not in a state for this.
+    #[error("the job is {0:?}")]
+    WrongState(State),
+}

@@ -1,0 +1,121 @@
+//! Stored records: JSON objects that outlive the program which wrote them.
+//!
+//! Each says its format (absent: 1). A record of a newer format is read all the
+//! same; fields that this program does not know are ignored. A record that
+//! cannot be understood is left out of lists, which name it, so that it never
+//! hides the others. Labels and request ids are bare ids and have no format.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::store::Pair;
+
+/// The format of what this program writes.
+const FORMAT: u32 = 1;
+
+/// Records as a list shows them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed<T> {
+    /// The records that can be read.
+    pub records: Vec<T>,
+    /// Keys of the records that were left out because they cannot be
+    /// understood.
+    pub unreadable: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    format: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default = "first_format")]
+    format: u32,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+/// Makes the bytes of a record.
+pub(crate) fn encode(content: &impl Serialize) -> Vec<u8> {
+    let record = Written {
+        format: FORMAT,
+        content,
+    };
+
+    serde_json::to_vec(&record).expect("plain data becomes JSON")
+}
+
+/// Reads a record; `what` names it when it cannot be understood.
+pub(crate) fn decode<T: DeserializeOwned>(
+    what: &str,
+    bytes: &[u8],
+) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| not_understood(what, bytes, &error))
+}
+
+fn not_understood(
+    what: &str,
+    bytes: &[u8],
+    error: &serde_json::Error,
+) -> Error {
+    match serde_json::from_slice(bytes) {
+        Ok(Header { format }) if format > FORMAT => {
+            let reason = format!(
+                "a newer program wrote it, in format {format}: {error}"
+            );
+            Error::corrupt(what, reason)
+        }
+        Ok(_) | Err(_) => Error::corrupt(what, error),
+    }
+}
+
+/// Says in the log which records are left out: each once, not at every look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LeftOut {
+    told: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl LeftOut {
+    /// Reads the records of a list; `kind` is what one of them is.
+    pub(crate) fn read_all<T>(&self, kind: &str, entries: &[Pair]) -> Listed<T>
+    where
+        T: DeserializeOwned,
+    {
+        let mut records = Vec::with_capacity(entries.len());
+        let mut unreadable = Vec::new();
+        for Pair { key, value } in entries {
+            let what = format!("{kind} {key}");
+            match decode(&what, value) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    self.tell(what, &error);
+                    unreadable.push(key.clone());
+                }
+            }
+        }
+
+        Listed {
+            records,
+            unreadable,
+        }
+    }
+
+    /// Names a record that is left out.
+    pub(crate) fn tell(&self, what: String, error: &Error) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.contains(&what) {
+            tracing::error!(record = what, %error, "a stored record is left out");
+            told.insert(what);
+        }
+    }
+}
