@@ -2,7 +2,8 @@
 
 use prost::Message;
 
-const FILES: [&str; 5] = ["training", "model", "recommendation", "history", "worker"];
+const FILES: [&str; 5] =
+    ["training", "model", "recommendation", "history", "worker"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=cllm4rec");

@@ -25,6 +25,8 @@ mod query;
 mod name;
 
 pub use history::recorded;
-pub use name::{catalog, job_id, job_name, timestamp, version_id, version_name};
+pub use name::{
+    catalog, job_id, job_name, timestamp, version_id, version_name,
+};
 pub use page_token::Pages;
 pub use query::{Asked, priority};

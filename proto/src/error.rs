@@ -13,7 +13,11 @@ pub fn invalid_argument(invalid: &Invalid) -> Status {
     for violation in &invalid.0 {
         details.add_bad_request_violation(&violation.field, &violation.reason);
     }
-    Status::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+    Status::with_error_details(
+        Code::InvalidArgument,
+        invalid.to_string(),
+        details,
+    )
 }
 
 /// Makes a `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth

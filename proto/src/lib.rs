@@ -23,10 +23,11 @@ pub mod pb {
 }
 
 pub use convert::{
-    Asked, Pages, catalog, job_id, job_name, priority, recorded, timestamp, version_id,
-    version_name,
+    Asked, Pages, catalog, job_id, job_name, priority, recorded, timestamp,
+    version_id, version_name,
 };
 pub use error::{invalid_argument, overloaded};
 
 /// The file descriptors of all services, for reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -130,12 +130,18 @@ impl Cluster {
     }
 
     /// A client of another scorer's `RecommendationService`.
-    pub fn recommendations_at(&self, port: u16) -> RecommendationServiceClient<Connection> {
+    pub fn recommendations_at(
+        &self,
+        port: u16,
+    ) -> RecommendationServiceClient<Connection> {
         RecommendationServiceClient::new(connection(port))
     }
 
     /// An answer of the scorer.
-    pub async fn recommend(&self, request: pb::RecommendRequest) -> pb::RecommendResponse {
+    pub async fn recommend(
+        &self,
+        request: pb::RecommendRequest,
+    ) -> pb::RecommendResponse {
         self.recommend_at(self.ports.scorer, request).await
     }
 
@@ -180,12 +186,17 @@ impl Cluster {
     }
 
     /// Records interactions through another scorer; returns how many were new.
-    pub async fn record_at(&self, port: u16, interactions: Vec<pb::Interaction>) -> u32 {
+    pub async fn record_at(
+        &self,
+        port: u16,
+        interactions: Vec<pb::Interaction>,
+    ) -> u32 {
         let request = pb::RecordInteractionsRequest {
             interactions,
             catalog: String::new(),
         };
-        let recorded = self.histories_at(port).record_interactions(request).await;
+        let recorded =
+            self.histories_at(port).record_interactions(request).await;
         recorded.unwrap().into_inner().n_recorded
     }
 }

@@ -147,14 +147,20 @@ impl Cluster {
     /// Starts one more scorer, on a port of its own and with other settings
     /// (environment variables); returns once it is ready, which takes a live
     /// model.
-    pub async fn start_scorer(&self, settings: &[(&str, &str)]) -> (Process, u16) {
+    pub async fn start_scorer(
+        &self,
+        settings: &[(&str, &str)],
+    ) -> (Process, u16) {
         let (scorer, port) = self.start_scorer_without_model(settings).await;
         wait_until_ready_at(port).await;
         (scorer, port)
     }
 
     /// Starts one more scorer; returns once it answers, ready or not.
-    pub async fn start_scorer_without_model(&self, settings: &[(&str, &str)]) -> (Process, u16) {
+    pub async fn start_scorer_without_model(
+        &self,
+        settings: &[(&str, &str)],
+    ) -> (Process, u16) {
         let port = free_port();
         let mut command = Command::new(binary("scorer"));
         command.envs(self.environment.iter().cloned());
@@ -193,7 +199,8 @@ impl Cluster {
 
     /// Imports a folder and seeds its histories; returns the data set's name.
     pub fn import(&self, data: &Path) -> String {
-        let imported = self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
+        let imported =
+            self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
         format!("datasets/{}", imported["dataset"].as_str().unwrap())
     }
 
@@ -252,7 +259,8 @@ fn start(name: &str, environment: &[(String, String)]) -> Process {
 }
 
 async fn wait_for_answer(port: u16) {
-    eventually("a service answers", START_TIME, async || health(port).await).await;
+    eventually("a service answers", START_TIME, async || health(port).await)
+        .await;
 }
 
 async fn wait_until_ready_at(port: u16) {

@@ -36,7 +36,8 @@ mod process;
 mod redis;
 
 pub use asking::{
-    PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request, within,
+    PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request,
+    within,
 };
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};

@@ -91,7 +91,9 @@ impl Newcomer {
         let mut lines = Vec::new();
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let value = serde_json::from_str(line);
-            lines.push(value.unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}")));
+            lines.push(
+                value.unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}")),
+            );
         }
         lines
     }

@@ -23,7 +23,9 @@ impl Process {
     pub fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).spawn();
         Self {
-            child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")),
+            child: child.unwrap_or_else(|error| {
+                panic!("cannot start {command:?}: {error}")
+            }),
         }
     }
 
@@ -88,7 +90,8 @@ pub fn free_port() -> u16 {
     static OWN: LazyLock<Stretch> = LazyLock::new(Stretch::take);
     static NEXT: AtomicU16 = AtomicU16::new(1);
     loop {
-        let port = OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
+        let port =
+            OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

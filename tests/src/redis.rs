@@ -53,7 +53,12 @@ impl Redis {
         if self.is_durable {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         } else {
-            command.args(["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
+            command.args([
+                "--maxmemory",
+                "64mb",
+                "--maxmemory-policy",
+                "allkeys-lru",
+            ]);
         }
         self.process = Some(Process::start(&mut command));
         let port = self.port;

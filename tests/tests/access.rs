@@ -27,7 +27,8 @@ struct Certificate {
 impl Certificate {
     fn write(folder: &Path) -> Self {
         service::install_tls_provider();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+            .unwrap();
         let pem = folder.join("cert.pem");
         let key = folder.join("key.pem");
         std::fs::write(&pem, made.cert.pem()).unwrap();
@@ -87,7 +88,11 @@ impl Guarded<'_> {
         for wrong in ["", "let-me-out", wrong_token] {
             let connection = certificate.connection(self.port, wrong);
             let refused = call(connection).await.unwrap_err();
-            assert_eq!(refused.code(), Code::Unauthenticated, "{wrong}: {refused}");
+            assert_eq!(
+                refused.code(),
+                Code::Unauthenticated,
+                "{wrong}: {refused}"
+            );
         }
         let plain = Target {
             url: format!("http://localhost:{}", self.port),
@@ -236,9 +241,12 @@ fn a_port_that_others_can_reach_is_not_opened_by_accident() {
 #[test]
 fn an_unknown_setting_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let output = coordinator(folder.path(), &[("API__ADRESS", "127.0.0.1:1".to_owned())])
-        .output()
-        .unwrap();
+    let output = coordinator(
+        folder.path(),
+        &[("API__ADRESS", "127.0.0.1:1".to_owned())],
+    )
+    .output()
+    .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success() && error.contains("adress"),
@@ -254,12 +262,11 @@ async fn every_port_lists_its_services() {
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
     let cluster = Cluster::start_without_worker().await;
-    for (connection, expected) in
-        cluster
-            .ports()
-            .into_iter()
-            .zip(["TrainingService", "WorkerService", "HistoryService"])
-    {
+    for (connection, expected) in cluster.ports().into_iter().zip([
+        "TrainingService",
+        "WorkerService",
+        "HistoryService",
+    ]) {
         let request = ServerReflectionRequest {
             host: String::new(),
             message_request: Some(MessageRequest::ListServices(String::new())),

@@ -90,7 +90,8 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
 }
 
 #[tokio::test]
-async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model() {
+async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model()
+ {
     let newcomer = Newcomer::new();
     let nothing_runs = newcomer.code(&["recommend", "u1"]);
     assert_eq!(nothing_runs, Some(1), "nothing is running");
@@ -102,7 +103,8 @@ async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_mod
     let refused = newcomer.run(&["dataset", "import", &path(&data)]);
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        refused.status.code() == Some(1) && error.contains("bad.csv:2: item id is missing"),
+        refused.status.code() == Some(1)
+            && error.contains("bad.csv:2: item id is missing"),
         "{error}"
     );
     assert!(
@@ -139,5 +141,8 @@ async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_mod
         "--set",
         "finetuning.batch=0",
     ]);
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("finetuning.batch: must be 1 to"));
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr)
+            .contains("finetuning.batch: must be 1 to")
+    );
 }

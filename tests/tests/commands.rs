@@ -15,7 +15,11 @@ fn two_groups(newcomer: &Newcomer) -> PathBuf {
 }
 
 /// A command on a data set for a tiny job, the given fields over it.
-fn tiny<'a>(command: &[&'a str], data: &'a Path, fields: &[&'a str]) -> Vec<&'a str> {
+fn tiny<'a>(
+    command: &[&'a str],
+    data: &'a Path,
+    fields: &[&'a str],
+) -> Vec<&'a str> {
     let mut arguments = command.to_vec();
     arguments.extend(["--data", data.to_str().unwrap()]);
     for field in TINY_JOB.iter().chain(fields) {
@@ -41,7 +45,8 @@ async fn submit_with_data_imports_trains_and_writes_a_report() {
     assert_eq!(job["state"], "SUCCEEDED", "{job}");
     let followed = &lines[..lines.len() - 1];
     assert!(
-        !followed.is_empty() && followed.iter().all(|line| line["event"].is_string()),
+        !followed.is_empty()
+            && followed.iter().all(|line| line["event"].is_string()),
         "{followed:?}"
     );
     let metric = |name: &str| job["metrics"][name].as_f64().unwrap();
@@ -49,7 +54,9 @@ async fn submit_with_data_imports_trains_and_writes_a_report() {
 
     let report = newcomer.folder().join("report.html");
     let report = std::fs::read_to_string(report).unwrap();
-    assert!(report.starts_with("<!doctype html>") && report.ends_with("</html>\n"));
+    assert!(
+        report.starts_with("<!doctype html>") && report.ends_with("</html>\n")
+    );
     for part in ["name", "model_version"] {
         let part = job[part].as_str().unwrap();
         assert!(report.contains(part), "{part} in {report}");
@@ -83,7 +90,8 @@ async fn a_report_goes_where_it_is_wanted_and_says_in_words_what_to_do() {
 }
 
 #[tokio::test]
-async fn submit_with_data_that_comes_to_nothing_says_so_by_its_code_and_writes_no_report() {
+async fn submit_with_data_that_comes_to_nothing_says_so_by_its_code_and_writes_no_report()
+ {
     let newcomer = Newcomer::new();
     let _up = newcomer.up().await;
     let data = two_groups(&newcomer);
@@ -105,7 +113,8 @@ async fn submit_with_data_that_comes_to_nothing_says_so_by_its_code_and_writes_n
 }
 
 #[tokio::test]
-async fn submit_with_data_starts_nothing_where_a_coordinator_is_configured_and_away() {
+async fn submit_with_data_starts_nothing_where_a_coordinator_is_configured_and_away()
+ {
     let newcomer = Newcomer::new();
     let data = two_groups(&newcomer);
     let output = newcomer.run(&tiny(&["train", "submit"], &data, &[]));
@@ -164,7 +173,8 @@ fn the_demo_shows_people_what_users_did_and_what_is_recommended() {
         assert!(out.contains(part), "{part} in {out}");
     }
     assert_eq!(out.matches("\nuser u").count(), 3, "three users: {out}");
-    let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let last: Value =
+        serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_all_metrics(&last);
     assert!(newcomer.folder().join("kept").join("store.redb").is_file());
 }

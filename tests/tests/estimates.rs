@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use e2e::{Cluster, Newcomer, TINY_JOB, bad_fields, eventually, write_two_groups};
+use e2e::{
+    Cluster, Newcomer, TINY_JOB, bad_fields, eventually, write_two_groups,
+};
 use proto::pb;
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -46,7 +48,10 @@ fn slow_machine(seconds_an_operation: f64) -> pb::Calibration {
 }
 
 /// Asks for work as a worker that was measured; there is none.
-async fn ask_for_work(cluster: &Cluster, machine: pb::Calibration) -> Result<(), Status> {
+async fn ask_for_work(
+    cluster: &Cluster,
+    machine: pb::Calibration,
+) -> Result<(), Status> {
     let request = pb::LeaseRequest {
         worker: "hand-made".to_owned(),
         calibration: Some(machine),
@@ -71,12 +76,14 @@ impl Estimate {
     fn find(notes: &Value, device: &str) -> Option<Self> {
         let notes = notes.as_array().unwrap().iter();
         let mut notes = notes.map(|note| note.as_str().unwrap());
-        let sentence = notes.find(|note| note.contains(&format!(" s on {device} (")))?;
+        let sentence =
+            notes.find(|note| note.contains(&format!(" s on {device} (")))?;
         let sentence = sentence.strip_prefix("about ")?;
         let (total, rest) = sentence.split_once(' ')?;
         let (_, list) = rest.split_once("; in seconds: ")?;
         let mut parts = BTreeMap::new();
-        for entry in list.split(", ").filter(|entry| *entry != "below one each") {
+        for entry in list.split(", ").filter(|entry| *entry != "below one each")
+        {
             let (part, seconds) = entry.split_once(' ')?;
             parts.insert(part.to_owned(), seconds.parse().unwrap());
         }
@@ -157,7 +164,8 @@ async fn an_estimate_grows_with_the_epochs_and_shrinks_with_the_machine() {
     ] {
         assert_eq!(long.parts[same], short.parts[same], "{same}");
     }
-    let warm = estimated(&cluster, &dataset, &["backbone.random.warmup_epochs=1"]);
+    let warm =
+        estimated(&cluster, &dataset, &["backbone.random.warmup_epochs=1"]);
     assert!(warm.parts["warmup"] > 0.0 && !short.parts.contains_key("warmup"));
 
     ask_for_work(&cluster, slow_machine(2e-3)).await.unwrap();
@@ -177,7 +185,8 @@ async fn a_machine_that_was_measured_has_a_rate_for_each_part_that_a_job_has() {
     let newcomer = Newcomer::new();
     let measured = newcomer.json(&["worker", "calibrate"]);
     let kept = newcomer.folder().join("data/calibration.json");
-    let kept: Value = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
     assert_eq!(measured, kept, "a worker reads what was shown");
     assert!(measured["n_threads"].as_u64().unwrap() >= 1);
     assert!(measured["gemm_f32"].as_f64().unwrap() > 0.0);
@@ -192,18 +201,21 @@ async fn a_machine_that_was_measured_has_a_rate_for_each_part_that_a_job_has() {
     let _up = newcomer.up().await;
     let data = newcomer.folder().join("mine");
     write_two_groups(&data);
-    let imported = newcomer.json(&["dataset", "import", data.to_str().unwrap()]);
+    let imported =
+        newcomer.json(&["dataset", "import", data.to_str().unwrap()]);
     let id = imported["dataset"].as_str().unwrap();
     let mut submit = vec!["train", "submit", "--dataset", id];
     for field in TINY_JOB {
         submit.extend(["--set", field]);
     }
     let device = measured["device"].as_str().unwrap();
-    let estimate = eventually("an estimate", Duration::from_secs(30), async || {
-        let job = newcomer.json(&[&submit[..], &["--validate-only"]].concat());
-        Estimate::find(&job["notes"], device)
-    })
-    .await;
+    let estimate =
+        eventually("an estimate", Duration::from_secs(30), async || {
+            let job =
+                newcomer.json(&[&submit[..], &["--validate-only"]].concat());
+            Estimate::find(&job["notes"], device)
+        })
+        .await;
     estimate_fits(&estimate);
     let ended = newcomer.json(&[&submit[..], &["--watch"]].concat());
     assert_eq!(ended["job"]["state"], "SUCCEEDED");
@@ -219,7 +231,8 @@ fn estimate_fits(estimate: &Estimate) {
     let untold = PARTS.len() as f64;
     let rounding = 0.5 * (estimate.parts.len() + 1) as f64;
     assert!(
-        told - rounding <= estimate.total && estimate.total <= told + rounding + untold,
+        told - rounding <= estimate.total
+            && estimate.total <= told + rounding + untold,
         "{estimate:?}"
     );
 }

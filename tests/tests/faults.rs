@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::{
-    Cluster, Process, Redis, binary, eventually, free_port, inline, interaction, new_history,
-    within,
+    Cluster, Process, Redis, binary, eventually, free_port, inline,
+    interaction, new_history, within,
 };
 use proto::pb;
 use proto::pb::degradation::Kind;
@@ -154,7 +154,8 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_frozen_store_leaves_time_for_what_is_remembered() {
     let cluster = Cluster::start_with_model().await;
     let mut client = cluster.recommendations();
-    let before = scored(client.recommend(request("u1")).await.unwrap().get_ref());
+    let before =
+        scored(client.recommend(request("u1")).await.unwrap().get_ref());
     for (ms, noticeable_ms) in [(1_000, 200), (390, 160)] {
         cluster.store.freeze();
         let mut slow = 0;
@@ -166,8 +167,13 @@ async fn a_frozen_store_leaves_time_for_what_is_remembered() {
                 .unwrap()
                 .into_inner();
             assert_eq!(scored(&answer), before);
-            assert_eq!(answer.degradations[0].kind(), Kind::HistoryStoreUnavailable);
-            slow += usize::from(started.elapsed() > Duration::from_millis(noticeable_ms));
+            assert_eq!(
+                answer.degradations[0].kind(),
+                Kind::HistoryStoreUnavailable
+            );
+            slow += usize::from(
+                started.elapsed() > Duration::from_millis(noticeable_ms),
+            );
         }
         // A few calls wait half of their time for the store; for half a second
         // afterwards nobody does.
@@ -204,7 +210,8 @@ async fn a_frozen_store_leaves_time_for_what_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off_as_the_old_one() {
+async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off_as_the_old_one()
+ {
     let cluster = Cluster::start_with_model().await;
     let mut client = cluster.recommendations();
     client.recommend(request("u1")).await.unwrap();
@@ -239,7 +246,8 @@ async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off
 async fn a_restarted_store_has_every_acknowledged_interaction() {
     let mut cluster = Cluster::start_with_model().await;
     let mut client = cluster.recommendations();
-    let known = scored(client.recommend(request("u1")).await.unwrap().get_ref());
+    let known =
+        scored(client.recommend(request("u1")).await.unwrap().get_ref());
     for number in 0..50 {
         let (user, item, event) = (
             number % 5,
@@ -248,14 +256,19 @@ async fn a_restarted_store_has_every_acknowledged_interaction() {
         );
         assert_eq!(
             cluster
-                .record(vec![interaction(&format!("new-{user}"), &item, &event)])
+                .record(vec![interaction(
+                    &format!("new-{user}"),
+                    &item,
+                    &event
+                )])
                 .await,
             1
         );
     }
     cluster.store.kill();
 
-    let remembered = client.recommend(request("u1")).await.unwrap().into_inner();
+    let remembered =
+        client.recommend(request("u1")).await.unwrap().into_inner();
     assert_eq!(
         scored(&remembered),
         known,
@@ -281,13 +294,17 @@ async fn a_restarted_store_has_every_acknowledged_interaction() {
 
     cluster.store.resume().await;
     for user in 0..5 {
-        let history = eventually("the store is back", Duration::from_secs(20), async || {
-            let request = pb::GetHistoryRequest {
-                user_id: format!("new-{user}"),
-                ..Default::default()
-            };
-            cluster.histories().get_history(request).await.ok()
-        })
+        let history = eventually(
+            "the store is back",
+            Duration::from_secs(20),
+            async || {
+                let request = pb::GetHistoryRequest {
+                    user_id: format!("new-{user}"),
+                    ..Default::default()
+                };
+                cluster.histories().get_history(request).await.ok()
+            },
+        )
         .await;
         assert_eq!(history.get_ref().interactions.len(), 10, "user new-{user}");
     }
@@ -319,7 +336,8 @@ async fn a_store_that_may_lose_what_it_acknowledged_is_refused() {
             error.contains("allkeys-lru") && error.contains("appendonly"),
             "{error}"
         );
-        let mut allowed = Process::start(command().arg("--allow-volatile-store"));
+        let mut allowed =
+            Process::start(command().arg("--allow-volatile-store"));
         eventually("the service starts", Duration::from_secs(20), async || {
             tokio::net::TcpStream::connect(&address).await.ok()
         })
@@ -329,7 +347,8 @@ async fn a_store_that_may_lose_what_it_acknowledged_is_refused() {
 }
 
 #[tokio::test]
-async fn a_scorer_without_a_model_is_alive_but_not_ready_and_drains_on_sigterm() {
+async fn a_scorer_without_a_model_is_alive_but_not_ready_and_drains_on_sigterm()
+{
     let mut cluster = Cluster::start().await;
     assert_eq!(
         cluster.scorer_health().await,

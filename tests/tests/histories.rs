@@ -19,7 +19,10 @@ fn of_user(user: &str) -> pb::GetHistoryRequest {
     }
 }
 
-async fn items(cluster: &Cluster, request: pb::GetHistoryRequest) -> Vec<String> {
+async fn items(
+    cluster: &Cluster,
+    request: pb::GetHistoryRequest,
+) -> Vec<String> {
     let history = cluster
         .histories()
         .get_history(request)
@@ -101,7 +104,10 @@ fn wrong_fields(refused: &Status) -> Vec<String> {
 }
 
 /// The fields that are wrong in a call that records.
-async fn wrong_in(cluster: &Cluster, interactions: Vec<pb::Interaction>) -> Vec<String> {
+async fn wrong_in(
+    cluster: &Cluster,
+    interactions: Vec<pb::Interaction>,
+) -> Vec<String> {
     let request = pb::RecordInteractionsRequest {
         interactions,
         catalog: String::new(),
@@ -130,7 +136,8 @@ async fn a_user_or_catalog_that_cannot_be_one_is_refused_and_named() {
             user_id: user.to_owned(),
             catalog: catalog.to_owned(),
         };
-        let refused = cluster.histories().delete_user(delete).await.unwrap_err();
+        let refused =
+            cluster.histories().delete_user(delete).await.unwrap_err();
         assert_eq!(wrong_fields(&refused), [field]);
     }
     assert_eq!(cluster.status().await.counters["failed.invalid"], 6);

@@ -13,7 +13,10 @@ async fn a_data_set_becomes_a_model_that_recommends() {
     let cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
     let job = cluster.train(&dataset, &[]).await;
-    assert!(job.metrics["recall@20"] > 0.0 && job.metrics.contains_key("popularity_recall@20"));
+    assert!(
+        job.metrics["recall@20"] > 0.0
+            && job.metrics.contains_key("popularity_recall@20")
+    );
 
     cluster.wait_until_ready().await;
     let answer = cluster.cli_json(&["recommend", "u0", "-k", "2"]);
@@ -83,7 +86,8 @@ async fn a_job_survives_its_worker_and_succeeds_once() {
     );
     let is_checkpointed = async |cluster: &Cluster| {
         let folder = cluster.artifacts().join("checkpoints");
-        std::fs::read_dir(folder).is_ok_and(|mut checkpoints| checkpoints.next().is_some())
+        std::fs::read_dir(folder)
+            .is_ok_and(|mut checkpoints| checkpoints.next().is_some())
     };
     e2e::eventually("a checkpoint", Duration::from_secs(30), async || {
         is_checkpointed(&cluster).await.then_some(())
@@ -254,7 +258,11 @@ async fn a_malformed_job_is_refused_with_its_fields() {
 }
 
 /// What went wrong, from a job that must fail.
-async fn cause_of_failure(cluster: &Cluster, dataset: &str, fields: &[&str]) -> pb::Cause {
+async fn cause_of_failure(
+    cluster: &Cluster,
+    dataset: &str,
+    fields: &[&str],
+) -> pb::Cause {
     let job = cluster.ended(&cluster.submit(dataset, fields)).await;
     assert_eq!(
         (job.state(), job.attempts),
@@ -270,7 +278,9 @@ async fn a_job_that_cannot_work_says_what_is_wrong_and_where() {
     let cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
 
-    let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"none\"}"]).await;
+    let cause =
+        cause_of_failure(&cluster, &dataset, &["backbone={path=\"none\"}"])
+            .await;
     assert_eq!(cause.kind(), Kind::BadBackbone);
     assert!(
         cause.message.contains("backbones/none"),
@@ -293,16 +303,25 @@ async fn a_job_that_cannot_work_says_what_is_wrong_and_where() {
         config.replace("\"n_embd\": 48", "\"n_embd\": 96"),
     )
     .unwrap();
-    let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"wrong-shape\"}"]).await;
+    let cause = cause_of_failure(
+        &cluster,
+        &dataset,
+        &["backbone={path=\"wrong-shape\"}"],
+    )
+    .await;
     assert_eq!(cause.kind(), Kind::BadBackbone);
     assert!(
-        cause.message.contains("wte.weight") && cause.message.contains("[61, 96]"),
+        cause.message.contains("wte.weight")
+            && cause.message.contains("[61, 96]"),
         "{}",
         cause.message
     );
 
-    std::os::unix::fs::symlink(&parity, cluster.backbones().join("outside")).unwrap();
-    let cause = cause_of_failure(&cluster, &dataset, &["backbone={path=\"outside\"}"]).await;
+    std::os::unix::fs::symlink(&parity, cluster.backbones().join("outside"))
+        .unwrap();
+    let cause =
+        cause_of_failure(&cluster, &dataset, &["backbone={path=\"outside\"}"])
+            .await;
     assert!(cause.message.contains("leads outside"), "{}", cause.message);
 
     let id = dataset.strip_prefix("datasets/").unwrap();

@@ -27,17 +27,20 @@ fn heir() -> Newcomer {
 }
 
 fn expected_answers() -> Vec<Value> {
-    serde_json::from_slice(&std::fs::read(kept("answers.json")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(kept("answers.json")).unwrap())
+        .unwrap()
 }
 
 fn assert_same_items(found: &Value, expected: &Value) {
-    let (found, expected) = (found.as_array().unwrap(), expected.as_array().unwrap());
+    let (found, expected) =
+        (found.as_array().unwrap(), expected.as_array().unwrap());
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         for field in ["item_id", "source", "title"] {
             assert_eq!(found[field], expected[field]);
         }
-        let (score, was) = (found["score"].as_f64(), expected["score"].as_f64());
+        let (score, was) =
+            (found["score"].as_f64(), expected["score"].as_f64());
         let difference = (score.unwrap() - was.unwrap()).abs();
         assert!(difference <= 1e-4 * was.unwrap().abs().max(1.0), "{found}");
     }
@@ -48,9 +51,11 @@ async fn a_folder_of_version_0_1_0_gives_the_answers_that_it_gave_then() {
     let newcomer = heir();
     let mut up = newcomer.up().await;
     for expected in expected_answers() {
-        let mut arguments = vec!["recommend", expected["user"].as_str().unwrap(), "-k", "5"];
+        let mut arguments =
+            vec!["recommend", expected["user"].as_str().unwrap(), "-k", "5"];
         let more = expected["arguments"].as_array().unwrap();
-        arguments.extend(more.iter().map(|argument| argument.as_str().unwrap()));
+        arguments
+            .extend(more.iter().map(|argument| argument.as_str().unwrap()));
         let found = newcomer.json(&arguments);
         for field in ["model_version", "history_length"] {
             assert_eq!(found[field], expected[field], "{arguments:?}");
@@ -69,7 +74,8 @@ async fn jobs_models_data_sets_and_histories_of_version_0_1_0_are_listed() {
     assert_eq!(jobs.len(), 3);
     assert!(succeeded.count() >= 2, "the third was running");
     let models = newcomer.json_lines(&["models", "list"]);
-    let labels: Vec<&Value> = models.iter().map(|model| &model["labels"]).collect();
+    let labels: Vec<&Value> =
+        models.iter().map(|model| &model["labels"]).collect();
     assert!(labels.contains(&&serde_json::json!(["live"])), "{labels:?}");
     assert_eq!(models[0]["metrics"]["knn_recall@20"], 1.0);
     let dataset = newcomer.json(&["dataset", "list"]);

@@ -44,7 +44,11 @@ impl HandMadeWorker {
     }
 
     /// Renews a lease; returns whether the job is to stop.
-    async fn heartbeat(&mut self, job: &str, epoch: u64) -> Result<bool, Status> {
+    async fn heartbeat(
+        &mut self,
+        job: &str,
+        epoch: u64,
+    ) -> Result<bool, Status> {
         let request = pb::HeartbeatRequest {
             job: job.to_owned(),
             epoch,
@@ -55,7 +59,12 @@ impl HandMadeWorker {
     }
 
     /// Commits a stored model; returns the version.
-    async fn commit(&mut self, job: &str, epoch: u64, model: &str) -> Result<String, Status> {
+    async fn commit(
+        &mut self,
+        job: &str,
+        epoch: u64,
+        model: &str,
+    ) -> Result<String, Status> {
         let request = pb::CommitModelRequest {
             job: job.to_owned(),
             epoch,
@@ -191,7 +200,8 @@ async fn a_model_of_a_cancelled_job_is_refused_and_not_published() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_stored_or_of_another_job_is_refused_and_the_job_goes_on() {
+async fn a_model_that_is_not_stored_or_of_another_job_is_refused_and_the_job_goes_on()
+ {
     let stored = WithStoredModel::start().await;
     let cluster = &stored.cluster;
     let job = cluster.submit(&stored.dataset, &["seed=7"]);

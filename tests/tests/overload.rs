@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use e2e::{Cluster, PATIENT, binary, eventually, inline, new_history, request, within};
+use e2e::{
+    Cluster, PATIENT, binary, eventually, inline, new_history, request, within,
+};
 use proto::pb;
 use proto::pb::batch_recommend_response::Result as Outcome;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,24 +35,28 @@ const FULL: [(&str, &str); 3] = [
 /// States that were looked for in the shared cache.
 fn lookups(cluster: &Cluster) -> usize {
     let statistics = cluster.cache.command(&["INFO", "commandstats"]);
-    let calls = statistics
-        .lines()
-        .find_map(|line| line.strip_prefix("cmdstat_hget:calls=")?.split(',').next());
+    let calls = statistics.lines().find_map(|line| {
+        line.strip_prefix("cmdstat_hget:calls=")?.split(',').next()
+    });
     calls.map_or(0, |calls| calls.parse().unwrap())
 }
 
 #[tokio::test]
-async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looked_for_in_vain() {
+async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looked_for_in_vain()
+ {
     let cluster = Cluster::start_with_model().await;
     let (_other, port) = cluster.start_scorer(&FULL).await;
     let before = lookups(&cluster);
     let next = Arc::new(AtomicUsize::new(0));
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let (mut client, next) = (cluster.recommendations_at(port), Arc::clone(&next));
+        let (mut client, next) =
+            (cluster.recommendations_at(port), Arc::clone(&next));
         asking.spawn(async move {
-            let mut answers: Vec<(usize, Result<Response<pb::RecommendResponse>, Status>)> =
-                Vec::new();
+            let mut answers: Vec<(
+                usize,
+                Result<Response<pb::RecommendResponse>, Status>,
+            )> = Vec::new();
             while let number = next.fetch_add(1, Ordering::Relaxed)
                 && number < 400
             {
@@ -59,7 +65,8 @@ async fn what_a_full_queue_refuses_has_a_hint_when_to_come_back_and_is_not_looke
             answers
         });
     }
-    let answers: Vec<_> = asking.join_all().await.into_iter().flatten().collect();
+    let answers: Vec<_> =
+        asking.join_all().await.into_iter().flatten().collect();
     let refused: Vec<_> = answers
         .iter()
         .filter_map(|(number, answer)| Some((number, answer.as_ref().err()?)))
@@ -120,8 +127,10 @@ async fn a_load_that_throttles_itself_is_refused_far_less() {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let n = |pointer: &str| report.pointer(pointer).unwrap().as_u64().unwrap();
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap();
+        let n =
+            |pointer: &str| report.pointer(pointer).unwrap().as_u64().unwrap();
         assert_eq!(
             n("/sent") + n("/not_sent") + n("/held_back"),
             2_000,
@@ -159,7 +168,9 @@ async fn equal_requests_share_one_forward_and_a_deadline_ends_what_waits() {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..5 {
         let mut client = cluster.recommendations_at(port);
-        asking.spawn(async move { client.recommend(fresh(1)).await.unwrap().into_inner() });
+        asking.spawn(async move {
+            client.recommend(fresh(1)).await.unwrap().into_inner()
+        });
     }
     let answers = asking.join_all().await;
     assert!(
@@ -215,7 +226,8 @@ impl Greedy {
                 let mut n_refused = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed) % 8_000;
-                    let answer = client.recommend(of_client("greedy", number)).await;
+                    let answer =
+                        client.recommend(of_client("greedy", number)).await;
                     n_refused += usize::from(is_overloaded(&answer));
                 }
                 n_refused
@@ -237,7 +249,8 @@ fn is_overloaded<T>(answer: &Result<T, Status>) -> bool {
 }
 
 #[tokio::test]
-async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() {
+async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both()
+{
     let cluster = Cluster::start_with_model().await;
     // Eight are inside at once, and each waits for others to share its forward
     // pass.
@@ -271,7 +284,8 @@ async fn a_greedy_client_costs_a_modest_one_nothing_and_batches_wait_for_both() 
             .unwrap();
         let mut batch = of_client("patient", 7_500 + number);
         batch.get_mut().priority = pb::Priority::Batch.into();
-        n_batches_refused += usize::from(modest.recommend(batch).await.is_err());
+        n_batches_refused +=
+            usize::from(modest.recommend(batch).await.is_err());
     }
     let n_refused = greedy.stop().await;
     assert!(
@@ -300,7 +314,9 @@ async fn a_client_may_call_itself_anything() {
             .unwrap();
     }
     let mut request = fresh(1);
-    let not_utf8 = tonic::metadata::AsciiMetadataValue::try_from(&b"\xff\xfe"[..]).unwrap();
+    let not_utf8 =
+        tonic::metadata::AsciiMetadataValue::try_from(&b"\xff\xfe"[..])
+            .unwrap();
     request.metadata_mut().insert("client-id", not_utf8);
     cluster.recommendations().recommend(request).await.unwrap();
 }
@@ -339,7 +355,8 @@ async fn open_stream(cluster: &Cluster, port: u16) -> Result<Open, Status> {
 #[tokio::test]
 async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
     let cluster = Cluster::start_with_model().await;
-    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_STREAMS", "2")]).await;
+    let (_other, port) =
+        cluster.start_scorer(&[("SCORER__MAX_STREAMS", "2")]).await;
     let open = async || open_stream(&cluster, port).await;
     let (first, _second) = (open().await.unwrap(), open().await.unwrap());
     let refused = open().await.unwrap_err();
@@ -356,7 +373,10 @@ async fn no_more_streams_are_open_than_may_be_and_one_that_ends_makes_room() {
 async fn a_stream_on_which_nothing_comes_is_closed_and_makes_room() {
     let cluster = Cluster::start_with_model().await;
     let (_other, port) = cluster
-        .start_scorer(&[("SCORER__MAX_STREAMS", "1"), ("SCORER__STREAM_IDLE_S", "3")])
+        .start_scorer(&[
+            ("SCORER__MAX_STREAMS", "1"),
+            ("SCORER__STREAM_IDLE_S", "3"),
+        ])
         .await;
     let (_sender, mut answers) = open_stream(&cluster, port).await.unwrap();
     assert_eq!(

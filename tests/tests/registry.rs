@@ -8,7 +8,10 @@ use e2e::{Cluster, bad_fields, eventually, request};
 use proto::pb;
 use tonic::{Code, Status};
 
-async fn version(cluster: &Cluster, name: &str) -> Result<pb::ModelVersion, Status> {
+async fn version(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<pb::ModelVersion, Status> {
     let request = pb::GetModelVersionRequest {
         name: name.to_owned(),
     };
@@ -56,7 +59,8 @@ async fn a_version_says_what_it_was_trained_on_how_and_by_which_job() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_there_is_not_found_and_a_name_that_is_none_is_refused() {
+async fn a_version_that_is_not_there_is_not_found_and_a_name_that_is_none_is_refused()
+ {
     let cluster = Cluster::start_without_worker().await;
     let unknown = "modelVersions/0123456789abcdef";
     let missing = version(&cluster, unknown).await.unwrap_err();
@@ -90,7 +94,8 @@ async fn a_removed_label_serves_nobody_and_its_version_may_be_deleted() {
     let labels = version(&cluster, &live).await.unwrap().labels;
     assert_eq!(labels, ["other"], "the other label stays");
     eventually("nothing is live", Duration::from_secs(20), async || {
-        let answer = cluster.recommendations().recommend(request("u0", 1)).await;
+        let answer =
+            cluster.recommendations().recommend(request("u0", 1)).await;
         let refused = answer.err()?;
         (refused.code() == Code::FailedPrecondition).then_some(())
     })
@@ -106,7 +111,8 @@ async fn a_removed_label_serves_nobody_and_its_version_may_be_deleted() {
 }
 
 #[tokio::test]
-async fn a_label_that_is_not_there_may_be_removed_and_one_that_is_none_is_refused() {
+async fn a_label_that_is_not_there_may_be_removed_and_one_that_is_none_is_refused()
+ {
     let cluster = Cluster::start_without_worker().await;
     remove_label(&cluster, "never-set").await.unwrap();
     for bad in ["", "Live", "..", "-live", "a b", &"x".repeat(64)] {

@@ -93,7 +93,9 @@ fn any_request(number: u64) -> pb::RecommendRequest {
         history,
         exclude_seen: Some(below(2) == 0),
         excluded_item_ids: (0..below(4)).map(|_| item(below(22))).collect(),
-        candidate_item_ids: (0..below(3) * 5).map(|_| item(below(22))).collect(),
+        candidate_item_ids: (0..below(3) * 5)
+            .map(|_| item(below(22)))
+            .collect(),
         filter: filters[below(5) as usize].to_owned(),
         relax_filter: below(2) == 0,
         ..request(&format!("u{}", below(70)), 1 + below(20) as u32)
@@ -101,13 +103,15 @@ fn any_request(number: u64) -> pb::RecommendRequest {
 }
 
 #[tokio::test]
-async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alone_and_together() {
+async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alone_and_together()
+ {
     const N: u64 = 10_000;
     const TOGETHER: usize = 16;
     let cluster = Cluster::start_with_model().await;
     // With room for all of them on any number of cores: how many are let in is
     // the gate's own test.
-    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
+    let (_other, port) =
+        cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
     // This replica is asked for many at once, the first for one after the
     // other.
     let mut together = Vec::new();
@@ -142,7 +146,8 @@ async fn ten_thousand_random_requests_are_answered_the_same_on_every_replica_alo
         );
         for (one, other) in one.items.iter().zip(&other.items) {
             assert!(
-                (one.score - other.score).abs() <= 1e-6 * other.score.abs().max(1.0),
+                (one.score - other.score).abs()
+                    <= 1e-6 * other.score.abs().max(1.0),
                 "{one:?} {other:?}"
             );
         }

@@ -4,13 +4,19 @@
 
 use std::path::Path;
 
-use e2e::{Cluster, bad_fields, ids, inline, interaction, kinds, request, write_two_groups};
+use e2e::{
+    Cluster, bad_fields, ids, inline, interaction, kinds, request,
+    write_two_groups,
+};
 use proto::pb;
 use proto::pb::degradation::Kind;
 use proto::pb::recommended_item::Source;
 use tonic::Code;
 
-async fn refused(cluster: &Cluster, request: pb::RecommendRequest) -> (Vec<String>, String) {
+async fn refused(
+    cluster: &Cluster,
+    request: pb::RecommendRequest,
+) -> (Vec<String>, String) {
     let status = cluster
         .recommendations()
         .recommend(request)
@@ -114,7 +120,8 @@ async fn candidates_and_filters_bound_the_list() {
 }
 
 #[tokio::test]
-async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_which() {
+async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_which()
+ {
     let cluster = Cluster::start_with_model().await;
     let relaxed = |k| pb::RecommendRequest {
         filter: r#"category == "Space""#.into(),
@@ -148,7 +155,8 @@ async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_
 }
 
 #[tokio::test]
-async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request() {
+async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request()
+{
     let cluster = Cluster::start_with_model().await;
     // The data set's times are 0, 1, … seconds.
     let early = cluster
@@ -176,7 +184,10 @@ async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request() 
     };
     let joined = cluster.recommend(joined).await;
     assert_eq!(joined.history_length, 8);
-    assert!(!ids(&joined.items).contains(&"i19") && !ids(&joined.items).contains(&"i00"));
+    assert!(
+        !ids(&joined.items).contains(&"i19")
+            && !ids(&joined.items).contains(&"i00")
+    );
     let instead = pb::RecommendRequest {
         history: vec![late],
         ..request("u0", 20)
@@ -187,7 +198,8 @@ async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request() 
 }
 
 #[tokio::test]
-async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_again() {
+async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_again()
+ {
     let cluster = Cluster::start_with_model().await;
     let first = cluster.recommend(request("u0", 1)).await;
     let item = ids(&first.items)[0].to_owned();
@@ -209,7 +221,10 @@ async fn an_old_history_is_used_only_where_the_request_allows_it_and_is_read_aga
     e2e::eventually(
         "the history is read again",
         std::time::Duration::from_secs(10),
-        async || (!ids(&cluster.recommend(stale()).await.items).contains(&&*item)).then_some(()),
+        async || {
+            (!ids(&cluster.recommend(stale()).await.items).contains(&&*item))
+                .then_some(())
+        },
     )
     .await;
     let now = cluster.recommend(request("u0", 1)).await;
@@ -232,7 +247,8 @@ fn write_with_cold_items(folder: &Path) {
     write_two_groups(folder);
     let append = |name: &str, lines: String| {
         let path = folder.join(name);
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + &lines).unwrap();
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + &lines)
+            .unwrap();
     };
     append(
         "interactions.csv",
@@ -240,13 +256,17 @@ fn write_with_cold_items(folder: &Path) {
             .map(|item| format!("u{item},i{item},8,test\n"))
             .collect(),
     );
-    let item =
-        |item| format!("{{\"item_id\": \"i{item}\", \"title\": \"A garden game, part {item}\"}}\n");
+    let item = |item| {
+        format!(
+            "{{\"item_id\": \"i{item}\", \"title\": \"A garden game, part {item}\"}}\n"
+        )
+    };
     append("items.jsonl", (20..50).map(item).collect());
 }
 
 #[tokio::test]
-async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_not_fit_to_be_cut() {
+async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_not_fit_to_be_cut()
+ {
     let cluster = Cluster::start().await;
     let data = cluster.folder().join("with-cold-items");
     write_with_cold_items(&data);
@@ -269,7 +289,8 @@ async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_n
     }
 
     // 23 items and the words fit into the 32 positions of the tiny backbone.
-    let items: Vec<String> = (0..30).map(|item| format!("i{item:02}")).collect();
+    let items: Vec<String> =
+        (0..30).map(|item| format!("i{item:02}")).collect();
     let latest = |n: usize| {
         let history = inline(
             &items[30 - n..]
@@ -322,10 +343,9 @@ async fn reasons_are_items_of_the_history() {
                 .iter()
                 .all(|reason| ("i00"..="i06").contains(&&*reason.item_id))
         );
-        assert!(
-            item.reasons
-                .is_sorted_by(|one, other| one.contribution.abs() >= other.contribution.abs())
-        );
+        assert!(item.reasons.is_sorted_by(
+            |one, other| one.contribution.abs() >= other.contribution.abs()
+        ));
     }
     // The same items and scores as without.
     let plain = cluster.recommend(request("u0", 3)).await;

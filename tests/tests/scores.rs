@@ -30,7 +30,8 @@ async fn items_are_scored_as_they_are_ranked() {
     let mut item_ids: Vec<String> = best_last.map(str::to_owned).collect();
     item_ids.push("never-heard-of".to_owned());
     let scores = scores(&cluster, of_user_0(&item_ids)).await.unwrap();
-    let scored: Vec<&String> = scores.iter().map(|score| &score.item_id).collect();
+    let scored: Vec<&String> =
+        scores.iter().map(|score| &score.item_id).collect();
     assert_eq!(scored, item_ids.iter().collect::<Vec<_>>());
     for (score, item) in scores.iter().zip(ranked.items.iter().rev()) {
         assert!((score.score.unwrap() - item.score).abs() < 1e-6);

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use e2e::{
-    Cluster, PATIENT, bad_fields, eventually, ids, inline, interaction, kinds, request, within,
+    Cluster, PATIENT, bad_fields, eventually, ids, inline, interaction, kinds,
+    request, within,
 };
 use proto::pb;
 use proto::pb::degradation::Kind;
@@ -67,7 +68,8 @@ async fn a_hybrid_says_which_of_its_models_an_item_comes_from() {
         .list_model_versions(pb::ListModelVersionsRequest::default())
         .await
         .unwrap();
-    let is_hybrid = version.into_inner().model_versions[0].metrics["hybrid_weight"] > 0.0;
+    let is_hybrid =
+        version.into_inner().model_versions[0].metrics["hybrid_weight"] > 0.0;
     let answer = cluster.recommend(request("u0", 13)).await;
     let sources: Vec<Source> = answer
         .items
@@ -158,7 +160,8 @@ async fn a_malformed_request_is_refused_with_its_field() {
         .await,
         ["history[1].item_id"]
     );
-    let model = Some(pb::recommend_request::Model::ModelVersion("v1".to_owned()));
+    let model =
+        Some(pb::recommend_request::Model::ModelVersion("v1".to_owned()));
     assert_eq!(
         refused(pb::RecommendRequest {
             model,
@@ -187,7 +190,8 @@ async fn a_malformed_request_is_refused_with_its_field() {
 }
 
 #[tokio::test]
-async fn a_repeat_changes_nothing_and_a_late_event_does_not_bring_a_deleted_user_back() {
+async fn a_repeat_changes_nothing_and_a_late_event_does_not_bring_a_deleted_user_back()
+ {
     let cluster = Cluster::start_with_model().await;
     let at = |seconds: i64, event: &str| pb::Interaction {
         time: Some(proto::timestamp(seconds * 1_000)),
@@ -222,9 +226,9 @@ async fn a_repeat_changes_nothing_and_a_late_event_does_not_bring_a_deleted_user
     // user.
     let states = cluster.cache.command(&["KEYS", "*states*"]);
     assert!(
-        states
-            .lines()
-            .all(|key| key.is_empty() || key.contains(":none:") || key.contains(":mean:")),
+        states.lines().all(|key| key.is_empty()
+            || key.contains(":none:")
+            || key.contains(":mean:")),
         "caches forget too: {states}"
     );
     assert_eq!(cluster.record(vec![at(2_000, "late")]).await, 0);
@@ -262,10 +266,12 @@ async fn a_request_alone_and_in_company_gets_the_same_answer() {
     cluster.cache.command(&["FLUSHALL"]);
     // With room for all of them on any number of cores: how many are let in is
     // the gate's own test.
-    let (_other, port) = cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
+    let (_other, port) =
+        cluster.start_scorer(&[("SCORER__MAX_RUNNING", "64")]).await;
     let mut company = tokio::task::JoinSet::new();
     for user in 0..30 {
-        let (mut client, request) = (cluster.recommendations_at(port), lonely(user));
+        let (mut client, request) =
+            (cluster.recommendations_at(port), lonely(user));
         company.spawn(async move {
             (
                 user,
@@ -282,7 +288,8 @@ async fn a_request_alone_and_in_company_gets_the_same_answer() {
         assert_eq!(ids(&answer.items), ids(&alone[user].items));
         for (one, other) in answer.items.iter().zip(&alone[user].items) {
             assert!(
-                (one.score - other.score).abs() <= 1e-5 * other.score.abs().max(1.0),
+                (one.score - other.score).abs()
+                    <= 1e-5 * other.score.abs().max(1.0),
                 "{one:?} {other:?}"
             );
         }

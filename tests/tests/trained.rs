@@ -10,8 +10,8 @@ use e2e::{Cluster, inline, request};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{
-    Artifact, Backbone, PromptTexts, Table, Token, TokenTables, Tokenizer, compute_device,
-    contributions,
+    Artifact, Backbone, PromptTexts, Table, Token, TokenTables, Tokenizer,
+    compute_device, contributions,
 };
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
@@ -43,7 +43,10 @@ async fn with_games() -> (Cluster, Dataset) {
 }
 
 /// Ids of a user's list.
-async fn list(client: &mut RecommendationServiceClient<Connection>, user: &str) -> Vec<String> {
+async fn list(
+    client: &mut RecommendationServiceClient<Connection>,
+    user: &str,
+) -> Vec<String> {
     client
         .recommend(request(user, 100))
         .await
@@ -82,19 +85,22 @@ async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
         .collect();
     for (user, test) in &users {
         let f32 = list(&mut cluster.recommendations(), user.as_str()).await;
-        let bf16 = list(&mut cluster.recommendations_at(port), user.as_str()).await;
+        let bf16 =
+            list(&mut cluster.recommendations_at(port), user.as_str()).await;
         overlap += f32[..20]
             .iter()
             .filter(|item| bf16[..20].contains(item))
             .count();
         n_different += usize::from(f32 != bf16);
         for (sum, list) in ndcg.iter_mut().zip([f32, bf16]) {
-            let list: Vec<u32> = list.iter().map(|item| rows[&**item]).collect();
+            let list: Vec<u32> =
+                list.iter().map(|item| rows[&**item]).collect();
             *sum += RankingMetrics::of(&list, test).unwrap().ndcg_100;
         }
     }
     let n = users.len() as f64;
-    let (overlap, [f32, bf16]) = (overlap as f64 / (20.0 * n), ndcg.map(|sum| sum / n));
+    let (overlap, [f32, bf16]) =
+        (overlap as f64 / (20.0 * n), ndcg.map(|sum| sum / n));
     println!(
         "overlap {overlap:.4}, NDCG@100 {f32:.4} and {bf16:.4}, {n_different} of {n} lists differ"
     );
@@ -106,7 +112,10 @@ async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
     assert!(n_different > 0, "bf16 rounds");
 }
 
-async fn reasons_agree_with_leaving_items_out(cluster: &Cluster, games: &Dataset) {
+async fn reasons_agree_with_leaving_items_out(
+    cluster: &Cluster,
+    games: &Dataset,
+) {
     let mut client = cluster.recommendations();
     let users = games
         .users
@@ -141,7 +150,9 @@ async fn reasons_agree_with_leaving_items_out(cluster: &Cluster, games: &Dataset
                 .filter(|id| *id != reason.item_id)
                 .collect();
             told.push(reason.contribution);
-            left_out.push(item.score - score(&mut client, &rest, &item.item_id).await);
+            left_out.push(
+                item.score - score(&mut client, &rest, &item.item_id).await,
+            );
         }
         agreement += spearman(&told, &left_out);
         n += 1.0;
@@ -174,11 +185,14 @@ fn spearman(one: &[f32], other: &[f32]) -> f64 {
     let ranks = |values: &[f32]| -> Vec<f64> {
         values
             .iter()
-            .map(|value| values.iter().filter(|other| *other < value).count() as f64)
+            .map(|value| {
+                values.iter().filter(|other| *other < value).count() as f64
+            })
             .collect()
     };
     let (one, other, n) = (ranks(one), ranks(other), one.len() as f64);
-    let squares: f64 = one.iter().zip(&other).map(|(a, b)| (a - b).powi(2)).sum();
+    let squares: f64 =
+        one.iter().zip(&other).map(|(a, b)| (a - b).powi(2)).sum();
     1.0 - 6.0 * squares / (n * (n * n - 1.0))
 }
 
@@ -208,7 +222,8 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
     {
         let prompt = texts.recommend(None, history, backbone.n_positions());
         let item = (0..).find(|item| !history.contains(item)).unwrap();
-        let sum: f32 = contributions(&backbone, &tables, &prompt, &[item]).unwrap()[0]
+        let sum: f32 = contributions(&backbone, &tables, &prompt, &[item])
+            .unwrap()[0]
             .iter()
             .sum();
         let average = with_average_rows(&tables, history);
@@ -222,18 +237,24 @@ fn contributions_add_up(cluster: &Cluster, games: &Dataset) {
 }
 
 fn with_average_rows(tables: &TokenTables, history: &[u32]) -> TokenTables {
-    let (width, mut values) = (tables.items.width(), tables.items.values().into_owned());
+    let (width, mut values) =
+        (tables.items.width(), tables.items.values().into_owned());
     let mean = tables.items.mean_row();
-    history
-        .iter()
-        .for_each(|&row| values[row as usize * width..][..width].copy_from_slice(&mean));
+    history.iter().for_each(|&row| {
+        values[row as usize * width..][..width].copy_from_slice(&mean)
+    });
     TokenTables {
         users: tables.users.clone(),
         items: Table::new(values, width),
     }
 }
 
-fn language_score(backbone: &Backbone, tables: &TokenTables, prompt: &[Token], item: u32) -> f32 {
+fn language_score(
+    backbone: &Backbone,
+    tables: &TokenTables,
+    prompt: &[Token],
+    item: u32,
+) -> f32 {
     let state = user_states(backbone, tables, &[prompt.to_vec()]).unwrap();
     tables
         .items

@@ -5,7 +5,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use e2e::{Cluster, Options, eventually, flip_a_bit, largest_file, median, request, within};
+use e2e::{
+    Cluster, Options, eventually, flip_a_bit, largest_file, median, request,
+    within,
+};
 use proto::pb;
 use proto::pb::unloadable_version::Cause;
 use tonic::{Code, Request};
@@ -19,7 +22,8 @@ async fn have_moved(cluster: &Cluster, labels: &[(&str, &str)]) {
         let versions = cluster.status().await.versions;
         let has_moved = |&(label, version): &(&str, &str)| {
             versions.iter().any(|of| {
-                of.model_version == version && of.labels.iter().any(|other| other == label)
+                of.model_version == version
+                    && of.labels.iter().any(|other| other == label)
             })
         };
         labels.iter().all(has_moved).then_some(())
@@ -83,7 +87,8 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
     let second = cluster.train(&dataset, &["seed=9"]).await.model_version;
     assert_ne!(first, second);
     eventually("the second version serves", MOVE_TIME, async || {
-        (cluster.recommend(request("u0", 1)).await.model_version == second).then_some(())
+        (cluster.recommend(request("u0", 1)).await.model_version == second)
+            .then_some(())
     })
     .await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -122,7 +127,7 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
 
 #[tokio::test]
 async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_within_two_seconds()
-{
+ {
     let cluster = Cluster::start_with_model().await;
     let dataset = cluster.import_two_groups();
     let live = cluster.recommend(request("u0", 1)).await.model_version;
@@ -149,8 +154,8 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
     cluster.set_label("live", &damaged).await;
     let status = eventually("the scorer says why", MOVE_TIME, async || {
         let status = cluster.status_at(port).await;
-        let is_told =
-            !status.unloadable.is_empty() && status.counters.contains_key("label.not_moved");
+        let is_told = !status.unloadable.is_empty()
+            && status.counters.contains_key("label.not_moved");
         is_told.then_some(status)
     })
     .await;
@@ -189,7 +194,8 @@ async fn a_version_that_cannot_be_loaded_takes_no_label_and_a_label_moves_back_w
 }
 
 #[tokio::test]
-async fn the_users_of_the_last_hour_find_their_states_ready_when_a_label_moves() {
+async fn the_users_of_the_last_hour_find_their_states_ready_when_a_label_moves()
+{
     let cluster = Cluster::start_with_model().await;
     let dataset = cluster.import_two_groups();
     assert!(!cluster.recommend(request("u0", 5)).await.cached);
@@ -204,7 +210,8 @@ async fn the_users_of_the_last_hour_find_their_states_ready_when_a_label_moves()
 }
 
 #[tokio::test]
-async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones_stay() {
+async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones_stay()
+ {
     let two = Options::settings(&[("SCORER__MAX_MODELS", "2")]);
     let cluster = Cluster::start_with(two).await;
     let dataset = cluster.import_two_groups();
@@ -216,7 +223,9 @@ async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones
     let [first, second, third] = &*versions else {
         panic!("{versions:?}")
     };
-    let pair = |one: &String, other: &String| HashSet::from([one.clone(), other.clone()]);
+    let pair = |one: &String, other: &String| {
+        HashSet::from([one.clone(), other.clone()])
+    };
     assert_eq!(loaded(&cluster).await, pair(second, third));
     let answered = async |version: &str| {
         cluster
@@ -262,8 +271,9 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
         .model_version;
     let status = eventually("the scorer says why", MOVE_TIME, async || {
         let status = cluster.status().await;
-        (status.counters.contains_key("label.not_moved") && !status.unloadable.is_empty())
-            .then_some(status)
+        (status.counters.contains_key("label.not_moved")
+            && !status.unloadable.is_empty())
+        .then_some(status)
     })
     .await;
     let [unloadable] = &*status.unloadable else {

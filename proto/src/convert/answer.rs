@@ -1,6 +1,9 @@
 //! Answers to `Recommend` and its relatives.
 
-use domain::{Degradation, ItemScores, ModelVersion, Reason, Recommendation, ScoredItem, Source};
+use domain::{
+    Degradation, ItemScores, ModelVersion, Reason, Recommendation, ScoredItem,
+    Source,
+};
 
 use crate::convert::name::version_name;
 use crate::convert::page_token::Pages;
@@ -116,7 +119,9 @@ impl From<&Degradation> for Kind {
             Degradation::UnknownItems(_) => Self::UnknownItems,
             Degradation::EmptyHistory => Self::EmptyHistory,
             Degradation::TruncatedHistory => Self::TruncatedHistory,
-            Degradation::HistoryStoreUnavailable => Self::HistoryStoreUnavailable,
+            Degradation::HistoryStoreUnavailable => {
+                Self::HistoryStoreUnavailable
+            }
             Degradation::FewerThanAsked => Self::FewerThanAsked,
             Degradation::FilterRelaxed(_) => Self::FilterRelaxed,
             Degradation::StaleHistory => Self::StaleHistory,
@@ -129,19 +134,27 @@ impl From<&Degradation> for Kind {
 fn message(degradation: &Degradation) -> String {
     let fixed = match degradation {
         Degradation::UnknownItems(n) => {
-            return format!("{n} items of the history are not in this version's catalogue");
+            return format!(
+                "{n} items of the history are not in this version's catalogue"
+            );
         }
         Degradation::FilterRelaxed(n) => {
-            return format!("the last {n} items do not pass the filter: too few do");
+            return format!(
+                "the last {n} items do not pass the filter: too few do"
+            );
         }
         Degradation::UnknownCandidates(n) => {
-            return format!("{n} candidates are not in this version's catalogue");
+            return format!(
+                "{n} candidates are not in this version's catalogue"
+            );
         }
         Degradation::UnknownUser => {
             "the user's own token could not be used: there is none, or nobody knows if it may be"
         }
         Degradation::EmptyHistory => "there is no history to go by",
-        Degradation::TruncatedHistory => "the prompt holds the latest part of the history only",
+        Degradation::TruncatedHistory => {
+            "the prompt holds the latest part of the history only"
+        }
         Degradation::HistoryStoreUnavailable => {
             "the store of histories is out of reach; what came with the request or was last known \
              was used"

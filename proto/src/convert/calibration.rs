@@ -37,7 +37,8 @@ impl TryFrom<pb::Calibration> for Calibration {
         let mut rates = Vec::new();
         for rate in machine.rates {
             if !(rate.seconds.is_finite() && rate.seconds > 0.0) {
-                let reason = format!("{} seconds for {}", rate.seconds, rate.part);
+                let reason =
+                    format!("{} seconds for {}", rate.seconds, rate.part);
                 return Err(Invalid::one("calibration.rates", reason));
             }
 

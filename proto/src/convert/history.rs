@@ -29,8 +29,10 @@ pub fn recorded(
     let mut by_user: Vec<(UserId, Vec<domain::Interaction>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for (number, interaction) in interactions.into_iter().enumerate() {
-        let (user, event) = checked(interaction, now_ms)
-            .map_err(|invalid| invalid.under(&format!("interactions[{number}]")))?;
+        let (user, event) =
+            checked(interaction, now_ms).map_err(|invalid| {
+                invalid.under(&format!("interactions[{number}]"))
+            })?;
         let place = *places.entry(user.clone()).or_insert_with(|| {
             by_user.push((user, Vec::new()));
             by_user.len() - 1
@@ -47,8 +49,10 @@ fn checked(
     interaction: pb::Interaction,
     now_ms: i64,
 ) -> Result<(UserId, domain::Interaction), Invalid> {
-    let user = UserId::new(interaction.user_id).map_err(|invalid| invalid.under("user_id"))?;
-    let item = ItemId::new(interaction.item_id).map_err(|invalid| invalid.under("item_id"))?;
+    let user = UserId::new(interaction.user_id)
+        .map_err(|invalid| invalid.under("user_id"))?;
+    let item = ItemId::new(interaction.item_id)
+        .map_err(|invalid| invalid.under("item_id"))?;
     let at_ms = match interaction.time {
         Some(time) => millis("time", time)?,
         None => now_ms,
@@ -113,7 +117,9 @@ mod tests {
         );
         assert_eq!(grouped[0].1[0].at_ms, 5);
 
-        let invalid = recorded(vec![interaction("a", "1"), interaction("a", "")], 5).unwrap_err();
+        let invalid =
+            recorded(vec![interaction("a", "1"), interaction("a", "")], 5)
+                .unwrap_err();
         assert_eq!(invalid.0[0].field, "interactions[1].item_id");
         let future = pb::Interaction {
             time: Some(timestamp(400_000)),

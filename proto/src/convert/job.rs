@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Part, Progress, Spent, StageReport,
-    State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Part, Progress,
+    Spent, StageReport, State,
 };
 
 use crate::convert::name::{job_name, timestamp, version_name};
@@ -29,7 +29,11 @@ impl From<&Job> for pb::Job {
             worker: worker.unwrap_or_default(),
             cause: job.cause.as_ref().map(Into::into),
             metrics,
-            model_version: job.version.as_ref().map(version_name).unwrap_or_default(),
+            model_version: job
+                .version
+                .as_ref()
+                .map(version_name)
+                .unwrap_or_default(),
             n_events: job.n_events,
             notes: Vec::new(),
         }
@@ -237,8 +241,12 @@ impl From<EndOfAttempt> for pb::end_attempt_request::Reason {
     fn from(end: EndOfAttempt) -> Self {
         match end {
             EndOfAttempt::Failed(cause) => Self::Failed((&cause).into()),
-            EndOfAttempt::Cancelled => Self::Cancelled(pb::end_attempt_request::Cancelled {}),
-            EndOfAttempt::Released => Self::Released(pb::end_attempt_request::Released {}),
+            EndOfAttempt::Cancelled => {
+                Self::Cancelled(pb::end_attempt_request::Cancelled {})
+            }
+            EndOfAttempt::Released => {
+                Self::Released(pb::end_attempt_request::Released {})
+            }
         }
     }
 }

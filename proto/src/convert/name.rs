@@ -3,16 +3,26 @@
 use domain::{Catalog, DatasetId, Invalid, JobId, ModelVersion};
 
 /// Reads `collection/{id}`; the error names the field.
-pub(crate) fn id_of<'a>(field: &str, collection: &str, name: &'a str) -> Result<&'a str, Invalid> {
+pub(crate) fn id_of<'a>(
+    field: &str,
+    collection: &str,
+    name: &'a str,
+) -> Result<&'a str, Invalid> {
     name.strip_prefix(collection)
         .and_then(|rest| rest.strip_prefix('/'))
         .filter(|id| !id.is_empty())
-        .ok_or_else(|| Invalid::one(field, format!("`{name}` must be `{collection}/{{id}}`")))
+        .ok_or_else(|| {
+            Invalid::one(
+                field,
+                format!("`{name}` must be `{collection}/{{id}}`"),
+            )
+        })
 }
 
 /// Reads the id of `jobs/{job}`.
 pub fn job_id(field: &str, name: &str) -> Result<JobId, Invalid> {
-    JobId::new(id_of(field, "jobs", name)?).map_err(|invalid| invalid.under(field))
+    JobId::new(id_of(field, "jobs", name)?)
+        .map_err(|invalid| invalid.under(field))
 }
 
 /// Makes `jobs/{job}` of an id.
@@ -22,7 +32,8 @@ pub fn job_name(id: &JobId) -> String {
 
 /// Reads the id of `modelVersions/{version}`.
 pub fn version_id(field: &str, name: &str) -> Result<ModelVersion, Invalid> {
-    ModelVersion::new(id_of(field, "modelVersions", name)?).map_err(|invalid| invalid.under(field))
+    ModelVersion::new(id_of(field, "modelVersions", name)?)
+        .map_err(|invalid| invalid.under(field))
 }
 
 /// Makes `modelVersions/{version}` of an id.
@@ -54,12 +65,17 @@ pub fn timestamp(ms: i64) -> prost_types::Timestamp {
 }
 
 /// Makes milliseconds since 1970-01-01 UTC of a timestamp.
-pub(crate) fn millis(field: &str, time: prost_types::Timestamp) -> Result<i64, Invalid> {
+pub(crate) fn millis(
+    field: &str,
+    time: prost_types::Timestamp,
+) -> Result<i64, Invalid> {
     let nanos = i64::from(time.nanos);
     let ms = time
         .seconds
         .checked_mul(1_000)
         .and_then(|ms| ms.checked_add(nanos / 1_000_000));
     ms.filter(|_| (0..1_000_000_000).contains(&nanos))
-        .ok_or_else(|| Invalid::one(field, "is no valid google.protobuf.Timestamp"))
+        .ok_or_else(|| {
+            Invalid::one(field, "is no valid google.protobuf.Timestamp")
+        })
 }

@@ -62,7 +62,8 @@ impl Pages {
         };
 
         if token.pages != self {
-            let reason = "is of another request; only `k` may differ from page to page";
+            let reason =
+                "is of another request; only `k` may differ from page to page";
             return Err(Invalid::one("page_token", reason));
         }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    Allowed, History, Inline, Interaction, Invalid, ItemId, Label, ModelChoice, Priority, Query,
-    Reader, ScoreQuery, SimilarQuery, TopK, UserId,
+    Allowed, History, Inline, Interaction, Invalid, ItemId, Label, ModelChoice,
+    Priority, Query, Reader, ScoreQuery, SimilarQuery, TopK, UserId,
 };
 
 use crate::convert::name::{catalog, millis, version_id};
@@ -40,7 +40,9 @@ impl TryFrom<pb::RecommendRequest> for Asked {
         let k = top_k(request.k)?;
         if request.explain && k.get() > MAX_EXPLAINED {
             let k = k.get();
-            let reason = format!("must be at most {MAX_EXPLAINED} with `explain`, is {k}");
+            let reason = format!(
+                "must be at most {MAX_EXPLAINED} with `explain`, is {k}"
+            );
             return Err(Invalid::one("k", reason));
         }
 
@@ -68,7 +70,9 @@ impl TryFrom<pb::RecommendRequest> for Asked {
 }
 
 /// Takes what says whose list it is out of a request.
-fn recommend_reader(request: &mut pb::RecommendRequest) -> Result<Reader, Invalid> {
+fn recommend_reader(
+    request: &mut pb::RecommendRequest,
+) -> Result<Reader, Invalid> {
     use pb::recommend_request::Model;
     let history_use = HistoryUse::try_from(request.history_use)
         .map_err(|_| no_value("history_use", request.history_use))?;
@@ -139,7 +143,8 @@ impl TryFrom<pb::SimilarItemsRequest> for SimilarQuery {
             Model::ModelVersion(name) => Choice::Version(name),
         });
         Ok(Self {
-            item: ItemId::new(request.item_id).map_err(|invalid| invalid.under("item_id"))?,
+            item: ItemId::new(request.item_id)
+                .map_err(|invalid| invalid.under("item_id"))?,
             k: top_k(request.k)?,
             filter: filter(request.filter)?,
             model: choice(model)?,
@@ -157,10 +162,12 @@ enum Choice {
 fn choice(model: Option<Choice>) -> Result<ModelChoice, Invalid> {
     Ok(match model {
         None => ModelChoice::live(),
-        Some(Choice::Label(label)) => {
-            ModelChoice::Label(Label::new(label).map_err(|invalid| invalid.under("label"))?)
+        Some(Choice::Label(label)) => ModelChoice::Label(
+            Label::new(label).map_err(|invalid| invalid.under("label"))?,
+        ),
+        Some(Choice::Version(name)) => {
+            ModelChoice::Version(version_id("model_version", &name)?)
         }
-        Some(Choice::Version(name)) => ModelChoice::Version(version_id("model_version", &name)?),
     })
 }
 
@@ -175,7 +182,8 @@ struct Who {
 fn reader(who: Who, model: Option<Choice>) -> Result<Reader, Invalid> {
     let mut user = None;
     if !who.user.is_empty() {
-        let id = UserId::new(who.user).map_err(|invalid| invalid.under("user_id"))?;
+        let id = UserId::new(who.user)
+            .map_err(|invalid| invalid.under("user_id"))?;
         user = Some(id);
     }
 
@@ -200,7 +208,10 @@ fn reader(who: Who, model: Option<Choice>) -> Result<Reader, Invalid> {
     })
 }
 
-fn inline(history: Vec<pb::InlineInteraction>, history_use: HistoryUse) -> Result<Inline, Invalid> {
+fn inline(
+    history: Vec<pb::InlineInteraction>,
+    history_use: HistoryUse,
+) -> Result<Inline, Invalid> {
     if history.is_empty() {
         return Ok(Inline::Absent);
     }
@@ -210,10 +221,14 @@ fn inline(history: Vec<pb::InlineInteraction>, history_use: HistoryUse) -> Resul
             inline_history(history).map(Inline::Instead)
         }
         HistoryUse::Merge => {
-            if let Some(place) = history.iter().position(|entry| entry.time.is_none()) {
-                let reason =
-                    "must be given with MERGE: it says where the item comes in the stored history";
-                return Err(Invalid::one(format!("history[{place}].time"), reason));
+            if let Some(place) =
+                history.iter().position(|entry| entry.time.is_none())
+            {
+                let reason = "must be given with MERGE: it says where the item comes in the stored history";
+                return Err(Invalid::one(
+                    format!("history[{place}].time"),
+                    reason,
+                ));
             }
 
             inline_history(history).map(Inline::Beside)
@@ -224,7 +239,9 @@ fn inline(history: Vec<pb::InlineInteraction>, history_use: HistoryUse) -> Resul
 /// Tells who goes first: known before anything else is made of a request.
 pub fn priority(request: &pb::RecommendRequest) -> Result<Priority, Invalid> {
     match pb::Priority::try_from(request.priority) {
-        Ok(pb::Priority::Unspecified | pb::Priority::Interactive) => Ok(Priority::Interactive),
+        Ok(pb::Priority::Unspecified | pb::Priority::Interactive) => {
+            Ok(Priority::Interactive)
+        }
         Ok(pb::Priority::Batch) => Ok(Priority::Batch),
         Err(_) => Err(no_value("priority", request.priority)),
     }
@@ -235,7 +252,8 @@ fn no_value(field: &str, number: i32) -> Invalid {
 }
 
 fn top_k(k: Option<u32>) -> Result<TopK, Invalid> {
-    TopK::new(k.unwrap_or(DEFAULT_K) as usize).map_err(|invalid| invalid.under("k"))
+    TopK::new(k.unwrap_or(DEFAULT_K) as usize)
+        .map_err(|invalid| invalid.under("k"))
 }
 
 fn ids(field: &str, ids: Vec<String>) -> Result<Vec<ItemId>, Invalid> {
@@ -243,7 +261,9 @@ fn ids(field: &str, ids: Vec<String>) -> Result<Vec<ItemId>, Invalid> {
     let mut checked = Vec::with_capacity(ids.len());
     for (number, id) in ids.into_iter().enumerate() {
         let id = ItemId::new(id);
-        checked.push(id.map_err(|invalid| invalid.under(&format!("{field}[{number}]")))?);
+        checked.push(
+            id.map_err(|invalid| invalid.under(&format!("{field}[{number}]")))?,
+        );
     }
 
     Ok(checked)
@@ -268,8 +288,12 @@ fn filter(filter: String) -> Result<String, Invalid> {
     Ok(filter)
 }
 
-fn duration(field: &str, time: prost_types::Duration) -> Result<Duration, Invalid> {
-    Duration::try_from(time).map_err(|_| Invalid::one(field, "must not be negative"))
+fn duration(
+    field: &str,
+    time: prost_types::Duration,
+) -> Result<Duration, Invalid> {
+    Duration::try_from(time)
+        .map_err(|_| Invalid::one(field, "must not be negative"))
 }
 
 fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
@@ -283,12 +307,15 @@ fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
 
 /// Makes a history of inline interactions; entries without a time keep the
 /// order given.
-fn inline_history(interactions: Vec<pb::InlineInteraction>) -> Result<History, Invalid> {
+fn inline_history(
+    interactions: Vec<pb::InlineInteraction>,
+) -> Result<History, Invalid> {
     bounded("history", interactions.len())?;
     let mut history = Vec::with_capacity(interactions.len());
     for (number, interaction) in interactions.into_iter().enumerate() {
-        let item = ItemId::new(interaction.item_id)
-            .map_err(|invalid| invalid.under(&format!("history[{number}].item_id")))?;
+        let item = ItemId::new(interaction.item_id).map_err(|invalid| {
+            invalid.under(&format!("history[{number}].item_id"))
+        })?;
         let at_ms = match interaction.time {
             Some(time) => millis(&format!("history[{number}].time"), time)?,
             None => i64::try_from(number).unwrap_or(i64::MAX),

@@ -2,9 +2,9 @@
 //! checked by the domain.
 
 use domain::{
-    Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation, Finetuning, Hybrid,
-    Invalid, Label, Light, Optimizer, Pretraining, RandomBackbone, TableInit, Target, TrainSpec,
-    ValuePath,
+    Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation,
+    Finetuning, Hybrid, Invalid, Label, Light, Optimizer, Pretraining,
+    RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
 };
 
 use crate::convert::name::{dataset_name, id_of};
@@ -15,8 +15,10 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
 
     fn try_from(spec: pb::TrainSpec) -> Result<Self, Invalid> {
         let dataset = id_of("dataset", "datasets", &spec.dataset)?;
-        let mut checked =
-            Self::new(DatasetId::new(dataset).map_err(|invalid| invalid.under("dataset"))?);
+        let mut checked = Self::new(
+            DatasetId::new(dataset)
+                .map_err(|invalid| invalid.under("dataset"))?,
+        );
         checked.seed = spec.seed;
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
             checked.backbone = backbone(kind)?;
@@ -46,11 +48,14 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
             .map_or_else(|| Ok(Evaluation::default()), evaluation)?;
         for (number, label) in spec.labels.into_iter().enumerate() {
             let label = Label::new(label);
-            let label = label.map_err(|invalid| invalid.under(&format!("labels[{number}]")))?;
+            let label = label.map_err(|invalid| {
+                invalid.under(&format!("labels[{number}]"))
+            })?;
             checked.labels.push(label);
         }
 
-        checked.max_attempts = spec.max_attempts.unwrap_or(checked.max_attempts);
+        checked.max_attempts =
+            spec.max_attempts.unwrap_or(checked.max_attempts);
         checked.validate()?;
         Ok(checked)
     }
@@ -96,17 +101,23 @@ fn backbone(kind: pb::backbone::Kind) -> Result<Backbone, Invalid> {
         pb::backbone::Kind::Path(path) => BackboneLocation::new(&path)
             .map(Backbone::Path)
             .map_err(|invalid| invalid.under("backbone.path")),
-        pb::backbone::Kind::Random(shape) => random_backbone(&shape).map(Backbone::Random),
+        pb::backbone::Kind::Random(shape) => {
+            random_backbone(&shape).map(Backbone::Random)
+        }
     }
 }
 
-fn random_backbone(shape: &pb::RandomBackbone) -> Result<RandomBackbone, Invalid> {
+fn random_backbone(
+    shape: &pb::RandomBackbone,
+) -> Result<RandomBackbone, Invalid> {
     let default = RandomBackbone::default();
     let value_path = match pb::ValuePath::try_from(shape.value_path) {
         Ok(pb::ValuePath::Unspecified) => default.value_path,
         Ok(pb::ValuePath::Random) => ValuePath::Random,
         Ok(pb::ValuePath::NearIdentity) => ValuePath::NearIdentity,
-        Err(_) => return Err(unknown("backbone.random.value_path", shape.value_path)),
+        Err(_) => {
+            return Err(unknown("backbone.random.value_path", shape.value_path));
+        }
     };
 
     Ok(RandomBackbone {
@@ -132,7 +143,10 @@ fn pretraining(stage: &pb::Pretraining) -> Pretraining {
         with_content: stage.with_content.unwrap_or(default.with_content),
         random_order: stage.random_order.unwrap_or(default.random_order),
         max_text_tokens: or(stage.max_text_tokens, default.max_text_tokens),
-        documents_per_epoch: or(stage.documents_per_epoch, default.documents_per_epoch),
+        documents_per_epoch: or(
+            stage.documents_per_epoch,
+            default.documents_per_epoch,
+        ),
     }
 }
 
@@ -156,8 +170,12 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
         without_user_token: stage
             .without_user_token
             .unwrap_or(default.without_user_token),
-        distilled_share: stage.distilled_share.unwrap_or(default.distilled_share),
-        teacher_sharpness: stage.teacher_sharpness.unwrap_or(default.teacher_sharpness),
+        distilled_share: stage
+            .distilled_share
+            .unwrap_or(default.distilled_share),
+        teacher_sharpness: stage
+            .teacher_sharpness
+            .unwrap_or(default.teacher_sharpness),
     })
 }
 
@@ -184,7 +202,9 @@ fn evaluation(stage: &pb::Evaluation) -> Result<Evaluation, Invalid> {
             Ok(pb::Baselines::None) => Baselines::None,
             Ok(pb::Baselines::Popularity) => Baselines::Popularity,
             Ok(pb::Baselines::All) => Baselines::All,
-            Err(_) => return Err(unknown("evaluation.baselines", stage.baselines)),
+            Err(_) => {
+                return Err(unknown("evaluation.baselines", stage.baselines));
+            }
         },
     })
 }
@@ -357,8 +377,9 @@ mod tests {
             dataset: "datasets/d".to_owned(),
             ..Default::default()
         };
-        let refused =
-            |spec: pb::TrainSpec| TrainSpec::try_from(spec).unwrap_err().0[0].field.clone();
+        let refused = |spec: pb::TrainSpec| {
+            TrainSpec::try_from(spec).unwrap_err().0[0].field.clone()
+        };
         assert_eq!(refused(pb::TrainSpec::default()), "dataset");
         assert_eq!(refused(pb::TrainSpec { init: 9, ..good() }), "init");
         assert_eq!(
@@ -410,13 +431,19 @@ mod tests {
             ..Default::default()
         };
         let kind = Some(pb::backbone::Kind::Random(shape));
-        let field = refused_with(|spec| spec.backbone = Some(pb::Backbone { kind }));
+        let field =
+            refused_with(|spec| spec.backbone = Some(pb::Backbone { kind }));
         assert_eq!(field, "backbone.random.value_path");
-        let field = refused_with(|spec| spec.finetuning.get_or_insert_default().target = 9);
+        let field = refused_with(|spec| {
+            spec.finetuning.get_or_insert_default().target = 9
+        });
         assert_eq!(field, "finetuning.target");
-        let field = refused_with(|spec| spec.hybrid.get_or_insert_default().light = 9);
+        let field =
+            refused_with(|spec| spec.hybrid.get_or_insert_default().light = 9);
         assert_eq!(field, "hybrid.light");
-        let field = refused_with(|spec| spec.evaluation.get_or_insert_default().baselines = 9);
+        let field = refused_with(|spec| {
+            spec.evaluation.get_or_insert_default().baselines = 9
+        });
         assert_eq!(field, "evaluation.baselines");
     }
 }

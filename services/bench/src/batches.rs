@@ -15,7 +15,10 @@ use anyhow::Context;
 use flate2::read::GzDecoder;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
-use model::{Objective, PromptTexts, Token, Tokenizer, collaborative, content, recommender};
+use model::{
+    Objective, PromptTexts, Token, Tokenizer, collaborative, content,
+    recommender,
+};
 use serde::Deserialize;
 
 /// How much of which data.
@@ -154,7 +157,8 @@ impl StageData {
         let steps = self.reviews.chunks(batch).take(n_steps);
         steps.map(move |reviews| {
             let documents = reviews.iter().map(|review| self.review(review));
-            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            let fitted =
+                documents.filter_map(|document| document.fitted(n_positions));
             content::objective(&fitted.collect::<Vec<_>>())
         })
     }
@@ -177,7 +181,8 @@ impl StageData {
         let steps = self.batches(batch).take(n_steps);
         steps.map(move |users| {
             let documents = users.iter().map(|history| self.history(history));
-            let fitted = documents.filter_map(|document| document.fitted(n_positions));
+            let fitted =
+                documents.filter_map(|document| document.fitted(n_positions));
             collaborative::objective(&fitted.collect::<Vec<_>>())
         })
     }
@@ -199,15 +204,26 @@ impl StageData {
             let examples = users
                 .iter()
                 .map(|history| self.example(history, n_positions));
-            recommender::objective(&examples.collect::<Vec<_>>(), Options::default())
+            recommender::objective(
+                &examples.collect::<Vec<_>>(),
+                Options::default(),
+            )
         })
     }
 
-    fn example(&self, history: &UserHistory<'_>, n_positions: usize) -> Example {
+    fn example(
+        &self,
+        history: &UserHistory<'_>,
+        n_positions: usize,
+    ) -> Example {
         let n_hidden = (history.items.len() / 5).max(1);
         let shown = &history.items[n_hidden..];
         Example {
-            prompt: self.texts.recommend(Some(history.user), shown, n_positions),
+            prompt: self.texts.recommend(
+                Some(history.user),
+                shown,
+                n_positions,
+            ),
             targets: history.items.to_vec(),
         }
     }
@@ -224,14 +240,22 @@ impl StageData {
         for users in self.batches(batch).take(n_batches) {
             if users.len() == batch {
                 let users = users.iter();
-                questions.push(users.map(|user| self.question(user, n_positions)).collect());
+                questions.push(
+                    users
+                        .map(|user| self.question(user, n_positions))
+                        .collect(),
+                );
             }
         }
 
         questions
     }
 
-    fn question(&self, history: &UserHistory<'_>, n_positions: usize) -> Question {
+    fn question(
+        &self,
+        history: &UserHistory<'_>,
+        n_positions: usize,
+    ) -> Question {
         let user = Some(history.user);
         Question {
             prompt: self.texts.recommend(user, history.items, n_positions),
@@ -240,7 +264,10 @@ impl StageData {
     }
 
     /// All users with a history, by row, so many at a time.
-    fn batches(&self, batch: usize) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
+    fn batches(
+        &self,
+        batch: usize,
+    ) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
         let mut left = self.histories.iter();
         std::iter::from_fn(move || {
             let mut next = Vec::with_capacity(batch);
@@ -254,6 +281,7 @@ impl StageData {
 
 fn unzipped(path: &Path) -> anyhow::Result<GzDecoder<File>> {
     let file = File::open(path);
-    let file = file.with_context(|| format!("{} cannot be read", path.display()))?;
+    let file =
+        file.with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(GzDecoder::new(file))
 }

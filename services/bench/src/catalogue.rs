@@ -33,7 +33,8 @@ const READ: usize = 1 << 30;
 /// Measures and prints a line for each width and number of states.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bandwidth = bandwidth();
-    let line = json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0});
+    let line =
+        json!({"memory_gb_per_second": (bandwidth / 1e8).round() / 10.0});
     println!("{line}");
     for &width in &arguments.widths {
         let tables = Tables::normal(1, arguments.items, width, 0);

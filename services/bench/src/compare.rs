@@ -89,7 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Measures one stage with all systems in turn, and prints their lines.
-fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyhow::Result<()> {
+fn compare(
+    arguments: &Arguments,
+    stage: &str,
+    computing: &[Computing],
+) -> anyhow::Result<()> {
     let call = StageCall {
         work: &arguments.work,
         weights: &arguments.weights,
@@ -122,14 +126,18 @@ fn compare(arguments: &Arguments, stage: &str, computing: &[Computing]) -> anyho
 
 /// Writes random weights in the form that the reference reads, where there are
 /// none.
-fn write_weights(arguments: &Arguments, data: &StageData) -> anyhow::Result<()> {
+fn write_weights(
+    arguments: &Arguments,
+    data: &StageData,
+) -> anyhow::Result<()> {
     let path = arguments.weights.join("tables.safetensors");
     if path.exists() {
         return Ok(());
     }
 
     let numbers = arguments.backbone.split('x');
-    let numbers: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
+    let numbers: Vec<usize> =
+        numbers.filter_map(|number| number.parse().ok()).collect();
     let &[n_embd, n_layer, n_head] = &*numbers else {
         bail!(
             "--backbone is `{}`; it should be width x layers x heads, as in 768x12x12",

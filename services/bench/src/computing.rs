@@ -59,7 +59,11 @@ pub(crate) fn all_computing(
 }
 
 /// Measures in a process of its own, which has its own number of threads.
-fn peak(device: &str, precision: Precision, n_threads: usize) -> anyhow::Result<f64> {
+fn peak(
+    device: &str,
+    precision: Precision,
+    n_threads: usize,
+) -> anyhow::Result<f64> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("peak");
     command.args(["--device", device]);

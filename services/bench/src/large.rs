@@ -142,7 +142,8 @@ fn import_rows(arguments: &Arguments) -> anyhow::Result<()> {
 /// Trains until a few steps are taken: what is measured is how soon and in how
 /// much memory.
 fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
+    let device =
+        machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let scratch = tempfile::tempdir_in(&arguments.folder)?;
     let dataset = arguments.folder.join("dataset");
     let input = Input::alone(spec(arguments)?, dataset, scratch.path(), device);
@@ -172,7 +173,8 @@ fn start_job(arguments: &Arguments) -> anyhow::Result<()> {
         Err(_) => bail!("the training panicked"),
     }
 
-    let line = json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
+    let line =
+        json!({"job": {"steps_after_seconds": after, "peak_mb": peak_mb()}});
     println!("{line}");
     Ok(())
 }

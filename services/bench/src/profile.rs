@@ -29,7 +29,9 @@ pub(crate) struct Arguments {
 /// Runs a stage and says where its time went.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let profile = Profile::default();
-    tracing::subscriber::set_global_default(Registry::default().with(profile.clone()))?;
+    tracing::subscriber::set_global_default(
+        Registry::default().with(profile.clone()),
+    )?;
     stage::measure(&arguments.stage)?;
     let times = profile.times();
     times.print();

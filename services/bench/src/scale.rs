@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use domain::RandomBackbone;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Backbone, Objective, PairMoments, Precision, PromptTexts, Pull, Tables, Tokenizer,
-    collaborative, recommender, step,
+    Adam, Backbone, Objective, PairMoments, Precision, PromptTexts, Pull,
+    Tables, Tokenizer, collaborative, recommender, step,
 };
 use serde_json::json;
 
@@ -53,7 +53,8 @@ const N_POSITIONS: usize = 128;
 /// Prints a line for each number of users: how long tables and moments take to
 /// start, a step of each stage, the process's memory.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let device = machine::device(&arguments.device, Precision::F32, arguments.threads)?;
+    let device =
+        machine::device(&arguments.device, Precision::F32, arguments.threads)?;
     let shape = RandomBackbone {
         n_embd: arguments.width,
         n_layer: N_LAYERS,
@@ -124,7 +125,12 @@ impl TimedTables {
     fn start(n_users: u32, arguments: &Arguments) -> Self {
         let n_items = arguments.items;
         let start = Instant::now();
-        let tables = Tables::normal(n_users as usize, n_items as usize, arguments.width, 0);
+        let tables = Tables::normal(
+            n_users as usize,
+            n_items as usize,
+            arguments.width,
+            0,
+        );
         let moments = PairMoments::zeros(&tables.collaborative);
         let started = start.elapsed();
         Self {
@@ -143,10 +149,12 @@ impl TimedTables {
     fn users(&self, step: u32) -> Vec<User> {
         let mut users = Vec::new();
         for place in 0..N_USERS_A_STEP {
-            let draw = (step * N_USERS_A_STEP + place).wrapping_mul(2_654_435_761);
+            let draw =
+                (step * N_USERS_A_STEP + place).wrapping_mul(2_654_435_761);
             let mut items = Vec::new();
             for number in 0..10 {
-                items.push((draw >> 7).wrapping_add(number * 37) % self.n_items);
+                items
+                    .push((draw >> 7).wrapping_add(number * 37) % self.n_items);
             }
 
             users.push(User {
@@ -161,7 +169,11 @@ impl TimedTables {
     fn collaborative(&self, step: u32, texts: &PromptTexts) -> Objective {
         let mut documents = Vec::new();
         for user in self.users(step) {
-            documents.push(collaborative::document(texts, user.row, &user.items));
+            documents.push(collaborative::document(
+                texts,
+                user.row,
+                &user.items,
+            ));
         }
         collaborative::objective(&documents)
     }
@@ -169,7 +181,8 @@ impl TimedTables {
     fn recommend(&self, step: u32, texts: &PromptTexts) -> Objective {
         let mut examples = Vec::new();
         for user in self.users(step) {
-            let prompt = texts.recommend(Some(user.row), &user.items[2..], N_POSITIONS);
+            let prompt =
+                texts.recommend(Some(user.row), &user.items[2..], N_POSITIONS);
             examples.push(Example {
                 prompt,
                 targets: user.items,
@@ -179,7 +192,11 @@ impl TimedTables {
     }
 
     /// Takes a step; says how long it took.
-    fn step(&mut self, backbone: &Backbone, objective: &Objective) -> anyhow::Result<Duration> {
+    fn step(
+        &mut self,
+        backbone: &Backbone,
+        objective: &Objective,
+    ) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let pull = Pull {
             toward: &self.tables.content,

@@ -12,8 +12,9 @@ use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
-    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token, TokenTables,
-    Tokenizer, collaborative, compute_device, content, recommender, step,
+    Adam, Backbone, Objective, PairMoments, PromptTexts, Pull, Tables, Token,
+    TokenTables, Tokenizer, collaborative, compute_device, content,
+    recommender, step,
 };
 use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -62,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 
     let expected = std::fs::read_to_string(EXPECTED)?;
-    let expected: BTreeMap<String, StepCounts> = serde_json::from_str(&expected)?;
+    let expected: BTreeMap<String, StepCounts> =
+        serde_json::from_str(&expected)?;
     let mut grown = Vec::new();
     for (stage, found) in &found {
         let Some(expected) = expected.get(stage) else {
@@ -129,8 +131,16 @@ fn count() -> anyhow::Result<BTreeMap<String, StepCounts>> {
     Ok(counts)
 }
 
-fn second_step(backbone: &Backbone, objective: &Objective) -> anyhow::Result<StepCounts> {
-    let tables = Tables::normal(N_USERS as usize, N_ITEMS as usize, backbone.n_embd(), 0);
+fn second_step(
+    backbone: &Backbone,
+    objective: &Objective,
+) -> anyhow::Result<StepCounts> {
+    let tables = Tables::normal(
+        N_USERS as usize,
+        N_ITEMS as usize,
+        backbone.n_embd(),
+        0,
+    );
     let mut learner = Learner {
         backbone,
         moments: PairMoments::zeros(&tables.collaborative),
@@ -157,7 +167,8 @@ impl Learner<'_> {
             lambda: 1.0,
             prior: 0.0,
         };
-        let step = step::compute(self.backbone, &self.own, Some(pull), objective)?;
+        let step =
+            step::compute(self.backbone, &self.own, Some(pull), objective)?;
         let adam = Adam::new(1e-3);
         self.moments.update(&adam, &mut self.own, &step);
         Ok(StepCounts {

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use model::metrics::{LONGEST, top_k};
 use model::recommender::{ItemHead, user_states};
 use model::{
-    Adam, Backbone, Device, Objective, PairMoments, Precision, Pull, Tables, TensorFile, Token,
-    TokenTables, Work, step,
+    Adam, Backbone, Device, Objective, PairMoments, Precision, Pull, Tables,
+    TensorFile, Token, TokenTables, Work, step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,8 @@ pub(crate) struct Measured {
 /// Measures the stage and prints a line for it.
 pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let n_threads = arguments.work.threads;
-    let device = machine::device(&arguments.device, arguments.precision, n_threads)?;
+    let device =
+        machine::device(&arguments.device, arguments.precision, n_threads)?;
     let data = StageData::read(&arguments.work.data)?;
     let backbone = backbone(arguments, &device)?;
     let tables = tables(&arguments.weights, &data)?;
@@ -78,12 +79,17 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         "collaborative" => bench.collaborative(),
         "recommend" => bench.recommend(),
         "predict" => bench.predict(),
-        other => bail!("`{other}` is not a stage: content, collaborative, recommend or predict"),
+        other => bail!(
+            "`{other}` is not a stage: content, collaborative, recommend or predict"
+        ),
     }
 }
 
 /// The backbone in the precision asked for, and in no other.
-fn backbone(arguments: &Arguments, device: &Device) -> anyhow::Result<Backbone> {
+fn backbone(
+    arguments: &Arguments,
+    device: &Device,
+) -> anyhow::Result<Backbone> {
     let backbone = Backbone::read(&arguments.weights.join("backbone"), device)?;
     Ok(backbone.in_precision(arguments.precision))
 }
@@ -198,11 +204,20 @@ impl Bench<'_> {
             let Some(objective) = objectives.next() else {
                 break;
             };
-            let step = step::compute(&self.backbone, &learner.own, learner.pull(), &objective)?;
+            let step = step::compute(
+                &self.backbone,
+                &learner.own,
+                learner.pull(),
+                &objective,
+            )?;
             moments.update_dense(&adam, &mut learner.own, &step);
             sum.elapsed += start.elapsed();
 
-            let work = Work::of_step(&objective, &self.backbone.shape(), self.data.n_items);
+            let work = Work::of_step(
+                &objective,
+                &self.backbone.shape(),
+                self.data.n_items,
+            );
             sum.losses.push(step.loss);
             sum.n_tokens += step.n_tokens;
             sum.n_operations += work.n_operations;
@@ -221,7 +236,8 @@ impl Bench<'_> {
 
     /// Whole catalogues ranked, seen items left out, the best hundred kept.
     fn predict(&mut self) -> anyhow::Result<()> {
-        let head = ItemHead::new(&self.backbone, &self.tables.collaborative.items);
+        let head =
+            ItemHead::new(&self.backbone, &self.tables.collaborative.items);
         for size in SIZES {
             let sum = self.predict_batches(&head, size)?;
             print(&Measured {
@@ -238,7 +254,11 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn predict_batches(&self, head: &ItemHead, size: usize) -> anyhow::Result<Sum> {
+    fn predict_batches(
+        &self,
+        head: &ItemHead,
+        size: usize,
+    ) -> anyhow::Result<Sum> {
         let n_batches = if size > 1 {
             self.arguments.work.steps
         } else {
@@ -260,7 +280,11 @@ impl Bench<'_> {
             }
 
             sum.elapsed += start.elapsed();
-            let work = Work::of_ranking(&prompts, &self.backbone.shape(), self.data.n_items);
+            let work = Work::of_ranking(
+                &prompts,
+                &self.backbone.shape(),
+                self.data.n_items,
+            );
             sum.n_tokens += work.n_tokens;
             sum.n_operations += work.n_operations;
             sum.n_users += size;
@@ -276,13 +300,16 @@ impl Bench<'_> {
         prompts: &[Vec<Token>],
         questions: &[Question],
     ) -> anyhow::Result<Vec<Vec<(u32, f32)>>> {
-        let states = user_states(&self.backbone, &self.tables.collaborative, prompts)?;
+        let states =
+            user_states(&self.backbone, &self.tables.collaborative, prompts)?;
         let scores = head.scores(&states);
         let mut ranked = Vec::new();
         for (scores, question) in scores.chunks(head.n_items()).zip(questions) {
             let mut seen = question.seen.clone();
             seen.sort_unstable();
-            let best = top_k(scores, LONGEST, |item| seen.binary_search(&item).is_err());
+            let best = top_k(scores, LONGEST, |item| {
+                seen.binary_search(&item).is_err()
+            });
             ranked.push(best);
         }
 
@@ -304,7 +331,8 @@ impl Learner {
 }
 
 fn print(measured: &Measured) -> anyhow::Result<()> {
-    let line = serde_json::to_string(measured).context("a measurement becomes JSON")?;
+    let line = serde_json::to_string(measured)
+        .context("a measurement becomes JSON")?;
     println!("{line}");
     Ok(())
 }

@@ -63,9 +63,11 @@ impl StageCall<'_> {
 impl System {
     /// This program, on a device.
     pub(crate) fn ours(computing: &Computing, call: &StageCall<'_>) -> Self {
-        let program = std::env::current_exe().map(|path| path.display().to_string());
+        let program =
+            std::env::current_exe().map(|path| path.display().to_string());
         let program = program.unwrap_or_default();
-        let (device, precision) = (&*computing.device, computing.precision.name());
+        let (device, precision) =
+            (&*computing.device, computing.precision.name());
         let words = ["stage", "--device", device, "--precision", precision];
         let mut command = vec![program];
         command.extend(words.map(str::to_owned));
@@ -97,7 +99,8 @@ impl System {
 
     /// Runs the program once; its memory is read while it lives.
     pub(crate) fn measure(&mut self) -> anyhow::Result<()> {
-        let (program, arguments) = self.command.split_first().context("an empty command")?;
+        let (program, arguments) =
+            self.command.split_first().context("an empty command")?;
         let mut process = Command::new(program)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -105,7 +108,9 @@ impl System {
             .with_context(|| format!("{program} cannot be started"))?;
         let output = process.stdout.take().context("the output is piped")?;
         let lines = BufReader::new(output).lines();
-        let reading = std::thread::spawn(move || lines.collect::<Result<Vec<String>, _>>());
+        let reading = std::thread::spawn(move || {
+            lines.collect::<Result<Vec<String>, _>>()
+        });
 
         let ended = watch(&mut process)?;
         if !ended.status.success() {
@@ -113,11 +118,13 @@ impl System {
         }
 
         let printed = reading.join().ok();
-        let printed = printed.context("the output could not be collected")??;
+        let printed =
+            printed.context("the output could not be collected")??;
         for (place, line) in printed.iter().enumerate() {
             let measured = serde_json::from_str(line);
             let line = Totals {
-                measured: measured.with_context(|| format!("{} printed {line}", self.name))?,
+                measured: measured
+                    .with_context(|| format!("{} printed {line}", self.name))?,
                 peak_memory: ended.peak_memory,
             };
             self.add(place, line)?;
@@ -160,9 +167,14 @@ impl System {
                 let share = own.measured.share_of(computing.peak);
                 add(&mut line, "share_of_gemm_peak", share);
 
-                let reference = reference.and_then(|system| system.lines.get(place));
+                let reference =
+                    reference.and_then(|system| system.lines.get(place));
                 let ratio = reference.map(|reference| {
-                    ratio(&own.measured, &reference.measured, computing.precision)
+                    ratio(
+                        &own.measured,
+                        &reference.measured,
+                        computing.precision,
+                    )
                 });
                 add(&mut line, "ratio", ratio);
             }
@@ -257,7 +269,11 @@ fn add(line: &mut Value, name: &str, value: Option<impl Into<Value>>) {
 }
 
 /// How many times faster, or why that cannot be said.
-fn ratio(measured: &Measured, reference: &Measured, precision: Precision) -> Value {
+fn ratio(
+    measured: &Measured,
+    reference: &Measured,
+    precision: Precision,
+) -> Value {
     let same_users = measured.users == reference.users;
     if !same_users || !same_losses(measured, reference, tolerance(precision)) {
         return json!("none: the losses or users are not the reference's");

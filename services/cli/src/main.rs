@@ -37,7 +37,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{calibrate, dataset, demo, history, models, recommend, status, train, up};
+use crate::commands::{
+    calibrate, dataset, demo, history, models, recommend, status, train, up,
+};
 use crate::output::failure;
 use crate::output::writer::Output;
 use crate::settings::{DEFAULTS, Settings};
@@ -133,13 +135,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ),
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
-        Command::Dataset(command) => dataset::run(command, &settings, output).await?,
-        Command::Train(command) => return train::run(command, &settings, output).await,
+        Command::Dataset(command) => {
+            dataset::run(command, &settings, output).await?
+        }
+        Command::Train(command) => {
+            return train::run(command, &settings, output).await;
+        }
         Command::Worker(command) => calibrate::run(command, output).await?,
-        Command::Models(command) => models::run(command, &settings, output).await?,
+        Command::Models(command) => {
+            models::run(command, &settings, output).await?
+        }
         Command::Status => status::run(&settings, output).await?,
-        Command::Recommend(arguments) => recommend::run(arguments, &settings, output).await?,
-        Command::History(command) => history::run(command, &settings, output).await?,
+        Command::Recommend(arguments) => {
+            recommend::run(arguments, &settings, output).await?
+        }
+        Command::History(command) => {
+            history::run(command, &settings, output).await?
+        }
         Command::Completions { shell } => write_completions(shell),
     }
 

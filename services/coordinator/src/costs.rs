@@ -1,13 +1,19 @@
 //! What parts of a job will cost, said before it is queued.
 
-use domain::{Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec};
+use domain::{
+    Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec,
+};
 
 /// A factor and an inverse in f64, the best weights so far and the new ones in
 /// f32.
 const BYTES_PER_PAIR: usize = 24;
 
 /// Says for people what the job's parts will cost, one line each.
-pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
+pub(crate) fn notes(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machines: &[Calibration],
+) -> Vec<String> {
     let n = counts.n_items;
     let as_baseline = spec.evaluation.baselines == Baselines::All;
     let mut notes = Vec::new();
@@ -49,7 +55,11 @@ pub(crate) fn notes(spec: &TrainSpec, counts: &Counts, machines: &[Calibration])
 
 /// Says how long the job will take on each kind of machine that has asked for
 /// work, or why that cannot be said.
-fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec<String> {
+fn durations(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machines: &[Calibration],
+) -> Vec<String> {
     let why = if matches!(spec.backbone, Backbone::Path(_)) {
         "only a worker sees the shape of a backbone that is named by a path"
     } else if counts.text_lengths.is_empty() {
@@ -67,7 +77,11 @@ fn durations(spec: &TrainSpec, counts: &Counts, machines: &[Calibration]) -> Vec
     vec![format!("how long it will take is not known: {why}")]
 }
 
-fn duration(spec: &TrainSpec, counts: &Counts, machine: &Calibration) -> Option<String> {
+fn duration(
+    spec: &TrainSpec,
+    counts: &Counts,
+    machine: &Calibration,
+) -> Option<String> {
     let parts = machine.estimate(spec, counts)?;
     let mut all = 0.0;
     let mut long = Vec::new();
@@ -119,8 +133,13 @@ mod tests {
         };
         assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));
-        (spec.evaluation.baselines, spec.hybrid.light) = (Baselines::None, Light::None);
+        (spec.evaluation.baselines, spec.hybrid.light) =
+            (Baselines::None, Light::None);
         spec.finetuning.distilled_share = 0.0;
-        assert!(of(&spec, 10_001).starts_with("how long it will take is not known: the data set"));
+        assert!(
+            of(&spec, 10_001).starts_with(
+                "how long it will take is not known: the data set"
+            )
+        );
     }
 }

@@ -13,7 +13,9 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A label still points to the version.
-    #[error("model version {version} has the label `{label}`; move or remove the label first")]
+    #[error(
+        "model version {version} has the label `{label}`; move or remove the label first"
+    )]
     Labelled {
         /// The version that was to be deleted.
         version: ModelVersion,
@@ -63,12 +65,13 @@ impl From<Error> for Status {
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,
-            Error::Storage(storage::Error::Unavailable { .. } | storage::Error::File { .. }) => {
-                Code::Unavailable
-            }
-            Error::Storage(storage::Error::Setting { .. } | storage::Error::InUse(_)) => {
-                Code::Internal
-            }
+            Error::Storage(
+                storage::Error::Unavailable { .. }
+                | storage::Error::File { .. },
+            ) => Code::Unavailable,
+            Error::Storage(
+                storage::Error::Setting { .. } | storage::Error::InUse(_),
+            ) => Code::Internal,
         };
 
         service::status(code, &error)

@@ -60,7 +60,10 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Opens the ports for clients and for workers.
-    pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
+    pub async fn bind(
+        settings: &Settings,
+        storage: Storage,
+    ) -> anyhow::Result<Self> {
         let lease_term = Duration::from_secs(settings.lease_term_s);
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
@@ -88,7 +91,8 @@ impl Coordinator {
             models: self.models,
         };
 
-        let training = TrainingServiceServer::with_interceptor(training, token.clone());
+        let training =
+            TrainingServiceServer::with_interceptor(training, token.clone());
         let registry = ModelServiceServer::with_interceptor(registry, token);
         let api_routes = Routes::new(training).add_service(registry);
 
@@ -97,7 +101,10 @@ impl Coordinator {
             shutdown: shutdown.clone(),
         };
 
-        let workers = WorkerServiceServer::with_interceptor(workers, self.workers.token());
+        let workers = WorkerServiceServer::with_interceptor(
+            workers,
+            self.workers.token(),
+        );
         let worker_routes = Routes::new(workers);
 
         let health = Health::new().await;
@@ -108,8 +115,14 @@ impl Coordinator {
             grace: self.grace,
         };
         let descriptors = proto::DESCRIPTORS;
-        let api = service::serve(self.api, api_routes, descriptors, lifecycle.clone());
-        let workers = service::serve(self.workers, worker_routes, descriptors, lifecycle);
+        let api = service::serve(
+            self.api,
+            api_routes,
+            descriptors,
+            lifecycle.clone(),
+        );
+        let workers =
+            service::serve(self.workers, worker_routes, descriptors, lifecycle);
         let sweep = async {
             self.jobs.sweep_until(shutdown).await;
             Ok(())

@@ -23,7 +23,10 @@ impl Models {
         Self { storage }
     }
 
-    pub(crate) async fn get(&self, version: &ModelVersion) -> Result<LabelledVersion, Error> {
+    pub(crate) async fn get(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<LabelledVersion, Error> {
         let info = self.storage.registry.get(version).await?;
         let labels = self.storage.registry.labels().await?;
         Ok(labelled(info, &labels))
@@ -50,7 +53,10 @@ impl Models {
 
     /// Removes a version that no label points to, then its files; also one
     /// whose record cannot be read.
-    pub(crate) async fn delete(&self, version: &ModelVersion) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<(), Error> {
         let registry = &self.storage.registry;
         let revision = registry.revision().await?;
         match registry.get(version).await {
@@ -90,7 +96,10 @@ impl Models {
         self.get(version).await
     }
 
-    pub(crate) async fn remove_label(&self, label: &Label) -> Result<(), Error> {
+    pub(crate) async fn remove_label(
+        &self,
+        label: &Label,
+    ) -> Result<(), Error> {
         self.storage.registry.remove_label(label).await?;
         tracing::info!(%label, "label removed");
         Ok(())

@@ -16,7 +16,8 @@ pub(crate) async fn verified(
     let id = ArtifactId::from(version);
     artifacts.open_verified(Kind::Model, &id).await?;
     let bytes = artifacts.read(Kind::Model, &id, "model.json").await?;
-    let manifest: ModelManifest = serde_json::from_slice(&bytes).map_err(BadModel::Manifest)?;
+    let manifest: ModelManifest =
+        serde_json::from_slice(&bytes).map_err(BadModel::Manifest)?;
     if manifest.spec != job.spec {
         return Err(BadModel::OtherSpecification.into());
     }

@@ -7,7 +7,10 @@ use crate::error::Error;
 
 /// Applies an event to a job; with a message, it becomes a numbered event that
 /// people read.
-pub(crate) fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error> {
+pub(crate) fn step(
+    job: &mut Job,
+    event: &Event,
+) -> Result<Option<String>, Error> {
     let at_once = job.progress.tokens_at_once;
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);
     job.apply(event.clone(), now_ms())?;
@@ -32,10 +35,16 @@ pub(crate) fn step(job: &mut Job, event: &Event) -> Result<Option<String>, Error
         }
         Event::Checkpointed { .. } => Some("checkpoint saved".to_owned()),
         Event::AttemptFailed { cause, .. } => Some(ended_early(job, cause)),
-        Event::LeaseEnded => job.cause.as_ref().map(|cause| ended_early(job, cause)),
+        Event::LeaseEnded => {
+            job.cause.as_ref().map(|cause| ended_early(job, cause))
+        }
         Event::Stopped { .. } => Some("stopped".to_owned()),
-        Event::Released { .. } => Some("given back by a worker that is shutting down".to_owned()),
-        Event::Committed { version, .. } => Some(format!("model version {version} published")),
+        Event::Released { .. } => {
+            Some("given back by a worker that is shutting down".to_owned())
+        }
+        Event::Committed { version, .. } => {
+            Some(format!("model version {version} published"))
+        }
         Event::CancelRequested => Some("cancel requested".to_owned()),
     })
 }

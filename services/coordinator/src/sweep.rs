@@ -49,7 +49,9 @@ impl TrainJobs {
             }
 
             match self.apply(&job.id, &Event::LeaseEnded).await {
-                Ok(job) => tracing::warn!(job = %job.id, state = ?job.state, "a worker was lost"),
+                Ok(job) => {
+                    tracing::warn!(job = %job.id, state = ?job.state, "a worker was lost")
+                }
                 Err(Error::Refused(_)) => {} // a heartbeat came in between
                 Err(error) => return Err(error),
             }

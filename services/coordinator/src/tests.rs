@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, Backbone, Catalog, DatasetId, Label, ModelManifest, ModelVersion, State, TrainSpec,
-    UserToken,
+    ArtifactId, Backbone, Catalog, DatasetId, Label, ModelManifest,
+    ModelVersion, State, TrainSpec, UserToken,
 };
 use proto::pb;
 use proto::pb::worker_service_server::WorkerService;
@@ -29,7 +29,10 @@ impl Scene {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
-            store: format!("embedded:{}", folder.path().join("store.redb").display()),
+            store: format!(
+                "embedded:{}",
+                folder.path().join("store.redb").display()
+            ),
             cache: String::new(),
             artifacts: folder.path().join("artifacts").display().to_string(),
             allow_volatile_store: false,
@@ -41,8 +44,10 @@ impl Scene {
             max_event_age_days: 0,
         };
         let storage = Storage::open(&settings).await.unwrap();
-        let dataset = put(&storage.artifacts, Kind::Dataset, "dataset.json", "{}").await;
-        let mut spec = TrainSpec::new(DatasetId::new(dataset.as_str()).unwrap());
+        let dataset =
+            put(&storage.artifacts, Kind::Dataset, "dataset.json", "{}").await;
+        let mut spec =
+            TrainSpec::new(DatasetId::new(dataset.as_str()).unwrap());
         spec.labels = vec![Label::live()];
         let jobs = TrainJobs::new(storage.clone(), Duration::from_secs(60));
         jobs.submit(spec.clone(), None).await.unwrap();
@@ -97,7 +102,11 @@ impl Scene {
         }
     }
 
-    async fn commit(&self, leased: &pb::LeasedJob, model: &ArtifactId) -> Result<String, Status> {
+    async fn commit(
+        &self,
+        leased: &pb::LeasedJob,
+        model: &ArtifactId,
+    ) -> Result<String, Status> {
         let request = pb::CommitModelRequest {
             job: leased.job.clone(),
             epoch: leased.epoch,
@@ -109,7 +118,11 @@ impl Scene {
     }
 
     /// Checks that a commit is refused, and that nothing was published.
-    async fn refuses(&self, leased: &pb::LeasedJob, model: &ArtifactId) -> Status {
+    async fn refuses(
+        &self,
+        leased: &pb::LeasedJob,
+        model: &ArtifactId,
+    ) -> Status {
         let status = self.commit(leased, model).await.unwrap_err();
         let registry = &self.storage.registry;
         assert!(registry.list().await.unwrap().records.is_empty());
@@ -120,7 +133,12 @@ impl Scene {
     }
 }
 
-async fn put(artifacts: &Artifacts, kind: Kind, name: &str, content: &str) -> ArtifactId {
+async fn put(
+    artifacts: &Artifacts,
+    kind: Kind,
+    name: &str,
+    content: &str,
+) -> ArtifactId {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), content).unwrap();
     artifacts.put(kind, folder.path()).await.unwrap()
@@ -131,7 +149,8 @@ fn json(manifest: &ModelManifest) -> String {
 }
 
 #[tokio::test]
-async fn a_repeated_commit_gets_the_same_answer_and_another_version_is_refused() {
+async fn a_repeated_commit_gets_the_same_answer_and_another_version_is_refused()
+{
     let scene = Scene::start().await;
     let leased = scene.lease().await;
     let model = scene.model(&json(&scene.manifest())).await;
@@ -204,7 +223,8 @@ async fn a_model_that_is_not_what_it_says_is_refused() {
 }
 
 #[tokio::test]
-async fn a_model_whose_files_were_changed_or_whose_backbone_is_gone_is_refused() {
+async fn a_model_whose_files_were_changed_or_whose_backbone_is_gone_is_refused()
+{
     let scene = Scene::start().await;
     let leased = scene.lease().await;
     let artifacts = &scene.storage.artifacts;

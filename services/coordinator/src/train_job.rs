@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, EndOfAttempt, Event, Job, JobId, ModelVersion, Progress, State, TrainSpec,
+    ArtifactId, EndOfAttempt, Event, Job, JobId, ModelVersion, Progress, State,
+    TrainSpec,
 };
 use storage::{Created, Kind, Listed, Publication, Storage, now_ms};
 use tokio::sync::watch;
@@ -90,14 +91,18 @@ impl TrainJobs {
 
     /// Checks a specification without queueing it, and says what its parts will
     /// cost.
-    pub(crate) async fn costs(&self, spec: &TrainSpec) -> Result<Vec<String>, Error> {
+    pub(crate) async fn costs(
+        &self,
+        spec: &TrainSpec,
+    ) -> Result<Vec<String>, Error> {
         self.check(spec).await?;
         let dataset = ArtifactId::from(&spec.dataset);
         let artifacts = &self.storage.artifacts;
         let manifest = artifacts
             .read(Kind::Dataset, &dataset, "dataset.json")
             .await?;
-        let counts = serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
+        let counts =
+            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
         Ok(costs::notes(spec, &counts, &self.machines.all()))
     }
 
@@ -147,7 +152,10 @@ impl TrainJobs {
             }
 
             // Woken or not, the next look decides.
-            let woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed.changed());
+            let woken = timeout_at(
+                until.min(Instant::now() + LOOK_AGAIN),
+                changed.changed(),
+            );
             let _woken = shutdown.run_until_cancelled(woken).await;
         }
     }
@@ -213,9 +221,14 @@ impl TrainJobs {
         }
     }
 
-    async fn publish(&self, job: &Job, committed: &Committed) -> Result<(), Error> {
+    async fn publish(
+        &self,
+        job: &Job,
+        committed: &Committed,
+    ) -> Result<(), Error> {
         let version = &committed.version;
-        let info = publication::verified(&self.storage.artifacts, job, version).await?;
+        let info = publication::verified(&self.storage.artifacts, job, version)
+            .await?;
         let publication = Publication {
             info: &info,
             labels: &job.spec.labels,
@@ -248,7 +261,11 @@ impl TrainJobs {
         Ok(())
     }
 
-    pub(crate) async fn apply(&self, id: &JobId, event: &Event) -> Result<Job, Error> {
+    pub(crate) async fn apply(
+        &self,
+        id: &JobId,
+        event: &Event,
+    ) -> Result<Job, Error> {
         let job = self.storage.jobs.update(id, |job| step(job, event)).await?;
         self.changed.send_replace(());
         if job.state.is_final() {
@@ -263,7 +280,9 @@ impl TrainJobs {
     async fn forget_checkpoint(&self, checkpoint: Option<ArtifactId>) {
         let Some(checkpoint) = checkpoint else { return };
         let artifacts = &self.storage.artifacts;
-        if let Err(error) = artifacts.delete(Kind::Checkpoint, &checkpoint).await {
+        if let Err(error) =
+            artifacts.delete(Kind::Checkpoint, &checkpoint).await
+        {
             let error = service::chain(&error);
             tracing::warn!(%checkpoint, error, "cannot delete a checkpoint");
         }

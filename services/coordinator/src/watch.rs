@@ -69,7 +69,8 @@ impl Watcher {
             self.changed.mark_unchanged();
             let job = self.jobs.get(&self.id).await?;
             if self.next <= job.n_events {
-                let stored = self.jobs.storage.jobs.events(&self.id, self.next).await?;
+                let stored =
+                    self.jobs.storage.jobs.events(&self.id, self.next).await?;
                 self.ready.extend(stored.records);
                 if self.ready.is_empty() {
                     // What is left cannot be read, or is gone.
@@ -86,8 +87,10 @@ impl Watcher {
                     job,
                 });
             } else {
-                let look_again = tokio::time::timeout(LOOK_AGAIN, self.changed.changed());
-                let _woken = self.shutdown.run_until_cancelled(look_again).await;
+                let look_again =
+                    tokio::time::timeout(LOOK_AGAIN, self.changed.changed());
+                let _woken =
+                    self.shutdown.run_until_cancelled(look_again).await;
             }
         }
     }

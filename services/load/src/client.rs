@@ -116,7 +116,12 @@ mod tests {
 
     /// Offers ten calls a millisecond, of which the scorer takes so many; calls
     /// sent and accepted in the second half.
-    fn offered(throttle: &mut Throttle, from: Instant, ms: u32, taken: usize) -> (usize, usize) {
+    fn offered(
+        throttle: &mut Throttle,
+        from: Instant,
+        ms: u32,
+        taken: usize,
+    ) -> (usize, usize) {
         let (mut sent, mut accepted) = (0, 0);
         for at in 0..ms {
             let now = from + at * MS;
@@ -132,7 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload() {
+    fn half_as_much_more_is_sent_than_accepted_and_everything_soon_after_an_overload()
+     {
         let start = Instant::now();
         let mut throttle = Throttle::new(start);
         assert_eq!(

@@ -27,7 +27,10 @@ pub(crate) struct Collected {
 }
 
 /// Takes outcomes until nobody sends any more.
-pub(crate) async fn collect(mut outcomes: Receiver<Outcome>, deadline: Duration) -> Collected {
+pub(crate) async fn collect(
+    mut outcomes: Receiver<Outcome>,
+    deadline: Duration,
+) -> Collected {
     let mut collected = Collected::new();
     while let Some(outcome) = outcomes.recv().await {
         collected.add(outcome, deadline);
@@ -91,5 +94,6 @@ impl Collected {
 
 /// A histogram of microseconds up to ten minutes, with three digits.
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds are in order")
+    Histogram::new_with_bounds(1, 600_000_000, 3)
+        .expect("the bounds are in order")
 }

@@ -43,7 +43,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version)]
 struct Arguments {
     /// The scorer; several with commas between take turns.
-    #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:7070")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7070"
+    )]
     url: Vec<String>,
 
     /// The token that the scorer wants.

@@ -57,7 +57,12 @@ impl Point {
     }
 
     /// Sends each request at its time.
-    async fn send(self, clients: &[Client], requests: &mut Requests, flights: &Flights) -> Sent {
+    async fn send(
+        self,
+        clients: &[Client],
+        requests: &mut Requests,
+        flights: &Flights,
+    ) -> Sent {
         let mut sent = Sent::default();
         let n_requests = ((self.warm_up + self.seconds) * self.rate) as u64;
         let start = Instant::now();

@@ -28,7 +28,10 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// Requests of the users and for the items of an imported data set.
-    pub(crate) fn new(workload: Workload, dataset: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        workload: Workload,
+        dataset: &Path,
+    ) -> anyhow::Result<Self> {
         let dataset = Dataset::read_without_texts(dataset)?;
         let users = by_activity(&dataset);
         let items = dataset.items.iter().map(|item| item.id.to_string());
@@ -48,7 +51,9 @@ impl Requests {
     }
 
     /// Every user once, to warm what serves them.
-    pub(crate) fn each_user(&self) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
+    pub(crate) fn each_user(
+        &self,
+    ) -> impl Iterator<Item = pb::RecommendRequest> + '_ {
         (0..self.users.len()).map(|user| self.warming(user))
     }
 
@@ -69,8 +74,8 @@ impl Requests {
     pub(crate) fn next(&mut self) -> pb::RecommendRequest {
         let kind = self.kind();
         let user = self.rank.sample(&mut self.rng) as usize - 1;
-        let has_exclusions =
-            kind.excluded_one_in > 0 && self.rng.random_range(0..kind.excluded_one_in) == 0;
+        let has_exclusions = kind.excluded_one_in > 0
+            && self.rng.random_range(0..kind.excluded_one_in) == 0;
         let n_excluded = if has_exclusions { kind.n_excluded } else { 0 };
         let mut request = pb::RecommendRequest {
             k: Some(kind.k),
@@ -89,7 +94,8 @@ impl Requests {
             request.history = self.own_history(&kind, user);
         }
 
-        request.excluded_item_ids = drawn(&self.items, n_excluded, &mut self.rng);
+        request.excluded_item_ids =
+            drawn(&self.items, n_excluded, &mut self.rng);
         request
     }
 
@@ -107,7 +113,11 @@ impl Requests {
     }
 
     /// The items that a kind of request says a user has.
-    fn own_history(&self, kind: &RequestKind, user: usize) -> Vec<pb::InlineInteraction> {
+    fn own_history(
+        &self,
+        kind: &RequestKind,
+        user: usize,
+    ) -> Vec<pb::InlineInteraction> {
         if kind.own_history == 0 {
             return Vec::new();
         }

@@ -82,6 +82,7 @@ impl Workload {
         };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is no workload", path.display()))
+        toml::from_str(&text)
+            .with_context(|| format!("{} is no workload", path.display()))
     }
 }

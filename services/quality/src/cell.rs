@@ -71,7 +71,8 @@ fn leave_cold(dataset: &mut Dataset, one_in: u64) {
     }
 
     for text in &mut dataset.texts {
-        let is_of_cold_item = text.item.is_some_and(|item| is_cold(item, one_in));
+        let is_of_cold_item =
+            text.item.is_some_and(|item| is_cold(item, one_in));
         if text.kind == TextKind::Review && is_of_cold_item {
             text.kind = TextKind::Description;
             text.user = None;
@@ -102,7 +103,8 @@ fn train_cell(
         input.precision = Precision::Bf16;
     }
 
-    let (mut progress, _watch) = Progress::new(&device.name, CancellationToken::new());
+    let (mut progress, _watch) =
+        Progress::new(&device.name, CancellationToken::new());
     let started = Instant::now();
     let trained = train(&input, &mut progress)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -135,7 +137,8 @@ fn rounded(mut metrics: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 
 /// Most memory that this process has held, in MiB.
 fn peak_mb() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("this needs Linux")?;
+    let status = std::fs::read_to_string("/proc/self/status")
+        .context("this needs Linux")?;
     let mut lines = status.lines();
     let peak = lines.find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.context("no VmHWM in /proc/self/status")?;

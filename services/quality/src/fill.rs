@@ -29,7 +29,11 @@ struct Training {
 
 impl Fill<'_> {
     /// Trains every cell that has no line yet and appends its line.
-    pub(crate) fn fill(&self, grid: &Grid, results: &Path) -> anyhow::Result<()> {
+    pub(crate) fn fill(
+        &self,
+        grid: &Grid,
+        results: &Path,
+    ) -> anyhow::Result<()> {
         let missing = self.missing(grid, results)?;
         let n_missing = missing.len();
         println!("{n_missing} cells are missing");
@@ -69,7 +73,11 @@ impl Fill<'_> {
     }
 
     /// The wanted cells that have no line.
-    fn missing<'g>(&self, grid: &'g Grid, results: &Path) -> anyhow::Result<Vec<Cell<'g>>> {
+    fn missing<'g>(
+        &self,
+        grid: &'g Grid,
+        results: &Path,
+    ) -> anyhow::Result<Vec<Cell<'g>>> {
         let results = Results::read(results)?;
         let mut missing = Vec::new();
         for cell in grid.cells()? {

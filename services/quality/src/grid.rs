@@ -80,8 +80,8 @@ impl Grid {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let grid: Self =
-            toml::from_str(&text).with_context(|| format!("{} is not a grid", path.display()))?;
+        let grid: Self = toml::from_str(&text)
+            .with_context(|| format!("{} is not a grid", path.display()))?;
         for variant in &grid.variants {
             grid.check(variant)?;
         }

@@ -119,7 +119,8 @@ fn write_page(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn check_page(arguments: &Arguments) -> anyhow::Result<()> {
-    let found = std::fs::read_to_string(&arguments.page).context("the page cannot be read")?;
+    let found = std::fs::read_to_string(&arguments.page)
+        .context("the page cannot be read")?;
     if found != page(arguments)? {
         bail!(
             "{} is not what {} gives: run `make quality-report`",

@@ -44,13 +44,18 @@ impl Results {
     /// Reads the lines; a file that is not there has none.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            other => other
+                .with_context(|| format!("cannot read {}", path.display()))?,
         };
         let mut lines = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let parsed = serde_json::from_str(line);
-            let line = parsed.with_context(|| format!("{}:{}", path.display(), number + 1))?;
+            let line = parsed.with_context(|| {
+                format!("{}:{}", path.display(), number + 1)
+            })?;
             lines.push(line);
         }
 
@@ -59,7 +64,12 @@ impl Results {
 
     /// The latest line for a specification on a data set, whatever the data
     /// set's hash.
-    pub(crate) fn find(&self, data: &str, spec: &TrainSpec, is_cold: bool) -> Option<&Line> {
+    pub(crate) fn find(
+        &self,
+        data: &str,
+        spec: &TrainSpec,
+        is_cold: bool,
+    ) -> Option<&Line> {
         let data = name(data, is_cold);
         let mut latest_first = self.lines.iter().rev();
         latest_first.find(|line| line.data == data && line.spec == *spec)

@@ -29,7 +29,10 @@ impl Counters {
     }
 
     /// Passes on the result of a call, counted when the call failed.
-    pub(crate) fn counted<T>(&self, result: Result<T, impl Into<Error>>) -> Result<T, Error> {
+    pub(crate) fn counted<T>(
+        &self,
+        result: Result<T, impl Into<Error>>,
+    ) -> Result<T, Error> {
         let result = result.map_err(Into::into);
         if let Err(error) = &result {
             self.add(failure_name(error));
@@ -52,7 +55,9 @@ fn degradation_name(degradation: &Degradation) -> &'static str {
         Degradation::UnknownItems(_) => "degraded.unknown_items",
         Degradation::EmptyHistory => "degraded.empty_history",
         Degradation::TruncatedHistory => "degraded.truncated_history",
-        Degradation::HistoryStoreUnavailable => "degraded.history_store_unavailable",
+        Degradation::HistoryStoreUnavailable => {
+            "degraded.history_store_unavailable"
+        }
         Degradation::FewerThanAsked => "degraded.fewer_than_asked",
         Degradation::FilterRelaxed(_) => "degraded.filter_relaxed",
         Degradation::StaleHistory => "degraded.stale_history",

@@ -15,7 +15,9 @@ pub enum Error {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// There is no model to serve yet.
-    #[error("no model is live; train one with the label `live`, or set the label on a version")]
+    #[error(
+        "no model is live; train one with the label `live`, or set the label on a version"
+    )]
     NoModel,
     /// The request names a version or label that does not exist.
     #[error("{0} does not exist")]
@@ -83,7 +85,9 @@ impl From<Error> for Status {
                 return proto::overloaded(&error.to_string(), *retry_after);
             }
             Error::TooLate => Code::DeadlineExceeded,
-            Error::HistoryUnavailable(_) | Error::ModelStopped => Code::Unavailable,
+            Error::HistoryUnavailable(_) | Error::ModelStopped => {
+                Code::Unavailable
+            }
             Error::Storage(storage) => storage_code(storage),
             Error::Unloadable { why, .. } => unloadable_code(why.cause),
             Error::Broken => Code::Internal,

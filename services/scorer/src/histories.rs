@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Catalog, Degradation, History, Inline, Interaction, Reader, UserId};
+use domain::{
+    Catalog, Degradation, History, Inline, Interaction, Reader, UserId,
+};
 use storage::Storage;
 
 use crate::error::Error;
@@ -120,7 +122,11 @@ impl RememberedHistories {
 
     /// A remembered history that is young enough to be used without asking the
     /// store.
-    fn younger_than(&self, key: &HistoryKey, max_staleness: Duration) -> Option<Arc<History>> {
+    fn younger_than(
+        &self,
+        key: &HistoryKey,
+        max_staleness: Duration,
+    ) -> Option<Arc<History>> {
         if max_staleness.is_zero() {
             return None;
         }
@@ -130,7 +136,11 @@ impl RememberedHistories {
     }
 
     /// Asks the store; one that hangs leaves half of the time to do without it.
-    async fn read(&self, key: &HistoryKey, by: Instant) -> Result<History, storage::Error> {
+    async fn read(
+        &self,
+        key: &HistoryKey,
+        by: Instant,
+    ) -> Result<History, storage::Error> {
         let patience = by.saturating_duration_since(Instant::now()) / 2;
         let history = self.storage.histories.of(&key.catalog, &key.user);
         match tokio::time::timeout(patience, history).await {
@@ -176,13 +186,21 @@ impl RememberedHistories {
         Ok(n_new)
     }
 
-    pub(crate) async fn stored(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
+    pub(crate) async fn stored(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<History, Error> {
         Ok(self.storage.histories.of(catalog, user).await?)
     }
 
     /// Deletes a user's history; what is remembered from now on is that it was
     /// deleted.
-    pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<(), Error> {
         let outdated = self.outdated(catalog, [user]);
         self.storage.histories.delete(catalog, user).await?;
         drop(outdated);
@@ -261,12 +279,14 @@ fn with_inline(
         }),
         // The stored history is not needed, but nobody knows whether the user
         // was deleted.
-        (Inline::Instead(inline), Err(Error::HistoryUnavailable(_))) => Ok(KnownHistory {
-            history: Arc::new(inline.clone()),
-            row_is_allowed: false,
-            degradations: vec![Degradation::HistoryStoreUnavailable],
-            to_refresh: None,
-        }),
+        (Inline::Instead(inline), Err(Error::HistoryUnavailable(_))) => {
+            Ok(KnownHistory {
+                history: Arc::new(inline.clone()),
+                row_is_allowed: false,
+                degradations: vec![Degradation::HistoryStoreUnavailable],
+                to_refresh: None,
+            })
+        }
         (Inline::Instead(_), Err(error)) => Err(error),
     }
 }

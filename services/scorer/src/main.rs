@@ -28,7 +28,8 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     service::install_tls_provider();
     let arguments = Arguments::parse();
-    let mut settings: Settings = service::load("scorer", DEFAULTS, arguments.config.as_deref())?;
+    let mut settings: Settings =
+        service::load("scorer", DEFAULTS, arguments.config.as_deref())?;
     settings.storage.allow_volatile_store |= arguments.allow_volatile_store;
     service::telemetry::start(&settings.log);
     let storage = Storage::open(&settings.storage).await?;

@@ -43,10 +43,14 @@ pub struct Scorer {
 impl Scorer {
     /// Builds a scorer and opens its port; nothing is answered before
     /// [`Self::run`].
-    pub async fn bind(settings: &Settings, storage: Storage) -> anyhow::Result<Self> {
+    pub async fn bind(
+        settings: &Settings,
+        storage: Storage,
+    ) -> anyhow::Result<Self> {
         let models = Models::new(settings, storage.clone())?;
         let state_bytes = settings.state_cache_mb << 20;
-        let (states, unwritten) = UserStates::new(state_bytes, storage.cache.clone());
+        let (states, unwritten) =
+            UserStates::new(state_bytes, storage.cache.clone());
         let (follow_ups, waiting) = FollowUps::new(settings.shadow_share);
         let history_bytes = settings.history_cache_mb << 20;
         let recommender = Recommender {
@@ -68,7 +72,11 @@ impl Scorer {
         };
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
-            recommendations: recommendation_rpc(settings, recommender.clone(), shadow_reports),
+            recommendations: recommendation_rpc(
+                settings,
+                recommender.clone(),
+                shadow_reports,
+            ),
             histories: history_rpc(settings, recommender),
             upkeep,
             grace: Duration::from_secs(settings.grace_s),
@@ -83,9 +91,12 @@ impl Scorer {
     /// Serves until `shutdown`; ready once the label `live` has a model.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let token = self.api.token();
-        let recommendations =
-            RecommendationServiceServer::with_interceptor(self.recommendations, token.clone());
-        let histories = HistoryServiceServer::with_interceptor(self.histories, token);
+        let recommendations = RecommendationServiceServer::with_interceptor(
+            self.recommendations,
+            token.clone(),
+        );
+        let histories =
+            HistoryServiceServer::with_interceptor(self.histories, token);
         let routes = Routes::new(recommendations).add_service(histories);
         let health = Health::new().await;
         let lifecycle = Lifecycle {
@@ -93,7 +104,8 @@ impl Scorer {
             shutdown: shutdown.clone(),
             grace: self.grace,
         };
-        let serving = service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
+        let serving =
+            service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {
             upkeep.await;

@@ -35,12 +35,17 @@ pub enum Cause {
 
 /// The version is a light model alone.
 #[derive(Debug, thiserror::Error)]
-#[error("the version has no language model, and this program serves none without one")]
+#[error(
+    "the version has no language model, and this program serves none without one"
+)]
 pub(crate) struct NoLanguageModel;
 
 impl Unloadable {
     /// Keeps the messages of an error and of all its sources.
-    pub(crate) fn new(cause: Cause, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn new(
+        cause: Cause,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
         Self {
             cause,
             message: service::chain(error),

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use dataset::{Dataset, ImportOptions};
 use domain::{
-    Backbone, Calibration, Counts, DatasetId, RandomBackbone, Rate, TrainSpec, ValuePath,
+    Backbone, Calibration, Counts, DatasetId, RandomBackbone, Rate, TrainSpec,
+    ValuePath,
 };
 use model::{ComputeDevice, Precision, n_cores};
 use rand::{Rng, SeedableRng};
@@ -59,7 +60,11 @@ const TRIALS: [Trial; 2] = [
     },
 ];
 
-const fn backbone(n_embd: usize, n_layer: usize, n_head: usize) -> RandomBackbone {
+const fn backbone(
+    n_embd: usize,
+    n_layer: usize,
+    n_head: usize,
+) -> RandomBackbone {
     RandomBackbone {
         n_embd,
         n_layer,
@@ -108,7 +113,11 @@ fn measure(machine: &Machine, scratch: &Path) -> Result<Calibration, Error> {
 }
 
 /// Trains one job and divides the time of its parts by their work.
-fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>, Error> {
+fn rates_of(
+    trial: &Trial,
+    machine: &Machine,
+    folder: &Path,
+) -> Result<Vec<Rate>, Error> {
     let dataset = import(trial, folder)?;
     let device = machine.computing.device.clone();
     let data = disk::new_folder(folder, "dataset")?;
@@ -139,7 +148,9 @@ fn rates_of(trial: &Trial, machine: &Machine, folder: &Path) -> Result<Vec<Rate>
 
 /// The default job, with each of its stages once and a few texts only.
 fn spec(trial: &Trial) -> TrainSpec {
-    let mut spec = TrainSpec::new(DatasetId::new("calibration").expect("a plain word is an id"));
+    let mut spec = TrainSpec::new(
+        DatasetId::new("calibration").expect("a plain word is an id"),
+    );
     spec.backbone = Backbone::Random(trial.backbone.clone());
     spec.pretraining.documents_per_epoch = trial.n_documents;
     spec.pretraining.with_content = false;
@@ -205,7 +216,11 @@ fn random_text(rng: &mut ChaCha8Rng) -> String {
 
 /// What was measured before, on this device, with this precision and as many
 /// cores; `None` otherwise.
-pub(crate) fn read(path: &Path, device: &str, precision: Precision) -> Option<Calibration> {
+pub(crate) fn read(
+    path: &Path,
+    device: &str,
+    precision: Precision,
+) -> Option<Calibration> {
     let bytes = std::fs::read(path).ok()?;
     let path = path.display().to_string();
     let calibration: Calibration = match serde_json::from_slice(&bytes) {

@@ -20,7 +20,9 @@ pub enum Error {
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
     /// A hub's file cannot be fetched.
-    #[error("cannot fetch {url}; without a network, put the backbone's files into {folder}")]
+    #[error(
+        "cannot fetch {url}; without a network, put the backbone's files into {folder}"
+    )]
     Hub {
         /// The address of the file.
         url: String,
@@ -85,9 +87,13 @@ impl Error {
         match self {
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
             Self::Backbone(_) => CauseKind::BadBackbone,
-            Self::Hub { source, .. } if is_refusal(source) => CauseKind::BadBackbone,
+            Self::Hub { source, .. } if is_refusal(source) => {
+                CauseKind::BadBackbone
+            }
             Self::Diverged(_) => CauseKind::Diverged,
-            Self::Model(model::Error::OutOfMemory { .. }) => CauseKind::OutOfMemory,
+            Self::Model(model::Error::OutOfMemory { .. }) => {
+                CauseKind::OutOfMemory
+            }
             Self::Hub { .. }
             | Self::Stopped
             | Self::Storage(_)
@@ -99,13 +105,17 @@ impl Error {
     }
 
     /// [`Error::File`] at a path.
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
     /// [`Error::Checkpoint`] in a folder.
-    pub(crate) fn checkpoint<E: Into<Source>>(folder: &Path) -> impl FnOnce(E) -> Self {
+    pub(crate) fn checkpoint<E: Into<Source>>(
+        folder: &Path,
+    ) -> impl FnOnce(E) -> Self {
         let folder = folder.to_owned();
         move |source| Self::Checkpoint {
             folder,

@@ -20,7 +20,8 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     service::install_tls_provider();
     let arguments = Arguments::parse();
-    let settings: Settings = service::load("worker", DEFAULTS, arguments.config.as_deref())?;
+    let settings: Settings =
+        service::load("worker", DEFAULTS, arguments.config.as_deref())?;
     service::telemetry::start(&settings.log);
     let artifacts = Artifacts::open(&settings.storage)?;
     let worker = Worker::new(settings, artifacts)?;

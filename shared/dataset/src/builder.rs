@@ -86,7 +86,12 @@ pub(crate) struct Builder {
 impl Builder {
     /// Takes one interaction; a bad one is counted and the first ones are kept
     /// for the report.
-    pub(crate) fn interaction(&mut self, path: &Path, line: usize, cells: &Cells<'_>) {
+    pub(crate) fn interaction(
+        &mut self,
+        path: &Path,
+        line: usize,
+        cells: &Cells<'_>,
+    ) {
         match self.try_interaction(cells) {
             Ok(()) => self.n_read += 1,
             Err(reason) => self.refuse(path, line, reason),
@@ -150,8 +155,8 @@ impl Builder {
     pub(crate) fn text(&mut self, found: FoundText<'_>) {
         let user = found.user.and_then(|id| self.users.known(id));
         let item = found.item.and_then(|id| self.items.known(id));
-        let is_about_unknown =
-            found.user.is_some() != user.is_some() || found.item.is_some() != item.is_some();
+        let is_about_unknown = found.user.is_some() != user.is_some()
+            || found.item.is_some() != item.is_some();
         if is_about_unknown || is_blank(found.text) {
             return;
         }

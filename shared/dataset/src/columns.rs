@@ -66,7 +66,9 @@ impl Field {
                 "productid",
                 "sku",
             ],
-            Self::Timestamp => &["timestamp", "time", "ts", "unixreviewtime", "datetime"],
+            Self::Timestamp => {
+                &["timestamp", "time", "ts", "unixreviewtime", "datetime"]
+            }
             Self::Rating => &["rating", "overall", "stars", "score"],
             Self::Split => &["split"],
             Self::Text => &["text", "reviewtext", "review"],
@@ -87,12 +89,17 @@ impl Field {
     }
 
     /// The position of this field's column among `names`, if there is one.
-    pub(crate) fn find(self, columns: &Columns, names: &[&str]) -> Option<usize> {
+    pub(crate) fn find(
+        self,
+        columns: &Columns,
+        names: &[&str],
+    ) -> Option<usize> {
         if let Some(given) = self.given_name(columns) {
             return names.iter().position(|name| *name == given);
         }
         for known in self.known_names() {
-            let found = names.iter().position(|name| plain_name(name) == *known);
+            let found =
+                names.iter().position(|name| plain_name(name) == *known);
             if found.is_some() {
                 return found;
             }
@@ -132,7 +139,9 @@ pub(crate) fn find_columns(
     for field in Field::ALL {
         if let Some(position) = field.find(columns, header) {
             found.push(Column { field, position });
-        } else if let Some(reason) = why_needed(field, columns, &header.join(", ")) {
+        } else if let Some(reason) =
+            why_needed(field, columns, &header.join(", "))
+        {
             return Err(Error::malformed(path, reason));
         }
     }
@@ -147,7 +156,9 @@ fn why_needed(field: Field, columns: &Columns, header: &str) -> Option<String> {
     let kind = match field {
         Field::User => "user",
         Field::Item => "item",
-        Field::Timestamp | Field::Rating | Field::Split | Field::Text => return None,
+        Field::Timestamp | Field::Rating | Field::Split | Field::Text => {
+            return None;
+        }
     };
     Some(format!(
         "no {kind} column among `{header}`; name it with `--{kind}-column`"
@@ -161,7 +172,8 @@ mod tests {
     #[test]
     fn columns_are_found_by_their_usual_names_or_as_given() {
         let names = ["reviewerID", "asin", "overall", "unixReviewTime"];
-        let find = |field: Field, columns: &Columns| field.find(columns, &names);
+        let find =
+            |field: Field, columns: &Columns| field.find(columns, &names);
         assert_eq!(find(Field::User, &Columns::default()), Some(0));
         assert_eq!(find(Field::Item, &Columns::default()), Some(1));
         assert_eq!(find(Field::Split, &Columns::default()), None);

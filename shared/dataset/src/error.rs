@@ -44,12 +44,17 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn malformed(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn malformed(
+        path: impl Into<PathBuf>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
         Self::Malformed {
             path: path.into(),
             reason: reason.to_string(),

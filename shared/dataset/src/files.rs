@@ -46,7 +46,8 @@ impl Dataset {
     pub fn read_without_texts(folder: &Path) -> Result<Self, Error> {
         let manifest = Manifest::read(folder)?;
         let users: Vec<UserId> = read_json(&folder.join(USERS))?;
-        let items: Vec<Item> = read_lines(folder.join(ITEMS))?.collect::<Result<_, _>>()?;
+        let items: Vec<Item> =
+            read_lines(folder.join(ITEMS))?.collect::<Result<_, _>>()?;
         let interactions = Interactions::read(&folder.join(INTERACTIONS))?;
         let dataset = Self {
             manifest,
@@ -86,7 +87,9 @@ fn all_below(rows: &[u32], n: usize) -> bool {
 /// # Errors
 /// When the folder has no texts file; each text that cannot be read is an error
 /// of its own.
-pub fn texts(folder: &Path) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
+pub fn texts(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<Text, Error>> + use<>, Error> {
     read_lines(folder.join(TEXTS))
 }
 
@@ -111,8 +114,10 @@ impl Manifest {
 
 impl Interactions {
     fn write(&self, path: &Path) -> Result<(), Error> {
-        let at_ms: Vec<u8> = self.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect();
-        let splits: Vec<u8> = self.splits.iter().map(|&split| split as u8).collect();
+        let at_ms: Vec<u8> =
+            self.at_ms.iter().flat_map(|ms| ms.to_le_bytes()).collect();
+        let splits: Vec<u8> =
+            self.splits.iter().map(|&split| split as u8).collect();
         let columns = [
             ("users", Dtype::U32, u32_bytes(&self.users)),
             ("items", Dtype::U32, u32_bytes(&self.items)),
@@ -125,17 +130,22 @@ impl Interactions {
             let view = TensorView::new(*dtype, shape, bytes);
             views.push((*name, view.map_err(|e| Error::malformed(path, e))?));
         }
-        safetensors::serialize_to_file(views, None, path).map_err(|e| Error::malformed(path, e))
+        safetensors::serialize_to_file(views, None, path)
+            .map_err(|e| Error::malformed(path, e))
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::file(path))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::malformed(path, e))?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|e| Error::malformed(path, e))?;
         let columns = ColumnFile { path, file };
         let mut splits = Vec::new();
         for &byte in columns.bytes("splits", Dtype::U8)? {
             splits.push(split_of(byte).ok_or_else(|| {
-                Error::malformed(path, format!("split {byte} is none of 0, 1, 2"))
+                Error::malformed(
+                    path,
+                    format!("split {byte} is none of 0, 1, 2"),
+                )
             })?);
         }
         Ok(Self {
@@ -180,9 +190,12 @@ impl ColumnFile<'_> {
     /// A column's bytes; an error where it is missing or holds something else.
     fn bytes(&self, name: &str, dtype: Dtype) -> Result<&[u8], Error> {
         let column = self.file.tensor(name);
-        let column = column.map_err(|e| self.malformed(format!("column `{name}`: {e}")))?;
+        let column = column
+            .map_err(|e| self.malformed(format!("column `{name}`: {e}")))?;
         if column.dtype() != dtype {
-            return Err(self.malformed(format!("column `{name}` is no {dtype:?}")));
+            return Err(
+                self.malformed(format!("column `{name}` is no {dtype:?}"))
+            );
         }
         Ok(column.data())
     }
@@ -193,7 +206,8 @@ impl ColumnFile<'_> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(value).map_err(|e| Error::malformed(path, e))?;
+    let bytes =
+        serde_json::to_vec(value).map_err(|e| Error::malformed(path, e))?;
     std::fs::write(path, bytes).map_err(Error::file(path))
 }
 
@@ -201,7 +215,8 @@ fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), Error> {
     let file = File::create(path).map_err(Error::file(path))?;
     let mut file = BufWriter::new(file);
     for value in values {
-        serde_json::to_writer(&mut file, value).map_err(|e| Error::malformed(path, e))?;
+        serde_json::to_writer(&mut file, value)
+            .map_err(|e| Error::malformed(path, e))?;
         file.write_all(b"\n").map_err(Error::file(path))?;
     }
     file.flush().map_err(Error::file(path))

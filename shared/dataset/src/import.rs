@@ -81,7 +81,10 @@ pub struct Report {
 /// # Errors
 /// When the path cannot be read or its form not be told, when too many lines
 /// are refused, or when nothing is left to train on.
-pub fn import(path: &Path, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
+pub fn import(
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<(Dataset, Report), Error> {
     let format = match options.format {
         Some(format) => format,
         None => recognise(path)?,
@@ -118,7 +121,9 @@ fn finish(
     check_refusals(&builder, options.max_refused_share)?;
     let mut rows = std::mem::take(&mut builder.rows);
     let item_ranks = builder.items.ranks();
-    rows.sort_unstable_by_key(|row| (row.user, row.at_ms, item_ranks[row.item as usize]));
+    rows.sort_unstable_by_key(|row| {
+        (row.user, row.at_ms, item_ranks[row.item as usize])
+    });
     let n_all = rows.len();
     drop_repeats(&mut rows, item_ranks.len());
     let n_distinct = rows.len();
@@ -156,7 +161,8 @@ fn check_refusals(builder: &Builder, allowed: f64) -> Result<(), Error> {
 }
 
 fn check_times(rows: &[Row], rule: SplitRule) -> Result<(), Error> {
-    if rule == SplitRule::LeaveLastOut && rows.iter().all(|row| row.at_ms == 0) {
+    if rule == SplitRule::LeaveLastOut && rows.iter().all(|row| row.at_ms == 0)
+    {
         return Err(Error::Empty(
             "leave-last-out needs a timestamp column: without times nothing is last".to_owned(),
         ));
@@ -164,8 +170,12 @@ fn check_times(rows: &[Row], rule: SplitRule) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_that_something_is_left(dataset: &Dataset, n_read: usize) -> Result<(), Error> {
-    let (n_train, n_items) = (dataset.manifest.n_train, dataset.manifest.n_items);
+fn check_that_something_is_left(
+    dataset: &Dataset,
+    n_read: usize,
+) -> Result<(), Error> {
+    let (n_train, n_items) =
+        (dataset.manifest.n_train, dataset.manifest.n_items);
     if n_train >= 2 && n_items >= 2 {
         return Ok(());
     }

@@ -26,7 +26,8 @@ impl Interner {
 
     /// Each number's rank in the order of external ids.
     pub(crate) fn ranks(&self) -> Vec<u32> {
-        let mut order: Vec<(&str, u32)> = Vec::with_capacity(self.numbers.len());
+        let mut order: Vec<(&str, u32)> =
+            Vec::with_capacity(self.numbers.len());
         for (id, &number) in &self.numbers {
             order.push((id, number));
         }

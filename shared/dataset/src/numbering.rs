@@ -18,7 +18,10 @@ pub(crate) fn number(
     taken: &HashSet<u32>,
 ) -> Result<Rows, Error> {
     let new_items = new_items(&builder, taken);
-    let users = Numbered::new(builder.users.into_ids(), kept.iter().map(|row| row.user));
+    let users = Numbered::new(
+        builder.users.into_ids(),
+        kept.iter().map(|row| row.user),
+    );
     let items = Numbered::new(
         builder.items.into_ids(),
         kept.iter().map(|row| row.item).chain(new_items),
@@ -87,7 +90,10 @@ impl Numbered {
         Ok(users)
     }
 
-    fn into_items(self, mut facts: HashMap<u32, ItemFacts>) -> Result<Vec<Item>, Error> {
+    fn into_items(
+        self,
+        mut facts: HashMap<u32, ItemFacts>,
+    ) -> Result<Vec<Item>, Error> {
         let mut items = Vec::with_capacity(self.ids.len());
         for (id, number) in self.ids {
             let facts = facts.remove(&number).unwrap_or_default();
@@ -110,7 +116,11 @@ fn invalid_after_all(invalid: &Invalid) -> Error {
 
 /// Interactions in the order of the data set: by the user's row, then as they
 /// were ordered.
-fn interactions(mut kept: Vec<Row>, users: &Numbered, items: &Numbered) -> Interactions {
+fn interactions(
+    mut kept: Vec<Row>,
+    users: &Numbered,
+    items: &Numbered,
+) -> Interactions {
     kept.sort_by_key(|row| users.row_of[&row.user]);
     let mut columns = Interactions::default();
     for row in kept {
@@ -123,7 +133,11 @@ fn interactions(mut kept: Vec<Row>, users: &Numbered, items: &Numbered) -> Inter
 }
 
 /// A text with row numbers; `None` when its user or item was left out.
-fn numbered_text(text: TakenText, users: &Numbered, items: &Numbered) -> Option<Text> {
+fn numbered_text(
+    text: TakenText,
+    users: &Numbered,
+    items: &Numbered,
+) -> Option<Text> {
     let mut numbered = Text {
         kind: text.kind,
         user: None,

@@ -69,7 +69,8 @@ mod tests {
             row(0, 3),
         ];
         k_core(&mut found, 2);
-        let left: Vec<(u32, u32)> = found.iter().map(|row| (row.user, row.item)).collect();
+        let left: Vec<(u32, u32)> =
+            found.iter().map(|row| (row.user, row.item)).collect();
         assert_eq!(left, [(0, 0), (2, 0), (2, 3), (3, 0), (3, 3), (0, 3)]);
     }
 }

@@ -36,7 +36,11 @@ pub(crate) fn read(
     }
 }
 
-fn read_folder(builder: &mut Builder, folder: &Path, columns: &Columns) -> Result<(), Error> {
+fn read_folder(
+    builder: &mut Builder,
+    folder: &Path,
+    columns: &Columns,
+) -> Result<(), Error> {
     let Some(interactions) = plain_or_packed(folder, "interactions.csv") else {
         let reason = "interactions.csv[.gz] is missing";
         return Err(Error::malformed(folder, reason));
@@ -61,7 +65,11 @@ fn plain_or_packed(folder: &Path, name: &str) -> Option<PathBuf> {
     packed.is_file().then_some(packed)
 }
 
-fn read_amazon(builder: &mut Builder, folder: &Path, columns: &Columns) -> Result<(), Error> {
+fn read_amazon(
+    builder: &mut Builder,
+    folder: &Path,
+    columns: &Columns,
+) -> Result<(), Error> {
     let files = AmazonFiles::find(folder)?;
     for file in &files.reviews {
         jsonl::interactions(builder, file, columns)?;

@@ -30,7 +30,9 @@ pub enum SplitRule {
 /// user does not depend on where the user stands in the file.
 pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     match rule {
-        SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => fill_up(rows),
+        SplitRule::Given if rows.iter().any(|row| row.split.is_some()) => {
+            fill_up(rows)
+        }
         SplitRule::Given => assign_randomly(rows, 0, user_ranks),
         SplitRule::Random { seed } => assign_randomly(rows, seed, user_ranks),
         SplitRule::LeaveLastOut => leave_last_out(rows),
@@ -101,11 +103,13 @@ mod tests {
 
     #[test]
     fn a_random_split_holds_a_tenth_out_twice_and_repeats() {
-        let mut first = rows(&(0..20).map(|item| (0, item)).collect::<Vec<_>>());
+        let mut first =
+            rows(&(0..20).map(|item| (0, item)).collect::<Vec<_>>());
         let mut second = first.clone();
         assign(&mut first, SplitRule::Random { seed: 1 }, &[0]);
         assign(&mut second, SplitRule::Random { seed: 1 }, &[0]);
-        let splits = |rows: &[Row]| rows.iter().map(|row| row.split).collect::<Vec<_>>();
+        let splits =
+            |rows: &[Row]| rows.iter().map(|row| row.split).collect::<Vec<_>>();
         assert_eq!(splits(&first), splits(&second));
         assert_eq!(
             first
@@ -127,7 +131,8 @@ mod tests {
     fn the_last_item_is_for_the_test_and_a_short_history_is_kept_whole() {
         let mut found = rows(&[(0, 5), (0, 6), (0, 7), (1, 5), (1, 6)]);
         assign(&mut found, SplitRule::LeaveLastOut, &[]);
-        let splits: Vec<Split> = found.iter().filter_map(|row| row.split).collect();
+        let splits: Vec<Split> =
+            found.iter().filter_map(|row| row.split).collect();
         assert_eq!(
             splits,
             [

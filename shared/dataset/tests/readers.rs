@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use dataset::{
-    Columns, Dataset, Error, Format, ImportOptions, Report, Split, SplitRule, TextKind, import,
+    Columns, Dataset, Error, Format, ImportOptions, Report, Split, SplitRule,
+    TextKind, import,
 };
 use domain::Item;
 
@@ -41,7 +42,10 @@ fn write(content: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-fn import_text(content: &str, options: &ImportOptions) -> Result<(Dataset, Report), Error> {
+fn import_text(
+    content: &str,
+    options: &ImportOptions,
+) -> Result<(Dataset, Report), Error> {
     let (_folder, path) = write(content);
     import(&path, options)
 }
@@ -91,7 +95,8 @@ fn amazon_2014() {
         (&first.attributes["brand"], &first.attributes["price"]),
         (&"ACME".into(), &9.99.into())
     );
-    let kinds: Vec<TextKind> = data.texts.iter().map(|text| text.kind).collect();
+    let kinds: Vec<TextKind> =
+        data.texts.iter().map(|text| text.kind).collect();
     assert_eq!(
         kinds,
         [TextKind::Review, TextKind::Review, TextKind::Description],
@@ -210,14 +215,16 @@ fn what_is_read_back_is_what_was_written_and_the_content_is_its_name() {
         "items.jsonl",
         "texts.jsonl",
     ] {
-        let [first, second] = [0, 1].map(|n| std::fs::read(folders[n].path().join(name)).unwrap());
+        let [first, second] = [0, 1]
+            .map(|n| std::fs::read(folders[n].path().join(name)).unwrap());
         assert!(first == second, "{name} is the same every time");
     }
 }
 
 #[test]
 fn refused_lines_are_counted_and_the_first_ones_shown_with_line_and_reason() {
-    let rows = "user_id,item_id,timestamp\na,x,1\n,x,2\na,y,soon\nb,y,3\na,x\nb,x,4\n";
+    let rows =
+        "user_id,item_id,timestamp\na,x,1\n,x,2\na,y,soon\nb,y,3\na,x\nb,x,4\n";
     let lenient = ImportOptions {
         max_refused_share: 0.5,
         ..ImportOptions::default()
@@ -289,7 +296,8 @@ fn a_random_split_does_not_depend_on_the_order_of_the_lines() {
         split: SplitRule::Random { seed: 3 },
         ..ImportOptions::default()
     };
-    let mut lines: Vec<String> = (0..60).map(|n| format!("u{},i{n:02},{n}", n % 4)).collect();
+    let mut lines: Vec<String> =
+        (0..60).map(|n| format!("u{},i{n:02},{n}", n % 4)).collect();
     let (data, _) = import_text(
         &format!("user_id,item_id,timestamp\n{}\n", lines.join("\n")),
         &options,
@@ -306,9 +314,10 @@ fn a_random_split_does_not_depend_on_the_order_of_the_lines() {
         split: SplitRule::LeaveLastOut,
         ..ImportOptions::default()
     };
-    let timeless = import_text("user_id,item_id\na,x\na,y\nb,x\n", &leave_last_out)
-        .unwrap_err()
-        .to_string();
+    let timeless =
+        import_text("user_id,item_id\na,x\na,y\nb,x\n", &leave_last_out)
+            .unwrap_err()
+            .to_string();
     assert!(timeless.contains("timestamp"), "{timeless}");
 }
 
@@ -323,9 +332,10 @@ fn nothing_to_train_on_is_an_error_that_says_so() {
         .unwrap_err()
         .to_string();
     assert!(empty.contains("nothing to train on"), "{empty}");
-    let missing = import(Path::new("no/such/file.csv"), &ImportOptions::default())
-        .unwrap_err()
-        .to_string();
+    let missing =
+        import(Path::new("no/such/file.csv"), &ImportOptions::default())
+            .unwrap_err()
+            .to_string();
     assert!(missing.contains("no/such/file.csv"), "{missing}");
     let wrong = ImportOptions {
         format: Some(Format::Npz),
@@ -342,8 +352,7 @@ fn nothing_to_train_on_is_an_error_that_says_so() {
 #[test]
 fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
     let folder = tempfile::tempdir().unwrap();
-    let rows =
-        "user_id,item_id,split\nu1,a,train\nu1,c,train\nu2,a,train\nu2,c,train\nu3,e,train\n";
+    let rows = "user_id,item_id,split\nu1,a,train\nu1,c,train\nu2,a,train\nu2,c,train\nu3,e,train\n";
     std::fs::write(folder.path().join("interactions.csv"), rows).unwrap();
     let items = "{\"item_id\": \"b\", \"title\": \"brand new\"}\n{\"item_id\": \"d\"}\n{\"item_id\": \"e\", \"title\": \"taken once\"}\n{\"item_id\": \"c\", \"title\": \"sea\"}\n";
     std::fs::write(folder.path().join("items.jsonl"), items).unwrap();

@@ -116,7 +116,8 @@ impl BackboneLocation {
     /// Reads `OWNER/NAME@REVISION`, the place of a hub.
     fn of_hub(place: &str) -> Option<Self> {
         let (repo, revision) = place.split_once('@')?;
-        let is_name = repo.split('/').count() <= 2 && repo.split('/').all(is_plain);
+        let is_name =
+            repo.split('/').count() <= 2 && repo.split('/').all(is_plain);
         (is_name && is_plain(revision)).then(|| Self::Hub {
             repo: repo.to_owned(),
             revision: revision.to_owned(),
@@ -126,7 +127,9 @@ impl BackboneLocation {
 
 /// True for one part of a path that neither hides nor leads elsewhere.
 fn is_plain(part: &str) -> bool {
-    !part.is_empty() && !part.starts_with('.') && part.chars().all(may_be_in_part)
+    !part.is_empty()
+        && !part.starts_with('.')
+        && part.chars().all(may_be_in_part)
 }
 
 fn may_be_in_part(c: char) -> bool {
@@ -177,7 +180,10 @@ impl RandomBackbone {
             counted(wrong, &format!("backbone.random.{field}"), value, most);
         }
         if self.n_head != 0 && !self.n_embd.is_multiple_of(self.n_head) {
-            let reason = format!("must divide n_embd = {}, is {}", self.n_embd, self.n_head);
+            let reason = format!(
+                "must divide n_embd = {}, is {}",
+                self.n_embd, self.n_head
+            );
             wrong.push(Violation::new("backbone.random.n_head", reason));
         }
 
@@ -247,11 +253,17 @@ mod tests {
     #[test]
     fn a_location_is_one_string_in_json() {
         for written in ["a/b c", "artifact://0a1b", "hf://own/tiny@v1"] {
-            let backbone = Backbone::Path(BackboneLocation::new(written).unwrap());
+            let backbone =
+                Backbone::Path(BackboneLocation::new(written).unwrap());
             let json = serde_json::to_string(&backbone).unwrap();
             assert_eq!(json, format!(r#"{{"path":"{written}"}}"#));
-            assert_eq!(serde_json::from_str::<Backbone>(&json).unwrap(), backbone);
+            assert_eq!(
+                serde_json::from_str::<Backbone>(&json).unwrap(),
+                backbone
+            );
         }
-        assert!(serde_json::from_str::<Backbone>(r#"{"path":"../gpt2"}"#).is_err());
+        assert!(
+            serde_json::from_str::<Backbone>(r#"{"path":"../gpt2"}"#).is_err()
+        );
     }
 }

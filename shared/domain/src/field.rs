@@ -76,7 +76,12 @@ impl fmt::Display for Invalid {
 }
 
 /// Adds a violation unless the value is 1 to `most`.
-pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+pub(crate) fn counted(
+    wrong: &mut Vec<Violation>,
+    field: &str,
+    value: usize,
+    most: usize,
+) {
     if value == 0 || value > most {
         wrong.push(Violation::new(
             field,
@@ -86,7 +91,12 @@ pub(crate) fn counted(wrong: &mut Vec<Violation>, field: &str, value: usize, mos
 }
 
 /// Adds a violation unless the value is 0 to `most`.
-pub(crate) fn at_most(wrong: &mut Vec<Violation>, field: &str, value: usize, most: usize) {
+pub(crate) fn at_most(
+    wrong: &mut Vec<Violation>,
+    field: &str,
+    value: usize,
+    most: usize,
+) {
     if value > most {
         wrong.push(Violation::new(
             field,

@@ -63,7 +63,8 @@ impl History {
     /// Makes a history of interactions that came with a request instead of from
     /// the store.
     pub fn inline(mut interactions: Vec<Interaction>) -> Self {
-        interactions.sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
+        interactions
+            .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         Self {
             interactions,
             deleted_at_ms: None,
@@ -74,7 +75,8 @@ impl History {
     /// one.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
-        let interactions = [self.interactions.as_slice(), &other.interactions].concat();
+        let interactions =
+            [self.interactions.as_slice(), &other.interactions].concat();
         Self {
             deleted_at_ms: self.deleted_at_ms.max(other.deleted_at_ms),
             ..Self::inline(interactions)
@@ -123,7 +125,12 @@ impl History {
 
     /// Merges events in; returns how many were new. Repeats and events from
     /// before a deletion change nothing.
-    pub fn record(&mut self, events: &[Interaction], retention: Retention, now_ms: i64) -> usize {
+    pub fn record(
+        &mut self,
+        events: &[Interaction],
+        retention: Retention,
+        now_ms: i64,
+    ) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
         let oldest_ms = retention
             .max_age_ms
@@ -145,7 +152,8 @@ impl History {
         self.interactions
             .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
         self.interactions.retain(|known| known.at_ms >= oldest_ms);
-        let excess = self.interactions.len().saturating_sub(retention.max_events);
+        let excess =
+            self.interactions.len().saturating_sub(retention.max_events);
         self.interactions.drain(..excess);
         n_new
     }

@@ -123,7 +123,9 @@ impl Job {
     /// Moves the job on; a refused event leaves it as it was.
     pub fn apply(&mut self, event: Event, now_ms: i64) -> Result<(), Refused> {
         match event {
-            Event::Leased { worker, term } => self.lease(worker, until(now_ms, term))?,
+            Event::Leased { worker, term } => {
+                self.lease(worker, until(now_ms, term))?
+            }
             Event::Heartbeat {
                 epoch,
                 progress,
@@ -164,7 +166,11 @@ impl Job {
         Ok(())
     }
 
-    fn succeed(&mut self, version: ModelVersion, metrics: BTreeMap<String, f64>) {
+    fn succeed(
+        &mut self,
+        version: ModelVersion,
+        metrics: BTreeMap<String, f64>,
+    ) {
         self.end(State::Succeeded);
         // Early stopping leaves a part undone.
         self.progress.done = 1.0;
@@ -206,7 +212,8 @@ impl Job {
     /// Decides between another attempt and the end.
     fn attempt_failed(&mut self, cause: Cause, now_ms: i64) {
         self.failures += 1;
-        let again = cause.kind.is_worth_a_retry() && self.failures < self.spec.max_attempts;
+        let again = cause.kind.is_worth_a_retry()
+            && self.failures < self.spec.max_attempts;
         self.cause = Some(cause);
         match (self.state, again) {
             (State::Cancelling, _) => self.end(State::Cancelled),
@@ -214,7 +221,8 @@ impl Job {
             (_, true) => {
                 self.state = State::Queued;
                 self.lease = None;
-                self.not_before_ms = now_ms + (RETRY_PAUSE_MS << (self.failures - 1).min(6));
+                self.not_before_ms =
+                    now_ms + (RETRY_PAUSE_MS << (self.failures - 1).min(6));
             }
         }
     }
@@ -231,14 +239,18 @@ impl Job {
     }
 
     fn lease_ended(&mut self, now_ms: i64) -> Result<(), Refused> {
-        let Some(lease) = self.lease.as_ref().filter(|_| self.lease_has_ended(now_ms)) else {
+        let Some(lease) =
+            self.lease.as_ref().filter(|_| self.lease_has_ended(now_ms))
+        else {
             return Err(Refused::WrongState(self.state));
         };
 
         let worker = &lease.worker;
         let cause = Cause {
             kind: CauseKind::WorkerLost,
-            message: format!("worker {worker} stopped sending heartbeats; see its log"),
+            message: format!(
+                "worker {worker} stopped sending heartbeats; see its log"
+            ),
         };
 
         self.attempt_failed(cause, now_ms);
@@ -248,7 +260,9 @@ impl Job {
     fn cancel(&mut self) -> Result<(), Refused> {
         match self.state {
             State::Queued => self.end(State::Cancelled),
-            State::Running | State::Cancelling => self.state = State::Cancelling,
+            State::Running | State::Cancelling => {
+                self.state = State::Cancelling
+            }
             State::Succeeded | State::Failed | State::Cancelled => {
                 return Err(Refused::WrongState(self.state));
             }
@@ -364,7 +378,9 @@ mod tests {
             "a second commit is refused"
         );
         let version = ModelVersion::new("v").unwrap();
-        assert!(job.was_committed(2, &version) && !job.was_committed(1, &version));
+        assert!(
+            job.was_committed(2, &version) && !job.was_committed(1, &version)
+        );
         assert!(!job.was_committed(2, &ModelVersion::new("w").unwrap()));
     }
 

@@ -44,34 +44,40 @@ mod item;
 /// What a scorer is asked, checked.
 mod query;
 
-pub use answer::{Degradation, ItemScores, Reason, Recommendation, ScoredItem, Source};
-pub use backbone::{Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath};
+pub use answer::{
+    Degradation, ItemScores, Reason, Recommendation, ScoredItem, Source,
+};
+pub use backbone::{
+    Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath,
+};
 pub use cost::calibration::{Calibration, Rate};
 pub use cost::operations::{Counts, N_TEXT_STEPS, TEXT_STEP, operations};
 pub use cost::part::{Part, Spent};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{
-    ArtifactId, Catalog, DatasetId, EventId, ItemId, JobId, Label, ModelVersion, UserId,
+    ArtifactId, Catalog, DatasetId, EventId, ItemId, JobId, Label,
+    ModelVersion, UserId,
 };
 pub use item::Item;
 pub use job::{
-    Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Progress, Refused, StageReport,
-    State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Progress,
+    Refused, StageReport, State,
 };
 pub use metric::{EASE_LAMBDA, HYBRID_WEIGHT, Metric, RankedBy};
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{
-    Allowed, Inline, ModelChoice, Page, Priority, Query, Reader, ScoreQuery, SimilarQuery, TopK,
+    Allowed, Inline, ModelChoice, Page, Priority, Query, Reader, ScoreQuery,
+    SimilarQuery, TopK,
 };
 pub use stage::Stage;
 pub use strict::read_strictly;
 pub use train_spec::{
-    Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light, MAX_LIGHT_ITEMS,
-    Optimizer, Pretraining, TableInit, Target, TrainSpec,
+    Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light,
+    MAX_LIGHT_ITEMS, Optimizer, Pretraining, TableInit, Target, TrainSpec,
 };
 pub use tried::{
-    EASE_LAMBDAS, HYBRID_WEIGHTS, SPECTRAL_RANKS, UNCHOSEN_EASE_LAMBDA, UNCHOSEN_SPECTRAL_RANK,
-    USER_TOKENS, ease_lambdas,
+    EASE_LAMBDAS, HYBRID_WEIGHTS, SPECTRAL_RANKS, UNCHOSEN_EASE_LAMBDA,
+    UNCHOSEN_SPECTRAL_RANK, USER_TOKENS, ease_lambdas,
 };
 pub use work::{Pass, Shape};

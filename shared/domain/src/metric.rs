@@ -59,7 +59,8 @@ impl RankedBy {
         Self::Popularity,
     ];
     /// The simpler methods that a model must beat.
-    pub const BASELINES: [Self; 3] = [Self::Popularity, Self::ItemKnn, Self::Ease];
+    pub const BASELINES: [Self; 3] =
+        [Self::Popularity, Self::ItemKnn, Self::Ease];
 
     /// Names it for people.
     pub fn label(self) -> &'static str {
@@ -113,7 +114,10 @@ mod tests {
     #[test]
     fn keys_are_the_ones_that_stored_versions_have() {
         assert_eq!(RankedBy::Served.key(Metric::Recall20), "recall@20");
-        assert_eq!(RankedBy::LanguageModel.key(Metric::Ndcg100), "llm_ndcg@100");
+        assert_eq!(
+            RankedBy::LanguageModel.key(Metric::Ndcg100),
+            "llm_ndcg@100"
+        );
         let lift = RankedBy::Popularity.lift_key(Metric::Recall40);
         assert_eq!(lift, "lift_over_popularity_recall@40");
     }

@@ -137,7 +137,9 @@ impl Query {
     pub fn n_ids(&self) -> usize {
         let n_inline = match &self.reader.inline {
             Inline::Absent => 0,
-            Inline::Instead(history) | Inline::Beside(history) => history.interactions().len(),
+            Inline::Instead(history) | Inline::Beside(history) => {
+                history.interactions().len()
+            }
         };
 
         n_inline

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn what_this_program_wrote_is_read_whatever_else_it_has() {
-        let written = r#"{ "dataset": "d", "added": 1, "finetuning": { "added": 1 } }"#;
+        let written =
+            r#"{ "dataset": "d", "added": 1, "finetuning": { "added": 1 } }"#;
         let spec: TrainSpec = serde_json::from_str(written).unwrap();
         assert_eq!(spec.dataset.as_str(), "d");
     }

@@ -74,7 +74,9 @@ fn default_max_attempts() -> u32 {
 }
 
 /// Which rows a step moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// Those with a gradient: a step costs what its batch costs.
@@ -85,7 +87,9 @@ pub enum Optimizer {
 }
 
 /// How the user and item tables start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TableInit {
     /// N(0, 0.02²), as published.
@@ -97,7 +101,9 @@ pub enum TableInit {
 }
 
 /// What items without a training interaction are ranked by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ColdItems {
     /// Their rows as training left them.
@@ -194,7 +200,8 @@ pub const MAX_LIGHT_ITEMS: usize = 10_000;
 impl TrainSpec {
     /// True when EASE is needed: as a baseline, a teacher or a partner.
     pub fn wants_ease(&self) -> bool {
-        let as_teacher = self.finetuning.distilled_share > 0.0 && self.finetuning.epochs > 0;
+        let as_teacher =
+            self.finetuning.distilled_share > 0.0 && self.finetuning.epochs > 0;
         as_teacher
             || self.hybrid.light == Light::Ease
             || self.evaluation.baselines == Baselines::All

@@ -19,10 +19,12 @@ pub const SPECTRAL_RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];
 pub const UNCHOSEN_SPECTRAL_RANK: usize = 64;
 
 /// User tokens that the best tables are ranked with before one is chosen.
-pub const USER_TOKENS: [UserToken; 3] = [UserToken::Own, UserToken::Absent, UserToken::Mean];
+pub const USER_TOKENS: [UserToken; 3] =
+    [UserToken::Own, UserToken::Absent, UserToken::Mean];
 
 /// Weights of a hybrid's light model that are tried.
-pub const HYBRID_WEIGHTS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+pub const HYBRID_WEIGHTS: [f64; 11] =
+    [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
 /// Values of λ that EASE is fitted with, whether or not there is a validation
 /// split.
@@ -107,8 +109,13 @@ mod tests {
         assert_eq!(spec.measured_baselines(MAX_LIGHT_ITEMS + 1), popularity);
         spec.evaluation.baselines = Baselines::Popularity;
         assert_eq!(spec.measured_baselines(10).last(), Some(&RankedBy::Ease));
-        (spec.hybrid.light, spec.finetuning.distilled_share) = (Light::None, 0.0);
-        assert_eq!(spec.measured_baselines(10), popularity, "nobody needs EASE");
+        (spec.hybrid.light, spec.finetuning.distilled_share) =
+            (Light::None, 0.0);
+        assert_eq!(
+            spec.measured_baselines(10),
+            popularity,
+            "nobody needs EASE"
+        );
     }
 
     #[test]

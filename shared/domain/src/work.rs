@@ -80,8 +80,10 @@ impl Pass {
             n_queries: self.n_read,
             n_outputs: self.n_read,
         };
-        let block = linear(shape, &everywhere) + attention(shape, 2.0, self.n_seen);
-        let last = linear(shape, &where_read) + attention(shape, 2.0, self.n_seen_by_read);
+        let block =
+            linear(shape, &everywhere) + attention(shape, 2.0, self.n_seen);
+        let last = linear(shape, &where_read)
+            + attention(shape, 2.0, self.n_seen_by_read);
         (shape.n_layer - 1) as f64 * block + last
     }
 
@@ -104,7 +106,8 @@ impl Pass {
                 n_queries: if is_first { self.n_soft } else { n_outputs },
                 n_outputs,
             };
-            n_operations += linear(shape, &positions) + attention(shape, 5.0, n_seen);
+            n_operations +=
+                linear(shape, &positions) + attention(shape, 5.0, n_seen);
         }
         n_operations
     }

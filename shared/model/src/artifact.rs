@@ -10,7 +10,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use domain::{ArtifactId, Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId, UserToken};
+use domain::{
+    ArtifactId, Catalog, Item, ModelManifest as Manifest, TrainSpec, UserId,
+    UserToken,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -175,16 +178,24 @@ impl Artifact {
         let width = self.tables.collaborative.items.width();
         let n_embd = backbone.n_embd();
         if n_embd != width {
-            let reason = format!("n_embd is {n_embd}, the model's tables are {width} wide");
+            let reason = format!(
+                "n_embd is {n_embd}, the model's tables are {width} wide"
+            );
             let backbone = self.manifest.backbone.as_ref();
-            let id = backbone.map_or("of a light model alone", ArtifactId::as_str);
+            let id =
+                backbone.map_or("of a light model alone", ArtifactId::as_str);
             return Err(Error::malformed(format!("backbone {id}"), reason));
         }
         Ok(())
     }
 }
 
-fn check_rows(path: &Path, what: &str, found: usize, expected: usize) -> Result<(), Error> {
+fn check_rows(
+    path: &Path,
+    what: &str,
+    found: usize,
+    expected: usize,
+) -> Result<(), Error> {
     if found == expected {
         return Ok(());
     }
@@ -192,7 +203,10 @@ fn check_rows(path: &Path, what: &str, found: usize, expected: usize) -> Result<
     Err(Error::malformed(path, reason))
 }
 
-fn read_popularity(path: &Path, n_items: usize) -> Result<Option<Vec<u32>>, Error> {
+fn read_popularity(
+    path: &Path,
+    n_items: usize,
+) -> Result<Option<Vec<u32>>, Error> {
     if !path.exists() {
         return Ok(None);
     }
@@ -221,7 +235,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(json).map_err(|e| Error::malformed(path, e.to_string()))
+    serde_json::from_slice(json)
+        .map_err(|e| Error::malformed(path, e.to_string()))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

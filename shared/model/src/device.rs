@@ -8,7 +8,16 @@ use crate::error::Error;
 
 /// The precision of weights and activations. Tables, losses and Adam's moments
 /// are f32 always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// Numbers with 24 bits of significand.
@@ -65,7 +74,9 @@ impl Engine {
         if matches!(device, DispatchDevice::LibTorch(_)) {
             return Self::LibTorch;
         }
-        if matches!(device, DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32 {
+        if matches!(device, DispatchDevice::Flex(_))
+            && tensor.dtype() == DType::F32
+        {
             return Self::Flex;
         }
         Self::Other
@@ -200,7 +211,9 @@ pub fn available_devices() -> Vec<String> {
 fn fastest() -> ComputeDevice {
     let name = available_devices().pop().unwrap_or_default();
     let reason = match &*name {
-        "flex" => "this build has nothing faster: the feature `tch` brings LibTorch",
+        "flex" => {
+            "this build has nothing faster: the feature `tch` brings LibTorch"
+        }
         "tch" => {
             "LibTorch computes faster than pure Rust on a CPU, and there is no graphics card that it can use"
         }
@@ -234,7 +247,8 @@ mod libtorch {
                 Some(Device::libtorch())
             }
             _ => {
-                let index: usize = name.strip_prefix("tch-cuda:")?.parse().ok()?;
+                let index: usize =
+                    name.strip_prefix("tch-cuda:")?.parse().ok()?;
                 (index < n_cards()).then(|| Device::libtorch_cuda(index))
             }
         }

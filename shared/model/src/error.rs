@@ -28,7 +28,9 @@ pub enum Error {
     },
     /// A tensor of a checkpoint has another shape than the configuration asks
     /// for.
-    #[error("{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}")]
+    #[error(
+        "{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}"
+    )]
     Shape {
         /// The file that holds the tensor.
         path: PathBuf,
@@ -50,7 +52,9 @@ pub enum Error {
         name: String,
     },
     /// The settings name a device that this build does not have.
-    #[error("device `{name}` is not available in this build; available: {available}")]
+    #[error(
+        "device `{name}` is not available in this build; available: {available}"
+    )]
     Device {
         /// The device that the settings name.
         name: String,
@@ -77,7 +81,9 @@ pub enum Error {
         reason: String,
     },
     /// A loss is not a finite number.
-    #[error("the loss of stage {stage} is {loss}; lower the learning rate or λ")]
+    #[error(
+        "the loss of stage {stage} is {loss}; lower the learning rate or λ"
+    )]
     Diverged {
         /// The stage whose loss it is.
         stage: Stage,
@@ -88,13 +94,18 @@ pub enum Error {
 
 impl Error {
     /// Makes the error of an operation on a file, for `map_err`.
-    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
     /// The error for a file with wrong content.
-    pub fn malformed(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+    pub fn malformed(
+        path: impl Into<PathBuf>,
+        reason: impl Into<String>,
+    ) -> Self {
         Self::Malformed {
             path: path.into(),
             reason: reason.into(),

@@ -84,7 +84,11 @@ pub const LONGEST: usize = 100;
 
 /// The best `k` rows that `keep` admits: higher score first, then the lower row
 /// (rows are in the order of external ids). Does not sort what it leaves out.
-pub fn top_k(scores: &[f32], k: usize, keep: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
+pub fn top_k(
+    scores: &[f32],
+    k: usize,
+    keep: impl Fn(u32) -> bool,
+) -> Vec<(u32, f32)> {
     let mut kept: Vec<ScoredRow> = scores
         .iter()
         .enumerate()

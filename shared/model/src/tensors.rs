@@ -112,12 +112,13 @@ impl TensorFile {
             .map_err(Error::file(path))?;
 
         let start = (length.len() + header.len()) as u64;
-        let header: Metadata =
-            serde_json::from_slice(&header).map_err(|e| incomplete(path, &e.to_string()))?;
+        let header: Metadata = serde_json::from_slice(&header)
+            .map_err(|e| incomplete(path, &e.to_string()))?;
 
         let expected = start + header.data_len() as u64;
         if n_bytes != expected {
-            let reason = format!("it has {n_bytes} bytes, its header says {expected}");
+            let reason =
+                format!("it has {n_bytes} bytes, its header says {expected}");
             return Err(incomplete(path, &reason));
         }
         Ok(Self {
@@ -191,7 +192,8 @@ impl TensorFile {
     }
 
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
-        let reason = format!("tensor `{name}` is of type {found}, expected {expected}");
+        let reason =
+            format!("tensor `{name}` is of type {found}, expected {expected}");
         Error::malformed(&self.path, reason)
     }
 }
@@ -208,14 +210,19 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 
 /// Writes a safetensors file under a temporary name and renames it: it is there
 /// whole or not at all.
-pub fn write_tensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), Error> {
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[NamedTensor<'_>],
+) -> Result<(), Error> {
     let bytes = tensors.iter().map(|tensor| tensor.values.bytes());
     let bytes: Vec<Vec<u8>> = bytes.collect();
     let mut views = Vec::with_capacity(tensors.len());
     for (tensor, bytes) in tensors.iter().zip(&bytes) {
         let dtype = tensor.values.dtype();
         let view = TensorView::new(dtype, tensor.shape.clone(), bytes)
-            .map_err(|e| Error::malformed(path, format!("tensor `{}`: {e}", tensor.name)))?;
+            .map_err(|e| {
+                Error::malformed(path, format!("tensor `{}`: {e}", tensor.name))
+            })?;
         views.push((tensor.name.clone(), view));
     }
 

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
 use model::{
-    Adam, Backbone, Moments, Objective, Pull, RowGradients, Step, Tables, TensorFile, Token,
-    TokenTables, Tokenizer, available_devices, collaborative, compute_device, content,
-    hidden_of_words, next_word_logits, recommender, step,
+    Adam, Backbone, Moments, Objective, Pull, RowGradients, Step, Tables,
+    TensorFile, Token, TokenTables, Tokenizer, available_devices,
+    collaborative, compute_device, content, hidden_of_words, next_word_logits,
+    recommender, step,
 };
 use serde_json::Value;
 
@@ -45,11 +46,14 @@ impl Reference {
             PathBuf::from,
         );
         let json = |name: &str| -> Value {
-            serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+            serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap())
+                .unwrap()
         };
         let device = compute_device(device).unwrap().device;
-        let backbone = Backbone::read(&folder.join("backbone"), &device).unwrap();
-        let numbers = TensorFile::open(&folder.join("reference.safetensors")).unwrap();
+        let backbone =
+            Backbone::read(&folder.join("backbone"), &device).unwrap();
+        let numbers =
+            TensorFile::open(&folder.join("reference.safetensors")).unwrap();
         let tables = Tables::read(&numbers, "").unwrap();
         let lambda = f64::from(numbers.f32("lambda").unwrap().1[0]);
         Self {
@@ -97,7 +101,8 @@ impl Reference {
     fn documents(&self, model: &str) -> Vec<Document> {
         let mask = format!("{model}.mask");
         let prompts = self.rows(&format!("{model}.prompt_ids"), &mask, 0);
-        let n_prompt = self.numbers.i32(&format!("{model}.prompt_ids")).unwrap().0[1];
+        let n_prompt =
+            self.numbers.i32(&format!("{model}.prompt_ids")).unwrap().0[1];
         let mains = self.rows(&format!("{model}.main_ids"), &mask, n_prompt);
         prompts
             .into_iter()
@@ -123,7 +128,10 @@ impl Reference {
     }
 
     fn recommend_objective(&self) -> Objective {
-        recommender::objective(&self.examples(), recommender::Options::default())
+        recommender::objective(
+            &self.examples(),
+            recommender::Options::default(),
+        )
     }
 
     fn check(&self, name: &str, found: &[f32], tolerance: f64) {
@@ -136,7 +144,8 @@ impl Reference {
         let (shape, expected) = self.numbers.f32(name).unwrap();
         let width = *shape.last().unwrap();
         assert_eq!(found.len(), expected.len(), "{name}: sizes");
-        for (row, (found, expected)) in found.chunks(width).zip(expected.chunks(width)).enumerate()
+        for (row, (found, expected)) in
+            found.chunks(width).zip(expected.chunks(width)).enumerate()
         {
             close(
                 &format!("{name}, row {row}"),
@@ -170,16 +179,23 @@ impl Reference {
     }
 
     /// A stage's step without and with mutual regularisation.
-    fn check_stage(&self, stage: &str, models: &Models<'_>, objective: &Objective) {
+    fn check_stage(
+        &self,
+        stage: &str,
+        models: &Models<'_>,
+        objective: &Objective,
+    ) {
         let Models { own, other } = *models;
-        let plain = step::compute(&self.backbone, own, None, objective).unwrap();
+        let plain =
+            step::compute(&self.backbone, own, None, objective).unwrap();
         self.check_step(stage, &plain, own);
         let pull = Pull {
             toward: other,
             lambda: self.lambda,
             prior: 0.0,
         };
-        let regularized = step::compute(&self.backbone, own, Some(pull), objective).unwrap();
+        let regularized =
+            step::compute(&self.backbone, own, Some(pull), objective).unwrap();
         let prefix = format!("{stage}.regularized");
         self.check_step(&prefix, &regularized, own);
         // The fixture's `regularizer` is the term as it enters the loss, λ
@@ -244,7 +260,8 @@ fn the_content_lm_is_the_references() {
 #[test]
 fn the_collaborative_lm_is_the_references() {
     for reference in Reference::on_all_devices() {
-        let objective = collaborative::objective(&reference.documents("collaborative"));
+        let objective =
+            collaborative::objective(&reference.documents("collaborative"));
         let models = Models {
             own: &reference.tables.collaborative,
             other: &reference.tables.content,
@@ -269,12 +286,16 @@ fn the_recommendation_model_is_the_references() {
             .map(|example| example.prompt)
             .collect();
         let own = &reference.tables.collaborative;
-        let states = recommender::user_states(&reference.backbone, own, &prompts).unwrap();
+        let states =
+            recommender::user_states(&reference.backbone, own, &prompts)
+                .unwrap();
         let mut log_probs =
-            recommender::ItemHead::new(&reference.backbone, &own.items).scores(&states);
+            recommender::ItemHead::new(&reference.backbone, &own.items)
+                .scores(&states);
         for row in log_probs.chunks_mut(own.items.n_rows()) {
             let largest = row.iter().copied().fold(f32::MIN, f32::max);
-            let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
+            let sum: f32 =
+                row.iter().map(|score| (score - largest).exp()).sum();
             row.iter_mut()
                 .for_each(|score| *score -= largest + sum.ln());
         }
@@ -287,12 +308,15 @@ fn ten_steps_of_dense_adam_are_torchs() {
     for reference in Reference::on_all_devices() {
         let objective = reference.recommend_objective();
         let mut own = reference.tables.collaborative.clone();
-        let (mut users, mut items) = (Moments::zeros(&own.users), Moments::zeros(&own.items));
+        let (mut users, mut items) =
+            (Moments::zeros(&own.users), Moments::zeros(&own.items));
         let adam = Adam::new(1e-2);
         let (n_steps, _) = reference.numbers.f32("adam.losses").unwrap();
         let mut losses = Vec::new();
         for _ in 0..n_steps[0] {
-            let found = step::compute(&reference.backbone, &own, None, &objective).unwrap();
+            let found =
+                step::compute(&reference.backbone, &own, None, &objective)
+                    .unwrap();
             losses.push(found.loss as f32);
             let dense = |gradients: &RowGradients, table: &model::Table| {
                 gradients.dense(table.n_rows(), table.width())
@@ -321,8 +345,10 @@ fn ranking_metrics_are_the_references() {
         .filter_map(|user| {
             let row = user * n_items..(user + 1) * n_items;
             let (seen, truth) = (&seen[row.clone()], &truth[row.clone()]);
-            let ranking = top_k(&scores[row], LONGEST, |item| seen[item as usize] == 0);
-            let ranking: Vec<u32> = ranking.into_iter().map(|(item, _)| item).collect();
+            let ranking =
+                top_k(&scores[row], LONGEST, |item| seen[item as usize] == 0);
+            let ranking: Vec<u32> =
+                ranking.into_iter().map(|(item, _)| item).collect();
             let truth: Vec<u32> = (0..n_items as u32)
                 .filter(|&item| truth[item as usize] > 0.0)
                 .collect();
@@ -369,11 +395,17 @@ fn the_tokenizer_gives_the_references_ids() {
 
 /// Splits at the first soft token: (text before, row behind the words, text
 /// after).
-fn next_soft_token(text: &str, n_users: u32, n_items: u32) -> Option<(&str, u32, &str)> {
+fn next_soft_token(
+    text: &str,
+    n_users: u32,
+    n_items: u32,
+) -> Option<(&str, u32, &str)> {
     let kinds = [("user_", 0, n_users), ("item_", n_users, n_items)];
     let (start, prefix, offset, n) = kinds
         .iter()
-        .filter_map(|(prefix, offset, n)| Some((text.find(prefix)?, prefix, offset, n)))
+        .filter_map(|(prefix, offset, n)| {
+            Some((text.find(prefix)?, prefix, offset, n))
+        })
         .min()?;
     let digits = &text[start + prefix.len()..];
     let end = digits

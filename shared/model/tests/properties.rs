@@ -7,8 +7,8 @@ use domain::RandomBackbone;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, objective, user_states};
 use model::{
-    Adam, Backbone, Moments, Precision, PromptTexts, RowGradients, Tables, Token, Tokenizer,
-    available_devices, compute_device, content, step,
+    Adam, Backbone, Moments, Precision, PromptTexts, RowGradients, Tables,
+    Token, Tokenizer, available_devices, compute_device, content, step,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,7 +37,8 @@ fn models() -> impl Iterator<Item = Model> {
             n_positions: N_POSITIONS,
             ..Default::default()
         };
-        let backbone = Backbone::random(&shape, &compute_device(&device).unwrap().device);
+        let backbone =
+            Backbone::random(&shape, &compute_device(&device).unwrap().device);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         Model {
             computes_bf16: device != "flex",
@@ -112,7 +113,9 @@ fn neither_padding_nor_company_changes_a_score() {
         }
         let mut reversed = prompts.clone();
         reversed.reverse();
-        for (found, expected) in model.scores(&reversed).iter().zip(together.iter().rev()) {
+        for (found, expected) in
+            model.scores(&reversed).iter().zip(together.iter().rev())
+        {
             assert_close(found, expected, 1e-5);
         }
     }
@@ -127,7 +130,10 @@ fn several_prompts_in_one_pass_have_the_loss_and_gradients_of_one_by_one() {
             .zip(0u32..)
             .map(|(prompt, place)| Example {
                 prompt,
-                targets: vec![place % N_ITEMS as u32, (place + 7) % N_ITEMS as u32],
+                targets: vec![
+                    place % N_ITEMS as u32,
+                    (place + 7) % N_ITEMS as u32,
+                ],
             })
             .collect();
         let own = &model.tables.collaborative;
@@ -142,7 +148,8 @@ fn several_prompts_in_one_pass_have_the_loss_and_gradients_of_one_by_one() {
         };
         let whole = compute(&examples);
         let mut sum = step::Step::default();
-        let (mut users, mut items) = (vec![0.0; N_USERS * WIDTH], vec![0.0; N_ITEMS * WIDTH]);
+        let (mut users, mut items) =
+            (vec![0.0; N_USERS * WIDTH], vec![0.0; N_ITEMS * WIDTH]);
         for example in &examples {
             let one = compute(std::slice::from_ref(example));
             sum.loss += one.loss / examples.len() as f64;
@@ -150,10 +157,9 @@ fn several_prompts_in_one_pass_have_the_loss_and_gradients_of_one_by_one() {
                 (&mut users, one.users.dense(N_USERS, WIDTH)),
                 (&mut items, one.items.dense(N_ITEMS, WIDTH)),
             ] {
-                total
-                    .iter_mut()
-                    .zip(part.values)
-                    .for_each(|(sum, value)| *sum += value / examples.len() as f32);
+                total.iter_mut().zip(part.values).for_each(|(sum, value)| {
+                    *sum += value / examples.len() as f32
+                });
             }
         }
         assert!(
@@ -194,15 +200,20 @@ fn a_content_step_touches_the_rows_of_its_batch_alone() {
         .unwrap();
         assert_eq!(step.users.rows, [0]);
         assert_eq!(step.items.rows, [0, N_ITEMS as u32 - 1]);
-        assert!(step.loss.is_finite() && step.items.values.iter().any(|value| *value != 0.0));
+        assert!(
+            step.loss.is_finite()
+                && step.items.values.iter().any(|value| *value != 0.0)
+        );
     }
 }
 
 #[test]
 fn lazy_adam_leaves_a_row_where_dense_adam_moves_it_on() {
     let start = Tables::normal(2, 3, 4, 0).collaborative.items;
-    let (adam, mut lazy, mut dense) = (Adam::new(1e-2), start.clone(), start.clone());
-    let (mut lazy_moments, mut dense_moments) = (Moments::zeros(&start), Moments::zeros(&start));
+    let (adam, mut lazy, mut dense) =
+        (Adam::new(1e-2), start.clone(), start.clone());
+    let (mut lazy_moments, mut dense_moments) =
+        (Moments::zeros(&start), Moments::zeros(&start));
     let first = RowGradients {
         rows: vec![0],
         values: vec![1.0; 4],
@@ -219,8 +230,8 @@ fn lazy_adam_leaves_a_row_where_dense_adam_moves_it_on() {
     // moment, with bias correction for two.
     let moved = |table: &model::Table| table.row(0)[0] - start.row(0)[0];
     let (m, v) = (0.1 * 0.9, 0.001 * 0.999);
-    let second_step =
-        1e-2 * (m / (1.0 - 0.9f32.powi(2))) / ((v / (1.0 - 0.999f32.powi(2))).sqrt() + 1e-8);
+    let second_step = 1e-2 * (m / (1.0 - 0.9f32.powi(2)))
+        / ((v / (1.0 - 0.999f32.powi(2))).sqrt() + 1e-8);
     assert!(
         (moved(&lazy) + 1e-2).abs() < 1e-6,
         "the lazy rule: one step of the learning rate, {}",
@@ -250,8 +261,9 @@ fn a_softmax_over_a_sample_of_all_items_is_the_softmax_over_the_catalogue() {
         let whole = objective(&examples, Options::default());
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let sampled = whole.clone().sampled(N_ITEMS, N_ITEMS, &mut rng);
-        let [whole, sampled] = [whole, sampled]
-            .map(|objective| step::compute(&model.backbone, own, None, &objective).unwrap());
+        let [whole, sampled] = [whole, sampled].map(|objective| {
+            step::compute(&model.backbone, own, None, &objective).unwrap()
+        });
         assert!(
             (whole.loss - sampled.loss).abs() < 1e-5 * whole.loss,
             "{} {}",
@@ -284,7 +296,8 @@ fn the_loss_over_samples_is_right_on_average_and_moves_only_its_candidates() {
         let losses: Vec<f64> = (0..200)
             .map(|_| {
                 let sampled = whole.clone().sampled(6, N_ITEMS, &mut rng);
-                let step = step::compute(&model.backbone, own, None, &sampled).unwrap();
+                let step = step::compute(&model.backbone, own, None, &sampled)
+                    .unwrap();
                 assert!(
                     step.items.rows.len() == 7 && step.items.rows.contains(&3),
                     "{:?}",
@@ -312,7 +325,9 @@ fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
             .find(|exact| exact.device == rounded.device)
             .unwrap();
         let prompts = exact.prompts();
-        for (found, expected) in rounded.scores(&prompts).iter().zip(exact.scores(&prompts)) {
+        for (found, expected) in
+            rounded.scores(&prompts).iter().zip(exact.scores(&prompts))
+        {
             assert_close(found, &expected, 0.03);
         }
         let examples: Vec<Example> = prompts
@@ -324,8 +339,10 @@ fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
             .collect();
         let own = &exact.tables.collaborative;
         let objective = objective(&examples, Options::default());
-        let [found, expected] = [&rounded.backbone, &exact.backbone]
-            .map(|backbone| step::compute(backbone, own, None, &objective).unwrap());
+        let [found, expected] =
+            [&rounded.backbone, &exact.backbone].map(|backbone| {
+                step::compute(backbone, own, None, &objective).unwrap()
+            });
         assert!(
             (found.loss - expected.loss).abs() < 1e-3 * expected.loss,
             "{} {}",
@@ -338,9 +355,11 @@ fn bf16_weights_change_scores_and_gradients_by_what_their_rounding_does() {
             prompt: vec![Token::Item(3)],
             main: vec![Token::Word(5), Token::Word(900), Token::Word(7)],
         }];
-        let [found, expected] = [&rounded.backbone, &exact.backbone].map(|backbone| {
-            step::compute(backbone, own, None, &content::objective(&texts)).unwrap()
-        });
+        let [found, expected] =
+            [&rounded.backbone, &exact.backbone].map(|backbone| {
+                step::compute(backbone, own, None, &content::objective(&texts))
+                    .unwrap()
+            });
         assert!(
             (found.loss - expected.loss).abs() < 2e-3 * expected.loss,
             "{} {}",

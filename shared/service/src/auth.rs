@@ -34,7 +34,9 @@ impl Interceptor for Token {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let given = request.metadata().get("authorization");
         let given = given.map(MetadataValue::as_bytes).unwrap_or_default();
-        if self.expected.is_empty() || bool::from(given.ct_eq(self.expected.as_bytes())) {
+        if self.expected.is_empty()
+            || bool::from(given.ct_eq(self.expected.as_bytes()))
+        {
             return Ok(request);
         }
         Err(Status::unauthenticated(
@@ -50,18 +52,24 @@ pub struct SendToken {
 }
 
 impl SendToken {
-    pub(crate) fn new(token: &str) -> Result<Self, tonic::metadata::errors::InvalidMetadataValue> {
+    pub(crate) fn new(
+        token: &str,
+    ) -> Result<Self, tonic::metadata::errors::InvalidMetadataValue> {
         if token.is_empty() {
             return Ok(Self { value: None });
         }
-        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {token}").parse()?;
         value.set_sensitive(true);
         Ok(Self { value: Some(value) })
     }
 }
 
 impl Interceptor for SendToken {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+    fn call(
+        &mut self,
+        mut request: Request<()>,
+    ) -> Result<Request<()>, Status> {
         if let Some(value) = &self.value {
             let metadata = request.metadata_mut();
             metadata.insert("authorization", value.clone());

@@ -116,7 +116,9 @@ pub fn is_passing(status: &Status) -> bool {
     }
 }
 
-fn bad_url(target: &Target) -> impl FnOnce(tonic::transport::Error) -> TargetError {
+fn bad_url(
+    target: &Target,
+) -> impl FnOnce(tonic::transport::Error) -> TargetError {
     let url = target.url.clone();
     move |source| TargetError::Url { url, source }
 }

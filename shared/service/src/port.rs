@@ -86,7 +86,9 @@ impl Port {
     }
 
     /// The server's side of TLS; `None` where the port is in plain text.
-    pub(crate) fn tls_config(&self) -> Result<Option<ServerTlsConfig>, PortError> {
+    pub(crate) fn tls_config(
+        &self,
+    ) -> Result<Option<ServerTlsConfig>, PortError> {
         let Some(tls) = &self.tls else {
             return Ok(None);
         };

@@ -107,9 +107,12 @@ pub async fn serve(
     } = lifecycle;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(descriptors)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        )
         .build_v1()?;
-    let health_service = HealthService::from_health_reporter(health.reporter.clone());
+    let health_service =
+        HealthService::from_health_reporter(health.reporter.clone());
     let routes = routes
         .add_service(HealthServer::new(health_service))
         .add_service(reflection);

@@ -66,7 +66,9 @@ mod tests {
     fn an_unknown_key_is_refused_and_named() {
         let known: Settings = load("settings-test", "port = 1", None).unwrap();
         assert_eq!(known.port, 1);
-        let unknown = load::<Settings>("settings-test", "port = 1\nprot = 2", None).unwrap_err();
+        let unknown =
+            load::<Settings>("settings-test", "port = 1\nprot = 2", None)
+                .unwrap_err();
         let chain = crate::status::chain(&unknown);
         assert!(chain.contains("prot"), "{chain}");
     }

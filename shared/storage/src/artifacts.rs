@@ -72,7 +72,8 @@ impl Artifacts {
         let root = settings.artifact_root();
         let place = &settings.artifacts;
         if place.contains("://") && !place.starts_with("file://") {
-            let reason = format!("`{place}` is neither a folder nor `file:///…`");
+            let reason =
+                format!("`{place}` is neither a folder nor `file:///…`");
             return Err(Error::Setting {
                 setting: "storage.artifacts",
                 reason,
@@ -81,7 +82,8 @@ impl Artifacts {
 
         std::fs::create_dir_all(&root).map_err(Error::file(&root))?;
         let root = root.canonicalize().map_err(Error::file(&root))?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(unavailable)?;
+        let store =
+            LocalFileSystem::new_with_prefix(&root).map_err(unavailable)?;
         Ok(Self {
             store: Arc::new(store.with_fsync(true)),
             root,
@@ -90,7 +92,11 @@ impl Artifacts {
 
     /// Stores the files of a folder; returns the artifact's id. Storing the
     /// same content again changes nothing.
-    pub async fn put(&self, kind: Kind, folder: &Path) -> Result<ArtifactId, Error> {
+    pub async fn put(
+        &self,
+        kind: Kind,
+        folder: &Path,
+    ) -> Result<ArtifactId, Error> {
         let source = folder.to_owned();
         let index = blocking(move || Index::of(&source)).await?;
         let id = index.id();
@@ -117,7 +123,8 @@ impl Artifacts {
             .await
             .map_err(Error::file(file))?;
         let upload = self.store.put_multipart(to).await.map_err(unavailable)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let mut upload =
+            WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         let mut part = vec![0; PART_BYTES];
         loop {
             let n = source.read(&mut part).await.map_err(Error::file(file))?;
@@ -134,7 +141,11 @@ impl Artifacts {
     }
 
     /// True when the artifact is complete.
-    pub async fn exists(&self, kind: Kind, id: &ArtifactId) -> Result<bool, Error> {
+    pub async fn exists(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<bool, Error> {
         match self.store.head(&location(kind, id, INDEX)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -143,7 +154,11 @@ impl Artifacts {
     }
 
     /// Refuses an artifact that is not there, or not complete.
-    pub async fn require(&self, kind: Kind, id: &ArtifactId) -> Result<(), Error> {
+    pub async fn require(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<(), Error> {
         if self.exists(kind, id).await? {
             return Ok(());
         }
@@ -156,13 +171,19 @@ impl Artifacts {
 
     /// Finds the folder with an artifact's files, after checking every byte
     /// against its id.
-    pub async fn open_verified(&self, kind: Kind, id: &ArtifactId) -> Result<PathBuf, Error> {
+    pub async fn open_verified(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<PathBuf, Error> {
         let folder = self.folder(kind, id).await?;
         let checked = folder.clone();
         let found = blocking(move || content_id(&checked)).await?;
         if found != *id {
             let what = format!("{} {id}", kind.name());
-            let reason = format!("its content hashes to {found}; restore it or delete it");
+            let reason = format!(
+                "its content hashes to {found}; restore it or delete it"
+            );
             return Err(Error::corrupt(what, reason));
         }
 
@@ -170,13 +191,22 @@ impl Artifacts {
     }
 
     /// Finds the folder with an artifact's files, unchecked.
-    pub async fn folder(&self, kind: Kind, id: &ArtifactId) -> Result<PathBuf, Error> {
+    pub async fn folder(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<PathBuf, Error> {
         self.require(kind, id).await?;
         Ok(self.root.join(kind.folder()).join(id.as_str()))
     }
 
     /// Reads one file of an artifact, unchecked.
-    pub async fn read(&self, kind: Kind, id: &ArtifactId, name: &str) -> Result<Vec<u8>, Error> {
+    pub async fn read(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+        name: &str,
+    ) -> Result<Vec<u8>, Error> {
         let path = self.folder(kind, id).await?.join(name);
         tokio::fs::read(&path).await.map_err(Error::file(path))
     }
@@ -206,12 +236,20 @@ impl Artifacts {
     }
 
     /// Adds up the sizes of an artifact's files, in bytes.
-    pub async fn n_bytes(&self, kind: Kind, id: &ArtifactId) -> Result<u64, Error> {
+    pub async fn n_bytes(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<u64, Error> {
         let files = self.files(kind, id).await?;
         Ok(files.iter().map(|file| file.size).sum())
     }
 
-    async fn files(&self, kind: Kind, id: &ArtifactId) -> Result<Vec<ObjectMeta>, Error> {
+    async fn files(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<Vec<ObjectMeta>, Error> {
         let below = Location::from_iter([kind.folder(), id.as_str()]);
         self.store
             .list(Some(&below))
@@ -221,7 +259,11 @@ impl Artifacts {
     }
 
     /// Removes an artifact; its index first, so that nobody sees a part of it.
-    pub async fn delete(&self, kind: Kind, id: &ArtifactId) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<(), Error> {
         self.require(kind, id).await?;
         self.remove(&location(kind, id, INDEX)).await?;
         for file in self.files(kind, id).await? {
@@ -259,10 +301,12 @@ mod tests {
     #[tokio::test]
     async fn an_artifact_is_named_by_its_content_and_damage_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(&crate::settings::embedded(folder.path())).unwrap();
+        let artifacts =
+            Artifacts::open(&crate::settings::embedded(folder.path())).unwrap();
         let source = tempfile::tempdir().unwrap();
         std::fs::write(source.path().join("a"), "one").unwrap();
-        std::fs::write(source.path().join("b"), vec![7; PART_BYTES + 1]).unwrap();
+        std::fs::write(source.path().join("b"), vec![7; PART_BYTES + 1])
+            .unwrap();
         let id = artifacts.put(Kind::Model, source.path()).await.unwrap();
         assert_eq!(id, content_id(source.path()).unwrap());
         assert_eq!(

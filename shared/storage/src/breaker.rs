@@ -52,9 +52,12 @@ impl Breaker {
         // see a new pause.
         let pause_ms = self.pause_ms.load(Ordering::Relaxed);
         let until = now_ms + pause_ms.max(self.first_pause_ms);
-        let taken =
-            self.resume_ms
-                .compare_exchange(resume_ms, until, Ordering::Relaxed, Ordering::Relaxed);
+        let taken = self.resume_ms.compare_exchange(
+            resume_ms,
+            until,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         if taken.is_ok() {
             Turn::Trial
         } else {

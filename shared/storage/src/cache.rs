@@ -48,9 +48,11 @@ impl Cache {
             return Ok(Self { shared: None });
         }
 
-        let client = Client::open(settings.cache.as_str()).map_err(|e| Error::Setting {
-            setting: "storage.cache",
-            reason: e.to_string(),
+        let client = Client::open(settings.cache.as_str()).map_err(|e| {
+            Error::Setting {
+                setting: "storage.cache",
+                reason: e.to_string(),
+            }
         })?;
         let shared = Shared {
             client,
@@ -72,7 +74,9 @@ impl Cache {
         let shared = self.shared.as_ref()?;
         let key = shared.key(group);
         shared
-            .call(async move |connection: &mut ConnectionManager| connection.hget(key, field).await)
+            .call(async move |connection: &mut ConnectionManager| {
+                connection.hget(key, field).await
+            })
             .await
             .flatten()
     }
@@ -83,7 +87,10 @@ impl Cache {
     }
 
     /// Sets fields of groups, all in one round trip.
-    pub async fn put_all(&self, fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>) {
+    pub async fn put_all(
+        &self,
+        fields: impl IntoIterator<Item = (&str, &str, impl AsRef<[u8]>)>,
+    ) {
         let Some(shared) = self.shared.as_ref() else {
             return;
         };
@@ -98,8 +105,9 @@ impl Cache {
                 .ignore();
         }
 
-        let put =
-            async |connection: &mut ConnectionManager| commands.query_async::<()>(connection).await;
+        let put = async |connection: &mut ConnectionManager| {
+            commands.query_async::<()>(connection).await
+        };
         shared.call(put).await;
     }
 
@@ -126,7 +134,9 @@ impl Shared {
     /// Makes one bounded call; a failure pauses the cache.
     async fn call<T>(
         &self,
-        command: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, redis::RedisError>,
+        command: impl AsyncFnOnce(
+            &mut ConnectionManager,
+        ) -> Result<T, redis::RedisError>,
     ) -> Option<T> {
         let turn = self.breaker.turn(now_ms());
         if turn == Turn::Closed {
@@ -156,7 +166,10 @@ impl Shared {
         };
 
         if self.breaker.failed(turn, now_ms()) {
-            tracing::warn!(failure, "the cache is out of reach; going on without it");
+            tracing::warn!(
+                failure,
+                "the cache is out of reach; going on without it"
+            );
         }
 
         None

@@ -42,7 +42,9 @@ pub enum Error {
         reason: String,
     },
     /// The embedded store belongs to one process at a time.
-    #[error("the embedded store {0} is in use by another process (`cllm4rec up`?)")]
+    #[error(
+        "the embedded store {0} is in use by another process (`cllm4rec up`?)"
+    )]
     InUse(PathBuf),
     /// A local file cannot be read or written.
     #[error("cannot access {path}")]
@@ -67,12 +69,17 @@ impl Error {
         }
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn corrupt(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn corrupt(
+        what: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
         Self::Corrupt {
             what: what.into(),
             reason: reason.to_string(),

@@ -24,7 +24,11 @@ impl Histories {
     }
 
     /// Reads a user's history; empty for a user that nobody has heard of.
-    pub async fn of(&self, catalog: &Catalog, user: &UserId) -> Result<History, Error> {
+    pub async fn of(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<History, Error> {
         self.read(&space(catalog), user)
             .await
             .map(|(history, _)| history)
@@ -62,7 +66,11 @@ impl Histories {
 
     /// Forgets a user and leaves a tombstone, so that a late event does not
     /// bring them back.
-    pub async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<(), Error> {
         let space = space(catalog);
         for _ in 0..N_TRIES {
             let (mut history, before) = self.read(&space, user).await?;
@@ -78,10 +86,16 @@ impl Histories {
         Err(Error::Contended(format!("the history of user `{user}`")))
     }
 
-    async fn read(&self, space: &str, user: &UserId) -> Result<(History, Option<Vec<u8>>), Error> {
+    async fn read(
+        &self,
+        space: &str,
+        user: &UserId,
+    ) -> Result<(History, Option<Vec<u8>>), Error> {
         let bytes = self.store.get(space, user.as_str()).await?;
         let history = match &bytes {
-            Some(bytes) => decode(&format!("the history of user `{user}`"), bytes)?,
+            Some(bytes) => {
+                decode(&format!("the history of user `{user}`"), bytes)?
+            }
             None => History::default(),
         };
 

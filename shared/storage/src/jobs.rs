@@ -55,7 +55,11 @@ impl Jobs {
 
     /// Stores a new job; with a request id that was seen before, returns the
     /// earlier job instead.
-    pub async fn create(&self, mut job: Job, request: Option<&str>) -> Result<Created, Error> {
+    pub async fn create(
+        &self,
+        mut job: Job,
+        request: Option<&str>,
+    ) -> Result<Created, Error> {
         if let Some(request) = request
             && let Some(id) = self.store.get(REQUESTS, request).await?
         {
@@ -115,7 +119,9 @@ impl Jobs {
             match self.read(&open.key).await {
                 Ok((job, _)) => jobs.push(job),
                 // One job that cannot be read must not stop the others.
-                Err(error @ (Error::Corrupt { .. } | Error::NotFound { .. })) => {
+                Err(
+                    error @ (Error::Corrupt { .. } | Error::NotFound { .. }),
+                ) => {
                     self.left_out.tell(format!("job {}", open.key), &error);
                 }
                 Err(error) => return Err(error),
@@ -187,7 +193,11 @@ impl Jobs {
     }
 
     /// Lists a job's events from number `from` on.
-    pub async fn events(&self, id: &JobId, from: u64) -> Result<Listed<JobEvent>, Error> {
+    pub async fn events(
+        &self,
+        id: &JobId,
+        from: u64,
+    ) -> Result<Listed<JobEvent>, Error> {
         let mut entries = self.store.scan(&events_of(id)).await?;
         let first = event_key(from);
         entries.retain(|entry| entry.key >= first);
@@ -249,13 +259,18 @@ mod tests {
     async fn the_same_request_gives_the_same_job_and_events_are_numbered() {
         let folder = tempfile::tempdir().unwrap();
         let (jobs, _) = jobs(&folder).await;
-        let Created::New(first) = jobs.create(queued("a"), Some("r")).await.unwrap() else {
+        let Created::New(first) =
+            jobs.create(queued("a"), Some("r")).await.unwrap()
+        else {
             panic!("a new job")
         };
         let again = jobs.create(queued("b"), Some("r")).await.unwrap();
         assert_eq!(again, Created::Before(first.clone()));
         let change = |job: &mut Job| {
-            Ok::<_, Error>(Some(format!("{:?}", job.apply(Event::CancelRequested, 2))))
+            Ok::<_, Error>(Some(format!(
+                "{:?}",
+                job.apply(Event::CancelRequested, 2)
+            )))
         };
         jobs.update(&first.id, change).await.unwrap();
         let events = jobs.events(&first.id, 1).await.unwrap().records;
@@ -287,7 +302,9 @@ mod tests {
     async fn a_refused_change_publishes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (jobs, registry) = jobs(&folder).await;
-        let Created::New(mut job) = jobs.create(queued("a"), None).await.unwrap() else {
+        let Created::New(mut job) =
+            jobs.create(queued("a"), None).await.unwrap()
+        else {
             panic!("a new job")
         };
         let leased = Event::Leased {
@@ -299,13 +316,17 @@ mod tests {
             info: &info(&job),
             labels: &[Label::live()],
         };
-        let refuse = |_: &mut Job| Err::<Option<String>, _>(Error::Contended("refused".to_owned()));
-        let refused = jobs.update_and_publish(&job.id, refuse, publication).await;
+        let refuse = |_: &mut Job| {
+            Err::<Option<String>, _>(Error::Contended("refused".to_owned()))
+        };
+        let refused =
+            jobs.update_and_publish(&job.id, refuse, publication).await;
         assert!(refused.is_err());
         assert!(registry.list().await.unwrap().records.is_empty());
         assert!(registry.labels().await.unwrap().versions.is_empty());
         let accept = |_: &mut Job| Ok::<_, Error>(None);
-        let accepted = jobs.update_and_publish(&job.id, accept, publication).await;
+        let accepted =
+            jobs.update_and_publish(&job.id, accept, publication).await;
         accepted.unwrap();
         let labels = registry.labels().await.unwrap().versions;
         assert_eq!(labels[&Label::live()].as_str(), "v");
@@ -323,7 +344,8 @@ mod tests {
             labels: &[],
         };
         let accept = |_: &mut Job| Ok::<_, Error>(None);
-        let accepted = jobs.update_and_publish(&job.id, accept, publication).await;
+        let accepted =
+            jobs.update_and_publish(&job.id, accept, publication).await;
         accepted.unwrap();
 
         let version = &info.version;

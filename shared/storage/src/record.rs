@@ -55,14 +55,24 @@ pub(crate) fn encode(content: &impl Serialize) -> Vec<u8> {
 }
 
 /// Reads a record; `what` names it when it cannot be understood.
-pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| not_understood(what, bytes, &error))
+pub(crate) fn decode<T: DeserializeOwned>(
+    what: &str,
+    bytes: &[u8],
+) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| not_understood(what, bytes, &error))
 }
 
-fn not_understood(what: &str, bytes: &[u8], error: &serde_json::Error) -> Error {
+fn not_understood(
+    what: &str,
+    bytes: &[u8],
+    error: &serde_json::Error,
+) -> Error {
     match serde_json::from_slice(bytes) {
         Ok(Header { format }) if format > FORMAT => {
-            let reason = format!("a newer program wrote it, in format {format}: {error}");
+            let reason = format!(
+                "a newer program wrote it, in format {format}: {error}"
+            );
             Error::corrupt(what, reason)
         }
         Ok(_) | Err(_) => Error::corrupt(what, error),

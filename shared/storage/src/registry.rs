@@ -49,7 +49,10 @@ impl Registry {
     }
 
     /// Reads what is known about one version.
-    pub async fn get(&self, version: &ModelVersion) -> Result<ModelInfo, Error> {
+    pub async fn get(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<ModelInfo, Error> {
         let bytes = self
             .store
             .get(VERSIONS, version.as_str())
@@ -85,7 +88,11 @@ impl Registry {
     }
 
     /// Points a label at a version that exists.
-    pub async fn set_label(&self, label: &Label, version: &ModelVersion) -> Result<(), Error> {
+    pub async fn set_label(
+        &self,
+        label: &Label,
+        version: &ModelVersion,
+    ) -> Result<(), Error> {
         let exists = self
             .store
             .get(VERSIONS, version.as_str())
@@ -141,9 +148,14 @@ impl Publication<'_> {
     /// it.
     pub(crate) fn writes(&self) -> Vec<Entry> {
         let version = self.info.version.as_str();
-        let mut writes = vec![Entry::new(VERSIONS, version, Some(encode(self.info)))];
+        let mut writes =
+            vec![Entry::new(VERSIONS, version, Some(encode(self.info)))];
         for label in self.labels {
-            writes.push(Entry::new(LABELS, label.as_str(), Some(version.into())));
+            writes.push(Entry::new(
+                LABELS,
+                label.as_str(),
+                Some(version.into()),
+            ));
         }
 
         if !self.labels.is_empty() {

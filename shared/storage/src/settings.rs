@@ -49,8 +49,8 @@ impl Settings {
     /// Says how much of a history is kept.
     pub fn retention(&self) -> Retention {
         const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-        let max_age_ms =
-            (self.max_event_age_days > 0).then(|| i64::from(self.max_event_age_days) * DAY_MS);
+        let max_age_ms = (self.max_event_age_days > 0)
+            .then(|| i64::from(self.max_event_age_days) * DAY_MS);
         Retention {
             max_events: self.max_events_per_user,
             max_age_ms,

@@ -29,20 +29,28 @@ impl Store {
             return embedded::Embedded::open(path.as_ref()).map(Self::Embedded);
         }
 
-        if settings.store.starts_with("redis://") || settings.store.starts_with("unix://") {
+        if settings.store.starts_with("redis://")
+            || settings.store.starts_with("unix://")
+        {
             return redis::Redis::open(settings).await.map(Self::Redis);
         }
 
         // The rest of a URL may hold a password.
         let scheme = settings.store.split(':').next().unwrap_or_default();
-        let reason = format!("`{scheme}:…` is neither `embedded:PATH` nor `redis://HOST:PORT`");
+        let reason = format!(
+            "`{scheme}:…` is neither `embedded:PATH` nor `redis://HOST:PORT`"
+        );
         Err(Error::Setting {
             setting: "storage.store",
             reason,
         })
     }
 
-    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) async fn get(
+        &self,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
         match self {
             Self::Embedded(store) => store.get(space, key).await,
             Self::Redis(store) => store.get(space, key).await,

@@ -9,14 +9,15 @@
 use std::path::{Path, PathBuf};
 
 use domain::{
-    Backbone, BackboneLocation, Catalog, CauseKind, ColdItems, DatasetId, Event, Item, JobId,
-    Label, Light, ModelManifest, ModelVersion, Optimizer, Part, State, TableInit, Target, UserId,
-    UserToken, ValuePath,
+    Backbone, BackboneLocation, Catalog, CauseKind, ColdItems, DatasetId,
+    Event, Item, JobId, Label, Light, ModelManifest, ModelVersion, Optimizer,
+    Part, State, TableInit, Target, UserId, UserToken, ValuePath,
 };
 use redb::{Database, TableDefinition};
 use storage::{Settings, Storage};
 
-const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
+const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("entries");
 const VERSION: &str = "5f1c0e6a9b3d47e28c05d1a4f7b2960e";
 
 /// A stored record before it is put into a store.
@@ -136,9 +137,12 @@ async fn jobs_of_every_state_are_read_with_all_their_values() {
     let [_, cancelling, failed, queued, _, _] = &listed.records[..] else {
         panic!("six jobs");
     };
-    let location = BackboneLocation::new("hf://openai-community/gpt2@607a30d").unwrap();
+    let location =
+        BackboneLocation::new("hf://openai-community/gpt2@607a30d").unwrap();
     assert_eq!(cancelling.spec.backbone, Backbone::Path(location));
-    let location = BackboneLocation::new("artifact://9e8d7c6b5a49382716050f1e2d3c4b5a").unwrap();
+    let location =
+        BackboneLocation::new("artifact://9e8d7c6b5a49382716050f1e2d3c4b5a")
+            .unwrap();
     assert_eq!(failed.spec.backbone, Backbone::Path(location));
     let cause = failed.cause.as_ref().unwrap();
     assert_eq!(cause.kind, CauseKind::BadBackbone);
@@ -201,7 +205,8 @@ async fn open_jobs_requests_and_events_go_on_where_they_were() {
 
     let id = job_id("job-succeeded");
     let events = storage.jobs.events(&id, 1).await.unwrap().records;
-    let messages: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+    let messages: Vec<&str> =
+        events.iter().map(|event| event.message.as_str()).collect();
     assert_eq!(messages[0], "queued");
     assert_eq!(messages[5], format!("model version {VERSION} published"));
     assert_eq!((events[2].number, events[2].at_ms), (3, 1_750_000_020_000));
@@ -253,7 +258,9 @@ async fn versions_labels_and_histories_are_read_with_all_their_values() {
 
 #[test]
 fn files_of_artifacts_and_workers_are_read() {
-    let read = |name: &str| std::fs::read(fixtures().join("artifacts").join(name)).unwrap();
+    let read = |name: &str| {
+        std::fs::read(fixtures().join("artifacts").join(name)).unwrap()
+    };
     let bytes = read("model.json");
     let manifest: ModelManifest = serde_json::from_slice(&bytes).unwrap();
     let backbone = manifest.backbone.as_ref().unwrap();
@@ -265,7 +272,8 @@ fn files_of_artifacts_and_workers_are_read() {
         "the same bytes"
     );
     let text = String::from_utf8(bytes).unwrap();
-    let without = text.replace(r#""backbone":"9e8d7c6b5a49382716050f1e2d3c4b5a","#, "");
+    let without =
+        text.replace(r#""backbone":"9e8d7c6b5a49382716050f1e2d3c4b5a","#, "");
     let light: ModelManifest = serde_json::from_str(&without).unwrap();
     assert_eq!(light.backbone, None);
     assert_eq!(serde_json::to_string(&light).unwrap(), without);
@@ -393,7 +401,8 @@ async fn what_is_written_says_its_format() {
     let read = redb::ReadableDatabase::begin_read(&database).unwrap();
     let table = read.open_table(ENTRIES).unwrap();
     let stored = table.get(("jobs", "job-queued")).unwrap().unwrap();
-    let record: serde_json::Value = serde_json::from_slice(stored.value()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_slice(stored.value()).unwrap();
     assert_eq!(record["format"], 1);
     assert_eq!(serde_json::from_value::<domain::Job>(record).unwrap(), job);
 }

@@ -230,7 +230,8 @@ fn no_bytes_make_the_decoder_or_the_checks_panic() {
         ..request()
     };
     // `make fuzz` goes on for longer.
-    let seconds = std::env::var("FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+    let seconds = std::env::var("FUZZ_SECONDS")
+        .map_or(0, |seconds| seconds.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds);
     for round in 0_u64.. {
         if round >= 20_000 && Instant::now() >= until {

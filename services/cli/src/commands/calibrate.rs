@@ -24,11 +24,15 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: Command,
+    output: Output,
+) -> anyhow::Result<()> {
     let Command::Calibrate { data_dir } = command;
     let settings = LocalSettings::below(&data_dir)?.worker;
     let path = settings.calibration.clone();
-    let measuring = tokio::task::spawn_blocking(move || worker::calibrate(&settings));
+    let measuring =
+        tokio::task::spawn_blocking(move || worker::calibrate(&settings));
     let calibration = measuring.await??;
     output.write(&json!(calibration), || {
         format!("{}\nkept in {}", table(&calibration), path.display())

@@ -58,7 +58,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
-        Command::Import(arguments) => import(&arguments, settings, output).await,
+        Command::Import(arguments) => {
+            import(&arguments, settings, output).await
+        }
         Command::List => {
             for id in artifacts.list(Kind::Dataset).await? {
                 show(output, &artifacts, &id).await?;
@@ -66,7 +68,9 @@ pub(crate) async fn run(
 
             Ok(())
         }
-        Command::Show { id } => show(output, &artifacts, &artifact_id(&id)?).await,
+        Command::Show { id } => {
+            show(output, &artifacts, &artifact_id(&id)?).await
+        }
         Command::Delete { id } => {
             let id = artifact_id(&id)?;
             artifacts.delete(Kind::Dataset, &id).await?;
@@ -80,7 +84,11 @@ fn artifact_id(typed: &str) -> anyhow::Result<ArtifactId> {
     Ok(ArtifactId::new(dataset_id(typed))?)
 }
 
-async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyhow::Result<()> {
+async fn import(
+    arguments: &Import,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
     // Before anything is stored: a store that cannot be opened is found out
     // about first.
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
@@ -90,9 +98,15 @@ async fn import(arguments: &Import, settings: &Settings, output: Output) -> anyh
     Ok(())
 }
 
-fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, report: &Report) {
+fn show_import(
+    output: Output,
+    stored: &StoredDataset,
+    manifest: &Manifest,
+    report: &Report,
+) {
     let StoredDataset { id, n_seeded } = stored;
-    let refusals: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
+    let refusals: Vec<String> =
+        report.refusals.iter().map(ToString::to_string).collect();
     let value = json!({
         "dataset": id,
         "manifest": manifest,
@@ -118,7 +132,11 @@ fn show_import(output: Output, stored: &StoredDataset, manifest: &Manifest, repo
     });
 }
 
-async fn show(output: Output, artifacts: &Artifacts, id: &ArtifactId) -> anyhow::Result<()> {
+async fn show(
+    output: Output,
+    artifacts: &Artifacts,
+    id: &ArtifactId,
+) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
     let value = json!({ "dataset": id, "manifest": manifest });
     output.write(&value, || text::dataset(id.as_str(), &manifest));

@@ -55,7 +55,10 @@ const N_PLAYED: usize = 5;
 /// Items that are recommended.
 const N_RECOMMENDED: u32 = 5;
 
-pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    arguments: &Arguments,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = match &arguments.data_dir {
         Some(folder) => folder,
@@ -88,7 +91,8 @@ async fn walk(
     say(output, &stages(&job));
     say(output, &text::metrics_table(&job));
 
-    let mut scorer = RecommendationServiceClient::new(connect(&services.scorer)?);
+    let mut scorer =
+        RecommendationServiceClient::new(connect(&services.scorer)?);
     wait_until_live(&mut scorer, &job.model_version, &data).await?;
     for user in interesting_users(&data) {
         let shown = user_and_recommendations(&mut scorer, &data, user).await?;
@@ -121,7 +125,11 @@ fn spec(arguments: &Arguments, dataset: &str) -> anyhow::Result<TrainSpec> {
 }
 
 /// Queues a job and follows it to its end.
-async fn train(spec: &TrainSpec, coordinator: &Target, output: Output) -> anyhow::Result<pb::Job> {
+async fn train(
+    spec: &TrainSpec,
+    coordinator: &Target,
+    output: Output,
+) -> anyhow::Result<pb::Job> {
     let mut client = training_client(coordinator)?;
     let request = pb::TrainJobRequest {
         spec: Some(spec.into()),
@@ -165,8 +173,12 @@ async fn wait_until_live(
             ..pb::RecommendRequest::default()
         };
         match scorer.recommend(request).await {
-            Ok(answer) if answer.get_ref().model_version == version => return Ok(()),
-            Err(status) if status.code() != Code::FailedPrecondition => return Err(status.into()),
+            Ok(answer) if answer.get_ref().model_version == version => {
+                return Ok(());
+            }
+            Err(status) if status.code() != Code::FailedPrecondition => {
+                return Err(status.into());
+            }
             Ok(_) | Err(_) => {}
         }
 

@@ -63,7 +63,8 @@ pub(crate) async fn run(
                 interactions: interactions(&user, items),
                 catalog,
             };
-            let answer = client.record_interactions(request).await?.into_inner();
+            let answer =
+                client.record_interactions(request).await?.into_inner();
             let n_recorded = answer.n_recorded;
             let value = json!({ "n_recorded": n_recorded });
             output.write(&value, || format!("{n_recorded} recorded"));
@@ -83,7 +84,9 @@ pub(crate) async fn run(
                 catalog,
             };
             client.delete_user(request).await?;
-            output.write(&json!({ "deleted": user }), || format!("deleted {user}"));
+            output.write(&json!({ "deleted": user }), || {
+                format!("deleted {user}")
+            });
         }
     }
 

@@ -72,13 +72,17 @@ pub(crate) async fn run(
                 label: label.clone(),
             };
             client.remove_label(request).await?;
-            output.write(&json!({ "removed": label }), || format!("removed {label}"));
+            output.write(&json!({ "removed": label }), || {
+                format!("removed {label}")
+            });
         }
         Command::Delete { version } => {
             let name = names::model_version(&version);
             let request = pb::DeleteModelVersionRequest { name: name.clone() };
             client.delete_model_version(request).await?;
-            output.write(&json!({ "deleted": name }), || format!("deleted {name}"));
+            output.write(&json!({ "deleted": name }), || {
+                format!("deleted {name}")
+            });
         }
     }
 

@@ -64,7 +64,8 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut client = RecommendationServiceClient::new(connect(&settings.scorer)?);
+    let mut client =
+        RecommendationServiceClient::new(connect(&settings.scorer)?);
     let answer = client.recommend(request(arguments)).await?.into_inner();
     output.write(&json::recommendation(&answer), || {
         text::recommendation(&answer)

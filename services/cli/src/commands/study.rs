@@ -65,7 +65,11 @@ async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
     let request = pb::ListJobsRequest::default();
     match training_client(coordinator)?.list_jobs(request).await {
         Ok(_) => Ok(true),
-        Err(status) if status.code() == Code::Unavailable && is_usual(coordinator)? => Ok(false),
+        Err(status)
+            if status.code() == Code::Unavailable && is_usual(coordinator)? =>
+        {
+            Ok(false)
+        }
         Err(status) => Err(status.into()),
     }
 }
@@ -87,7 +91,8 @@ impl Study<'_> {
         path: &Path,
         settings: &Settings,
     ) -> anyhow::Result<ExitCode> {
-        let (data, id) = import_and_seed(path, &self.submit.reading, settings).await?;
+        let (data, id) =
+            import_and_seed(path, &self.submit.reading, settings).await?;
         let imported = ImportedData {
             id: &id,
             is_private: false,
@@ -104,8 +109,12 @@ impl Study<'_> {
                 id: &id,
                 is_private: true,
             };
-            self.train_and_report(&data.manifest, imported, &services.coordinator)
-                .await
+            self.train_and_report(
+                &data.manifest,
+                imported,
+                &services.coordinator,
+            )
+            .await
         })
         .await
     }

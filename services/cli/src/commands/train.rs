@@ -59,7 +59,9 @@ pub(crate) async fn run(
 
     let mut client = training_client(&settings.coordinator)?;
     match command {
-        Command::Submit(arguments) => return submit(&mut client, &arguments, output).await,
+        Command::Submit(arguments) => {
+            return submit(&mut client, &arguments, output).await;
+        }
         Command::Watch { job, from } => {
             let name = names::job(&job);
             return watch(&mut client, &name, from, output).await;
@@ -124,7 +126,10 @@ async fn watch(
     Ok(exit_code(&job))
 }
 
-async fn list(client: &mut TrainingClient, output: Output) -> anyhow::Result<()> {
+async fn list(
+    client: &mut TrainingClient,
+    output: Output,
+) -> anyhow::Result<()> {
     let mut page_token = String::new();
     loop {
         let request = pb::ListJobsRequest {

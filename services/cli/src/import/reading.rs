@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
-use dataset::{Columns, Dataset, Format, ImportOptions, Report, SplitRule, import};
+use dataset::{
+    Columns, Dataset, Format, ImportOptions, Report, SplitRule, import,
+};
 use domain::Catalog;
 
 /// How a file becomes a data set.
@@ -122,7 +124,10 @@ enum SplitName {
 }
 
 /// Reads a path as the arguments say.
-pub(crate) async fn read(path: &Path, reading: &Reading) -> anyhow::Result<(Dataset, Report)> {
+pub(crate) async fn read(
+    path: &Path,
+    reading: &Reading,
+) -> anyhow::Result<(Dataset, Report)> {
     read_with(path, reading.options()?).await
 }
 
@@ -132,7 +137,10 @@ pub(crate) async fn read_as_usual(path: &Path) -> anyhow::Result<Dataset> {
     Ok(dataset)
 }
 
-async fn read_with(path: &Path, options: ImportOptions) -> anyhow::Result<(Dataset, Report)> {
+async fn read_with(
+    path: &Path,
+    options: ImportOptions,
+) -> anyhow::Result<(Dataset, Report)> {
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || import(&path, &options));
     Ok(reading.await??)

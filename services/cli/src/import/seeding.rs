@@ -55,10 +55,15 @@ type Batch = Vec<(UserId, Vec<Interaction>)>;
 
 impl Seeding {
     /// Opens the store, or connects to the scorer that has it open.
-    pub(crate) async fn open(settings: &Settings, splits: SeededSplits) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        settings: &Settings,
+        splits: SeededSplits,
+    ) -> anyhow::Result<Self> {
         let keeper = match splits {
             SeededSplits::None => Keeper::Nobody,
-            SeededSplits::Train | SeededSplits::TrainValid => Keeper::open(settings).await?,
+            SeededSplits::Train | SeededSplits::TrainValid => {
+                Keeper::open(settings).await?
+            }
         };
         Ok(Self { splits, keeper })
     }
@@ -73,7 +78,10 @@ impl Seeding {
 
     /// Records the interactions of the chosen splits; returns how many were
     /// new.
-    pub(crate) async fn record(mut self, dataset: &Dataset) -> anyhow::Result<usize> {
+    pub(crate) async fn record(
+        mut self,
+        dataset: &Dataset,
+    ) -> anyhow::Result<usize> {
         if matches!(self.keeper, Keeper::Nobody) {
             return Ok(0);
         }
@@ -109,24 +117,30 @@ impl Keeper {
             user_id: "-".to_owned(),
             ..pb::GetHistoryRequest::default()
         };
-        scorer
-            .get_history(nobody)
-            .await
-            .context("the embedded store is in use, and its scorer cannot be reached")?;
+        scorer.get_history(nobody).await.context(
+            "the embedded store is in use, and its scorer cannot be reached",
+        )?;
         Ok(Self::Scorer(scorer))
     }
 
     /// Writes a batch down; returns how many of its interactions were new.
-    async fn record(&mut self, catalog: &Catalog, batch: Batch) -> anyhow::Result<usize> {
+    async fn record(
+        &mut self,
+        catalog: &Catalog,
+        batch: Batch,
+    ) -> anyhow::Result<usize> {
         match self {
             Self::Nobody => Ok(0),
-            Self::Store(storage) => Ok(storage.histories.record_all(catalog, &batch).await?),
+            Self::Store(storage) => {
+                Ok(storage.histories.record_all(catalog, &batch).await?)
+            }
             Self::Scorer(scorer) => {
                 let request = pb::RecordInteractionsRequest {
                     interactions: on_the_wire(&batch),
                     catalog: catalog.to_string(),
                 };
-                let answer = scorer.record_interactions(request).await?.into_inner();
+                let answer =
+                    scorer.record_interactions(request).await?.into_inner();
                 Ok(answer.n_recorded as usize)
             }
         }

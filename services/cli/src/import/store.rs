@@ -61,16 +61,23 @@ pub(crate) async fn store_and_seed(
 
 /// Stores a data set where services of this process see it, and seeds its
 /// histories. Returns its id.
-pub(crate) async fn store_in(storage: &Storage, dataset: &Dataset) -> anyhow::Result<String> {
+pub(crate) async fn store_in(
+    storage: &Storage,
+    dataset: &Dataset,
+) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
-    let seeding = Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
+    let seeding =
+        Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
     seeding.record(dataset).await?;
     Ok(id.into())
 }
 
 /// Writes a data set into the artifact store; nothing is left of one that fails
 /// half-way.
-async fn store(artifacts: &Artifacts, dataset: &Dataset) -> anyhow::Result<ArtifactId> {
+async fn store(
+    artifacts: &Artifacts,
+    dataset: &Dataset,
+) -> anyhow::Result<ArtifactId> {
     let staging = tempfile::tempdir()?;
     dataset.write(staging.path())?;
     Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
@@ -89,7 +96,10 @@ async fn check_and_seed(
 
 /// A running coordinator must know the data set: else it was stored where no
 /// service looks. None running is fine.
-async fn check_that_services_see(id: &ArtifactId, settings: &Settings) -> anyhow::Result<()> {
+async fn check_that_services_see(
+    id: &ArtifactId,
+    settings: &Settings,
+) -> anyhow::Result<()> {
     let spec = pb::TrainSpec {
         dataset: format!("datasets/{id}"),
         ..pb::TrainSpec::default()
@@ -99,7 +109,8 @@ async fn check_that_services_see(id: &ArtifactId, settings: &Settings) -> anyhow
         validate_only: true,
         ..pb::TrainJobRequest::default()
     };
-    let mut coordinator = TrainingServiceClient::new(connect(&settings.coordinator)?);
+    let mut coordinator =
+        TrainingServiceClient::new(connect(&settings.coordinator)?);
     match coordinator.train_job(request).await {
         Err(status) if status.code() == Code::NotFound => bail!(
             "the running coordinator keeps its data sets elsewhere than {}: set CLLM4REC__STORAGE__ARTIFACTS and \

@@ -7,6 +7,8 @@ pub(crate) type TrainingClient = TrainingServiceClient<Connection>;
 
 /// A client of the coordinator's training service; it connects at the first
 /// call.
-pub(crate) fn training_client(target: &Target) -> Result<TrainingClient, TargetError> {
+pub(crate) fn training_client(
+    target: &Target,
+) -> Result<TrainingClient, TargetError> {
     Ok(TrainingServiceClient::new(connect(target)?))
 }

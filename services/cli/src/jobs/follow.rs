@@ -95,6 +95,9 @@ impl Follower<'_> {
 fn is_terminal(state: State) -> bool {
     match state {
         State::Succeeded | State::Failed | State::Cancelled => true,
-        State::Unspecified | State::Queued | State::Running | State::Cancelling => false,
+        State::Unspecified
+        | State::Queued
+        | State::Running
+        | State::Cancelling => false,
     }
 }

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 
 /// Reads a specification file as a table.
 pub(crate) fn read_spec(path: &Path) -> anyhow::Result<Table> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     text.parse()
         .with_context(|| format!("{} is not TOML", path.display()))
 }
@@ -19,7 +19,9 @@ pub(crate) fn read_spec(path: &Path) -> anyhow::Result<Table> {
 pub(crate) fn merge(under: &mut Table, over: Table) {
     for (name, value) in over {
         match (under.get_mut(&name), value) {
-            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
+            (Some(Value::Table(under)), Value::Table(over)) => {
+                merge(under, over)
+            }
             (_, value) => {
                 under.insert(name, value);
             }
@@ -37,9 +39,9 @@ pub(crate) fn set(spec: &mut Table, field: &str) -> anyhow::Result<()> {
     let mut table = spec;
     for section in sections {
         let inner = table.entry(section).or_insert_with(empty);
-        table = inner
-            .as_table_mut()
-            .with_context(|| format!("`{section}` in `{path}` is no section"))?;
+        table = inner.as_table_mut().with_context(|| {
+            format!("`{section}` in `{path}` is no section")
+        })?;
     }
 
     table.insert(name.to_owned(), parsed(value));
@@ -65,8 +67,8 @@ pub(crate) fn checked(spec: Table) -> anyhow::Result<TrainSpec> {
         );
     }
 
-    let spec: TrainSpec =
-        domain::read_strictly(spec).context("the specification cannot be used")?;
+    let spec: TrainSpec = domain::read_strictly(spec)
+        .context("the specification cannot be used")?;
     spec.validate()
         .context("the specification cannot be used")?;
     Ok(spec)

@@ -102,7 +102,10 @@ impl Submit {
     }
 
     /// The specification of a job on the data set of `--data`.
-    pub(crate) fn spec_on(&self, imported: ImportedData<'_>) -> anyhow::Result<TrainSpec> {
+    pub(crate) fn spec_on(
+        &self,
+        imported: ImportedData<'_>,
+    ) -> anyhow::Result<TrainSpec> {
         let mut table = self.preset_and_file()?;
         table.insert("dataset".to_owned(), imported.id.into());
         if imported.is_private && !table.contains_key("labels") {
@@ -121,7 +124,10 @@ impl Submit {
     }
 
     /// `--label` and each `--set` over everything else; the result is checked.
-    fn with_single_fields(&self, mut table: Table) -> anyhow::Result<TrainSpec> {
+    fn with_single_fields(
+        &self,
+        mut table: Table,
+    ) -> anyhow::Result<TrainSpec> {
         if !self.label.is_empty() {
             table.insert("labels".to_owned(), self.label.clone().into());
         }

@@ -38,7 +38,8 @@ impl JobView {
             let line = json!({ "event": message, "job": json::job(job) });
             println!("{line}");
         } else {
-            let done = job.progress.as_ref().map_or(0.0, |progress| progress.done);
+            let done =
+                job.progress.as_ref().map_or(0.0, |progress| progress.done);
             eprintln!("{:>3.0} %  {message}", 100.0 * done);
         }
     }

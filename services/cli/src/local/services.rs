@@ -35,12 +35,15 @@ impl LocalServices {
             scorer: scorer_settings,
         } = settings;
         let storage = Storage::open(&coordinator_settings.storage).await?;
-        let coordinator = Coordinator::bind(&coordinator_settings, storage.clone()).await?;
+        let coordinator =
+            Coordinator::bind(&coordinator_settings, storage.clone()).await?;
         let scorer = Scorer::bind(&scorer_settings, storage.clone()).await?;
         let (api, workers) = coordinator.addresses();
         let coordinator_target = target(api, &coordinator_settings.api.token);
-        let scorer_target = target(scorer.address(), &scorer_settings.api.token);
-        worker_settings.coordinator = target(workers, &coordinator_settings.workers.token);
+        let scorer_target =
+            target(scorer.address(), &scorer_settings.api.token);
+        worker_settings.coordinator =
+            target(workers, &coordinator_settings.workers.token);
         let worker = Worker::new(worker_settings, storage.artifacts.clone())?;
 
         let mut tasks = JoinSet::new();
@@ -94,7 +97,10 @@ impl LocalServices {
     }
 }
 
-async fn run_worker(worker: Worker, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn run_worker(
+    worker: Worker,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     worker.run(shutdown).await;
     Ok(())
 }

@@ -19,13 +19,18 @@ impl LocalSettings {
     /// Reads the settings and puts everything that is kept below one folder.
     pub(crate) fn below(folder: &Path) -> anyhow::Result<Self> {
         let mut settings = Self {
-            coordinator: service::load("coordinator", coordinator::DEFAULTS, None)?,
+            coordinator: service::load(
+                "coordinator",
+                coordinator::DEFAULTS,
+                None,
+            )?,
             worker: service::load("worker", worker::DEFAULTS, None)?,
             scorer: service::load("scorer", scorer::DEFAULTS, None)?,
         };
         refuse_what_cannot_be_kept(&settings.coordinator)?;
         let storage = &mut settings.coordinator.storage;
-        storage.store = format!("embedded:{}", folder.join("store.redb").display());
+        storage.store =
+            format!("embedded:{}", folder.join("store.redb").display());
         storage.artifacts = folder.join("artifacts").display().to_string();
         settings.worker.storage = storage.clone();
         settings.scorer.storage = storage.clone();
@@ -46,7 +51,9 @@ impl LocalSettings {
 
 /// A setting that one process in one folder could not follow is an error, not
 /// ignored.
-fn refuse_what_cannot_be_kept(settings: &CoordinatorSettings) -> anyhow::Result<()> {
+fn refuse_what_cannot_be_kept(
+    settings: &CoordinatorSettings,
+) -> anyhow::Result<()> {
     let usual: CoordinatorSettings = toml::from_str(coordinator::DEFAULTS)?;
     let (storage, usual) = (&settings.storage, &usual.storage);
     if storage.store != usual.store || storage.artifacts != usual.artifacts {

@@ -49,7 +49,9 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
 
     let lift = served / simpler.ndcg - 1.0;
     let percent = 100.0 * lift;
-    let lift_text = format!("{percent:+.1} % NDCG@100 over {name}, the best simpler method");
+    let lift_text = format!(
+        "{percent:+.1} % NDCG@100 over {name}, the best simpler method"
+    );
     if lift < WORTH {
         return format!(
             "The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost."
@@ -143,9 +145,11 @@ mod tests {
 
     #[test]
     fn a_good_model_on_few_users_is_praised_with_a_warning() {
-        let advice = advice(&job(&[("ndcg@100", 0.12), ("ease_ndcg@100", 0.1)]), 50);
+        let advice =
+            advice(&job(&[("ndcg@100", 0.12), ("ease_ndcg@100", 0.1)]), 50);
         assert!(
-            advice[0].contains("worth its cost") && advice[0].contains("+20.0 %"),
+            advice[0].contains("worth its cost")
+                && advice[0].contains("+20.0 %"),
             "{advice:?}"
         );
         assert!(advice[1].contains("50 users"), "{advice:?}");

@@ -24,7 +24,9 @@ fn refusal(status: &Status) -> String {
 
 /// What to try next, for the failures that newcomers meet.
 fn hint(status: &Status) -> &'static str {
-    if status.code() == Code::Unavailable && status.message().contains("connect") {
+    if status.code() == Code::Unavailable
+        && status.message().contains("connect")
+    {
         return " (is the service running? `cllm4rec up` starts all of them)";
     }
     if status.code() == Code::Unauthenticated {

@@ -180,7 +180,9 @@ fn list<T>(values: &[T], one: impl Fn(&T) -> Value) -> Vec<Value> {
 }
 
 /// Sorted by name, so that an answer looks the same each time.
-pub(crate) fn sorted<T: Copy>(values: &HashMap<String, T>) -> BTreeMap<&String, T> {
+pub(crate) fn sorted<T: Copy>(
+    values: &HashMap<String, T>,
+) -> BTreeMap<&String, T> {
     values.iter().map(|(name, value)| (name, *value)).collect()
 }
 

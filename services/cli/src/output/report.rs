@@ -59,7 +59,8 @@ fn metrics(job: &pb::Job) -> String {
         table.push_str(&format!("<tr><td>{}</td>", ranker.label()));
         for metric in Metric::ALL {
             let value = job.metrics.get(&ranker.key(metric));
-            let cell = value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+            let cell =
+                value.map_or("–".to_owned(), |value| format!("{value:.4}"));
             table.push_str(&format!("<td>{cell}</td>"));
         }
 
@@ -83,7 +84,8 @@ fn charts(progress: &pb::Progress) -> String {
         });
     }
 
-    let mut charts = curve("NDCG@100 on validation, by epoch of the job", &validated);
+    let mut charts =
+        curve("NDCG@100 on validation, by epoch of the job", &validated);
     for stage in &progress.stages {
         let title = format!("Loss of {}, by epoch", stage.stage);
         charts.push_str(&curve(&title, &losses(progress, &stage.stage)));

@@ -71,7 +71,8 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
         table.push_str(&format!("\n{:<15}", ranker.label()));
         for metric in Metric::ALL {
             let value = job.metrics.get(&ranker.key(metric));
-            let cell = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+            let cell =
+                value.map_or("-".to_owned(), |value| format!("{value:.4}"));
             table.push_str(&format!(" {cell:>10}"));
         }
     }
@@ -139,7 +140,11 @@ fn unloadable_version(version: &pb::UnloadableVersion) -> String {
 fn shadow(report: &pb::ShadowReport) -> String {
     format!(
         "{}  shadow: {} lists, overlap {:.3}, {:.1} ms beside {:.1} ms",
-        report.model_version, report.n_requests, report.overlap, report.shadow_ms, report.live_ms
+        report.model_version,
+        report.n_requests,
+        report.overlap,
+        report.shadow_ms,
+        report.live_ms
     )
 }
 

@@ -12,7 +12,9 @@ pub(crate) struct Output {
 /// of the answer.
 pub(crate) fn unreadable(kind: &str, keys: &[String]) {
     for key in keys {
-        eprintln!("{kind} {key} cannot be read and is left out; the coordinator's log says why");
+        eprintln!(
+            "{kind} {key} cannot be read and is left out; the coordinator's log says why"
+        );
     }
 }
 

@@ -37,7 +37,8 @@ impl<T> ListPage<T> {
             Ok(0) => DEFAULT_SIZE,
             Ok(size) => size.min(LARGEST_SIZE),
             Err(_) => {
-                let reason = format!("must not be negative, is {}", wanted.size);
+                let reason =
+                    format!("must not be negative, is {}", wanted.size);
                 return Err(Invalid::one("page_size", reason));
             }
         };
@@ -48,7 +49,9 @@ impl<T> ListPage<T> {
         if wanted.token.is_empty() {
             unreadable = listed.unreadable;
         } else {
-            let Some(last) = all.iter().position(|entry| key(entry) == wanted.token) else {
+            let Some(last) =
+                all.iter().position(|entry| key(entry) == wanted.token)
+            else {
                 let reason = "is not a token of this list; start again";
                 return Err(Invalid::one("page_token", reason));
             };

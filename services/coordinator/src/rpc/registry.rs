@@ -19,7 +19,8 @@ impl pb::model_service_server::ModelService for Registry {
         &self,
         request: Request<pb::GetModelVersionRequest>,
     ) -> Result<Response<pb::ModelVersion>, Status> {
-        let version = version_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let version =
+            version_id("name", &request.get_ref().name).map_err(Error::from)?;
         let version = self.models.get(&version).await?;
         Ok(Response::new(encoded(&version)))
     }
@@ -47,7 +48,8 @@ impl pb::model_service_server::ModelService for Registry {
         &self,
         request: Request<pb::DeleteModelVersionRequest>,
     ) -> Result<Response<pb::DeleteModelVersionResponse>, Status> {
-        let version = version_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let version =
+            version_id("name", &request.get_ref().name).map_err(Error::from)?;
         self.models.delete(&version).await?;
         Ok(Response::new(pb::DeleteModelVersionResponse {}))
     }
@@ -57,9 +59,10 @@ impl pb::model_service_server::ModelService for Registry {
         request: Request<pb::SetLabelRequest>,
     ) -> Result<Response<pb::ModelVersion>, Status> {
         let request = request.into_inner();
-        let label =
-            Label::new(request.label).map_err(|invalid| Error::from(invalid.under("label")))?;
-        let version = version_id("model_version", &request.model_version).map_err(Error::from)?;
+        let label = Label::new(request.label)
+            .map_err(|invalid| Error::from(invalid.under("label")))?;
+        let version = version_id("model_version", &request.model_version)
+            .map_err(Error::from)?;
         let version = self.models.set_label(&label, &version).await?;
         Ok(Response::new(encoded(&version)))
     }

@@ -44,7 +44,8 @@ impl pb::training_service_server::TrainingService for Training {
         &self,
         request: Request<pb::GetJobRequest>,
     ) -> Result<Response<pb::Job>, Status> {
-        let id = job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let id =
+            job_id("name", &request.get_ref().name).map_err(Error::from)?;
         Ok(Response::new((&self.jobs.get(&id).await?).into()))
     }
 
@@ -59,7 +60,8 @@ impl pb::training_service_server::TrainingService for Training {
         };
 
         let jobs = self.jobs.list().await?;
-        let page = ListPage::of(jobs, |job| job.id.to_string(), wanted).map_err(Error::from)?;
+        let page = ListPage::of(jobs, |job| job.id.to_string(), wanted)
+            .map_err(Error::from)?;
         Ok(Response::new(pb::ListJobsResponse {
             jobs: page.entries.iter().map(Into::into).collect(),
             next_page_token: page.next_token,
@@ -71,11 +73,13 @@ impl pb::training_service_server::TrainingService for Training {
         &self,
         request: Request<pb::CancelJobRequest>,
     ) -> Result<Response<pb::Job>, Status> {
-        let id = job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let id =
+            job_id("name", &request.get_ref().name).map_err(Error::from)?;
         Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
     }
 
-    type WatchJobStream = Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
+    type WatchJobStream =
+        Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
 
     async fn watch_job(
         &self,
@@ -111,7 +115,8 @@ fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {
 fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {
     const LONGEST: usize = 256;
     if id.len() > LONGEST {
-        let reason = format!("must be at most {LONGEST} bytes, has {}", id.len());
+        let reason =
+            format!("must be at most {LONGEST} bytes, has {}", id.len());
         return Err(Invalid::one("request_id", reason).into());
     }
 

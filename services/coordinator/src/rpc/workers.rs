@@ -27,7 +27,11 @@ impl pb::worker_service_server::WorkerService for Workers {
     ) -> Result<Response<pb::LeaseResponse>, Status> {
         let request = request.into_inner();
         if request.worker.is_empty() {
-            return Err(Error::from(Invalid::one("worker", "must name the worker")).into());
+            return Err(Error::from(Invalid::one(
+                "worker",
+                "must name the worker",
+            ))
+            .into());
         }
 
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);

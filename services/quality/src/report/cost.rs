@@ -4,9 +4,10 @@ use crate::report::figures::mean;
 use crate::report::grid_results::GridResults;
 
 pub(crate) fn section(results: &GridResults<'_>) -> String {
-    let mut section = "\n## Cost\n\nOf a job without a teacher, all baselines included.\n\n\
+    let mut section =
+        "\n## Cost\n\nOf a job without a teacher, all baselines included.\n\n\
          | | seconds | peak memory | device |\n|---|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     for data in results.data_sets() {
         let Some(lines) = results.lines_of_paper(data) else {
             continue;

@@ -16,14 +16,21 @@ impl<'a> GridResults<'a> {
     }
 
     /// The variants of a table, in the order of the page.
-    pub(crate) fn variants(&self, table: PageTable) -> impl Iterator<Item = &'a Variant> {
+    pub(crate) fn variants(
+        &self,
+        table: PageTable,
+    ) -> impl Iterator<Item = &'a Variant> {
         let variants = self.grid.variants.iter();
         variants.filter(move |variant| variant.table == table)
     }
 
     /// The lines of a variant on a data set, one a seed; none unless all are
     /// there.
-    pub(crate) fn lines(&self, variant: &Variant, data: &str) -> Option<Vec<&'a Line>> {
+    pub(crate) fn lines(
+        &self,
+        variant: &Variant,
+        data: &str,
+    ) -> Option<Vec<&'a Line>> {
         let is_cold = variant.cold_one_in > 0;
         let mut lines = Vec::new();
         for &seed in &self.grid.seeds {
@@ -44,7 +51,10 @@ impl<'a> GridResults<'a> {
         self.variants(PageTable::Main).nth(1)
     }
 
-    pub(crate) fn lines_of_defaults(&self, data: &str) -> Option<Vec<&'a Line>> {
+    pub(crate) fn lines_of_defaults(
+        &self,
+        data: &str,
+    ) -> Option<Vec<&'a Line>> {
         self.lines(self.defaults()?, data)
     }
 

@@ -25,7 +25,9 @@ pub(crate) fn items(results: &GridResults<'_>) -> String {
 
     for data in results.data_sets() {
         let mut variants = results.variants(PageTable::Cold);
-        if let Some(lines) = variants.find_map(|variant| results.lines(variant, data)) {
+        if let Some(lines) =
+            variants.find_map(|variant| results.lines(variant, data))
+        {
             let name = format!("{data}: popularity (all the same)");
             let means = means(&lines, RankedBy::ColdItemsByPopularity);
             section.push_str(&row(&name, &means));
@@ -48,7 +50,10 @@ pub(crate) fn users(results: &GridResults<'_>) -> String {
         let without = means(&lines, RankedBy::NewUser);
         let with = means(&lines, RankedBy::LanguageModel);
         section.push_str(&row(&format!("{data}: nobody has a row"), &without));
-        section.push_str(&row(&format!("{data}: as served to known users"), &with));
+        section.push_str(&row(
+            &format!("{data}: as served to known users"),
+            &with,
+        ));
     }
 
     section

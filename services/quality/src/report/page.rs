@@ -7,7 +7,11 @@ use crate::report::{cost, data_sets, newcomers, parts, regularization};
 use crate::results::Results;
 
 /// Writes the page; the same results give the same bytes.
-pub(crate) fn page(grid: &Grid, results: &Results, conclusions: &str) -> String {
+pub(crate) fn page(
+    grid: &Grid,
+    results: &Results,
+    conclusions: &str,
+) -> String {
     let results = GridResults { grid, results };
     let sections = [
         head(grid),
@@ -23,7 +27,8 @@ pub(crate) fn page(grid: &Grid, results: &Results, conclusions: &str) -> String 
 }
 
 fn head(grid: &Grid) -> String {
-    let seeds: Vec<String> = grid.seeds.iter().map(ToString::to_string).collect();
+    let seeds: Vec<String> =
+        grid.seeds.iter().map(ToString::to_string).collect();
     format!(
         "# Quality\n\n\
          Written by `make quality-report` from `quality/results.jsonl` and `quality/conclusions.md`; CI checks that it is.\n\

@@ -4,7 +4,9 @@
 use domain::RankedBy;
 
 use crate::grid::{PageTable, Variant};
-use crate::report::figures::{COLUMNS, Figures, deviations, figure, means, signed};
+use crate::report::figures::{
+    COLUMNS, Figures, deviations, figure, means, signed,
+};
 use crate::report::grid_results::GridResults;
 
 pub(crate) fn section(results: &GridResults<'_>) -> String {
@@ -57,9 +59,14 @@ fn reference(results: &GridResults<'_>, data: &str) -> Option<Figures> {
 }
 
 /// The cells of a variant on one data set.
-fn differences(results: &GridResults<'_>, variant: &Variant, data: &str) -> String {
+fn differences(
+    results: &GridResults<'_>,
+    variant: &Variant,
+    data: &str,
+) -> String {
     let lines = results.lines(variant, data);
-    let (Some(lines), Some(reference)) = (lines, reference(results, data)) else {
+    let (Some(lines), Some(reference)) = (lines, reference(results, data))
+    else {
         return " – | – | – |".to_owned();
     };
     let mut cells = String::new();
@@ -73,12 +80,14 @@ fn differences(results: &GridResults<'_>, variant: &Variant, data: &str) -> Stri
 
 /// How far apart the seeds are: what a difference has to beat.
 fn spread(results: &GridResults<'_>) -> String {
-    let mut text = "\nStandard deviation between the seeds, without a teacher:".to_owned();
+    let mut text =
+        "\nStandard deviation between the seeds, without a teacher:".to_owned();
     for data in results.data_sets() {
         let Some(lines) = results.lines_of_paper(data) else {
             continue;
         };
-        let deviations = deviations(&lines, RankedBy::LanguageModel).map(figure);
+        let deviations =
+            deviations(&lines, RankedBy::LanguageModel).map(figure);
         text.push_str(&format!(" {data} {};", deviations.join(" / ")));
     }
 

@@ -11,11 +11,14 @@ use crate::report::grid_results::GridResults;
 const DATA_SETS: [&str; 2] = ["games", "musical_instruments"];
 
 pub(crate) fn section(results: &GridResults<'_>) -> String {
-    let mut section = "\n## Strength of the mutual regularisation in finetuning\n\n\
+    let mut section =
+        "\n## Strength of the mutual regularisation in finetuning\n\n\
          The language model alone, without a teacher, by λ.\n"
-        .to_owned();
+            .to_owned();
     for data in DATA_SETS {
-        section.push_str(&format!("\n| λ, {data} | {COLUMNS} |\n|---|---|---|---|\n"));
+        section.push_str(&format!(
+            "\n| λ, {data} | {COLUMNS} |\n|---|---|---|---|\n"
+        ));
         let points = points(results, data);
         for point in &points {
             section.push_str(&row(&point.lambda.to_string(), &point.means));
@@ -46,7 +49,11 @@ fn points(results: &GridResults<'_>, data: &str) -> Vec<MeasuredStrength> {
     points
 }
 
-fn point(results: &GridResults<'_>, variant: &Variant, data: &str) -> Option<MeasuredStrength> {
+fn point(
+    results: &GridResults<'_>,
+    variant: &Variant,
+    data: &str,
+) -> Option<MeasuredStrength> {
     let lines = results.lines(variant, data)?;
     let spec = variant.spec(0).ok()?;
     Some(MeasuredStrength {

@@ -143,7 +143,11 @@ mod tests {
     use crate::admission::room::{CALM, PATIENCE};
     use domain::Priority;
 
-    fn enter(gate: &Gate, client: &str, priority: Priority) -> Result<Call, Error> {
+    fn enter(
+        gate: &Gate,
+        client: &str,
+        priority: Priority,
+    ) -> Result<Call, Error> {
         gate.enter(Caller {
             client: client.into(),
             by: Instant::now(),
@@ -171,7 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_of_one_takes_one_of_any_priority_and_is_patient_again_when_it_left() {
+    fn a_gate_of_one_takes_one_of_any_priority_and_is_patient_again_when_it_left()
+     {
         for priority in [Priority::Interactive, Priority::Batch] {
             let gate = full_for_long(Gate::new(1, 1));
             let one = enter(&gate, "a", priority).unwrap();
@@ -182,13 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before() {
+    fn a_moment_may_bring_more_and_most_after_a_calm_and_they_leave_a_gate_as_patient_as_before()
+     {
         let gate = Gate::new(100, 4);
         let mut all = Vec::new();
         for expected in [32, 8, 8] {
             // However slowly this test runs.
             gate.lock().running.full_since = Some(Instant::now() + CALM);
-            all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+            all.extend(
+                (0..50).filter_map(|_| {
+                    enter(&gate, "a", Priority::Interactive).ok()
+                }),
+            );
             assert_eq!(all.len(), expected);
             gate.lock().running.full_since = Some(Instant::now() - PATIENCE);
             all.truncate(4);
@@ -200,17 +210,22 @@ mod tests {
         }
         gate.lock().running.full_since = Some(Instant::now() + CALM);
         gate.lock().running.emptied_at = Some(Instant::now() - CALM);
-        all.extend((0..50).filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()));
+        all.extend(
+            (0..50)
+                .filter_map(|_| enter(&gate, "a", Priority::Interactive).ok()),
+        );
         assert_eq!(all.len(), 32);
     }
 
     #[test]
     fn who_waits_for_the_model_makes_room_for_another_to_run() {
         let gate = full_for_long(Gate::new(4, 2));
-        let running = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        let running =
+            [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         assert!(enter(&gate, "a", Priority::Interactive).is_err());
         let waiting = running.each_ref().map(Call::aside);
-        let others = [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
+        let others =
+            [(); 2].map(|()| enter(&gate, "a", Priority::Interactive).unwrap());
         let _others_wait = others.each_ref().map(Call::aside);
         assert!(
             enter(&gate, "a", Priority::Interactive).is_err(),

@@ -36,7 +36,11 @@ struct AtWork {
 impl Pace {
     /// Does work of some cost, and shows others meanwhile that the thread is
     /// busy. Returns how long it took as well.
-    pub(crate) fn during<T>(&self, cost: usize, work: impl FnOnce() -> T) -> (T, Duration) {
+    pub(crate) fn during<T>(
+        &self,
+        cost: usize,
+        work: impl FnOnce() -> T,
+    ) -> (T, Duration) {
         let since = Instant::now();
         self.lock().at_work = Some(AtWork { since, cost });
         let done = work();
@@ -93,7 +97,12 @@ impl Measured {
     /// the cost `ahead`. It waits for the whole batch that it is part of, and
     /// while the thread is busy others join that: it becomes as large as the
     /// one before, but takes at most `longest`.
-    pub(crate) fn wait(&self, ahead: usize, cost: usize, longest: Duration) -> Duration {
+    pub(crate) fn wait(
+        &self,
+        ahead: usize,
+        cost: usize,
+        longest: Duration,
+    ) -> Duration {
         let own = self.time(ahead + cost);
         let Some(at_work) = self.at_work else {
             return own;
@@ -125,7 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_goes_by_batches_of_that_size_and_else_by_the_nearest_smaller_ones() {
+    fn a_time_goes_by_batches_of_that_size_and_else_by_the_nearest_smaller_ones()
+     {
         let pace = Pace::default();
         assert_eq!(pace.measured().time(100), Duration::ZERO);
         pace.learns(16, Duration::from_millis(160));

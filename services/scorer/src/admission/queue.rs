@@ -86,7 +86,12 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Adds work of some cost; gives it back when the queue is closed.
-    pub(crate) fn push(&self, priority: Priority, cost: usize, work: T) -> Result<(), T> {
+    pub(crate) fn push(
+        &self,
+        priority: Priority,
+        cost: usize,
+        work: T,
+    ) -> Result<(), T> {
         let mut lanes = self.lock();
         if lanes.is_closed {
             return Err(work);
@@ -175,7 +180,11 @@ impl<T> Lanes<T> {
         self.interactive.cost + self.batch.cost
     }
 
-    fn pop(&mut self, most: usize, mut fits: impl FnMut(usize, &T) -> bool) -> Vec<T> {
+    fn pop(
+        &mut self,
+        most: usize,
+        mut fits: impl FnMut(usize, &T) -> bool,
+    ) -> Vec<T> {
         let mut taken = Vec::new();
         let mut cost = 0_usize;
         for lane in [&mut self.interactive, &mut self.batch] {

@@ -12,7 +12,8 @@ use crate::admission::caller::Caller;
 use crate::admission::pace::Pace;
 use crate::admission::queue::{Queue, QueueOwner};
 use crate::compute::model_thread::{
-    BatchLimits, ExplanationWork, ForwardWork, ModelThread, StateWork, explanation_cost,
+    BatchLimits, ExplanationWork, ForwardWork, ModelThread, StateWork,
+    explanation_cost,
 };
 use crate::error::Error;
 use crate::settings::Settings;
@@ -113,7 +114,11 @@ impl Forward {
     ///
     /// # Errors
     /// `Overloaded` when not, with a hint when to come back.
-    pub(crate) fn admits(&self, cost: usize, caller: &Caller) -> Result<(), Error> {
+    pub(crate) fn admits(
+        &self,
+        cost: usize,
+        caller: &Caller,
+    ) -> Result<(), Error> {
         let waiting = self.queue.costs(caller.priority);
         let measured = self.pace.measured();
         let left = caller.by.saturating_duration_since(Instant::now());
@@ -121,13 +126,15 @@ impl Forward {
         // a queue that could only just be in time is not, as soon as one batch
         // is slow.
         let wait = measured.wait(waiting.ahead, cost, left / 2);
-        let would_be_late = wait > left || measured.time(waiting.ahead) > left / 2;
+        let would_be_late =
+            wait > left || measured.time(waiting.ahead) > left / 2;
         // What one pass holds is tried when there is nothing else to do: a pace
         // that is too low is corrected by work alone.
         let is_idle = waiting.all == 0 && measured.is_idle();
         let is_tried = is_idle && cost <= self.max_batch_tokens;
         let is_late = would_be_late && !is_tried;
-        let is_full = waiting.all > 0 && waiting.all + cost > self.max_queue_tokens;
+        let is_full =
+            waiting.all > 0 && waiting.all + cost > self.max_queue_tokens;
         let is_stuck = measured.at_work_for() > STUCK_AFTER;
         if is_full || is_late || is_stuck {
             return Err(Error::overloaded(wait));
@@ -135,7 +142,12 @@ impl Forward {
         Ok(())
     }
 
-    fn push(&self, cost: usize, work: ForwardWork, caller: &Caller) -> Result<(), Error> {
+    fn push(
+        &self,
+        cost: usize,
+        work: ForwardWork,
+        caller: &Caller,
+    ) -> Result<(), Error> {
         self.admits(cost, caller)?;
         self.queue
             .push(caller.priority, cost, work)
@@ -151,7 +163,8 @@ mod tests {
     use model::{Device, Precision, Table, TokenTables};
 
     fn tiny() -> Forward {
-        let settings: Settings = service::load("scorer", DEFAULTS, None).unwrap();
+        let settings: Settings =
+            service::load("scorer", DEFAULTS, None).unwrap();
         let shape = RandomBackbone {
             n_embd: 8,
             n_layer: 1,
@@ -186,7 +199,10 @@ mod tests {
         forward.pace.learns(16, Duration::from_secs(100));
         assert!(
             forward
-                .state(vec![Token::Item(0); 16], &caller(Duration::from_secs(20)))
+                .state(
+                    vec![Token::Item(0); 16],
+                    &caller(Duration::from_secs(20))
+                )
                 .await
                 .is_ok()
         );
@@ -222,7 +238,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_is_stuck_gets_nothing_more_however_long_somebody_would_wait() {
+    async fn a_thread_that_is_stuck_gets_nothing_more_however_long_somebody_would_wait()
+     {
         let forward = tiny();
         assert!(!forward.is_stuck());
         forward
@@ -236,7 +253,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_panics_is_known_to_have_ended_and_nobody_waits_for_it() {
+    async fn a_thread_that_panics_is_known_to_have_ended_and_nobody_waits_for_it()
+     {
         let forward = tiny();
         let no_such_row = vec![Token::Item(u32::MAX)];
         let minute = || caller(Duration::from_secs(60));
@@ -252,7 +270,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_explanation_that_takes_longer_than_its_caller_waits_is_not_begun() {
+    async fn an_explanation_that_takes_longer_than_its_caller_waits_is_not_begun()
+     {
         let forward = tiny();
         forward.pace.learns(16, Duration::from_secs(1));
         let (prompt, items) = (

@@ -59,12 +59,13 @@ impl LanguageModel {
         settings: &Settings,
     ) -> Result<Self, model::Error> {
         let mean_user = tables.push_mean_user();
-        let scoring = ScoringTables::new(tables.into(), settings.scoring_precision);
+        let scoring =
+            ScoringTables::new(tables.into(), settings.scoring_precision);
         let scoring = Arc::new(scoring);
         let backbone = shared.backbone.clone();
         let texts = PromptTexts::new(backbone.tokenizer());
-        let forward =
-            Forward::start(backbone, Arc::clone(&scoring), settings).map_err(no_model_thread)?;
+        let forward = Forward::start(backbone, Arc::clone(&scoring), settings)
+            .map_err(no_model_thread)?;
         Ok(Self {
             shared,
             texts,

@@ -99,7 +99,8 @@ impl ModelThread {
     fn in_time(&self, states: Vec<StateWork>) -> Vec<StateWork> {
         let takes = self.pace.measured().mean_time(n_tokens(&states));
         let end = Instant::now() + takes;
-        let (in_time, late): (Vec<_>, Vec<_>) = states.into_iter().partition(|work| work.by >= end);
+        let (in_time, late): (Vec<_>, Vec<_>) =
+            states.into_iter().partition(|work| work.by >= end);
         if in_time.is_empty() {
             return late;
         }
@@ -165,7 +166,11 @@ impl ModelThread {
         drop(work.answer.send(Ok(contributions)));
     }
 
-    fn explain_one(&self, prompt: &[Token], item: u32) -> Result<Vec<Vec<f32>>, model::Error> {
+    fn explain_one(
+        &self,
+        prompt: &[Token],
+        item: u32,
+    ) -> Result<Vec<Vec<f32>>, model::Error> {
         let tables = self.scoring.tables();
         let cost = explanation_cost(prompt, 1);
         let (contributions, _) = self.pace.during(cost, || {

@@ -119,7 +119,9 @@ impl Rankers {
 }
 
 fn rank_until_closed(queue: &Queue<RankingWork>) {
-    while let Some(works) = queue.take(MOST_AT_ONCE, Duration::ZERO, |_, _| true) {
+    while let Some(works) =
+        queue.take(MOST_AT_ONCE, Duration::ZERO, |_, _| true)
+    {
         // A panic is logged by its hook, and whoever waits is told by the end
         // of the channel.
         drop(catch_unwind(AssertUnwindSafe(|| rank(works))));
@@ -135,7 +137,9 @@ fn rank(mut works: Vec<RankingWork>) {
     while let Some(first) = works.next() {
         let scoring = Arc::clone(&first.scoring);
         let mut run = vec![first];
-        while let Some(next) = works.next_if(|next| Arc::ptr_eq(&next.scoring, &scoring)) {
+        while let Some(next) =
+            works.next_if(|next| Arc::ptr_eq(&next.scoring, &scoring))
+        {
             run.push(next);
         }
         rank_run(&scoring, run);
@@ -203,7 +207,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn late_work_is_left_out_a_panic_stops_nobody_else_and_a_full_queue_refuses() {
+    async fn late_work_is_left_out_a_panic_stops_nobody_else_and_a_full_queue_refuses()
+     {
         let (rankers, scoring) = (Rankers::start(1).unwrap(), scoring());
         let state = scoring.state(&[1.0, 2.0]);
         let ask = async |after| {
@@ -214,7 +219,9 @@ mod tests {
         assert!(matches!(ask(Duration::ZERO).await, Err(Error::TooLate)));
         let minute = caller(Duration::from_secs(60));
         let broken = rankers
-            .queued(request(&scoring, &state, &minute), |_| panic!("on purpose"))
+            .queued(request(&scoring, &state, &minute), |_| {
+                panic!("on purpose")
+            })
             .await;
         assert!(matches!(broken, Err::<(), _>(Error::Broken)));
         assert_eq!(ask(Duration::from_secs(60)).await.unwrap(), 3);
@@ -228,7 +235,8 @@ mod tests {
             by: minute.by,
             then: Box::new(|_| {}),
         };
-        (0..MOST_WAITING).for_each(|_| drop(idle.queue.push(minute.priority, 1, fill())));
+        (0..MOST_WAITING)
+            .for_each(|_| drop(idle.queue.push(minute.priority, 1, fill())));
         assert!(matches!(
             idle.queued(request(&scoring, &state, &minute), |_| ())
                 .await,

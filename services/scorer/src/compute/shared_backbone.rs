@@ -12,7 +12,11 @@ pub(crate) struct SharedBackbone {
 }
 
 impl SharedBackbone {
-    pub(crate) fn read(id: String, folder: &Path, device: &Device) -> Result<Self, model::Error> {
+    pub(crate) fn read(
+        id: String,
+        folder: &Path,
+        device: &Device,
+    ) -> Result<Self, model::Error> {
         let backbone = Backbone::read(folder, device)?;
         Ok(Self { id, backbone })
     }

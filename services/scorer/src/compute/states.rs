@@ -78,7 +78,10 @@ impl StateOrigin {
 
 impl UserStates {
     /// Both levels, and the states that [`Self::write_until`] will be given.
-    pub(crate) fn new(max_bytes: u64, shared: Cache) -> (Self, mpsc::Receiver<UnwrittenState>) {
+    pub(crate) fn new(
+        max_bytes: u64,
+        shared: Cache,
+    ) -> (Self, mpsc::Receiver<UnwrittenState>) {
         let memory = moka::future::Cache::builder()
             .weigher(entry_bytes)
             .max_capacity(max_bytes)
@@ -155,7 +158,11 @@ impl UserStates {
         Ok(state)
     }
 
-    async fn look_up_shared(&self, key: &StateKey, scoring: &ScoringTables) -> Option<UserState> {
+    async fn look_up_shared(
+        &self,
+        key: &StateKey,
+        scoring: &ScoringTables,
+    ) -> Option<UserState> {
         let bytes = self.shared.get(&key.group, &key.field).await;
         self.latest_looks.note(bytes.is_some());
         scoring.state_of_bytes(&bytes?)
@@ -173,9 +180,9 @@ impl UserStates {
             let Some(1..) = shutdown.run_until_cancelled(received).await else {
                 return;
             };
-            let fields = states
-                .iter()
-                .map(|UnwrittenState { key, state }| (&*key.group, &*key.field, state.to_bytes()));
+            let fields = states.iter().map(|UnwrittenState { key, state }| {
+                (&*key.group, &*key.field, state.to_bytes())
+            });
             self.shared.put_all(fields).await;
             states.clear();
         }

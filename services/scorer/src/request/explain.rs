@@ -28,7 +28,8 @@ pub(super) async fn reasons(
     let prompt = reader.prompt(model);
     let aside = call.aside();
     let forward = &model.language.forward;
-    let explanation = forward.explanation(prompt.to_vec(), items.rows.clone(), &call.caller);
+    let explanation =
+        forward.explanation(prompt.to_vec(), items.rows.clone(), &call.caller);
     let by_position = explanation.await?; // [items][prompt]
     drop(aside);
 
@@ -51,7 +52,11 @@ pub(super) async fn reasons(
 
 /// The contributions of the history's items `[history]`: those in the prompt
 /// have theirs, the earlier ones, which are not in it, have none.
-fn by_item(by_position: &[f32], prompt: &[Token], n_history: usize) -> Vec<f32> {
+fn by_item(
+    by_position: &[f32],
+    prompt: &[Token],
+    n_history: usize,
+) -> Vec<f32> {
     let mut in_prompt = Vec::with_capacity(n_history);
     for (&contribution, token) in by_position.iter().zip(prompt) {
         if matches!(token, Token::Item(_)) {
@@ -65,7 +70,11 @@ fn by_item(by_position: &[f32], prompt: &[Token], n_history: usize) -> Vec<f32> 
 }
 
 /// The items of the history that moved a score most.
-fn strongest(contributions: &[f32], history: &[u32], model: &LoadedModel) -> Vec<Reason> {
+fn strongest(
+    contributions: &[f32],
+    history: &[u32],
+    model: &LoadedModel,
+) -> Vec<Reason> {
     let mut ranked: Vec<(u32, f32)> = history
         .iter()
         .copied()

@@ -75,7 +75,11 @@ impl Filters {
         rows.await.map_err(|error| (*error).clone())
     }
 
-    async fn evaluate(&self, model: &LoadedModel, text: &str) -> Result<Arc<FixedBitSet>, Error> {
+    async fn evaluate(
+        &self,
+        model: &LoadedModel,
+        text: &str,
+    ) -> Result<Arc<FixedBitSet>, Error> {
         let turn = Arc::clone(&self.evaluations).acquire_owned().await;
         let turn = turn.map_err(|_| Error::Broken)?;
         let items = Arc::clone(&model.items);
@@ -112,7 +116,9 @@ fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
             Ok(Value::Bool(false)) | Err(_) => {}
             Ok(other) => {
                 let found = other.type_of();
-                return Err(refused(format!("must be true or false, is {found:?}")));
+                return Err(refused(format!(
+                    "must be true or false, is {found:?}"
+                )));
             }
         }
     }
@@ -158,7 +164,8 @@ fn check(expression: &Expr) -> Result<(), String> {
     match expression {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
         Expr::Comprehension(_) => {
-            let reason = "macros (all, exists, filter, map) are not supported; use `in`";
+            let reason =
+                "macros (all, exists, filter, map) are not supported; use `in`";
             return Err(reason.to_owned());
         }
         Expr::Struct(_) => return Err("messages are not supported".to_owned()),
@@ -220,7 +227,10 @@ mod tests {
         let item = |id: &str, categories: &[&str], attributes: &str| Item {
             id: ItemId::new(id).unwrap(),
             title: format!("The {id}"),
-            categories: categories.iter().map(|&name| name.to_owned()).collect(),
+            categories: categories
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect(),
             attributes: serde_json::from_str(attributes).unwrap(),
         };
         vec![
@@ -251,7 +261,11 @@ mod tests {
         assert_eq!(passes(r#"category in ["RPG"] && year >= 2015"#), [0]);
         assert_eq!(passes(r#""Games" in categories"#), [0, 1]);
         assert_eq!(passes(r#"brand == "South" || price < 10.0"#), [0, 1]);
-        assert_eq!(passes("price < 10"), [0], "whole and other numbers compare");
+        assert_eq!(
+            passes("price < 10"),
+            [0],
+            "whole and other numbers compare"
+        );
         assert_eq!(
             passes(r#"!(id in ["a"]) && title.startsWith("The")"#),
             [1, 2]
@@ -272,7 +286,9 @@ mod tests {
             refusal("colour == 3").contains("`colour` is no field")
                 && refusal("colour == 3").contains("brand")
         );
-        assert!(refusal("categories.exists(c, c == \"RPG\")").contains("macros"));
+        assert!(
+            refusal("categories.exists(c, c == \"RPG\")").contains("macros")
+        );
         assert!(refusal("title").contains("true or false"));
     }
 
@@ -282,16 +298,18 @@ mod tests {
     #[test]
     fn no_text_makes_the_filter_panic_or_hang() {
         let words: Vec<&str> = WORDS.split(' ').collect();
-        let deep: Vec<String> = ["(", "!", "-", "[", "{", "year.", "year||", "year+"]
-            .iter()
-            .map(|w| w.repeat(2_000 / w.len()))
-            .collect();
+        let deep: Vec<String> =
+            ["(", "!", "-", "[", "{", "year.", "year||", "year+"]
+                .iter()
+                .map(|w| w.repeat(2_000 / w.len()))
+                .collect();
         for text in deep {
             drop(passing(&text, &items()));
         }
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         // `make fuzz` goes on for longer.
-        let seconds = std::env::var("FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+        let seconds = std::env::var("FUZZ_SECONDS")
+            .map_or(0, |seconds| seconds.parse().unwrap());
         let until = Instant::now() + Duration::from_secs(seconds);
         for round in 0_u64.. {
             if round >= 20_000 && Instant::now() >= until {
@@ -302,9 +320,13 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             for place in 0..(state >> 60) {
-                text.push_str(words[(state >> (place * 4) & 0xffff) as usize % words.len()]);
+                text.push_str(
+                    words[(state >> (place * 4) & 0xffff) as usize
+                        % words.len()],
+                );
                 text.push(' ');
-                state = state.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                state =
+                    state.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             }
             drop(passing(&text, &items()));
         }

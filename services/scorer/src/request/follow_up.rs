@@ -75,7 +75,12 @@ impl FollowUps {
     }
 
     /// Has the shadow answer the same, for some of the users of `live`.
-    pub(super) fn compare(&self, query: &Query, live: LiveAnswer<'_>, shadow: &Arc<LoadedModel>) {
+    pub(super) fn compare(
+        &self,
+        query: &Query,
+        live: LiveAnswer<'_>,
+        shadow: &Arc<LoadedModel>,
+    ) {
         let user = query.reader.user.as_ref().map_or("", |user| user.as_str());
         let is_for_live = query.reader.model == ModelChoice::live();
         if !is_for_live || !Trial::Shadow.includes(user, self.shadow_share) {

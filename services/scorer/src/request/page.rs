@@ -106,11 +106,16 @@ impl RankedPage {
     pub(super) fn items(&self, model: &LoadedModel) -> Vec<ScoredItem> {
         self.rows
             .iter()
-            .map(|ranked| model.scored_item(ranked.row, ranked.score, ranked.source))
+            .map(|ranked| {
+                model.scored_item(ranked.row, ranked.score, ranked.source)
+            })
             .collect()
     }
 
-    pub(super) fn explained<'a>(&self, language_scores: &'a [f32]) -> ExplainedItems<'a> {
+    pub(super) fn explained<'a>(
+        &self,
+        language_scores: &'a [f32],
+    ) -> ExplainedItems<'a> {
         ExplainedItems {
             rows: self.rows.iter().map(|ranked| ranked.row).collect(),
             language_scores,

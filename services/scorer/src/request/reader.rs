@@ -33,7 +33,11 @@ pub(crate) struct KnownReader {
 
 impl KnownReader {
     /// Finds the rows of a reader's history and user token.
-    pub(crate) fn new(reader: &Reader, known: KnownHistory, model: &LoadedModel) -> Self {
+    pub(crate) fn new(
+        reader: &Reader,
+        known: KnownHistory,
+        model: &LoadedModel,
+    ) -> Self {
         let items = known.history.items();
         let rows = items.iter().filter_map(|item| model.item_row(item));
         let seen: Vec<u32> = rows.collect();
@@ -51,7 +55,8 @@ impl KnownReader {
             degradations.push(Degradation::EmptyHistory);
         }
         if seen.len() < items.len() {
-            degradations.push(Degradation::UnknownItems(items.len() - seen.len()));
+            degradations
+                .push(Degradation::UnknownItems(items.len() - seen.len()));
         }
         if n_in_prompt < seen.len() {
             degradations.push(Degradation::TruncatedHistory);

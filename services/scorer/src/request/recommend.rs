@@ -4,12 +4,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{Catalog, ModelChoice, Page, Query, Reader, Recommendation, ScoredItem, UserId};
+use domain::{
+    Catalog, ModelChoice, Page, Query, Reader, Recommendation, ScoredItem,
+    UserId,
+};
 use model::UserState;
 
 use crate::admission::gate::Call;
 use crate::compute::rankers::{Rankers, RankingRequest};
-use crate::compute::states::{FoundState, StateOrigin, UserStates, WantedState};
+use crate::compute::states::{
+    FoundState, StateOrigin, UserStates, WantedState,
+};
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::histories::RememberedHistories;
@@ -70,7 +75,9 @@ impl Recommender {
         let reader = self.reader(&query.reader, model, call).await?;
         let found = self.user_state(&reader, model, call).await?;
         let seen = &reader.listener.seen;
-        let allowed = AllowedRows::new(model, &query.allowed, seen, &self.filters).await?;
+        let allowed =
+            AllowedRows::new(model, &query.allowed, seen, &self.filters)
+                .await?;
         let page = PageRequest::new(query, model, &reader, allowed);
         let offset = page.offset;
         let page = self.rank(page, &found.state, call).await?;
@@ -156,7 +163,11 @@ impl Recommender {
         ranked.await
     }
 
-    pub(crate) async fn delete(&self, catalog: &Catalog, user: &UserId) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<(), Error> {
         self.histories.delete(catalog, user).await?;
         for model in self.models.in_memory() {
             if let Some(row) = model.user_row(user) {

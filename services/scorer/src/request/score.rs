@@ -12,7 +12,11 @@ use crate::versions::loaded::LoadedModel;
 use crate::versions::ranking::CatalogueScores;
 
 impl Recommender {
-    pub(crate) async fn score(&self, query: ScoreQuery, call: &Call) -> Result<ItemScores, Error> {
+    pub(crate) async fn score(
+        &self,
+        query: ScoreQuery,
+        call: &Call,
+    ) -> Result<ItemScores, Error> {
         let user = query.reader.user.as_ref();
         let model = self.models.choose(&query.reader.model, user, call).await?;
         let reader = self.reader(&query.reader, &model, call).await?;

@@ -18,7 +18,10 @@ pub(crate) struct HistoryRpc {
 }
 
 impl HistoryRpc {
-    async fn record(&self, request: pb::RecordInteractionsRequest) -> Result<usize, Error> {
+    async fn record(
+        &self,
+        request: pb::RecordInteractionsRequest,
+    ) -> Result<usize, Error> {
         let catalog = catalog("catalog", &request.catalog)?;
         let batch = recorded(request.interactions, storage::now_ms())?;
         self.recommender.histories.record(&catalog, &batch).await
@@ -30,7 +33,8 @@ impl HistoryRpc {
     ) -> Result<pb::GetHistoryResponse, Error> {
         let catalog = catalog("catalog", &request.catalog)?;
         let user = user_id(request.user_id)?;
-        let history = self.recommender.histories.stored(&catalog, &user).await?;
+        let history =
+            self.recommender.histories.stored(&catalog, &user).await?;
         let all = history.interactions();
         let limit = match request.limit {
             0 => all.len(),
@@ -47,7 +51,10 @@ impl HistoryRpc {
         })
     }
 
-    async fn delete(&self, request: pb::DeleteUserRequest) -> Result<(), Error> {
+    async fn delete(
+        &self,
+        request: pb::DeleteUserRequest,
+    ) -> Result<(), Error> {
         let catalog = catalog("catalog", &request.catalog)?;
         let user = user_id(request.user_id)?;
         self.recommender.delete(&catalog, &user).await

@@ -34,9 +34,14 @@ pub(crate) struct RecommendationRpc {
 
 impl RecommendationRpc {
     /// The answer to one request, counted when there is none.
-    async fn answer(&self, asked: Asked, call: &Call) -> Result<pb::RecommendResponse, Error> {
+    async fn answer(
+        &self,
+        asked: Asked,
+        call: &Call,
+    ) -> Result<pb::RecommendResponse, Error> {
         let Asked { query, pages } = asked;
-        let answer = call.in_time(self.recommender.recommend(query, call)).await;
+        let answer =
+            call.in_time(self.recommender.recommend(query, call)).await;
         let recommendation = self.way_in.counted(answer)?;
         Ok(pb::RecommendResponse::of(recommendation, pages))
     }
@@ -58,7 +63,8 @@ impl RecommendationRpc {
     ) -> Result<Numbered<Asked>, Status> {
         let Ok(request) = request else {
             let idle = self.stream_idle;
-            let reason = format!("no request came for {idle:?}; open another stream");
+            let reason =
+                format!("no request came for {idle:?}; open another stream");
             return Err(Status::deadline_exceeded(reason));
         };
         let pb::BatchRecommendRequest { id, request } = request?;
@@ -76,15 +82,21 @@ impl RecommendationService for RecommendationRpc {
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let priority = self.way_in.counted(proto::priority(request.get_ref()))?;
+        let priority =
+            self.way_in.counted(proto::priority(request.get_ref()))?;
         let call = self.way_in.admit(&request, priority)?;
-        let asked = self.way_in.counted(Asked::try_from(request.into_inner()))?;
+        let asked =
+            self.way_in.counted(Asked::try_from(request.into_inner()))?;
         let response = self.answer(asked, &call).await?;
         Ok(Response::new(response))
     }
 
-    type BatchRecommendStream =
-        Pin<Box<dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>> + Send>>;
+    type BatchRecommendStream = Pin<
+        Box<
+            dyn Stream<Item = Result<pb::BatchRecommendResponse, Status>>
+                + Send,
+        >,
+    >;
 
     async fn batch_recommend(
         &self,
@@ -98,7 +110,8 @@ impl RecommendationService for RecommendationRpc {
 
         let this = self.clone();
         let requests = request.into_inner();
-        let requests = tokio_stream::StreamExt::timeout(requests, self.stream_idle);
+        let requests =
+            tokio_stream::StreamExt::timeout(requests, self.stream_idle);
         let requests = requests.map(move |request| this.numbered(request));
         let this = self.clone();
         let answers = answers(requests, stream, move |asked, caller| {
@@ -127,7 +140,8 @@ impl RecommendationService for RecommendationRpc {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
         let query = SimilarQuery::try_from(request.into_inner());
         let query = self.way_in.counted(query)?;
-        let similar = call.in_time(self.recommender.similar(query, &call)).await;
+        let similar =
+            call.in_time(self.recommender.similar(query, &call)).await;
         let (items, version) = self.way_in.counted(similar)?;
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }
@@ -141,7 +155,9 @@ impl RecommendationService for RecommendationRpc {
     }
 }
 
-fn batch_response(answered: Numbered<pb::RecommendResponse>) -> pb::BatchRecommendResponse {
+fn batch_response(
+    answered: Numbered<pb::RecommendResponse>,
+) -> pb::BatchRecommendResponse {
     use pb::batch_recommend_response::{Failure, Result as Outcome};
     let result = match answered.result.map_err(Status::from) {
         Ok(response) => Outcome::Response(response),

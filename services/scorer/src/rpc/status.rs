@@ -39,7 +39,10 @@ fn loaded_version(loaded: LabelledModel) -> pb::LoadedVersion {
     }
 }
 
-fn unloadable_version(version: &ModelVersion, why: Unloadable) -> pb::UnloadableVersion {
+fn unloadable_version(
+    version: &ModelVersion,
+    why: Unloadable,
+) -> pb::UnloadableVersion {
     pb::UnloadableVersion {
         model_version: version_name(version),
         cause: unloadable_cause(why.cause).into(),

@@ -105,7 +105,9 @@ where
     };
     loop {
         match answer(asked.clone(), caller.clone()).await {
-            Err(Error::Overloaded { retry_after }) if Instant::now() + retry_after < caller.by => {
+            Err(Error::Overloaded { retry_after })
+                if Instant::now() + retry_after < caller.by =>
+            {
                 tokio::time::sleep(retry_after).await;
             }
             other => return other,

@@ -26,7 +26,11 @@ pub(crate) struct WayIn {
 
 impl WayIn {
     /// Lets a request in, or refuses it at once: before anything is made of it.
-    pub(super) fn admit<T>(&self, request: &Request<T>, priority: Priority) -> Result<Call, Error> {
+    pub(super) fn admit<T>(
+        &self,
+        request: &Request<T>,
+        priority: Priority,
+    ) -> Result<Call, Error> {
         let caller = self.caller(request, priority);
         self.enter(caller)
     }
@@ -35,13 +39,21 @@ impl WayIn {
         self.counted(self.gate.enter(caller))
     }
 
-    pub(super) fn counted<T>(&self, result: Result<T, impl Into<Error>>) -> Result<T, Error> {
+    pub(super) fn counted<T>(
+        &self,
+        result: Result<T, impl Into<Error>>,
+    ) -> Result<T, Error> {
         self.counters.counted(result)
     }
 
     /// Who calls, by their own name or by their address, and until when.
-    pub(super) fn caller<T>(&self, request: &Request<T>, priority: Priority) -> Caller {
-        let deadline = service::deadline(request.metadata()).unwrap_or(self.default_deadline);
+    pub(super) fn caller<T>(
+        &self,
+        request: &Request<T>,
+        priority: Priority,
+    ) -> Caller {
+        let deadline = service::deadline(request.metadata())
+            .unwrap_or(self.default_deadline);
         let name = client_name(request);
         let name: String = name.chars().take(LONGEST_NAME).collect();
         Caller {

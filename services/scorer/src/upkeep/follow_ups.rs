@@ -11,7 +11,11 @@ use crate::upkeep::states_ahead;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does one of them; one whose version is no longer in memory is left undone.
-pub(super) async fn run(follow_up: FollowUp, recommender: &Recommender, reports: &ShadowReports) {
+pub(super) async fn run(
+    follow_up: FollowUp,
+    recommender: &Recommender,
+    reports: &ShadowReports,
+) {
     let by = Instant::now() + PATIENCE;
     match follow_up {
         FollowUp::Refresh(StaleHistory { key, model }) => {

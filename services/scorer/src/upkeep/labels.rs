@@ -13,7 +13,10 @@ pub(super) async fn follow(recommender: &Recommender, every: Duration) {
     loop {
         if let Err(error) = follow_once(recommender).await {
             let error = service::chain(&error);
-            tracing::warn!(error, "cannot follow the labels; serving what is loaded");
+            tracing::warn!(
+                error,
+                "cannot follow the labels; serving what is loaded"
+            );
         }
         tokio::time::sleep(every).await;
     }

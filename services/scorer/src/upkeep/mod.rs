@@ -46,13 +46,19 @@ impl Upkeep {
         let follow_ups = async {
             let mut waiting = self.follow_ups;
             // One that has begun is ended before the scorer leaves.
-            while let Some(Some(follow_up)) = shutdown.run_until_cancelled(waiting.recv()).await {
-                follow_ups::run(follow_up, recommender, &self.shadow_reports).await;
+            while let Some(Some(follow_up)) =
+                shutdown.run_until_cancelled(waiting.recv()).await
+            {
+                follow_ups::run(follow_up, recommender, &self.shadow_reports)
+                    .await;
             }
         };
         tokio::join!(
-            shutdown.run_until_cancelled(labels::follow(recommender, self.every)),
-            shutdown.run_until_cancelled(readiness::tell(models, &health, self.every)),
+            shutdown
+                .run_until_cancelled(labels::follow(recommender, self.every)),
+            shutdown.run_until_cancelled(readiness::tell(
+                models, &health, self.every
+            )),
             follow_ups,
             recommender
                 .states

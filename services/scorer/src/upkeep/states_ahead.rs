@@ -28,7 +28,8 @@ pub(super) async fn warm(recommender: &Recommender, model: &Arc<LoadedModel>) {
     let n_users = futures::stream::iter(users)
         .map(|user| async move {
             let reader = stored_reader(user, LATELY);
-            Instant::now() < until && compute(recommender, &reader, model, until).await
+            Instant::now() < until
+                && compute(recommender, &reader, model, until).await
         })
         .buffer_unordered(WARM_AT_ONCE)
         .filter(|is_computed| std::future::ready(*is_computed))

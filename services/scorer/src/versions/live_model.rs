@@ -35,7 +35,10 @@ pub(crate) struct LabelledModel {
 }
 
 impl Models {
-    pub(crate) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+    pub(crate) fn new(
+        settings: &Settings,
+        storage: Storage,
+    ) -> Result<Self, model::Error> {
         let loader = Loader::new(settings, storage)?;
         Ok(Self { loader })
     }
@@ -52,13 +55,15 @@ impl Models {
         let just_set;
         let version = match choice {
             ModelChoice::Version(version) => version,
-            ModelChoice::Label(label) => match self.followed(&snapshot, label, user) {
-                Some(version) => version,
-                None => {
-                    just_set = self.look_up(label).await?;
-                    &just_set
+            ModelChoice::Label(label) => {
+                match self.followed(&snapshot, label, user) {
+                    Some(version) => version,
+                    None => {
+                        just_set = self.look_up(label).await?;
+                        &just_set
+                    }
                 }
-            },
+            }
         };
         if let Some(model) = snapshot.alive(version) {
             model.use_now(&self.loader.clock);
@@ -102,7 +107,10 @@ impl Models {
 
     /// The version that is tried beside this one, if this is the live one and
     /// the other is in memory.
-    pub(crate) fn shadow_of(&self, version: &ModelVersion) -> Option<Arc<LoadedModel>> {
+    pub(crate) fn shadow_of(
+        &self,
+        version: &ModelVersion,
+    ) -> Option<Arc<LoadedModel>> {
         let snapshot = self.loader.current.snapshot();
         if snapshot.labels.get(&Label::live())? != version {
             return None;
@@ -136,7 +144,8 @@ impl Models {
     pub(crate) fn is_ready(&self) -> bool {
         let snapshot = self.loader.current.snapshot();
         let live = snapshot.labels.get(&Label::live());
-        let Some(model) = live.and_then(|version| snapshot.alive(version)) else {
+        let Some(model) = live.and_then(|version| snapshot.alive(version))
+        else {
             return false;
         };
         !model.language.forward.is_stuck()
@@ -158,7 +167,8 @@ impl Models {
     /// True when a label is where it should be and its version can answer.
     pub(crate) fn serves(&self, label: &Label, version: &ModelVersion) -> bool {
         let snapshot = self.loader.current.snapshot();
-        snapshot.labels.get(label) == Some(version) && snapshot.alive(version).is_some()
+        snapshot.labels.get(label) == Some(version)
+            && snapshot.alive(version).is_some()
     }
 
     /// The version that a label is to move to, in memory; `None` when it could

@@ -55,9 +55,11 @@ impl LoadedModel {
         let rows = tables.collaborative;
         let language = LanguageModel::start(rows, &manifest, shared, settings)?;
         let light_bytes = light.as_ref().map_or(0, |weights| weights.n_bytes());
-        let light = light.map(|weights| LightModel::new(weights, manifest.light_weight));
+        let light = light
+            .map(|weights| LightModel::new(weights, manifest.light_weight));
         let ranking = Ranking::new(light, popularity.as_deref(), items.len());
-        let texts = vocabulary_bytes::of_users(&users) + vocabulary_bytes::of_items(&items);
+        let texts = vocabulary_bytes::of_users(&users)
+            + vocabulary_bytes::of_items(&items);
         let n_bytes = language.n_bytes() + light_bytes + texts;
         let item_ids = items.iter().map(|item| item.id.clone());
         Ok(Self {
@@ -90,7 +92,12 @@ impl LoadedModel {
         self.items.len()
     }
 
-    pub(crate) fn scored_item(&self, row: u32, score: f32, source: Source) -> ScoredItem {
+    pub(crate) fn scored_item(
+        &self,
+        row: u32,
+        score: f32,
+        source: Source,
+    ) -> ScoredItem {
         let item = self.item(row);
         ScoredItem {
             item: item.id.clone(),

@@ -41,7 +41,10 @@ struct BackboneNeeded {
 }
 
 impl Loader {
-    pub(super) fn new(settings: &Settings, storage: Storage) -> Result<Self, model::Error> {
+    pub(super) fn new(
+        settings: &Settings,
+        storage: Storage,
+    ) -> Result<Self, model::Error> {
         let ComputeDevice {
             device,
             name,
@@ -61,7 +64,10 @@ impl Loader {
 
     /// The version, from memory or loaded now. One that failed a moment ago is
     /// not tried again.
-    pub(super) async fn load(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
+    pub(super) async fn load(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<Arc<LoadedModel>, Error> {
         let one_at_a_time = self.current.lock().await;
         if let Some(model) = self.current.snapshot().alive(version) {
             return Ok(Arc::clone(model));
@@ -79,7 +85,10 @@ impl Loader {
         load.await.map_err(|_| Error::ModelStopped)?
     }
 
-    async fn load_and_add(&self, version: &ModelVersion) -> Result<Arc<LoadedModel>, Error> {
+    async fn load_and_add(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<Arc<LoadedModel>, Error> {
         let artifacts = &self.storage.artifacts;
         let folder = artifacts
             .folder(Kind::Model, &ArtifactId::from(version))
@@ -88,7 +97,9 @@ impl Loader {
             // It may be published later; to look for it costs nothing, so it is
             // not remembered.
             Err(storage::Error::NotFound { .. }) => {
-                return Err(Error::NoSuchModel(format!("model version {version}")));
+                return Err(Error::NoSuchModel(format!(
+                    "model version {version}"
+                )));
             }
             Err(error) => Err(error.into()),
             Ok(folder) => self.read(version, folder).await,
@@ -188,13 +199,21 @@ impl Loader {
         Ok(())
     }
 
-    fn check_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
+    fn check_room(
+        &self,
+        n_bytes: u64,
+        backbone: &BackboneNeeded,
+    ) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
         copy.make_room(n_bytes, backbone.shared.as_ref(), limit)
     }
 
-    fn make_room(&self, n_bytes: u64, backbone: &BackboneNeeded) -> Result<(), Unloadable> {
+    fn make_room(
+        &self,
+        n_bytes: u64,
+        backbone: &BackboneNeeded,
+    ) -> Result<(), Unloadable> {
         let limit = self.memory_limit();
         let mut copy = self.current.copy();
         copy.make_room(n_bytes, backbone.shared.as_ref(), limit)?;

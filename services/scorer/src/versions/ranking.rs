@@ -85,11 +85,17 @@ impl LightModel {
 
 impl Ranking {
     /// `counts` are the training interactions of each item.
-    pub(super) fn new(light: Option<LightModel>, counts: Option<&[u32]>, n_items: usize) -> Self {
+    pub(super) fn new(
+        light: Option<LightModel>,
+        counts: Option<&[u32]>,
+        n_items: usize,
+    ) -> Self {
         let mut cold = FixedBitSet::with_capacity(n_items);
         match (counts, &light) {
             (Some(counts), _) => cold.extend(without_interactions(counts)),
-            (None, Some(light)) => cold.extend(light.unknown.iter().map(|&row| row as usize)),
+            (None, Some(light)) => {
+                cold.extend(light.unknown.iter().map(|&row| row as usize))
+            }
             (None, None) => {}
         }
         Self {
@@ -101,7 +107,11 @@ impl Ranking {
 
     /// The scores that are served. The light model goes by the whole history,
     /// as it was measured; a stranger without one gets what is popular.
-    pub(crate) fn scores(&self, language: &[f32], listener: &Listener) -> CatalogueScores {
+    pub(crate) fn scores(
+        &self,
+        language: &[f32],
+        listener: &Listener,
+    ) -> CatalogueScores {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
             return CatalogueScores {
@@ -116,7 +126,12 @@ impl Ranking {
             };
         };
         let light_scores = light.weights.scores(&listener.seen);
-        let mixed = Mixed::new(language.to_vec(), light_scores, light.share, &light.unknown);
+        let mixed = Mixed::new(
+            language.to_vec(),
+            light_scores,
+            light.share,
+            &light.unknown,
+        );
         CatalogueScores {
             values: mixed.scores(),
             origins: Origins::Hybrid(mixed),
@@ -127,7 +142,9 @@ impl Ranking {
         let is_cold = self.cold.contains(row as usize);
         match &scores.origins {
             Origins::Popularity => Source::Popularity,
-            Origins::LanguageModel | Origins::Hybrid(_) if is_cold => Source::ColdStart,
+            Origins::LanguageModel | Origins::Hybrid(_) if is_cold => {
+                Source::ColdStart
+            }
             Origins::LanguageModel => Source::Model,
             Origins::Hybrid(mixed) => match mixed.origin(row) {
                 Origin::LanguageModel => Source::Model,
@@ -153,9 +170,12 @@ impl Ranking {
         let mut served = language.contributions;
         for (&item, contributions) in language.items.iter().zip(&mut served) {
             let shares = light.shares_for(item, shares);
-            for (contribution, &of_history) in contributions.iter_mut().zip(history) {
+            for (contribution, &of_history) in
+                contributions.iter_mut().zip(history)
+            {
                 let of_light = light.weights.weight(of_history, item);
-                *contribution = shares.language * *contribution + shares.light * of_light;
+                *contribution =
+                    shares.language * *contribution + shares.light * of_light;
             }
         }
         served

@@ -56,7 +56,9 @@ impl<'a> SharedRows<'a> {
         let items = self.table("items", artifact.items.len(), width).await?;
         let tables = TokenTables { users, items };
         // Hashing takes a second a gigabyte: not on an async thread.
-        let hashed = tokio::task::spawn_blocking(move || (rows_hash(&tables), tables)).await;
+        let hashed =
+            tokio::task::spawn_blocking(move || (rows_hash(&tables), tables))
+                .await;
         let (found, tables) = hashed.ok()?;
         if found != artifact.manifest.rows_sha256 {
             let version = self.version;
@@ -74,13 +76,19 @@ impl<'a> SharedRows<'a> {
         let values = table.values();
         let chunks = values.chunks(CHUNK_ROWS * table.width());
         for (number, chunk) in chunks.enumerate() {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> =
+                chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
             let field = format!("{kind}:{number}");
             self.cache.put(&self.group, &field, &bytes).await;
         }
     }
 
-    async fn table(&self, kind: &str, n_rows: usize, width: usize) -> Option<Table> {
+    async fn table(
+        &self,
+        kind: &str,
+        n_rows: usize,
+        width: usize,
+    ) -> Option<Table> {
         let mut values: Vec<f32> = Vec::with_capacity(n_rows * width);
         for number in 0..n_rows.div_ceil(CHUNK_ROWS) {
             let field = format!("{kind}:{number}");

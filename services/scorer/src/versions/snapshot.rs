@@ -26,7 +26,10 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// A version in memory whose thread has not ended.
-    pub(super) fn alive(&self, version: &ModelVersion) -> Option<&Arc<LoadedModel>> {
+    pub(super) fn alive(
+        &self,
+        version: &ModelVersion,
+    ) -> Option<&Arc<LoadedModel>> {
         let model = self.loaded.get(version)?;
         (!model.language.forward.has_stopped()).then_some(model)
     }
@@ -49,7 +52,8 @@ impl Snapshot {
             bytes_by_backbone.insert(&*backbone.id, backbone.n_bytes());
         }
         let of_backbones: u64 = bytes_by_backbone.into_values().sum();
-        let of_models: u64 = self.loaded.values().map(|model| model.n_bytes).sum();
+        let of_models: u64 =
+            self.loaded.values().map(|model| model.n_bytes).sum();
         of_models + of_backbones
     }
 
@@ -104,7 +108,8 @@ impl Snapshot {
 }
 
 fn no_room(needed: u64, taken: u64, limit: u64) -> Unloadable {
-    let [needed, taken, limit] = [needed, taken, limit].map(|bytes| bytes >> 20);
+    let [needed, taken, limit] =
+        [needed, taken, limit].map(|bytes| bytes >> 20);
     let message = format!(
         "it needs about {needed} MiB; versions with labels have {taken} of {limit} MiB: unlabel one, or raise \
          `model_memory_mb`"

@@ -27,7 +27,10 @@ fn of_item(item: &Item) -> usize {
         .iter()
         .map(|(name, value)| 64 + name.len() + of_value(value))
         .sum();
-    170 + 2 * item.id.as_str().len() + item.title.len() + categories + attributes
+    170 + 2 * item.id.as_str().len()
+        + item.title.len()
+        + categories
+        + attributes
 }
 
 fn of_value(value: &Value) -> usize {

@@ -35,7 +35,12 @@ pub struct Input {
 impl Input {
     /// A job without a coordinator, in one folder of its own: from the start,
     /// without checkpoints, in f32.
-    pub fn alone(spec: TrainSpec, dataset: PathBuf, folder: &Path, device: Device) -> Self {
+    pub fn alone(
+        spec: TrainSpec,
+        dataset: PathBuf,
+        folder: &Path,
+        device: Device,
+    ) -> Self {
         let backbones = Backbones {
             root: folder.to_owned(),
             hub_url: String::new(),

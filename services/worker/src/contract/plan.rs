@@ -47,7 +47,8 @@ pub(crate) fn plan(spec: &TrainSpec) -> Vec<Epoch> {
         }
         let is_last = epoch == spec.finetuning.epochs;
         epochs.push(Epoch {
-            is_validated: is_last || epoch.is_multiple_of(spec.evaluation.every),
+            is_validated: is_last
+                || epoch.is_multiple_of(spec.evaluation.every),
             ..Epoch::pulled(Stage::Finetuning)
         });
     }
@@ -114,7 +115,8 @@ mod tests {
         ) = (1, 2, 3);
         spec.evaluation.every = 2;
         let plan = plan(&spec);
-        let stages: Vec<&str> = plan.iter().map(|epoch| epoch.stage.name()).collect();
+        let stages: Vec<&str> =
+            plan.iter().map(|epoch| epoch.stage.name()).collect();
         assert_eq!(
             stages,
             [
@@ -129,7 +131,8 @@ mod tests {
             ]
         );
         assert!(!plan[0].is_pulled && plan[1].is_pulled && plan[2].is_pulled);
-        let of = |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
+        let of =
+            |stage| plan.iter().filter(|epoch| epoch.stage == stage).count();
         let counted = (
             of(Stage::Content),
             of(Stage::Collaborative),

@@ -105,8 +105,9 @@ impl Progress {
         let ended = self.part;
         self.part = part;
         self.part_started = now;
-        self.latest
-            .send_modify(|latest| latest.parts.entry(ended).or_default().seconds += seconds);
+        self.latest.send_modify(|latest| {
+            latest.parts.entry(ended).or_default().seconds += seconds
+        });
     }
 
     /// Notes how many tokens the device has room for.
@@ -189,7 +190,8 @@ impl Progress {
         };
         self.latest.send_modify(|latest| {
             latest.epochs.push(report);
-            let known = latest.stages.iter_mut().find(|known| known.stage == stage);
+            let known =
+                latest.stages.iter_mut().find(|known| known.stage == stage);
             match known {
                 Some(known) => {
                     known.last_loss = last_loss;

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec, USER_TOKENS, UserToken,
+    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec,
+    USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
 use model::{Backbone, ItemWeights, Tables, TokenTables, rows_from_texts};
@@ -89,7 +90,10 @@ impl Chosen {
     }
 
     /// The model as it will rank for known users, with a light model or alone.
-    pub(super) fn ranker<'a>(&'a self, light: Option<&'a ItemWeights>) -> Ranker<'a> {
+    pub(super) fn ranker<'a>(
+        &'a self,
+        light: Option<&'a ItemWeights>,
+    ) -> Ranker<'a> {
         Ranker {
             backbone: &self.candidate.backbone,
             tables: &self.served,
@@ -106,7 +110,11 @@ impl Chosen {
         }
     }
 
-    fn choose_user_tokens(&mut self, corpus: &Corpus, progress: &Progress) -> Result<(), Error> {
+    fn choose_user_tokens(
+        &mut self,
+        corpus: &Corpus,
+        progress: &Progress,
+    ) -> Result<(), Error> {
         let mut tried = Vec::new();
         for user_token in USER_TOKENS {
             let ranker = self.ranker_with(user_token);
@@ -185,10 +193,14 @@ fn best(tried: &[Tried]) -> Tried {
 }
 
 /// Gives items without interactions rows from their texts.
-fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) -> Result<(), Error> {
+fn write_cold_rows(
+    candidate: &mut Candidate,
+    corpus: &Corpus,
+) -> Result<(), Error> {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told = rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
+    let n_told =
+        rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
     tracing::info!(
         n_cold = cold.len(),
         n_told,

@@ -84,7 +84,10 @@ impl<'a> Holdout<'a> {
     }
 
     /// Mean metrics of any way to score the catalogue for a user.
-    pub(crate) fn ranked(&self, scores_of: impl Fn(u32) -> Vec<f32> + Sync) -> RankingMetrics {
+    pub(crate) fn ranked(
+        &self,
+        scores_of: impl Fn(u32) -> Vec<f32> + Sync,
+    ) -> RankingMetrics {
         let metrics: Vec<RankingMetrics> = self
             .users()
             .par_iter()
@@ -95,17 +98,23 @@ impl<'a> Holdout<'a> {
 
     /// One user's metrics for given catalogue scores; `None` where nothing is
     /// to be found.
-    pub(super) fn metrics(&self, user: u32, scores: &[f32]) -> Option<RankingMetrics> {
+    pub(super) fn metrics(
+        &self,
+        user: u32,
+        scores: &[f32],
+    ) -> Option<RankingMetrics> {
         let excluded = self.excluded_for(user);
         let ranking = top_k(scores, LONGEST, |item| {
             !excluded.contains(&item) && self.is_among(item)
         });
-        let ranking: Vec<u32> = ranking.into_iter().map(|(item, _)| item).collect();
+        let ranking: Vec<u32> =
+            ranking.into_iter().map(|(item, _)| item).collect();
         RankingMetrics::of(&ranking, &self.truth[user as usize])
     }
 
     fn excluded_for(&self, user: u32) -> HashSet<u32> {
-        let mut excluded: HashSet<u32> = self.history(user).iter().copied().collect();
+        let mut excluded: HashSet<u32> =
+            self.history(user).iter().copied().collect();
         if let Some(also) = self.excluded {
             excluded.extend(&also[user as usize]);
         }

@@ -57,7 +57,8 @@ impl Ranker<'_> {
         holdout: Holdout<'_>,
         progress: &Progress,
     ) -> Result<Vec<RankingMetrics>, Error> {
-        let head = recommender::ItemHead::new(self.backbone, &self.tables.items);
+        let head =
+            recommender::ItemHead::new(self.backbone, &self.tables.items);
         let unknown = self.light.map(ItemWeights::unknown_items);
         let unknown = unknown.unwrap_or_default();
         let mixes = Mixes {
@@ -71,12 +72,17 @@ impl Ranker<'_> {
             progress.check()?;
             let mut prompts = Vec::with_capacity(users.len());
             for &user in users {
-                prompts.push(holdout.corpus.ranking_prompt(user, self.token(user)));
+                prompts.push(
+                    holdout.corpus.ranking_prompt(user, self.token(user)),
+                );
             }
-            let states = recommender::user_states(self.backbone, self.tables, &prompts)?;
+            let states =
+                recommender::user_states(self.backbone, self.tables, &prompts)?;
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
-            of_users.par_extend(rows.map(|(&user, scores)| mixes.metrics(user, scores)));
+            of_users.par_extend(
+                rows.map(|(&user, scores)| mixes.metrics(user, scores)),
+            );
         }
         Ok((0..weights.len())
             .map(|place| mean_at(place, &of_users))
@@ -88,7 +94,9 @@ impl Ranker<'_> {
         match self.user_token {
             UserToken::Own => Some(user),
             UserToken::Absent => None,
-            UserToken::Mean => u32::try_from(self.tables.users.n_rows() - 1).ok(),
+            UserToken::Mean => {
+                u32::try_from(self.tables.users.n_rows() - 1).ok()
+            }
         }
     }
 }
@@ -123,7 +131,8 @@ impl Mixes<'_> {
         let mut metrics = Vec::with_capacity(self.weights.len());
         for &weight in self.weights {
             let language = scores.to_vec();
-            let mixed = Mixed::new(language, light.clone(), weight, &self.unknown);
+            let mixed =
+                Mixed::new(language, light.clone(), weight, &self.unknown);
             metrics.extend(self.holdout.metrics(user, &mixed.scores()));
         }
         metrics

@@ -48,7 +48,11 @@ pub(super) async fn run(
     match ended {
         Ok(()) => tracing::info!(job, "job done"),
         Err(End::LeaseLost) => {
-            tracing::warn!(job, epoch, "the lease was lost; its work is dropped");
+            tracing::warn!(
+                job,
+                epoch,
+                "the lease was lost; its work is dropped"
+            );
         }
         Err(End::Told(reason)) => {
             let grace = Duration::from_secs(settings.grace_s);

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, TrainSpec};
+use domain::{
+    ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, TrainSpec,
+};
 use proto::pb;
 use storage::{Artifacts, Kind};
 
@@ -48,11 +50,15 @@ pub(super) async fn input(
 
 fn spec(leased: &pb::LeasedJob) -> Result<TrainSpec, Cause> {
     let spec = leased.spec.clone().unwrap_or_default();
-    TrainSpec::try_from(spec).map_err(|invalid| Error::Spec(invalid.to_string()).cause())
+    TrainSpec::try_from(spec)
+        .map_err(|invalid| Error::Spec(invalid.to_string()).cause())
 }
 
 /// The folder of the artifact that the job's backbone is, if it is one.
-async fn backbone(artifacts: &Artifacts, spec: &TrainSpec) -> Result<Option<PathBuf>, Cause> {
+async fn backbone(
+    artifacts: &Artifacts,
+    spec: &TrainSpec,
+) -> Result<Option<PathBuf>, Cause> {
     let Backbone::Path(BackboneLocation::Artifact(id)) = &spec.backbone else {
         return Ok(None);
     };

@@ -54,7 +54,9 @@ impl From<&Reply> for Answer {
         match reply {
             Ok(answer) if answer.get_ref().cancel => Self::Cancel,
             Ok(_) => Self::Alive,
-            Err(status) if status.code() == Code::FailedPrecondition => Self::NotLeased,
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Self::NotLeased
+            }
             Err(_) => Self::Nothing,
         }
     }

@@ -105,7 +105,10 @@ impl Lease {
         let checkpoint = match artifacts.put(Kind::Checkpoint, folder).await {
             Ok(id) => id.to_string(),
             Err(error) => {
-                tracing::warn!(error = service::chain(&error), "cannot store a checkpoint");
+                tracing::warn!(
+                    error = service::chain(&error),
+                    "cannot store a checkpoint"
+                );
                 return Ok(());
             }
         };
@@ -120,7 +123,9 @@ impl Lease {
         let request = timed(request, CALL_TIMEOUT);
         match self.coordinator.commit_checkpoint(request).await {
             Ok(_) => Ok(()),
-            Err(status) if status.code() == Code::FailedPrecondition => Err(End::LeaseLost),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Err(End::LeaseLost)
+            }
             Err(status) => {
                 log_failure("committing a checkpoint", &status);
                 Ok(())
@@ -151,7 +156,8 @@ impl Lease {
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         for _ in 0..MAX_COMMITS {
             let request = timed(request.clone(), COMMIT_TIMEOUT);
-            let Err(status) = self.coordinator.commit_model(request).await else {
+            let Err(status) = self.coordinator.commit_model(request).await
+            else {
                 return Ok(());
             };
             // A repeat is safe: to a version that is committed already the
@@ -183,13 +189,18 @@ impl Lease {
             Err(status) if status.code() == Code::FailedPrecondition => {
                 tracing::info!(message = status.message(), "the lease is over");
             }
-            Err(status) => log_failure("telling how the attempt ended", &status),
+            Err(status) => {
+                log_failure("telling how the attempt ended", &status)
+            }
         }
     }
 }
 
 /// Stores a backbone and its model; returns the model's id.
-async fn store(artifacts: &Artifacts, trained: &Trained) -> Result<ArtifactId, storage::Error> {
+async fn store(
+    artifacts: &Artifacts,
+    trained: &Trained,
+) -> Result<ArtifactId, storage::Error> {
     artifacts.put(Kind::Backbone, &trained.backbone).await?;
     artifacts.put(Kind::Model, &trained.model).await
 }

@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let mut pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(3));
+        let mut pauses =
+            Pauses::new(Duration::from_secs(1), Duration::from_secs(3));
         let seconds = [0; 4].map(|_| pauses.next().as_secs());
         assert_eq!(seconds, [1, 2, 3, 3]);
     }

@@ -34,7 +34,10 @@ pub struct Worker {
 impl Worker {
     /// Checks the device and the folders; connects when there is something to
     /// say.
-    pub fn new(mut settings: Settings, artifacts: Artifacts) -> anyhow::Result<Self> {
+    pub fn new(
+        mut settings: Settings,
+        artifacts: Artifacts,
+    ) -> anyhow::Result<Self> {
         if settings.name.is_empty() {
             settings.name = format!("worker-{}", uuid::Uuid::now_v7().simple());
         }
@@ -50,8 +53,10 @@ impl Worker {
         settings.device = computing.name;
         std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
-        let calibration = calibrate::read(&settings.calibration, &settings.device, precision);
-        let coordinator = WorkerServiceClient::new(connect(&settings.coordinator)?);
+        let calibration =
+            calibrate::read(&settings.calibration, &settings.device, precision);
+        let coordinator =
+            WorkerServiceClient::new(connect(&settings.coordinator)?);
         let equipment = Equipment {
             settings,
             artifacts,
@@ -71,7 +76,8 @@ impl Worker {
         tracing::info!(worker = name, device, "asking for work");
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         while !shutdown.is_cancelled() {
-            let Some(answer) = shutdown.run_until_cancelled(self.lease()).await else {
+            let Some(answer) = shutdown.run_until_cancelled(self.lease()).await
+            else {
                 return;
             };
             match answer {
@@ -82,8 +88,14 @@ impl Worker {
                     }
                 }
                 Err(status) => {
-                    let (code, message, pause) = (status.code(), status.message(), pauses.next());
-                    tracing::warn!(?code, message, ?pause, "cannot ask for work");
+                    let (code, message, pause) =
+                        (status.code(), status.message(), pauses.next());
+                    tracing::warn!(
+                        ?code,
+                        message,
+                        ?pause,
+                        "cannot ask for work"
+                    );
                     let pause = tokio::time::sleep(pause);
                     shutdown.run_until_cancelled(pause).await;
                 }
@@ -101,7 +113,8 @@ impl Worker {
         let mut request = tonic::Request::new(pb::LeaseRequest {
             worker: settings.name.clone(),
             device: settings.device.clone(),
-            wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis()).unwrap_or(u32::MAX),
+            wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis())
+                .unwrap_or(u32::MAX),
             calibration: self.calibration.as_ref().map(Into::into),
         });
         request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);

@@ -70,7 +70,9 @@ impl Columns {
         self.kind
             .iter()
             .zip(rows)
-            .map(|(&kind, (user, item))| about(kind, user.cast_unsigned(), item.cast_unsigned()))
+            .map(|(&kind, (user, item))| {
+                about(kind, user.cast_unsigned(), item.cast_unsigned())
+            })
             .collect()
     }
 

@@ -18,15 +18,22 @@ pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
 
 /// A checkpoint's own backbone when it was warmed up, else the one that the
 /// specification names.
-pub(crate) fn start(input: &Input, progress: &Progress) -> Result<Backbone, Error> {
+pub(crate) fn start(
+    input: &Input,
+    progress: &Progress,
+) -> Result<Backbone, Error> {
     match (&input.spec.backbone, &input.resume) {
         (named, Some(checkpoint)) if is_warmed_up(named) => {
-            Backbone::read(checkpoint, &input.device).map_err(Error::checkpoint(checkpoint))
+            Backbone::read(checkpoint, &input.device)
+                .map_err(Error::checkpoint(checkpoint))
         }
-        (domain::Backbone::Random(shape), _) => Ok(Backbone::random(shape, &input.device)),
+        (domain::Backbone::Random(shape), _) => {
+            Ok(Backbone::random(shape, &input.device))
+        }
         (domain::Backbone::Path(location), _) => {
             let folder = folder_of(location, input, progress)?;
-            let backbone = Backbone::read(&folder, &input.device).map_err(Error::Backbone)?;
+            let backbone = Backbone::read(&folder, &input.device)
+                .map_err(Error::Backbone)?;
             backbone.check_prompts(&folder).map_err(Error::Backbone)?;
             Ok(backbone)
         }
@@ -43,12 +50,16 @@ fn folder_of(
     let from = &input.backbones;
     match location {
         BackboneLocation::Folder(path) => confined(&from.root, path),
-        BackboneLocation::Artifact(id) => from.artifact.clone().ok_or_else(|| {
-            Error::Spec(format!(
-                "backbone.path: the artifact `{id}` was not fetched"
-            ))
-        }),
-        BackboneLocation::Hub { repo, revision } => hub::cached(from, repo, revision, progress),
+        BackboneLocation::Artifact(id) => {
+            from.artifact.clone().ok_or_else(|| {
+                Error::Spec(format!(
+                    "backbone.path: the artifact `{id}` was not fetched"
+                ))
+            })
+        }
+        BackboneLocation::Hub { repo, revision } => {
+            hub::cached(from, repo, revision, progress)
+        }
     }
 }
 

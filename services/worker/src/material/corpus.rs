@@ -72,11 +72,17 @@ impl Corpus {
             items: dataset.histories(Split::Test),
         };
         let prompts = PromptTexts::new(backbone.tokenizer());
-        let corpus = Self::new(dataset, tokens, prompts, backbone.n_positions());
+        let corpus =
+            Self::new(dataset, tokens, prompts, backbone.n_positions());
         Ok((corpus, test))
     }
 
-    fn new(dataset: &Dataset, tokens: TokenFile, texts: PromptTexts, n_positions: usize) -> Self {
+    fn new(
+        dataset: &Dataset,
+        tokens: TokenFile,
+        texts: PromptTexts,
+        n_positions: usize,
+    ) -> Self {
         let mut corpus = Self {
             tokens,
             documents: Vec::new(),
@@ -99,7 +105,9 @@ impl Corpus {
     fn gives_away(&self, place: usize, held_out: &HashSet<(u32, u32)>) -> bool {
         match self.tokens.about()[place] {
             About::Review { user, item } => held_out.contains(&(user, item)),
-            About::Title { .. } | About::Description { .. } | About::Biography { .. } => false,
+            About::Title { .. }
+            | About::Description { .. }
+            | About::Biography { .. } => false,
         }
     }
 
@@ -121,13 +129,18 @@ impl Corpus {
     }
 
     /// All documents of the content LM, one after the other.
-    pub(crate) fn documents(&self) -> impl Iterator<Item = Result<Document, Error>> + '_ {
+    pub(crate) fn documents(
+        &self,
+    ) -> impl Iterator<Item = Result<Document, Error>> + '_ {
         self.documents
             .iter()
             .filter_map(|&place| self.document(place).transpose())
     }
 
-    pub(crate) fn documents_at(&self, places: &[usize]) -> Result<Vec<Document>, Error> {
+    pub(crate) fn documents_at(
+        &self,
+        places: &[usize],
+    ) -> Result<Vec<Document>, Error> {
         places
             .iter()
             .filter_map(|&place| self.document(place).transpose())
@@ -162,7 +175,11 @@ impl Corpus {
     }
 
     /// The places of one epoch's documents of the content LM, in random order.
-    pub(crate) fn text_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    pub(crate) fn text_epoch(
+        &self,
+        spec: &TrainSpec,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<usize> {
         let mut documents = self.documents.clone();
         documents.shuffle(rng);
         if spec.pretraining.documents_per_epoch > 0 {
@@ -175,7 +192,11 @@ impl Corpus {
     /// order, and (paper: stochastic item reordering) each history too. Users
     /// with nothing to predict are left out. Their documents are made a batch
     /// at a time: all of them at once would be most of a large job's memory.
-    pub(crate) fn history_epoch(&self, spec: &TrainSpec, rng: &mut ChaCha8Rng) -> Vec<UserItems> {
+    pub(crate) fn history_epoch(
+        &self,
+        spec: &TrainSpec,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<UserItems> {
         let mut histories = Vec::new();
         for (user, history) in (0..).zip(&self.train) {
             let mut items = history.clone();
@@ -194,7 +215,8 @@ impl Corpus {
     /// A history as the collaborative LM reads it; `None` when there is nothing
     /// to predict.
     fn history(&self, history: &UserItems) -> Option<Document> {
-        let document = collaborative::document(&self.texts, history.user, &history.items);
+        let document =
+            collaborative::document(&self.texts, history.user, &history.items);
         document.fitted(self.n_positions)
     }
 
@@ -207,12 +229,20 @@ impl Corpus {
 
     /// A recommendation prompt as it is served: the whole training history of
     /// `user` in time order, with `token` for the user.
-    pub(crate) fn ranking_prompt(&self, user: u32, token: Option<u32>) -> Vec<Token> {
+    pub(crate) fn ranking_prompt(
+        &self,
+        user: u32,
+        token: Option<u32>,
+    ) -> Vec<Token> {
         let history = &self.train[user as usize];
         self.texts.recommend(token, history, self.n_positions)
     }
 
-    pub(crate) fn training_prompt(&self, user: Option<u32>, visible: &[u32]) -> Vec<Token> {
+    pub(crate) fn training_prompt(
+        &self,
+        user: Option<u32>,
+        visible: &[u32],
+    ) -> Vec<Token> {
         self.texts.recommend(user, visible, self.n_positions)
     }
 }
@@ -244,7 +274,8 @@ mod tests {
         let dataset = import(&path, &ImportOptions::default()).unwrap().0;
         assert_eq!(dataset.texts.len(), 3);
         dataset.write(folder.path()).unwrap();
-        let (progress, _watch) = Progress::new("flex", CancellationToken::new());
+        let (progress, _watch) =
+            Progress::new("flex", CancellationToken::new());
         let tokenizer = Tokenizer::gpt2();
         let texts = Texts {
             tokenizer: &tokenizer,
@@ -253,7 +284,10 @@ mod tests {
             folder: folder.path(),
             max_words: 3,
         };
-        let tokens = || TokenFile::open(texts, &folder.path().join("tokens"), &progress).unwrap();
+        let tokens = || {
+            TokenFile::open(texts, &folder.path().join("tokens"), &progress)
+                .unwrap()
+        };
         let prompts = PromptTexts::new(&tokenizer);
         let corpus = Corpus::new(&dataset, tokens(), prompts.clone(), 64);
         let words: Vec<usize> = corpus
@@ -263,7 +297,9 @@ mod tests {
         assert_eq!(words, [3, 3], "cut at three words");
         std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
         let again = Corpus::new(&dataset, tokens(), prompts, 64);
-        let all = |corpus: &Corpus| corpus.documents().collect::<Result<Vec<_>, _>>().unwrap();
+        let all = |corpus: &Corpus| {
+            corpus.documents().collect::<Result<Vec<_>, _>>().unwrap()
+        };
         assert_eq!(all(&again), all(&corpus), "from the file alone");
     }
 }

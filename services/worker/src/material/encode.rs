@@ -41,14 +41,19 @@ pub(super) const WORDS: &str = "words.u32";
 const CHUNK: usize = 4_096;
 
 /// Writes [`ABOUT`] and [`WORDS`] into a folder.
-pub(super) fn write(texts: Texts<'_>, folder: &Path, progress: &Progress) -> Result<(), Error> {
+pub(super) fn write(
+    texts: Texts<'_>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<(), Error> {
     let path = folder.join(WORDS);
     let mut words = BufWriter::new(disk::create(&path)?);
     let mut columns = Columns::default();
     let mut subjects = subjects(texts)?;
     loop {
         progress.check()?;
-        let chunk: Result<Vec<Subject>, _> = subjects.by_ref().take(CHUNK).collect();
+        let chunk: Result<Vec<Subject>, _> =
+            subjects.by_ref().take(CHUNK).collect();
         let chunk = chunk.map_err(Error::Data)?;
         if chunk.is_empty() {
             break;
@@ -96,10 +101,15 @@ fn title(row: u32, item: &Item) -> Subject {
 
 fn subject(text: Text) -> Option<Subject> {
     let about = match (text.kind, text.user, text.item) {
-        (TextKind::Review, Some(user), Some(item)) => About::Review { user, item },
+        (TextKind::Review, Some(user), Some(item)) => {
+            About::Review { user, item }
+        }
         (TextKind::Description, _, Some(item)) => About::Description { item },
         (TextKind::Biography, Some(user), _) => About::Biography { user },
-        (TextKind::Review | TextKind::Description | TextKind::Biography, ..) => return None,
+        (
+            TextKind::Review | TextKind::Description | TextKind::Biography,
+            ..,
+        ) => return None,
     };
     let text = text.text;
     Some(Subject { about, text })

@@ -76,7 +76,9 @@ impl Hub<'_> {
     fn fetch_backbone(&self) -> Result<(), Error> {
         self.fetch(CONFIG)?;
         match self.fetch(WEIGHTS) {
-            Err(Error::Hub { source, .. }) if matches!(*source, ureq::Error::StatusCode(404)) => {
+            Err(Error::Hub { source, .. })
+                if matches!(*source, ureq::Error::StatusCode(404)) =>
+            {
                 self.fetch_shards()
             }
             other => other,
@@ -101,7 +103,8 @@ impl Hub<'_> {
         };
         let path = self.making.join(name);
         let mut file = disk::create(&path)?;
-        let mut body = answer.body_mut().with_config().limit(MAX_BYTES).reader();
+        let mut body =
+            answer.body_mut().with_config().limit(MAX_BYTES).reader();
         loop {
             self.progress.check()?;
             let mut chunk = body.by_ref().take(CHUNK_BYTES);

@@ -21,7 +21,11 @@ struct Seal {
 const SEAL: &str = "seal.json";
 
 /// Seals a folder's files; they are not written to any more.
-pub(super) fn write(folder: &Path, format: u32, names: &[&str]) -> Result<(), Error> {
+pub(super) fn write(
+    folder: &Path,
+    format: u32,
+    names: &[&str],
+) -> Result<(), Error> {
     let mut sha256 = BTreeMap::new();
     for name in names {
         let hash = hash(&folder.join(name))?;
@@ -34,13 +38,18 @@ pub(super) fn write(folder: &Path, format: u32, names: &[&str]) -> Result<(), Er
 
 /// An error unless the folder was sealed in this format and its files are what
 /// they were then.
-pub(super) fn check(folder: &Path, format: u32, names: &[&str]) -> Result<(), Error> {
+pub(super) fn check(
+    folder: &Path,
+    format: u32,
+    names: &[&str],
+) -> Result<(), Error> {
     let path = folder.join(SEAL);
     let bytes = disk::read(&path)?;
-    let seal: Seal =
-        serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&path, error))?;
+    let seal: Seal = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::damaged(&path, error))?;
     if seal.format != format {
-        let reason = format!("it has format {} instead of {format}", seal.format);
+        let reason =
+            format!("it has format {} instead of {format}", seal.format);
         return Err(Error::damaged(folder, reason));
     }
     for name in names {

@@ -162,8 +162,14 @@ mod tests {
                 folder: self.folder.path(),
                 max_words: 64,
             };
-            let (progress, _watch) = Progress::new("flex", CancellationToken::new());
-            TokenFile::open(texts, &self.folder.path().join("tokens"), &progress).unwrap()
+            let (progress, _watch) =
+                Progress::new("flex", CancellationToken::new());
+            TokenFile::open(
+                texts,
+                &self.folder.path().join("tokens"),
+                &progress,
+            )
+            .unwrap()
         }
 
         /// The file with the words.
@@ -240,7 +246,8 @@ mod tests {
         made_anew_after(|path| {
             let bytes = std::fs::read(path).unwrap();
             let (words, _) = bytes.as_chunks::<BYTES_A_WORD>();
-            let halves: Vec<u8> = words.iter().flat_map(|word| [word[0], word[1]]).collect();
+            let halves: Vec<u8> =
+                words.iter().flat_map(|word| [word[0], word[1]]).collect();
             std::fs::write(path.with_file_name("words.u16"), halves).unwrap();
             std::fs::remove_file(path).unwrap();
             std::fs::remove_file(path.with_file_name("seal.json")).unwrap();
@@ -250,7 +257,8 @@ mod tests {
     #[test]
     fn a_folder_of_another_format_is_made_anew() {
         made_anew_after(|path| {
-            seal::write(path.parent().unwrap(), FORMAT + 1, &[ABOUT, WORDS]).unwrap();
+            seal::write(path.parent().unwrap(), FORMAT + 1, &[ABOUT, WORDS])
+                .unwrap();
         });
     }
 }

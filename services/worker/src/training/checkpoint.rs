@@ -45,7 +45,8 @@ const NAMES: [&str; 4] = [
 ];
 
 fn moments(run: &Run) -> [&Moments; 4] {
-    let (content, collaborative) = (&run.learned.content, &run.learned.collaborative);
+    let (content, collaborative) =
+        (&run.learned.content, &run.learned.collaborative);
     [
         &content.users,
         &content.items,
@@ -55,7 +56,12 @@ fn moments(run: &Run) -> [&Moments; 4] {
 }
 
 /// Writes a checkpoint into an existing, empty folder.
-pub(super) fn write(run: &Run, reports: Reports, job: &str, folder: &Path) -> Result<(), Error> {
+pub(super) fn write(
+    run: &Run,
+    reports: Reports,
+    job: &str,
+    folder: &Path,
+) -> Result<(), Error> {
     let moments = moments(run);
     let mut tensors = run.learned.tables.moved("");
     if let Some(best) = &run.best {
@@ -82,7 +88,8 @@ pub(super) fn write(run: &Run, reports: Reports, job: &str, folder: &Path) -> Re
 /// Reads a checkpoint into a run that has just started.
 pub(super) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
     let state = read_state(folder)?;
-    let numbers = Numbers::read(folder, &state).map_err(Error::checkpoint(folder))?;
+    let numbers =
+        Numbers::read(folder, &state).map_err(Error::checkpoint(folder))?;
     run.learned.tables = numbers.tables;
     run.learned.content = numbers.content;
     run.learned.collaborative = numbers.collaborative;
@@ -97,7 +104,8 @@ pub(super) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
 }
 
 fn read_state(folder: &Path) -> Result<State, Error> {
-    let bytes = std::fs::read(folder.join(STATE)).map_err(Error::checkpoint(folder))?;
+    let bytes =
+        std::fs::read(folder.join(STATE)).map_err(Error::checkpoint(folder))?;
     serde_json::from_slice(&bytes).map_err(Error::checkpoint(folder))
 }
 

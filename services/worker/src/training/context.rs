@@ -19,7 +19,11 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// The objective with a softmax over some items, where the job wants that.
-    pub(super) fn sampled(&self, objective: Objective, rng: &mut ChaCha8Rng) -> Objective {
+    pub(super) fn sampled(
+        &self,
+        objective: Objective,
+        rng: &mut ChaCha8Rng,
+    ) -> Objective {
         match self.spec.n_sampled_items {
             0 => objective,
             n_sampled => objective.sampled(n_sampled, self.corpus.n_items, rng),

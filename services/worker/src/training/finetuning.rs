@@ -23,7 +23,11 @@ pub(super) fn epoch(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
     users
 }
 
-pub(super) fn objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8Rng) -> Objective {
+pub(super) fn objective(
+    context: &Context<'_>,
+    users: &[u32],
+    rng: &mut ChaCha8Rng,
+) -> Objective {
     let options = &context.spec.finetuning;
     let mut examples = Vec::with_capacity(users.len());
     for &user in users {
@@ -37,7 +41,8 @@ pub(super) fn objective(context: &Context<'_>, users: &[u32], rng: &mut ChaCha8R
             rng,
         });
     }
-    let asks_teacher = options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
+    let asks_teacher =
+        options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
     let teacher = context.teacher.filter(|_| asks_teacher);
     let options = Options {
         logit_scale: options.logit_scale,

@@ -17,7 +17,11 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    pub(crate) fn new(backbone: Backbone, precision: Precision, tables: Tables) -> Self {
+    pub(crate) fn new(
+        backbone: Backbone,
+        precision: Precision,
+        tables: Tables,
+    ) -> Self {
         Self {
             backbone,
             precision,

@@ -84,7 +84,8 @@ impl Run {
     ) -> Result<(), Error> {
         self.validate(corpus, progress)?;
         self.pretrained = self.best.as_ref().map(|best| best.metrics);
-        self.learned.collaborative = PairMoments::zeros(&self.learned.tables.collaborative);
+        self.learned.collaborative =
+            PairMoments::zeros(&self.learned.tables.collaborative);
         Ok(())
     }
 

@@ -16,7 +16,8 @@ pub(super) fn run(
     learned: &mut Learned,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let (spec, corpus, stage) = (context.spec, context.corpus, context.epoch.stage);
+    let (spec, corpus, stage) =
+        (context.spec, context.corpus, context.epoch.stage);
     let mut rng = context.epoch.rng(spec.seed);
     progress.begins(stage.into());
     match stage {
@@ -60,7 +61,8 @@ fn learn(
     progress: &mut Progress,
     objectives: impl ExactSizeIterator<Item = Result<Objective, Error>>,
 ) -> Result<(), Error> {
-    let (spec, epoch, n_steps) = (context.spec, context.epoch, objectives.len());
+    let (spec, epoch, n_steps) =
+        (context.spec, context.epoch, objectives.len());
     if n_steps == 0 {
         return Ok(()); // a data set without texts has no content stage
     }
@@ -89,7 +91,8 @@ fn learn(
     for (number, objective) in objectives.enumerate() {
         progress.check()?;
         let objective = objective?;
-        let step = step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
+        let step =
+            step::compute(&backbone, own, pull, &objective).map_err(in_step)?;
         match spec.optimizer {
             Optimizer::Lazy => moments.update(&adam, own, &step),
             Optimizer::Dense => moments.update_dense(&adam, own, &step),

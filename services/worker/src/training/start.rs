@@ -7,14 +7,22 @@ use model::{Backbone, Spectrum, Table, Tables, word_rows};
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, backbone: &Backbone) -> Tables {
+pub(super) fn start_tables(
+    spec: &TrainSpec,
+    corpus: &Corpus,
+    backbone: &Backbone,
+) -> Tables {
     let words = word_rows(backbone, &corpus.texts.words());
     match spec.init {
-        TableInit::Normal => {
-            Tables::normal(corpus.train.len(), corpus.n_items, words.width(), spec.seed)
-        }
+        TableInit::Normal => Tables::normal(
+            corpus.train.len(),
+            corpus.n_items,
+            words.width(),
+            spec.seed,
+        ),
         TableInit::Spectral => {
-            let spectrum = Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
+            let spectrum =
+                Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
             let rank = rank(spec, corpus, &spectrum, &words);
             let pair = spectrum.tables(rank, &words, spec.seed);
             Tables {
@@ -27,7 +35,12 @@ pub(super) fn start_tables(spec: &TrainSpec, corpus: &Corpus, backbone: &Backbon
 
 /// The number of singular vectors: the job's own, or the one that ranks the
 /// validation split best by itself.
-fn rank(spec: &TrainSpec, corpus: &Corpus, spectrum: &Spectrum, words: &Table) -> usize {
+fn rank(
+    spec: &TrainSpec,
+    corpus: &Corpus,
+    spectrum: &Spectrum,
+    words: &Table,
+) -> usize {
     if spec.spectral_rank > 0 {
         return spec.spectral_rank;
     }
@@ -44,7 +57,8 @@ fn rank(spec: &TrainSpec, corpus: &Corpus, spectrum: &Spectrum, words: &Table) -
     let mut best = 1;
     let mut most = f64::NEG_INFINITY;
     for rank in spec.spectral_ranks(n_vectors) {
-        let ranked = holdout.ranked(|user| spectrum.scores(rank, holdout.history(user)));
+        let ranked =
+            holdout.ranked(|user| spectrum.scores(rank, holdout.history(user)));
         let sum = ranked.sum();
         tracing::info!(rank, sum, "singular vectors tried");
         if sum > most {

@@ -26,7 +26,8 @@ use crate::training::{checkpoint, stages};
 /// stops improving, or `progress` says stop. The same input gives bit-identical
 /// tables on the same kind of machine.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
-    let dataset = Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
+    let dataset =
+        Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
     let backbone = backbone::start(input, progress)?;
     let (corpus, test) = Corpus::read(input, &dataset, &backbone, progress)?;
@@ -95,7 +96,11 @@ fn run_epochs(
 }
 
 /// Writes a checkpoint and hands it over to be stored.
-fn save_checkpoint(run: &Run, input: &Input, progress: &mut Progress) -> Result<(), Error> {
+fn save_checkpoint(
+    run: &Run,
+    input: &Input,
+    progress: &mut Progress,
+) -> Result<(), Error> {
     progress.begins(Part::Saving);
     let name = format!("checkpoint-{}", run.n_epochs_done);
     let folder = new_folder(&input.scratch, &name)?;

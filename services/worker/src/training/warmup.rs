@@ -22,12 +22,14 @@ pub(super) fn warmup(
     let texts = corpus.text_epoch(spec, rng);
     let histories = corpus.history_epoch(spec, rng);
     let size = spec.pretraining.batch;
-    let mut batches: Vec<Batch<'_>> = texts.chunks(size).map(Batch::Texts).collect();
+    let mut batches: Vec<Batch<'_>> =
+        texts.chunks(size).map(Batch::Texts).collect();
     batches.extend(histories.chunks(size).map(Batch::Histories));
     batches.shuffle(rng);
     let n_steps = batches.len();
     progress.epoch_begins(context.epoch, n_steps);
-    let mut warmup = Warmup::new(learned.backbone.clone(), spec.pretraining.learning_rate);
+    let mut warmup =
+        Warmup::new(learned.backbone.clone(), spec.pretraining.learning_rate);
     for (number, batch) in batches.into_iter().enumerate() {
         progress.check()?;
         let objective = batch.objective(corpus)?;
@@ -51,8 +53,12 @@ enum Batch<'a> {
 impl Batch<'_> {
     fn objective(self, corpus: &Corpus) -> Result<Objective, Error> {
         Ok(match self {
-            Self::Texts(places) => content::objective(&corpus.documents_at(places)?),
-            Self::Histories(histories) => collaborative::objective(&corpus.histories(histories)),
+            Self::Texts(places) => {
+                content::objective(&corpus.documents_at(places)?)
+            }
+            Self::Histories(histories) => {
+                collaborative::objective(&corpus.histories(histories))
+            }
         })
     }
 

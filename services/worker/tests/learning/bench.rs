@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataset::{Dataset, ImportOptions, import};
-use domain::{Backbone, DatasetId, Light, RandomBackbone, TableInit, TrainSpec};
+use domain::{
+    Backbone, DatasetId, Light, RandomBackbone, TableInit, TrainSpec,
+};
 use model::{Artifact, Device, Precision, compute_device};
 use tempfile::TempDir;
 use worker::{Backbones, Input, Progress, train};
@@ -21,7 +23,8 @@ fn three_groups(folder: &Path) -> Dataset {
         for place in 0..8 {
             let item = (user % 3) * 10 + (user / 3 + place) % 10;
             let split = [
-                "train", "train", "train", "train", "train", "train", "valid", "test",
+                "train", "train", "train", "train", "train", "train", "valid",
+                "test",
             ][place];
             rows.push_str(&format!("u{user:02},i{item:02},{place},{split}\n"));
         }
@@ -104,7 +107,12 @@ impl Bench {
         }
     }
 
-    pub(crate) fn input(&self, spec: &TrainSpec, scratch: &Path, resume: Option<PathBuf>) -> Input {
+    pub(crate) fn input(
+        &self,
+        spec: &TrainSpec,
+        scratch: &Path,
+        resume: Option<PathBuf>,
+    ) -> Input {
         Input {
             job: "job-test".to_owned(),
             spec: spec.clone(),
@@ -127,10 +135,14 @@ impl Bench {
         let scratch = tempfile::tempdir().unwrap();
         let (mut progress, _watch) =
             Progress::new("flex", tokio_util::sync::CancellationToken::new());
-        let trained = train(&self.input(spec, scratch.path(), None), &mut progress).unwrap();
+        let trained =
+            train(&self.input(spec, scratch.path(), None), &mut progress)
+                .unwrap();
         let artifact = Artifact::read(&trained.model).unwrap();
-        let backbone = model::Backbone::read(&trained.backbone, &device()).unwrap();
-        let tables_file = std::fs::read(trained.model.join("tables.safetensors")).unwrap();
+        let backbone =
+            model::Backbone::read(&trained.backbone, &device()).unwrap();
+        let tables_file =
+            std::fs::read(trained.model.join("tables.safetensors")).unwrap();
         Outcome {
             artifact,
             backbone,

@@ -2,7 +2,8 @@
 
 use dataset::{ImportOptions, Split, import};
 use domain::{
-    EASE_LAMBDA, EASE_LAMBDAS, HYBRID_WEIGHT, HYBRID_WEIGHTS, Light, Metric, RankedBy, TableInit,
+    EASE_LAMBDA, EASE_LAMBDAS, HYBRID_WEIGHT, HYBRID_WEIGHTS, Light, Metric,
+    RankedBy, TableInit,
 };
 use model::{PromptTexts, Tokenizer, recommender};
 use worker::{Progress, train};
@@ -102,7 +103,9 @@ fn no_choice_depends_on_the_test_split() {
     let valid = |result: &Outcome| -> Vec<(String, f64)> {
         let metrics = result.metrics.clone().into_iter();
         metrics
-            .filter(|(name, _)| name.starts_with("valid_") || name == "ease_lambda")
+            .filter(|(name, _)| {
+                name.starts_with("valid_") || name == "ease_lambda"
+            })
             .collect()
     };
     assert_eq!(valid(&known), valid(&other));
@@ -120,7 +123,8 @@ fn a_job_reports_its_lift_over_every_baseline() {
     let result = bench.train(&spec);
     for baseline in ["popularity", "knn", "ease"] {
         let lift = result.metrics[&format!("lift_over_{baseline}_recall@20")];
-        let ratio = result.metrics["recall@20"] / result.metrics[&format!("{baseline}_recall@20")];
+        let ratio = result.metrics["recall@20"]
+            / result.metrics[&format!("{baseline}_recall@20")];
         assert!((lift - (ratio - 1.0)).abs() < 1e-9, "{baseline}");
     }
     assert_eq!(
@@ -168,7 +172,8 @@ fn an_item_that_nobody_took_is_ranked_by_its_text() {
             &[texts.recommend(None, history, 48)],
         )
         .unwrap();
-        recommender::ItemHead::new(&result.backbone, &tables.items).scores(&state)[item]
+        recommender::ItemHead::new(&result.backbone, &tables.items)
+            .scores(&state)[item]
     };
     let (first, third) = ([1, 2, 3], [21, 22, 23]);
     assert!(
@@ -185,10 +190,14 @@ fn a_job_tries_and_measures_what_its_costs_count() {
     (spec.pretraining.epochs, spec.finetuning.epochs) = (1, 5);
     (spec.evaluation.every, spec.hybrid.light) = (2, Light::Ease);
     let scratch = tempfile::tempdir().unwrap();
-    let (mut progress, watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
-    let trained = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap();
+    let (mut progress, watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let trained =
+        train(&bench.input(&spec, scratch.path(), None), &mut progress)
+            .unwrap();
     let epochs = watch.progress.borrow().epochs.clone();
-    let validated = epochs.iter().filter(|epoch| epoch.valid_ndcg_100.is_some());
+    let validated =
+        epochs.iter().filter(|epoch| epoch.valid_ndcg_100.is_some());
     assert_eq!(validated.count(), spec.n_validations());
     assert!(EASE_LAMBDAS.contains(&trained.metrics[EASE_LAMBDA]));
     assert!(HYBRID_WEIGHTS.contains(&trained.metrics[HYBRID_WEIGHT]));

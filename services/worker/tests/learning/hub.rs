@@ -26,15 +26,18 @@ fn serve_as_hub(folder: PathBuf) -> String {
                 .unwrap()
                 .to_owned();
             lines
-                .take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()))
+                .take_while(|line| {
+                    line.as_ref().is_ok_and(|line| !line.is_empty())
+                })
                 .for_each(drop);
             let name = path
                 .strip_prefix("/own/tiny/resolve/v1/")
                 .map(|name| folder.join(name));
-            let (status, body) = match name.and_then(|path| std::fs::read(path).ok()) {
-                Some(body) => ("200 OK", body),
-                None => ("404 Not Found", Vec::new()),
-            };
+            let (status, body) =
+                match name.and_then(|path| std::fs::read(path).ok()) {
+                    Some(body) => ("200 OK", body),
+                    None => ("404 Not Found", Vec::new()),
+                };
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
@@ -78,7 +81,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     )
     .unwrap();
     let index = r#"{"weight_map": {"wte.weight": "model-1-of-1.safetensors"}}"#;
-    std::fs::write(files.path().join("model.safetensors.index.json"), index).unwrap();
+    std::fs::write(files.path().join("model.safetensors.index.json"), index)
+        .unwrap();
     let mut other = Bench::new();
     other.hub_url = serve_as_hub(files.path().to_owned());
     assert_eq!(other.train(&spec).tables_file, cached.tables_file);
@@ -86,8 +90,10 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let location = BackboneLocation::new("hf://own/tiny@v2").unwrap();
     spec.backbone = Backbone::Path(location);
     let scratch = tempfile::tempdir().unwrap();
-    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
-    let error = train(&bench.input(&spec, scratch.path(), None), &mut progress).unwrap_err();
+    let (mut progress, _watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let error = train(&bench.input(&spec, scratch.path(), None), &mut progress)
+        .unwrap_err();
     assert_eq!(
         error.cause().kind,
         domain::CauseKind::Internal,
@@ -95,7 +101,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     );
     let message = error.cause().message;
     assert!(
-        message.contains("127.0.0.1:9") && message.contains("without a network"),
+        message.contains("127.0.0.1:9")
+            && message.contains("without a network"),
         "{message}"
     );
 }

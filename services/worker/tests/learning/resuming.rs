@@ -58,13 +58,15 @@ fn a_resumed_job_ends_where_an_uninterrupted_one_does() {
     assert!(matches!(interrupted.join().unwrap(), Err(Error::Stopped)));
 
     let again = tempfile::tempdir().unwrap();
-    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let (mut progress, _watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
     let resumed = train(
         &bench.input(&spec, again.path(), checkpoints.last().cloned()),
         &mut progress,
     )
     .unwrap();
-    let tables_file = std::fs::read(resumed.model.join("tables.safetensors")).unwrap();
+    let tables_file =
+        std::fs::read(resumed.model.join("tables.safetensors")).unwrap();
     assert!(whole.tables_file == tables_file);
 }
 
@@ -76,7 +78,8 @@ fn a_damaged_checkpoint_is_worth_another_attempt() {
     let scratch = tempfile::tempdir().unwrap();
     let resume = Some(checkpoint.path().to_owned());
     let input = bench.input(&nothing(), scratch.path(), resume);
-    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let (mut progress, _watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
     let error = train(&input, &mut progress).unwrap_err();
     assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
     assert_eq!(error.cause().kind, domain::CauseKind::Internal);

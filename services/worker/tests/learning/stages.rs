@@ -6,7 +6,8 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Ease, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative, content, recommender,
+    Ease, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative,
+    content, recommender,
 };
 use worker::{Error, Progress, train};
 
@@ -14,7 +15,10 @@ use crate::bench::{Bench, N_ITEMS, Outcome, nothing};
 
 /// Mean next-word cross-entropy of titles that the training did not see: each
 /// item's words with another number.
-fn held_out_content_loss(backbone: &model::Backbone, tables: &TokenTables) -> f64 {
+fn held_out_content_loss(
+    backbone: &model::Backbone,
+    tables: &TokenTables,
+) -> f64 {
     let tokenizer = Tokenizer::gpt2();
     let texts = PromptTexts::new(&tokenizer);
     let documents: Vec<Document> = (0..N_ITEMS)
@@ -51,7 +55,9 @@ fn held_out_collaborative_loss(
                 .into_iter()
                 .zip(held_out(Split::Test)),
         )
-        .map(|(user, (valid, test))| collaborative::document(&texts, user, &[valid, test].concat()))
+        .map(|(user, (valid, test))| {
+            collaborative::document(&texts, user, &[valid, test].concat())
+        })
         .collect();
     compute(
         backbone,
@@ -87,12 +93,14 @@ fn the_content_lm_predicts_held_out_text_better_than_before() {
     let before = bench.train(&spec);
     spec.pretraining.content_epochs = 40;
     let after = bench.train(&spec);
-    let loss =
-        |result: &Outcome| held_out_content_loss(&result.backbone, &result.artifact.tables.content);
+    let loss = |result: &Outcome| {
+        held_out_content_loss(&result.backbone, &result.artifact.tables.content)
+    };
     let (untrained, trained) = (loss(&before), loss(&after));
     assert!(trained < untrained - 0.05, "{untrained} → {trained}");
     assert_eq!(
-        before.artifact.tables.collaborative, after.artifact.tables.collaborative,
+        before.artifact.tables.collaborative,
+        after.artifact.tables.collaborative,
         "its own tables only"
     );
 }
@@ -164,8 +172,9 @@ fn a_warmed_up_backbone_knows_the_texts_and_is_frozen_then() {
     };
     shape.warmup_epochs = 3;
     let warm = bench.train(&spec);
-    let loss =
-        |result: &Outcome| held_out_content_loss(&result.backbone, &result.artifact.tables.content);
+    let loss = |result: &Outcome| {
+        held_out_content_loss(&result.backbone, &result.artifact.tables.content)
+    };
     assert!(
         loss(&warm) < loss(&cold) - 1.0,
         "{} → {}",
@@ -188,7 +197,8 @@ fn a_loss_that_is_not_finite_ends_the_attempt() {
         spec.pretraining.lambda,
     ) = (30, 1.0, 1e6);
     let scratch = tempfile::tempdir().unwrap();
-    let (mut progress, _watch) = Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let (mut progress, _watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
     spec.pretraining.lambda_l = 1e6;
     spec.finetuning.epochs = 1;
     spec.finetuning.logit_scale = 1e6;
@@ -214,8 +224,12 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
             .iter()
             .map(|history| texts.recommend(None, history, 48))
             .collect();
-        let states = recommender::user_states(&result.backbone, tables, &prompts).unwrap();
-        let scores = recommender::ItemHead::new(&result.backbone, &tables.items).scores(&states);
+        let states =
+            recommender::user_states(&result.backbone, tables, &prompts)
+                .unwrap();
+        let scores =
+            recommender::ItemHead::new(&result.backbone, &tables.items)
+                .scores(&states);
         let own = scores
             .chunks(N_ITEMS)
             .map(|scores| standardized(scores.to_vec()));

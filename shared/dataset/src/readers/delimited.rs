@@ -32,7 +32,8 @@ pub(crate) fn interactions(
             Ok(false) => return Ok(()),
             Ok(true) if record.len() != n_columns => {
                 let n_cells = record.len();
-                let reason = format!("has {n_cells} cells, the header has {n_columns}");
+                let reason =
+                    format!("has {n_cells} cells, the header has {n_columns}");
                 builder.refuse(path, line, reason);
             }
             Ok(true) => {

@@ -54,7 +54,10 @@ pub(crate) fn items(builder: &mut Builder, path: &Path) -> Result<(), Error> {
 
 fn take_item(builder: &mut Builder, object: &Object) -> Result<(), String> {
     let Some(id) = item_id(object) else {
-        return Err("item id is missing (`item_id`, `id`, `parent_asin` or `asin`)".to_owned());
+        return Err(
+            "item id is missing (`item_id`, `id`, `parent_asin` or `asin`)"
+                .to_owned(),
+        );
     };
     let title = object.get("title").and_then(Value::as_str);
     let facts = ItemFacts {
@@ -132,14 +135,17 @@ fn each_object(
 
 /// A line as an object; nothing for an empty line.
 fn object(line: &[u8]) -> Result<Option<Object>, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let line =
+        std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let line = line.trim_start_matches('\u{feff}').trim();
     if line.is_empty() {
         return Ok(None);
     }
     let parsed = serde_json::from_str(line);
     // Amazon's 2014 metadata is printed Python, not JSON.
-    let parsed = parsed.or_else(|e| serde_json::from_str(&json_of_python(line)).map_err(|_| e));
+    let parsed = parsed.or_else(|e| {
+        serde_json::from_str(&json_of_python(line)).map_err(|_| e)
+    });
     match parsed {
         Ok(Value::Object(object)) => Ok(Some(object)),
         Ok(_) => Err("is not a JSON object".to_owned()),
@@ -165,9 +171,13 @@ fn text_of(value: &Value) -> Option<String> {
 /// All text in a value, in order.
 fn flat_text(value: &Value) -> String {
     match value {
-        Value::Array(values) => values.iter().map(flat_text).collect::<Vec<_>>().join(" "),
+        Value::Array(values) => {
+            values.iter().map(flat_text).collect::<Vec<_>>().join(" ")
+        }
         Value::String(text) => clean_title(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            String::new()
+        }
     }
 }
 
@@ -180,7 +190,9 @@ fn categories(object: &Object) -> Vec<String> {
             Some(Value::Array(path)) => path.iter().map(flat_text).collect(),
             _ => values.iter().map(flat_text).collect(),
         },
-        Some(Value::String(text)) => text.split([',', '|', '>']).map(clean_title).collect(),
+        Some(Value::String(text)) => {
+            text.split([',', '|', '>']).map(clean_title).collect()
+        }
         _ => Vec::new(),
     };
     parts.retain(|part| !part.is_empty());

@@ -14,7 +14,10 @@ use crate::readers::file::{clean_title, open};
 
 /// Reads `u.data` (user, item, rating, time; tabs) and `u.item` (id, title, …,
 /// 19 genre flags; bars).
-pub(crate) fn read_100k(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
+pub(crate) fn read_100k(
+    builder: &mut Builder,
+    folder: &Path,
+) -> Result<(), Error> {
     ratings(builder, &folder.join("u.data"), "\t")?;
     let path = folder.join("u.item");
     for line in latin_1(&path)?.lines() {
@@ -27,7 +30,10 @@ pub(crate) fn read_100k(builder: &mut Builder, folder: &Path) -> Result<(), Erro
 }
 
 /// Reads `ratings.dat` and `movies.dat`, whose cells have `::` between them.
-pub(crate) fn read_1m(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
+pub(crate) fn read_1m(
+    builder: &mut Builder,
+    folder: &Path,
+) -> Result<(), Error> {
     ratings(builder, &folder.join("ratings.dat"), "::")?;
     for line in latin_1(&folder.join("movies.dat"))?.lines() {
         if let [id, title, genres] = line.split("::").collect::<Vec<_>>()[..] {
@@ -38,7 +44,10 @@ pub(crate) fn read_1m(builder: &mut Builder, folder: &Path) -> Result<(), Error>
 }
 
 /// Reads `ratings.csv` and `movies.csv`, both with a header.
-pub(crate) fn read_25m(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
+pub(crate) fn read_25m(
+    builder: &mut Builder,
+    folder: &Path,
+) -> Result<(), Error> {
     let ratings = folder.join("ratings.csv");
     delimited::interactions(builder, &ratings, b',', &Columns::default())?;
     let path = folder.join("movies.csv");
@@ -53,13 +62,19 @@ pub(crate) fn read_25m(builder: &mut Builder, folder: &Path) -> Result<(), Error
     Ok(())
 }
 
-fn ratings(builder: &mut Builder, path: &Path, delimiter: &str) -> Result<(), Error> {
+fn ratings(
+    builder: &mut Builder,
+    path: &Path,
+    delimiter: &str,
+) -> Result<(), Error> {
     let text = latin_1(path)?;
     for (number, line) in (1..).zip(text.lines()) {
         let cells: Vec<&str> = line.split(delimiter).collect();
         let [user, item, rating, time] = cells[..] else {
             let n_cells = cells.len();
-            let reason = format!("has {n_cells} cells, expected user, item, rating, time");
+            let reason = format!(
+                "has {n_cells} cells, expected user, item, rating, time"
+            );
             builder.refuse(path, number, reason);
             continue;
         };
@@ -75,7 +90,12 @@ fn ratings(builder: &mut Builder, path: &Path, delimiter: &str) -> Result<(), Er
     Ok(())
 }
 
-fn movie(builder: &mut Builder, id: &str, title: &str, categories: Vec<String>) {
+fn movie(
+    builder: &mut Builder,
+    id: &str,
+    title: &str,
+    categories: Vec<String>,
+) {
     let facts = ItemFacts {
         title: clean_title(title),
         categories,

@@ -16,8 +16,13 @@ use crate::error::Error;
 /// Reads `train_matrix.npz` and, where they are there, `val_matrix.npz` and
 /// `test_matrix.npz`. Row and column numbers become the ids; the time is the
 /// place in the row.
-pub(crate) fn matrices(builder: &mut Builder, folder: &Path) -> Result<(), Error> {
-    for (name, split) in [("train", "train"), ("val", "valid"), ("test", "test")] {
+pub(crate) fn matrices(
+    builder: &mut Builder,
+    folder: &Path,
+) -> Result<(), Error> {
+    for (name, split) in
+        [("train", "train"), ("val", "valid"), ("test", "test")]
+    {
         let path = folder.join(format!("{name}_matrix.npz"));
         if path.is_file() {
             matrix(builder, &path, split)?;
@@ -28,7 +33,11 @@ pub(crate) fn matrices(builder: &mut Builder, folder: &Path) -> Result<(), Error
     Ok(())
 }
 
-fn matrix(builder: &mut Builder, path: &Path, split: &str) -> Result<(), Error> {
+fn matrix(
+    builder: &mut Builder,
+    path: &Path,
+    split: &str,
+) -> Result<(), Error> {
     check_format(path)?;
     let starts = integers(path, "indptr")?;
     let columns = integers(path, "indices")?;
@@ -66,7 +75,10 @@ fn is_csr(starts: &[i64], n_columns: usize, n_data: usize) -> bool {
     let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
         return false;
     };
-    first == 0 && last as usize == n_columns && n_data == n_columns && starts.is_sorted()
+    first == 0
+        && last as usize == n_columns
+        && n_data == n_columns
+        && starts.is_sorted()
 }
 
 /// Refuses a matrix that scipy names in another form: a CSC matrix would be
@@ -76,7 +88,8 @@ fn check_format(path: &Path) -> Result<(), Error> {
     let format = format.concat();
     if format != b"csr" {
         let format = String::from_utf8_lossy(&format);
-        let reason = format!("is in the form `{format}`; save it with `.tocsr()`");
+        let reason =
+            format!("is in the form `{format}`; save it with `.tocsr()`");
         return Err(Error::malformed(path, reason));
     }
     Ok(())
@@ -110,7 +123,10 @@ fn numbers(path: &Path, name: &str) -> Result<Vec<f64>, Error> {
 }
 
 /// One array of an `.npz`, which is a zip of `.npy` files.
-fn array<T: npyz::Deserialize>(path: &Path, name: &str) -> Result<Vec<T>, Error> {
+fn array<T: npyz::Deserialize>(
+    path: &Path,
+    name: &str,
+) -> Result<Vec<T>, Error> {
     let file = File::open(path).map_err(Error::file(path))?;
     let archive = ZipArchive::new(BufReader::new(file));
     let mut archive = archive.map_err(|e| Error::malformed(path, e))?;

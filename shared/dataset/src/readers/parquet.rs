@@ -18,7 +18,8 @@ pub(crate) fn interactions(
     columns: &Columns,
 ) -> Result<(), Error> {
     let file = File::open(path).map_err(Error::file(path))?;
-    let reader = SerializedFileReader::new(file).map_err(|e| Error::malformed(path, e))?;
+    let reader = SerializedFileReader::new(file)
+        .map_err(|e| Error::malformed(path, e))?;
     let schema = reader.metadata().file_metadata().schema().clone();
     let fields = schema.get_fields().iter();
     let names: Vec<&str> = fields.map(|field| field.name()).collect();
@@ -35,7 +36,8 @@ pub(crate) fn interactions(
 
 /// The cells of a row that mean something and are not null.
 fn fields_of(row: &Row, columns: &[Column]) -> Vec<(Field, String)> {
-    let values: Vec<&Value> = row.get_column_iter().map(|(_, value)| value).collect();
+    let values: Vec<&Value> =
+        row.get_column_iter().map(|(_, value)| value).collect();
     let mut fields = Vec::new();
     for column in columns {
         if let Some(text) = text_of(values[column.position]) {

@@ -42,7 +42,11 @@ impl Calibration {
     /// How long each part of a job will take, in seconds, if early stopping
     /// does not end it; `None` where a rate is missing or the backbone's shape
     /// is not known.
-    pub fn estimate(&self, spec: &TrainSpec, counts: &Counts) -> Option<Vec<(Part, f64)>> {
+    pub fn estimate(
+        &self,
+        spec: &TrainSpec,
+        counts: &Counts,
+    ) -> Option<Vec<(Part, f64)>> {
         let Backbone::Random(backbone) = &spec.backbone else {
             return None;
         };
@@ -73,7 +77,9 @@ impl Calibration {
             (Some(&(low, slow)), Some(&(high, fast))) if high > low => {
                 Some(slow + (fast - slow) * (at - low) / (high - low))
             }
-            (Some((_, seconds)), _) | (None, Some((_, seconds))) => Some(*seconds),
+            (Some((_, seconds)), _) | (None, Some((_, seconds))) => {
+                Some(*seconds)
+            }
             (None, None) => None,
         }
     }
@@ -115,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_rate_between_two_widths_lies_between_theirs() {
-        let machine = calibration(&[(Part::Content, 256, 4.0), (Part::Content, 1024, 2.0)]);
+        let machine = calibration(&[
+            (Part::Content, 256, 4.0),
+            (Part::Content, 1024, 2.0),
+        ]);
         assert_eq!(machine.seconds(Part::Content, 512), Some(3.0));
         assert_eq!(machine.seconds(Part::Content, 64), Some(4.0));
         assert_eq!(machine.seconds(Part::Content, 2048), Some(2.0));

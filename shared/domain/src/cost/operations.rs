@@ -50,7 +50,10 @@ const RANKED_BY_LANGUAGE_MODEL: [RankedBy; 3] =
 
 /// Operations of each part of a job; `None` where the data set's counts or the
 /// backbone's shape are not known.
-pub fn operations(spec: &TrainSpec, counts: &Counts) -> Option<BTreeMap<Part, f64>> {
+pub fn operations(
+    spec: &TrainSpec,
+    counts: &Counts,
+) -> Option<BTreeMap<Part, f64>> {
     let Backbone::Random(backbone) = &spec.backbone else {
         return None;
     };
@@ -164,7 +167,8 @@ impl Job<'_> {
     /// An epoch over prompts that hide a part of the history.
     fn finetuning(&self) -> f64 {
         let n = self.n_users();
-        let history = self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
+        let history =
+            self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
         let pass = documents(n, PROMPT + history, n, n * (history + 1.0));
         self.step(&pass, 3.0, n * self.n_classes())
     }
@@ -179,12 +183,15 @@ impl Job<'_> {
 
     /// The states of some users, each a pass over a prompt.
     fn states(&self, n_users: f64) -> f64 {
-        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0).forward(&self.shape)
+        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0)
+            .forward(&self.shape)
     }
 
     /// Catalogues scored and ranked, a number of times for each user.
     fn ranking(&self, n_users: f64, n_times: usize) -> f64 {
-        n_users * self.n_items() * (2.0 * self.shape.n_embd + n_times as f64 * RANKING)
+        n_users
+            * self.n_items()
+            * (2.0 * self.shape.n_embd + n_times as f64 * RANKING)
     }
 
     /// The language model ranks for some users, a number of times.
@@ -247,8 +254,10 @@ impl Job<'_> {
     fn test(&self) -> f64 {
         let n_users = self.n_tested();
         let n_passes = RANKED_BY_LANGUAGE_MODEL.len();
-        let n_baselines = self.spec.measured_baselines(self.counts.n_items).len();
-        n_passes as f64 * self.states(n_users) + self.ranking(n_users, n_passes + n_baselines)
+        let n_baselines =
+            self.spec.measured_baselines(self.counts.n_items).len();
+        n_passes as f64 * self.states(n_users)
+            + self.ranking(n_users, n_passes + n_baselines)
     }
 
     /// The tables are written.
@@ -298,7 +307,8 @@ mod tests {
     fn a_search_for_the_rank_costs_what_is_tried() {
         let n_vectors: usize = SPECTRAL_RANKS.iter().sum();
         let (n_scores, n_vectors) = (300.0 * 200.0, n_vectors as f64);
-        let expected = n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
+        let expected =
+            n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
         assert_eq!(of(Part::Start, &spec(), &counts()), expected);
     }
 
@@ -338,7 +348,8 @@ mod tests {
         let with_popularity = of(Part::Test, &spec, &large);
         spec.evaluation.baselines = crate::train_spec::Baselines::None;
         let alone = of(Part::Test, &spec, &large);
-        let n_rankings = (with_popularity - alone) / (300.0 * 20_000.0 * RANKING);
+        let n_rankings =
+            (with_popularity - alone) / (300.0 * 20_000.0 * RANKING);
         assert!((n_rankings - 1.0).abs() < 1e-6, "{n_rankings}");
     }
 }

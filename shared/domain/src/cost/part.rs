@@ -5,7 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::stage::Stage;
 
 /// A part of a job, in the order in which they begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The data set is read and encoded, the tables get their first rows.

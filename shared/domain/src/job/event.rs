@@ -92,7 +92,9 @@ impl EndOfAttempt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The worker's lease is not the current one.
-    #[error("lease epoch {given} is not current (the job is {state:?}, its epoch is {current})")]
+    #[error(
+        "lease epoch {given} is not current (the job is {state:?}, its epoch is {current})"
+    )]
     StaleLease {
         /// The epoch of the lease that the worker holds.
         given: u64,

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use crate::backbone::config::{self, Config};
 use crate::backbone::host::to_vec;
 use crate::error::Error;
-use crate::tensors::{NamedTensor, TensorFile, write_atomically, write_tensors};
+use crate::tensors::{
+    NamedTensor, TensorFile, write_atomically, write_tensors,
+};
 
 /// The file that holds all weights.
 const WHOLE: &str = "model.safetensors";
@@ -96,14 +98,16 @@ struct Index {
 pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
     let path = folder.join(INDEX);
     let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|e| Error::malformed(&path, e.to_string()))?;
+    let index: Index = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::malformed(&path, e.to_string()))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &names {
         let is_hidden = name.starts_with('.');
         let leads_elsewhere = name.contains(['/', '\\']);
         if is_hidden || leads_elsewhere || !name.ends_with(".safetensors") {
-            let reason = format!("shard `{name}` is not a safetensors file beside the index");
+            let reason = format!(
+                "shard `{name}` is not a safetensors file beside the index"
+            );
             return Err(Error::malformed(&path, reason));
         }
     }
@@ -188,7 +192,8 @@ mod tests {
     fn configure(folder: &Path, fields: &[(&str, serde_json::Value)]) {
         let path = folder.join(config::FILE);
         let text = std::fs::read(&path).unwrap();
-        let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&text).unwrap();
         for (name, value) in fields {
             config[name] = value.clone();
         }
@@ -218,7 +223,9 @@ mod tests {
     /// in two shards, of another float type.
     fn write_shards(folder: &Path, weights: &[Weight], dtype: Dtype) {
         let mut weight_map = serde_json::Map::new();
-        for (number, part) in weights.chunks(weights.len().div_ceil(2)).enumerate() {
+        for (number, part) in
+            weights.chunks(weights.len().div_ceil(2)).enumerate()
+        {
             let file = format!("model-{number}.safetensors");
             let mut tensors = Vec::new();
             for weight in part {
@@ -227,11 +234,16 @@ mod tests {
                     .iter()
                     .flat_map(|&value| half_bytes(value, dtype))
                     .collect();
-                tensors.push((format!("transformer.{}", weight.name), weight, bytes));
+                tensors.push((
+                    format!("transformer.{}", weight.name),
+                    weight,
+                    bytes,
+                ));
             }
             let views = tensors.iter().map(|(name, weight, bytes)| {
                 weight_map.insert(name.clone(), file.clone().into());
-                let view = TensorView::new(dtype, weight.shape.clone(), bytes).unwrap();
+                let view = TensorView::new(dtype, weight.shape.clone(), bytes)
+                    .unwrap();
                 (name.clone(), view)
             });
             let shard = safetensors::serialize(views, None).unwrap();
@@ -251,11 +263,14 @@ mod tests {
             write_shards(folder.path(), &weights(&written), dtype);
             let found = weights(&read(folder.path()).unwrap());
             for (found, expected) in found.iter().zip(&weights(&written)) {
-                let is_close = |(a, b): (&f32, &f32)| (a - b).abs() <= step * b.abs().max(1e-3);
+                let is_close = |(a, b): (&f32, &f32)| {
+                    (a - b).abs() <= step * b.abs().max(1e-3)
+                };
                 let mut pairs = found.values.iter().zip(&expected.values);
                 assert!(pairs.all(is_close), "{} as {dtype:?}", found.name);
             }
-            std::fs::remove_file(folder.path().join("model-1.safetensors")).unwrap();
+            std::fs::remove_file(folder.path().join("model-1.safetensors"))
+                .unwrap();
             let error = read(folder.path()).unwrap_err().to_string();
             assert!(error.contains("model-1.safetensors"), "{error}");
         }
@@ -275,7 +290,8 @@ mod tests {
             });
             let folder = tempfile::tempdir().unwrap();
             let weights = Gpt2::zeros(&config, &Device::flex()).named_weights();
-            write_checkpoint(folder.path(), &Config::Gpt2(config), &weights).unwrap();
+            write_checkpoint(folder.path(), &Config::Gpt2(config), &weights)
+                .unwrap();
             assert_eq!(read(folder.path()).unwrap().n_embd(), n_embd);
         }
     }
@@ -307,7 +323,8 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
         let truncated = TensorFile::open(&path).unwrap_err().to_string();
         assert!(
-            truncated.contains("model.safetensors") && truncated.contains("not a complete"),
+            truncated.contains("model.safetensors")
+                && truncated.contains("not a complete"),
             "{truncated}"
         );
     }

@@ -34,14 +34,16 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let fields: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let fields: Value =
+            serde_json::from_str(text).map_err(|e| e.to_string())?;
         let family = match fields.get("model_type") {
             None | Some(Value::Null) => OLDEST_FAMILY,
             Some(name) => name.as_str().ok_or("model_type must be a name")?,
         };
         match family {
             "gpt2" => {
-                let config = Gpt2Config::deserialize(fields).map_err(|e| e.to_string())?;
+                let config = Gpt2Config::deserialize(fields)
+                    .map_err(|e| e.to_string())?;
                 config.check()?;
                 Ok(Self::Gpt2(config))
             }
@@ -72,7 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_family_is_refused_by_name_with_the_list_of_those_that_are_read() {
+    fn another_family_is_refused_by_name_with_the_list_of_those_that_are_read()
+    {
         let refused = Config::parse(r#"{"model_type": "mamba2"}"#).unwrap_err();
         assert!(
             refused.contains("`mamba2`") && refused.contains("gpt2"),
@@ -82,8 +85,7 @@ mod tests {
 
     #[test]
     fn a_file_from_before_model_type_is_a_gpt_2() {
-        let shape =
-            r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
+        let shape = r#"{"vocab_size": 9, "n_positions": 8, "n_embd": 4, "n_layer": 1, "n_head": 2}"#;
         let Config::Gpt2(config) = Config::parse(shape).unwrap();
         assert_eq!(config.inner(), 16);
     }

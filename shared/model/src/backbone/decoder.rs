@@ -119,7 +119,11 @@ impl Backbone {
     ///
     /// Shapes: `embeddings [tokens, embed]` without positions, documents one
     /// after the other as `layout` says → `[read, embed]`.
-    pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
+    pub(crate) fn forward(
+        &self,
+        embeddings: Tensor<2>,
+        layout: &Layout,
+    ) -> Tensor<2> {
         match &self.decoder {
             Decoder::Gpt2(gpt2) => gpt2.forward(embeddings, layout),
         }
@@ -221,7 +225,10 @@ struct Cast {
 }
 
 impl ModuleMapper for Cast {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
         Param::from_mapped_value(id, tensor.cast(self.to), mapper)
     }

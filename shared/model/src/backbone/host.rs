@@ -3,14 +3,21 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// A row-major matrix as a tensor `[len / width, width]`.
-pub(crate) fn matrix(values: Vec<f32>, width: usize, device: &Device) -> Tensor<2> {
+pub(crate) fn matrix(
+    values: Vec<f32>,
+    width: usize,
+    device: &Device,
+) -> Tensor<2> {
     let n_rows = values.len() / width;
     let data = TensorData::new(values, [n_rows, width]);
     Tensor::from_data(data, device)
 }
 
 /// Indices as a tensor `[indices]`.
-pub(crate) fn index_tensor(indices: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn index_tensor(
+    indices: Vec<i32>,
+    device: &Device,
+) -> Tensor<1, Int> {
     let n = indices.len();
     let data = TensorData::new(indices, [n]);
     Tensor::from_data(data, device)

@@ -36,7 +36,9 @@ mod card;
 mod libtorch;
 
 use operands::Exponentials;
-pub(crate) use operands::{Attended, Attention, AttentionGradients, HeadCounts, Norm};
+pub(crate) use operands::{
+    Attended, Attention, AttentionGradients, HeadCounts, Norm,
+};
 pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.
@@ -60,7 +62,11 @@ pub(crate) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
 /// `sum + lhs · rhs`. Shapes: `sum [m, n]` or `[1, n]`, `[m, k]`, `[k, n]` →
 /// `[m, n]`.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(crate) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(lhs, add_product(sum, lhs, rhs))
 }
 
@@ -72,7 +78,10 @@ pub(crate) fn gelu(input: Tensor<2>) -> Tensor<2> {
 
 /// Gradient of [`gelu`]'s input.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(crate) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(input, gelu_backward(input, d_output))
 }
 
@@ -85,7 +94,11 @@ pub(crate) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
 
 /// Gradient of [`layer_norm`]'s input.
 #[tracing::instrument(level = "trace", skip_all)]
-pub(crate) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(crate) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     on_engine!(input, layer_norm_backward(input, norm, d_output))
 }
 
@@ -133,7 +146,11 @@ mod tests {
         Tensor::random(shape, Distribution::Uniform(-3.0, 3.0), device)
     }
 
-    fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
+    fn assert_close<const D: usize>(
+        found: Tensor<D>,
+        expected: Tensor<D>,
+        what: &str,
+    ) {
         assert_eq!(found.dims(), expected.dims(), "{what}");
         let (found, expected) = (to_vec(found), to_vec(expected));
         let largest = expected
@@ -150,7 +167,8 @@ mod tests {
     #[test]
     fn products_see_views_as_what_they_show() {
         for device in devices() {
-            let (lhs, rhs) = (random([5, 7], &device), random([7, 12], &device));
+            let (lhs, rhs) =
+                (random([5, 7], &device), random([7, 12], &device));
             let columns = rhs.clone().slice([0..7, 3..9]);
             let (product, sum) = (
                 product(lhs.clone(), columns.clone()),
@@ -168,14 +186,20 @@ mod tests {
                 "sum of matrices",
             );
             let bias = random([1, 6], &device);
-            let biased = add_product(bias.clone(), lhs.clone(), columns.clone());
+            let biased =
+                add_product(bias.clone(), lhs.clone(), columns.clone());
             assert_close(
                 biased,
                 composed::add_product(bias, lhs, columns.clone()),
                 "bias",
             );
-            let (d_output, sum) = (random([5, 6], &device), random([5, 7], &device));
-            let back = add_product(sum.clone(), d_output.clone(), columns.clone().transpose());
+            let (d_output, sum) =
+                (random([5, 6], &device), random([5, 7], &device));
+            let back = add_product(
+                sum.clone(),
+                d_output.clone(),
+                columns.clone().transpose(),
+            );
             assert_close(
                 back,
                 composed::add_product(sum, d_output, columns.transpose()),
@@ -187,8 +211,13 @@ mod tests {
     #[test]
     fn pointwise_kernels_are_the_compositions() {
         for device in devices() {
-            let (input, d_output) = (random([37, 45], &device), random([37, 45], &device));
-            assert_close(gelu(input.clone()), composed::gelu(input.clone()), "gelu");
+            let (input, d_output) =
+                (random([37, 45], &device), random([37, 45], &device));
+            assert_close(
+                gelu(input.clone()),
+                composed::gelu(input.clone()),
+                "gelu",
+            );
             let (found, expected) = (
                 gelu_backward(input.clone(), d_output.clone()),
                 composed::gelu_backward(input.clone(), d_output.clone()),
@@ -209,14 +238,16 @@ mod tests {
                 composed::layer_norm(input.clone(), &norm),
                 "layer norm",
             );
-            let found = layer_norm_backward(input.clone(), &norm, d_output.clone());
+            let found =
+                layer_norm_backward(input.clone(), &norm, d_output.clone());
             assert_close(
                 found,
                 composed::layer_norm_backward(input.clone(), &norm, d_output),
                 "layer norm backward",
             );
 
-            let (found, expected) = (exponentials(input.clone()), composed::exponentials(input));
+            let (found, expected) =
+                (exponentials(input.clone()), composed::exponentials(input));
             assert_close(found.values, expected.values, "exponentials");
             assert_eq!(found.highest, expected.highest, "highest");
             for (found, expected) in found.sums.iter().zip(&expected.sums) {
@@ -230,7 +261,9 @@ mod tests {
     fn spans() -> Vec<Span> {
         let mut spans = Vec::new();
         let (mut n_keys, mut n_queries) = (0, 0);
-        for (length, n_read) in [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)] {
+        for (length, n_read) in
+            [(5, 5), (7, 1), (9, 5), (9, 5), (3, 0), (150, 150), (1, 1)]
+        {
             spans.push(Span {
                 keys: n_keys..n_keys + length,
                 queries: n_queries..n_queries + n_read,
@@ -267,7 +300,10 @@ mod tests {
         let width = heads.n_query * HEAD_DIM;
         let of = Attention {
             queries: random([n_queries, width], device),
-            keys_values: random([n_keys, 2 * heads.n_key_value * HEAD_DIM], device),
+            keys_values: random(
+                [n_keys, 2 * heads.n_key_value * HEAD_DIM],
+                device,
+            ),
             spans: &spans,
             heads,
         };
@@ -278,6 +314,10 @@ mod tests {
         let found = attention_backward(&of, found, d_mixed.clone());
         let expected = composed::attention_backward(&of, expected, d_mixed);
         assert_close(found.queries, expected.queries, "queries");
-        assert_close(found.keys_values, expected.keys_values, "keys and values");
+        assert_close(
+            found.keys_values,
+            expected.keys_values,
+            "keys and values",
+        );
     }
 }

@@ -81,7 +81,11 @@ impl Columns {
     }
 
     /// [`Self::backward`], added to another gradient of the input.
-    pub(crate) fn backward_onto(self, d_input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn backward_onto(
+        self,
+        d_input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
         let transposed = self.weight.transpose();
         kernels::add_product(d_input, d_output, transposed)
     }
@@ -101,7 +105,11 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     /// The layer norm with scale 1 and shift 0.
-    pub(crate) fn identity(width: usize, epsilon: f64, device: &Device) -> Self {
+    pub(crate) fn identity(
+        width: usize,
+        epsilon: f64,
+        device: &Device,
+    ) -> Self {
         Self {
             gamma: Param::from_tensor(Tensor::ones([width], device)),
             beta: Param::from_tensor(Tensor::zeros([width], device)),
@@ -124,7 +132,11 @@ impl LayerNorm {
 
     /// Gradient of the input. Shapes: `input [rows, width]`,
     /// `d_output [rows, width]` → `[rows, width]`.
-    pub(crate) fn backward(&self, input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn backward(
+        &self,
+        input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
         kernels::layer_norm_backward(input, &self.weights(), d_output)
     }
 }

@@ -66,8 +66,9 @@ impl Spans {
     }
 
     pub(crate) fn padded(&self, device: &Device) -> &Padded {
-        self.padded
-            .get_or_init(|| Padded::new(&self.documents, &device.clone().inner()))
+        self.padded.get_or_init(|| {
+            Padded::new(&self.documents, &device.clone().inner())
+        })
     }
 }
 

@@ -58,7 +58,11 @@ pub fn gemm_peak(device: &Device, precision: Precision) -> f64 {
     best
 }
 
-fn random(shape: [usize; 2], device: &Device, precision: Precision) -> Tensor<2> {
+fn random(
+    shape: [usize; 2],
+    device: &Device,
+    precision: Precision,
+) -> Tensor<2> {
     let uniform = Distribution::Uniform(-1.0, 1.0);
     let values: Tensor<2> = Tensor::random(shape, uniform, device);
     values.cast(precision.dtype())

@@ -115,7 +115,10 @@ mod tests {
     fn work_that_does_not_fit_goes_on_with_half_as_much_from_then_on() {
         let budget = budget();
         let room = |n: usize| {
-            assert!(n <= 300, "CUDA out of memory. Tried to allocate 20.00 MiB");
+            assert!(
+                n <= 300,
+                "CUDA out of memory. Tried to allocate 20.00 MiB"
+            );
             n
         };
         assert_eq!(budget.fit(room).unwrap(), 256);
@@ -130,7 +133,8 @@ mod tests {
             matches!(error, Error::OutOfMemory { n_tokens, .. } if n_tokens <= LEAST),
             "{error}"
         );
-        let other = catch_unwind(|| budget().fit(|_| panic!("index out of bounds")));
+        let other =
+            catch_unwind(|| budget().fit(|_| panic!("index out of bounds")));
         assert_eq!(
             other.unwrap_err().downcast_ref(),
             Some(&"index out of bounds")
@@ -141,7 +145,9 @@ mod tests {
     #[test]
     fn libtorch_says_that_memory_is_full_in_words_that_are_understood() {
         let device = compute_device("tch").unwrap().device;
-        let all = |_| burn::tensor::Tensor::<2>::zeros([1 << 30, 1 << 20], &device).dims();
+        let all = |_| {
+            burn::tensor::Tensor::<2>::zeros([1 << 30, 1 << 20], &device).dims()
+        };
         assert!(matches!(budget().fit(all), Err(Error::OutOfMemory { .. })));
     }
 }

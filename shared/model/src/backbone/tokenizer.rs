@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock};
 use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{
+    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 /// Turns text into word ids. Knows no user or item tokens: those are assembled
 /// by id, never parsed out of text.
@@ -38,12 +40,15 @@ impl Tokenizer {
             serde_json::from_str(include_str!("../../assets/vocab.json"))
                 .expect("the shipped vocabulary is valid JSON");
 
-        let merges: Vec<(String, String)> = include_str!("../../assets/merges.txt")
-            .lines()
-            .filter(|line| !line.starts_with("#version") && !line.is_empty())
-            .filter_map(|line| line.split_once(' '))
-            .map(|(left, right)| (left.to_owned(), right.to_owned()))
-            .collect();
+        let merges: Vec<(String, String)> =
+            include_str!("../../assets/merges.txt")
+                .lines()
+                .filter(|line| {
+                    !line.starts_with("#version") && !line.is_empty()
+                })
+                .filter_map(|line| line.split_once(' '))
+                .map(|(left, right)| (left.to_owned(), right.to_owned()))
+                .collect();
 
         let merges = BPE::builder()
             .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges)

@@ -105,7 +105,12 @@ impl RidgeMap {
 
     /// The sum of the cosines between what the map gives for some items and
     /// their own rows.
-    fn likeness(&self, texts: &TextRows, items: &Table, held_out: &[u32]) -> f64 {
+    fn likeness(
+        &self,
+        texts: &TextRows,
+        items: &Table,
+        held_out: &[u32],
+    ) -> f64 {
         let cosines = held_out
             .iter()
             .map(|&item| cosine(&self.apply(texts, item), &items.row(item)));
@@ -113,7 +118,12 @@ impl RidgeMap {
     }
 
     /// `(TᵀT + α I)⁻¹ Tᵀ(Z − mean)`, α relative to the mean of TᵀT's diagonal.
-    fn fit(texts: &TextRows, items: &Table, warm: &[u32], strength: f64) -> Self {
+    fn fit(
+        texts: &TextRows,
+        items: &Table,
+        warm: &[u32],
+        strength: f64,
+    ) -> Self {
         let from = texts.matrix(warm);
         let mean = mean_row(items, warm);
         let to = Mat::from_fn(warm.len(), items.width(), |row, column| {
@@ -189,11 +199,17 @@ mod tests {
         let documents = (0..40)
             .map(|item| Document {
                 prompt: vec![Token::Item(item)],
-                main: vec![Token::Word(100 + item % 2), Token::Word(1_000 + item)],
+                main: vec![
+                    Token::Word(100 + item % 2),
+                    Token::Word(1_000 + item),
+                ],
             })
             .collect();
-        let row =
-            |item: usize| (0..32).map(move |place| if place % 2 == item % 2 { 0.02 } else { 0.0 });
+        let row = |item: usize| {
+            (0..32).map(
+                move |place| if place % 2 == item % 2 { 0.02 } else { 0.0 },
+            )
+        };
         (
             backbone,
             documents,
@@ -201,7 +217,9 @@ mod tests {
         )
     }
 
-    fn all(documents: Vec<Document>) -> impl Iterator<Item = Result<Document, ()>> {
+    fn all(
+        documents: Vec<Document>,
+    ) -> impl Iterator<Item = Result<Document, ()>> {
         documents.into_iter().map(Ok)
     }
 

@@ -27,7 +27,11 @@ impl Ease {
     ///
     /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules
     /// out.
-    pub fn fit(histories: &[Vec<u32>], n_items: usize, lambda: f64) -> Option<Self> {
+    pub fn fit(
+        histories: &[Vec<u32>],
+        n_items: usize,
+        lambda: f64,
+    ) -> Option<Self> {
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
         for history in histories {
             for &a in history {
@@ -76,7 +80,8 @@ impl Ease {
     /// The `n_kept` largest weights of each row by size.
     pub fn sparse(&self, n_kept: usize) -> ItemWeights {
         let kept = self.weights.par_chunks(self.n_items);
-        let kept: Vec<Vec<u32>> = kept.map(|row| largest(row, n_kept)).collect();
+        let kept: Vec<Vec<u32>> =
+            kept.map(|row| largest(row, n_kept)).collect();
 
         let mut sparse = ItemWeights {
             offsets: vec![0],
@@ -169,7 +174,11 @@ impl ItemWeights {
     /// Writes `offsets`, `items` and `values` into a safetensors file.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let tensors = [
-            NamedTensor::i32("offsets", vec![self.offsets.len()], &self.offsets),
+            NamedTensor::i32(
+                "offsets",
+                vec![self.offsets.len()],
+                &self.offsets,
+            ),
             NamedTensor::i32("items", vec![self.items.len()], &self.items),
             NamedTensor::f32("values", vec![self.values.len()], &self.values),
         ];

@@ -44,8 +44,17 @@ impl Mixed {
     /// `weight · standardised light scores`. A light model that knows nothing
     /// of this user counts for nothing, and the items that it does not know are
     /// the language model's alone.
-    pub fn new(language: Vec<f32>, light: Vec<f32>, weight: f64, unknown: &[u32]) -> Self {
-        debug_assert_eq!(language.len(), light.len(), "both score the same catalogue");
+    pub fn new(
+        language: Vec<f32>,
+        light: Vec<f32>,
+        weight: f64,
+        unknown: &[u32],
+    ) -> Self {
+        debug_assert_eq!(
+            language.len(),
+            light.len(),
+            "both score the same catalogue"
+        );
         let weight = effective_weight(&light, weight);
         let usual = if weight > 0.5 {
             Origin::CoOccurrence
@@ -187,7 +196,9 @@ mod tests {
     fn the_ends_of_the_mix_are_the_two_models() {
         let (language, light) = (vec![3.0, 1.0, 2.0], vec![0.0, 5.0, 0.5]);
         let order = |weight: f64| {
-            let scores = Mixed::new(language.clone(), light.clone(), weight, &[]).scores();
+            let scores =
+                Mixed::new(language.clone(), light.clone(), weight, &[])
+                    .scores();
             crate::metrics::top_k(&scores, 3, |_| true)
                 .into_iter()
                 .map(|(item, _)| item)
@@ -199,7 +210,12 @@ mod tests {
 
     #[test]
     fn an_item_that_one_model_alone_likes_comes_from_that_model() {
-        let mixed = Mixed::new(vec![9.0, 0.0, 9.0, 0.0], vec![0.0, 9.0, 9.0, 0.0], 0.5, &[]);
+        let mixed = Mixed::new(
+            vec![9.0, 0.0, 9.0, 0.0],
+            vec![0.0, 9.0, 9.0, 0.0],
+            0.5,
+            &[],
+        );
         assert_eq!(
             [0, 1, 2].map(|row| mixed.origin(row)),
             [Origin::LanguageModel, Origin::CoOccurrence, Origin::Both]
@@ -216,7 +232,8 @@ mod tests {
     #[test]
     fn an_item_that_the_light_model_does_not_know_is_the_language_models() {
         let language = vec![1.0, 3.0, 2.0];
-        let mixed = Mixed::new(language.clone(), vec![5.0, 0.0, 1.0], 1.0, &[1]);
+        let mixed =
+            Mixed::new(language.clone(), vec![5.0, 0.0, 1.0], 1.0, &[1]);
         assert_eq!(mixed.scores()[1], standardized(language)[1]);
         assert_eq!(mixed.origin(1), Origin::LanguageModel);
         assert_eq!(mixed.origin(0), Origin::CoOccurrence);
@@ -224,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_sharper_teacher_is_surer() {
-        let [soft, sharp] = [1.0, 4.0].map(|sharpness| softened(vec![0.1, 0.5, 0.2], sharpness));
+        let [soft, sharp] = [1.0, 4.0]
+            .map(|sharpness| softened(vec![0.1, 0.5, 0.2], sharpness));
         assert!((sharp.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!(sharp[1] > soft[1] && soft[1] > soft[2]);
     }

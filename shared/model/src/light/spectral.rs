@@ -178,7 +178,12 @@ fn degrees(lists: &[Vec<u32>]) -> Vec<f64> {
 
 /// Sums the right rows that each list names, weighted by both degrees to the
 /// power −½.
-fn product(lists: &[Vec<u32>], right: &Mat<f64>, own: &[f64], other: &[f64]) -> Mat<f64> {
+fn product(
+    lists: &[Vec<u32>],
+    right: &Mat<f64>,
+    own: &[f64],
+    other: &[f64],
+) -> Mat<f64> {
     let n_columns = right.ncols();
     let lists = lists.par_iter().zip(own);
     let rows: Vec<Vec<f64>> = lists
@@ -226,7 +231,9 @@ mod tests {
     /// Two groups of users, each with items of its own.
     fn two_groups() -> Vec<Vec<u32>> {
         (0..40)
-            .map(|user: u32| (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect())
+            .map(|user: u32| {
+                (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect()
+            })
             .collect()
     }
 
@@ -245,7 +252,8 @@ mod tests {
 
     #[test]
     fn items_that_go_together_start_close_together() {
-        let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words(3), 0);
+        let tables =
+            Spectrum::new(&two_groups(), 20, 0).tables(4, &words(3), 0);
         let row = |item| tables.items.row(item);
         let within: f32 = (1..10).map(|item| dot(&row(0), &row(item))).sum();
         let across: f32 = (10..20).map(|item| dot(&row(0), &row(item))).sum();
@@ -258,7 +266,9 @@ mod tests {
         let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words, 0);
         for item in 0..20 {
             (0..3).for_each(|word| {
-                assert!(dot(&tables.items.row(item), &words.row(word)).abs() < 1e-6)
+                assert!(
+                    dot(&tables.items.row(item), &words.row(word)).abs() < 1e-6
+                )
             });
             assert!(tables.items.row(item).iter().sum::<f32>().abs() < 1e-6);
         }
@@ -276,7 +286,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_rows() {
-        let tables = || Spectrum::new(&two_groups(), 20, 3).tables(4, &words(3), 3);
+        let tables =
+            || Spectrum::new(&two_groups(), 20, 3).tables(4, &words(3), 3);
         assert_eq!(tables(), tables());
     }
 }

@@ -39,7 +39,10 @@ pub(super) struct TextRows {
 
 impl TextRows {
     /// Makes a row of each item's words.
-    pub(super) fn new(backbone: &Backbone, mut words_of: Vec<Vec<u32>>) -> Self {
+    pub(super) fn new(
+        backbone: &Backbone,
+        mut words_of: Vec<Vec<u32>>,
+    ) -> Self {
         let n_with = shared_words(&words_of);
         for words in &mut words_of {
             words.retain(|word| n_with.contains_key(word));
@@ -97,7 +100,11 @@ struct WeightedWords {
 }
 
 impl WeightedWords {
-    fn new(backbone: &Backbone, n_with: &HashMap<u32, usize>, n_texts: usize) -> Self {
+    fn new(
+        backbone: &Backbone,
+        n_with: &HashMap<u32, usize>,
+        n_texts: usize,
+    ) -> Self {
         let mut words: Vec<u32> = n_with.keys().copied().collect();
         words.sort_unstable();
         let rarities = words.iter().map(|word| {

@@ -113,7 +113,11 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn new(backbone: &'a Backbone, tables: &'a TokenTables, prompt: &[Token]) -> Self {
+    fn new(
+        backbone: &'a Backbone,
+        tables: &'a TokenTables,
+        prompt: &[Token],
+    ) -> Self {
         let mean = tables.items.mean_row();
         let width = mean.len();
 
@@ -143,7 +147,11 @@ impl<'a> Way<'a> {
 
     /// Gradient × input of the prompt at each point, times the node's weight
     /// `[points][prompt]`.
-    fn contributions(&self, documents: &[Reading], points: &[Point]) -> Vec<Vec<f32>> {
+    fn contributions(
+        &self,
+        documents: &[Reading],
+        points: &[Point],
+    ) -> Vec<Vec<f32>> {
         let mut contributions = vec![vec![0.0; self.length]; points.len()];
         if self.places.is_empty() {
             return contributions;
@@ -184,7 +192,8 @@ impl<'a> Way<'a> {
     fn missing(&self, points: &[Point]) -> Tensor<2> {
         let mut shares = Vec::with_capacity(points.len() * self.length);
         for point in points {
-            shares.extend(std::iter::repeat_n(1.0 - point.node.at, self.length));
+            shares
+                .extend(std::iter::repeat_n(1.0 - point.node.at, self.length));
         }
         let width = self.tables.items.width();
         let differences = self.differences.repeat(points.len());
@@ -218,7 +227,12 @@ mod tests {
 
     const HISTORY: [u32; 7] = [3, 14, 15, 9, 26, 5, 35];
 
-    fn score(backbone: &Backbone, tables: &TokenTables, prompt: Vec<Token>, item: u32) -> f32 {
+    fn score(
+        backbone: &Backbone,
+        tables: &TokenTables,
+        prompt: Vec<Token>,
+        item: u32,
+    ) -> f32 {
         let state = user_states(backbone, tables, &[prompt]).unwrap();
         state
             .iter()
@@ -231,14 +245,17 @@ mod tests {
     fn ranks(values: &[f32]) -> Vec<f64> {
         values
             .iter()
-            .map(|value| values.iter().filter(|other| *other < value).count() as f64)
+            .map(|value| {
+                values.iter().filter(|other| *other < value).count() as f64
+            })
             .collect()
     }
 
     fn spearman(one: &[f32], other: &[f32]) -> f64 {
         let (one, other) = (ranks(one), ranks(other));
         let n = one.len() as f64;
-        let squares: f64 = one.iter().zip(&other).map(|(a, b)| (a - b).powi(2)).sum();
+        let squares: f64 =
+            one.iter().zip(&other).map(|(a, b)| (a - b).powi(2)).sum();
         1.0 - 6.0 * squares / (n * (n * n - 1.0))
     }
 
@@ -252,7 +269,8 @@ mod tests {
             value_path: ValuePath::NearIdentity,
             ..RandomBackbone::default()
         };
-        let backbone = Backbone::random(&shape, &compute_device("flex").unwrap().device);
+        let backbone =
+            Backbone::random(&shape, &compute_device("flex").unwrap().device);
         let mut tables = Tables::normal(2, 40, 64, 7).collaborative;
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let prompt = texts.recommend(None, &HISTORY, 64);
@@ -271,10 +289,17 @@ mod tests {
                         .copied()
                         .filter(|&item| item != HISTORY[out])
                         .collect();
-                    whole - score(&backbone, &tables, texts.recommend(None, &rest, 64), item)
+                    whole
+                        - score(
+                            &backbone,
+                            &tables,
+                            texts.recommend(None, &rest, 64),
+                            item,
+                        )
                 })
                 .collect();
-            let of_items: Vec<f32> = places.iter().map(|&place| found[place]).collect();
+            let of_items: Vec<f32> =
+                places.iter().map(|&place| found[place]).collect();
             agreement += spearman(&of_items, &left_out) / items.len() as f64;
         }
         assert!(agreement >= 0.8, "rank agreement {agreement}");
@@ -288,7 +313,8 @@ mod tests {
         }
         let tables = Tables::normal(2, 40, 64, 7).collaborative;
         for ((&item, found), average) in items.iter().zip(&found).zip(average) {
-            let moved = score(&backbone, &tables, prompt.clone(), item) - average;
+            let moved =
+                score(&backbone, &tables, prompt.clone(), item) - average;
             let sum: f32 = found.iter().sum();
             assert!(
                 (sum - moved).abs() <= 0.05 * moved.abs() + 1e-5,

@@ -82,11 +82,15 @@ impl ScoringTables {
         let values = match self.bf16 {
             None => {
                 let words = bytes.as_chunks().0.iter();
-                StateValues::F32(words.map(|&word| f32::from_le_bytes(word)).collect())
+                StateValues::F32(
+                    words.map(|&word| f32::from_le_bytes(word)).collect(),
+                )
             }
             Some(_) => {
                 let words = bytes.as_chunks().0.iter();
-                StateValues::Bf16(words.map(|&word| bf16::from_le_bytes(word)).collect())
+                StateValues::Bf16(
+                    words.map(|&word| bf16::from_le_bytes(word)).collect(),
+                )
             }
         };
         let state = UserState { values };
@@ -107,7 +111,9 @@ impl ScoringTables {
             state.push_to(&mut values);
         }
         match &self.bf16 {
-            None => kernels::products(&self.tables.items.values(), &values, width),
+            None => {
+                kernels::products(&self.tables.items.values(), &values, width)
+            }
             Some(rows) => kernels::products(rows, &values, width),
         }
     }
@@ -145,7 +151,9 @@ impl UserState {
     /// The numbers as bytes for a cache, little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.values {
-            StateValues::F32(state) => state.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            StateValues::F32(state) => {
+                state.iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
             StateValues::Bf16(state) => {
                 state.iter().flat_map(|value| value.to_le_bytes()).collect()
             }
@@ -174,7 +182,8 @@ mod tests {
             n_positions: 64,
             ..Default::default()
         };
-        let backbone = Backbone::random(&shape, &compute_device("flex").unwrap().device);
+        let backbone =
+            Backbone::random(&shape, &compute_device("flex").unwrap().device);
         let tables = Arc::new(Tables::normal(1, 2_000, 64, 3).collaborative);
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let history = |user: u32| {
@@ -212,11 +221,11 @@ mod tests {
                 kept[0].n_bytes(),
             )
         };
-        let ((f32, bytes), (bf16, half)) = (best(Precision::F32), best(Precision::Bf16));
-        let same = f32
-            .iter()
-            .zip(&bf16)
-            .map(|(one, other)| one.iter().filter(|item| other.contains(item)).count());
+        let ((f32, bytes), (bf16, half)) =
+            (best(Precision::F32), best(Precision::Bf16));
+        let same = f32.iter().zip(&bf16).map(|(one, other)| {
+            one.iter().filter(|item| other.contains(item)).count()
+        });
         let overlap = same.sum::<usize>() as f64 / (200.0 * 20.0);
         assert!(overlap >= 0.97, "{overlap}");
         assert_ne!(f32, bf16, "bf16 rounds");
@@ -226,8 +235,9 @@ mod tests {
     #[test]
     fn a_state_of_another_width_or_precision_is_none() {
         let tables = Arc::new(Tables::normal(1, 3, 8, 3).collaborative);
-        let [f32, bf16] = [Precision::F32, Precision::Bf16]
-            .map(|precision| ScoringTables::new(Arc::clone(&tables), precision));
+        let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| {
+            ScoringTables::new(Arc::clone(&tables), precision)
+        });
         assert!(
             bf16.state_of_bytes(&f32.state(&[1.0; 8]).to_bytes())
                 .is_none()

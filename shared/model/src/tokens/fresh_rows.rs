@@ -63,7 +63,8 @@ impl InitialRow {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 rng.set_stream(u64::from(stream) << 32 | u64::from(row));
                 let normal = Normal::new(0.0, INIT_STD);
-                let normal = normal.expect("a constant standard deviation is valid");
+                let normal =
+                    normal.expect("a constant standard deviation is valid");
                 for value in values {
                     *value = normal.sample(&mut rng);
                 }

@@ -131,7 +131,10 @@ fn places(rows: &[u32], first: usize) -> HashMap<u32, i32> {
 }
 
 /// The distinct rows of one kind of token, ascending.
-pub(crate) fn distinct(tokens: &[Token], pick: fn(Token) -> Option<u32>) -> Vec<u32> {
+pub(crate) fn distinct(
+    tokens: &[Token],
+    pick: fn(Token) -> Option<u32>,
+) -> Vec<u32> {
     let picked = tokens.iter().filter_map(|&token| pick(token));
     let mut rows: Vec<u32> = picked.collect();
     rows.sort_unstable();
@@ -140,7 +143,11 @@ pub(crate) fn distinct(tokens: &[Token], pick: fn(Token) -> Option<u32>) -> Vec<
 }
 
 /// The rows of a table as a tensor `[rows, width]`.
-pub(crate) fn rows_tensor(table: &Table, rows: &[u32], device: &Device) -> Tensor<2> {
+pub(crate) fn rows_tensor(
+    table: &Table,
+    rows: &[u32],
+    device: &Device,
+) -> Tensor<2> {
     matrix(table.gather(rows), table.width(), device)
 }
 

@@ -85,7 +85,8 @@ impl PromptTexts {
             has_interacted_with: tokenizer.encode(" has interacted with"),
             comma: tokenizer.encode(","),
             will_interact_with: tokenizer.encode(" will interact with"),
-            writes_review_for: tokenizer.encode(" writes the following review for"),
+            writes_review_for: tokenizer
+                .encode(" writes the following review for"),
             colon: tokenizer.encode(":"),
             the_title_of: tokenizer.encode("The title of"),
             the_description_of: tokenizer.encode("The description of"),
@@ -104,11 +105,17 @@ impl PromptTexts {
     ///
     /// Keeps the latest items that fit into `n_positions`, never drops the
     /// question. Without a user row the user tokens are left out.
-    pub fn recommend(&self, user: Option<u32>, items: &[u32], n_positions: usize) -> Vec<Token> {
+    pub fn recommend(
+        &self,
+        user: Option<u32>,
+        items: &[u32],
+        n_positions: usize,
+    ) -> Vec<Token> {
         let n_most = self.max_history(n_positions);
         let n_left_out = items.len().saturating_sub(n_most);
         let latest = &items[n_left_out..];
-        let items: Vec<Token> = latest.iter().copied().map(Token::Item).collect();
+        let items: Vec<Token> =
+            latest.iter().copied().map(Token::Item).collect();
 
         let user: Vec<Token> = user.map(Token::User).into_iter().collect();
         let before = words(&self.has_interacted_with);
@@ -215,7 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn a_text_longer_than_the_context_is_cut_and_one_without_a_predicted_token_is_skipped() {
+    fn a_text_longer_than_the_context_is_cut_and_one_without_a_predicted_token_is_skipped()
+     {
         let document = |n: u32| Document {
             prompt: vec![Token::Item(0); 4],
             main: (0..n).map(word).collect(),

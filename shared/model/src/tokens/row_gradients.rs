@@ -17,7 +17,10 @@ impl RowGradients {
     }
 
     /// Each row and its gradient.
-    pub(crate) fn iter(&self, width: usize) -> impl Iterator<Item = (u32, &[f32])> {
+    pub(crate) fn iter(
+        &self,
+        width: usize,
+    ) -> impl Iterator<Item = (u32, &[f32])> {
         let gradients = self.values.chunks_exact(width);
         self.rows.iter().copied().zip(gradients)
     }
@@ -58,7 +61,11 @@ impl RowGradients {
     }
 
     /// Adds a zero gradient of each row that has none yet, and keeps the order.
-    pub(crate) fn include(&mut self, rows: impl Iterator<Item = u32>, width: usize) {
+    pub(crate) fn include(
+        &mut self,
+        rows: impl Iterator<Item = u32>,
+        width: usize,
+    ) {
         let missing: Vec<u32> = rows
             .filter(|row| self.rows.binary_search(row).is_err())
             .collect();

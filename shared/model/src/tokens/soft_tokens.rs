@@ -35,7 +35,11 @@ pub(crate) struct ItemMask {
 
 impl ItemMask {
     /// Draws a mask for the items among `tokens`.
-    pub(crate) fn new(tokens: &[Token], width: usize, dropout: &Dropout) -> Self {
+    pub(crate) fn new(
+        tokens: &[Token],
+        width: usize,
+        dropout: &Dropout,
+    ) -> Self {
         let rows = distinct(tokens, Token::item);
         let mut rng = dropout.rng.clone();
         let scale = 1.0 / (1.0 - dropout.share as f32);
@@ -90,7 +94,12 @@ pub(crate) fn embed(
     matrix.select(0, batch.index.clone())
 }
 
-fn item_rows(table: &Table, rows: &[u32], mask: Option<&ItemMask>, device: &Device) -> Tensor<2> {
+fn item_rows(
+    table: &Table,
+    rows: &[u32],
+    mask: Option<&ItemMask>,
+    device: &Device,
+) -> Tensor<2> {
     let Some(mask) = mask else {
         return rows_tensor(table, rows, device);
     };
@@ -119,7 +128,12 @@ impl SoftGradients {
 
     /// Adds the gradients at a batch's soft positions `[soft, embed]`,
     /// row-major.
-    pub(crate) fn add(&mut self, batch: &TokenBatch, gradients: &[f32], width: usize) {
+    pub(crate) fn add(
+        &mut self,
+        batch: &TokenBatch,
+        gradients: &[f32],
+        width: usize,
+    ) {
         let gradients = gradients.chunks_exact(width);
         for ((_, token), gradient) in batch.soft.iter().zip(gradients) {
             match *token {

@@ -48,7 +48,12 @@ impl Table {
     }
 
     /// Rows of N(0, 0.02²), each drawn when it is first moved.
-    pub(crate) fn normal(n_rows: usize, width: usize, seed: u64, stream: u32) -> Self {
+    pub(crate) fn normal(
+        n_rows: usize,
+        width: usize,
+        seed: u64,
+        stream: u32,
+    ) -> Self {
         Self::fresh(n_rows, width, InitialRow::Normal { seed, stream })
     }
 
@@ -113,12 +118,14 @@ impl Table {
         assert!((row as usize) < *n_rows, "row {row} of {n_rows}");
         let place = match fresh {
             None => row as usize,
-            Some(FreshRows { initial, places }) => *places.entry(row).or_insert_with(|| {
-                let end = values.len();
-                values.resize(end + *width, 0.0);
-                initial.draw(row, &mut values[end..]);
-                end / *width
-            }),
+            Some(FreshRows { initial, places }) => {
+                *places.entry(row).or_insert_with(|| {
+                    let end = values.len();
+                    values.resize(end + *width, 0.0);
+                    initial.draw(row, &mut values[end..]);
+                    end / *width
+                })
+            }
         };
         &mut values[place * *width..][..*width]
     }
@@ -221,7 +228,9 @@ impl Table {
         let (n_stored, width) = match shape[..] {
             [n_stored, width] if width > 0 => (n_stored, width),
             _ => {
-                let reason = format!("`{name}` has shape {shape:?}, expected two dimensions");
+                let reason = format!(
+                    "`{name}` has shape {shape:?}, expected two dimensions"
+                );
                 return Err(Error::malformed(file.path(), reason));
             }
         };
@@ -238,7 +247,9 @@ impl Table {
         let places: HashMap<u32, usize> = rows.zip(0..).collect();
         let is_outside = places.keys().any(|&row| row as usize >= n_rows);
         if places.len() != n_stored || is_outside {
-            let reason = format!("`{name}{ROWS}` does not number the {n_stored} rows of `{name}`");
+            let reason = format!(
+                "`{name}{ROWS}` does not number the {n_stored} rows of `{name}`"
+            );
             return Err(Error::malformed(file.path(), reason));
         }
 
@@ -259,10 +270,14 @@ fn integers(name: String, values: Vec<i32>) -> NamedTensor<'static> {
     NamedTensor::i32(name, vec![values.len()], values)
 }
 
-fn read_description(file: &TensorFile, name: &str) -> Result<Description, Error> {
+fn read_description(
+    file: &TensorFile,
+    name: &str,
+) -> Result<Description, Error> {
     let (_, numbers) = file.i32(name)?;
     Description::of_numbers(&numbers).ok_or_else(|| {
-        let reason = format!("`{name}` has {} numbers, expected 6", numbers.len());
+        let reason =
+            format!("`{name}` has {} numbers, expected 6", numbers.len());
         Error::malformed(file.path(), reason)
     })
 }
@@ -291,7 +306,11 @@ mod tests {
             let read = Table::read(&file, name).unwrap();
             assert_eq!(read.n_rows(), 1_000_000);
             for row in [0, 7, 12, 13, 999_999] {
-                assert_eq!(read.row(row), expected.row(row), "{name}, row {row}");
+                assert_eq!(
+                    read.row(row),
+                    expected.row(row),
+                    "{name}, row {row}"
+                );
             }
         }
     }

@@ -41,7 +41,12 @@ pub struct Tables {
 impl Tables {
     /// Fresh rows, N(0, 0.02²), the same for the same seed; those of users are
     /// drawn when they are first moved.
-    pub fn normal(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
+    pub fn normal(
+        n_users: usize,
+        n_items: usize,
+        width: usize,
+        seed: u64,
+    ) -> Self {
         let mut tables = Self {
             collaborative: TokenTables {
                 users: Table::normal(n_users, width, seed, 1),
@@ -93,7 +98,10 @@ impl Tables {
     /// file.
     pub fn read(file: &TensorFile, prefix: &str) -> Result<Self, Error> {
         Ok(Self {
-            collaborative: TokenTables::read(file, &format!("{prefix}collaborative"))?,
+            collaborative: TokenTables::read(
+                file,
+                &format!("{prefix}collaborative"),
+            )?,
             content: TokenTables::read(file, &format!("{prefix}content"))?,
         })
     }

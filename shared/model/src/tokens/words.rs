@@ -19,7 +19,10 @@ pub fn word_rows(backbone: &Backbone, words: &[u32]) -> Table {
 /// the language model computes without anything of ours.
 ///
 /// Shapes: `sequences [batch][seq]` → `[words, embed]`, row-major.
-pub fn hidden_of_words(backbone: &Backbone, sequences: &[Vec<u32>]) -> Vec<f32> {
+pub fn hidden_of_words(
+    backbone: &Backbone,
+    sequences: &[Vec<u32>],
+) -> Vec<f32> {
     let mut documents = Vec::with_capacity(sequences.len());
     for sequence in sequences {
         let tokens = sequence.iter().copied().map(Token::Word);

@@ -47,7 +47,9 @@ impl Candidates {
         let mut n_before = 0;
         for place in places {
             let place = place as u32;
-            while let Some(target) = targets.next_if(|&row| row <= place + n_before) {
+            while let Some(target) =
+                targets.next_if(|&row| row <= place + n_before)
+            {
                 drawn.push(target, 0.0);
                 n_before += 1;
             }
@@ -83,8 +85,12 @@ mod tests {
         let mut n_drawn = [0_i32; 12];
         for _ in 0..3000 {
             let candidates = Candidates::draw(&targets, 3, 12, &mut rng);
-            assert!(candidates.rows.is_sorted_by(|a, b| a < b) && candidates.rows.len() == 6);
-            for (row, offset) in candidates.rows.iter().zip(&candidates.offsets) {
+            assert!(
+                candidates.rows.is_sorted_by(|a, b| a < b)
+                    && candidates.rows.len() == 6
+            );
+            for (row, offset) in candidates.rows.iter().zip(&candidates.offsets)
+            {
                 n_drawn[*row as usize] += 1;
                 let expected = if [0, 3, 7].contains(row) {
                     0.0
@@ -102,7 +108,12 @@ mod tests {
 
     #[test]
     fn a_sample_of_everything_is_the_catalogue_without_a_correction() {
-        let candidates = Candidates::draw(&[vec![2]], 100, 5, &mut ChaCha8Rng::seed_from_u64(0));
+        let candidates = Candidates::draw(
+            &[vec![2]],
+            100,
+            5,
+            &mut ChaCha8Rng::seed_from_u64(0),
+        );
         assert_eq!(
             candidates,
             Candidates {

@@ -75,7 +75,11 @@ fn rows_per_chunk(softmax: &Softmax<'_>) -> usize {
 
 /// The cross-entropy of a chunk of positions and its gradients, the loss
 /// unweighted.
-fn chunk(softmax: &Softmax<'_>, hidden: &Tensor<2>, of: Range<usize>) -> CrossEntropy {
+fn chunk(
+    softmax: &Softmax<'_>,
+    hidden: &Tensor<2>,
+    of: Range<usize>,
+) -> CrossEntropy {
     let device = hidden.device();
     let targets = &softmax.targets[of.clone()];
     let scaled = softmax.scaled(hidden);
@@ -124,7 +128,10 @@ fn normalizer(targets: &[Vec<u32>], log_sums: &[f64]) -> f64 {
 }
 
 /// The sum of two tensors where there are two, else the one that there is.
-pub(crate) fn sum(one: Option<Tensor<2>>, other: Option<Tensor<2>>) -> Option<Tensor<2>> {
+pub(crate) fn sum(
+    one: Option<Tensor<2>>,
+    other: Option<Tensor<2>>,
+) -> Option<Tensor<2>> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one + other),
         (one, other) => one.or(other),
@@ -146,7 +153,8 @@ mod tests {
         let hidden = [0.3, -0.2, 0.5, 0.1, 0.9, -0.7];
         let head = vec![0.2, -0.4, 0.6, 0.8, -0.1, 0.3, -0.5, 0.7];
         let targets = vec![vec![1], vec![0, 3], vec![2]];
-        let probabilities = [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.25; 4]].concat();
+        let probabilities =
+            [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.25; 4]].concat();
         let teacher = Teacher {
             share: 0.3,
             probabilities,
@@ -173,7 +181,8 @@ mod tests {
                 moved[place] += by;
                 evaluate(moved, head.clone()).loss
             };
-            let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
+            let slope =
+                (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
             assert!(
                 (slope - f64::from(expected)).abs() < 1e-3,
                 "hidden {place}: {slope} {expected}"
@@ -185,7 +194,8 @@ mod tests {
                 moved[place] += by;
                 evaluate(hidden.to_vec(), moved).loss
             };
-            let slope = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
+            let slope =
+                (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
             assert!(
                 (slope - f64::from(expected)).abs() < 1e-3,
                 "head {place}: {slope} {expected}"
@@ -212,20 +222,32 @@ mod tests {
                 weight: 1.0,
                 head_is_learned,
             };
-            let found = cross_entropy(&softmax, &matrix(hidden.to_vec(), 2, &device), 0..2);
+            let found = cross_entropy(
+                &softmax,
+                &matrix(hidden.to_vec(), 2, &device),
+                0..2,
+            );
             let (mut loss, mut d_hidden) = (0.0, [0.0_f64; 4]);
             for (row, target) in [n_classes - 1, 5].into_iter().enumerate() {
-                let entry = |class: usize, column: usize| f64::from(head[class * 2 + column]);
+                let entry = |class: usize, column: usize| {
+                    f64::from(head[class * 2 + column])
+                };
                 let logit = |class: usize| {
                     (0..2)
-                        .map(|column| entry(class, column) * f64::from(hidden[row * 2 + column]))
+                        .map(|column| {
+                            entry(class, column)
+                                * f64::from(hidden[row * 2 + column])
+                        })
                         .sum::<f64>()
                 };
-                let sum: f64 = (0..n_classes).map(|class| logit(class).exp()).sum();
+                let sum: f64 =
+                    (0..n_classes).map(|class| logit(class).exp()).sum();
                 loss += sum.ln() - logit(target);
                 for column in 0..2 {
                     let mean = (0..n_classes)
-                        .map(|class| logit(class).exp() / sum * entry(class, column))
+                        .map(|class| {
+                            logit(class).exp() / sum * entry(class, column)
+                        })
                         .sum::<f64>();
                     d_hidden[row * 2 + column] = mean - entry(target, column);
                 }
@@ -236,7 +258,9 @@ mod tests {
                 found.loss
             );
             assert_eq!(found.n_logits, 2 * n_classes);
-            for (found, expected) in to_vec(found.d_hidden).into_iter().zip(d_hidden) {
+            for (found, expected) in
+                to_vec(found.d_hidden).into_iter().zip(d_hidden)
+            {
                 assert!(
                     (f64::from(found) - expected).abs() < 1e-4,
                     "{found} {expected}"

@@ -50,11 +50,17 @@ impl Objective {
     /// alone, without a teacher, which asks for all items. An objective over
     /// words stays as it is.
     #[must_use]
-    pub fn sampled(mut self, n_sampled: usize, n_items: usize, rng: &mut ChaCha8Rng) -> Self {
+    pub fn sampled(
+        mut self,
+        n_sampled: usize,
+        n_items: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
         if self.head == Head::Words {
             return self;
         }
-        let candidates = Candidates::draw(&self.targets, n_sampled, n_items, rng);
+        let candidates =
+            Candidates::draw(&self.targets, n_sampled, n_items, rng);
         for target in self.targets.iter_mut().flatten() {
             *target = candidates.place(*target);
         }
@@ -86,7 +92,9 @@ impl Objective {
                 let rows = items.values().into_owned();
                 matrix(rows, items.width(), &device)
             }
-            (Head::Items, Some(candidates)) => rows_tensor(items, &candidates.rows, &device),
+            (Head::Items, Some(candidates)) => {
+                rows_tensor(items, &candidates.rows, &device)
+            }
         };
 
         Softmax {
@@ -102,7 +110,11 @@ impl Objective {
 
     /// Next-token prediction over the main texts: the mean over all predicted
     /// positions. The first main token is not predicted.
-    pub(crate) fn next_token(stage: Stage, documents: &[Document], head: Head) -> Self {
+    pub(crate) fn next_token(
+        stage: Stage,
+        documents: &[Document],
+        head: Head,
+    ) -> Self {
         let mut objective = Self {
             stage,
             documents: Vec::with_capacity(documents.len()),
@@ -118,10 +130,12 @@ impl Objective {
 
         for document in documents {
             for next in document.main.iter().skip(1) {
-                let (Token::Word(row) | Token::User(row) | Token::Item(row)) = *next;
+                let (Token::Word(row) | Token::User(row) | Token::Item(row)) =
+                    *next;
                 objective.targets.push(vec![row]);
             }
-            let mut tokens = [document.prompt.as_slice(), &document.main].concat();
+            let mut tokens =
+                [document.prompt.as_slice(), &document.main].concat();
             objective.regularized.extend(soft(&tokens));
 
             // The last token is asked for and asks for nothing: it is not

@@ -71,7 +71,11 @@ impl Moments {
     }
 
     /// Reads the state of a table from a checkpoint.
-    pub fn read(file: &TensorFile, name: &str, n_steps: u64) -> Result<Self, Error> {
+    pub fn read(
+        file: &TensorFile,
+        name: &str,
+        n_steps: u64,
+    ) -> Result<Self, Error> {
         Ok(Self {
             first: Table::read(file, &format!("{name}.first"))?,
             second: Table::read(file, &format!("{name}.second"))?,
@@ -80,7 +84,12 @@ impl Moments {
     }
 
     /// Moves the rows with a gradient one Adam step on.
-    pub fn update(&mut self, adam: &Adam, table: &mut Table, gradients: &RowGradients) {
+    pub fn update(
+        &mut self,
+        adam: &Adam,
+        table: &mut Table,
+        gradients: &RowGradients,
+    ) {
         self.n_steps += 1;
         if gradients.rows.is_empty() {
             return;
@@ -140,7 +149,12 @@ impl PairMoments {
     /// Moves the rows with a gradient one Adam step on; the others stay (the
     /// lazy rule).
     #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
-    pub fn update(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
+    pub fn update(
+        &mut self,
+        adam: &Adam,
+        tables: &mut TokenTables,
+        step: &Step,
+    ) {
         self.users.update(adam, &mut tables.users, &step.users);
         self.items.update(adam, &mut tables.items, &step.items);
     }
@@ -148,7 +162,12 @@ impl PairMoments {
     /// Moves all rows one Adam step on, those without a gradient by their
     /// moments.
     #[tracing::instrument(level = "trace", name = "optimiser", skip_all)]
-    pub fn update_dense(&mut self, adam: &Adam, tables: &mut TokenTables, step: &Step) {
+    pub fn update_dense(
+        &mut self,
+        adam: &Adam,
+        tables: &mut TokenTables,
+        step: &Step,
+    ) {
         let users = dense(&step.users, &tables.users);
         self.users.update(adam, &mut tables.users, &users);
         drop(users);
@@ -174,7 +193,12 @@ struct AdamStep {
 impl AdamStep {
     /// Moves the moments of an entry on. Returns how far the entry itself
     /// moves, downwards.
-    fn distance(&self, first: &mut f32, second: &mut f32, gradient: f32) -> f32 {
+    fn distance(
+        &self,
+        first: &mut f32,
+        second: &mut f32,
+        gradient: f32,
+    ) -> f32 {
         let beta_1 = self.adam.beta_1 as f32;
         let beta_2 = self.adam.beta_2 as f32;
         let epsilon = self.adam.epsilon as f32;

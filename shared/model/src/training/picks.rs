@@ -29,7 +29,11 @@ impl Picks {
     }
 
     /// The sum of the targets' logits.
-    pub(super) fn inner_products(&self, hidden: &Tensor<2>, head: &Tensor<2>) -> f64 {
+    pub(super) fn inner_products(
+        &self,
+        hidden: &Tensor<2>,
+        head: &Tensor<2>,
+    ) -> f64 {
         let hidden = hidden.clone().select(0, self.positions.clone());
         let head = head.clone().select(0, self.classes.clone());
         let products = hidden.cast(DType::F32) * head.cast(DType::F32);

@@ -79,7 +79,11 @@ pub fn objective(examples: &[Example], options: Options) -> Objective {
 
 /// Hides a random share of a history, at least one item, and shuffles the rest:
 /// (visible, hidden).
-pub fn hide(history: &[u32], share: f64, rng: &mut ChaCha8Rng) -> (Vec<u32>, Vec<u32>) {
+pub fn hide(
+    history: &[u32],
+    share: f64,
+    rng: &mut ChaCha8Rng,
+) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = history.to_vec();
     shuffled.shuffle(rng);
     let n_hidden = (history.len() as f64 * share) as usize;

@@ -73,7 +73,12 @@ pub fn compute(
 }
 
 /// Adds the regulariser's loss and gradients.
-fn add_regularizer(step: &mut Step, own: &TokenTables, pull: &Pull<'_>, objective: &Objective) {
+fn add_regularizer(
+    step: &mut Step,
+    own: &TokenTables,
+    pull: &Pull<'_>,
+    objective: &Objective,
+) {
     let counts = Occurrences::count(&objective.regularized);
     let tables = Pulled {
         own: &own.users,
@@ -116,7 +121,11 @@ struct Totals {
 }
 
 impl<'a> Pass<'a> {
-    fn new(backbone: &'a Backbone, own: &'a TokenTables, objective: &'a Objective) -> Self {
+    fn new(
+        backbone: &'a Backbone,
+        own: &'a TokenTables,
+        objective: &'a Objective,
+    ) -> Self {
         let width = own.items.width();
         let mut tokens = Vec::with_capacity(objective.n_tokens());
         for document in &objective.documents {

@@ -76,7 +76,11 @@ pub(super) struct TileGradients {
 }
 
 /// The softmax of a chunk's logits, tile by tile and not yet normalised.
-pub(super) fn tiles(softmax: &Softmax<'_>, scaled: &Tensor<2>, of: &Range<usize>) -> Vec<Tile> {
+pub(super) fn tiles(
+    softmax: &Softmax<'_>,
+    scaled: &Tensor<2>,
+    of: &Range<usize>,
+) -> Vec<Tile> {
     let [n_classes, _] = softmax.head.dims();
     let at_once = Tiling::of(&softmax.head).n_classes;
     let mut tiles = Vec::new();
@@ -109,7 +113,9 @@ impl Tile {
         Self {
             classes,
             product: kernels::product(shares, head).cast(DType::F32),
-            exponentials: softmax.head_is_learned.then_some(exponentials.values),
+            exponentials: softmax
+                .head_is_learned
+                .then_some(exponentials.values),
             highest: exponentials.highest,
             sums: exponentials.sums,
             soft,
@@ -119,7 +125,11 @@ impl Tile {
 
     /// What makes a row's exponentials its softmax, times the number of
     /// targets.
-    pub(super) fn factors(&self, log_sums: &[f64], targets: &[Vec<u32>]) -> Vec<f32> {
+    pub(super) fn factors(
+        &self,
+        log_sums: &[f64],
+        targets: &[Vec<u32>],
+    ) -> Vec<f32> {
         let rows = self.highest.iter().zip(log_sums).zip(targets);
         rows.map(|((&highest, log_sum), wanted)| {
             let share = (f64::from(highest) - log_sum).exp();
@@ -153,7 +163,8 @@ impl Tile {
         let weighted = scaled.clone() * factors;
         let mut d_head = kernels::product(exponentials.transpose(), weighted); // [classes, embed]
         if let Some(soft) = self.soft {
-            d_head = d_head - kernels::product(soft.transpose(), scaled.clone());
+            d_head =
+                d_head - kernels::product(soft.transpose(), scaled.clone());
         }
         TileGradients {
             d_hidden,

@@ -32,7 +32,11 @@ impl Warmup {
     }
 
     /// One Adam step on an objective; returns its loss.
-    pub fn step(&mut self, tables: &TokenTables, objective: &Objective) -> Result<f64, Error> {
+    pub fn step(
+        &mut self,
+        tables: &TokenTables,
+        objective: &Objective,
+    ) -> Result<f64, Error> {
         if objective.targets.is_empty() {
             return Ok(0.0);
         }

@@ -21,7 +21,11 @@ pub struct Work {
 impl Work {
     /// The work of one training step: forward, loss and the gradients of the
     /// rows.
-    pub fn of_step(objective: &Objective, shape: &Shape, n_items: usize) -> Self {
+    pub fn of_step(
+        objective: &Objective,
+        shape: &Shape,
+        n_items: usize,
+    ) -> Self {
         let pass = pass(&objective.documents);
         let candidates = objective.candidates.as_ref();
         let (n_classes, n_products) = match (objective.head, candidates) {
@@ -40,7 +44,11 @@ impl Work {
     }
 
     /// The work of ranking the catalogue for each prompt.
-    pub fn of_ranking(prompts: &[Vec<Token>], shape: &Shape, n_items: usize) -> Self {
+    pub fn of_ranking(
+        prompts: &[Vec<Token>],
+        shape: &Shape,
+        n_items: usize,
+    ) -> Self {
         let documents = Reading::of_prompts(prompts);
         let n_logits = prompts.len() * n_items;
         let head = 2.0 * n_logits as f64 * shape.n_embd;
@@ -101,8 +109,11 @@ mod tests {
         // The last word is asked for only. Keys and values of 4 tokens,
         // queries, projection and MLP of the 2 that are read; they see 3 and 4
         // keys.
-        let forward = 2.0 * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 4.0 * 4.0 * 7.0;
-        let backward = 2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
+        let forward = 2.0
+            * (4.0 * 32.0 + 2.0 * 16.0 + 2.0 * (16.0 + 2.0 * 64.0))
+            + 4.0 * 4.0 * 7.0;
+        let backward =
+            2.0 * (32.0 + 16.0 + 2.0 * (16.0 + 2.0 * 64.0)) + 10.0 * 4.0 * 7.0;
         assert_eq!(
             work.n_operations,
             forward + backward + 2.0 * 2.0 * 200.0 * 4.0
@@ -112,7 +123,8 @@ mod tests {
             prompt,
             main: vec![Token::Item(1), Token::Item(2)],
         };
-        let work = Work::of_step(&collaborative::objective(&[items]), &shape, 9);
+        let work =
+            Work::of_step(&collaborative::objective(&[items]), &shape, 9);
         assert_eq!((work.n_tokens, work.n_logits), (3, 9));
     }
 }

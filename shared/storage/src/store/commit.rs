@@ -36,7 +36,12 @@ pub(crate) struct Commit {
 
 impl Commit {
     /// Expects a key to have this value, or none.
-    pub(crate) fn check(&mut self, space: &str, key: &str, value: Option<Vec<u8>>) {
+    pub(crate) fn check(
+        &mut self,
+        space: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+    ) {
         self.checks.push(Entry::new(space, key, value));
     }
 

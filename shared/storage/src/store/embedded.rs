@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition,
+};
 
 use crate::error::Error;
 use crate::store::commit::{Commit, Entry, Pair};
 
-const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
+const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("entries");
 
 #[derive(Debug, Clone)]
 pub(crate) struct Embedded {
@@ -22,7 +25,9 @@ impl Embedded {
         }
 
         let database = match Database::create(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(Error::InUse(path.to_owned())),
+            Err(DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(Error::InUse(path.to_owned()));
+            }
             other => other.map_err(unavailable)?,
         };
 
@@ -34,7 +39,11 @@ impl Embedded {
         })
     }
 
-    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) async fn get(
+        &self,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let (space, key) = (space.to_owned(), key.to_owned());
         self.blocking(move |database| {
             let table = database
@@ -59,7 +68,9 @@ impl Embedded {
                 .open_table(ENTRIES)
                 .map_err(unavailable)?;
             let mut entries = Vec::new();
-            for entry in table.range((space.as_str(), "")..).map_err(unavailable)? {
+            for entry in
+                table.range((space.as_str(), "")..).map_err(unavailable)?
+            {
                 let (key, value) = entry.map_err(unavailable)?;
                 let (entry_space, key) = key.value();
                 if entry_space != space {
@@ -81,12 +92,15 @@ impl Embedded {
         self.blocking(move |database| {
             let write = database.begin_write().map_err(unavailable)?;
             {
-                let mut table = write.open_table(ENTRIES).map_err(unavailable)?;
+                let mut table =
+                    write.open_table(ENTRIES).map_err(unavailable)?;
                 for Entry { space, key, value } in &commit.checks {
                     let found = table
                         .get((space.as_str(), key.as_str()))
                         .map_err(unavailable)?;
-                    if found.as_ref().map(|found| found.value()) != value.as_deref() {
+                    if found.as_ref().map(|found| found.value())
+                        != value.as_deref()
+                    {
                         return Ok(false); // dropping the transaction aborts it
                     }
                 }
@@ -94,9 +108,9 @@ impl Embedded {
                 for Entry { space, key, value } in &commit.writes {
                     let place = (space.as_str(), key.as_str());
                     match value {
-                        Some(value) => {
-                            table.insert(place, value.as_slice()).map_err(unavailable)?
-                        }
+                        Some(value) => table
+                            .insert(place, value.as_slice())
+                            .map_err(unavailable)?,
                         None => table.remove(place).map_err(unavailable)?,
                     };
                 }

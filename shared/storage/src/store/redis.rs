@@ -66,7 +66,9 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let now_ms = now_ms();
-        if !self.is_over && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS {
+        if !self.is_over
+            && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS
+        {
             self.store.breaker.failed(self.turn, now_ms);
         }
     }
@@ -80,9 +82,11 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
-        let client = Client::open(settings.store.as_str()).map_err(|e| Error::Setting {
-            setting: "storage.store",
-            reason: e.to_string(),
+        let client = Client::open(settings.store.as_str()).map_err(|e| {
+            Error::Setting {
+                setting: "storage.store",
+                reason: e.to_string(),
+            }
         })?;
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.store_timeout()))
@@ -108,7 +112,10 @@ impl Redis {
     }
 
     /// Refuses an instance that evicts keys or keeps nothing on disk.
-    async fn check_durability(&self, allow_volatile: bool) -> Result<(), Error> {
+    async fn check_durability(
+        &self,
+        allow_volatile: bool,
+    ) -> Result<(), Error> {
         let mut connection = self.connection.clone();
         let info: String = redis::cmd("INFO")
             .query_async(&mut connection)
@@ -143,7 +150,9 @@ impl Redis {
             return Ok(());
         }
 
-        let reason = format!("{reason} (for development: storage.allow_volatile_store = true)");
+        let reason = format!(
+            "{reason} (for development: storage.allow_volatile_store = true)"
+        );
         Err(Error::Setting {
             setting: "storage.store",
             reason,
@@ -189,7 +198,11 @@ impl Redis {
         format!("{}:{space}", self.prefix)
     }
 
-    pub(crate) async fn get(&self, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) async fn get(
+        &self,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut connection = self.connection.clone();
         self.bounded(connection.hget(self.hash(space), key)).await
     }
@@ -208,7 +221,8 @@ impl Redis {
 
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<bool, Error> {
         let mut call = self.commit.prepare_invoke();
-        let entries: Vec<&Entry> = commit.checks.iter().chain(&commit.writes).collect();
+        let entries: Vec<&Entry> =
+            commit.checks.iter().chain(&commit.writes).collect();
         let mut hashes: Vec<String> = entries
             .iter()
             .map(|entry| self.hash(&entry.space))
@@ -228,7 +242,8 @@ impl Redis {
         }
 
         let mut connection = self.connection.clone();
-        let done: i32 = self.bounded(call.invoke_async(&mut connection)).await?;
+        let done: i32 =
+            self.bounded(call.invoke_async(&mut connection)).await?;
         Ok(done == 1)
     }
 }

@@ -27,11 +27,15 @@ impl Silence {
     /// at once hear no more of it than one.
     pub(crate) fn goes_on(&self, began_ms: i64, now_ms: i64) -> i64 {
         let began_ms = began_ms.max(self.answered_ms.load(Ordering::Relaxed));
-        let first =
-            self.since_ms
-                .compare_exchange(0, began_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let first = self.since_ms.compare_exchange(
+            0,
+            began_ms,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         let waited_ms = now_ms - began_ms;
-        let all_waited_ms = self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed) + waited_ms;
+        let all_waited_ms =
+            self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed) + waited_ms;
         all_waited_ms.min(now_ms - first.err().unwrap_or(began_ms))
     }
 }
@@ -41,7 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_that_are_given_up_early_make_one_silence_and_an_answer_ends_it() {
+    fn commands_that_are_given_up_early_make_one_silence_and_an_answer_ends_it()
+    {
         let silence = Silence::default();
         assert_eq!(silence.goes_on(1_000, 1_050), 50);
         assert_eq!(silence.goes_on(1_000, 1_060), 60, "at once");

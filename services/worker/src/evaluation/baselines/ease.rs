@@ -50,7 +50,8 @@ pub(crate) fn choose(
         let Some(weights) = Ease::fit(&corpus.train, n_items, lambda) else {
             continue;
         };
-        let valid = holdout.ranked(|user| weights.scores(holdout.history(user)));
+        let valid =
+            holdout.ranked(|user| weights.scores(holdout.history(user)));
         let sum = valid.sum();
         tracing::info!(lambda, sum, "EASE tried");
         if best.as_ref().is_none_or(|best| sum > best.valid.sum()) {

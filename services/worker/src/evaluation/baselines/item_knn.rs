@@ -37,7 +37,11 @@ fn cosines(corpus: &Corpus) -> Vec<Vec<(u32, f32)>> {
 }
 
 /// One item's row of [`cosines`], ascending.
-fn cosines_of(item: usize, users_of: &[Vec<usize>], train: &[Vec<u32>]) -> Vec<(u32, f32)> {
+fn cosines_of(
+    item: usize,
+    users_of: &[Vec<usize>],
+    train: &[Vec<u32>],
+) -> Vec<(u32, f32)> {
     let mut shared = vec![0.0f32; users_of.len()];
     for &user in &users_of[item] {
         for &other in &train[user] {

@@ -89,7 +89,10 @@ impl Gpt2Config {
             ));
         }
         if self.scale_attn_by_inverse_layer_idx || !self.scale_attn_weights {
-            return Err("only attention scaled by the head's width alone is supported".to_owned());
+            return Err(
+                "only attention scaled by the head's width alone is supported"
+                    .to_owned(),
+            );
         }
         let is_empty = self.n_head == 0 || self.n_embd == 0;
         if is_empty || !self.n_embd.is_multiple_of(self.n_head) {
@@ -99,7 +102,10 @@ impl Gpt2Config {
             ));
         }
         if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
-            return Err("vocab_size, n_positions and n_layer must be at least 1".to_owned());
+            return Err(
+                "vocab_size, n_positions and n_layer must be at least 1"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

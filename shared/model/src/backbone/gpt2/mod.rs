@@ -108,7 +108,11 @@ impl Gpt2 {
     ///
     /// Shapes: `embeddings [tokens, embed]` without positions, documents one
     /// after the other as `layout` says → `[read, embed]`.
-    pub(crate) fn forward(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
+    pub(crate) fn forward(
+        &self,
+        embeddings: Tensor<2>,
+        layout: &Layout,
+    ) -> Tensor<2> {
         let mut hidden = self.positioned(embeddings, layout); // [tokens, embed]
         for (number, block) in self.h.iter().enumerate() {
             let asked = self.queries(number, layout);
@@ -190,7 +194,11 @@ impl Block {
 
     /// Computes the positions that are asked for. Shapes:
     /// `input [tokens, embed]` → `[queries, embed]`.
-    fn forward<'a>(&self, input: Tensor<2>, asked: Queries<'a>) -> (Tensor<2>, KeptBlock<'a>) {
+    fn forward<'a>(
+        &self,
+        input: Tensor<2>,
+        asked: Queries<'a>,
+    ) -> (Tensor<2>, KeptBlock<'a>) {
         let (middle, attention) = self.attention(input, asked);
         let (output, inner) = self.mlp(middle.clone());
         let kept = KeptBlock {
@@ -265,7 +273,8 @@ impl Block {
         };
 
         let attended = kept.attended;
-        let gradients = kernels::attention_backward(&attention, attended, d_mixed);
+        let gradients =
+            kernels::attention_backward(&attention, attended, d_mixed);
 
         let d_queries = only(asked.scatter(gradients.queries), wanted);
         let d_keys_values = only(gradients.keys_values, wanted);
@@ -293,7 +302,12 @@ impl Block {
     /// Shapes: `input [queries, embed]`, `inner [queries, inner]`,
     /// `d_output [queries, embed]` → `[queries, embed]`.
     #[tracing::instrument(level = "trace", name = "mlp", skip_all)]
-    fn mlp_backward(&self, input: Tensor<2>, inner: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+    fn mlp_backward(
+        &self,
+        input: Tensor<2>,
+        inner: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
         let d_activated = self.mlp_proj.backward(d_output.clone());
         let d_inner = kernels::gelu_backward(inner, d_activated);
         let d_normed = self.c_fc.backward(d_inner);
@@ -395,7 +409,8 @@ mod tests {
         let twin = gpt2.forward(leaf.clone(), &layout);
         assert_close(&to_vec(twin.clone().inner()), &to_vec(hidden));
         let mut gradients = (twin * d_hidden.autodiff()).sum().backward();
-        let expected = leaf.grad_remove(&mut gradients).unwrap().select(0, wanted);
+        let expected =
+            leaf.grad_remove(&mut gradients).unwrap().select(0, wanted);
         assert_close(&to_vec(found), &to_vec(expected));
     }
 

@@ -22,7 +22,10 @@ const POSITION_STD: f32 = WEIGHT_STD / 10.0;
 /// Weights are N(0, 0.02²) as GPT-2 is initialised, positions a tenth of that,
 /// and with [`ValuePath::NearIdentity`] the value and output projections are
 /// the identity plus that noise.
-pub(crate) fn draw(shape: &RandomBackbone, device: &Device) -> (Gpt2Config, Gpt2) {
+pub(crate) fn draw(
+    shape: &RandomBackbone,
+    device: &Device,
+) -> (Gpt2Config, Gpt2) {
     let config = Gpt2Config::new(&Sizes {
         vocab_size: N_GPT2_WORDS,
         n_positions: shape.n_positions,

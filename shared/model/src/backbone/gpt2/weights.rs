@@ -55,10 +55,22 @@ impl Gpt2 {
 
         for (number, block) in self.h.iter().enumerate() {
             let h = format!("h.{number}");
-            push_linear(&mut weights, &format!("{h}.attn.c_attn"), &block.c_attn);
-            push_linear(&mut weights, &format!("{h}.attn.c_proj"), &block.attn_proj);
+            push_linear(
+                &mut weights,
+                &format!("{h}.attn.c_attn"),
+                &block.c_attn,
+            );
+            push_linear(
+                &mut weights,
+                &format!("{h}.attn.c_proj"),
+                &block.attn_proj,
+            );
             push_linear(&mut weights, &format!("{h}.mlp.c_fc"), &block.c_fc);
-            push_linear(&mut weights, &format!("{h}.mlp.c_proj"), &block.mlp_proj);
+            push_linear(
+                &mut weights,
+                &format!("{h}.mlp.c_proj"),
+                &block.mlp_proj,
+            );
         }
 
         for (number, block) in self.h.iter().enumerate() {
@@ -83,7 +95,11 @@ fn push_norm(weights: &mut Vec<Weight>, name: &str, norm: &LayerNorm) {
     push(weights, format!("{name}.bias"), &norm.beta);
 }
 
-fn push<const D: usize>(weights: &mut Vec<Weight>, name: String, tensor: &Param<Tensor<D>>) {
+fn push<const D: usize>(
+    weights: &mut Vec<Weight>,
+    name: String,
+    tensor: &Param<Tensor<D>>,
+) {
     weights.push(Weight::new(name, tensor.val()));
 }
 
@@ -112,7 +128,11 @@ impl WeightReader<'_> {
         Ok(())
     }
 
-    fn layer_norm(&self, norm: &mut LayerNorm, name: &str) -> Result<(), Error> {
+    fn layer_norm(
+        &self,
+        norm: &mut LayerNorm,
+        name: &str,
+    ) -> Result<(), Error> {
         let shape = norm.gamma.val().dims();
         norm.gamma = self.tensor(&format!("{name}.weight"), shape)?;
         norm.beta = self.tensor(&format!("{name}.bias"), shape)?;

@@ -27,16 +27,17 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
         values,
     } = Heads::new(of, padded);
     let [queries, keys, values] = [queries, keys, values].map(native);
-    let (mixed, log_sums, ..) = Native::internal_scaled_dot_product_efficient_attention(
-        &queries,
-        &keys,
-        &values,
-        None::<&Native>,
-        true,
-        0.0,
-        true,
-        None,
-    );
+    let (mixed, log_sums, ..) =
+        Native::internal_scaled_dot_product_efficient_attention(
+            &queries,
+            &keys,
+            &values,
+            None::<&Native>,
+            true,
+            0.0,
+            true,
+            None,
+        );
     let log_sums = log_sums.narrow(2, 0, size(padded.longest)).unsqueeze(3); // [documents, heads, longest, 1]
     Attended {
         mixed: join(wrapped(mixed), &padded.queries),
@@ -58,32 +59,35 @@ pub(super) fn attention_backward(
     // The kernel's way back has heads behind positions.
     let behind = |heads| native(heads).transpose(1, 2);
     let [queries, keys, values] = [queries, keys, values].map(behind);
-    let heads = |packed| behind(split(packed, &padded.queries, padded, of.heads.n_query));
+    let heads = |packed| {
+        behind(split(packed, &padded.queries, padded, of.heads.n_query))
+    };
     let (none, undefined) = (None::<&Native>, Native::new());
-    let (of_queries, of_keys, of_values, _) = Native::internal_efficient_attention_backward(
-        &heads(d_mixed),
-        &queries,
-        &keys,
-        &values,
-        none,
-        &heads(attended.mixed),
-        none,
-        none,
-        size(padded.longest),
-        size(padded.longest),
-        &aligned(&heads(attended.log_sums)),
-        0.0,
-        &undefined,
-        &undefined,
-        CAUSAL,
-        false,
-        None,
-        ONE_SPLIT,
-        None,
-        false,
-    );
-    let [queries, keys, values] =
-        [of_queries, of_keys, of_values].map(|gradient| wrapped(gradient.transpose(1, 2)));
+    let (of_queries, of_keys, of_values, _) =
+        Native::internal_efficient_attention_backward(
+            &heads(d_mixed),
+            &queries,
+            &keys,
+            &values,
+            none,
+            &heads(attended.mixed),
+            none,
+            none,
+            size(padded.longest),
+            size(padded.longest),
+            &aligned(&heads(attended.log_sums)),
+            0.0,
+            &undefined,
+            &undefined,
+            CAUSAL,
+            false,
+            None,
+            ONE_SPLIT,
+            None,
+            false,
+        );
+    let [queries, keys, values] = [of_queries, of_keys, of_values]
+        .map(|gradient| wrapped(gradient.transpose(1, 2)));
     Heads {
         queries,
         keys,
@@ -96,7 +100,8 @@ pub(super) fn attention_backward(
 /// Shapes: `[documents, longest, heads, 1]` →
 /// `[documents, heads, longest rounded up]`.
 fn aligned(log_sums: &Native) -> Native {
-    let [n_documents, longest, n_head] = [0, 1, 2].map(|dimension| log_sums.size()[dimension]);
+    let [n_documents, longest, n_head] =
+        [0, 1, 2].map(|dimension| log_sums.size()[dimension]);
     let rounded = (longest + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     let all = Native::full(
         [n_documents, n_head, rounded],

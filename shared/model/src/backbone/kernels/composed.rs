@@ -5,7 +5,9 @@ use burn::tensor::activation::{self, gelu_approximate};
 use burn::tensor::module;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor};
 
-use super::operands::{Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm};
+use super::operands::{
+    Attended, Attention, AttentionGradients, Exponentials, HeadCounts, Norm,
+};
 use crate::backbone::host::to_vec;
 use crate::backbone::layout::Padded;
 
@@ -13,7 +15,11 @@ pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     lhs.matmul(rhs)
 }
 
-pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(super) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     lhs.matmul(rhs) + sum
 }
 
@@ -26,7 +32,10 @@ const SLOPE: f64 = 0.797_884_560_802_865_4;
 /// The factor of the cube there.
 const CUBIC: f64 = 0.044_715;
 
-pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let squares = input.clone() * input.clone();
     let cubic = squares.clone() * CUBIC + 1.0;
     let tanh = (cubic * input.clone() * SLOPE).tanh();
@@ -42,7 +51,11 @@ pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     module::layer_norm(input, gamma, Some(beta), norm.epsilon)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let centered = input.clone() - input.mean_dim(1);
     let variance = (centered.clone() * centered.clone()).mean_dim(1);
     let scale = (variance + norm.epsilon).sqrt().recip();
@@ -102,7 +115,11 @@ impl Heads {
 
     /// The gradients as they lie in memory; heads that share keys and values
     /// are summed.
-    pub(super) fn packed(self, padded: &Padded, counts: HeadCounts) -> AttentionGradients {
+    pub(super) fn packed(
+        self,
+        padded: &Padded,
+        counts: HeadCounts,
+    ) -> AttentionGradients {
         let n_in_group = counts.n_in_group();
         let keys = summed(self.keys, n_in_group);
         let values = summed(self.values, n_in_group);
@@ -142,7 +159,8 @@ fn repeated(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
         return heads;
     }
     let [n_documents, n_heads, longest, head_dim] = heads.dims();
-    let one: Tensor<5> = heads.reshape([n_documents, n_heads, 1, longest, head_dim]);
+    let one: Tensor<5> =
+        heads.reshape([n_documents, n_heads, 1, longest, head_dim]);
     let many: Tensor<5> = one.repeat_dim(2, n_times);
     many.reshape([n_documents, n_heads * n_times, longest, head_dim])
 }
@@ -154,7 +172,8 @@ fn summed(heads: Tensor<4>, n_times: usize) -> Tensor<4> {
     }
     let [n_documents, n_heads, longest, head_dim] = heads.dims();
     let n_groups = n_heads / n_times;
-    let groups: Tensor<5> = heads.reshape([n_documents, n_groups, n_times, longest, head_dim]);
+    let groups: Tensor<5> =
+        heads.reshape([n_documents, n_groups, n_times, longest, head_dim]);
     groups
         .sum_dim(2)
         .reshape([n_documents, n_groups, longest, head_dim])
@@ -179,7 +198,8 @@ pub(super) fn split(
     let zeros = Tensor::zeros([n_rows, embed], (&device, packed.dtype()));
 
     let add = IndexingUpdateOp::Add;
-    let laid_out: Tensor<2> = zeros.select_assign(0, places.clone(), packed, add);
+    let laid_out: Tensor<2> =
+        zeros.select_assign(0, places.clone(), packed, add);
     laid_out
         .reshape([n_documents, longest, n_head, embed / n_head])
         .swap_dims(1, 2)

@@ -10,7 +10,9 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::heads::{Heads, Outputs};
-use super::operands::{Attended, Attention, AttentionGradients, Exponentials, Norm};
+use super::operands::{
+    Attended, Attention, AttentionGradients, Exponentials, Norm,
+};
 use super::rows;
 use crate::backbone::host::{matrix, to_vec};
 
@@ -43,12 +45,16 @@ impl Matrix {
         match *layout.strides() {
             [rows, 1] => {
                 let stride = rows.unsigned_abs();
-                MatRef::from_row_major_slice_with_stride(values, n_rows, n_columns, stride)
+                MatRef::from_row_major_slice_with_stride(
+                    values, n_rows, n_columns, stride,
+                )
             }
             [1, columns] => {
                 let stride = columns.unsigned_abs();
-                MatRef::from_row_major_slice_with_stride(values, n_columns, n_rows, stride)
-                    .transpose()
+                MatRef::from_row_major_slice_with_stride(
+                    values, n_columns, n_rows, stride,
+                )
+                .transpose()
             }
             _ => unreachable!(
                 "a matrix was made contiguous when it was neither row-major nor column-major"
@@ -103,7 +109,12 @@ const PART_COLUMNS: usize = 64;
 const MOST_PARTS: usize = 16;
 
 /// Writes `lhs · rhs` to a matrix, or adds it.
-fn multiply(to: MatMut<'_, f32>, accum: Accum, lhs: MatRef<'_, f32>, rhs: MatRef<'_, f32>) {
+fn multiply(
+    to: MatMut<'_, f32>,
+    accum: Accum,
+    lhs: MatRef<'_, f32>,
+    rhs: MatRef<'_, f32>,
+) {
     let n_parts = (to.ncols() / PART_COLUMNS).min(MOST_PARTS);
     if to.nrows() > FEW_ROWS || n_parts < 2 {
         return matmul(to, accum, lhs, rhs, 1.0, Par::rayon(0));
@@ -122,14 +133,19 @@ pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     let [_, n_columns] = rhs.dims();
     let mut values = vec![0.0; n_rows * n_columns];
 
-    let product = MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
+    let product =
+        MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
     let lhs = Matrix::of(lhs);
     let rhs = Matrix::of(rhs);
     multiply(product, Accum::Replace, lhs.view(), rhs.view());
     matrix(values, n_columns, &device)
 }
 
-pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(super) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     let device = lhs.device();
     let [n_rows, _] = lhs.dims();
     let [_, n_columns] = rhs.dims();
@@ -139,7 +155,8 @@ pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Ten
         rows::repeated(Contiguous::of(sum).values(), n_rows)
     };
 
-    let product = MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
+    let product =
+        MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
     let lhs = Matrix::of(lhs);
     let rhs = Matrix::of(rhs);
     multiply(product, Accum::Add, lhs.view(), rhs.view());
@@ -155,7 +172,10 @@ pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     matrix(output, width, &device)
 }
 
-pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let device = input.device();
     let [_, width] = input.dims();
     let input = Contiguous::of(input);
@@ -199,7 +219,11 @@ pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     matrix(output, width, &device)
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let device = input.device();
     let [_, width] = input.dims();
     let input = Contiguous::of(input);

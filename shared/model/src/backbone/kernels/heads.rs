@@ -79,11 +79,17 @@ fn matrix_mut(values: &mut [f32], n_columns: usize) -> MatMut<'_, f32> {
     MatMut::from_row_major_slice_mut(values, n_rows, n_columns)
 }
 
-fn rows_to<'a>(matrix: &'a mut MatMut<'_, f32>, rows: &Range<usize>) -> MatMut<'a, f32> {
+fn rows_to<'a>(
+    matrix: &'a mut MatMut<'_, f32>,
+    rows: &Range<usize>,
+) -> MatMut<'a, f32> {
     matrix.rb_mut().subrows_mut(rows.start, rows.len())
 }
 
-fn rows_of<'a>(matrix: MatRef<'a, f32>, rows: &Range<usize>) -> MatRef<'a, f32> {
+fn rows_of<'a>(
+    matrix: MatRef<'a, f32>,
+    rows: &Range<usize>,
+) -> MatRef<'a, f32> {
     matrix.subrows(rows.start, rows.len())
 }
 
@@ -98,7 +104,11 @@ impl<'a> Heads<'a> {
     /// The row-major memory of an attention's tensors as matrices. Shapes:
     /// `queries [queries, n_query * head_dim]`,
     /// `keys_values [keys, 2 * n_key_value * head_dim]`.
-    pub(super) fn new(queries: &'a [f32], keys_values: &'a [f32], of: &Attention<'a>) -> Self {
+    pub(super) fn new(
+        queries: &'a [f32],
+        keys_values: &'a [f32],
+        of: &Attention<'a>,
+    ) -> Self {
         let counts = of.heads;
         let head_dim = of.head_dim();
         let query_width = counts.n_query * head_dim;
@@ -133,8 +143,10 @@ impl<'a> Heads<'a> {
         let mut mixed = vec![0.0; n_queries * width];
         let mut log_sums = vec![0.0; n_queries * n_heads];
 
-        let of_heads = matrix_mut(&mut mixed, width).par_col_chunks_mut(self.head_dim);
-        let sums_of_heads = matrix_mut(&mut log_sums, n_heads).par_col_chunks_mut(1);
+        let of_heads =
+            matrix_mut(&mut mixed, width).par_col_chunks_mut(self.head_dim);
+        let sums_of_heads =
+            matrix_mut(&mut log_sums, n_heads).par_col_chunks_mut(1);
         of_heads.zip(sums_of_heads).enumerate().for_each_init(
             Scratch::default,
             |scratch, (head, (mixed, log_sums))| {
@@ -145,7 +157,12 @@ impl<'a> Heads<'a> {
         Outputs { mixed, log_sums }
     }
 
-    fn forward_head(&self, head: usize, scratch: &mut Scratch, to: Outputs<MatMut<'_, f32>>) {
+    fn forward_head(
+        &self,
+        head: usize,
+        scratch: &mut Scratch,
+        to: Outputs<MatMut<'_, f32>>,
+    ) {
         let Outputs {
             mut mixed,
             mut log_sums,
@@ -183,7 +200,11 @@ impl<'a> Heads<'a> {
 
     /// Gradients of queries, keys and values, one head of keys and values after
     /// the other on each thread, with all query heads that read it.
-    pub(super) fn backward(&self, outputs: &Outputs<&[f32]>, d_mixed: &[f32]) -> HeadGradients {
+    pub(super) fn backward(
+        &self,
+        outputs: &Outputs<&[f32]>,
+        d_mixed: &[f32],
+    ) -> HeadGradients {
         let n_queries = self.queries.nrows();
         let n_keys = self.keys.nrows();
         let query_width = self.counts.n_query * self.head_dim;
@@ -248,7 +269,12 @@ struct Gradients<'a> {
 impl Backward<'_> {
     /// The gradients of one head of keys and values and of the query heads that
     /// read it.
-    fn group(&self, key_value_head: usize, scratch: &mut Scratch, mut gradients: Gradients<'_>) {
+    fn group(
+        &self,
+        key_value_head: usize,
+        scratch: &mut Scratch,
+        mut gradients: Gradients<'_>,
+    ) {
         let head_dim = self.heads.head_dim;
         let n_in_group = self.heads.counts.n_in_group();
         for place in 0..n_in_group {
@@ -265,7 +291,12 @@ impl Backward<'_> {
 
     /// Writes a query head's gradient, and adds to those of the keys and values
     /// that it reads.
-    fn head(&self, head: usize, scratch: &mut Scratch, mut gradients: Gradients<'_>) {
+    fn head(
+        &self,
+        head: usize,
+        scratch: &mut Scratch,
+        mut gradients: Gradients<'_>,
+    ) {
         let heads = self.heads;
         let scale = heads.scale;
         let outputs = self.outputs_of(head);
@@ -329,7 +360,12 @@ struct HeadOutputs<'a> {
 impl HeadOutputs<'_> {
     /// Makes shares of the scores, and gradients of the scores of those of the
     /// shares, both `[queries, keys]` of a block.
-    fn shares_and_gradients(&self, block: &Block, scores: &mut [f32], d_scores: &mut [f32]) {
+    fn shares_and_gradients(
+        &self,
+        block: &Block,
+        scores: &mut [f32],
+        d_scores: &mut [f32],
+    ) {
         let n_keys = block.keys.len();
         for (row, (scores, d_scores)) in scores
             .chunks_exact_mut(n_keys)
@@ -341,7 +377,9 @@ impl HeadOutputs<'_> {
             let along = self.along(query);
             let n_seen = block.first_sees + row;
             Arch::new().dispatch(|| {
-                for (score, gradient) in scores[..n_seen].iter_mut().zip(&mut d_scores[..n_seen]) {
+                for (score, gradient) in
+                    scores[..n_seen].iter_mut().zip(&mut d_scores[..n_seen])
+                {
                     *score = rows::exp(*score - log_sum);
                     *gradient = *score * (*gradient - along);
                 }
@@ -354,7 +392,9 @@ impl HeadOutputs<'_> {
     /// `Σ mixed · d_mixed` of a query: what the softmax's gradient takes away.
     fn along(&self, query: usize) -> f32 {
         (0..self.mixed.ncols())
-            .map(|entry| self.mixed[(query, entry)] * self.d_mixed[(query, entry)])
+            .map(|entry| {
+                self.mixed[(query, entry)] * self.d_mixed[(query, entry)]
+            })
             .sum()
     }
 }

@@ -9,7 +9,9 @@ use tch::Tensor as Native;
 
 use super::card;
 pub(super) use super::composed::{exponentials, layer_norm, product};
-use super::operands::{Attended, Attention, AttentionGradients, HeadCounts, Norm};
+use super::operands::{
+    Attended, Attention, AttentionGradients, HeadCounts, Norm,
+};
 use crate::backbone::layout::Span;
 
 pub(super) fn native<const D: usize>(tensor: Tensor<D>) -> Native {
@@ -23,7 +25,11 @@ pub(super) fn wrapped<const D: usize>(tensor: Native) -> Tensor<D> {
     Tensor::from_primitive::<LibTorch>(TchTensor::new(tensor))
 }
 
-pub(super) fn add_product(sum: Tensor<2>, lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
+pub(super) fn add_product(
+    sum: Tensor<2>,
+    lhs: Tensor<2>,
+    rhs: Tensor<2>,
+) -> Tensor<2> {
     wrapped(native(sum).addmm(&native(lhs), &native(rhs)))
 }
 
@@ -34,14 +40,22 @@ pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     wrapped(native(input).gelu(TANH))
 }
 
-pub(super) fn gelu_backward(input: Tensor<2>, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn gelu_backward(
+    input: Tensor<2>,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     wrapped(native(input).gelu_backward(&native(d_output), TANH))
 }
 
-pub(super) fn layer_norm_backward(input: Tensor<2>, norm: &Norm, d_output: Tensor<2>) -> Tensor<2> {
+pub(super) fn layer_norm_backward(
+    input: Tensor<2>,
+    norm: &Norm,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
     let width = i64::try_from(input.dims()[1]).expect("a width is small");
     let none: Option<&Native> = None;
-    let (normed, _, scale) = native(input).native_layer_norm(width, none, none, norm.epsilon);
+    let (normed, _, scale) =
+        native(input).native_layer_norm(width, none, none, norm.epsilon);
     let kind = normed.kind();
     let mut gradient = native(d_output) * native(norm.gamma.clone());
     let average = gradient.mean_dim(&[1_i64][..], true, kind);
@@ -70,9 +84,12 @@ pub(super) fn size(n: usize) -> i64 {
 fn runs(spans: &[Span]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for span in spans.iter().filter(|span| !span.queries.is_empty()) {
-        let (n_queries, n_keys) = (size(span.queries.len()), size(span.keys.len()));
+        let (n_queries, n_keys) =
+            (size(span.queries.len()), size(span.keys.len()));
         match runs.last_mut() {
-            Some(run) if (run.n_queries, run.n_keys) == (n_queries, n_keys) => run.n_documents += 1,
+            Some(run) if (run.n_queries, run.n_keys) == (n_queries, n_keys) => {
+                run.n_documents += 1
+            }
             _ => runs.push(Run {
                 n_documents: 1,
                 first_query: size(span.queries.start),
@@ -167,8 +184,13 @@ fn headless_sums(tensor: &Native, counts: HeadCounts) -> Native {
     match counts.n_in_group() {
         1 => headless(tensor),
         n_times => {
-            let groups = tensor.unflatten(1, [size(counts.n_key_value), size(n_times)]);
-            headless(&groups.sum_dim_intlist(&[2_i64][..], false, tensor.kind()))
+            let groups =
+                tensor.unflatten(1, [size(counts.n_key_value), size(n_times)]);
+            headless(&groups.sum_dim_intlist(
+                &[2_i64][..],
+                false,
+                tensor.kind(),
+            ))
         }
     }
 }
@@ -191,15 +213,16 @@ pub(super) fn attention(of: &Attention<'_>) -> Attended {
     );
     for run in runs(&of.spans.documents) {
         let KeysValues { keys, values } = run.of_keys(&keys_values);
-        let (output, sums) = Native::internal_scaled_dot_product_flash_attention_for_cpu(
-            &heads(&run.of_queries(&queries), n_heads),
-            &heads_for_queries(&keys, of.heads),
-            &heads_for_queries(&values, of.heads),
-            0.0,
-            run.is_causal(),
-            run.bias(&queries),
-            None,
-        );
+        let (output, sums) =
+            Native::internal_scaled_dot_product_flash_attention_for_cpu(
+                &heads(&run.of_queries(&queries), n_heads),
+                &heads_for_queries(&keys, of.heads),
+                &heads_for_queries(&values, of.heads),
+                0.0,
+                run.is_causal(),
+                run.bias(&queries),
+                None,
+            );
         run.of_queries(&mixed).copy_(&headless(&output));
         run.of_queries(&log_sums).copy_(&sums.transpose(1, 2));
     }

@@ -18,7 +18,11 @@ const VALUES_PER_TASK: usize = 1 << 18;
 /// state.
 ///
 /// Shapes: `rows [n, width]`, `states [states, width]` → `[states, n]`.
-pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn products<N: Number>(
+    rows: &[N],
+    states: &[f32],
+    width: usize,
+) -> Vec<f32> {
     if rows.len() < LARGE {
         return products_on_one_core(rows, states, width);
     }
@@ -45,7 +49,11 @@ pub(crate) fn products<N: Number>(rows: &[N], states: &[f32], width: usize) -> V
 }
 
 /// The products of some rows with all states `[states, rows]`.
-fn products_on_one_core<N: Number>(rows: &[N], states: &[f32], width: usize) -> Vec<f32> {
+fn products_on_one_core<N: Number>(
+    rows: &[N],
+    states: &[f32],
+    width: usize,
+) -> Vec<f32> {
     let n_rows = rows.len() / width;
     let n_states = states.len() / width;
     let mut products = vec![0.0; n_rows * n_states];
@@ -207,10 +215,13 @@ mod tests {
     #[test]
     fn a_product_is_the_same_bits_alone_among_others_and_shared_by_all_cores() {
         let (width, n_rows) = (70, LARGE / 70 + 11);
-        let value = |place: usize| ((place * 2_654_435_761) % 1_000) as f32 / 500.0 - 1.0;
+        let value = |place: usize| {
+            ((place * 2_654_435_761) % 1_000) as f32 / 500.0 - 1.0
+        };
         let rows: Vec<f32> = (0..n_rows * width).map(value).collect();
         let states: Vec<f32> = (5..5 + 3 * width).map(value).collect();
-        let products = |rows: &[f32], states: &[f32]| products(rows, states, width);
+        let products =
+            |rows: &[f32], states: &[f32]| products(rows, states, width);
         let together = products(&rows, &states);
         for (number, state) in states.chunks_exact(width).enumerate() {
             let of_state = &together[number * n_rows..][..n_rows];

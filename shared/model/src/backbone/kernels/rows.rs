@@ -61,7 +61,8 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
-    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
+    let power =
+        f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     (p * r * r + r + 1.0) * power
 }
 
@@ -99,7 +100,10 @@ pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
                 for (g, &x) in gradient.iter_mut().zip(input) {
                     let sigmoid = sigmoid_of_gelu(x);
                     *g *= sigmoid
-                        + x * sigmoid * (1.0 - sigmoid) * SLOPE * (1.0 + 3.0 * CUBIC * x * x);
+                        + x * sigmoid
+                            * (1.0 - sigmoid)
+                            * SLOPE
+                            * (1.0 + 3.0 * CUBIC * x * x);
                 }
             });
         });
@@ -137,7 +141,9 @@ impl Norm<'_> {
                 Arch::new().dispatch(|| {
                     let (mean, scale) = self.moments(input);
                     let weights = self.gamma.iter().zip(self.beta);
-                    for ((y, &x), (&gamma, &beta)) in output.iter_mut().zip(input).zip(weights) {
+                    for ((y, &x), (&gamma, &beta)) in
+                        output.iter_mut().zip(input).zip(weights)
+                    {
                         *y = (x - mean) * scale * gamma + beta;
                     }
                 });
@@ -148,22 +154,26 @@ impl Norm<'_> {
     pub(super) fn backward(&self, input: &[f32], gradient: &mut [f32]) {
         let width = self.gamma.len();
         let rows = gradient.par_chunks_mut(width).zip(input.par_chunks(width));
-        rows.with_min_len(rows_per_task(width))
-            .for_each(|(gradient, input)| {
+        rows.with_min_len(rows_per_task(width)).for_each(
+            |(gradient, input)| {
                 Arch::new().dispatch(|| {
                     let (mean, scale) = self.moments(input);
                     gradient
                         .iter_mut()
                         .zip(self.gamma)
                         .for_each(|(g, &gamma)| *g *= gamma);
-                    let average = sum_of(gradient, gradient, |g, _| g) / width as f32;
-                    let along =
-                        sum_of(gradient, input, |g, x| g * (x - mean)) * scale / width as f32;
+                    let average =
+                        sum_of(gradient, gradient, |g, _| g) / width as f32;
+                    let along = sum_of(gradient, input, |g, x| g * (x - mean))
+                        * scale
+                        / width as f32;
                     for (g, &x) in gradient.iter_mut().zip(input) {
-                        *g = (*g - average - (x - mean) * scale * along) * scale;
+                        *g =
+                            (*g - average - (x - mean) * scale * along) * scale;
                     }
                 });
-            });
+            },
+        );
     }
 }
 
@@ -188,7 +198,10 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
 
 /// Makes the exponentials of each row, in place. Returns each row's highest
 /// entry and the sum of its exponentials.
-pub(super) fn exponentials_of_rows(values: &mut [f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn exponentials_of_rows(
+    values: &mut [f32],
+    width: usize,
+) -> (Vec<f32>, Vec<f32>) {
     let rows = values
         .par_chunks_mut(width)
         .with_min_len(rows_per_task(width));
