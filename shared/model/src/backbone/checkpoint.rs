@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
 use crate::backbone::config::{self, Config};
+use crate::backbone::gguf::GgufCheckpoint;
 use crate::backbone::host::to_vec;
 use crate::error::Error;
 use crate::tensors::{
@@ -18,14 +19,60 @@ const WHOLE: &str = "model.safetensors";
 /// The file that names the shards of a checkpoint.
 const INDEX: &str = "model.safetensors.index.json";
 
+/// Where weights are read from, under the names of Hugging Face's checkpoints.
+pub(crate) enum Checkpoint {
+    /// The safetensors files of a folder.
+    Safetensors(TensorFiles),
+    /// A GGUF file.
+    Gguf(GgufCheckpoint),
+}
+
+impl Checkpoint {
+    /// Returns `prefix` where the tensors' names begin with it, else an empty
+    /// one.
+    pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
+        match self {
+            Self::Safetensors(files) => files.prefix(prefix),
+            Self::Gguf(_) => prefix,
+        }
+    }
+
+    /// Reads a tensor as f32; one of another shape than `expected` is an error.
+    pub(crate) fn tensor<const D: usize>(
+        &self,
+        name: &str,
+        expected: [usize; D],
+        device: &Device,
+    ) -> Result<Tensor<D>, Error> {
+        let (path, (found, values)) = match self {
+            Self::Safetensors(files) => {
+                let file = files.file_of(name);
+                (file.path(), file.f32(name)?)
+            }
+            Self::Gguf(gguf) => (gguf.path(), gguf.f32(name)?),
+        };
+        if found != expected {
+            return Err(Error::Shape {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                found,
+                expected: expected.to_vec(),
+            });
+        }
+
+        let data = TensorData::new(values, expected);
+        Ok(Tensor::from_data(data, device))
+    }
+}
+
 /// The tensor files of a folder.
-pub(crate) struct Checkpoint {
+pub(crate) struct TensorFiles {
     files: Vec<TensorFile>,
     /// The place of the file that has a tensor, by the tensor's name.
     place: HashMap<String, usize>,
 }
 
-impl Checkpoint {
+impl TensorFiles {
     /// Reads the headers of a folder's files.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let mut files = Vec::new();
@@ -42,36 +89,17 @@ impl Checkpoint {
         Ok(Self { files, place })
     }
 
-    /// Returns `prefix` where the tensors' names begin with it, else an empty
-    /// one.
-    pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
+    fn prefix(&self, prefix: &'static str) -> &'static str {
         let mut names = self.place.keys();
         let is_prefixed = names.any(|name| name.starts_with(prefix));
         if is_prefixed { prefix } else { "" }
     }
 
-    /// Reads a tensor as f32; one of another shape than `expected` is an error.
-    pub(crate) fn tensor<const D: usize>(
-        &self,
-        name: &str,
-        expected: [usize; D],
-        device: &Device,
-    ) -> Result<Tensor<D>, Error> {
-        // Where none has it, the first file says that it is missing.
+    /// The file that has a tensor. Where none has it, the first one says that
+    /// it is missing.
+    fn file_of(&self, name: &str) -> &TensorFile {
         let place = self.place.get(name).copied().unwrap_or(0);
-        let file = &self.files[place];
-        let (found, values) = file.f32(name)?;
-        if found != expected {
-            return Err(Error::Shape {
-                path: file.path().to_owned(),
-                name: name.to_owned(),
-                found,
-                expected: expected.to_vec(),
-            });
-        }
-
-        let data = TensorData::new(values, expected);
-        Ok(Tensor::from_data(data, device))
+        &self.files[place]
     }
 }
 

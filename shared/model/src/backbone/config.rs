@@ -36,8 +36,11 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let fields: Value =
-            serde_json::from_str(text).map_err(|e| e.to_string())?;
+        Self::of_fields(serde_json::from_str(text).map_err(|e| e.to_string())?)
+    }
+
+    /// Checks the fields of a `config.json`; an error says what is wrong.
+    pub(crate) fn of_fields(fields: Value) -> Result<Self, String> {
         let family = match fields.get("model_type") {
             None | Some(Value::Null) => OLDEST_FAMILY,
             Some(name) => name.as_str().ok_or("model_type must be a name")?,

@@ -8,8 +8,11 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use domain::{MIN_POSITIONS, RandomBackbone, Shape};
 
-use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
+use crate::backbone::checkpoint::{
+    Checkpoint, TensorFiles, Weight, write_checkpoint,
+};
 use crate::backbone::config::{self, Config};
+use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
 use crate::backbone::gpt2::{self, Gpt2};
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
@@ -38,6 +41,24 @@ pub(crate) enum Decoder {
     Llama(Llama),
 }
 
+impl Decoder {
+    /// Takes the weights of a family's decoder out of a checkpoint.
+    fn read(
+        config: &Config,
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Ok(match config {
+            Config::Gpt2(config) => {
+                Self::Gpt2(Gpt2::read(config, checkpoint, device)?)
+            }
+            Config::Llama(config) => {
+                Self::Llama(Llama::read(config, checkpoint, device)?)
+            }
+        })
+    }
+}
+
 /// What [`Backbone::backward`] needs of the forward pass, by family.
 pub(crate) enum KeptActivations<'a> {
     /// The activations of a GPT-2.
@@ -50,20 +71,22 @@ impl Backbone {
     /// Reads a backbone from a folder with `config.json` and
     /// `model.safetensors`, or with the shards that
     /// `model.safetensors.index.json` names; f32, f16 or bf16.
-    pub fn read(folder: &Path, device: &Device) -> Result<Self, Error> {
-        let config = Config::read(&folder.join(config::FILE))?;
-        let checkpoint = Checkpoint::open(folder)?;
-        let decoder = match &config {
-            Config::Gpt2(config) => {
-                let gpt2 = Gpt2::read(config, &checkpoint, device)?;
-                Decoder::Gpt2(gpt2)
-            }
-            Config::Llama(config) => {
-                let llama = Llama::read(config, &checkpoint, device)?;
-                Decoder::Llama(llama)
-            }
-        };
-        let tokenizer = read_tokenizer(folder, &config)?;
+    ///
+    /// A folder without `config.json` whose only GGUF file it is, or the path
+    /// of such a file, is read too.
+    pub fn read(path: &Path, device: &Device) -> Result<Self, Error> {
+        if let Some(file) = gguf_file(path) {
+            let gguf = GgufCheckpoint::open(&file)?;
+            let config = gguf.config()?;
+            let tokenizer = Some(Arc::new(gguf.tokenizer()?));
+            let checkpoint = Checkpoint::Gguf(gguf);
+            let decoder = Decoder::read(&config, &checkpoint, device)?;
+            return Ok(Self::new(config, decoder, tokenizer, device));
+        }
+        let config = Config::read(&path.join(config::FILE))?;
+        let checkpoint = Checkpoint::Safetensors(TensorFiles::open(path)?);
+        let decoder = Decoder::read(&config, &checkpoint, device)?;
+        let tokenizer = read_tokenizer(path, &config)?;
         Ok(Self::new(config, decoder, tokenizer, device))
     }
 

@@ -61,7 +61,11 @@ impl Tokenizer {
             .map_err(|reason| Error::malformed(path, reason))
     }
 
-    fn parse(bytes: Vec<u8>, first_word: Option<u32>) -> Result<Self, String> {
+    /// Reads the bytes of a `tokenizer.json`; an error says what is wrong.
+    pub(crate) fn parse(
+        bytes: Vec<u8>,
+        first_word: Option<u32>,
+    ) -> Result<Self, String> {
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|e| e.to_string())?;
         // What looks like a special token in a user's text is text.

@@ -1,5 +1,11 @@
 //! Comparing with a reference's numbers, for all tests that do.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
+
 /// Losses and gradients: relative to the largest entry.
 pub const GRADIENT_TOLERANCE: f64 = 1e-4;
 /// Scores: relative to the row's largest |score|.
