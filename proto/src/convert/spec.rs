@@ -116,7 +116,10 @@ fn random_backbone(
         Ok(pb::ValuePath::Random) => ValuePath::Random,
         Ok(pb::ValuePath::NearIdentity) => ValuePath::NearIdentity,
         Err(_) => {
-            return Err(unknown("backbone.random.value_path", shape.value_path));
+            return Err(unknown(
+                "backbone.random.value_path",
+                shape.value_path,
+            ));
         }
     };
 
