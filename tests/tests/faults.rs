@@ -242,6 +242,15 @@ async fn a_history_that_was_being_changed_when_the_store_froze_is_not_passed_off
     .await;
 }
 
+/// Records one interaction of one of five users.
+async fn record_one(cluster: &Cluster, number: usize) {
+    let user = format!("new-{}", number % 5);
+    let item = format!("item-{number}");
+    let event = format!("event-{number}");
+    let interactions = vec![interaction(&user, &item, &event)];
+    assert_eq!(cluster.record(interactions).await, 1);
+}
+
 #[tokio::test]
 async fn a_restarted_store_has_every_acknowledged_interaction() {
     let mut cluster = Cluster::start_with_model().await;
@@ -249,21 +258,7 @@ async fn a_restarted_store_has_every_acknowledged_interaction() {
     let known =
         scored(client.recommend(request("u1")).await.unwrap().get_ref());
     for number in 0..50 {
-        let (user, item, event) = (
-            number % 5,
-            format!("item-{number}"),
-            format!("event-{number}"),
-        );
-        assert_eq!(
-            cluster
-                .record(vec![interaction(
-                    &format!("new-{user}"),
-                    &item,
-                    &event
-                )])
-                .await,
-            1
-        );
+        record_one(&cluster, number).await;
     }
     cluster.store.kill();
 

@@ -11,7 +11,7 @@ use e2e::{
 };
 use proto::pb;
 use proto::pb::unloadable_version::Cause;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 /// Long enough for a label to move on a busy machine.
 const MOVE_TIME: Duration = Duration::from_secs(20);
@@ -108,21 +108,15 @@ async fn a_second_version_goes_live_while_requests_run_and_none_fails() {
         old.model_version, first,
         "a request may still name the first one"
     );
-    let live = pb::DeleteModelVersionRequest { name: second };
-    assert_eq!(
-        cluster
-            .models()
-            .delete_model_version(live)
-            .await
-            .unwrap_err()
-            .code(),
-        Code::FailedPrecondition
-    );
-    cluster
-        .models()
-        .delete_model_version(pb::DeleteModelVersionRequest { name: first })
-        .await
-        .unwrap();
+    let refused = delete(&cluster, second).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "it is live");
+    delete(&cluster, first).await.unwrap();
+}
+
+async fn delete(cluster: &Cluster, version: String) -> Result<(), Status> {
+    let request = pb::DeleteModelVersionRequest { name: version };
+    let mut models = cluster.models();
+    models.delete_model_version(request).await.map(drop)
 }
 
 #[tokio::test]

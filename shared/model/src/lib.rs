@@ -16,8 +16,6 @@
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
-#![warn(missing_docs)]
-
 // What everything else stands on.
 
 /// The compute devices, by the names they have in settings.

@@ -41,6 +41,10 @@ impl Reference {
     }
 
     fn load(device: &str) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test is told by the environment"
+        )]
         let folder = std::env::var_os("CLLM4REC_PARITY").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"),
             PathBuf::from,

@@ -230,6 +230,10 @@ fn no_bytes_make_the_decoder_or_the_checks_panic() {
         ..request()
     };
     // `make fuzz` goes on for longer.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is told by the environment"
+    )]
     let seconds = std::env::var("FUZZ_SECONDS")
         .map_or(0, |seconds| seconds.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds);

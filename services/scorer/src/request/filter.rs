@@ -308,6 +308,10 @@ mod tests {
         }
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         // `make fuzz` goes on for longer.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test is told by the environment"
+        )]
         let seconds = std::env::var("FUZZ_SECONDS")
             .map_or(0, |seconds| seconds.parse().unwrap());
         let until = Instant::now() + Duration::from_secs(seconds);

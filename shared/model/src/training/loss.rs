@@ -203,6 +203,38 @@ mod tests {
         }
     }
 
+    /// Loss and gradient of two states `[2, 2]` over a head `[classes, 2]`, all
+    /// at once.
+    fn untiled(
+        head: &[f32],
+        hidden: [f32; 4],
+        targets: [usize; 2],
+    ) -> (f64, [f64; 4]) {
+        let n_classes = head.len() / 2;
+        let entry =
+            |class: usize, column: usize| f64::from(head[class * 2 + column]);
+        let (mut loss, mut d_hidden) = (0.0, [0.0_f64; 4]);
+        for (row, target) in targets.into_iter().enumerate() {
+            let logit = |class: usize| {
+                let [x, y] = [0, 1].map(|column| {
+                    entry(class, column) * f64::from(hidden[row * 2 + column])
+                });
+                x + y
+            };
+            let sum: f64 = (0..n_classes).map(|class| logit(class).exp()).sum();
+            loss += sum.ln() - logit(target);
+            for column in 0..2 {
+                let mean: f64 = (0..n_classes)
+                    .map(|class| {
+                        logit(class).exp() / sum * entry(class, column)
+                    })
+                    .sum();
+                d_hidden[row * 2 + column] = mean - entry(target, column);
+            }
+        }
+        (loss, d_hidden)
+    }
+
     #[test]
     fn the_tiles_of_many_classes_are_one_softmax() {
         let device = Device::flex();
@@ -227,31 +259,7 @@ mod tests {
                 &matrix(hidden.to_vec(), 2, &device),
                 0..2,
             );
-            let (mut loss, mut d_hidden) = (0.0, [0.0_f64; 4]);
-            for (row, target) in [n_classes - 1, 5].into_iter().enumerate() {
-                let entry = |class: usize, column: usize| {
-                    f64::from(head[class * 2 + column])
-                };
-                let logit = |class: usize| {
-                    (0..2)
-                        .map(|column| {
-                            entry(class, column)
-                                * f64::from(hidden[row * 2 + column])
-                        })
-                        .sum::<f64>()
-                };
-                let sum: f64 =
-                    (0..n_classes).map(|class| logit(class).exp()).sum();
-                loss += sum.ln() - logit(target);
-                for column in 0..2 {
-                    let mean = (0..n_classes)
-                        .map(|class| {
-                            logit(class).exp() / sum * entry(class, column)
-                        })
-                        .sum::<f64>();
-                    d_hidden[row * 2 + column] = mean - entry(target, column);
-                }
-            }
+            let (loss, d_hidden) = untiled(&head, hidden, [n_classes - 1, 5]);
             assert!(
                 (found.loss - loss).abs() < 1e-5 * loss,
                 "{} {loss}",
