@@ -48,6 +48,9 @@ k8s: ## render the overlays and validate them against the Kubernetes schemas
 libtorch: ## a CPU LibTorch from PyPI's wheels in target/libtorch; prints the two lines to use it
 	@shared/model/libtorch.sh
 
+smollm2: ## SmolLM2-135M, a real language model, as a backbone named `smollm2`; FOLDER=the worker's backbone root
+	shared/model/smollm2.sh $(FOLDER)
+
 test-tch: ## parity, property and training tests on LibTorch
 	eval "$$(shared/model/libtorch.sh)" && cargo test --workspace --features cli/tch --test parity --test properties --test learning
 
@@ -65,4 +68,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving fuzz profile deny k8s libtorch test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci

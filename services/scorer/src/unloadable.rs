@@ -78,6 +78,7 @@ impl From<model::Error> for Unloadable {
             Error::Malformed { .. }
             | Error::Shape { .. }
             | Error::Missing { .. }
+            | Error::NoTokenizer
             | Error::Device { .. }
             | Error::Precision { .. }
             | Error::Diverged { .. } => Cause::Unsupported,

@@ -150,6 +150,7 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::Malformed { .. }
         | model::Error::Shape { .. }
         | model::Error::Missing { .. }
+        | model::Error::NoTokenizer
         | model::Error::Device { .. }
         | model::Error::OutOfMemory { .. }
         | model::Error::Precision { .. } => Error::Model(error),

@@ -34,6 +34,10 @@ struct Decoder {
 
 /// Every decoder on each device that this build has.
 fn decoders() -> Vec<Decoder> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is told by the environment"
+    )]
     let root = std::env::var_os("CLLM4REC_DECODERS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decoders"),
         PathBuf::from,

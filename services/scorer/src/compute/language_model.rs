@@ -63,7 +63,7 @@ impl LanguageModel {
             ScoringTables::new(tables.into(), settings.scoring_precision);
         let scoring = Arc::new(scoring);
         let backbone = shared.backbone.clone();
-        let texts = PromptTexts::new(backbone.tokenizer());
+        let texts = PromptTexts::new(backbone.tokenizer()?);
         let forward = Forward::start(backbone, Arc::clone(&scoring), settings)
             .map_err(no_model_thread)?;
         Ok(Self {

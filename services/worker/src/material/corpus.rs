@@ -60,8 +60,9 @@ impl Corpus {
         progress: &Progress,
     ) -> Result<(Self, TestSplit), Error> {
         let spec = &input.spec;
+        let tokenizer = backbone.tokenizer().map_err(Error::Backbone)?;
         let texts = Texts {
-            tokenizer: backbone.tokenizer(),
+            tokenizer,
             dataset,
             id: spec.dataset.as_str(),
             folder: &input.dataset,
@@ -71,7 +72,7 @@ impl Corpus {
         let test = TestSplit {
             items: dataset.histories(Split::Test),
         };
-        let prompts = PromptTexts::new(backbone.tokenizer());
+        let prompts = PromptTexts::new(tokenizer);
         let corpus =
             Self::new(dataset, tokens, prompts, backbone.n_positions());
         Ok((corpus, test))

@@ -13,6 +13,8 @@ use crate::error::Error;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Checkpoints of GPT-2 may come without one.
+const TOKENIZER: &str = "tokenizer.json";
 /// A hub that says nothing for this long is out of reach.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest file that is fetched: GPT-2 XL in f32 has 6.4 GB.
@@ -72,16 +74,27 @@ struct Hub<'a> {
 }
 
 impl Hub<'_> {
-    /// Fetches the configuration and the weights, in one file or in shards.
+    /// Fetches the configuration, the tokenizer where there is one, and the
+    /// weights, in one file or in shards.
     fn fetch_backbone(&self) -> Result<(), Error> {
         self.fetch(CONFIG)?;
-        match self.fetch(WEIGHTS) {
+        self.fetch_if_there(TOKENIZER)?;
+        if self.fetch_if_there(WEIGHTS)? {
+            return Ok(());
+        }
+        self.fetch_shards()
+    }
+
+    /// Fetches a file; false where the repository has none of this name.
+    fn fetch_if_there(&self, name: &str) -> Result<bool, Error> {
+        match self.fetch(name) {
+            Ok(()) => Ok(true),
             Err(Error::Hub { source, .. })
                 if matches!(*source, ureq::Error::StatusCode(404)) =>
             {
-                self.fetch_shards()
+                Ok(false)
             }
-            other => other,
+            Err(error) => Err(error),
         }
     }
 

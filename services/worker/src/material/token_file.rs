@@ -2,7 +2,7 @@
 //! worker's disk: later jobs on the data set read them there, and a job's
 //! memory does not grow with its texts.
 //!
-//! A folder for each data set and length: `texts.safetensors` says what each
+//! A folder for each data set, length and tokenizer: `texts.safetensors` says what each
 //! text is about and how long it is, `words.u32` has their words one after the
 //! other, `seal.json` has the format and both files' hashes. A folder of an
 //! older format, or a damaged one, is made anew.
@@ -47,7 +47,12 @@ impl TokenFile {
         progress: &Progress,
     ) -> Result<Self, Error> {
         disk::make_folder(kept_in)?;
-        let place = kept_in.join(format!("{}-{}", texts.id, texts.max_words));
+        let place = kept_in.join(format!(
+            "{}-{}-{}",
+            texts.id,
+            texts.max_words,
+            texts.tokenizer.fingerprint()
+        ));
         if place.exists() {
             match Self::read(&place) {
                 Ok(kept) => return Ok(kept),

@@ -21,7 +21,7 @@ pub(crate) enum Config {
     /// A configuration whose `model_type` is `gpt2`.
     Gpt2(Gpt2Config),
     /// `model_type` `llama`, `qwen2`, `qwen3`, `mistral`.
-    Llama(LlamaConfig),
+    Llama(Box<LlamaConfig>),
 }
 
 /// What a file without `model_type` is: the field came after GPT-2.
@@ -56,7 +56,7 @@ impl Config {
                 let config = LlamaConfig::deserialize(fields)
                     .map_err(|e| e.to_string())?;
                 config.check()?;
-                Ok(Self::Llama(config))
+                Ok(Self::Llama(Box::new(config)))
             }
             _ => Err(format!(
                 "model_type is `{family}`; what is read here: gpt2, {}",

@@ -34,6 +34,10 @@ pub struct Backbone {
 
 /// The weights, by family.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "burn's modules cannot be boxed, and one exists a backbone"
+)]
 pub(crate) enum Decoder {
     /// A decoder whose `model_type` is `gpt2`.
     Gpt2(Gpt2),
@@ -60,6 +64,10 @@ impl Decoder {
 }
 
 /// What [`Backbone::backward`] needs of the forward pass, by family.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on the stack of the step that made it"
+)]
 pub(crate) enum KeptActivations<'a> {
     /// The activations of a GPT-2.
     Gpt2(gpt2::KeptActivations<'a>),
@@ -386,7 +394,7 @@ mod tests {
         let config: LlamaConfig = serde_json::from_value(fields).unwrap();
         let llama = Llama::zeros(&config, device).unwrap().map(&mut Draw);
         Backbone::new(
-            Config::Llama(config),
+            Config::Llama(Box::new(config)),
             Decoder::Llama(llama),
             None,
             device,

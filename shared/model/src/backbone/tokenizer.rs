@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use sha2::{Digest, Sha256};
 use tokenizers::Model as _;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -19,6 +20,9 @@ use crate::error::Error;
 pub(crate) const FILE: &str = "tokenizer.json";
 /// Words in GPT-2's vocabulary, V.
 pub(crate) const N_GPT2_WORDS: usize = 50_257;
+
+/// Hexadecimal digits of a fingerprint.
+const FINGERPRINT: usize = 16;
 
 /// Made once for all backbones of this process: it takes a tenth of a second.
 static GPT2: LazyLock<Arc<Tokenizer>> =
@@ -35,7 +39,7 @@ pub struct Tokenizer {
 enum Words {
     Gpt2 {
         bytes: ByteLevel,
-        merges: BPE,
+        merges: Box<BPE>,
     },
     File {
         tokenizer: Box<tokenizers::Tokenizer>,
@@ -96,7 +100,10 @@ impl Tokenizer {
             .expect("the shipped merges fit the shipped vocabulary");
         let bytes = ByteLevel::new(false, false, true);
         Self {
-            words: Words::Gpt2 { bytes, merges },
+            words: Words::Gpt2 {
+                bytes,
+                merges: Box::new(merges),
+            },
             first_word: None,
         }
     }
@@ -116,6 +123,18 @@ impl Tokenizer {
     /// one.
     pub fn first_word(&self) -> Option<u32> {
         self.first_word
+    }
+
+    /// A short name that two tokenizers share only when they give the same
+    /// words.
+    pub fn fingerprint(&self) -> String {
+        match &self.words {
+            Words::Gpt2 { .. } => "gpt2".to_owned(),
+            Words::File { bytes, .. } => {
+                let hash = hex::encode(Sha256::digest(bytes));
+                hash[..FINGERPRINT].to_owned()
+            }
+        }
     }
 
     /// The file that it was read from; GPT-2's own is part of the program.

@@ -86,11 +86,11 @@ fn pre_tokenizer(split: &str) -> Result<Json, String> {
     match split {
         "gpt-2" | "default" => Ok(byte_level(true)),
         "smollm" => Ok(sequence(
-            json!({"type": "Digits", "individual_digits": true}),
-            byte_level(true),
+            &json!({"type": "Digits", "individual_digits": true}),
+            &byte_level(true),
         )),
-        "qwen2" => Ok(sequence(isolated(QWEN2), byte_level(false))),
-        "llama-bpe" => Ok(sequence(isolated(LLAMA3), byte_level(false))),
+        "qwen2" => Ok(sequence(&isolated(QWEN2), &byte_level(false))),
+        "llama-bpe" => Ok(sequence(&isolated(LLAMA3), &byte_level(false))),
         other => Err(format!(
             "its tokenizer splits text as `{other}` does; what is read here: {}",
             SPLITS.join(", ")
@@ -98,7 +98,7 @@ fn pre_tokenizer(split: &str) -> Result<Json, String> {
     }
 }
 
-fn sequence(first: Json, second: Json) -> Json {
+fn sequence(first: &Json, second: &Json) -> Json {
     json!({"type": "Sequence", "pretokenizers": [first, second]})
 }
 
@@ -125,12 +125,10 @@ fn texts<'a>(file: &'a GgufFile, key: &str) -> Result<Vec<&'a str>, String> {
     };
     let mut texts = Vec::with_capacity(values.len());
     for value in values {
-        match value {
-            Value::Text(text) => texts.push(&**text),
-            other => {
-                return Err(format!("{key} has {other:?} among its texts"));
-            }
-        }
+        let Value::Text(text) = value else {
+            return Err(format!("{key} has {value:?} among its texts"));
+        };
+        texts.push(&**text);
     }
     Ok(texts)
 }
