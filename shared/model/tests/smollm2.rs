@@ -83,6 +83,9 @@ fn words_losses_and_hidden_states_are_the_models_own() {
             let text = case["text"].as_str().unwrap();
             let words = backbone.tokenizer().unwrap().encode(text);
             assert_eq!(words, ids(&case), "{text}");
+            if words.is_empty() {
+                continue;
+            }
             let hidden =
                 hidden_of_words(&backbone, std::slice::from_ref(&words));
             // A text of one word predicts nothing.
