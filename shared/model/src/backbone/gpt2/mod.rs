@@ -4,7 +4,7 @@
 //! The body is frozen, so only the input's gradient is wanted, and it has a
 //! closed form for each step of a block. Written out it keeps ten rows of the
 //! embedding's width for each token and block, and frees them as it goes back;
-//! the test at the foot holds it against autodiff. A backbone that still learns
+//! the test in `decoder.rs` holds it against autodiff. A backbone that still learns
 //! (the warm-up) goes through the same forward on an autodiff device.
 
 /// The shape of a GPT-2.
