@@ -20,7 +20,7 @@ use model::{
 use serde_json::Value;
 
 use crate::reference::{
-    GRADIENT_TOLERANCE, assert_close, assert_rows_close, log_softmax,
+    GRADIENT_TOLERANCE, assert_close, assert_rows_close, folder_or, log_softmax,
 };
 
 struct Decoder {
@@ -34,14 +34,7 @@ struct Decoder {
 
 /// Every decoder on each device that this build has.
 fn decoders() -> Vec<Decoder> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test is told by the environment"
-    )]
-    let root = std::env::var_os("CLLM4REC_DECODERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decoders"),
-        PathBuf::from,
-    );
+    let root = folder_or("CLLM4REC_DECODERS", "tests/decoders");
     let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::{Path, PathBuf};
+mod reference;
 
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use model::prompt::Document;
@@ -18,10 +18,9 @@ use model::{
 };
 use serde_json::Value;
 
-/// Losses and gradients: relative to the largest entry.
-const GRADIENT_TOLERANCE: f64 = 1e-4;
-/// Scores: relative to the row's largest |score|.
-const SCORE_TOLERANCE: f64 = 1e-5;
+use crate::reference::{
+    GRADIENT_TOLERANCE, SCORE_TOLERANCE, assert_close, folder_or,
+};
 
 struct Reference {
     sizes: Value,
@@ -41,14 +40,7 @@ impl Reference {
     }
 
     fn load(device: &str) -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test is told by the environment"
-        )]
-        let folder = std::env::var_os("CLLM4REC_PARITY").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity"),
-            PathBuf::from,
-        );
+        let folder = folder_or("CLLM4REC_PARITY", "tests/parity");
         let json = |name: &str| -> Value {
             serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap())
                 .unwrap()
@@ -140,7 +132,7 @@ impl Reference {
 
     fn check(&self, name: &str, found: &[f32], tolerance: f64) {
         let (_, expected) = self.numbers.f32(name).unwrap();
-        close(name, found, &expected, tolerance);
+        assert_close(name, found, &expected, tolerance);
     }
 
     /// Scores are compared row by row.
@@ -151,7 +143,7 @@ impl Reference {
         for (row, (found, expected)) in
             found.chunks(width).zip(expected.chunks(width)).enumerate()
         {
-            close(
+            assert_close(
                 &format!("{name}, row {row}"),
                 found,
                 expected,
@@ -217,21 +209,6 @@ impl Reference {
 struct Models<'a> {
     own: &'a TokenTables,
     other: &'a TokenTables,
-}
-
-fn close(name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
-    assert_eq!(found.len(), expected.len(), "{name}: sizes");
-    let largest = expected
-        .iter()
-        .fold(0f32, |largest, x| largest.max(x.abs()));
-    let worst = found
-        .iter()
-        .zip(expected)
-        .fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
-    assert!(
-        f64::from(worst) <= tolerance * f64::from(largest),
-        "{name}: off by {worst}, largest entry {largest}"
-    );
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 mod reference;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use model::{
     Backbone, available_devices, compute_device, hidden_of_words,
@@ -16,28 +16,15 @@ use model::{
 };
 use serde_json::Value;
 
-use crate::reference::log_softmax;
+use crate::reference::{folder_or, log_softmax};
 
 /// Losses are in nats a word; hidden states are relative to the row's largest.
 const TOLERANCE: f64 = 1e-3;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by the environment"
-)]
-fn named_or(variable: &str, default: PathBuf) -> PathBuf {
-    std::env::var_os(variable).map_or(default, PathBuf::from)
-}
-
-fn crate_folder() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// The model's folder; says so where it is not there.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn smollm2() -> Option<PathBuf> {
-    let default = crate_folder().join("../../data/backbones/smollm2");
-    let folder = named_or("CLLM4REC_SMOLLM2", default);
+    let folder = folder_or("CLLM4REC_SMOLLM2", "../../data/backbones/smollm2");
     if folder.exists() {
         return Some(folder);
     }
@@ -49,8 +36,7 @@ fn smollm2() -> Option<PathBuf> {
 }
 
 fn cases() -> Vec<Value> {
-    let default = crate_folder().join("tests/smollm2/cases.json");
-    let path = named_or("CLLM4REC_SMOLLM2_CASES", default);
+    let path = folder_or("CLLM4REC_SMOLLM2_CASES", "tests/smollm2/cases.json");
     let file: Value =
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     file["cases"].as_array().unwrap().clone()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
@@ -62,6 +63,50 @@ impl Checkpoint {
 
         let data = TensorData::new(values, expected);
         Ok(Tensor::from_data(data, device))
+    }
+}
+
+/// A checkpoint, or the part of it whose names begin alike, on its way to a
+/// device.
+pub(crate) struct Source<'a> {
+    checkpoint: &'a Checkpoint,
+    /// What every name begins with.
+    prefix: String,
+    device: &'a Device,
+}
+
+impl<'a> Source<'a> {
+    /// The whole checkpoint. Names may carry `prefix` there, and are asked for
+    /// without it here.
+    pub(crate) fn new(
+        checkpoint: &'a Checkpoint,
+        prefix: &'static str,
+        device: &'a Device,
+    ) -> Self {
+        Self {
+            checkpoint,
+            prefix: checkpoint.prefix(prefix).to_owned(),
+            device,
+        }
+    }
+
+    /// The part whose names begin with `name` and a dot.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self {
+            prefix: format!("{}{name}.", self.prefix),
+            ..*self
+        }
+    }
+
+    /// Reads a weight; one of another shape is an error.
+    pub(crate) fn weight<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, Error> {
+        let name = format!("{}{name}", self.prefix);
+        let tensor = self.checkpoint.tensor(&name, shape, self.device)?;
+        Ok(Param::from_tensor(tensor))
     }
 }
 

@@ -6,6 +6,18 @@
     reason = "each test program uses a part of it"
 )]
 
+use std::path::{Path, PathBuf};
+
+/// The path that a variable of the environment names, else one in this crate.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by the environment"
+)]
+pub fn folder_or(variable: &str, default: &str) -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
+    std::env::var_os(variable).map_or(default, PathBuf::from)
+}
+
 /// Losses and gradients: relative to the largest entry.
 pub const GRADIENT_TOLERANCE: f64 = 1e-4;
 /// Scores: relative to the row's largest |score|.

@@ -6,7 +6,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::checkpoint::{Checkpoint, Weight};
+use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
 use crate::backbone::gpt2::Gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::layers::{LayerNorm, Linear};
@@ -23,26 +23,22 @@ impl Gpt2 {
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, Error> {
-        let source = WeightReader {
-            checkpoint,
-            prefix: checkpoint.prefix(PREFIX),
-            device,
-        };
+        let source = Source::new(checkpoint, PREFIX, device);
 
         let mut gpt2 = Self::zeros(config, device);
-        gpt2.wte = source.tensor("wte.weight", gpt2.wte.val().dims())?;
-        gpt2.wpe = source.tensor("wpe.weight", gpt2.wpe.val().dims())?;
+        gpt2.wte = source.weight("wte.weight", gpt2.wte.val().dims())?;
+        gpt2.wpe = source.weight("wpe.weight", gpt2.wpe.val().dims())?;
 
         for (number, block) in gpt2.h.iter_mut().enumerate() {
-            let h = format!("h.{number}");
-            source.layer_norm(&mut block.ln_1, &format!("{h}.ln_1"))?;
-            source.linear(&mut block.c_attn, &format!("{h}.attn.c_attn"))?;
-            source.linear(&mut block.attn_proj, &format!("{h}.attn.c_proj"))?;
-            source.layer_norm(&mut block.ln_2, &format!("{h}.ln_2"))?;
-            source.linear(&mut block.c_fc, &format!("{h}.mlp.c_fc"))?;
-            source.linear(&mut block.mlp_proj, &format!("{h}.mlp.c_proj"))?;
+            let source = source.part(&format!("h.{number}"));
+            read_layer_norm(&source, &mut block.ln_1, "ln_1")?;
+            read_linear(&source, &mut block.c_attn, "attn.c_attn")?;
+            read_linear(&source, &mut block.attn_proj, "attn.c_proj")?;
+            read_layer_norm(&source, &mut block.ln_2, "ln_2")?;
+            read_linear(&source, &mut block.c_fc, "mlp.c_fc")?;
+            read_linear(&source, &mut block.mlp_proj, "mlp.c_proj")?;
         }
-        source.layer_norm(&mut gpt2.ln_f, "ln_f")?;
+        read_layer_norm(&source, &mut gpt2.ln_f, "ln_f")?;
         Ok(gpt2)
     }
 
@@ -103,39 +99,27 @@ fn push<const D: usize>(
     weights.push(Weight::new(name, tensor.val()));
 }
 
-/// Reads a checkpoint into layers that have their shapes already.
-struct WeightReader<'a> {
-    checkpoint: &'a Checkpoint,
-    prefix: &'static str,
-    device: &'a Device,
+/// Reads a layer that has its shape already.
+fn read_linear(
+    source: &Source<'_>,
+    linear: &mut Linear,
+    name: &str,
+) -> Result<(), Error> {
+    let shape = linear.weight.val().dims();
+    let source = source.part(name);
+    linear.weight = source.weight("weight", shape)?;
+    linear.bias = Some(source.weight("bias", [shape[1]])?);
+    Ok(())
 }
 
-impl WeightReader<'_> {
-    fn tensor<const D: usize>(
-        &self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, Error> {
-        let name = format!("{}{name}", self.prefix);
-        let tensor = self.checkpoint.tensor(&name, shape, self.device)?;
-        Ok(Param::from_tensor(tensor))
-    }
-
-    fn linear(&self, linear: &mut Linear, name: &str) -> Result<(), Error> {
-        let shape = linear.weight.val().dims();
-        linear.weight = self.tensor(&format!("{name}.weight"), shape)?;
-        linear.bias = Some(self.tensor(&format!("{name}.bias"), [shape[1]])?);
-        Ok(())
-    }
-
-    fn layer_norm(
-        &self,
-        norm: &mut LayerNorm,
-        name: &str,
-    ) -> Result<(), Error> {
-        let shape = norm.gamma.val().dims();
-        norm.gamma = self.tensor(&format!("{name}.weight"), shape)?;
-        norm.beta = self.tensor(&format!("{name}.bias"), shape)?;
-        Ok(())
-    }
+fn read_layer_norm(
+    source: &Source<'_>,
+    norm: &mut LayerNorm,
+    name: &str,
+) -> Result<(), Error> {
+    let shape = norm.gamma.val().dims();
+    let source = source.part(name);
+    norm.gamma = source.weight("weight", shape)?;
+    norm.beta = source.weight("bias", shape)?;
+    Ok(())
 }

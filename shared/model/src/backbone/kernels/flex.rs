@@ -235,15 +235,35 @@ pub(super) fn layer_norm_backward(
     matrix(gradient, width, &device)
 }
 
+/// Memory that lies row by row, with the weights of an RMS norm over it.
+struct RmsNormed {
+    input: Contiguous,
+    weight: Contiguous,
+    epsilon: f32,
+}
+
+impl RmsNormed {
+    fn of(input: Tensor<2>, norm: &RmsWeights) -> Self {
+        Self {
+            input: Contiguous::of(input),
+            weight: Contiguous::of(norm.weight.clone()),
+            epsilon: norm.epsilon as f32,
+        }
+    }
+
+    fn norm(&self) -> llama_rows::RmsNorm<'_> {
+        llama_rows::RmsNorm {
+            weight: self.weight.values(),
+            epsilon: self.epsilon,
+        }
+    }
+}
+
 pub(super) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
     let (device, [n_rows, width]) = (input.device(), input.dims());
     let mut output = vec![0.0; n_rows * width];
-    let weight = Contiguous::of(norm.weight.clone());
-    let norm = llama_rows::RmsNorm {
-        weight: weight.values(),
-        epsilon: norm.epsilon as f32,
-    };
-    norm.forward(Contiguous::of(input).values(), &mut output);
+    let normed = RmsNormed::of(input, norm);
+    normed.norm().forward(normed.input.values(), &mut output);
     matrix(output, width, &device)
 }
 
@@ -254,12 +274,8 @@ pub(super) fn rms_norm_backward(
 ) -> Tensor<2> {
     let (device, [_, width]) = (input.device(), input.dims());
     let mut gradient = owned(d_output);
-    let weight = Contiguous::of(norm.weight.clone());
-    let norm = llama_rows::RmsNorm {
-        weight: weight.values(),
-        epsilon: norm.epsilon as f32,
-    };
-    norm.backward(Contiguous::of(input).values(), &mut gradient);
+    let normed = RmsNormed::of(input, norm);
+    normed.norm().backward(normed.input.values(), &mut gradient);
     matrix(gradient, width, &device)
 }
 

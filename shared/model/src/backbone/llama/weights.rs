@@ -6,7 +6,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::checkpoint::{Checkpoint, Weight};
+use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
 use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
@@ -52,42 +52,33 @@ impl Llama {
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, Error> {
-        let source = Source {
-            checkpoint,
-            prefix: checkpoint.prefix(PREFIX),
-            device,
-        };
+        let source = Source::new(checkpoint, PREFIX, device);
         let mut llama = Self::zeros(config, device)?;
         let words = llama.embed_tokens.val().dims();
-        llama.embed_tokens = source.tensor("embed_tokens.weight", words)?;
+        llama.embed_tokens = source.weight("embed_tokens.weight", words)?;
         if llama.lm_head.is_some() {
             let head = checkpoint.tensor("lm_head.weight", words, device)?;
             llama.lm_head = Some(Param::from_tensor(head));
         }
+        let [query, key] = [config.query_width(), config.key_value_width()];
+        let inner = config.intermediate_size;
         for (layer, block) in llama.layers.iter_mut().enumerate() {
-            let source = source.of_layer(layer);
-            source.norm(&mut block.input_layernorm, "input_layernorm")?;
-            let parts =
-                attention_parts(config.query_width(), config.key_value_width());
-            source.linear(&mut block.qkv_proj, &parts)?;
-            if let (Some(q_norm), Some(k_norm)) =
-                (&mut block.q_norm, &mut block.k_norm)
-            {
-                source.norm(q_norm, "self_attn.q_norm")?;
-                source.norm(k_norm, "self_attn.k_norm")?;
+            let source = source.part(&format!("layers.{layer}"));
+            let mlp_norm = &mut block.post_attention_layernorm;
+            read_norm(&source, &mut block.input_layernorm, "input_layernorm")?;
+            read_norm(&source, mlp_norm, "post_attention_layernorm")?;
+            if let (Some(q), Some(k)) = (&mut block.q_norm, &mut block.k_norm) {
+                read_norm(&source, q, "self_attn.q_norm")?;
+                read_norm(&source, k, "self_attn.k_norm")?;
             }
-            source.whole(&mut block.o_proj, "self_attn.o_proj")?;
-            source.norm(
-                &mut block.post_attention_layernorm,
-                "post_attention_layernorm",
-            )?;
-            source.linear(
-                &mut block.gate_up_proj,
-                &mlp_parts(config.intermediate_size),
-            )?;
-            source.whole(&mut block.down_proj, "mlp.down_proj")?;
+            let parts = attention_parts(query, key);
+            read_parts(&source, &mut block.qkv_proj, &parts)?;
+            read_whole(&source, &mut block.o_proj, "self_attn.o_proj")?;
+            let parts = mlp_parts(inner);
+            read_parts(&source, &mut block.gate_up_proj, &parts)?;
+            read_whole(&source, &mut block.down_proj, "mlp.down_proj")?;
         }
-        source.norm(&mut llama.norm, "norm")?;
+        read_norm(&source, &mut llama.norm, "norm")?;
         Ok(llama)
     }
 
@@ -134,71 +125,49 @@ impl Llama {
     }
 }
 
-/// A checkpoint, or a layer of it, read into layers that have their shapes
-/// already.
-struct Source<'a, P> {
-    checkpoint: &'a Checkpoint,
-    prefix: P,
-    device: &'a Device,
+fn read_norm(
+    source: &Source<'_>,
+    norm: &mut RmsNorm,
+    name: &str,
+) -> Result<(), Error> {
+    let shape = norm.weight.val().dims();
+    norm.weight = source.part(name).weight("weight", shape)?;
+    Ok(())
 }
 
-impl<P: std::fmt::Display> Source<'_, P> {
-    fn of_layer(&self, layer: usize) -> Source<'_, String> {
-        Source {
-            checkpoint: self.checkpoint,
-            prefix: format!("{}layers.{layer}.", self.prefix),
-            device: self.device,
+/// Reads a layer that has its shape already.
+fn read_whole(
+    source: &Source<'_>,
+    linear: &mut Linear,
+    name: &str,
+) -> Result<(), Error> {
+    let [_, n_outputs] = linear.weight.val().dims();
+    read_parts(source, linear, &[Part { name, n_outputs }])
+}
+
+/// Reads projections of the same input, side by side.
+fn read_parts(
+    source: &Source<'_>,
+    linear: &mut Linear,
+    parts: &[Part<'_>],
+) -> Result<(), Error> {
+    let [n_inputs, _] = linear.weight.val().dims();
+    let mut columns: Vec<Tensor<2>> = Vec::with_capacity(parts.len());
+    let mut biases: Vec<Tensor<1>> = Vec::new();
+    for part in parts {
+        let source = source.part(part.name);
+        let rows = source.weight("weight", [part.n_outputs, n_inputs])?;
+        columns.push(rows.val().transpose());
+        if linear.bias.is_some() {
+            let bias = source.weight("bias", [part.n_outputs])?;
+            biases.push(bias.val());
         }
     }
-
-    fn tensor<const D: usize>(
-        &self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, Error> {
-        let name = format!("{}{name}", self.prefix);
-        let tensor = self.checkpoint.tensor(&name, shape, self.device)?;
-        Ok(Param::from_tensor(tensor))
+    linear.weight = Param::from_tensor(Tensor::cat(columns, 1));
+    if !biases.is_empty() {
+        linear.bias = Some(Param::from_tensor(Tensor::cat(biases, 0)));
     }
-
-    fn norm(&self, norm: &mut RmsNorm, name: &str) -> Result<(), Error> {
-        let shape = norm.weight.val().dims();
-        norm.weight = self.tensor(&format!("{name}.weight"), shape)?;
-        Ok(())
-    }
-
-    fn whole(&self, linear: &mut Linear, name: &str) -> Result<(), Error> {
-        let [_, n_outputs] = linear.weight.val().dims();
-        self.linear(linear, &[Part { name, n_outputs }])
-    }
-
-    /// Reads projections of the same input, side by side.
-    fn linear(
-        &self,
-        linear: &mut Linear,
-        parts: &[Part<'_>],
-    ) -> Result<(), Error> {
-        let [n_inputs, _] = linear.weight.val().dims();
-        let mut columns: Vec<Tensor<2>> = Vec::with_capacity(parts.len());
-        let mut biases: Vec<Tensor<1>> = Vec::new();
-        for part in parts {
-            let weight = self.tensor(
-                &format!("{}.weight", part.name),
-                [part.n_outputs, n_inputs],
-            )?;
-            columns.push(weight.val().transpose());
-            if linear.bias.is_some() {
-                let bias = self
-                    .tensor(&format!("{}.bias", part.name), [part.n_outputs])?;
-                biases.push(bias.val());
-            }
-        }
-        linear.weight = Param::from_tensor(Tensor::cat(columns, 1));
-        if !biases.is_empty() {
-            linear.bias = Some(Param::from_tensor(Tensor::cat(biases, 0)));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Where a layer's weights are collected.
