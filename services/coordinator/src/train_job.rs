@@ -204,7 +204,7 @@ impl TrainJobs {
     ) -> Result<(), Error> {
         let job = self.get(id).await?;
         if job.was_committed(committed.epoch, &committed.version) {
-            return Ok(());
+            return self.answer_again(job).await;
         }
 
         match self.publish(&job, committed).await {
@@ -212,7 +212,7 @@ impl TrainJobs {
             Err(Error::Refused(refused)) => {
                 let job = self.get(id).await?;
                 if job.was_committed(committed.epoch, &committed.version) {
-                    return Ok(());
+                    return self.answer_again(job).await;
                 }
 
                 Err(refused.into())
@@ -221,23 +221,41 @@ impl TrainJobs {
         }
     }
 
+    /// The answer to a commit that came through before. Its checkpoint is
+    /// deleted here where the first call ended before it did so.
+    async fn answer_again(&self, job: Job) -> Result<(), Error> {
+        let checkpoint = job.checkpoint;
+        let artifacts = &self.storage.artifacts;
+        if let Some(checkpoint) = checkpoint
+            && artifacts
+                .require(Kind::Checkpoint, &checkpoint)
+                .await
+                .is_ok()
+        {
+            self.forget_checkpoint(Some(checkpoint)).await;
+        }
+        Ok(())
+    }
+
     async fn publish(
         &self,
         job: &Job,
         committed: &Committed,
     ) -> Result<(), Error> {
         let version = &committed.version;
+        let event = Event::Committed {
+            epoch: committed.epoch,
+            version: version.clone(),
+            metrics: committed.metrics.clone(),
+        };
+        // What will be refused is refused before every byte of a model is read.
+        step(&mut job.clone(), &event)?;
+
         let info = publication::verified(&self.storage.artifacts, job, version)
             .await?;
         let publication = Publication {
             info: &info,
             labels: &job.spec.labels,
-        };
-
-        let event = Event::Committed {
-            epoch: committed.epoch,
-            version: version.clone(),
-            metrics: committed.metrics.clone(),
         };
 
         let jobs = &self.storage.jobs;

@@ -4,15 +4,13 @@
 //! A request goes down this list. Each folder may use those below it, and the
 //! files at the end; nothing points back up.
 
-/// Opens the port, builds everything below and runs it until the process is to
-/// end.
+/// Opens the port, builds the parts below and runs until shutdown.
 mod server;
 
 /// The RPC methods decode a request, let it in, and encode its answer.
 mod rpc;
 
-/// Work beside the requests: labels are followed, new versions warmed, shadows
-/// compared.
+/// Beside the requests: follows labels, warms versions, compares shadows.
 mod upkeep;
 
 /// ★ A checked query becomes a list: history → user state → allowed rows →

@@ -49,11 +49,20 @@ pub(crate) fn scratch_folder(parent: &Path) -> Result<TempDir, Error> {
     tempfile::tempdir_in(parent).map_err(Error::file(parent))
 }
 
+/// What the names of folders in the making begin with.
+const PARTIAL: &str = "partial-";
+
 /// A folder that is removed, too, unless it is put in its place.
 pub(crate) fn in_the_making(parent: &Path) -> Result<TempDir, Error> {
     let mut unfinished = tempfile::Builder::new();
-    let making = unfinished.prefix("partial-").tempdir_in(parent);
+    let making = unfinished.prefix(PARTIAL).tempdir_in(parent);
     making.map_err(Error::file(parent))
+}
+
+/// True for a folder that some worker has not put in its place yet.
+pub(crate) fn is_in_the_making(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(PARTIAL)
 }
 
 /// Gives a folder in the making its place. Workers that share the place may do

@@ -7,26 +7,30 @@
 /// How a worker is set up.
 mod settings;
 
-/// Measures how fast the machine trains, so that a job's time can be told
-/// beforehand.
-mod calibrate;
-/// What passes between a job and its training: the input, the plan, the
-/// progress, the result.
-mod contract;
-/// Ranks held-out items, chooses how the model is served, and measures it
-/// beside the baselines.
-mod evaluation;
 /// The conversation with the coordinator: takes a job, keeps its lease alive,
 /// commits the result.
 mod job;
+
+/// ★ The work itself: all stages, from first rows to model files.
+mod training;
+
+/// Ranks held-out items, chooses how the model is served, and measures it
+/// beside the baselines.
+mod evaluation;
+
 /// What training reads: the backbone, the histories and the texts.
 mod material;
-/// ★ The work itself: every stage of a job, from the first row to the model's
-/// files.
-mod training;
+
+/// What passes between a job and its training: the input, the plan, the
+/// progress, the result.
+mod contract;
+
+/// Measures how fast the machine trains, to estimate a job's time.
+mod calibrate;
 
 /// The worker's own files and folders.
 mod disk;
+
 /// Why an attempt at a job ends early.
 mod error;
 

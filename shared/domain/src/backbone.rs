@@ -9,7 +9,7 @@ use crate::field::{Invalid, Violation, at_most, counted};
 use crate::ids::ArtifactId;
 use crate::stage::MAX_EPOCHS;
 
-/// The GPT-2 that stays frozen behind the tables.
+/// The language model that stays frozen behind the tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backbone {

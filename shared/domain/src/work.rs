@@ -1,7 +1,7 @@
 //! How much a backbone computes, counted instead of timed: what rates, a
 //! machine's share and a job's time follow from.
 
-use crate::RandomBackbone;
+use crate::backbone::RandomBackbone;
 
 /// A decoder's sizes, as far as its work follows from them; numbers of things
 /// as `f64`, ready to be multiplied.

@@ -2,8 +2,7 @@
 
 /// The arguments that say how a path is read, and the reading.
 pub(crate) mod reading;
-/// Records a data set's interactions as histories, in the store or through a
-/// scorer.
+/// Records interactions as histories, in the store or through a scorer.
 pub(crate) mod seeding;
 /// Stores a data set and seeds its histories, both or neither.
 pub(crate) mod store;

@@ -3,8 +3,7 @@
 /// The connection to the coordinator.
 pub(crate) mod client;
 
-/// A specification as a TOML table: read, merged, changed field by field,
-/// checked.
+/// A specification as a TOML table: read, merged, changed and checked.
 pub(crate) mod spec;
 /// The arguments of `train submit`, and the specification that they make.
 pub(crate) mod submission;

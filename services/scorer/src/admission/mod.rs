@@ -7,14 +7,11 @@ pub(crate) mod caller;
 /// the cores busy.
 pub(crate) mod gate;
 
-/// How many requests one room of the gate takes now, and which client gets a
-/// place.
+/// How many requests a room takes, and which client gets a place.
 mod room;
 
-/// Work that waits for a thread: interactive before batch, taken several at a
-/// time.
+/// Work that waits for a thread: interactive first, several at a time.
 pub(crate) mod queue;
 
-/// How fast the model thread is: by this it is known what could still be in
-/// time.
+/// Measures the model thread, to refuse what would come too late.
 pub(crate) mod pace;

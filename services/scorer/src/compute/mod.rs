@@ -4,14 +4,13 @@
 /// Frozen language models in memory, one for all versions that stand on it.
 pub(crate) mod shared_backbone;
 
-/// ★ The language model's part of a version: a prompt becomes a user state.
+/// The language model's part of a version: a prompt becomes a user state.
 pub(crate) mod language_model;
 
 /// The way to the model thread: takes what can be in time, refuses the rest.
 pub(crate) mod forward;
 
-/// What the model thread does: prompts that wait together share one forward
-/// pass.
+/// The model thread: prompts that wait together share a forward pass.
 mod model_thread;
 
 /// What a user state depends on.
@@ -20,6 +19,5 @@ pub(crate) mod state_key;
 /// User states that were computed before, in memory and in the shared cache.
 pub(crate) mod states;
 
-/// The threads that multiply user states with a catalogue and make lists of the
-/// scores.
+/// The threads that score the catalogue and make lists of it.
 pub(crate) mod rankers;

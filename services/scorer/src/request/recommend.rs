@@ -27,7 +27,8 @@ use crate::request::reader::KnownReader;
 use crate::versions::live_model::Models;
 use crate::versions::loaded::LoadedModel;
 
-/// Answers queries, by everything that they share; clones share it too.
+/// Everything that answering a query needs. Clones use the same models, caches
+/// and counters.
 #[derive(Debug, Clone)]
 pub(crate) struct Recommender {
     pub(crate) models: Models,
@@ -178,8 +179,8 @@ impl Recommender {
     }
 }
 
-/// A further page comes from the version that served the first, and from the
-/// history of then.
+/// A further page is ranked by the version that served the first, on the
+/// history as it was at that time.
 fn go_on_from(page: &Page, reader: &mut Reader) {
     reader.model = ModelChoice::Version(page.version.clone());
     let until = match reader.at_ms {

@@ -1,7 +1,6 @@
 //! The model versions in memory, and which of them a request gets.
 
-/// ★ Which version a request gets: by its label, the canary's share, or by
-/// name.
+/// Which version a request gets: by label, canary share or name.
 pub(crate) mod live_model;
 
 /// Which users the canary and the shadow get.
@@ -10,8 +9,7 @@ pub(crate) mod user_share;
 /// What requests see of the versions in memory: replaced as a whole.
 mod snapshot;
 
-/// From the artifact store into memory: verify, make room, read, start, warm
-/// up.
+/// Loads a version: verify, make room, read, start, warm up.
 mod loading;
 
 /// Versions that could not be loaded, and why.
@@ -20,12 +18,10 @@ mod failed_loads;
 /// User and item rows in the cache that replicas share.
 mod shared_rows;
 
-/// A version that is ready to serve: its vocabulary, its language model, and
-/// what ranks.
+/// A version ready to serve: vocabulary, language model and ranking.
 pub(crate) mod loaded;
 
-/// What ranks after the language model: a light model's share, popularity for
-/// strangers.
+/// Beside the language model: a light model, popularity for strangers.
 pub(crate) mod ranking;
 
 /// What users, items and their texts take in memory.

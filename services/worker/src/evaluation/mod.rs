@@ -4,8 +4,7 @@
 pub(crate) mod baselines;
 /// What is to be found on a held-out split, and how near a ranking comes to it.
 pub(crate) mod holdout;
-/// Ranks a held-out split with a language model, alone or mixed with a light
-/// model.
+/// Ranks a held-out split, with or without a light model mixed in.
 pub(crate) mod ranker;
 
 /// Chooses user tokens and the hybrid's weight, on the validation split alone.

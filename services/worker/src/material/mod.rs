@@ -9,7 +9,7 @@ mod hub;
 pub(crate) mod about;
 /// A data set as the models read it.
 pub(crate) mod corpus;
-/// Writes such a file: which texts, in which order, cut where.
+/// Turns a data set's texts into words and writes them to a file.
 pub(crate) mod encode;
 /// Tells a kept folder that is whole from an older or a damaged one.
 mod seal;

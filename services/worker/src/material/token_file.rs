@@ -8,6 +8,7 @@
 //! older format, or a damaged one, is made anew.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -120,11 +121,16 @@ fn forget_the_first(kept_in: &Path) -> Result<(), Error> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(kept_in).map_err(Error::file(kept_in))? {
         let entry = entry.map_err(Error::file(kept_in))?;
-        let made = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .map_err(Error::file(entry.path()))?;
-        folders.push((made, entry.path()));
+        if disk::is_in_the_making(&entry.path()) {
+            continue;
+        }
+        let metadata = entry.metadata();
+        match metadata.and_then(|metadata| metadata.modified()) {
+            Ok(made) => folders.push((made, entry.path())),
+            // Another worker that shares the folder has replaced it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::file(entry.path())(error)),
+        }
     }
     folders.sort();
     let n_too_many = folders.len().saturating_sub(N_KEPT);
@@ -179,7 +185,7 @@ mod tests {
 
         /// The file with the words.
         fn path(&self) -> PathBuf {
-            self.folder.path().join("tokens/d-64").join(WORDS)
+            self.folder.path().join("tokens/d-64-gpt2").join(WORDS)
         }
 
         /// True when what is kept can be used as it is.

@@ -46,7 +46,8 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
         popularity: corpus.popularity(),
     };
     let trained = write(finished, input, &dataset);
-    progress.begins(Part::Saving); // what it took is noted
+    // Beginning a part ends the one before: what writing took is noted.
+    progress.begins(Part::Saving);
     trained
 }
 

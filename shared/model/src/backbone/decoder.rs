@@ -144,7 +144,9 @@ impl Backbone {
     /// Checks that the prompts' words are in the vocabulary and that a prompt
     /// fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
-        let n_words = self.tokenizer()?.n_words();
+        let tokenizer = self.tokenizer()?;
+        let first_word = tokenizer.first_word().unwrap_or(0) as usize;
+        let n_words = tokenizer.n_words().max(first_word + 1);
         let has_words = self.n_words() >= n_words;
         let has_positions = self.n_positions() >= MIN_POSITIONS;
         if has_words && has_positions {

@@ -34,8 +34,7 @@ pub(crate) mod layers;
 /// Where the documents of a batch lie in memory.
 pub(crate) mod layout;
 
-/// The steps of a block on each kind of device: products, attention, norms,
-/// activations.
+/// A block's steps for each device: products, attention, norms.
 pub(crate) mod kernels;
 /// How fast a device multiplies at best.
 pub(crate) mod peak;

@@ -72,6 +72,9 @@ impl Tokenizer {
     ) -> Result<Self, String> {
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|e| e.to_string())?;
+        // A prompt's pieces are as long as they are.
+        tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+        tokenizer.with_padding(None);
         // What looks like a special token in a user's text is text.
         tokenizer.set_encode_special_tokens(true);
         let words = Words::File {

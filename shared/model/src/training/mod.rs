@@ -12,8 +12,7 @@ pub mod recommender;
 
 /// A softmax over a sample of the catalogue.
 pub(crate) mod candidates;
-/// What all three hand to a step: documents, targets, and what the softmax is
-/// over.
+/// What all three hand to a step: documents, targets, softmax classes.
 pub(crate) mod objective;
 
 // A step: the loss, its gradients, and the pull of the other model.

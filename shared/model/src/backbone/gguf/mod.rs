@@ -104,22 +104,56 @@ impl GgufCheckpoint {
                 fields.insert(field.to_owned(), value.into());
             }
         }
-        if self.file.has("rope_freqs.weight") {
-            return Err(
-                "it stretches its rotations (rope_freqs.weight); take \
-                 the safetensors checkpoint of the same model"
-                    .to_owned(),
-            );
-        }
+        self.check_rotations()?;
         let (shape, _) = self
             .file
             .f32("token_embd.weight")
             .map_err(|e| e.to_string())?;
         let n_words = shape.first().copied().unwrap_or(0);
         fields.insert("vocab_size".to_owned(), n_words.into());
+        let first_word = tokenizer::first_word(&self.file);
+        let begins_with_bos = first_word.is_some();
+        fields.insert("begins_with_bos".to_owned(), begins_with_bos.into());
+        if let Some(id) = first_word {
+            fields.insert("bos_token_id".to_owned(), id.into());
+        }
+        let has_bias = self.file.has("blk.0.attn_q.bias")
+            || self.file.has("blk.0.attn_output.bias");
+        let is_qwen2 = self.architecture.name == "qwen2";
+        let has_bias_field = has_bias && !is_qwen2;
+        fields.insert("attention_bias".to_owned(), has_bias_field.into());
         let is_tied = !self.file.has("output.weight");
         fields.insert("tie_word_embeddings".to_owned(), is_tied.into());
         Ok(Json::Object(fields))
+    }
+
+    /// Only plain rotations over whole heads are read from GGUF files.
+    fn check_rotations(&self) -> Result<(), String> {
+        let name = &self.architecture.name;
+        let scaling = self.file.value(&format!("{name}.rope.scaling.type"));
+        let is_plain = match scaling {
+            None => true,
+            Some(Value::Text(kind)) => kind == "none",
+            Some(_) => false,
+        };
+        if !is_plain || self.file.has("rope_freqs.weight") {
+            return Err("it stretches its rotations; take the safetensors \
+                        checkpoint of the same model"
+                .to_owned());
+        }
+        let turned = self
+            .architecture
+            .integer(&self.file, "rope.dimension_count");
+        let head_dim = self
+            .architecture
+            .integer(&self.file, "attention.key_length");
+        match (turned, head_dim) {
+            (Ok(turned), Ok(head_dim)) if turned != head_dim => Err(format!(
+                "it turns {turned} of a head's {head_dim} entries; only whole \
+                 heads are turned here"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The tokenizer that travels in the header.
@@ -262,7 +296,8 @@ fn halves_of_pairs(
     n_heads: usize,
 ) -> Option<Vec<f32>> {
     let n_rows = *shape.first()?;
-    if n_heads == 0 || !n_rows.is_multiple_of(2 * n_heads) {
+    let n_halves = n_heads.checked_mul(2).filter(|&n| n > 0)?;
+    if values.is_empty() || !n_rows.is_multiple_of(n_halves) {
         return None;
     }
     let width = values.len() / n_rows;
@@ -304,5 +339,8 @@ mod tests {
         let halves = halves_of_pairs(&pairs, &[8, 1], 2).unwrap();
         assert_eq!(halves, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
         assert_eq!(halves_of_pairs(&pairs, &[8, 1], 3), None);
+        assert_eq!(halves_of_pairs(&[], &[0, 4], 2), None, "no rows");
+        assert_eq!(halves_of_pairs(&[], &[8, 0], 2), None, "no columns");
+        assert_eq!(halves_of_pairs(&pairs, &[8, 1], usize::MAX), None);
     }
 }

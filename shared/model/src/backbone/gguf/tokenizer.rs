@@ -56,7 +56,7 @@ pub(super) fn read(file: &GgufFile) -> Result<Tokenizer, String> {
 }
 
 /// The word that prompts begin with, where the header asks for one.
-fn first_word(file: &GgufFile) -> Option<u32> {
+pub(super) fn first_word(file: &GgufFile) -> Option<u32> {
     let is_wanted = file.value("tokenizer.ggml.add_bos_token");
     match (is_wanted, file.value("tokenizer.ggml.bos_token_id")) {
         (Some(Value::Bool(true)), Some(Value::Integer(id))) => {

@@ -25,8 +25,11 @@ impl Gpt2 {
     ) -> Result<Self, Error> {
         let source = Source::new(checkpoint, PREFIX, device);
 
+        // First of all: sizes that are not the file's get no memory.
+        let words = [config.vocab_size, config.n_embd];
+        let wte = source.weight("wte.weight", words)?;
         let mut gpt2 = Self::zeros(config, device);
-        gpt2.wte = source.weight("wte.weight", gpt2.wte.val().dims())?;
+        gpt2.wte = wte;
         gpt2.wpe = source.weight("wpe.weight", gpt2.wpe.val().dims())?;
 
         for (number, block) in gpt2.h.iter_mut().enumerate() {

@@ -59,10 +59,13 @@ pub(crate) struct LlamaConfig {
     /// Qwens name a window without using it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     use_sliding_window: Option<bool>,
-    /// The word that every prompt begins with, where the model was trained with
-    /// one.
+    /// The first word of a sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bos_token_id: Option<u32>,
+    /// The model was trained with that word in front of every sequence. A field
+    /// of ours: Hugging Face's files do not say it, GGUF files do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begins_with_bos: Option<bool>,
 }
 
 /// The rotations' wavelengths.
@@ -110,6 +113,16 @@ pub(crate) struct Rope {
 /// The members of the family that are computed here, as `model_type` names
 /// them.
 pub(crate) const MEMBERS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
+/// Wider heads than any model has.
+const MOST_HEAD_DIM: usize = 1 << 10;
+
+/// A size and its bound.
+struct Size {
+    name: &'static str,
+    value: usize,
+    most: usize,
+}
+
 /// What files that name no base mean (reference: `LlamaConfig`).
 const DEFAULT_THETA: f64 = 10_000.0;
 
@@ -158,19 +171,30 @@ impl LlamaConfig {
         }
     }
 
+    /// The sizes that memory is taken for, each with more than any model has.
+    fn sizes(&self) -> [Size; 7] {
+        let size = |name, value, most| Size { name, value, most };
+        [
+            size("vocab_size", self.vocab_size, 1 << 22),
+            size("hidden_size", self.hidden_size, 1 << 16),
+            size("intermediate_size", self.intermediate_size, 1 << 18),
+            size("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            size("num_attention_heads", self.num_attention_heads, 1 << 10),
+            size("num_key_value_heads", self.n_key_value_heads(), 1 << 10),
+            size(
+                "max_position_embeddings",
+                self.max_position_embeddings,
+                1 << 21,
+            ),
+        ]
+    }
+
     fn check_sizes(&self) -> Result<(), String> {
-        let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.n_key_value_heads()),
-            ("max_position_embeddings", self.max_position_embeddings),
-        ];
-        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0)
-        {
-            return Err(format!("{name} must be at least 1"));
+        for size in self.sizes() {
+            let Size { name, value, most } = size;
+            if value == 0 || value > most {
+                return Err(format!("{name} must be 1 to {most}, is {value}"));
+            }
         }
         let (heads, groups) =
             (self.num_attention_heads, self.n_key_value_heads());
@@ -185,10 +209,13 @@ impl LlamaConfig {
                 self.hidden_size
             ));
         }
-        if self.head_dim() == 0 || !self.head_dim().is_multiple_of(2) {
+        let head_dim = self.head_dim();
+        if head_dim == 0
+            || head_dim > MOST_HEAD_DIM
+            || !head_dim.is_multiple_of(2)
+        {
             return Err(format!(
-                "head_dim is {}; rotations need an even width",
-                self.head_dim()
+                "head_dim is {head_dim}; it must be even and at most {MOST_HEAD_DIM}"
             ));
         }
         Ok(())
@@ -257,7 +284,8 @@ impl LlamaConfig {
             self.rope().map(|rope| rope.scaling),
             Ok(RopeScaling::Llama3 { .. })
         );
-        self.bos_token_id.filter(|_| is_llama_3)
+        let begins_with_it = self.begins_with_bos.unwrap_or(is_llama_3);
+        self.bos_token_id.filter(|_| begins_with_it)
     }
 
     /// The sizes that the cost of a pass follows from.

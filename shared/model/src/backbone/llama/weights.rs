@@ -53,9 +53,11 @@ impl Llama {
         device: &Device,
     ) -> Result<Self, Error> {
         let source = Source::new(checkpoint, PREFIX, device);
+        // First of all: sizes that are not the file's get no memory.
+        let words = [config.vocab_size, config.hidden_size];
+        let embed_tokens = source.weight("embed_tokens.weight", words)?;
         let mut llama = Self::zeros(config, device)?;
-        let words = llama.embed_tokens.val().dims();
-        llama.embed_tokens = source.weight("embed_tokens.weight", words)?;
+        llama.embed_tokens = embed_tokens;
         if llama.lm_head.is_some() {
             let head = checkpoint.tensor("lm_head.weight", words, device)?;
             llama.lm_head = Some(Param::from_tensor(head));
