@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use domain::Metric;
 use serde::{Deserialize, Serialize};
 
 /// Recall@20, Recall@40 and NDCG@100 of one user, or their mean over users.
@@ -21,13 +22,13 @@ impl RankingMetrics {
         self.recall_20 + self.recall_40 + self.ndcg_100
     }
 
-    /// The metrics by the names they are reported under, behind a prefix.
-    pub fn named(&self, prefix: &str) -> [(String, f64); 3] {
-        [
-            (format!("{prefix}recall@20"), self.recall_20),
-            (format!("{prefix}recall@40"), self.recall_40),
-            (format!("{prefix}ndcg@100"), self.ndcg_100),
-        ]
+    /// The value of one of the three metrics.
+    pub fn value(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::Recall20 => self.recall_20,
+            Metric::Recall40 => self.recall_40,
+            Metric::Ndcg100 => self.ndcg_100,
+        }
     }
 
     /// Metrics of one user's ranking; `None` for a user without a true item.

@@ -336,8 +336,10 @@ fn ranking_metrics_are_the_references() {
             RankingMetrics::of(&ranking, &truth)
         })
         .collect();
-    for (name, found) in RankingMetrics::mean(&users).named("") {
-        let expected = reference.sizes["metrics"][&name].as_f64().unwrap();
+    let mean = RankingMetrics::mean(&users);
+    for metric in domain::Metric::ALL {
+        let (name, found) = (metric.name(), mean.value(metric));
+        let expected = reference.sizes["metrics"][name].as_f64().unwrap();
         assert!(
             (found - expected).abs() < 1e-6,
             "{name}: {found}, expected {expected}"

@@ -10,7 +10,7 @@ pub(super) type Keyed = (String, f64);
 
 /// The metrics of a ranking of the test split.
 pub(super) fn tested(by: RankedBy, metrics: &RankingMetrics) -> [Keyed; 3] {
-    Metric::ALL.map(|metric| (by.key(metric), value(metrics, metric)))
+    Metric::ALL.map(|metric| (by.key(metric), metrics.value(metric)))
 }
 
 /// The metrics of a ranking of the validation split: `valid_llm_ndcg@100`.
@@ -22,7 +22,7 @@ pub(super) fn validated(by: RankedBy, metrics: &RankingMetrics) -> [Keyed; 3] {
 pub(super) fn pretrained(metrics: &RankingMetrics) -> [Keyed; 3] {
     Metric::ALL.map(|metric| {
         let key = format!("valid_pretrained_{}", metric.name());
-        (key, value(metrics, metric))
+        (key, metrics.value(metric))
     })
 }
 
@@ -35,21 +35,13 @@ pub(super) fn lifts(
 ) -> Vec<Keyed> {
     let mut lifts = Vec::new();
     for metric in Metric::ALL {
-        let bar = value(metrics, metric);
+        let bar = metrics.value(metric);
         if bar > 0.0 {
-            let lift = value(served, metric) / bar - 1.0;
+            let lift = served.value(metric) / bar - 1.0;
             lifts.push((baseline.lift_key(metric), lift));
         }
     }
     lifts
-}
-
-fn value(metrics: &RankingMetrics, metric: Metric) -> f64 {
-    match metric {
-        Metric::Recall20 => metrics.recall_20,
-        Metric::Recall40 => metrics.recall_40,
-        Metric::Ndcg100 => metrics.ndcg_100,
-    }
 }
 
 #[cfg(test)]

@@ -80,8 +80,8 @@ impl Backbone {
     /// `model.safetensors`, or with the shards that
     /// `model.safetensors.index.json` names; f32, f16 or bf16.
     ///
-    /// A folder without `config.json` whose only GGUF file it is, or the path
-    /// of such a file, is read too.
+    /// A GGUF file is read too, named by its own path or by a folder that holds
+    /// no other GGUF file and no `config.json`.
     pub fn read(path: &Path, device: &Device) -> Result<Self, Error> {
         if let Some(file) = gguf_file(path) {
             let gguf = GgufCheckpoint::open(&file)?;

@@ -100,6 +100,11 @@ impl GgufFile {
         self.tensors.contains_key(name)
     }
 
+    /// The shape of a tensor, where there is one of this name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.tensors.get(name)?.shape)
+    }
+
     /// Shape and values of a tensor, dequantised.
     pub(crate) fn f32(
         &self,

@@ -105,12 +105,11 @@ impl GgufCheckpoint {
             }
         }
         self.check_rotations()?;
-        let (shape, _) = self
-            .file
-            .f32("token_embd.weight")
-            .map_err(|e| e.to_string())?;
-        let n_words = shape.first().copied().unwrap_or(0);
-        fields.insert("vocab_size".to_owned(), n_words.into());
+        let embeddings = self.file.shape("token_embd.weight");
+        let n_words = embeddings
+            .and_then(|shape| shape.first())
+            .ok_or("tensor `token_embd.weight` is missing")?;
+        fields.insert("vocab_size".to_owned(), (*n_words).into());
         let first_word = tokenizer::first_word(&self.file);
         let begins_with_bos = first_word.is_some();
         fields.insert("begins_with_bos".to_owned(), begins_with_bos.into());

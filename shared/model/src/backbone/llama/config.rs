@@ -278,7 +278,7 @@ impl LlamaConfig {
     }
 
     /// The word that every prompt begins with, where the model was trained with
-    /// one: of the family, Llama 3.
+    /// one. A file that does not say so is believed to be when it is a Llama 3.
     pub(crate) fn first_word(&self) -> Option<u32> {
         let is_llama_3 = matches!(
             self.rope().map(|rope| rope.scaling),
