@@ -8,14 +8,13 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use domain::{MIN_POSITIONS, RandomBackbone, Shape};
 
-use crate::backbone::checkpoint::{
-    Checkpoint, TensorFiles, Weight, write_checkpoint,
-};
+use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
 use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
 use crate::backbone::gpt2::{self, Gpt2};
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
+use crate::backbone::tensor_files::TensorFiles;
 use crate::backbone::token_budget::TokenBudget;
 use crate::backbone::tokenizer::{self, Tokenizer};
 use crate::device::Precision;
@@ -154,7 +153,8 @@ impl Backbone {
         }
         let reason = format!(
             "vocab_size {} and n_positions {} must be at least {n_words} (the tokenizer's words) \
-             and {MIN_POSITIONS}",
+             and {MIN_POSITIONS}; take config.json, tokenizer.json and weights from the same \
+             checkpoint",
             self.n_words(),
             self.n_positions()
         );
