@@ -8,7 +8,7 @@
 
 mod reference;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, user_states};
@@ -20,7 +20,8 @@ use model::{
 use serde_json::Value;
 
 use crate::reference::{
-    GRADIENT_TOLERANCE, assert_close, assert_rows_close, folder_or, log_softmax,
+    GRADIENT_TOLERANCE, assert_close, assert_rows_close, decoder_folders,
+    log_softmax,
 };
 
 struct Decoder {
@@ -34,18 +35,10 @@ struct Decoder {
 
 /// Every decoder on each device that this build has.
 fn decoders() -> Vec<Decoder> {
-    let root = folder_or("CLLM4REC_DECODERS", "tests/decoders");
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("reference.json").exists())
-        .collect();
-    folders.sort();
-    assert!(!folders.is_empty(), "{} has no decoder", root.display());
     let mut decoders = Vec::new();
-    for folder in &folders {
+    for folder in decoder_folders() {
         for device in available_devices() {
-            decoders.push(Decoder::read(folder, &device));
+            decoders.push(Decoder::read(&folder, &device));
         }
     }
     decoders
