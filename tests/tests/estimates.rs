@@ -200,8 +200,9 @@ async fn a_backbone_that_a_worker_sees_is_estimated_and_a_wrong_name_is_told() {
     let deep = "backbone={path=\"own/deep\"}";
     let deep = estimated(&cluster, &dataset, &[deep]);
     let grows = deep.parts["finetuning"] / shallow.parts["finetuning"];
+    // The first and the last block compute less than those between them.
     assert!(
-        (5.0..11.0).contains(&grows),
+        (10.0..20.0).contains(&grows),
         "ten times the blocks: {grows}"
     );
     assert_eq!(deep.parts["ease"], shallow.parts["ease"], "it has none");
