@@ -10,6 +10,7 @@ mod reference;
 
 use std::path::Path;
 
+use domain::Body;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, user_states};
 use model::{
@@ -146,6 +147,21 @@ fn input_ids(decoder: &Decoder) -> Vec<Vec<u32>> {
     let rows = ids.chunks(shape[1]);
     rows.map(|row| row.iter().map(|&id| id as u32).collect())
         .collect()
+}
+
+#[test]
+fn sizes_are_the_same_from_the_weights_the_header_and_the_bare_config() {
+    for decoder in decoders() {
+        let (folder, _) = decoder.name.rsplit_once(" on ").unwrap();
+        let folder = Path::new(folder).join("backbone");
+        let body = Backbone::read_body(&folder).unwrap();
+        assert_eq!(*body.shape(), decoder.backbone.shape(), "{}", decoder.name);
+        assert_eq!(body.n_positions(), decoder.backbone.n_positions());
+        let config = std::fs::read(folder.join("config.json"));
+        if let Ok(config) = config {
+            assert_eq!(Body::of_config(&config), Ok(body), "{}", decoder.name);
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
-use domain::{MIN_POSITIONS, RandomBackbone, Shape};
+use domain::{Body, MIN_POSITIONS, RandomBackbone, Shape};
 
 use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
@@ -95,6 +95,23 @@ impl Backbone {
         let decoder = Decoder::read(&config, &checkpoint, device)?;
         let tokenizer = read_tokenizer(path, &config)?;
         Ok(Self::new(config, decoder, tokenizer, device))
+    }
+
+    /// Reads the sizes of the backbone at a path, and nothing of its weights.
+    pub fn read_body(path: &Path) -> Result<Body, Error> {
+        let (file, config) = match gguf_file(path) {
+            Some(file) => {
+                let config = GgufCheckpoint::open(&file)?.config()?;
+                (file, config)
+            }
+            None => {
+                let file = path.join(config::FILE);
+                let config = Config::read(&file)?;
+                (file, config)
+            }
+        };
+        Body::new(config.shape(), config.n_positions())
+            .map_err(|invalid| Error::malformed(file, invalid.to_string()))
     }
 
     /// Draws a backbone of the given shape at random; the same one for the same
