@@ -20,12 +20,12 @@ e2e: ## the end-to-end tests alone
 bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
 	cargo run --release --bin bench -- large $(ARGS)
 
-# A data set has weights of its own.
+# A data set has weights of its own for each decoder.
 BENCH_DATA = $(or $(DATA),examples/games)
-BENCH_WEIGHTS = target/bench/$(notdir $(BENCH_DATA))
+BENCH_WEIGHTS = target/bench/$(notdir $(BENCH_DATA))$(if $(BACKBONE),-$(notdir $(BACKBONE:/=)))
 
-bench: ## time training and ranking; DATA=folder, REFERENCE='program that takes the same weights and batches'
-	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- run --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --reference '$(REFERENCE)' $(ARGS)
+bench: ## time training and ranking; DATA=folder, BACKBONE=folder or GGUF file, REFERENCE='program that takes the same weights and batches'
+	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- run --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) $(if $(BACKBONE),--backbone '$(BACKBONE)') --reference '$(REFERENCE)' $(ARGS)
 
 bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they have grown
 	cargo run --bin bench -- smoke $(ARGS)
@@ -36,7 +36,7 @@ bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=
 fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
 
-profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench`
+profile: ## where a stage's time goes, as a table and target/flamegraph.svg; needs the weights of `make bench` with the same DATA and BACKBONE
 	cargo run --release --bin bench $(if $(LIBTORCH),--features bench/tch) -- profile --data $(BENCH_DATA) --weights $(BENCH_WEIGHTS) --stage $(or $(STAGE),recommend) --device $(or $(DEVICE),flex)
 
 deny: ## licences, bans and sources of all dependencies

@@ -1,25 +1,20 @@
 //! The same work for both programs: which users, items and texts a step reads,
 //! in which order.
 //!
-//! Rows are numbered in order of first appearance in `interactions.csv.gz`.
 //! Content: reviews in file order, texts of fewer than two words left out. The
 //! others: users by row, training items in file order.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
-use flate2::read::GzDecoder;
 use model::prompt::Document;
 use model::recommender::{Example, Options};
 use model::{
     Objective, PromptTexts, Token, Tokenizer, collaborative, content,
     recommender,
 };
-use serde::Deserialize;
+
+use crate::data_set::{DataSet, Review};
 
 /// How much of which data.
 #[derive(clap::Args)]
@@ -42,22 +37,11 @@ pub(crate) struct WorkSize {
     pub(crate) threads: usize,
 }
 
-/// A data set as the stages read it.
+/// A data set in the words of a decoder.
 pub(crate) struct StageData {
-    pub(crate) n_users: usize,
-    pub(crate) n_items: usize,
-    /// Training items by user row; users without any are absent.
-    histories: BTreeMap<u32, Vec<u32>>,
-    reviews: Vec<Review>,
+    pub(crate) set: DataSet,
     tokenizer: Arc<Tokenizer>,
     texts: PromptTexts,
-}
-
-/// What a user wrote about an item, both as rows.
-struct Review {
-    user: u32,
-    item: u32,
-    text: String,
 }
 
 /// A user and their training items, all as rows.
@@ -73,78 +57,14 @@ pub(crate) struct Question {
     pub(crate) seen: Vec<u32>,
 }
 
-#[derive(Deserialize)]
-struct InteractionLine {
-    user_id: String,
-    item_id: String,
-    split: String,
-}
-
-#[derive(Deserialize)]
-struct ReviewLine {
-    user_id: String,
-    item_id: String,
-    text: String,
-}
-
-/// Row numbers of external ids, in the order in which the ids appear.
-#[derive(Default)]
-struct Rows {
-    by_id: HashMap<String, u32>,
-}
-
-impl Rows {
-    fn row(&mut self, id: String) -> u32 {
-        let next = self.by_id.len() as u32;
-        *self.by_id.entry(id).or_insert(next)
-    }
-}
-
 impl StageData {
-    /// Reads a folder with `interactions.csv.gz` and, where there is a content
-    /// stage, `reviews.jsonl.gz`.
-    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
-        let mut users = Rows::default();
-        let mut items = Rows::default();
-        let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        let interactions = unzipped(&folder.join("interactions.csv.gz"))?;
-        for line in csv::Reader::from_reader(interactions).deserialize() {
-            let line: InteractionLine = line?;
-            let user = users.row(line.user_id);
-            let item = items.row(line.item_id);
-            if line.split == "train" {
-                histories.entry(user).or_default().push(item);
-            }
+    /// Texts and prompts become the words of this tokenizer.
+    pub(crate) fn new(set: DataSet, tokenizer: &Arc<Tokenizer>) -> Self {
+        Self {
+            set,
+            tokenizer: Arc::clone(tokenizer),
+            texts: PromptTexts::new(tokenizer),
         }
-
-        let mut reviews = Vec::new();
-        let path = folder.join("reviews.jsonl.gz");
-        if path.exists() {
-            for line in BufReader::new(unzipped(&path)?).lines() {
-                let line: ReviewLine = serde_json::from_str(&line?)?;
-                reviews.push(Review {
-                    user: users.row(line.user_id),
-                    item: items.row(line.item_id),
-                    text: line.text,
-                });
-            }
-        }
-
-        let tokenizer = Tokenizer::gpt2();
-        let texts = PromptTexts::new(&tokenizer);
-        Ok(Self {
-            n_users: users.by_id.len(),
-            n_items: items.by_id.len(),
-            histories,
-            reviews,
-            tokenizer,
-            texts,
-        })
-    }
-
-    /// There is something to train the content LM on.
-    pub(crate) fn has_texts(&self) -> bool {
-        !self.reviews.is_empty()
     }
 
     /// Steps of the content LM; a text is encoded when its step is asked for.
@@ -154,7 +74,7 @@ impl StageData {
         n_steps: usize,
         n_positions: usize,
     ) -> impl Iterator<Item = Objective> {
-        let steps = self.reviews.chunks(batch).take(n_steps);
+        let steps = self.set.reviews.chunks(batch).take(n_steps);
         steps.map(move |reviews| {
             let documents = reviews.iter().map(|review| self.review(review));
             let fitted =
@@ -268,7 +188,7 @@ impl StageData {
         &self,
         batch: usize,
     ) -> impl Iterator<Item = Vec<UserHistory<'_>>> {
-        let mut left = self.histories.iter();
+        let mut left = self.set.histories.iter();
         std::iter::from_fn(move || {
             let mut next = Vec::with_capacity(batch);
             for (&user, items) in left.by_ref().take(batch) {
@@ -277,11 +197,4 @@ impl StageData {
             (!next.is_empty()).then_some(next)
         })
     }
-}
-
-fn unzipped(path: &Path) -> anyhow::Result<GzDecoder<File>> {
-    let file = File::open(path);
-    let file =
-        file.with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(GzDecoder::new(file))
 }

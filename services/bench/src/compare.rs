@@ -6,14 +6,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
-use domain::RandomBackbone;
-use model::{Backbone, Precision, Tables, compute_device, write_tensors};
+use model::Precision;
 
-use crate::batches::{StageData, WorkSize};
+use crate::batches::WorkSize;
 use crate::computing::{Computing, all_computing};
+use crate::data_set::DataSet;
 use crate::machine;
 use crate::system::{StageCall, System};
+use crate::weights::{self, Decoder};
 
 /// What is compared, on which work.
 #[derive(clap::Args)]
@@ -25,9 +25,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "target/bench")]
     weights: PathBuf,
 
-    /// Width x layers x heads of random weights.
+    /// A decoder's folder or GGUF file; or width x layers x heads of random
+    /// weights of the GPT-2 family.
     #[arg(long, default_value = "768x12x12")]
-    backbone: String,
+    backbone: Decoder,
 
     /// What computes, with commas between; all that this build has when empty.
     #[arg(long, value_delimiter = ',')]
@@ -60,8 +61,8 @@ pub(crate) struct Arguments {
 
 /// Measures everything and prints a line for each stage and system.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let data = StageData::read(&arguments.work.data)?;
-    write_weights(arguments, &data)?;
+    let data = DataSet::read(&arguments.work.data)?;
+    weights::write(&arguments.weights, &arguments.backbone, &data)?;
     let devices = if arguments.devices.is_empty() {
         model::available_devices()
     } else {
@@ -121,39 +122,5 @@ fn compare(
         }
     }
 
-    Ok(())
-}
-
-/// Writes random weights in the form that the reference reads, where there are
-/// none.
-fn write_weights(
-    arguments: &Arguments,
-    data: &StageData,
-) -> anyhow::Result<()> {
-    let path = arguments.weights.join("tables.safetensors");
-    if path.exists() {
-        return Ok(());
-    }
-
-    let numbers = arguments.backbone.split('x');
-    let numbers: Vec<usize> =
-        numbers.filter_map(|number| number.parse().ok()).collect();
-    let &[n_embd, n_layer, n_head] = &*numbers else {
-        bail!(
-            "--backbone is `{}`; it should be width x layers x heads, as in 768x12x12",
-            arguments.backbone
-        );
-    };
-    let shape = RandomBackbone {
-        n_embd,
-        n_layer,
-        n_head,
-        n_positions: 1024,
-        ..RandomBackbone::default()
-    };
-    let backbone = Backbone::random(&shape, &compute_device("flex")?.device);
-    backbone.write(&arguments.weights.join("backbone"))?;
-    let tables = Tables::normal(data.n_users, data.n_items, n_embd, 0);
-    write_tensors(&path, &tables.tensors(""))?;
     Ok(())
 }

@@ -8,6 +8,9 @@
     reason = "a command line tool"
 )]
 
+/// A data set as both programs read it.
+mod data_set;
+
 /// The steps that both programs take: which users, items and texts, in which
 /// order.
 mod batches;
@@ -19,6 +22,9 @@ mod machine;
 
 /// Measures one stage on one device, in a process of its own.
 mod stage;
+
+/// What both programs start from: a decoder and tables.
+mod weights;
 
 /// Which devices and precisions compute, and how fast they could.
 mod computing;

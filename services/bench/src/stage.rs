@@ -13,6 +13,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Question, StageData, WorkSize};
+use crate::data_set::DataSet;
 use crate::machine;
 
 /// Which stage is measured, and on what.
@@ -65,9 +66,10 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let n_threads = arguments.work.threads;
     let device =
         machine::device(&arguments.device, arguments.precision, n_threads)?;
-    let data = StageData::read(&arguments.work.data)?;
+    let set = DataSet::read(&arguments.work.data)?;
+    let tables = tables(&arguments.weights, &set)?;
     let backbone = backbone(arguments, &device)?;
-    let tables = tables(&arguments.weights, &data)?;
+    let data = StageData::new(set, backbone.tokenizer()?);
     let mut bench = Bench {
         arguments,
         data: &data,
@@ -94,7 +96,7 @@ fn backbone(
     Ok(backbone.in_precision(arguments.precision))
 }
 
-fn tables(weights: &Path, data: &StageData) -> anyhow::Result<Tables> {
+fn tables(weights: &Path, data: &DataSet) -> anyhow::Result<Tables> {
     let file = TensorFile::open(&weights.join("tables.safetensors"))?;
     let tables = Tables::read(&file, "")?;
     let found = (tables.content.users.n_rows(), tables.content.items.n_rows());
@@ -127,6 +129,9 @@ const SIZES: [usize; 2] = [256, 1];
 /// Batches of one user.
 const N_SINGLE_USERS: usize = 20;
 
+/// Where the reference cuts documents off, however long the decoder's may be.
+const REFERENCE_POSITIONS: usize = 1024;
+
 /// The tables that learn, and how.
 struct Learner {
     own: TokenTables,
@@ -148,11 +153,16 @@ struct Sum {
 }
 
 impl Bench<'_> {
+    /// How long a document may be, in tokens.
+    fn n_positions(&self) -> usize {
+        self.backbone.n_positions().min(REFERENCE_POSITIONS)
+    }
+
     fn content(&mut self) -> anyhow::Result<()> {
         let objectives = self.data.content(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.backbone.n_positions(),
+            self.n_positions(),
         );
         let learner = Learner {
             own: self.tables.content.clone(),
@@ -167,7 +177,7 @@ impl Bench<'_> {
         let objectives = self.data.collaborative(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.backbone.n_positions(),
+            self.n_positions(),
         );
         self.learn(objectives, self.collaborative_learner(PRETRAINING))
     }
@@ -176,7 +186,7 @@ impl Bench<'_> {
         let objectives = self.data.recommend(
             self.arguments.work.batch,
             self.arguments.work.steps,
-            self.backbone.n_positions(),
+            self.n_positions(),
         );
         self.learn(objectives, self.collaborative_learner(FINETUNING))
     }
@@ -216,7 +226,7 @@ impl Bench<'_> {
             let work = Work::of_step(
                 &objective,
                 &self.backbone.shape(),
-                self.data.n_items,
+                self.data.set.n_items,
             );
             sum.losses.push(step.loss);
             sum.n_tokens += step.n_tokens;
@@ -264,7 +274,7 @@ impl Bench<'_> {
         } else {
             N_SINGLE_USERS
         };
-        let n_positions = self.backbone.n_positions();
+        let n_positions = self.n_positions();
         let batches = self.data.predict(size, n_batches, n_positions);
         let mut sum = Sum::default();
         for (number, questions) in batches.iter().enumerate() {
@@ -283,7 +293,7 @@ impl Bench<'_> {
             let work = Work::of_ranking(
                 &prompts,
                 &self.backbone.shape(),
-                self.data.n_items,
+                self.data.set.n_items,
             );
             sum.n_tokens += work.n_tokens;
             sum.n_operations += work.n_operations;

@@ -183,6 +183,20 @@ pub fn has_own_memory(device: &Device) -> bool {
     }
 }
 
+/// True for a device whose loops are divided among rayon's threads.
+pub(crate) fn computes_on_rayon(device: &Device) -> bool {
+    match device.as_dispatch() {
+        #[cfg(feature = "cuda")]
+        DispatchDevice::Cube(_) => false,
+        #[cfg(feature = "tch")]
+        DispatchDevice::LibTorch(_) => false,
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(_) => {
+            computes_on_rayon(&device.clone().inner())
+        }
+    }
+}
+
 /// Has LibTorch compute on `n` threads; it takes one a core otherwise. flex
 /// computes on rayon's.
 pub fn use_threads(n: usize) {

@@ -12,6 +12,7 @@ use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
 use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
 use crate::backbone::gpt2::{self, Gpt2};
+use crate::backbone::kernels::MatrixMemory;
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
 use crate::backbone::tensor_files::TensorFiles;
@@ -29,6 +30,8 @@ pub struct Backbone {
     /// Absent where a checkpoint came without one.
     tokenizer: Option<Arc<Tokenizer>>,
     budget: TokenBudget,
+    /// Gives memory back when the last copy of the backbone ends.
+    _memory: Arc<MatrixMemory>,
 }
 
 /// The weights, by family.
@@ -133,6 +136,7 @@ impl Backbone {
             decoder,
             tokenizer,
             budget: TokenBudget::of(device),
+            _memory: Arc::new(MatrixMemory),
         }
     }
 

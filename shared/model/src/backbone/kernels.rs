@@ -20,10 +20,16 @@ mod composed;
 
 /// Kernels on host memory, by loops over its rows.
 mod flex;
+/// Flex tensors as host memory.
+mod flex_tensors;
 /// Attention on host memory, a head at a time.
 mod heads;
+/// The gradients of that attention.
+mod heads_backward;
 /// Loops over rows for the layers of the Llama family.
 mod llama_rows;
+/// Memory that is used again.
+mod memory;
 /// Loops over rows, compiled for the widest vectors of the machine.
 mod rows;
 
@@ -37,6 +43,7 @@ mod card;
 #[cfg(feature = "tch")]
 mod libtorch;
 
+pub(crate) use memory::MatrixMemory;
 use operands::Exponentials;
 pub(crate) use operands::{
     Attended, Attention, AttentionGradients, FirstHeads, HeadCounts, Norm,
@@ -120,6 +127,17 @@ pub(crate) fn rms_norm_backward(
     d_output: Tensor<2>,
 ) -> Tensor<2> {
     on_engine!(input, rms_norm_backward(input, norm, d_output))
+}
+
+/// [`rms_norm_backward`], added to `sum`. Shapes: all `[rows, width]`.
+#[tracing::instrument(level = "trace", skip_all)]
+pub(crate) fn add_rms_norm_backward(
+    sum: Tensor<2>,
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    on_engine!(input, add_rms_norm_backward(sum, input, norm, d_output))
 }
 
 /// Turns each pair of entries `(i, i + head_dim / 2)` of the first heads
@@ -258,6 +276,23 @@ mod tests {
     }
 
     #[test]
+    fn what_memory_held_before_is_not_seen() {
+        let device = Device::flex();
+        let (lhs, rhs) =
+            (random([256, 256], &device), random([256, 256], &device));
+        for _ in 0..3 {
+            // What a product has read is the memory of the next one.
+            let nan = Tensor::full([256, 256], f32::NAN, &device);
+            drop(product(nan, rhs.clone()));
+            assert_close(
+                product(lhs.clone(), rhs.clone()),
+                composed::product(lhs.clone(), rhs.clone()),
+                "product",
+            );
+        }
+    }
+
+    #[test]
     fn pointwise_kernels_are_the_compositions() {
         for device in devices() {
             let (input, d_output) =
@@ -321,8 +356,16 @@ mod tests {
             assert_close(found, expected, "RMS norm");
             let found =
                 rms_norm_backward(input.clone(), &norm, d_output.clone());
-            let expected = composed::rms_norm_backward(input, &norm, d_output);
-            assert_close(found, expected, "RMS norm backward");
+            let expected = composed::rms_norm_backward(
+                input.clone(),
+                &norm,
+                d_output.clone(),
+            );
+            assert_close(found, expected.clone(), "RMS norm backward");
+            let sum = random([37, 45], &device);
+            let found =
+                add_rms_norm_backward(sum.clone(), input, &norm, d_output);
+            assert_close(found, sum + expected, "RMS norm backward, added");
 
             let (gate_up, d_output) =
                 (random([37, 90], &device), random([37, 45], &device));

@@ -44,6 +44,21 @@ impl Linear {
         self.all().forward(input)
     }
 
+    /// [`Self::forward`], added to what goes past the layer. Shapes:
+    /// `[rows, output]`, `[rows, input]` → `[rows, output]`.
+    pub(crate) fn forward_onto(
+        &self,
+        residual: Tensor<2>,
+        input: Tensor<2>,
+    ) -> Tensor<2> {
+        let Columns { weight, bias } = self.all();
+        let sum = kernels::add_product(residual, input, weight);
+        match bias {
+            Some(bias) => sum + bias,
+            None => sum,
+        }
+    }
+
     /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(&self, d_output: Tensor<2>) -> Tensor<2> {
         self.all().backward(d_output)
@@ -195,6 +210,18 @@ impl RmsNorm {
         d_output: Tensor<2>,
     ) -> Tensor<2> {
         kernels::rms_norm_backward(input, &self.weights(), d_output)
+    }
+
+    /// [`Self::backward`], added to the gradient of what went past the norm.
+    /// Shapes: all `[rows, width]`.
+    pub(crate) fn backward_onto(
+        &self,
+        d_residual: Tensor<2>,
+        input: Tensor<2>,
+        d_output: Tensor<2>,
+    ) -> Tensor<2> {
+        let weights = self.weights();
+        kernels::add_rms_norm_backward(d_residual, input, &weights, d_output)
     }
 
     /// Norms each of the first heads by itself; what lies behind them stays.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 
-use crate::device::has_own_memory;
+use crate::device::{computes_on_rayon, has_own_memory};
 use crate::error::Error;
 
 /// Tokens at once on a CPU. More only cost memory: a forward pass keeps 370 kB
@@ -28,6 +28,8 @@ const LEAST: usize = 64;
 #[derive(Debug, Clone)]
 pub struct TokenBudget {
     n_tokens: Arc<AtomicUsize>,
+    /// The device divides its loops among rayon's threads.
+    is_on_rayon: bool,
 }
 
 impl TokenBudget {
@@ -40,6 +42,7 @@ impl TokenBudget {
         };
         Self {
             n_tokens: Arc::new(AtomicUsize::new(n_tokens)),
+            is_on_rayon: computes_on_rayon(device),
         }
     }
 
@@ -51,10 +54,14 @@ impl TokenBudget {
     /// Does work that takes at most so many tokens at once; when the device has
     /// no memory for them, with half as many, from now on. Work starts over
     /// then: it must leave nothing half-done behind.
-    pub(crate) fn fit<T>(&self, work: impl Fn(usize) -> T) -> Result<T, Error> {
+    pub(crate) fn fit<T: Send>(
+        &self,
+        work: impl Fn(usize) -> T + Sync,
+    ) -> Result<T, Error> {
         loop {
             let n = self.get();
-            let panic = match catch_unwind(AssertUnwindSafe(|| work(n))) {
+            let attempt = AssertUnwindSafe(|| self.compute(|| work(n)));
+            let panic = match catch_unwind(attempt) {
                 Ok(done) => return Ok(done),
                 Err(panic) => panic,
             };
@@ -74,6 +81,17 @@ impl TokenBudget {
                 "the device's memory is full: half as many tokens at once"
             );
             self.n_tokens.store(n / 2, Ordering::Relaxed);
+        }
+    }
+
+    /// Does work on one of the threads that its loops are divided among, where
+    /// there are some. From outside, each loop would wait for one of them to
+    /// wake up, and then for its own thread.
+    fn compute<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if self.is_on_rayon {
+            rayon::scope(|_| work())
+        } else {
+            work()
         }
     }
 }

@@ -109,13 +109,12 @@ impl Tile {
 
         // The softmax is f32 whatever the head is.
         let exponentials = kernels::exponentials(logits.cast(DType::F32));
-        let shares = exponentials.values.clone().cast(head.dtype());
+        let kept = softmax.head_is_learned.then(|| exponentials.values.clone());
+        let shares = exponentials.values.cast(head.dtype());
         Self {
             classes,
             product: kernels::product(shares, head).cast(DType::F32),
-            exponentials: softmax
-                .head_is_learned
-                .then_some(exponentials.values),
+            exponentials: kept,
             highest: exponentials.highest,
             sums: exponentials.sums,
             soft,

@@ -104,6 +104,15 @@ pub(super) fn rms_norm_backward(
     ((d_scaled - scaled * along) * scale).cast(dtype)
 }
 
+pub(super) fn add_rms_norm_backward(
+    sum: Tensor<2>,
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    sum + rms_norm_backward(input, norm, d_output)
+}
+
 pub(super) fn rotate(
     input: Tensor<2>,
     rotation: &Rotation,

@@ -2,113 +2,40 @@
 //! else holds them. Products are faer's, whose assembly is faster than flex's
 //! own (figures in docs/performance.md).
 
-use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
+use super::flex_tensors::{Contiguous, Matrix, owned};
 use super::heads::{Heads, Outputs};
 use super::llama_rows;
+use super::memory;
 use super::operands::{
     Attended, Attention, AttentionGradients, Exponentials, FirstHeads, Norm,
     RmsWeights, Rotation,
 };
 use super::rows;
-use crate::backbone::host::{matrix, to_vec};
-
-/// A tensor's memory, to be read where it lies.
-struct Matrix {
-    tensor: FlexTensor,
-}
-
-impl Matrix {
-    fn of(tensor: Tensor<2>) -> Self {
-        let tensor = flex_tensor(tensor);
-        let is_matrix = match tensor.layout().strides() {
-            [1, rows] | [rows, 1] => *rows > 0,
-            _ => false,
-        };
-        Self {
-            tensor: if is_matrix {
-                tensor
-            } else {
-                tensor.to_contiguous()
-            },
-        }
-    }
-
-    fn view(&self) -> MatRef<'_, f32> {
-        let layout = self.tensor.layout();
-        let values = &self.tensor.storage::<f32>()[layout.start_offset()..];
-        let n_rows = layout.shape()[0];
-        let n_columns = layout.shape()[1];
-        match *layout.strides() {
-            [rows, 1] => {
-                let stride = rows.unsigned_abs();
-                MatRef::from_row_major_slice_with_stride(
-                    values, n_rows, n_columns, stride,
-                )
-            }
-            [1, columns] => {
-                let stride = columns.unsigned_abs();
-                MatRef::from_row_major_slice_with_stride(
-                    values, n_columns, n_rows, stride,
-                )
-                .transpose()
-            }
-            _ => unreachable!(
-                "a matrix was made contiguous when it was neither row-major nor column-major"
-            ),
-        }
-    }
-}
-
-fn flex_tensor<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor
-        .try_into_primitive::<Flex>()
-        .expect("the engine of the tensor is flex")
-}
-
-/// The memory of a tensor of any shape, in row-major order.
-struct Contiguous {
-    tensor: FlexTensor,
-}
-
-impl Contiguous {
-    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
-        Self {
-            tensor: flex_tensor(tensor).to_contiguous(),
-        }
-    }
-
-    fn values(&self) -> &[f32] {
-        self.tensor.storage()
-    }
-}
-
-/// A tensor's values: its own memory where nobody else holds it, else a copy.
-fn owned(tensor: Tensor<2>) -> Vec<f32> {
-    let tensor = flex_tensor(tensor);
-    match tensor.as_slice::<f32>().filter(|_| !tensor.is_unique()) {
-        // burn's own copy is of bytes, which a second copy then aligns.
-        Some(shared) => shared.to_vec(),
-        None => to_vec(Tensor::<2>::from_primitive::<Flex>(tensor)),
-    }
-}
+use crate::backbone::host::matrix;
 
 /// A product of more rows is divided by faer, which then packs each part of a
 /// matrix once.
 const FEW_ROWS: usize = 512;
-/// The fewest columns in a part of a product of few rows; the kernel is slow on
-/// fewer.
-const PART_COLUMNS: usize = 64;
+/// The fewest columns in a part of a product of few rows: the kernel is slow on
+/// fewer. 300 × 1,536 × 576 on two Zen 5 cores with AVX-512, in GFLOP/s: 459 in
+/// parts of 144 columns, 415 of 72, 317 of 36, 356 as faer divides it.
+const PART_COLUMNS: usize = 128;
 /// The most parts of such a product: many, so that a thread that is interrupted
-/// leaves its own to the others. Two Zen 3 cores do 14 × 256 × 1,024 at 72
-/// GFLOP/s so, at 51 as faer divides it; 200 × 768 × 3,072, one core taken for
-/// a fifth of the time, at 105 and 89.
+/// leaves its own to the others. Two Zen 3 cores do 200 × 768 × 3,072, one core
+/// taken for a fifth of the time, at 105 GFLOP/s so, at 89 as faer divides it.
 const MOST_PARTS: usize = 16;
+
+/// How many parts the columns are divided into: a power of two, so that the
+/// threads get equally many.
+fn n_column_parts(n_columns: usize) -> usize {
+    let n_parts = (n_columns / PART_COLUMNS).clamp(1, MOST_PARTS);
+    1 << n_parts.ilog2()
+}
 
 /// Writes `lhs · rhs` to a matrix, or adds it.
 fn multiply(
@@ -117,7 +44,7 @@ fn multiply(
     lhs: MatRef<'_, f32>,
     rhs: MatRef<'_, f32>,
 ) {
-    let n_parts = (to.ncols() / PART_COLUMNS).min(MOST_PARTS);
+    let n_parts = n_column_parts(to.ncols());
     if to.nrows() > FEW_ROWS || n_parts < 2 {
         return matmul(to, accum, lhs, rhs, 1.0, Par::rayon(0));
     }
@@ -133,7 +60,7 @@ pub(super) fn product(lhs: Tensor<2>, rhs: Tensor<2>) -> Tensor<2> {
     let device = lhs.device();
     let [n_rows, _] = lhs.dims();
     let [_, n_columns] = rhs.dims();
-    let mut values = vec![0.0; n_rows * n_columns];
+    let mut values = memory::buffer(n_rows * n_columns);
 
     let product =
         MatMut::from_row_major_slice_mut(&mut values, n_rows, n_columns);
@@ -169,7 +96,7 @@ pub(super) fn gelu(input: Tensor<2>) -> Tensor<2> {
     let device = input.device();
     let [_, width] = input.dims();
     let input = Contiguous::of(input);
-    let mut output = vec![0.0; input.values().len()];
+    let mut output = memory::buffer(input.values().len());
     rows::gelu(input.values(), &mut output);
     matrix(output, width, &device)
 }
@@ -215,7 +142,7 @@ pub(super) fn layer_norm(input: Tensor<2>, norm: &Norm) -> Tensor<2> {
     let device = input.device();
     let [n_rows, width] = input.dims();
     let input = Contiguous::of(input);
-    let mut output = vec![0.0; n_rows * width];
+    let mut output = memory::buffer(n_rows * width);
     let weights = NormWeights::of(norm);
     weights.norm().forward(input.values(), &mut output);
     matrix(output, width, &device)
@@ -261,7 +188,7 @@ impl RmsNormed {
 
 pub(super) fn rms_norm(input: Tensor<2>, norm: &RmsWeights) -> Tensor<2> {
     let (device, [n_rows, width]) = (input.device(), input.dims());
-    let mut output = vec![0.0; n_rows * width];
+    let mut output = memory::buffer(n_rows * width);
     let normed = RmsNormed::of(input, norm);
     normed.norm().forward(normed.input.values(), &mut output);
     matrix(output, width, &device)
@@ -276,6 +203,24 @@ pub(super) fn rms_norm_backward(
     let mut gradient = owned(d_output);
     let normed = RmsNormed::of(input, norm);
     normed.norm().backward(normed.input.values(), &mut gradient);
+    matrix(gradient, width, &device)
+}
+
+pub(super) fn add_rms_norm_backward(
+    sum: Tensor<2>,
+    input: Tensor<2>,
+    norm: &RmsWeights,
+    d_output: Tensor<2>,
+) -> Tensor<2> {
+    let (device, [_, width]) = (input.device(), input.dims());
+    let mut gradient = owned(d_output);
+    let sum = Contiguous::of(sum);
+    let normed = RmsNormed::of(input, norm);
+    normed.norm().add_backward(
+        sum.values(),
+        normed.input.values(),
+        &mut gradient,
+    );
     matrix(gradient, width, &device)
 }
 
@@ -299,7 +244,7 @@ pub(super) fn rotate(
 
 pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let (device, [n_rows, width]) = (gate_up.device(), gate_up.dims());
-    let mut output = vec![0.0; n_rows * width / 2];
+    let mut output = memory::buffer(n_rows * width / 2);
     llama_rows::swiglu(
         Contiguous::of(gate_up).values(),
         &mut output,

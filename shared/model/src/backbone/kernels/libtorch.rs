@@ -9,8 +9,8 @@ use tch::Tensor as Native;
 
 use super::card;
 pub(super) use super::composed::{
-    exponentials, layer_norm, product, rms_norm, rms_norm_backward, rotate,
-    swiglu, swiglu_backward,
+    add_rms_norm_backward, exponentials, layer_norm, product, rms_norm,
+    rms_norm_backward, rotate, swiglu, swiglu_backward,
 };
 use super::operands::{
     Attended, Attention, AttentionGradients, HeadCounts, Norm,

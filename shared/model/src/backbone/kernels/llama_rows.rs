@@ -5,7 +5,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::operands::FirstHeads;
-use super::rows::{exp, rows_per_task, sum_of};
+use super::rows::{exp, rows_per_task, sum_of, sum_of_products};
 
 /// An RMS norm.
 pub(super) struct RmsNorm<'a> {
@@ -44,19 +44,67 @@ impl RmsNorm<'_> {
         rows.with_min_len(rows_per_task(width)).for_each(
             |(gradient, input)| {
                 Arch::new().dispatch(|| {
-                    let scale = self.scale(input);
-                    for (g, &weight) in gradient.iter_mut().zip(self.weight) {
-                        *g *= weight;
-                    }
-                    let along =
-                        sum_of(gradient, input, |g, x| g * x) / width as f32;
-                    let along = along * scale * scale;
-                    for (g, &x) in gradient.iter_mut().zip(input) {
-                        *g = (*g - x * along) * scale;
+                    let of_row = self.gradient(input, gradient);
+                    for (g, (&x, &weight)) in
+                        gradient.iter_mut().zip(input.iter().zip(self.weight))
+                    {
+                        *g = of_row.at(x, *g * weight);
                     }
                 });
             },
         );
+    }
+
+    /// Writes the input's gradient, added to `sum`, in place of the output's.
+    pub(super) fn add_backward(
+        &self,
+        sum: &[f32],
+        input: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let width = self.weight.len();
+        let others = sum.par_chunks(width).zip(input.par_chunks(width));
+        let rows = gradient.par_chunks_mut(width).zip(others);
+        rows.with_min_len(rows_per_task(width)).for_each(
+            |(gradient, (sum, input))| {
+                Arch::new().dispatch(|| {
+                    let of_row = self.gradient(input, gradient);
+                    let others = sum.iter().zip(input.iter().zip(self.weight));
+                    for (g, (&sum, (&x, &weight))) in
+                        gradient.iter_mut().zip(others)
+                    {
+                        *g = sum + of_row.at(x, *g * weight);
+                    }
+                });
+            },
+        );
+    }
+
+    /// What a row's gradient is made with.
+    #[inline(always)]
+    fn gradient(&self, input: &[f32], d_output: &[f32]) -> RowGradient {
+        let scale = self.scale(input);
+        let along = sum_of_products(d_output, self.weight, input);
+        RowGradient {
+            scale,
+            along: along / input.len() as f32 * scale * scale,
+        }
+    }
+}
+
+/// What the gradient of a normed row needs of the row as a whole.
+struct RowGradient {
+    /// What the row was multiplied with.
+    scale: f32,
+    /// How much of the row itself is taken away.
+    along: f32,
+}
+
+impl RowGradient {
+    /// The gradient of an entry, given that of its scaled value.
+    #[inline(always)]
+    fn at(&self, entry: f32, d_scaled: f32) -> f32 {
+        (d_scaled - entry * self.along) * self.scale
     }
 }
 

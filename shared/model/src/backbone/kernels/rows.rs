@@ -7,6 +7,8 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::memory;
+
 /// How many values are worth a task of their own.
 const MIN_VALUES: usize = 16 * 1024;
 
@@ -30,6 +32,22 @@ pub(super) fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     }
     let rest: f32 = rest_x.iter().zip(rest_y).map(|(&x, &y)| f(x, y)).sum();
     sum_of_lanes(sums) + rest
+}
+
+/// Sums `x · y · z` over the entries of three rows.
+#[inline(always)]
+pub(super) fn sum_of_products(x: &[f32], y: &[f32], z: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (whole_x, rest_x) = x.as_chunks::<LANES>();
+    let (whole_y, rest_y) = y.as_chunks::<LANES>();
+    let (whole_z, rest_z) = z.as_chunks::<LANES>();
+    for ((x, y), z) in whole_x.iter().zip(whole_y).zip(whole_z) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane] * z[lane];
+        }
+    }
+    let rest = rest_x.iter().zip(rest_y).zip(rest_z);
+    sum_of_lanes(sums) + rest.map(|((x, y), z)| x * y * z).sum::<f32>()
 }
 
 /// Adds the lanes up in halves: one after the other would take as long as a row
@@ -111,8 +129,10 @@ pub(super) fn gelu_backward(input: &[f32], gradient: &mut [f32]) {
 
 /// A matrix of the same row `n_rows` times.
 pub(super) fn repeated(row: &[f32], n_rows: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(row.len() * n_rows);
-    (0..n_rows).for_each(|_| values.extend_from_slice(row));
+    let mut values = memory::buffer(row.len() * n_rows);
+    for to in values.chunks_exact_mut(row.len()) {
+        to.copy_from_slice(row);
+    }
     values
 }
 
@@ -177,11 +197,32 @@ impl Norm<'_> {
     }
 }
 
+/// The highest entry of a row: the highest of each lane first, because one
+/// comparison after the other would take longer than the exponentials.
+#[inline(always)]
+fn highest_of(row: &[f32]) -> f32 {
+    let mut highest = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for values in whole {
+        for lane in 0..LANES {
+            highest[lane] = higher(values[lane], highest[lane]);
+        }
+    }
+    let rest = rest.iter().copied();
+    rest.chain(highest).fold(f32::NEG_INFINITY, higher)
+}
+
+/// The higher of two numbers, as one instruction: `f32::max` looks for NaN.
+#[inline(always)]
+fn higher(x: f32, y: f32) -> f32 {
+    if x > y { x } else { y }
+}
+
 /// Makes `e^(x − highest)` of a row, in place. Returns the highest entry and
 /// the sum of the exponentials.
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32]) -> (f32, f32) {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let highest = highest_of(row);
     row.iter_mut().for_each(|x| *x = exp(*x - highest));
     (highest, sum_of(row, row, |x, _| x))
 }

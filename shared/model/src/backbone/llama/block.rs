@@ -171,8 +171,8 @@ impl Block {
         };
 
         let attended = kernels::attention(&attention);
-        let mixed = self.o_proj.forward(attended.mixed.clone());
-        let output = asked.gather(input.clone()) + mixed;
+        let residual = asked.gather(input.clone());
+        let output = self.o_proj.forward_onto(residual, attended.mixed.clone());
 
         let kept = KeptAttention {
             asked,
@@ -241,8 +241,9 @@ impl Block {
         let d_normed = self.key_value().backward_onto(d_normed, d_keys_values);
 
         let input = only(kept.input, wanted);
-        let d_input = self.input_layernorm.backward(input, d_normed);
-        only(asked.scatter(d_output), wanted) + d_input
+        let d_residual = only(asked.scatter(d_output), wanted);
+        self.input_layernorm
+            .backward_onto(d_residual, input, d_normed)
     }
 
     /// The gradients of heads before their norms and rotations, given those
@@ -287,8 +288,8 @@ impl Block {
     fn mlp(&self, input: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let normed = self.post_attention_layernorm.forward(input.clone());
         let gate_up = self.gate_up_proj.forward(normed);
-        let output = self.down_proj.forward(kernels::swiglu(gate_up.clone()));
-        (input + output, gate_up)
+        let active = kernels::swiglu(gate_up.clone());
+        (self.down_proj.forward_onto(input, active), gate_up)
     }
 
     /// Shapes: `input [queries, embed]`, `gate_up [queries, 2 inner]`,
@@ -303,7 +304,8 @@ impl Block {
         let d_active = self.down_proj.backward(d_output.clone());
         let d_gate_up = kernels::swiglu_backward(gate_up, d_active);
         let d_normed = self.gate_up_proj.backward(d_gate_up);
-        d_output + self.post_attention_layernorm.backward(input, d_normed)
+        let norm = &self.post_attention_layernorm;
+        norm.backward_onto(d_output, input, d_normed)
     }
 
     fn heads(&self) -> HeadCounts {
