@@ -81,6 +81,7 @@ impl From<model::Error> for Unloadable {
             | Error::NoTokenizer
             | Error::Device { .. }
             | Error::Precision { .. }
+            | Error::NoInt8 { .. }
             | Error::Diverged { .. } => Cause::Unsupported,
         };
         Self::new(cause, &error)

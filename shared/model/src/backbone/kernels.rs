@@ -30,6 +30,11 @@ mod rows;
 /// Inner products of many rows with a few states.
 mod products;
 
+/// Products with weights that are kept in fewer bits, on host memory.
+mod packed;
+/// Their inner loops.
+mod panels;
+
 /// LibTorch's attention on graphics cards.
 #[cfg(feature = "tch")]
 mod card;
@@ -42,6 +47,7 @@ pub(crate) use operands::{
     Attended, Attention, AttentionGradients, FirstHeads, HeadCounts, Norm,
     RmsWeights, Rotation,
 };
+pub(crate) use packed::{PackedMatrix, Packing};
 pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.

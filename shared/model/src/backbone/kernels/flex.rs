@@ -72,24 +72,24 @@ fn flex_tensor<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 }
 
 /// The memory of a tensor of any shape, in row-major order.
-struct Contiguous {
+pub(super) struct Contiguous {
     tensor: FlexTensor,
 }
 
 impl Contiguous {
-    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
+    pub(super) fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         Self {
             tensor: flex_tensor(tensor).to_contiguous(),
         }
     }
 
-    fn values(&self) -> &[f32] {
+    pub(super) fn values(&self) -> &[f32] {
         self.tensor.storage()
     }
 }
 
 /// A tensor's values: its own memory where nobody else holds it, else a copy.
-fn owned(tensor: Tensor<2>) -> Vec<f32> {
+pub(super) fn owned(tensor: Tensor<2>) -> Vec<f32> {
     let tensor = flex_tensor(tensor);
     match tensor.as_slice::<f32>().filter(|_| !tensor.is_unique()) {
         // burn's own copy is of bytes, which a second copy then aligns.
