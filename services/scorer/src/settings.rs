@@ -1,7 +1,7 @@
 //! What an operator can set. All defaults are in `config.toml` beside this
 //! crate, which also says more about each setting.
 
-use model::{BackbonePrecision, Precision};
+use model::Precision;
 use serde::Deserialize;
 use service::Port;
 
@@ -18,7 +18,7 @@ pub struct Settings {
     pub follow_ms: u64,
     /// Precision of a backbone's weights, as user states are computed; item
     /// rows have one of their own, [`Self::scoring_precision`].
-    pub backbone_precision: BackbonePrecision,
+    pub backbone_precision: Precision,
     /// How many model versions are in memory at once.
     pub max_models: usize,
     /// Memory for model versions with their backbones, in MiB; 0: as much as
@@ -100,10 +100,10 @@ mod tests {
 
     #[test]
     fn an_unknown_precision_is_refused_with_the_known_ones() {
-        let int8 = with_backbone_precision("int8").unwrap();
-        assert_eq!(int8.backbone_precision, BackbonePrecision::Int8);
+        let bf16 = with_backbone_precision("bf16").unwrap();
+        assert_eq!(bf16.backbone_precision, Precision::Bf16);
         let error = with_backbone_precision("int4").unwrap_err();
-        for name in ["int4", "f32", "bf16", "int8"] {
+        for name in ["int4", "f32", "bf16"] {
             assert!(error.contains(name), "{error}");
         }
     }

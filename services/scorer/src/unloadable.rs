@@ -81,7 +81,6 @@ impl From<model::Error> for Unloadable {
             | Error::NoTokenizer
             | Error::Device { .. }
             | Error::Precision { .. }
-            | Error::NoInt8 { .. }
             | Error::Diverged { .. } => Cause::Unsupported,
         };
         Self::new(cause, &error)

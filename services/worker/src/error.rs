@@ -153,7 +153,6 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::NoTokenizer
         | model::Error::Device { .. }
         | model::Error::OutOfMemory { .. }
-        | model::Error::NoInt8 { .. }
         | model::Error::Precision { .. } => Error::Model(error),
     }
 }

@@ -53,41 +53,6 @@ impl Precision {
     }
 }
 
-/// How many bits the weights of a frozen backbone have where it only answers.
-/// Activations stay f32 on a CPU.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum BackbonePrecision {
-    /// As they were read.
-    #[default]
-    F32,
-    /// Rounded to 8 bits of significand.
-    Bf16,
-    /// Whole numbers from -127 to 127, times a scale for each output of a
-    /// layer.
-    Int8,
-}
-
-impl BackbonePrecision {
-    /// The name that the precision has in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
 /// The kernels that know a tensor's memory.
 pub(crate) enum Engine {
     /// Loops over host memory.
@@ -147,21 +112,13 @@ impl ComputeDevice {
     }
 
     /// Refuses a precision in which the device cannot keep the weights of a
-    /// backbone.
-    pub fn check_backbone(
-        &self,
-        precision: BackbonePrecision,
-    ) -> Result<(), Error> {
+    /// backbone that only answers: flex can without hardware, for it multiplies
+    /// in f32.
+    pub fn check_backbone(&self, precision: Precision) -> Result<(), Error> {
         if packs_weights(&self.device) {
             return Ok(());
         }
-        match precision {
-            BackbonePrecision::F32 => Ok(()),
-            BackbonePrecision::Bf16 => self.check(Precision::Bf16),
-            BackbonePrecision::Int8 => Err(Error::NoInt8 {
-                device: self.name.clone(),
-            }),
-        }
+        self.check(precision)
     }
 
     fn has_bf16(&self) -> bool {
@@ -172,7 +129,8 @@ impl ComputeDevice {
     }
 }
 
-/// Whether the device has a product with packed weights.
+/// Whether the device has a product with packed weights
+/// (`kernels/packed.rs`).
 pub(crate) fn packs_weights(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
@@ -412,7 +370,7 @@ mod tests {
     #[test]
     fn flex_keeps_a_backbone_in_any_precision() {
         let flex = compute_device("flex").unwrap();
-        for precision in [BackbonePrecision::Bf16, BackbonePrecision::Int8] {
+        for precision in [Precision::F32, Precision::Bf16] {
             assert!(flex.check_backbone(precision).is_ok());
         }
     }

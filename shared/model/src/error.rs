@@ -76,14 +76,6 @@ pub enum Error {
         /// The device that was to compute in bf16.
         device: String,
     },
-    /// A device cannot keep weights as whole numbers.
-    #[error(
-        "device `{device}` computes with f32 or bf16 weights; set backbone_precision = \"f32\", or device = \"flex\""
-    )]
-    NoInt8 {
-        /// The device that was to keep them.
-        device: String,
-    },
     /// A device has no room for the least that can be computed at once.
     #[error(
         "the device has no memory for {n_tokens} tokens at once ({reason}); free some, or take a smaller backbone"

@@ -53,8 +53,8 @@ pub use backbone::peak::gemm_peak;
 pub use backbone::token_budget::TokenBudget;
 pub use backbone::tokenizer::Tokenizer;
 pub use device::{
-    BackbonePrecision, ComputeDevice, Device, Precision, available_devices,
-    compute_device, has_own_memory, n_cores, use_threads,
+    ComputeDevice, Device, Precision, available_devices, compute_device,
+    has_own_memory, n_cores, use_threads,
 };
 pub use error::Error;
 pub use light::cold::rows_from_texts;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use model::{Backbone, BackbonePrecision, Device, PromptTexts};
+use model::{Backbone, Device, Precision, PromptTexts};
 
 /// A frozen language model, by its id in the artifact store.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(crate) struct SharedBackbone {
     pub(crate) id: String,
     pub(crate) backbone: Backbone,
     /// What its weights were rounded to.
-    pub(crate) precision: BackbonePrecision,
+    pub(crate) precision: Precision,
     /// The words of the prompts, in its vocabulary.
     pub(crate) texts: PromptTexts,
 }
@@ -22,7 +22,7 @@ impl SharedBackbone {
         id: String,
         folder: &Path,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, model::Error> {
         let backbone = Backbone::read_to_answer(folder, device, precision)?;
         let texts = PromptTexts::new(backbone.tokenizer()?);

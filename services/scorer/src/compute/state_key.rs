@@ -2,8 +2,8 @@
 //! is never stale.
 
 use domain::ModelVersion;
+use model::Precision;
 use model::prompt::TEMPLATE_VERSION;
-use model::{BackbonePrecision, Precision};
 use sha2::{Digest, Sha256};
 
 use crate::compute::language_model::PromptUser;
@@ -23,7 +23,7 @@ pub(crate) struct Precisions {
     /// Of item rows and of the state itself.
     pub(crate) scoring: Precision,
     /// Of the weights that it was computed with.
-    pub(crate) backbone: BackbonePrecision,
+    pub(crate) backbone: Precision,
 }
 
 impl StateKey {
@@ -74,8 +74,8 @@ fn history_hash(items: &[u32], precisions: Precisions) -> String {
         Precision::Bf16 => hash.update(precisions.scoring.name()),
     }
     match precisions.backbone {
-        BackbonePrecision::F32 => {}
-        BackbonePrecision::Bf16 | BackbonePrecision::Int8 => {
+        Precision::F32 => {}
+        Precision::Bf16 => {
             hash.update(format!("backbone {}", precisions.backbone.name()));
         }
     }
@@ -93,17 +93,13 @@ mod tests {
         let version = ModelVersion::new("a".repeat(32)).unwrap();
         let mut fields = HashSet::new();
         for scoring in [Precision::F32, Precision::Bf16] {
-            for backbone in [
-                BackbonePrecision::F32,
-                BackbonePrecision::Bf16,
-                BackbonePrecision::Int8,
-            ] {
+            for backbone in [Precision::F32, Precision::Bf16] {
                 let precisions = Precisions { scoring, backbone };
                 let user = PromptUser::Own(3);
                 let key = StateKey::new(&version, user, &[1, 2], precisions);
                 fields.insert(key.field);
             }
         }
-        assert_eq!(fields.len(), 6);
+        assert_eq!(fields.len(), 4);
     }
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use domain::{ArtifactId, ModelVersion};
-use model::{
-    Artifact, BackbonePrecision, ComputeDevice, Device, read_manifest,
-};
+use model::{Artifact, ComputeDevice, Device, Precision, read_manifest};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
 
@@ -238,7 +236,7 @@ impl BackboneNeeded {
         self,
         folder: &std::path::Path,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Arc<SharedBackbone>, model::Error> {
         if let Some(shared) = self.shared {
             return Ok(shared);

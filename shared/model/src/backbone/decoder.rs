@@ -19,7 +19,7 @@ use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
 use crate::backbone::token_budget::TokenBudget;
 use crate::backbone::tokenizer::{self, Tokenizer};
-use crate::device::{BackbonePrecision, Precision, packs_weights};
+use crate::device::{Precision, packs_weights};
 use crate::error::Error;
 use crate::tensors::write_atomically;
 
@@ -54,7 +54,7 @@ impl Decoder {
         config: &Config,
         checkpoint: &Checkpoint,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, Error> {
         Ok(match config {
             Config::Gpt2(config) => {
@@ -87,34 +87,26 @@ impl Backbone {
     /// A GGUF file is read too, named by its own path or by a folder that holds
     /// no other GGUF file and no `config.json`.
     pub fn read(path: &Path, device: &Device) -> Result<Self, Error> {
-        Self::read_layers_in(path, device, BackbonePrecision::F32)
+        Self::read_layers_in(path, device, Precision::F32)
     }
 
-    /// Reads a backbone that only answers, with the weights of its layers in
-    /// fewer bits; an error where the device cannot keep them so.
+    /// Reads a backbone that only answers, with weights in `precision`; on
+    /// devices other than flex activations are rounded too.
     pub fn read_to_answer(
         path: &Path,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, Error> {
         if packs_weights(device) {
             return Self::read_layers_in(path, device, precision);
         }
-        let whole = match precision {
-            BackbonePrecision::F32 => Precision::F32,
-            BackbonePrecision::Bf16 => Precision::Bf16,
-            BackbonePrecision::Int8 => {
-                let device = format!("{device:?}");
-                return Err(Error::NoInt8 { device });
-            }
-        };
-        Ok(Self::read(path, device)?.in_precision(whole))
+        Ok(Self::read(path, device)?.in_precision(precision))
     }
 
     fn read_layers_in(
         path: &Path,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, Error> {
         if let Some(file) = gguf_file(path) {
             let gguf = GgufCheckpoint::open(&file)?;

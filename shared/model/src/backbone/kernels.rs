@@ -30,7 +30,7 @@ mod rows;
 /// Inner products of many rows with a few states.
 mod products;
 
-/// Products with weights that are kept in fewer bits, on host memory.
+/// Products with weights that are kept in bf16, on host memory.
 mod packed;
 /// Their inner loops.
 mod panels;
@@ -47,7 +47,7 @@ pub(crate) use operands::{
     Attended, Attention, AttentionGradients, FirstHeads, HeadCounts, Norm,
     RmsWeights, Rotation,
 };
-pub(crate) use packed::{PackedMatrix, Packing};
+pub(crate) use packed::PackedMatrix;
 pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.

@@ -8,9 +8,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::backbone::kernels::{
-    self, FirstHeads, Norm, PackedMatrix, Packing, RmsWeights,
+    self, FirstHeads, Norm, PackedMatrix, RmsWeights,
 };
-use crate::device::BackbonePrecision;
+use crate::device::Precision;
 
 /// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
@@ -20,8 +20,7 @@ pub(crate) struct Linear {
     /// What is added to each output `[output]`; absent in layers that add
     /// nothing.
     pub(crate) bias: Option<Param<Tensor<1>>>,
-    /// The weights in fewer bits, in place of `weight`, where a backbone only
-    /// answers.
+    /// The weights in bf16, in place of `weight`, where a backbone only answers.
     #[module(skip)]
     packed: Option<Arc<PackedMatrix>>,
 }
@@ -49,18 +48,19 @@ impl Linear {
         }
     }
 
-    /// Keeps the weights in fewer bits from now on, where `precision` has
-    /// fewer. Such a layer computes on host memory alone, and is not written to
-    /// files any more.
-    pub(crate) fn keep_in(&mut self, precision: BackbonePrecision) {
-        let packing = match precision {
-            BackbonePrecision::F32 => return,
-            BackbonePrecision::Bf16 => Packing::Bf16,
-            BackbonePrecision::Int8 => Packing::Int8,
-        };
+    /// Keeps the weights in `precision` from now on. In bf16 a layer computes
+    /// on host memory alone, and is not written to files any more.
+    pub(crate) fn keep_in(&mut self, precision: Precision) {
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16 => self.pack(),
+        }
+    }
+
+    fn pack(&mut self) {
         let weight = self.weight.val();
         let ([_, n_outputs], device) = (weight.dims(), weight.device());
-        self.packed = Some(Arc::new(PackedMatrix::new(weight, packing)));
+        self.packed = Some(Arc::new(PackedMatrix::new(weight)));
         self.weight =
             Param::from_tensor(Tensor::zeros([0, n_outputs], &device));
     }

@@ -10,7 +10,7 @@ use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
 use crate::backbone::gpt2::Gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::layers::{LayerNorm, Linear};
-use crate::device::BackbonePrecision;
+use crate::device::Precision;
 use crate::error::Error;
 
 /// What checkpoints of a GPT-2 with its head have in front of each name.
@@ -23,7 +23,7 @@ impl Gpt2 {
         config: &Gpt2Config,
         checkpoint: &Checkpoint,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, Error> {
         let source = Source::new(checkpoint, PREFIX, device);
 

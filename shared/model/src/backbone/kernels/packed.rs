@@ -1,5 +1,5 @@
-//! Weights that are kept in fewer bits than they are multiplied in, on flex:
-//! for backbones that answer and learn nothing.
+//! Weights in bf16 that are multiplied in f32, on flex: for backbones that
+//! answer and learn nothing.
 //!
 //! A product of few rows takes as long as its weights take to be read. They lie
 //! in panels, in the order in which a product reads them, and become f32 in
@@ -12,75 +12,40 @@ use faer::MatMut;
 use rayon::prelude::*;
 
 use super::flex::{Contiguous, owned};
-use super::panels::{OFFSET, Part, WORDS};
+use super::panels::{PANEL, Part, WORDS};
 use super::rows;
 use crate::backbone::host::matrix;
 
 /// The most tasks of a product: many, so that a thread that is interrupted
 /// leaves its own to the others.
 const MOST_TASKS: usize = 16;
-/// The largest whole number that a weight becomes.
-const LARGEST: f32 = 127.0;
-
-/// What a weight is rounded to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
-    /// 8 bits of significand: two weights a word.
-    Bf16,
-    /// A whole number from -127 to 127, times a scale that an output has: four
-    /// weights a word.
-    Int8,
-}
-
-impl Packing {
-    pub(super) fn weights_per_word(self) -> usize {
-        match self {
-            Self::Bf16 => 2,
-            Self::Int8 => 4,
-        }
-    }
-
-    /// How many neighbouring outputs a panel has.
-    pub(super) fn panel_width(self) -> usize {
-        WORDS * self.weights_per_word()
-    }
-}
 
 /// A weight matrix `[inputs, outputs]` in panels of neighbouring outputs.
 #[derive(Debug)]
 pub(crate) struct PackedMatrix {
-    pub(super) packing: Packing,
     pub(super) n_inputs: usize,
-    /// Panel by panel, input by input, [`WORDS`] words. The weights of the
-    /// first [`WORDS`] outputs of a panel are the lowest bits of these words,
-    /// and so on.
+    /// Panel by panel, input by input, [`WORDS`] words. The low halves of these
+    /// are the weights of the panel's first [`WORDS`] outputs, the high halves
+    /// those of the others.
     pub(super) words: Vec<u32>,
-    /// What each output is multiplied with, where weights are whole numbers;
-    /// else none.
-    pub(super) scales: Vec<f32>,
 }
 
 impl PackedMatrix {
     /// Rounds a matrix `[inputs, outputs]`.
-    pub(crate) fn new(weights: Tensor<2>, packing: Packing) -> Self {
+    pub(crate) fn new(weights: Tensor<2>) -> Self {
         let [n_inputs, n_outputs] = weights.dims();
         let weights = Contiguous::of(weights);
-        let scales = match packing {
-            Packing::Bf16 => Vec::new(),
-            Packing::Int8 => scales(weights.values(), n_outputs),
-        };
-        let n_panels = n_outputs.div_ceil(packing.panel_width());
+        let n_panels = n_outputs.div_ceil(PANEL);
         let mut matrix = Self {
-            packing,
             n_inputs,
             words: vec![0; n_panels * n_inputs * WORDS],
-            scales,
         };
-        for (input, row) in weights.values().chunks_exact(n_outputs).enumerate()
-        {
+        let rows = weights.values().chunks_exact(n_outputs);
+        for (input, row) in rows.enumerate() {
             for (output, &weight) in row.iter().enumerate() {
                 let (word, shift) = matrix.place(input, output);
-                matrix.words[word] |= matrix.bits(weight, output) << shift;
+                let bits = bf16::from_f32(weight).to_bits();
+                matrix.words[word] |= u32::from(bits) << shift;
             }
         }
         matrix
@@ -88,27 +53,14 @@ impl PackedMatrix {
 
     /// The word of a weight, and by how many bits it is shifted there.
     fn place(&self, input: usize, output: usize) -> (usize, usize) {
-        let width = self.packing.panel_width();
-        let panel = output / width;
-        let in_panel = output % width;
-        let word = (panel * self.n_inputs + input) * WORDS + in_panel % WORDS;
-        let bits = 32 / self.packing.weights_per_word();
-        (word, in_panel / WORDS * bits)
-    }
-
-    fn bits(&self, weight: f32, output: usize) -> u32 {
-        match self.packing {
-            Packing::Bf16 => bf16::from_f32(weight).to_bits().into(),
-            Packing::Int8 => {
-                let whole = (weight / self.scales[output]).round();
-                (whole + OFFSET) as u32
-            }
-        }
+        let row = output / PANEL * self.n_inputs + input;
+        let word = row * WORDS + output % WORDS;
+        (word, output % PANEL / WORDS * 16)
     }
 
     /// The memory of the weights, in bytes.
     pub(crate) fn n_bytes(&self) -> usize {
-        size_of_val(&*self.words) + size_of_val(&*self.scales)
+        size_of_val(&*self.words)
     }
 
     /// Some columns of the matrix in f32 `[inputs, columns]`.
@@ -130,27 +82,13 @@ impl PackedMatrix {
     fn widen(&self, input: usize, outputs: Range<usize>, row: &mut [f32]) {
         let mut start = outputs.start;
         while start < outputs.end {
-            // As far as weights lie in the same places of words side by side.
+            // As far as weights lie in the same halves of words side by side.
             let end = (start / WORDS + 1) * WORDS;
             let end = end.min(outputs.end);
             let (word, shift) = self.place(input, start);
-            let words = &self.words[word..];
             let to = &mut row[start - outputs.start..end - outputs.start];
-            match self.packing {
-                Packing::Bf16 => {
-                    for (to, word) in to.iter_mut().zip(words) {
-                        *to = f32::from_bits(word >> shift << 16);
-                    }
-                }
-                Packing::Int8 => {
-                    let scales = &self.scales[start..end];
-                    for ((to, word), scale) in
-                        to.iter_mut().zip(words).zip(scales)
-                    {
-                        let whole = (word >> shift & 0xFF) as f32 - OFFSET;
-                        *to = whole * scale;
-                    }
-                }
+            for (to, word) in to.iter_mut().zip(&self.words[word..]) {
+                *to = f32::from_bits(word >> shift << 16);
             }
             start = end;
         }
@@ -188,16 +126,15 @@ impl PackedMatrix {
         outputs: Range<usize>,
         to: MatMut<'_, f32>,
     ) {
-        let width = self.packing.panel_width();
-        let first = outputs.start / width;
-        let n_panels = outputs.end.div_ceil(width) - first;
+        let first = outputs.start / PANEL;
+        let n_panels = outputs.end.div_ceil(PANEL) - first;
         let n_per_task = n_panels.div_ceil(MOST_TASKS).max(1);
 
         let mut parts = Vec::with_capacity(MOST_TASKS);
         let mut rest = to;
         let mut start = outputs.start;
         while start < outputs.end {
-            let end = (start / width + n_per_task) * width;
+            let end = (start / PANEL + n_per_task) * PANEL;
             let end = end.min(outputs.end);
             let (to, behind) = rest.split_at_col_mut(end - start);
             parts.push(Part {
@@ -213,18 +150,6 @@ impl PackedMatrix {
     }
 }
 
-/// The scale of each output: its largest weight becomes the largest whole
-/// number.
-fn scales(weights: &[f32], n_outputs: usize) -> Vec<f32> {
-    let mut largest = vec![f32::MIN_POSITIVE * LARGEST; n_outputs];
-    for row in weights.chunks_exact(n_outputs) {
-        for (largest, weight) in largest.iter_mut().zip(row) {
-            *largest = largest.max(weight.abs());
-        }
-    }
-    largest.iter().map(|largest| largest / LARGEST).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,52 +158,41 @@ mod tests {
     use crate::backbone::host::to_vec;
     use crate::backbone::kernels::composed;
 
-    const PACKINGS: [Packing; 2] = [Packing::Bf16, Packing::Int8];
-
     fn random(shape: [usize; 2]) -> Tensor<2> {
         let uniform = Distribution::Uniform(-1.0, 1.0);
         Tensor::random(shape, uniform, &Device::flex())
     }
 
     #[test]
-    fn weights_are_rounded_to_the_nearest_that_the_bits_have() {
-        for (packing, largest) in
-            [(Packing::Bf16, 1.0 / 256.0), (Packing::Int8, 0.5 / 127.0)]
-        {
-            let weights = random([70, 131]);
-            let packed = PackedMatrix::new(weights.clone(), packing);
-            let found = to_vec(packed.columns(0..131, &Device::flex()));
-            let exact = to_vec(weights);
-            let mut n_moved = 0;
-            for (found, exact) in found.iter().zip(exact) {
-                assert!((found - exact).abs() <= largest, "{found} {exact}");
-                n_moved += usize::from(*found != exact);
-            }
-            assert!(n_moved > 70, "{n_moved} of them are rounded");
+    fn weights_are_rounded_to_the_nearest_bf16() {
+        let weights = random([70, 131]);
+        let packed = PackedMatrix::new(weights.clone());
+        let found = to_vec(packed.columns(0..131, &Device::flex()));
+        let exact = to_vec(weights);
+        for (found, exact) in found.iter().zip(exact) {
+            assert_eq!(*found, bf16::from_f32(exact).to_f32());
         }
     }
 
     #[test]
     fn a_product_is_that_of_the_rounded_weights_for_any_columns() {
-        for packing in PACKINGS {
-            let packed = PackedMatrix::new(random([70, 131]), packing);
-            for (n_rows, outputs) in
-                [(1, 0..131), (15, 0..64), (7, 20..21), (40, 63..131)]
-            {
-                let input = random([n_rows, 70]);
-                let bias = random([1, outputs.len()]);
+        let packed = PackedMatrix::new(random([70, 131]));
+        for (n_rows, outputs) in
+            [(1, 0..131), (15, 0..64), (7, 20..21), (40, 63..131)]
+        {
+            let input = random([n_rows, 70]);
+            for n_sums in [1, n_rows] {
+                let sum = random([n_sums, outputs.len()]);
                 let columns = packed.columns(outputs.clone(), &Device::flex());
                 let expected =
-                    composed::add_product(bias.clone(), input.clone(), columns);
-                let found = packed.product(input, outputs, Some(bias));
+                    composed::add_product(sum.clone(), input.clone(), columns);
+                let found =
+                    packed.product(input.clone(), outputs.clone(), Some(sum));
                 assert_eq!(found.dims(), expected.dims());
-                for (found, expected) in
-                    to_vec(found).iter().zip(to_vec(expected))
-                {
-                    assert!(
-                        (found - expected).abs() < 2e-5,
-                        "{found} {expected}"
-                    );
+                let (found, expected) = (to_vec(found), to_vec(expected));
+                for (found, expected) in found.iter().zip(expected) {
+                    let difference = (found - expected).abs();
+                    assert!(difference < 2e-5, "{found} {expected}");
                 }
             }
         }
@@ -286,24 +200,19 @@ mod tests {
 
     #[test]
     fn a_row_has_the_same_bits_alone_and_among_others() {
-        for packing in PACKINGS {
-            let packed = PackedMatrix::new(random([70, 131]), packing);
-            let input = random([40, 70]);
-            let together = to_vec(packed.product(input.clone(), 0..131, None));
-            for (row, expected) in together.chunks_exact(131).enumerate() {
-                let alone = input.clone().slice([row..row + 1, 0..70]);
-                let found = packed.product(alone, 0..131, None);
-                assert_eq!(to_vec(found), expected);
-            }
+        let packed = PackedMatrix::new(random([70, 131]));
+        let input = random([40, 70]);
+        let together = to_vec(packed.product(input.clone(), 0..131, None));
+        for (row, expected) in together.chunks_exact(131).enumerate() {
+            let alone = input.clone().slice([row..row + 1, 0..70]);
+            let found = packed.product(alone, 0..131, None);
+            assert_eq!(to_vec(found), expected);
         }
     }
 
     #[test]
-    fn a_matrix_takes_a_half_or_a_quarter_of_its_memory() {
-        let of_f32 = 128 * 256 * 4;
-        let n_bytes = PACKINGS.map(|packing| {
-            PackedMatrix::new(random([128, 256]), packing).n_bytes()
-        });
-        assert_eq!(n_bytes, [of_f32 / 2, of_f32 / 4 + 256 * 4]);
+    fn a_matrix_takes_half_of_its_memory() {
+        let packed = PackedMatrix::new(random([128, 256]));
+        assert_eq!(packed.n_bytes(), 128 * 256 * 2);
     }
 }

@@ -6,20 +6,15 @@ use std::ops::Range;
 use faer::MatMut;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::packed::{PackedMatrix, Packing};
+use super::packed::PackedMatrix;
 
 /// Words that an input has in a panel: as many as the widest vectors hold.
 pub(super) const WORDS: usize = 16;
-/// The most outputs that a panel has.
-const WIDEST: usize = 4 * WORDS;
+/// Neighbouring outputs of a panel: two in a word.
+pub(super) const PANEL: usize = 2 * WORDS;
 /// Rows that are computed together: their sums, of two vectors of outputs each,
 /// stay in registers.
 const ROWS: usize = 6;
-
-/// What is added to a whole number so that it is not negative.
-pub(super) const OFFSET: f32 = 128.0;
-/// The number 2²³, whose lowest eight bits count ones.
-const TWO_TO_23: f32 = 8_388_608.0;
 
 /// Some outputs of a product, and where they go.
 pub(super) struct Part<'a> {
@@ -32,7 +27,7 @@ pub(super) struct Part<'a> {
 }
 
 /// The sums of a block of rows over a panel `[rows][outputs]`.
-type Sums = [[f32; WIDEST]; ROWS];
+type Sums = [[f32; PANEL]; ROWS];
 
 impl Part<'_> {
     /// Adds the product to what is there.
@@ -46,12 +41,11 @@ impl Part<'_> {
         &mut self,
         panel: usize,
         first_row: usize,
-        sums: &[[f32; WIDEST]],
+        sums: &[[f32; PANEL]],
     ) {
-        let width = self.matrix.packing.panel_width();
-        let first = panel * width;
+        let first = panel * PANEL;
         let start = self.outputs.start.max(first);
-        let end = self.outputs.end.min(first + width);
+        let end = self.outputs.end.min(first + PANEL);
         let columns = start - self.outputs.start..end - self.outputs.start;
         for (place, sums) in sums.iter().enumerate() {
             let row = self.to.as_mut().row_mut(first_row + place);
@@ -60,19 +54,8 @@ impl Part<'_> {
                 .expect("the outputs of a row lie side by side");
             let row = &mut row.as_slice_mut()[columns.clone()];
             let sums = &sums[start - first..end - first];
-            match self.matrix.scales.get(start..end) {
-                Some(scales) => {
-                    for ((to, sum), scale) in
-                        row.iter_mut().zip(sums).zip(scales)
-                    {
-                        *to += sum * scale;
-                    }
-                }
-                None => {
-                    for (to, sum) in row.iter_mut().zip(sums) {
-                        *to += sum;
-                    }
-                }
+            for (to, sum) in row.iter_mut().zip(sums) {
+                *to += sum;
             }
         }
     }
@@ -91,74 +74,24 @@ impl WithSimd for Part<'_> {
         let n_blocks = n_rows.div_ceil(ROWS).max(1);
         let n_together = n_rows.div_ceil(n_blocks).max(1);
 
-        let width = matrix.packing.panel_width();
         let panels =
-            self.outputs.start / width..self.outputs.end.div_ceil(width);
+            self.outputs.start / PANEL..self.outputs.end.div_ceil(PANEL);
         for panel in panels {
             let words = &matrix.words[panel * n_words..][..n_words];
             let blocks = input.chunks(n_together * n_inputs);
             for (number, rows) in blocks.enumerate() {
-                let mut sums = [[0.0; WIDEST]; ROWS];
                 let block = Block {
                     simd,
                     words,
                     rows,
                     n_inputs,
                 };
-                match matrix.packing {
-                    Packing::Bf16 => block.sums(Halves, &mut sums),
-                    Packing::Int8 => {
-                        block.sums(Bytes::<0>, &mut sums);
-                        block.sums(Bytes::<2>, &mut sums);
-                    }
-                }
+                let mut sums = [[0.0; PANEL]; ROWS];
+                block.sums(&mut sums);
                 let n_rows = rows.len() / n_inputs;
                 self.add_sums(panel, number * n_together, &sums[..n_rows]);
             }
         }
-    }
-}
-
-/// Two weights of each word as f32.
-trait Widen: Copy {
-    /// The first of them, among the weights of a word.
-    const FIRST: usize;
-
-    fn widen<S: Simd>(self, simd: S, words: S::u32s) -> [S::f32s; 2];
-}
-
-/// Words of two bf16.
-#[derive(Clone, Copy)]
-struct Halves;
-
-impl Widen for Halves {
-    const FIRST: usize = 0;
-
-    #[inline(always)]
-    fn widen<S: Simd>(self, simd: S, words: S::u32s) -> [S::f32s; 2] {
-        let low = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
-        let high = simd.and_u32s(words, simd.splat_u32s(0xFFFF_0000));
-        [low, high].map(|bits| simd.transmute_f32s_u32s(bits))
-    }
-}
-
-/// Words of four whole numbers: the one of this number, and the next.
-#[derive(Clone, Copy)]
-struct Bytes<const FIRST: usize>;
-
-impl<const FIRST: usize> Widen for Bytes<FIRST> {
-    const FIRST: usize = FIRST;
-
-    #[inline(always)]
-    fn widen<S: Simd>(self, simd: S, words: S::u32s) -> [S::f32s; 2] {
-        [FIRST, FIRST + 1].map(|number| {
-            let shift = simd.splat_u32s(8 * number as u32);
-            let byte = simd.wrapping_dyn_shr_u32s(words, shift);
-            let byte = simd.and_u32s(byte, simd.splat_u32s(0xFF));
-            let bits = simd.splat_u32s(TWO_TO_23.to_bits());
-            let more = simd.transmute_f32s_u32s(simd.or_u32s(bits, byte));
-            simd.sub_f32s(more, simd.splat_f32s(TWO_TO_23 + OFFSET))
-        })
     }
 }
 
@@ -172,21 +105,20 @@ struct Block<'a, S> {
 }
 
 impl<S: Simd> Block<'_, S> {
-    /// The sums of two weights of each word, for all rows.
     #[inline(always)]
-    fn sums<W: Widen>(&self, widen: W, sums: &mut Sums) {
+    fn sums(&self, sums: &mut Sums) {
         match self.rows.len() / self.n_inputs {
-            1 => self.sums_of_rows::<W, 1>(widen, sums),
-            2 => self.sums_of_rows::<W, 2>(widen, sums),
-            3 => self.sums_of_rows::<W, 3>(widen, sums),
-            4 => self.sums_of_rows::<W, 4>(widen, sums),
-            5 => self.sums_of_rows::<W, 5>(widen, sums),
-            _ => self.sums_of_rows::<W, ROWS>(widen, sums),
+            1 => self.sums_of_rows::<1>(sums),
+            2 => self.sums_of_rows::<2>(sums),
+            3 => self.sums_of_rows::<3>(sums),
+            4 => self.sums_of_rows::<4>(sums),
+            5 => self.sums_of_rows::<5>(sums),
+            _ => self.sums_of_rows::<ROWS>(sums),
         }
     }
 
     #[inline(always)]
-    fn sums_of_rows<W: Widen, const R: usize>(&self, widen: W, to: &mut Sums) {
+    fn sums_of_rows<const R: usize>(&self, to: &mut Sums) {
         let simd = self.simd;
         let n = self.n_inputs;
         let rows: [&[f32]; R] =
@@ -197,7 +129,7 @@ impl<S: Simd> Block<'_, S> {
             let mut sums = [[simd.splat_f32s(0.0); 2]; R];
             let inputs = words.chunks_exact(n_vectors);
             for (input, words) in (0..n).zip(inputs) {
-                let weights = widen.widen(simd, words[vector]);
+                let weights = self.widened(words[vector]);
                 for (sums, row) in sums.iter_mut().zip(rows) {
                     let value = simd.splat_f32s(row[input]);
                     for (sum, weight) in sums.iter_mut().zip(weights) {
@@ -206,13 +138,24 @@ impl<S: Simd> Block<'_, S> {
                 }
             }
             for (sums, to) in sums.iter().zip(to.iter_mut()) {
-                for (number, sum) in sums.iter().enumerate() {
-                    let first = (W::FIRST + number) * WORDS;
-                    let first = first + vector * S::F32_LANES;
+                for (half, sum) in sums.iter().enumerate() {
+                    let first = half * WORDS + vector * S::F32_LANES;
                     let to = &mut to[first..][..S::F32_LANES];
                     simd.partial_store_f32s(to, *sum);
                 }
             }
         }
+    }
+
+    /// The low and the high halves of words as f32.
+    #[inline(always)]
+    fn widened(&self, words: S::u32s) -> [S::f32s; 2] {
+        let simd = self.simd;
+        let low = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
+        let high = simd.and_u32s(words, simd.splat_u32s(0xFFFF_0000));
+        [
+            simd.transmute_f32s_u32s(low),
+            simd.transmute_f32s_u32s(high),
+        ]
     }
 }

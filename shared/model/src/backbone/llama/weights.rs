@@ -10,7 +10,7 @@ use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
 use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
-use crate::device::BackbonePrecision;
+use crate::device::Precision;
 use crate::error::Error;
 
 /// Checkpoints of a Llama with its head carry it in front of all names but the
@@ -52,7 +52,7 @@ impl Llama {
         config: &LlamaConfig,
         checkpoint: &Checkpoint,
         device: &Device,
-        precision: BackbonePrecision,
+        precision: Precision,
     ) -> Result<Self, Error> {
         let source = Source::new(checkpoint, PREFIX, device);
         // First of all: sizes that are not the file's get no memory.
