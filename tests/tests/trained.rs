@@ -61,15 +61,22 @@ async fn list(
 #[tokio::test]
 async fn a_trained_hybrid_serves_in_bf16_as_in_f32_and_its_reasons_hold() {
     let (cluster, games) = with_games().await;
-    bf16_ranks_as_f32_does(&cluster, &games).await;
+    for setting in [
+        ("SCORER__SCORING_PRECISION", "bf16"),
+        ("SCORER__BACKBONE_PRECISION", "bf16"),
+    ] {
+        bf16_ranks_as_f32_does(&cluster, &games, setting).await;
+    }
     reasons_agree_with_leaving_items_out(&cluster, &games).await;
     contributions_add_up(&cluster, &games);
 }
 
-async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
-    let (_bf16, port) = cluster
-        .start_scorer(&[("SCORER__SCORING_PRECISION", "bf16")])
-        .await;
+async fn bf16_ranks_as_f32_does(
+    cluster: &Cluster,
+    games: &Dataset,
+    setting: (&str, &str),
+) {
+    let (_scorer, port) = cluster.start_scorer(&[setting]).await;
     let rows: HashMap<&str, u32> = games
         .items
         .iter()
@@ -85,31 +92,31 @@ async fn bf16_ranks_as_f32_does(cluster: &Cluster, games: &Dataset) {
         .collect();
     for (user, test) in &users {
         let f32 = list(&mut cluster.recommendations(), user.as_str()).await;
-        let bf16 =
+        let rounded =
             list(&mut cluster.recommendations_at(port), user.as_str()).await;
         overlap += f32[..20]
             .iter()
-            .filter(|item| bf16[..20].contains(item))
+            .filter(|item| rounded[..20].contains(item))
             .count();
-        n_different += usize::from(f32 != bf16);
-        for (sum, list) in ndcg.iter_mut().zip([f32, bf16]) {
+        n_different += usize::from(f32 != rounded);
+        for (sum, list) in ndcg.iter_mut().zip([f32, rounded]) {
             let list: Vec<u32> =
                 list.iter().map(|item| rows[&**item]).collect();
             *sum += RankingMetrics::of(&list, test).unwrap().ndcg_100;
         }
     }
     let n = users.len() as f64;
-    let (overlap, [f32, bf16]) =
+    let (overlap, [f32, rounded]) =
         (overlap as f64 / (20.0 * n), ndcg.map(|sum| sum / n));
     println!(
-        "overlap {overlap:.4}, NDCG@100 {f32:.4} and {bf16:.4}, {n_different} of {n} lists differ"
+        "{setting:?}: overlap {overlap:.4}, NDCG@100 {f32:.4} and {rounded:.4}, {n_different} of {n} lists differ"
     );
     assert!(
-        overlap >= 0.97 && (f32 - bf16).abs() < 0.002,
-        "{overlap} {f32} {bf16}"
+        overlap >= 0.97 && (f32 - rounded).abs() < 0.002,
+        "{setting:?}: {overlap} {f32} {rounded}"
     );
     assert!(f32 > 0.13, "a model that learned something: {f32}");
-    assert!(n_different > 0, "bf16 rounds");
+    assert!(n_different > 0, "{setting:?} rounds");
 }
 
 async fn reasons_agree_with_leaving_items_out(

@@ -16,6 +16,9 @@ pub struct Settings {
     pub device: String,
     /// Time between two looks at the labels, in milliseconds.
     pub follow_ms: u64,
+    /// Precision of a backbone's weights, as user states are computed; item
+    /// rows have one of their own, [`Self::scoring_precision`].
+    pub backbone_precision: Precision,
     /// How many model versions are in memory at once.
     pub max_models: usize,
     /// Memory for model versions with their backbones, in MiB; 0: as much as
@@ -81,4 +84,27 @@ fn or_per_core(set: usize, per_core: usize) -> usize {
         return set;
     }
     per_core * model::n_cores()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_backbone_precision(name: &str) -> Result<Settings, String> {
+        let default = "backbone_precision = \"f32\"";
+        let wanted = format!("backbone_precision = \"{name}\"");
+        let defaults = DEFAULTS.replace(default, &wanted);
+        let settings = service::load("scorer", &defaults, None);
+        settings.map_err(|error| service::chain(&error))
+    }
+
+    #[test]
+    fn an_unknown_precision_is_refused_with_the_known_ones() {
+        let bf16 = with_backbone_precision("bf16").unwrap();
+        assert_eq!(bf16.backbone_precision, Precision::Bf16);
+        let error = with_backbone_precision("int4").unwrap_err();
+        for name in ["int4", "f32", "bf16"] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
 }

@@ -111,12 +111,28 @@ impl ComputeDevice {
         })
     }
 
+    /// Refuses a precision in which the device cannot keep the weights of a
+    /// backbone that only answers: flex can without hardware, for it multiplies
+    /// in f32.
+    pub fn check_backbone(&self, precision: Precision) -> Result<(), Error> {
+        if packs_weights(&self.device) {
+            return Ok(());
+        }
+        self.check(precision)
+    }
+
     fn has_bf16(&self) -> bool {
         match &*self.name {
             "tch" => cpu_has_bf16(),
             name => name.starts_with("tch-cuda"),
         }
     }
+}
+
+/// Whether the device has a product with packed weights
+/// (`kernels/packed.rs`).
+pub(crate) fn packs_weights(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Whether the CPU has AVX-512-BF16, which every CPU with AMX has too.
@@ -363,6 +379,14 @@ mod tests {
         assert!(flex.check(Precision::F32).is_ok());
         let error = flex.check(Precision::Bf16).unwrap_err().to_string();
         assert!(error.contains("flex") && error.contains("f32"), "{error}");
+    }
+
+    #[test]
+    fn flex_keeps_a_backbone_in_any_precision() {
+        let flex = compute_device("flex").unwrap();
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert!(flex.check_backbone(precision).is_ok());
+        }
     }
 
     #[test]

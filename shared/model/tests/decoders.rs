@@ -8,24 +8,25 @@
 
 mod reference;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domain::Body;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, user_states};
 use model::{
-    Backbone, Objective, Tables, TensorFile, Token, TokenTables,
-    available_devices, collaborative, compute_device, content, hidden_of_words,
-    next_word_logits, recommender, step,
+    Backbone, Objective, Precision, Tables, TensorFile, Token, TokenTables,
+    available_devices, collaborative, compute_device, content, contributions,
+    hidden_of_words, next_word_logits, recommender, step,
 };
 use serde_json::Value;
 
 use crate::reference::{
     GRADIENT_TOLERANCE, assert_close, assert_rows_close, decoder_folders,
-    log_softmax,
+    decoder_folders_in, log_softmax,
 };
 
 struct Decoder {
+    folder: PathBuf,
     /// The folder and the device, for messages.
     name: String,
     sizes: Value,
@@ -36,8 +37,13 @@ struct Decoder {
 
 /// Every decoder on each device that this build has.
 fn decoders() -> Vec<Decoder> {
+    decoders_in(decoder_folders())
+}
+
+/// The decoders of some folders on each device that this build has.
+fn decoders_in(folders: Vec<PathBuf>) -> Vec<Decoder> {
     let mut decoders = Vec::new();
-    for folder in decoder_folders() {
+    for folder in folders {
         for device in available_devices() {
             decoders.push(Decoder::read(&folder, &device));
         }
@@ -52,6 +58,7 @@ impl Decoder {
             TensorFile::open(&folder.join("reference.safetensors")).unwrap();
         let compute_device = compute_device(device).unwrap().device;
         Self {
+            folder: folder.to_owned(),
             name: format!("{} on {device}", folder.display()),
             sizes: serde_json::from_slice(&sizes).unwrap(),
             backbone: Backbone::read(&folder.join("backbone"), &compute_device)
@@ -106,6 +113,11 @@ impl Decoder {
             });
         }
         examples
+    }
+
+    fn prompts(&self) -> Vec<Vec<Token>> {
+        let examples = self.examples().into_iter();
+        examples.map(|example| example.prompt).collect()
     }
 
     fn expected(&self, name: &str) -> Vec<f32> {
@@ -202,8 +214,7 @@ fn the_recommender_has_the_references_loss_gradients_and_scores() {
             (decoder.examples(), &decoder.tables.collaborative);
         let objective = recommender::objective(&examples, Options::default());
         decoder.check_step("recommend", tables, &objective);
-        let prompts: Vec<Vec<Token>> =
-            examples.into_iter().map(|example| example.prompt).collect();
+        let prompts = decoder.prompts();
         let states = user_states(&decoder.backbone, tables, &prompts).unwrap();
         let mut scores =
             ItemHead::new(&decoder.backbone, &tables.items).scores(&states);
@@ -224,5 +235,92 @@ fn a_decoder_that_is_written_is_read_back_with_the_same_numbers() {
         assert_eq!(again.shape(), decoder.backbone.shape(), "{}", decoder.name);
         let hidden = hidden_of_words(&again, &input_ids(&decoder));
         decoder.check_rows("decoder.last_hidden", &hidden);
+    }
+}
+
+/// The scores of all items for each prompt, and how much each position of the
+/// first prompt moves those of the first two items.
+fn answers(decoder: &Decoder, backbone: &Backbone) -> [Vec<f32>; 2] {
+    let tables = &decoder.tables.collaborative;
+    let prompts = decoder.prompts();
+    let states = user_states(backbone, tables, &prompts).unwrap();
+    let scores = ItemHead::new(backbone, &tables.items).scores(&states);
+    let reasons = contributions(backbone, tables, &prompts[0], &[0, 1]);
+    [scores, reasons.unwrap().concat()]
+}
+
+fn largest(numbers: &[f32]) -> f32 {
+    let sizes = numbers.iter().map(|number| number.abs());
+    sizes.fold(0.0, f32::max)
+}
+
+fn largest_difference(found: &[f32], exact: &[f32]) -> f32 {
+    let pairs = found.iter().zip(exact);
+    let differences: Vec<f32> = pairs.map(|(a, b)| a - b).collect();
+    largest(&differences)
+}
+
+/// The bounds are for the project's own decoders, next to the largest score.
+/// PyTorch with the same roundings moves scores by .008 to .011, reasons by .001
+/// to .041.
+#[test]
+fn weights_in_bf16_move_scores_and_reasons_by_what_their_rounding_does() {
+    let on_flex = compute_device("flex").unwrap();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decoders");
+    let decoders = decoders_in(decoder_folders_in(&own)).into_iter();
+    for decoder in decoders.filter(|one| one.name.ends_with("flex")) {
+        let exact = answers(&decoder, &decoder.backbone);
+        let of_scores = largest(&exact[0]);
+        for (precision, most) in [
+            (Precision::F32, [0.0, 0.0]),
+            (Precision::Bf16, [0.015, 0.05]),
+        ] {
+            let folder = decoder.folder.join("backbone");
+            let backbone =
+                Backbone::read_to_answer(&folder, &on_flex.device, precision);
+            let found = answers(&decoder, &backbone.unwrap());
+            let is_rounded = precision != Precision::F32;
+            for (part, most) in most.into_iter().enumerate() {
+                let moved = largest_difference(&found[part], &exact[part]);
+                assert!(
+                    moved <= most * of_scores && (moved > 0.0) == is_rounded,
+                    "{} in {precision:?}, part {part}: {moved} of {of_scores}",
+                    decoder.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rounded_weights_give_a_prompt_the_same_bits_alone_and_without_other_words() {
+    let on_flex = compute_device("flex").unwrap();
+    let decoders = decoders().into_iter();
+    for decoder in decoders.filter(|one| one.name.ends_with("flex")) {
+        let tables = &decoder.tables.collaborative;
+        let prompts = decoder.prompts();
+        let words = prompts.concat().into_iter().filter_map(|token| {
+            if let Token::Word(word) = token {
+                Some(word)
+            } else {
+                None
+            }
+        });
+        let words: Vec<u32> = words.collect();
+        let folder = decoder.folder.join("backbone");
+        let all =
+            Backbone::read_to_answer(&folder, &on_flex.device, Precision::Bf16)
+                .unwrap();
+        let few = all.clone().with_words_alone(&words);
+        assert!(few.n_bytes() < all.n_bytes(), "{}", decoder.name);
+        let together = user_states(&all, tables, &prompts).unwrap();
+        let together = together.chunks(all.n_embd());
+        for (prompt, expected) in prompts.iter().zip(together) {
+            let prompt = std::slice::from_ref(prompt);
+            for backbone in [&all, &few] {
+                let alone = user_states(backbone, tables, prompt).unwrap();
+                assert_eq!(alone, expected, "{}", decoder.name);
+            }
+        }
     }
 }

@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use domain::{ModelManifest, UserToken};
-use model::{PromptTexts, ScoringTables, Token, TokenTables};
+use model::{ScoringTables, Token, TokenTables};
 
 use crate::admission::gate::Call;
 use crate::compute::forward::Forward;
 use crate::compute::shared_backbone::SharedBackbone;
+use crate::compute::state_key::Precisions;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -25,8 +26,6 @@ const WARM_UP_ITEMS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct LanguageModel {
     pub(crate) shared: Arc<SharedBackbone>,
-    /// The words of the prompts, in the backbone's vocabulary.
-    texts: PromptTexts,
     pub(crate) forward: Forward,
     /// User and item rows, with the mean user as the last user row.
     pub(crate) scoring: Arc<ScoringTables>,
@@ -63,12 +62,10 @@ impl LanguageModel {
             ScoringTables::new(tables.into(), settings.scoring_precision);
         let scoring = Arc::new(scoring);
         let backbone = shared.backbone.clone();
-        let texts = PromptTexts::new(backbone.tokenizer()?);
         let forward = Forward::start(backbone, Arc::clone(&scoring), settings)
             .map_err(no_model_thread)?;
         Ok(Self {
             shared,
-            texts,
             forward,
             scoring,
             known_user: manifest.known_user,
@@ -79,7 +76,7 @@ impl LanguageModel {
     }
 
     pub(crate) fn max_history(&self) -> usize {
-        self.texts.max_history(self.n_positions())
+        self.shared.texts.max_history(self.n_positions())
     }
 
     /// The user token in the prompt of a user with this row, or without one: as
@@ -98,7 +95,8 @@ impl LanguageModel {
 
     /// The prompt for a user token and the rows of a history that fits.
     pub(crate) fn prompt(&self, user: PromptUser, items: &[u32]) -> Vec<Token> {
-        self.texts.recommend(user.row(), items, self.n_positions())
+        let texts = &self.shared.texts;
+        texts.recommend(user.row(), items, self.n_positions())
     }
 
     pub(crate) fn item_lengths(&self) -> &[f32] {
@@ -108,6 +106,14 @@ impl LanguageModel {
             let rows = values.chunks_exact(items.width());
             rows.map(length).collect()
         })
+    }
+
+    /// What its states are rounded to, on their way and in the end.
+    pub(crate) fn precisions(&self) -> Precisions {
+        Precisions {
+            scoring: self.scoring.precision(),
+            backbone: self.shared.precision,
+        }
     }
 
     /// Memory of the rows, in bytes; the backbone is shared and counted by

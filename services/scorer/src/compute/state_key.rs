@@ -9,12 +9,21 @@ use sha2::{Digest, Sha256};
 use crate::compute::language_model::PromptUser;
 
 /// (model version, row of the user token or none, ordered item rows of the
-/// effective history, prompt template, precision), as a place in the caches.
+/// effective history, prompt template, precisions), as a place in the caches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StateKey {
     /// States in one group are forgotten together.
     pub(super) group: String,
     pub(super) field: String,
+}
+
+/// What a state was rounded to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Precisions {
+    /// Of item rows and of the state itself.
+    pub(crate) scoring: Precision,
+    /// Of the weights that it was computed with.
+    pub(crate) backbone: Precision,
 }
 
 impl StateKey {
@@ -24,9 +33,9 @@ impl StateKey {
         version: &ModelVersion,
         user: PromptUser,
         items: &[u32],
-        precision: Precision,
+        precisions: Precisions,
     ) -> Self {
-        let history = history_hash(items, precision);
+        let history = history_hash(items, precisions);
         let whose = match user {
             PromptUser::Own(row) => {
                 return Self {
@@ -53,15 +62,44 @@ pub(super) fn group_of_user(version: &ModelVersion, row: u32) -> String {
     format!("states:{version}:{row}")
 }
 
-fn history_hash(items: &[u32], precision: Precision) -> String {
+fn history_hash(items: &[u32], precisions: Precisions) -> String {
     let mut hash = Sha256::new();
     hash.update(TEMPLATE_VERSION.to_le_bytes());
     for item in items {
         hash.update(item.to_le_bytes());
     }
-    match precision {
-        Precision::F32 => {} // the keys from before there was another
-        Precision::Bf16 => hash.update(precision.name()),
+    // What is f32 adds nothing: the keys from before there was another.
+    match precisions.scoring {
+        Precision::F32 => {}
+        Precision::Bf16 => hash.update(precisions.scoring.name()),
+    }
+    match precisions.backbone {
+        Precision::F32 => {}
+        Precision::Bf16 => {
+            hash.update(format!("backbone {}", precisions.backbone.name()));
+        }
     }
     hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn states_of_different_precisions_have_different_keys() {
+        let version = ModelVersion::new("a".repeat(32)).unwrap();
+        let mut fields = HashSet::new();
+        for scoring in [Precision::F32, Precision::Bf16] {
+            for backbone in [Precision::F32, Precision::Bf16] {
+                let precisions = Precisions { scoring, backbone };
+                let user = PromptUser::Own(3);
+                let key = StateKey::new(&version, user, &[1, 2], precisions);
+                fields.insert(key.field);
+            }
+        }
+        assert_eq!(fields.len(), 4);
+    }
 }

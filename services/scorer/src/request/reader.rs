@@ -80,8 +80,8 @@ impl KnownReader {
     }
 
     pub(crate) fn state_key(&self, model: &LoadedModel) -> StateKey {
-        let precision = model.language.scoring.precision();
-        StateKey::new(&model.version, self.user, self.latest(), precision)
+        let precisions = model.language.precisions();
+        StateKey::new(&model.version, self.user, self.latest(), precisions)
     }
 
     pub(crate) fn prompt(&self, model: &LoadedModel) -> &[Token] {

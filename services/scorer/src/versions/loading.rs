@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use domain::{ArtifactId, ModelVersion};
-use model::{Artifact, ComputeDevice, Device, read_manifest};
+use model::{Artifact, ComputeDevice, Device, Precision, read_manifest};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
 
@@ -45,11 +45,13 @@ impl Loader {
         settings: &Settings,
         storage: Storage,
     ) -> Result<Self, model::Error> {
+        let computing = model::compute_device(&settings.device)?;
+        computing.check_backbone(settings.backbone_precision)?;
         let ComputeDevice {
             device,
             name,
             reason,
-        } = model::compute_device(&settings.device)?;
+        } = computing;
         tracing::info!(device = name, reason, "computing");
         Ok(Self {
             storage,
@@ -145,7 +147,9 @@ impl Loader {
         let device = self.device.clone();
         let version = version.clone();
         let model = blocking(move || {
-            let backbone = backbone.get(&backbone_folder, &device)?;
+            let precision = settings.backbone_precision;
+            let backbone =
+                backbone.get(&backbone_folder, &device, precision)?;
             LoadedModel::start(version, artifact, backbone, &settings)
         });
         let model = model.await?;
@@ -232,11 +236,13 @@ impl BackboneNeeded {
         self,
         folder: &std::path::Path,
         device: &Device,
+        precision: Precision,
     ) -> Result<Arc<SharedBackbone>, model::Error> {
         if let Some(shared) = self.shared {
             return Ok(shared);
         }
-        let backbone = SharedBackbone::read(self.id.into(), folder, device)?;
+        let id = self.id.into();
+        let backbone = SharedBackbone::read(id, folder, device, precision)?;
         Ok(Arc::new(backbone))
     }
 }

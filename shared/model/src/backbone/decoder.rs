@@ -12,13 +12,14 @@ use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
 use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
 use crate::backbone::gpt2::{self, Gpt2};
+use crate::backbone::host::{index_tensor, to_index};
 use crate::backbone::kernels::MatrixMemory;
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
 use crate::backbone::tensor_files::TensorFiles;
 use crate::backbone::token_budget::TokenBudget;
 use crate::backbone::tokenizer::{self, Tokenizer};
-use crate::device::Precision;
+use crate::device::{Precision, packs_weights};
 use crate::error::Error;
 use crate::tensors::write_atomically;
 
@@ -29,6 +30,8 @@ pub struct Backbone {
     pub(crate) decoder: Decoder,
     /// Absent where a checkpoint came without one.
     tokenizer: Option<Arc<Tokenizer>>,
+    /// The words whose embeddings are there, ascending; absent where all are.
+    kept_words: Option<Arc<[u32]>>,
     budget: TokenBudget,
     /// Gives memory back when the last copy of the backbone ends.
     _memory: Arc<MatrixMemory>,
@@ -53,13 +56,14 @@ impl Decoder {
         config: &Config,
         checkpoint: &Checkpoint,
         device: &Device,
+        precision: Precision,
     ) -> Result<Self, Error> {
         Ok(match config {
             Config::Gpt2(config) => {
-                Self::Gpt2(Gpt2::read(config, checkpoint, device)?)
+                Self::Gpt2(Gpt2::read(config, checkpoint, device, precision)?)
             }
             Config::Llama(config) => {
-                Self::Llama(Llama::read(config, checkpoint, device)?)
+                Self::Llama(Llama::read(config, checkpoint, device, precision)?)
             }
         })
     }
@@ -85,17 +89,39 @@ impl Backbone {
     /// A GGUF file is read too, named by its own path or by a folder that holds
     /// no other GGUF file and no `config.json`.
     pub fn read(path: &Path, device: &Device) -> Result<Self, Error> {
+        Self::read_layers_in(path, device, Precision::F32)
+    }
+
+    /// Reads a backbone that only answers, with weights in `precision`; on
+    /// devices other than flex activations are rounded too.
+    pub fn read_to_answer(
+        path: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        if packs_weights(device) {
+            return Self::read_layers_in(path, device, precision);
+        }
+        Ok(Self::read(path, device)?.in_precision(precision))
+    }
+
+    fn read_layers_in(
+        path: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         if let Some(file) = gguf_file(path) {
             let gguf = GgufCheckpoint::open(&file)?;
             let config = gguf.config()?;
             let tokenizer = Some(Arc::new(gguf.tokenizer()?));
             let checkpoint = Checkpoint::Gguf(gguf);
-            let decoder = Decoder::read(&config, &checkpoint, device)?;
+            let decoder =
+                Decoder::read(&config, &checkpoint, device, precision)?;
             return Ok(Self::new(config, decoder, tokenizer, device));
         }
         let config = Config::read(&path.join(config::FILE))?;
         let checkpoint = Checkpoint::Safetensors(TensorFiles::open(path)?);
-        let decoder = Decoder::read(&config, &checkpoint, device)?;
+        let decoder = Decoder::read(&config, &checkpoint, device, precision)?;
         let tokenizer = read_tokenizer(path, &config)?;
         Ok(Self::new(config, decoder, tokenizer, device))
     }
@@ -135,6 +161,7 @@ impl Backbone {
             config,
             decoder,
             tokenizer,
+            kept_words: None,
             budget: TokenBudget::of(device),
             _memory: Arc::new(MatrixMemory),
         }
@@ -194,6 +221,26 @@ impl Backbone {
             backbone.decoder = backbone.decoder.map(&mut cast);
         }
         backbone
+    }
+
+    /// Forgets the embeddings of all words but these, and a head of its own:
+    /// what ranks items reads the words of prompts alone. Such a backbone
+    /// predicts no words and is not written to files any more.
+    #[must_use]
+    pub fn with_words_alone(mut self, words: &[u32]) -> Self {
+        let mut words = words.to_vec();
+        words.sort_unstable();
+        words.dedup();
+        let rows = Param::from_tensor(self.word_embeddings(&words));
+        match &mut self.decoder {
+            Decoder::Gpt2(gpt2) => gpt2.wte = rows,
+            Decoder::Llama(llama) => {
+                llama.embed_tokens = rows;
+                llama.lm_head = None;
+            }
+        }
+        self.kept_words = Some(words.into());
+        self
     }
 
     /// Last hidden states of the positions that are read.
@@ -257,11 +304,22 @@ impl Backbone {
 
     /// The embeddings of some words, in the precision of the weights. Shapes:
     /// `[words]` → `[words, embed]`.
-    pub(crate) fn word_embeddings(&self, words: Tensor<1, Int>) -> Tensor<2> {
+    pub(crate) fn word_embeddings(&self, words: &[u32]) -> Tensor<2> {
+        let rows = words.iter().map(|&word| to_index(self.row_of(word)));
+        let rows = index_tensor(rows.collect(), &self.device());
         match &self.decoder {
-            Decoder::Gpt2(gpt2) => gpt2.wte.val().select(0, words),
-            Decoder::Llama(llama) => llama.embed_tokens.val().select(0, words),
+            Decoder::Gpt2(gpt2) => gpt2.wte.val().select(0, rows),
+            Decoder::Llama(llama) => llama.embed_tokens.val().select(0, rows),
         }
+    }
+
+    /// The row of a word among the embeddings that are there.
+    fn row_of(&self, word: u32) -> usize {
+        let Some(kept) = &self.kept_words else {
+            return word as usize;
+        };
+        let row = kept.binary_search(&word);
+        row.expect("the words of all prompts were kept")
     }
 
     /// The matrix over whose rows the softmax of the words is taken
@@ -313,7 +371,11 @@ impl Backbone {
 
     /// Memory of the weights, in bytes.
     pub fn n_bytes(&self) -> usize {
-        self.decoder.num_params() * self.head().dtype().size()
+        let packed = match &self.decoder {
+            Decoder::Gpt2(gpt2) => gpt2.packed_bytes(),
+            Decoder::Llama(llama) => llama.packed_bytes(),
+        };
+        self.decoder.num_params() * self.head().dtype().size() + packed
     }
 }
 
@@ -353,7 +415,7 @@ mod tests {
     use super::*;
     use burn::tensor::Distribution;
 
-    use crate::backbone::host::{index_tensor, to_index, to_vec};
+    use crate::backbone::host::to_vec;
     use crate::backbone::layout::Extent;
     use crate::backbone::llama::config::LlamaConfig;
     use crate::device::{available_devices, compute_device};

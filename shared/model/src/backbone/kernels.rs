@@ -36,6 +36,11 @@ mod rows;
 /// Inner products of many rows with a few states.
 mod products;
 
+/// Products with weights that are kept in bf16, on host memory.
+mod packed;
+/// Their inner loops.
+mod panels;
+
 /// LibTorch's attention on graphics cards.
 #[cfg(feature = "tch")]
 mod card;
@@ -49,6 +54,7 @@ pub(crate) use operands::{
     Attended, Attention, AttentionGradients, FirstHeads, HeadCounts, Norm,
     RmsWeights, Rotation,
 };
+pub(crate) use packed::PackedMatrix;
 pub(crate) use products::products;
 
 /// Chooses the implementation for a tensor's device.

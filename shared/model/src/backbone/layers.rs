@@ -2,20 +2,27 @@
 //! its input.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::kernels::{self, FirstHeads, Norm, RmsWeights};
+use crate::backbone::kernels::{
+    self, FirstHeads, Norm, PackedMatrix, RmsWeights,
+};
+use crate::device::Precision;
 
 /// `x · weight + bias` (reference: `Conv1D`, `nn.Linear` transposed).
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
-    /// The weights `[input, output]`.
+    /// The weights `[input, output]`; `[0, output]` once they are packed.
     pub(crate) weight: Param<Tensor<2>>,
     /// What is added to each output `[output]`; absent in layers that add
     /// nothing.
     pub(crate) bias: Option<Param<Tensor<1>>>,
+    /// The weights in bf16, in place of `weight`, where a backbone only answers.
+    #[module(skip)]
+    packed: Option<Arc<PackedMatrix>>,
 }
 
 impl Linear {
@@ -25,6 +32,7 @@ impl Linear {
         Self {
             weight: Param::from_tensor(Tensor::zeros(shape, device)),
             bias: Some(Param::from_tensor(Tensor::zeros([n_outputs], device))),
+            packed: None,
         }
     }
 
@@ -36,7 +44,30 @@ impl Linear {
         Self {
             weight: Param::from_tensor(Tensor::zeros(shape, device)),
             bias: None,
+            packed: None,
         }
+    }
+
+    /// Keeps the weights in `precision` from now on. In bf16 a layer computes
+    /// on host memory alone, and is not written to files any more.
+    pub(crate) fn keep_in(&mut self, precision: Precision) {
+        match precision {
+            Precision::F32 => {}
+            Precision::Bf16 => self.pack(),
+        }
+    }
+
+    fn pack(&mut self) {
+        let weight = self.weight.val();
+        let ([_, n_outputs], device) = (weight.dims(), weight.device());
+        self.packed = Some(Arc::new(PackedMatrix::new(weight)));
+        self.weight =
+            Param::from_tensor(Tensor::zeros([0, n_outputs], &device));
+    }
+
+    /// Memory of the packed weights, in bytes; 0 where they are not packed.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.packed.as_ref().map_or(0, |packed| packed.n_bytes())
     }
 
     /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
@@ -65,19 +96,25 @@ impl Linear {
     }
 
     fn all(&self) -> Columns {
+        let weight = self.weight.val();
+        let [_, n_outputs] = weight.dims();
         let bias = self.bias.as_ref();
         Columns {
-            weight: self.weight.val(),
+            weights: match &self.packed {
+                Some(packed) => {
+                    Weights::Packed(Arc::clone(packed), 0..n_outputs)
+                }
+                None => Weights::Whole(weight),
+            },
             bias: bias.map(|bias| bias.val().unsqueeze()),
         }
     }
 
     /// The part of the layer that computes some of its outputs.
     pub(crate) fn columns(&self, outputs: Range<usize>) -> Columns {
-        let Columns { weight, bias } = self.all();
-        let [n_inputs, _] = weight.dims();
+        let Columns { weights, bias } = self.all();
         Columns {
-            weight: weight.slice([0..n_inputs, outputs.clone()]),
+            weights: weights.some(outputs.clone()),
             bias: bias.map(|bias| bias.slice([0..1, outputs])),
         }
     }
@@ -85,24 +122,63 @@ impl Linear {
 
 /// A linear layer's outputs, or some of them.
 pub(crate) struct Columns {
-    /// The weights `[input, output]`.
-    weight: Tensor<2>,
+    weights: Weights,
     /// What is added to each output `[1, output]`.
     bias: Option<Tensor<2>>,
+}
+
+/// The weights of some outputs.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on the stack of the product that reads it"
+)]
+enum Weights {
+    /// `[input, output]`
+    Whole(Tensor<2>),
+    /// These columns of a packed matrix.
+    Packed(Arc<PackedMatrix>, Range<usize>),
+}
+
+impl Weights {
+    /// Those of some of all outputs.
+    fn some(self, outputs: Range<usize>) -> Self {
+        match self {
+            Self::Whole(weight) => {
+                let [n_inputs, _] = weight.dims();
+                Self::Whole(weight.slice([0..n_inputs, outputs]))
+            }
+            Self::Packed(packed, _) => Self::Packed(packed, outputs),
+        }
+    }
+
+    /// In full precision, as the way back takes them `[output, input]`.
+    fn transposed(self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Whole(weight) => weight.transpose(),
+            Self::Packed(packed, outputs) => {
+                packed.columns(outputs, device).transpose()
+            }
+        }
+    }
 }
 
 impl Columns {
     /// The outputs of each row. Shapes: `[rows, input]` → `[rows, output]`.
     pub(crate) fn forward(self, input: Tensor<2>) -> Tensor<2> {
-        match self.bias {
-            Some(bias) => kernels::add_product(bias, input, self.weight),
-            None => kernels::product(input, self.weight),
+        match (self.weights, self.bias) {
+            (Weights::Whole(weight), Some(bias)) => {
+                kernels::add_product(bias, input, weight)
+            }
+            (Weights::Whole(weight), None) => kernels::product(input, weight),
+            (Weights::Packed(packed, outputs), bias) => {
+                packed.product(input, outputs, bias)
+            }
         }
     }
 
     /// Gradient of the input. Shapes: `[rows, output]` → `[rows, input]`.
     pub(crate) fn backward(self, d_output: Tensor<2>) -> Tensor<2> {
-        let transposed = self.weight.transpose();
+        let transposed = self.weights.transposed(&d_output.device());
         kernels::product(d_output, transposed)
     }
 
@@ -112,7 +188,7 @@ impl Columns {
         d_input: Tensor<2>,
         d_output: Tensor<2>,
     ) -> Tensor<2> {
-        let transposed = self.weight.transpose();
+        let transposed = self.weights.transposed(&d_output.device());
         kernels::add_product(d_input, d_output, transposed)
     }
 }

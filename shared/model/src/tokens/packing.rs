@@ -114,12 +114,6 @@ impl TokenBatch {
             n_tokens: tokens.len(),
         }
     }
-
-    /// Row numbers of the distinct words `[words]`.
-    pub(crate) fn word_rows(&self, device: &Device) -> Tensor<1, Int> {
-        let rows = self.words.iter().map(|&word| to_index(word as usize));
-        index_tensor(rows.collect(), device)
-    }
 }
 
 /// The place of each row, counted from `first` on.

@@ -79,7 +79,7 @@ pub(crate) fn embed(
     let device = backbone.device();
     let mut distinct = Vec::with_capacity(3);
     if !batch.words.is_empty() {
-        let words = backbone.word_embeddings(batch.word_rows(&device));
+        let words = backbone.word_embeddings(&batch.words);
         distinct.push(words.cast(DType::F32));
     }
     if !batch.users.is_empty() {

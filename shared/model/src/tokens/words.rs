@@ -2,16 +2,14 @@
 //! users and items.
 
 use crate::backbone::decoder::Backbone;
-use crate::backbone::host::{index_tensor, matrix, to_index, to_vec};
+use crate::backbone::host::{matrix, to_vec};
 use crate::tokens::packing::{Reading, TokenBatch};
 use crate::tokens::prompt::Token;
 use crate::tokens::table::Table;
 
 /// The embeddings of some words `[words, embed]`.
 pub fn word_rows(backbone: &Backbone, words: &[u32]) -> Table {
-    let rows = words.iter().map(|&word| to_index(word as usize));
-    let rows = index_tensor(rows.collect(), &backbone.device());
-    let embeddings = backbone.word_embeddings(rows);
+    let embeddings = backbone.word_embeddings(words);
     Table::new(to_vec(embeddings), backbone.n_embd())
 }
 
@@ -28,9 +26,8 @@ pub fn hidden_of_words(
         let tokens = sequence.iter().copied().map(Token::Word);
         documents.push(Reading::whole(tokens.collect()));
     }
-    let device = backbone.device();
     let batch = TokenBatch::new(&documents, backbone);
-    let words = backbone.word_embeddings(batch.word_rows(&device));
+    let words = backbone.word_embeddings(&batch.words);
     let embeddings = words.select(0, batch.index.clone());
     let hidden = backbone.forward(embeddings, &batch.layout);
     to_vec(hidden)

@@ -22,9 +22,13 @@ pub fn folder_or(variable: &str, default: &str) -> PathBuf {
 /// The folders of decoders with their reference's numbers: `tests/decoders`, or
 /// those below `CLLM4REC_DECODERS`.
 pub fn decoder_folders() -> Vec<PathBuf> {
-    let root = folder_or("CLLM4REC_DECODERS", "tests/decoders");
+    decoder_folders_in(&folder_or("CLLM4REC_DECODERS", "tests/decoders"))
+}
+
+/// The folders below `root` that hold a decoder with its reference numbers.
+pub fn decoder_folders_in(root: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    for entry in std::fs::read_dir(&root).unwrap() {
+    for entry in std::fs::read_dir(root).unwrap() {
         let folder = entry.unwrap().path();
         if folder.join("reference.json").exists() {
             folders.push(folder);

@@ -161,6 +161,12 @@ impl Gpt2 {
         gradient
     }
 
+    /// Memory of the packed weights, in bytes.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let linears = self.h.iter().flat_map(Block::linears);
+        linears.map(Linear::packed_bytes).sum()
+    }
+
     /// Adds the positions' embeddings, in the precision of the weights.
     fn positioned(&self, embeddings: Tensor<2>, layout: &Layout) -> Tensor<2> {
         let positions = self.wpe.val().select(0, layout.positions.clone());
@@ -190,6 +196,21 @@ impl Block {
             mlp_proj: Linear::zeros([inner, embed], device),
             n_head: config.n_head,
         }
+    }
+
+    /// The layers whose weights can be packed: all but the norms.
+    fn linears(&self) -> [&Linear; 4] {
+        [&self.c_attn, &self.attn_proj, &self.c_fc, &self.mlp_proj]
+    }
+
+    /// [`Self::linears`], to be changed.
+    fn linears_mut(&mut self) -> [&mut Linear; 4] {
+        [
+            &mut self.c_attn,
+            &mut self.attn_proj,
+            &mut self.c_fc,
+            &mut self.mlp_proj,
+        ]
     }
 
     /// Computes the positions that are asked for. Shapes:
@@ -323,13 +344,13 @@ impl Block {
 
     /// The first third of `c_attn`.
     fn query(&self) -> Columns {
-        let [embed, _] = self.attn_proj.weight.val().dims();
+        let [_, embed] = self.attn_proj.weight.val().dims();
         self.c_attn.columns(0..embed)
     }
 
     /// The second and last third of `c_attn`.
     fn key_value(&self) -> Columns {
-        let [embed, _] = self.attn_proj.weight.val().dims();
+        let [_, embed] = self.attn_proj.weight.val().dims();
         self.c_attn.columns(embed..3 * embed)
     }
 }

@@ -11,18 +11,20 @@ use crate::backbone::comparison::WantedWeights;
 use crate::backbone::gpt2::Gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::layers::{LayerNorm, Linear};
+use crate::device::Precision;
 use crate::error::Error;
 
 /// What checkpoints of a GPT-2 with its head have in front of each name.
 const PREFIX: &str = "transformer.";
 
 impl Gpt2 {
-    /// Takes the weights out of a checkpoint; tensors with other names are
-    /// passed over.
+    /// Takes the weights out of a checkpoint, each layer in `precision` as soon
+    /// as it is read; tensors with other names are passed over.
     pub(crate) fn read(
         config: &Gpt2Config,
         checkpoint: &Checkpoint,
         device: &Device,
+        precision: Precision,
     ) -> Result<Self, Error> {
         // First of all: sizes that are not the file's get no memory.
         wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
@@ -40,6 +42,9 @@ impl Gpt2 {
             read_layer_norm(&source, &mut block.ln_2, "ln_2")?;
             read_linear(&source, &mut block.c_fc, "mlp.c_fc")?;
             read_linear(&source, &mut block.mlp_proj, "mlp.c_proj")?;
+            for linear in block.linears_mut() {
+                linear.keep_in(precision);
+            }
         }
         read_layer_norm(&source, &mut gpt2.ln_f, "ln_f")?;
         Ok(gpt2)

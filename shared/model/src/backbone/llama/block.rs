@@ -115,6 +115,26 @@ impl Block {
         }
     }
 
+    /// The layers whose weights can be packed: all but the norms.
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
+        [
+            &self.qkv_proj,
+            &self.o_proj,
+            &self.gate_up_proj,
+            &self.down_proj,
+        ]
+    }
+
+    /// [`Self::linears`], to be changed.
+    pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 4] {
+        [
+            &mut self.qkv_proj,
+            &mut self.o_proj,
+            &mut self.gate_up_proj,
+            &mut self.down_proj,
+        ]
+    }
+
     /// Computes the positions that are asked for. Shapes:
     /// `input [tokens, embed]` → `[queries, embed]`.
     pub(crate) fn forward<'a>(

@@ -19,7 +19,7 @@ mod weights;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::backbone::layers::RmsNorm;
+use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::block::{Block, KeptBlock, Target, Turns};
 use crate::backbone::llama::config::LlamaConfig;
@@ -155,6 +155,12 @@ impl Llama {
             Some(head) => head.val(),
             None => self.embed_tokens.val(),
         }
+    }
+
+    /// Memory of the packed weights, in bytes.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let linears = self.layers.iter().flat_map(Block::linears);
+        linears.map(Linear::packed_bytes).sum()
     }
 
     fn is_last(&self, block: usize) -> bool {

@@ -11,6 +11,7 @@ use crate::backbone::comparison::WantedWeights;
 use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
+use crate::device::Precision;
 use crate::error::Error;
 
 /// Checkpoints of a Llama with its head carry it in front of all names but the
@@ -46,12 +47,13 @@ fn mlp_parts(inner: usize) -> [Part<'static>; 2] {
 }
 
 impl Llama {
-    /// Takes the weights out of a checkpoint; tensors with other names are
-    /// passed over.
+    /// Takes the weights out of a checkpoint, each layer in `precision` as soon
+    /// as it is read; tensors with other names are passed over.
     pub(crate) fn read(
         config: &LlamaConfig,
         checkpoint: &Checkpoint,
         device: &Device,
+        precision: Precision,
     ) -> Result<Self, Error> {
         // First of all: sizes that are not the file's get no memory.
         wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
@@ -81,6 +83,9 @@ impl Llama {
             let parts = mlp_parts(inner);
             read_parts(&source, &mut block.gate_up_proj, &parts)?;
             read_whole(&source, &mut block.down_proj, "mlp.down_proj")?;
+            for linear in block.linears_mut() {
+                linear.keep_in(precision);
+            }
         }
         read_norm(&source, &mut llama.norm, "norm")?;
         Ok(llama)
