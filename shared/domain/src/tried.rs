@@ -11,6 +11,17 @@ pub const EASE_LAMBDAS: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1000.0];
 /// EASE's λ where there is no validation split to choose by.
 pub const UNCHOSEN_EASE_LAMBDA: f64 = 200.0;
 
+/// Strengths of the texts beside the interactions in EASE, β, that are tried
+/// once its λ is chosen.
+pub const LIGHT_TEXT_STRENGTHS: [f64; 5] = [1.0, 3.0, 10.0, 30.0, 100.0];
+/// EASE's β where there is no validation split to choose by.
+pub const UNCHOSEN_LIGHT_TEXT_STRENGTH: f64 = 3.0;
+/// Strengths of the texts beside the interactions in a spectral start, γ, that
+/// are tried.
+pub const START_TEXT_STRENGTHS: [f64; 5] = [0.0, 0.03, 0.1, 0.3, 1.0];
+/// The start's γ where there is no validation split to choose by.
+pub const UNCHOSEN_START_TEXT_STRENGTH: f64 = 0.1;
+
 /// Numbers of singular vectors that a spectral start tries; the one that ranks
 /// the validation split best by itself stays.
 pub const SPECTRAL_RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];

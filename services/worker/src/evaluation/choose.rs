@@ -66,7 +66,7 @@ impl Chosen {
     ) -> Result<Self, Error> {
         progress.begins(Part::Choice);
         if spec.cold_items == ColdItems::Text {
-            write_cold_rows(&mut candidate, corpus)?;
+            write_cold_rows(&mut candidate, corpus);
         }
         let mut served = candidate.tables.collaborative.clone();
         served.push_mean_user();
@@ -193,18 +193,13 @@ fn best(tried: &[Tried]) -> Tried {
 }
 
 /// Gives items without interactions rows from their texts.
-fn write_cold_rows(
-    candidate: &mut Candidate,
-    corpus: &Corpus,
-) -> Result<(), Error> {
+fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told =
-        rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
+    let n_told = rows_from_texts(&corpus.item_words, items, &cold);
     tracing::info!(
         n_cold = cold.len(),
         n_told,
         "items without interactions got rows from their texts"
     );
-    Ok(())
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{EASE_LAMBDA, HYBRID_WEIGHT, RankedBy, TrainSpec};
+use domain::{
+    EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_WEIGHT, RankedBy, TrainSpec,
+};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -51,9 +53,11 @@ pub(crate) fn measure(
     for Baseline { by, metrics: bar } in measured {
         metrics.extend(tested(by, &bar));
         metrics.extend(lifts(&served, by, &bar));
-        if let (RankedBy::Ease, Some(ease)) = (by, ease) {
-            metrics.insert(EASE_LAMBDA.to_owned(), ease.lambda);
-        }
+    }
+    if let Some(ease) = ease {
+        metrics.insert(EASE_LAMBDA.to_owned(), ease.reading.lambda);
+        let strength = ease.reading.text_strength;
+        metrics.insert(EASE_TEXT_STRENGTH.to_owned(), strength);
     }
     Ok(metrics)
 }

@@ -5,6 +5,9 @@ pub(crate) mod backbone;
 /// A hub's backbones, fetched once.
 mod hub;
 
+/// The words of each item.
+mod item_words;
+
 /// What each text is about, as columns in a file.
 pub(crate) mod about;
 /// A data set as the models read it.
