@@ -8,6 +8,8 @@ mod calibration;
 mod job;
 /// Model versions as the registry shows them.
 mod model;
+/// The language models on a worker's disk.
+mod seen;
 /// What a job is to do.
 mod spec;
 

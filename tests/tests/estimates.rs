@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use e2e::{
-    Cluster, Newcomer, TINY_JOB, bad_fields, eventually, write_two_groups,
+    Cluster, Newcomer, TINY_JOB, bad_fields, entries, eventually,
+    write_two_groups,
 };
 use proto::pb;
 use serde_json::Value;
@@ -35,6 +37,7 @@ fn slow_machine(seconds_an_operation: f64) -> pb::Calibration {
             n_embd: 256,
             seconds: seconds_an_operation,
             tokens_per_second: 0.0,
+            block_weights: 0.0,
         });
     }
     pb::Calibration {
@@ -137,6 +140,72 @@ async fn each_part_that_a_job_has_is_estimated_and_the_parts_add_up() {
     assert!(spent.values().all(|part| part.seconds >= 0.0), "{spent:?}");
     let seconds: f64 = spent.values().map(|part| part.seconds).sum();
     assert!(seconds > 0.0, "{spent:?}");
+
+    let stored = entries(&cluster.artifacts().join("backbones"));
+    let id = stored[0].file_name().unwrap().to_str().unwrap();
+    let field = format!("backbone={{path=\"artifact://{id}\"}}");
+    let again = estimated(&cluster, &dataset, &[&field]);
+    assert_eq!(again.parts, estimate.parts, "it is the same backbone");
+    let field = "backbone={path=\"artifact://0a1b\"}";
+    let note = unknown(&cluster, &dataset, field);
+    assert!(note.contains("has no backbone `0a1b`"), "{note}");
+}
+
+/// The note that says why no time can be said.
+fn unknown(cluster: &Cluster, dataset: &str, field: &str) -> String {
+    let job = cluster.submit_with(&["--validate-only"], dataset, &[field]);
+    let notes = job["notes"].as_array().unwrap().iter();
+    let mut notes = notes.map(|note| note.as_str().unwrap());
+    let note = notes.find(|note| note.contains("is not known"));
+    note.unwrap_or_else(|| panic!("{job}")).to_owned()
+}
+
+/// Puts a decoder of the Llama family where workers look, with so many times
+/// its blocks; its weights are of no use then.
+fn put_decoder(cluster: &Cluster, name: &str, n_times: u64) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/model/tests/decoders/llama/backbone/config.json");
+    let mut config: Value =
+        serde_json::from_slice(&std::fs::read(from).unwrap()).unwrap();
+    let n_layer = config["num_hidden_layers"].as_u64().unwrap();
+    config["num_hidden_layers"] = (n_times * n_layer).into();
+    let folder = cluster.backbones().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_backbone_that_a_worker_sees_is_estimated_and_a_wrong_name_is_told() {
+    let mut cluster = Cluster::start_without_worker().await;
+    let dataset = cluster.import_two_groups();
+    ask_for_work(&cluster, slow_machine(1e-3)).await.unwrap();
+    let note = unknown(&cluster, &dataset, "backbone={path=\"llama\"}");
+    assert!(note.contains("`llama`"), "{note}");
+    assert!(note.ends_with("they see none"), "{note}");
+
+    put_decoder(&cluster, "own/llama", 1);
+    put_decoder(&cluster, "own/deep", 10);
+    let worker = cluster.start_process("worker");
+    cluster.workers.push(worker);
+    let typo = "backbone={path=\"own/lama\"}";
+    eventually("a worker", Duration::from_secs(30), async || {
+        let note = unknown(&cluster, &dataset, typo);
+        note.contains("they see: own/deep, own/llama").then_some(())
+    })
+    .await;
+
+    let llama = "backbone={path=\"own/llama\"}";
+    let shallow = estimated(&cluster, &dataset, &[llama]);
+    shallow.assert_parts_add_up();
+    let deep = "backbone={path=\"own/deep\"}";
+    let deep = estimated(&cluster, &dataset, &[deep]);
+    let grows = deep.parts["finetuning"] / shallow.parts["finetuning"];
+    // The first and the last block compute less than those between them.
+    assert!(
+        (10.0..20.0).contains(&grows),
+        "ten times the blocks: {grows}"
+    );
+    assert_eq!(deep.parts["ease"], shallow.parts["ease"], "it has none");
 }
 
 /// Within a thousandth: what is said is rounded to seconds, of which there are

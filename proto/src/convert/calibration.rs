@@ -24,6 +24,7 @@ impl From<&Rate> for pb::Rate {
             n_embd: u32::try_from(rate.n_embd).unwrap_or(u32::MAX),
             seconds: rate.seconds,
             tokens_per_second: rate.tokens_per_second,
+            block_weights: rate.block_weights,
         }
     }
 }
@@ -49,6 +50,7 @@ impl TryFrom<pb::Calibration> for Calibration {
                     n_embd,
                     seconds: rate.seconds,
                     tokens_per_second: rate.tokens_per_second,
+                    block_weights: rate.block_weights,
                 });
             }
         }

@@ -1,19 +1,25 @@
 //! What parts of a job will cost, said before it is queued.
 
 use domain::{
-    Backbone, Baselines, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec,
+    Baselines, Body, Calibration, Counts, MAX_LIGHT_ITEMS, TrainSpec,
 };
+
+use crate::body::KnownBody;
 
 /// A factor and an inverse in f64, the best weights so far and the new ones in
 /// f32.
 const BYTES_PER_PAIR: usize = 24;
 
+/// What a job is to do, on what.
+pub(crate) struct Work<'a> {
+    pub(crate) spec: &'a TrainSpec,
+    pub(crate) counts: &'a Counts,
+    pub(crate) body: KnownBody,
+}
+
 /// Says for people what the job's parts will cost, one line each.
-pub(crate) fn notes(
-    spec: &TrainSpec,
-    counts: &Counts,
-    machines: &[Calibration],
-) -> Vec<String> {
+pub(crate) fn notes(work: &Work<'_>, machines: &[Calibration]) -> Vec<String> {
+    let Work { spec, counts, .. } = work;
     let n = counts.n_items;
     let as_baseline = spec.evaluation.baselines == Baselines::All;
     let mut notes = Vec::new();
@@ -49,40 +55,51 @@ pub(crate) fn notes(
         ));
     }
 
-    notes.extend(durations(spec, counts, machines));
+    notes.extend(durations(work, machines));
     notes
 }
 
 /// Says how long the job will take on each kind of machine that has asked for
 /// work, or why that cannot be said.
-fn durations(
-    spec: &TrainSpec,
-    counts: &Counts,
-    machines: &[Calibration],
-) -> Vec<String> {
-    let why = if matches!(spec.backbone, Backbone::Path(_)) {
-        "only a worker sees the shape of a backbone that is named by a path"
-    } else if counts.text_lengths.is_empty() {
-        "the data set was imported before its texts were measured; import it again"
-    } else if machines.is_empty() {
-        "no worker that was measured has asked for work; \
-         run `cllm4rec worker calibrate` and start it again"
-    } else {
-        return machines
+fn durations(work: &Work<'_>, machines: &[Calibration]) -> Vec<String> {
+    match body_to_measure(work, machines) {
+        Ok(body) => machines
             .iter()
-            .filter_map(|machine| duration(spec, counts, machine))
-            .collect();
-    };
+            .filter_map(|machine| duration(work, body, machine))
+            .collect(),
+        Err(why) => vec![format!("how long it will take is not known: {why}")],
+    }
+}
 
-    vec![format!("how long it will take is not known: {why}")]
+/// The body whose work is counted, or why no time can be said.
+fn body_to_measure<'a>(
+    work: &'a Work<'_>,
+    machines: &[Calibration],
+) -> Result<&'a Body, &'a str> {
+    let body = match &work.body {
+        KnownBody::Sizes(body) => body,
+        KnownBody::Unknown(why) => return Err(why),
+    };
+    if work.counts.text_lengths.is_empty() {
+        return Err(
+            "the data set was imported before its texts were measured; \
+             import it again",
+        );
+    }
+    if machines.is_empty() {
+        return Err("no worker that was measured has asked for work; \
+                    run `cllm4rec worker calibrate` and start it again");
+    }
+    Ok(body)
 }
 
 fn duration(
-    spec: &TrainSpec,
-    counts: &Counts,
+    work: &Work<'_>,
+    body: &Body,
     machine: &Calibration,
 ) -> Option<String> {
-    let parts = machine.estimate(spec, counts)?;
+    let Work { spec, counts, .. } = work;
+    let parts = machine.estimate(spec, counts, body)?;
     let mut all = 0.0;
     let mut long = Vec::new();
     for (part, seconds) in parts {
@@ -118,7 +135,7 @@ fn duration(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{DatasetId, Light};
+    use domain::{DatasetId, Light, RandomBackbone};
 
     #[test]
     fn a_large_catalogue_is_told_that_ease_is_left_out() {
@@ -129,7 +146,12 @@ mod tests {
                 n_users: 5,
                 ..Counts::default()
             };
-            notes(spec, &counts, &[]).join("\n")
+            let work = Work {
+                spec,
+                counts: &counts,
+                body: KnownBody::Sizes(Body::from(&RandomBackbone::default())),
+            };
+            notes(&work, &[]).join("\n")
         };
         assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));

@@ -10,9 +10,11 @@ mod settings;
 mod rpc;
 
 // Jobs, from the specification to the version.
+/// The sizes of a job's backbone, where they can be known.
+mod body;
 /// What a job will cost, said before it is queued.
 mod costs;
-/// How fast the workers are.
+/// How fast the workers are, and which backbones they see.
 mod machines;
 /// What a worker's model must be before it is published.
 mod publication;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::machines::Machines;
 use crate::step::step;
-use crate::{costs, publication};
+use crate::{body, costs, publication};
 
 /// Waiters look again after this long even when nothing woke them: pauses end,
 /// and other coordinators write too.
@@ -28,7 +28,7 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct TrainJobs {
     pub(crate) storage: Storage,
     pub(crate) lease_term: Duration,
-    /// How fast the workers are that ask for work here.
+    /// What the workers are that ask for work here.
     pub(crate) machines: Machines,
     /// Wakes whoever waits for a job to change.
     pub(crate) changed: watch::Sender<()>,
@@ -103,7 +103,16 @@ impl TrainJobs {
             .await?;
         let counts =
             serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
-        Ok(costs::notes(spec, &counts, &self.machines.all()))
+        let open = self.storage.jobs.open().await?;
+        let leases = open.iter().filter_map(|job| job.lease.as_ref());
+        let busy = leases.map(|lease| &*lease.worker).collect();
+        let known = self.machines.known(&busy, Instant::now());
+        let work = costs::Work {
+            spec,
+            counts: &counts,
+            body: body::find(spec, &known.backbones, artifacts).await?,
+        };
+        Ok(costs::notes(&work, &known.calibrations))
     }
 
     pub(crate) async fn get(&self, id: &JobId) -> Result<Job, Error> {

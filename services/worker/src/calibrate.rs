@@ -10,8 +10,8 @@ use std::path::Path;
 
 use dataset::{Dataset, ImportOptions};
 use domain::{
-    Backbone, Calibration, Counts, DatasetId, RandomBackbone, Rate, TrainSpec,
-    ValuePath,
+    Backbone, Body, Calibration, Counts, DatasetId, Part, RandomBackbone, Rate,
+    TrainSpec, ValuePath,
 };
 use model::{ComputeDevice, Precision, n_cores};
 use rand::{Rng, SeedableRng};
@@ -39,9 +39,10 @@ struct Machine {
     precision: Precision,
 }
 
-/// The trials, one for each width that the parts are measured at; users and
-/// items about as the shipped data sets have them. A wide backbone's job is a
-/// small one: what does not depend on the width is known by then.
+/// The trials, one for each backbone that the parts are measured with; users
+/// and items about as the shipped data sets have them. A wide backbone's job is
+/// a small one: what does not depend on the backbone is known by then. Larger
+/// ones take as long for an operation as the largest here.
 const TRIALS: [Trial; 2] = [
     Trial {
         backbone: RandomBackbone {
@@ -129,7 +130,8 @@ fn rates_of(
     let stop = CancellationToken::new();
     let (mut progress, watch) = Progress::new(&machine.computing.name, stop);
     train(&input, &mut progress)?;
-    let operations = domain::operations(&input.spec, &counts(&dataset));
+    let body = Body::from(&trial.backbone);
+    let operations = domain::operations(&input.spec, &counts(&dataset), &body);
     let operations = operations.unwrap_or_default();
     let mut rates = Vec::new();
     for (&part, spent) in &watch.progress.borrow().parts {
@@ -138,12 +140,29 @@ fn rates_of(
             rates.push(Rate {
                 part,
                 n_embd: trial.backbone.n_embd,
+                block_weights: body.block_weights(),
                 seconds: spent.seconds / n_operations,
                 tokens_per_second: spent.n_tokens / spent.seconds,
             });
         }
     }
+    test_as_validation(&mut rates);
     Ok(rates)
+}
+
+/// Gives the test split the rate of the validation split, where as much is done
+/// for a user. How often a trial passes it depends on what it chooses, of which
+/// nothing follows on random data.
+fn test_as_validation(rates: &mut [Rate]) {
+    let validation = rates.iter().find(|rate| rate.part == Part::Validation);
+    let Some(seconds) = validation.map(|rate| rate.seconds) else {
+        return;
+    };
+    for rate in rates {
+        if rate.part == Part::Test {
+            rate.seconds = seconds;
+        }
+    }
 }
 
 /// The default job, with each of its stages once and a few texts only.
@@ -234,6 +253,13 @@ pub(crate) fn read(
             return None;
         }
     };
+    if calibration.rates.iter().any(Rate::is_counted_otherwise) {
+        tracing::warn!(
+            path,
+            "an earlier version measured the calibration; measure it again"
+        );
+        return None;
+    }
     let is_own = calibration.device == device
         && calibration.precision == precision.name()
         && calibration.n_threads == n_cores();

@@ -50,6 +50,7 @@ pub use answer::{
 pub use backbone::{
     Backbone, BackboneLocation, MIN_POSITIONS, RandomBackbone, ValuePath,
 };
+pub use cost::body::{Body, SeenBackbone};
 pub use cost::calibration::{Calibration, Rate};
 pub use cost::operations::{Counts, N_TEXT_STEPS, TEXT_STEP, operations};
 pub use cost::part::{Part, Spent};

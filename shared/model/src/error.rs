@@ -1,6 +1,7 @@
 //! What can go wrong while a model is loaded or computed, named by what the
 //! caller can do about it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use domain::Stage;
@@ -29,7 +30,8 @@ pub enum Error {
     /// A tensor of a checkpoint has another shape than the configuration asks
     /// for.
     #[error(
-        "{path}: tensor `{name}` has shape {found:?}, config.json asks for {expected:?}"
+        "{path}: tensor `{name}` has shape {found:?}, the configuration asks for {expected:?}; \
+         take config.json and weights from the same checkpoint"
     )]
     Shape {
         /// The file that holds the tensor.
@@ -43,7 +45,8 @@ pub enum Error {
     },
     /// A tensor is missing from a checkpoint.
     #[error(
-        "{path}: tensor `{name}` is missing; is this a checkpoint as `save_pretrained` writes it?"
+        "{path}: tensor `{name}` is missing; take config.json and weights from the same \
+         checkpoint, as `save_pretrained` writes it"
     )]
     Missing {
         /// The file that should hold the tensor.
@@ -105,6 +108,13 @@ impl Error {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// The error for a file that is not there, and `advice` on what to do.
+    pub(crate) fn absent(path: impl Into<PathBuf>, advice: &str) -> Self {
+        let reason = format!("there is no such file; {advice}");
+        let source = std::io::Error::new(ErrorKind::NotFound, reason);
+        Self::file(path)(source)
     }
 
     /// The error for a file with wrong content.

@@ -22,6 +22,8 @@
 mod device;
 /// What can go wrong, named by what the caller can do about it.
 mod error;
+/// What a file is that is not what its name says.
+mod foreign;
 /// Rankings and how good they are.
 pub mod metrics;
 /// Tensors in files.
@@ -47,9 +49,9 @@ mod serving;
 mod artifact;
 
 pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
-pub use backbone::checkpoint::shard_names;
 pub use backbone::decoder::Backbone;
 pub use backbone::peak::gemm_peak;
+pub use backbone::tensor_files::shard_names;
 pub use backbone::token_budget::TokenBudget;
 pub use backbone::tokenizer::Tokenizer;
 pub use device::{

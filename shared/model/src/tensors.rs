@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
 
 use crate::error::Error;
+use crate::foreign;
 
 /// A tensor to be written.
 #[derive(Debug, Clone)]
@@ -91,6 +92,9 @@ pub struct TensorFile {
     start: u64,
 }
 
+/// The types of numbers that [`TensorFile::f32`] reads.
+const FLOATS: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F64];
+
 /// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
@@ -139,13 +143,30 @@ impl TensorFile {
         self.header.offset_keys()
     }
 
+    /// The dimensions of a tensor, as the header says; none where there is no
+    /// such tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.header.info(name)?.shape)
+    }
+
+    /// Refuses a tensor that [`Self::f32`] would not read, without reading it.
+    pub(crate) fn check_float(&self, name: &str) -> Result<(), Error> {
+        let dtype = self.info(name)?.dtype;
+        if FLOATS.contains(&dtype) {
+            return Ok(());
+        }
+        Err(self.no_float(name, dtype))
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
+        self.header.info(name).ok_or_else(|| Error::Missing {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        })
+    }
+
     fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>), Error> {
-        let Some(info) = self.header.info(name) else {
-            return Err(Error::Missing {
-                path: self.path.clone(),
-                name: name.to_owned(),
-            });
-        };
+        let info = self.info(name)?;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
         self.file
@@ -172,10 +193,7 @@ impl TensorFile {
             Dtype::BF16 => words(&bytes)
                 .map(|word| burn::tensor::bf16::from_le_bytes(word).to_f32())
                 .collect(),
-            other => {
-                let found = format!("{other:?}");
-                return Err(self.wrong_type(name, &found, "a float type"));
-            }
+            other => return Err(self.no_float(name, other)),
         };
         Ok((info.shape.clone(), values))
     }
@@ -217,6 +235,12 @@ impl TensorFile {
         Ok((info.shape.clone(), values))
     }
 
+    fn no_float(&self, name: &str, found: Dtype) -> Error {
+        let expected =
+            "F32, F16, BF16 or F64; take the file that was not quantised";
+        self.wrong_type(name, &format!("{found:?}"), expected)
+    }
+
     fn wrong_type(&self, name: &str, found: &str, expected: &str) -> Error {
         let reason =
             format!("tensor `{name}` is of type {found}, expected {expected}");
@@ -225,7 +249,11 @@ impl TensorFile {
 }
 
 fn incomplete(path: &Path, why: &str) -> Error {
-    let reason = format!("not a complete safetensors file ({why})");
+    if let Some(advice) = foreign::explain(path) {
+        return Error::malformed(path, advice);
+    }
+    let reason =
+        format!("not a complete safetensors file ({why}); download it again");
     Error::malformed(path, reason)
 }
 

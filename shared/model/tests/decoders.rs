@@ -8,8 +8,9 @@
 
 mod reference;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use domain::Body;
 use model::prompt::Document;
 use model::recommender::{Example, ItemHead, Options, user_states};
 use model::{
@@ -20,7 +21,8 @@ use model::{
 use serde_json::Value;
 
 use crate::reference::{
-    GRADIENT_TOLERANCE, assert_close, assert_rows_close, folder_or, log_softmax,
+    GRADIENT_TOLERANCE, assert_close, assert_rows_close, decoder_folders,
+    log_softmax,
 };
 
 struct Decoder {
@@ -34,18 +36,10 @@ struct Decoder {
 
 /// Every decoder on each device that this build has.
 fn decoders() -> Vec<Decoder> {
-    let root = folder_or("CLLM4REC_DECODERS", "tests/decoders");
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("reference.json").exists())
-        .collect();
-    folders.sort();
-    assert!(!folders.is_empty(), "{} has no decoder", root.display());
     let mut decoders = Vec::new();
-    for folder in &folders {
+    for folder in decoder_folders() {
         for device in available_devices() {
-            decoders.push(Decoder::read(folder, &device));
+            decoders.push(Decoder::read(&folder, &device));
         }
     }
     decoders
@@ -153,6 +147,21 @@ fn input_ids(decoder: &Decoder) -> Vec<Vec<u32>> {
     let rows = ids.chunks(shape[1]);
     rows.map(|row| row.iter().map(|&id| id as u32).collect())
         .collect()
+}
+
+#[test]
+fn sizes_are_the_same_from_the_weights_the_header_and_the_bare_config() {
+    for decoder in decoders() {
+        let (folder, _) = decoder.name.rsplit_once(" on ").unwrap();
+        let folder = Path::new(folder).join("backbone");
+        let body = Backbone::read_body(&folder).unwrap();
+        assert_eq!(*body.shape(), decoder.backbone.shape(), "{}", decoder.name);
+        assert_eq!(body.n_positions(), decoder.backbone.n_positions());
+        let config = std::fs::read(folder.join("config.json"));
+        if let Ok(config) = config {
+            assert_eq!(Body::of_config(&config), Ok(body), "{}", decoder.name);
+        }
+    }
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use domain::{ArtifactId, EndOfAttempt, Invalid, ModelVersion};
+use domain::{ArtifactId, EndOfAttempt, Invalid, ModelVersion, SeenBackbone};
 use proto::{job_id, job_name, pb, version_name};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
+use crate::machines::Machine;
 use crate::train_job::{Committed, Leased, TrainJobs};
 
 /// Serves `WorkerService` to workers.
@@ -25,7 +27,7 @@ impl pb::worker_service_server::WorkerService for Workers {
         &self,
         request: Request<pb::LeaseRequest>,
     ) -> Result<Response<pb::LeaseResponse>, Status> {
-        let request = request.into_inner();
+        let mut request = request.into_inner();
         if request.worker.is_empty() {
             return Err(Error::from(Invalid::one(
                 "worker",
@@ -40,10 +42,10 @@ impl pb::worker_service_server::WorkerService for Workers {
             device = request.device,
             "a worker asks for work"
         );
-        if let Some(calibration) = request.calibration {
-            let calibration = calibration.try_into().map_err(Error::from)?;
-            self.jobs.machines.note(calibration);
-        }
+        let machine = machine(&mut request)?;
+        self.jobs
+            .machines
+            .note(&request.worker, machine, Instant::now());
 
         let leased = self
             .jobs
@@ -115,6 +117,23 @@ impl pb::worker_service_server::WorkerService for Workers {
         self.jobs.end_attempt(&id, epoch, end).await?;
         Ok(Response::new(pb::EndAttemptResponse {}))
     }
+}
+
+/// Takes what a worker says of itself out of its request. A backbone that only
+/// a newer worker could name is left out.
+fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
+    let calibration = match request.calibration.take() {
+        Some(calibration) => Some(calibration.try_into()?),
+        None => None,
+    };
+    let mut backbones = Vec::new();
+    for seen in std::mem::take(&mut request.backbones) {
+        backbones.extend(SeenBackbone::try_from(seen));
+    }
+    Ok(Machine {
+        calibration,
+        backbones,
+    })
 }
 
 fn encoded(leased: Leased) -> pb::LeasedJob {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::Calibration;
+use domain::{Calibration, SeenBackbone};
 use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::connect;
@@ -13,6 +13,7 @@ use crate::calibrate;
 use crate::job::attempt;
 use crate::job::equipment::Equipment;
 use crate::job::pauses::Pauses;
+use crate::material::seen::{self, Look, SizesRead};
 use crate::settings::Settings;
 
 /// The first pause after the coordinator could not be reached.
@@ -29,6 +30,8 @@ const CALL_MARGIN: Duration = Duration::from_secs(5);
 pub struct Worker {
     equipment: Equipment,
     calibration: Option<Calibration>,
+    /// Sizes of the backbones here that were told before.
+    sizes_read: SizesRead,
 }
 
 impl Worker {
@@ -66,6 +69,7 @@ impl Worker {
         Ok(Self {
             equipment,
             calibration,
+            sizes_read: SizesRead::new(),
         })
     }
 
@@ -105,6 +109,7 @@ impl Worker {
 
     /// Asks for a job, and waits a while where there is none.
     async fn lease(&mut self) -> Result<Option<pb::LeasedJob>, tonic::Status> {
+        let backbones = self.seen_backbones().await;
         let Equipment {
             settings,
             coordinator,
@@ -116,8 +121,21 @@ impl Worker {
             wait_ms: u32::try_from(WAIT_FOR_WORK.as_millis())
                 .unwrap_or(u32::MAX),
             calibration: self.calibration.as_ref().map(Into::into),
+            backbones: backbones.iter().map(Into::into).collect(),
         });
         request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);
         Ok(coordinator.lease(request).await?.into_inner().leased)
+    }
+
+    /// Looks which backbones a job here may name now.
+    async fn seen_backbones(&mut self) -> Vec<SeenBackbone> {
+        let root = self.equipment.settings.backbone_root.clone();
+        let before = std::mem::take(&mut self.sizes_read);
+        let looking =
+            tokio::task::spawn_blocking(move || seen::look(&root, &before));
+        let Look { backbones, read } =
+            looking.await.expect("a look at files does not panic");
+        self.sizes_read = read;
+        backbones
     }
 }

@@ -10,6 +10,10 @@ use crate::contract::progress::Progress;
 use crate::disk::{self, in_the_making, put_in_place};
 use crate::error::Error;
 
+/// Hubs' files are below this folder of the backbone root, in
+/// `OWNER/NAME/revisions/REVISION`.
+const FOLDER: &str = "hub";
+const REVISIONS: &str = "revisions";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -30,7 +34,7 @@ pub(super) fn cached(
     revision: &str,
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
-    let revisions = from.root.join("hub").join(repo).join("revisions");
+    let revisions = from.root.join(FOLDER).join(repo).join(REVISIONS);
     let folder = revisions.join(revision);
     if folder.exists() {
         return Ok(folder);
@@ -49,6 +53,15 @@ pub(super) fn cached(
     hub.fetch_backbone()?;
     put_in_place(making, &folder)?;
     Ok(folder)
+}
+
+/// What a job names a folder below the backbone root by, if it is one of a
+/// hub's.
+pub(super) fn named(folder: &str) -> Option<String> {
+    let below = folder.strip_prefix(FOLDER)?.strip_prefix('/')?;
+    let (repo, revision) = below.rsplit_once('/')?;
+    let repo = repo.strip_suffix(REVISIONS)?.strip_suffix('/')?;
+    Some(format!("hf://{repo}@{revision}"))
 }
 
 fn agent() -> ureq::Agent {

@@ -4,6 +4,8 @@
 pub(crate) mod backbone;
 /// A hub's backbones, fetched once.
 mod hub;
+/// The backbones that a job here may name.
+pub(crate) mod seen;
 
 /// The words of each item.
 mod item_words;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::Backbone;
+use crate::cost::body::Body;
 use crate::cost::operations::{Counts, operations};
 use crate::cost::part::Part;
 use crate::train_spec::TrainSpec;
@@ -15,6 +15,9 @@ pub struct Rate {
     pub part: Part,
     /// Width of the backbone that it was measured with.
     pub n_embd: usize,
+    /// Weights of that backbone's blocks; 0 in records from before it was kept.
+    #[serde(default)]
+    pub block_weights: f64,
     /// How many seconds an operation takes.
     pub seconds: f64,
     /// Real tokens a second; 0 where no rows are learned.
@@ -34,45 +37,63 @@ pub struct Calibration {
     pub gemm_f32: f64,
     /// The same in bf16; absent where the device has no bf16 in hardware.
     pub gemm_bf16: Option<f64>,
-    /// The rate of each part, at one width or more.
+    /// The rate of each part, with one backbone or more.
     pub rates: Vec<Rate>,
 }
 
+impl Rate {
+    /// True for what an earlier version measured, which counted some parts'
+    /// operations otherwise.
+    pub fn is_counted_otherwise(&self) -> bool {
+        self.block_weights <= 0.0
+    }
+
+    /// Weights of the blocks, which were one of GPT-2's or two where it is not
+    /// said.
+    fn block_weights(&self) -> f64 {
+        if self.block_weights > 0.0 {
+            return self.block_weights;
+        }
+        let square = self.n_embd * self.n_embd;
+        12.0 * square.max(1) as f64
+    }
+}
+
 impl Calibration {
-    /// How long each part of a job will take, in seconds, if early stopping
-    /// does not end it; `None` where a rate is missing or the backbone's shape
-    /// is not known.
+    /// How long each part of a job on a language model of these sizes will
+    /// take, in seconds, if early stopping does not end it; `None` where a rate
+    /// is missing or the data set's texts were not counted.
     pub fn estimate(
         &self,
         spec: &TrainSpec,
         counts: &Counts,
+        body: &Body,
     ) -> Option<Vec<(Part, f64)>> {
-        let Backbone::Random(backbone) = &spec.backbone else {
-            return None;
-        };
         let mut estimates = Vec::new();
-        for (part, n_operations) in operations(spec, counts)? {
+        for (part, n_operations) in operations(spec, counts, body)? {
             if n_operations > 0.0 {
-                let seconds = self.seconds(part, backbone.n_embd)?;
+                let seconds = self.seconds(part, body.block_weights())?;
                 estimates.push((part, seconds * n_operations));
             }
         }
         Some(estimates)
     }
 
-    /// Seconds an operation at a width: between two that were measured in
-    /// proportion to the widths' logarithms, outside of them as at the nearest.
-    fn seconds(&self, part: Part, n_embd: usize) -> Option<f64> {
+    /// Seconds an operation where a backbone's blocks have so many weights. The
+    /// more a token computes, the less counts what is done beside it: between
+    /// two backbones that were measured in proportion to the logarithms of
+    /// their weights, outside of them as at the nearest.
+    fn seconds(&self, part: Part, block_weights: f64) -> Option<f64> {
         let mut measured: Vec<(f64, f64)> = self
             .rates
             .iter()
             .filter(|rate| rate.part == part)
-            .map(|rate| ((rate.n_embd as f64).ln(), rate.seconds))
+            .map(|rate| (rate.block_weights().ln(), rate.seconds))
             .collect();
         measured.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let at = (n_embd as f64).ln();
-        let above = measured.iter().find(|(width, _)| *width >= at);
-        let below = measured.iter().rev().find(|(width, _)| *width <= at);
+        let at = block_weights.ln();
+        let above = measured.iter().find(|(size, _)| *size >= at);
+        let below = measured.iter().rev().find(|(size, _)| *size <= at);
         match (below, above) {
             (Some(&(low, slow)), Some(&(high, fast))) if high > low => {
                 Some(slow + (fast - slow) * (at - low) / (high - low))
@@ -88,13 +109,14 @@ impl Calibration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::BackboneLocation;
+    use crate::backbone::RandomBackbone;
     use crate::ids::DatasetId;
 
     fn calibration(rates: &[(Part, usize, f64)]) -> Calibration {
         let rate = |&(part, n_embd, seconds)| Rate {
             part,
             n_embd,
+            block_weights: 0.0,
             seconds,
             tokens_per_second: 0.0,
         };
@@ -120,51 +142,91 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_between_two_widths_lies_between_theirs() {
-        let machine = calibration(&[
+    fn a_rate_between_two_backbones_lies_between_theirs() {
+        let mut machine = calibration(&[
             (Part::Content, 256, 4.0),
             (Part::Content, 1024, 2.0),
         ]);
-        assert_eq!(machine.seconds(Part::Content, 512), Some(3.0));
-        assert_eq!(machine.seconds(Part::Content, 64), Some(4.0));
-        assert_eq!(machine.seconds(Part::Content, 2048), Some(2.0));
-        assert_eq!(machine.seconds(Part::Ease, 256), None);
+        let of_width = |n_embd: f64| 12.0 * n_embd * n_embd;
+        let seconds = |machine: &Calibration, n_embd| {
+            machine.seconds(Part::Content, of_width(n_embd)).unwrap()
+        };
+        assert!((seconds(&machine, 512.0) - 3.0).abs() < 1e-9);
+        assert_eq!(seconds(&machine, 64.0), 4.0);
+        assert_eq!(seconds(&machine, 2048.0), 2.0);
+        assert_eq!(machine.seconds(Part::Ease, 1.0), None);
+        machine.rates[0].block_weights = of_width(512.0);
+        assert_eq!(seconds(&machine, 512.0), 4.0, "what is kept counts");
     }
 
     #[test]
-    fn a_job_takes_in_proportion_to_its_epochs() {
+    fn thirty_narrow_blocks_are_as_quick_as_two_wide_ones() {
+        let machine = calibration(&[
+            (Part::Finetuning, 256, 4.0),
+            (Part::Finetuning, 768, 2.0),
+        ]);
+        let deep = Body::from(&RandomBackbone {
+            n_embd: 576,
+            n_layer: 30,
+            ..RandomBackbone::default()
+        });
+        let seconds = machine.seconds(Part::Finetuning, deep.block_weights());
+        assert_eq!(seconds, Some(2.0), "a token computes more than in both");
+    }
+
+    /// A machine on which each operation takes as long, whatever the width.
+    fn steady_machine() -> Calibration {
         let rates: Vec<_> = Part::ALL
             .into_iter()
             .map(|part| (part, 256, 1e-11))
             .collect();
-        let mut spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        let finetuning = |spec: &TrainSpec| {
-            let parts = calibration(&rates).estimate(spec, &counts()).unwrap();
-            parts
-                .into_iter()
-                .find(|(part, _)| *part == Part::Finetuning)
-                .unwrap()
-                .1
-        };
-        let once = finetuning(&spec);
+        calibration(&rates)
+    }
+
+    fn spec() -> TrainSpec {
+        TrainSpec::new(DatasetId::new("d").unwrap())
+    }
+
+    fn of_blocks(n_layer: usize) -> Body {
+        Body::from(&RandomBackbone {
+            n_layer,
+            ..RandomBackbone::default()
+        })
+    }
+
+    /// Seconds of finetuning.
+    fn finetuning(spec: &TrainSpec, body: &Body) -> f64 {
+        let parts = steady_machine().estimate(spec, &counts(), body).unwrap();
+        let is_finetuning = |part: &&(Part, f64)| part.0 == Part::Finetuning;
+        parts.iter().find(is_finetuning).unwrap().1
+    }
+
+    #[test]
+    fn a_job_takes_in_proportion_to_its_epochs() {
+        let (mut spec, body) = (spec(), of_blocks(1));
+        let once = finetuning(&spec, &body);
         spec.finetuning.epochs *= 3;
-        assert!((finetuning(&spec) / once - 3.0).abs() < 1e-9);
+        assert!((finetuning(&spec, &body) / once - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn each_block_of_a_body_takes_as_long_as_the_one_before() {
+        let seconds = [2, 3, 30].map(|n| finetuning(&spec(), &of_blocks(n)));
+        let one = seconds[1] - seconds[0];
+        let more = seconds[2] - seconds[1];
+        assert!((more / one - 27.0).abs() < 1e-6, "{seconds:?}");
     }
 
     #[test]
     fn nothing_is_said_of_what_is_not_known() {
-        let machine = calibration(&[]);
-        let spec = TrainSpec::new(DatasetId::new("d").unwrap());
-        assert_eq!(machine.estimate(&spec, &counts()), None, "no rates");
+        let (machine, body) = (calibration(&[]), of_blocks(1));
+        let known = machine.estimate(&spec(), &counts(), &body);
+        assert_eq!(known, None, "no rates");
         let uncounted = Counts {
             text_lengths: Vec::new(),
             ..counts()
         };
-        assert_eq!(operations(&spec, &uncounted), None, "no lengths");
-        let files = TrainSpec {
-            backbone: Backbone::Path(BackboneLocation::new("gpt2").unwrap()),
-            ..spec
-        };
-        assert_eq!(operations(&files, &counts()), None, "no shape");
+        let known = steady_machine().estimate(&spec(), &uncounted, &body);
+        assert_eq!(known, None, "no lengths");
     }
 }

@@ -2,6 +2,8 @@
 //! specification and a data set's counts, over the rates of a machine that was
 //! calibrated by doing such parts.
 
+/// The sizes of a language model, as far as time follows from them.
+pub(crate) mod body;
 /// How fast a machine does it, measured.
 pub(crate) mod calibration;
 /// How much each part of a job computes.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::Backbone;
+use crate::cost::body::Body;
 use crate::cost::part::Part;
 use crate::metric::RankedBy;
 use crate::train_spec::{Light, TrainSpec};
@@ -37,8 +37,19 @@ pub const TEXT_STEP: usize = 16;
 /// The number of entries of [`Counts::text_lengths`].
 pub const N_TEXT_STEPS: usize = 64;
 
-/// Words of a prompt around its user and items.
-const PROMPT: f64 = 10.0;
+/// Tokens of the prompt of a text, without the text's last one: nothing is read
+/// behind that.
+const CONTENT_PROMPT: f64 = 7.0;
+/// Tokens around a history that is asked for item by item, without its last
+/// one.
+const COLLABORATIVE_PROMPT: f64 = 3.0;
+/// Words around a history after which the catalogue is ranked.
+const RANKING_PROMPT: f64 = 7.0;
+/// How often the user's token is in that prompt.
+const USER_IN_PROMPT: f64 = 2.0;
+/// Rows of a user or an item in a checkpoint: one of each language model, and
+/// what the optimiser keeps of it.
+const N_TABLES: f64 = 4.0;
 /// GPT-2 needs a token for so many bytes of English.
 const BYTES_A_TOKEN: f64 = 4.4;
 /// Operations that ranking one item for one user costs beside its score, next
@@ -48,23 +59,22 @@ const RANKING: f64 = 20.0;
 const RANKED_BY_LANGUAGE_MODEL: [RankedBy; 3] =
     [RankedBy::Served, RankedBy::LanguageModel, RankedBy::NewUser];
 
-/// Operations of each part of a job; `None` where the data set's counts or the
-/// backbone's shape are not known.
+/// Operations of each part of a job on a language model of these sizes; `None`
+/// where the data set's texts were not counted.
 pub fn operations(
     spec: &TrainSpec,
     counts: &Counts,
+    body: &Body,
 ) -> Option<BTreeMap<Part, f64>> {
-    let Backbone::Random(backbone) = &spec.backbone else {
-        return None;
-    };
     if counts.text_lengths.is_empty() {
         return None;
     }
     let job = Job {
         spec,
         counts,
-        shape: Shape::from(backbone),
-        n_positions: backbone.n_positions as f64,
+        body,
+        shape: *body.shape(),
+        n_positions: body.n_positions() as f64,
     };
     let n = spec.n_epochs();
     let content = job.content();
@@ -91,6 +101,7 @@ pub fn operations(
 struct Job<'a> {
     spec: &'a TrainSpec,
     counts: &'a Counts,
+    body: &'a Body,
     shape: Shape,
     n_positions: f64,
 }
@@ -107,7 +118,7 @@ impl Job<'_> {
     /// Items in a training history, cut where positions end.
     fn mean_history(&self) -> f64 {
         let mean = self.counts.n_train as f64 / self.n_users().max(1.0);
-        mean.min(self.n_positions - PROMPT)
+        mean.min(self.n_positions - RANKING_PROMPT - USER_IN_PROMPT)
     }
 
     /// Users that the validation split ranks for.
@@ -152,7 +163,7 @@ impl Job<'_> {
             most => n_texts.min(most as f64),
         };
         let n_read = n * (mean - 1.0).max(0.0);
-        let pass = documents(n, PROMPT + mean, n_read, 2.0 * n);
+        let pass = documents(n, CONTENT_PROMPT + mean, n_read, 2.0 * n);
         self.step(&pass, 2.0, n_read * self.shape.n_words)
     }
 
@@ -160,7 +171,8 @@ impl Job<'_> {
     fn collaborative(&self) -> f64 {
         let (n, history) = (self.n_users(), self.mean_history());
         let n_read = n * (history - 1.0).max(0.0);
-        let pass = documents(n, PROMPT + history, n_read, n * (history + 1.0));
+        let length = COLLABORATIVE_PROMPT + history;
+        let pass = documents(n, length, n_read, n * (history + 1.0));
         self.step(&pass, 3.0, n_read * self.n_classes())
     }
 
@@ -169,7 +181,12 @@ impl Job<'_> {
         let n = self.n_users();
         let history =
             self.mean_history() * (1.0 - self.spec.finetuning.hidden_share);
-        let pass = documents(n, PROMPT + history, n, n * (history + 1.0));
+        let mut n_soft = history;
+        if !self.spec.finetuning.without_user_token {
+            n_soft += USER_IN_PROMPT;
+        }
+        let length = RANKING_PROMPT + n_soft;
+        let pass = documents(n, length, n, n * n_soft);
         self.step(&pass, 3.0, n * self.n_classes())
     }
 
@@ -183,8 +200,8 @@ impl Job<'_> {
 
     /// The states of some users, each a pass over a prompt.
     fn states(&self, n_users: f64) -> f64 {
-        documents(n_users, PROMPT + self.mean_history(), n_users, 0.0)
-            .forward(&self.shape)
+        let length = RANKING_PROMPT + USER_IN_PROMPT + self.mean_history();
+        documents(n_users, length, n_users, 0.0).forward(&self.shape)
     }
 
     /// Catalogues scored and ranked, a number of times for each user.
@@ -260,9 +277,10 @@ impl Job<'_> {
             + self.ranking(n_users, n_passes + n_baselines)
     }
 
-    /// The tables are written.
+    /// The tables and the backbone are written, so many numbers.
     fn saving(&self) -> f64 {
-        4.0 * (self.n_users() + self.n_items()) * self.shape.n_embd
+        let tables = (self.n_users() + self.n_items()) * self.shape.n_embd;
+        N_TABLES * tables + self.body.n_weights()
     }
 }
 
@@ -281,6 +299,7 @@ fn documents(n: f64, length: f64, n_read: f64, n_soft: f64) -> Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::RandomBackbone;
     use crate::ids::DatasetId;
     use crate::tried::{EASE_LAMBDAS, SPECTRAL_RANKS};
 
@@ -300,7 +319,8 @@ mod tests {
     }
 
     fn of(part: Part, spec: &TrainSpec, counts: &Counts) -> f64 {
-        operations(spec, counts).unwrap()[&part]
+        let body = Body::from(&RandomBackbone::default());
+        operations(spec, counts, &body).unwrap()[&part]
     }
 
     #[test]

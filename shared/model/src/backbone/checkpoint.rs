@@ -1,24 +1,17 @@
-//! Weights in Hugging Face's safetensors files, whole or in shards.
+//! Weights by their names in Hugging Face's checkpoints, read from whatever
+//! files have them, and written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::Deserialize;
 
 use crate::backbone::config::{self, Config};
-use crate::backbone::gguf::GgufCheckpoint;
+use crate::backbone::gguf::{self, GgufCheckpoint};
 use crate::backbone::host::to_vec;
+use crate::backbone::tensor_files::{TensorFiles, WHOLE};
 use crate::error::Error;
-use crate::tensors::{
-    NamedTensor, TensorFile, write_atomically, write_tensors,
-};
-
-/// The file that holds all weights.
-const WHOLE: &str = "model.safetensors";
-/// The file that names the shards of a checkpoint.
-const INDEX: &str = "model.safetensors.index.json";
+use crate::tensors::{NamedTensor, write_atomically, write_tensors};
 
 /// Where weights are read from, under the names of Hugging Face's checkpoints.
 pub(crate) enum Checkpoint {
@@ -38,27 +31,95 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a tensor as f32; one of another shape than `expected` is an error.
+    /// The file that holds it, or that names the files that do.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Safetensors(files) => &files.path,
+            Self::Gguf(gguf) => gguf.path(),
+        }
+    }
+
+    /// The file that has a tensor; where none has it, [`Self::path`].
+    pub(crate) fn path_of(&self, name: &str) -> &Path {
+        match self {
+            Self::Safetensors(files) => match files.file_of(name) {
+                Some(file) => file.path(),
+                None => &files.path,
+            },
+            Self::Gguf(gguf) => gguf.path(),
+        }
+    }
+
+    /// The tensors' names as its files have them.
+    pub(crate) fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Safetensors(files) => Box::new(files.names()),
+            Self::Gguf(gguf) => Box::new(gguf.names()),
+        }
+    }
+
+    /// The name that its files have for a tensor, where they have one.
+    pub(crate) fn own_name(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Safetensors(_) => Some(name.to_owned()),
+            Self::Gguf(_) => gguf::own_name(name),
+        }
+    }
+
+    /// What the names of the blocks' tensors begin with in its files.
+    pub(crate) fn own_blocks<'a>(&self, blocks: &'a str) -> &'a str {
+        match self {
+            Self::Safetensors(_) => blocks,
+            Self::Gguf(_) => gguf::BLOCKS,
+        }
+    }
+
+    /// The dimensions of a tensor, as a header says; none where there is no
+    /// such tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            Self::Safetensors(files) => files.file_of(name)?.shape(name),
+            Self::Gguf(gguf) => gguf.shape(name),
+        }
+    }
+
+    /// Refuses a tensor whose numbers are of a type that is not read here, by
+    /// its header alone.
+    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
+        match self {
+            Self::Safetensors(files) => files.named(name)?.check_float(name),
+            Self::Gguf(gguf) => gguf.check_readable(name),
+        }
+    }
+
+    /// Reads a tensor as f32. One of another shape than `expected`, or with a
+    /// number that is not finite, is an error.
     pub(crate) fn tensor<const D: usize>(
         &self,
         name: &str,
         expected: [usize; D],
         device: &Device,
     ) -> Result<Tensor<D>, Error> {
-        let (path, (found, values)) = match self {
-            Self::Safetensors(files) => {
-                let file = files.file_of(name);
-                (file.path(), file.f32(name)?)
-            }
-            Self::Gguf(gguf) => (gguf.path(), gguf.f32(name)?),
+        let (found, values) = match self {
+            Self::Safetensors(files) => files.named(name)?.f32(name)?,
+            Self::Gguf(gguf) => gguf.f32(name)?,
         };
         if found != expected {
             return Err(Error::Shape {
-                path: path.to_owned(),
+                path: self.path_of(name).to_owned(),
                 name: name.to_owned(),
                 found,
                 expected: expected.to_vec(),
             });
+        }
+        if let Some(place) = values.iter().position(|x| !x.is_finite()) {
+            let reason = format!(
+                "number {place} of tensor `{name}` is {}; the file is damaged \
+                 or its training diverged: download it again, or take another \
+                 checkpoint",
+                values[place]
+            );
+            return Err(Error::malformed(self.path_of(name), reason));
         }
 
         let data = TensorData::new(values, expected);
@@ -110,87 +171,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The tensor files of a folder.
-pub(crate) struct TensorFiles {
-    files: Vec<TensorFile>,
-    /// The place of the file that has a tensor, by the tensor's name.
-    place: HashMap<String, usize>,
-}
-
-impl TensorFiles {
-    /// Reads the headers of a folder's files.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let mut files = Vec::new();
-        for path in weight_files(folder)? {
-            files.push(TensorFile::open(&path)?);
-        }
-
-        let mut place = HashMap::new();
-        for (number, file) in files.iter().enumerate() {
-            for name in file.names() {
-                place.insert(name, number);
-            }
-        }
-        Ok(Self { files, place })
-    }
-
-    fn prefix(&self, prefix: &'static str) -> &'static str {
-        let mut names = self.place.keys();
-        let is_prefixed = names.any(|name| name.starts_with(prefix));
-        if is_prefixed { prefix } else { "" }
-    }
-
-    /// The file that has a tensor. Where none has it, the first one says that
-    /// it is missing.
-    fn file_of(&self, name: &str) -> &TensorFile {
-        let place = self.place.get(name).copied().unwrap_or(0);
-        &self.files[place]
-    }
-}
-
-/// The files with weights: one, or the shards that the index names.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let whole = folder.join(WHOLE);
-    if whole.exists() || !folder.join(INDEX).exists() {
-        return Ok(vec![whole]);
-    }
-    let names = shard_names(folder)?;
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-/// What `model.safetensors.index.json` says.
-#[derive(Deserialize)]
-struct Index {
-    /// The file that holds a tensor, by the tensor's name.
-    weight_map: BTreeMap<String, String>,
-}
-
-/// The files beside `model.safetensors.index.json` that it names, each once. An
-/// index that names none, or something that is not a safetensors file beside
-/// it, is an error.
-pub fn shard_names(folder: &Path) -> Result<BTreeSet<String>, Error> {
-    let path = folder.join(INDEX);
-    let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::malformed(&path, e.to_string()))?;
-    let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    for name in &names {
-        let is_hidden = name.starts_with('.');
-        let leads_elsewhere = name.contains(['/', '\\']);
-        if is_hidden || leads_elsewhere || !name.ends_with(".safetensors") {
-            let reason = format!(
-                "shard `{name}` is not a safetensors file beside the index"
-            );
-            return Err(Error::malformed(&path, reason));
-        }
-    }
-
-    if names.is_empty() {
-        return Err(Error::malformed(&path, "it names no shard"));
-    }
-    Ok(names)
-}
-
 /// A tensor of a checkpoint that is to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Weight {
@@ -239,6 +219,7 @@ mod tests {
     use crate::backbone::decoder::Backbone;
     use crate::backbone::gpt2::Gpt2;
     use crate::backbone::gpt2::config::{Gpt2Config, Sizes};
+    use crate::backbone::tensor_files::INDEX;
 
     fn backbone() -> Backbone {
         let shape = RandomBackbone {
@@ -257,18 +238,6 @@ mod tests {
 
     fn read(folder: &Path) -> Result<Backbone, Error> {
         Backbone::read(folder, &Device::flex())
-    }
-
-    /// Changes fields of a folder's `config.json`.
-    fn configure(folder: &Path, fields: &[(&str, serde_json::Value)]) {
-        let path = folder.join(config::FILE);
-        let text = std::fs::read(&path).unwrap();
-        let mut config: serde_json::Value =
-            serde_json::from_slice(&text).unwrap();
-        for (name, value) in fields {
-            config[name] = value.clone();
-        }
-        std::fs::write(&path, config.to_string()).unwrap();
     }
 
     #[test]
@@ -365,38 +334,5 @@ mod tests {
                 .unwrap();
             assert_eq!(read(folder.path()).unwrap().n_embd(), n_embd);
         }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_checkpoint_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        backbone().write(folder.path()).unwrap();
-        configure(folder.path(), &[("n_layer", 3.into())]);
-        let missing = read(folder.path()).unwrap_err().to_string();
-        assert!(missing.contains("h.2.ln_1.weight"), "{missing}");
-
-        configure(
-            folder.path(),
-            &[("n_layer", 2.into()), ("n_inner", 40.into())],
-        );
-        let shape = read(folder.path()).unwrap_err().to_string();
-        assert!(
-            shape.contains("h.0.mlp.c_fc.weight") && shape.contains("[8, 32]"),
-            "{shape}"
-        );
-
-        configure(folder.path(), &[("activation_function", "relu".into())]);
-        let foreign = read(folder.path()).unwrap_err().to_string();
-        assert!(foreign.contains("gelu_new"), "{foreign}");
-
-        let path = folder.path().join(WHOLE);
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let truncated = TensorFile::open(&path).unwrap_err().to_string();
-        assert!(
-            truncated.contains("model.safetensors")
-                && truncated.contains("not a complete"),
-            "{truncated}"
-        );
     }
 }

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
-use domain::{MIN_POSITIONS, RandomBackbone, Shape};
+use domain::{Body, MIN_POSITIONS, RandomBackbone, Shape};
 
-use crate::backbone::checkpoint::{
-    Checkpoint, TensorFiles, Weight, write_checkpoint,
-};
+use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
 use crate::backbone::config::{self, Config};
 use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
 use crate::backbone::gpt2::{self, Gpt2};
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
+use crate::backbone::tensor_files::TensorFiles;
 use crate::backbone::token_budget::TokenBudget;
 use crate::backbone::tokenizer::{self, Tokenizer};
 use crate::device::Precision;
@@ -98,6 +97,23 @@ impl Backbone {
         Ok(Self::new(config, decoder, tokenizer, device))
     }
 
+    /// Reads the sizes of the backbone at a path, and nothing of its weights.
+    pub fn read_body(path: &Path) -> Result<Body, Error> {
+        let (file, config) = match gguf_file(path) {
+            Some(file) => {
+                let config = GgufCheckpoint::open(&file)?.config()?;
+                (file, config)
+            }
+            None => {
+                let file = path.join(config::FILE);
+                let config = Config::read(&file)?;
+                (file, config)
+            }
+        };
+        Body::new(config.shape(), config.n_positions())
+            .map_err(|invalid| Error::malformed(file, invalid.to_string()))
+    }
+
     /// Draws a backbone of the given shape at random; the same one for the same
     /// seed.
     pub fn random(shape: &RandomBackbone, device: &Device) -> Self {
@@ -154,7 +170,8 @@ impl Backbone {
         }
         let reason = format!(
             "vocab_size {} and n_positions {} must be at least {n_words} (the tokenizer's words) \
-             and {MIN_POSITIONS}",
+             and {MIN_POSITIONS}; take config.json, tokenizer.json and weights from the same \
+             checkpoint",
             self.n_words(),
             self.n_positions()
         );

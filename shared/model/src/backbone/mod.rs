@@ -11,12 +11,18 @@
 /// The backbone as the rest of the crate sees it, whatever its family.
 pub(crate) mod decoder;
 
-/// Weights in safetensors files, whole or in shards.
+/// Bounds of the sizes in a configuration.
+pub(crate) mod bounds;
+/// Weights by name, from whatever files.
 pub(crate) mod checkpoint;
+/// What a decoder needs, compared with a checkpoint's headers.
+pub(crate) mod comparison;
 /// `config.json`: the family of a decoder, and its shape.
 pub(crate) mod config;
 /// GGUF files, read as if they were such a checkpoint.
 pub(crate) mod gguf;
+/// The safetensors files of a folder: one, or shards.
+pub(crate) mod tensor_files;
 /// How many tokens go through the backbone at once.
 pub(crate) mod token_budget;
 /// Text becomes word ids.

@@ -15,6 +15,7 @@ use tokenizers::{
 };
 
 use crate::error::Error;
+use crate::foreign;
 
 /// The file's name beside the weights.
 pub(crate) const FILE: &str = "tokenizer.json";
@@ -61,8 +62,11 @@ impl Tokenizer {
         first_word: Option<u32>,
     ) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(Error::file(path))?;
-        Self::parse(bytes, first_word)
-            .map_err(|reason| Error::malformed(path, reason))
+        Self::parse(bytes, first_word).map_err(|reason| {
+            let advice = foreign::explain(path);
+            let advice = advice.unwrap_or("download it again");
+            Error::malformed(path, format!("{reason}; {advice}"))
+        })
     }
 
     /// Reads the bytes of a `tokenizer.json`; an error says what is wrong.

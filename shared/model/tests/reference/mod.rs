@@ -3,6 +3,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::unwrap_used,
     reason = "each test program uses a part of it"
 )]
 
@@ -16,6 +17,22 @@ use std::path::{Path, PathBuf};
 pub fn folder_or(variable: &str, default: &str) -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
     std::env::var_os(variable).map_or(default, PathBuf::from)
+}
+
+/// The folders of decoders with their reference's numbers: `tests/decoders`, or
+/// those below `CLLM4REC_DECODERS`.
+pub fn decoder_folders() -> Vec<PathBuf> {
+    let root = folder_or("CLLM4REC_DECODERS", "tests/decoders");
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.join("reference.json").exists() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    assert!(!folders.is_empty(), "{} has no decoder", root.display());
+    folders
 }
 
 /// Losses and gradients: relative to the largest entry.

@@ -73,8 +73,9 @@ impl Encoding {
                     None => format!("has the unknown encoding {other}"),
                 };
                 Err(format!(
-                    "{name}; what is read here: F32, F16, BF16, Q4_0, Q4_1, \
-                     Q5_0, Q5_1, Q8_0"
+                    "{name}; take a file of the same model in one of those \
+                     that are read here: F32, F16, BF16, Q4_0, Q4_1, Q5_0, \
+                     Q5_1, Q8_0"
                 ))
             }
         }

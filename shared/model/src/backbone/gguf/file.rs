@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backbone::gguf::blocks::Encoding;
 use crate::error::Error;
+use crate::foreign;
 
 /// A GGUF file: its header in memory, its tensors on the disk until they are
 /// asked for.
@@ -55,6 +56,13 @@ const ALIGNMENT: u64 = 32;
 const MOST_DIMENSIONS: u32 = 4;
 /// Lists in lists that are followed.
 const MOST_NESTED: usize = 4;
+/// Tensors, and values beside them.
+const MOST_NAMES: usize = 1 << 16;
+/// Values in all lists together: an entry takes more memory than bytes of the
+/// file, and the largest vocabularies have a quarter of a million words.
+const MOST_LISTED: usize = 1 << 22;
+/// The longest text, in bytes.
+const MOST_TEXT: usize = 1 << 24;
 
 impl GgufFile {
     /// Reads the header.
@@ -65,17 +73,21 @@ impl GgufFile {
             reader: BufReader::new(&file),
             position: 0,
             n_bytes,
+            n_listed: 0,
         };
         let parsed = header.parse();
-        let (values, tensors) = parsed.map_err(|reason| {
-            let reason = format!("not a complete GGUF file ({reason})");
-            Error::malformed(path, reason)
-        })?;
+        let (values, tensors) =
+            parsed.map_err(|reason| incomplete(path, &reason))?;
         let alignment = match values.get("general.alignment") {
-            Some(Value::Integer(n)) => u64::try_from(*n).unwrap_or(ALIGNMENT),
-            _ => ALIGNMENT,
+            Some(Value::Integer(n)) => u64::try_from(*n).ok(),
+            _ => Some(ALIGNMENT),
         };
-        let start = header.position.next_multiple_of(alignment.max(1));
+        let start = alignment
+            .filter(|n| *n > 0)
+            .and_then(|n| header.position.checked_next_multiple_of(n))
+            .ok_or_else(|| {
+                incomplete(path, "its general.alignment is no alignment")
+            })?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -95,6 +107,11 @@ impl GgufFile {
         self.values.get(key)
     }
 
+    /// The names of its tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(|name| &**name)
+    }
+
     /// True when it has a tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
@@ -105,11 +122,27 @@ impl GgufFile {
         Some(&self.tensors.get(name)?.shape)
     }
 
+    /// Refuses a tensor in an encoding that is not read here, or that the file
+    /// is too short for.
+    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
+        self.bytes_of(name).map(drop)
+    }
+
     /// Shape and values of a tensor, dequantised.
     pub(crate) fn f32(
         &self,
         name: &str,
     ) -> Result<(Vec<usize>, Vec<f32>), Error> {
+        let place = self.bytes_of(name)?;
+        let mut bytes = vec![0; place.n_bytes];
+        self.file
+            .read_exact_at(&mut bytes, place.from)
+            .map_err(Error::file(&self.path))?;
+        Ok((place.shape.to_vec(), place.encoding.values(&bytes)))
+    }
+
+    /// The bytes that a tensor is read from, all of which the file has.
+    fn bytes_of(&self, name: &str) -> Result<TensorBytes<'_>, Error> {
         let place = self.tensors.get(name).ok_or_else(|| Error::Missing {
             path: self.path.clone(),
             name: name.to_owned(),
@@ -119,44 +152,65 @@ impl GgufFile {
                 let reason = format!("tensor `{name}` {reason}");
                 Error::malformed(&self.path, reason)
             })?;
-        let bytes = self.bytes(name, place, encoding)?;
-        Ok((place.shape.clone(), encoding.values(&bytes)))
-    }
-
-    fn bytes(
-        &self,
-        name: &str,
-        place: &TensorPlace,
-        encoding: Encoding,
-    ) -> Result<Vec<u8>, Error> {
-        let n_file = self.file.metadata().map_err(Error::file(&self.path))?;
-        let n_values = place
-            .shape
-            .iter()
-            .try_fold(1_usize, |product, &n| product.checked_mul(n));
-        let n_bytes = n_values.and_then(|n| encoding.n_bytes(n));
-        let from = self.start.checked_add(place.offset);
-        let fits = |from: u64, n: usize| {
-            from.checked_add(n as u64)
-                .is_some_and(|end| end <= n_file.len())
-        };
-        match (from, n_bytes) {
-            (Some(from), Some(n_bytes)) if fits(from, n_bytes) => {
-                let mut bytes = vec![0; n_bytes];
-                self.file
-                    .read_exact_at(&mut bytes, from)
-                    .map_err(Error::file(&self.path))?;
-                Ok(bytes)
-            }
+        let file = self.file.metadata().map_err(Error::file(&self.path))?;
+        let bytes = TensorBytes::new(place, encoding, self.start);
+        match bytes {
+            Some(bytes) if bytes.end() <= file.len() => Ok(bytes),
             _ => {
                 let reason = format!(
-                    "tensor `{name}` of shape {:?} does not fit the file",
-                    place.shape
+                    "tensor `{name}` of shape {:?} does not fit the {} bytes \
+                     of the file; download it again",
+                    place.shape,
+                    file.len()
                 );
                 Err(Error::malformed(&self.path, reason))
             }
         }
     }
+}
+
+/// Where in the file a tensor's bytes are.
+struct TensorBytes<'a> {
+    shape: &'a [usize],
+    encoding: Encoding,
+    from: u64,
+    n_bytes: usize,
+}
+
+impl<'a> TensorBytes<'a> {
+    /// None where no file can have them. Tensors begin at `start`.
+    fn new(
+        place: &'a TensorPlace,
+        encoding: Encoding,
+        start: u64,
+    ) -> Option<Self> {
+        let (row, n_rows) = place.shape.split_last()?;
+        let n_rows = n_rows
+            .iter()
+            .try_fold(1_usize, |product, &n| product.checked_mul(n))?;
+        let from = start.checked_add(place.offset)?;
+        // A block does not go on in the next row.
+        let n_bytes = encoding.n_bytes(*row)?.checked_mul(n_rows)?;
+        from.checked_add(n_bytes as u64)?;
+        Some(Self {
+            shape: &place.shape,
+            encoding,
+            from,
+            n_bytes,
+        })
+    }
+
+    fn end(&self) -> u64 {
+        self.from + self.n_bytes as u64
+    }
+}
+
+fn incomplete(path: &Path, why: &str) -> Error {
+    if let Some(advice) = foreign::explain(path) {
+        return Error::malformed(path, advice);
+    }
+    let reason = format!("not a complete GGUF file ({why}); download it again");
+    Error::malformed(path, reason)
 }
 
 type Parsed = (BTreeMap<String, Value>, BTreeMap<String, TensorPlace>);
@@ -168,6 +222,8 @@ struct Header<R> {
     position: u64,
     /// How long the file is.
     n_bytes: u64,
+    /// Values of lists that were read.
+    n_listed: usize,
 }
 
 impl<R: Read> Header<R> {
@@ -183,6 +239,11 @@ impl<R: Read> Header<R> {
         }
         let n_tensors = self.count()?;
         let n_values = self.count()?;
+        if n_tensors.max(n_values) > MOST_NAMES {
+            return Err(format!(
+                "it names {n_tensors} tensors and {n_values} values"
+            ));
+        }
         let mut values = BTreeMap::new();
         for _ in 0..n_values {
             let key = self.text()?;
@@ -241,6 +302,10 @@ impl<R: Read> Header<R> {
     fn list(&mut self, depth: usize) -> Result<Value, String> {
         let kind = self.u32()?;
         let n = self.count()?;
+        self.n_listed = self.n_listed.saturating_add(n);
+        if self.n_listed > MOST_LISTED {
+            return Err(format!("its lists have over {MOST_LISTED} values"));
+        }
         let mut values = Vec::new();
         for _ in 0..n {
             values.push(self.value(kind, depth + 1)?);
@@ -250,6 +315,9 @@ impl<R: Read> Header<R> {
 
     fn text(&mut self) -> Result<String, String> {
         let n = self.count()?;
+        if n > MOST_TEXT {
+            return Err(format!("a text of {n} bytes"));
+        }
         let mut bytes = vec![0; n];
         self.fill(&mut bytes)?;
         String::from_utf8(bytes).map_err(|e| e.to_string())

@@ -36,6 +36,9 @@ struct Architecture {
 /// The architectures that are read, which are named as `model_type` is.
 const ARCHITECTURES: [&str; 3] = ["llama", "qwen2", "qwen3"];
 
+/// What the names of the blocks' tensors begin with.
+pub(crate) const BLOCKS: &str = "blk.";
+
 /// The GGUF file that a path means: itself, or the only one of a folder without
 /// a `config.json`.
 pub(crate) fn gguf_file(path: &Path) -> Option<PathBuf> {
@@ -100,15 +103,22 @@ impl GgufCheckpoint {
             ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
             ("rope.freq_base", "rope_theta"),
         ] {
-            if let Some(value) = self.architecture.float(&self.file, key) {
-                fields.insert(field.to_owned(), value.into());
+            let Some(value) = self.architecture.float(&self.file, key) else {
+                continue;
+            };
+            if !value.is_finite() {
+                return Err(format!(
+                    "{key} is {value}; download the file again"
+                ));
             }
+            fields.insert(field.to_owned(), value.into());
         }
         self.check_rotations()?;
         let embeddings = self.file.shape("token_embd.weight");
-        let n_words = embeddings
-            .and_then(|shape| shape.first())
-            .ok_or("tensor `token_embd.weight` is missing")?;
+        let n_words = embeddings.and_then(|shape| shape.first()).ok_or(
+            "tensor `token_embd.weight` is missing; convert the checkpoint \
+             with llama.cpp's convert_hf_to_gguf.py",
+        )?;
         fields.insert("vocab_size".to_owned(), (*n_words).into());
         let first_word = tokenizer::first_word(&self.file);
         let begins_with_bos = first_word.is_some();
@@ -148,8 +158,8 @@ impl GgufCheckpoint {
             .integer(&self.file, "attention.key_length");
         match (turned, head_dim) {
             (Ok(turned), Ok(head_dim)) if turned != head_dim => Err(format!(
-                "it turns {turned} of a head's {head_dim} entries; only whole \
-                 heads are turned here"
+                "it turns {turned} of a head's {head_dim} entries; take a \
+                 model that turns whole heads"
             )),
             _ => Ok(()),
         }
@@ -166,18 +176,36 @@ impl GgufCheckpoint {
         self.file.path()
     }
 
+    /// The tensors' names as the file has them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.file.names()
+    }
+
+    /// The dimensions of a tensor under its name in a Hugging Face checkpoint.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.shape(&own_name(name)?)
+    }
+
+    /// Refuses a tensor in an encoding that is not read here, or that the file
+    /// is too short for.
+    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
+        self.file.check_readable(&self.known_name(name)?)
+    }
+
+    fn known_name(&self, name: &str) -> Result<String, Error> {
+        own_name(name).ok_or_else(|| Error::Missing {
+            path: self.path().to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
     /// Shape and values of a tensor under its name in a Hugging Face
     /// checkpoint.
     pub(crate) fn f32(
         &self,
         name: &str,
     ) -> Result<(Vec<usize>, Vec<f32>), Error> {
-        let Some(here) = gguf_name(name) else {
-            return Err(Error::Missing {
-                path: self.path().to_owned(),
-                name: name.to_owned(),
-            });
-        };
+        let here = self.known_name(name)?;
         let (shape, values) = self.file.f32(&here)?;
         let n_heads = self.architecture.n_heads_of(&here);
         match n_heads {
@@ -201,11 +229,16 @@ impl Architecture {
     fn read(file: &GgufFile) -> Result<Self, String> {
         let name = match file.value("general.architecture") {
             Some(Value::Text(name)) => name.clone(),
-            _ => return Err("general.architecture is missing".to_owned()),
+            _ => {
+                return Err("general.architecture is missing; convert the \
+                            checkpoint with llama.cpp's convert_hf_to_gguf.py"
+                    .to_owned());
+            }
         };
         if !ARCHITECTURES.contains(&&*name) {
             return Err(format!(
-                "general.architecture is `{name}`; what is read here: {}",
+                "general.architecture is `{name}`; take one of those that are \
+                 read here: {}",
                 ARCHITECTURES.join(", ")
             ));
         }
@@ -228,7 +261,10 @@ impl Architecture {
                 usize::try_from(*n).map_err(|_| format!("{key} is {n}"))
             }
             Some(other) => Err(format!("{key} is {other:?}, not a number")),
-            None => Err(format!("{key} is missing")),
+            None => Err(format!(
+                "{key} is missing; convert the checkpoint with llama.cpp's \
+                 convert_hf_to_gguf.py"
+            )),
         }
     }
 
@@ -256,7 +292,7 @@ impl Architecture {
 }
 
 /// A tensor's name in a GGUF file, given that of a Hugging Face checkpoint.
-fn gguf_name(name: &str) -> Option<String> {
+pub(crate) fn own_name(name: &str) -> Option<String> {
     let whole = match name {
         "model.embed_tokens.weight" => Some("token_embd.weight"),
         "model.norm.weight" => Some("output_norm.weight"),
@@ -319,7 +355,7 @@ mod tests {
 
     #[test]
     fn names_of_both_worlds_are_the_same_tensors() {
-        let name = |name: &str| gguf_name(name).unwrap();
+        let name = |name: &str| own_name(name).unwrap();
         assert_eq!(
             name("model.layers.7.mlp.up_proj.weight"),
             "blk.7.ffn_up.weight"
@@ -328,7 +364,7 @@ mod tests {
             name("model.layers.0.self_attn.q_proj.bias"),
             "blk.0.attn_q.bias"
         );
-        assert_eq!(gguf_name("model.layers.0.self_attn.rotary"), None);
+        assert_eq!(own_name("model.layers.0.self_attn.rotary"), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use domain::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::bounds::{Size, check_epsilon, check_sizes};
+
 /// Shape of a GPT-2. Field names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Gpt2Config {
@@ -32,6 +34,9 @@ pub(crate) struct Gpt2Config {
     /// always does.
     #[serde(default = "default_true")]
     scale_attn_weights: bool,
+    /// The head is the word embeddings themselves; GPT-2's always is.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    tie_word_embeddings: bool,
     /// Always `gpt2`, for programs that read the file.
     #[serde(default = "default_model_type")]
     model_type: String,
@@ -47,6 +52,14 @@ fn default_activation() -> String {
 
 fn default_true() -> bool {
     true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn default_model_type() -> String {
@@ -76,6 +89,7 @@ impl Gpt2Config {
             activation_function: default_activation(),
             scale_attn_by_inverse_layer_idx: false,
             scale_attn_weights: true,
+            tie_word_embeddings: true,
             model_type: default_model_type(),
         }
     }
@@ -94,20 +108,37 @@ impl Gpt2Config {
                     .to_owned(),
             );
         }
-        let is_empty = self.n_head == 0 || self.n_embd == 0;
-        if is_empty || !self.n_embd.is_multiple_of(self.n_head) {
-            return Err(format!(
-                "n_head = {} does not divide n_embd = {}",
-                self.n_head, self.n_embd
-            ));
-        }
-        if self.vocab_size == 0 || self.n_positions == 0 || self.n_layer == 0 {
+        if !self.tie_word_embeddings {
             return Err(
-                "vocab_size, n_positions and n_layer must be at least 1"
+                "tie_word_embeddings is false; only a GPT-2 whose head is its \
+                 word embeddings is supported"
                     .to_owned(),
             );
         }
+        check_epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
+        check_sizes(&self.sizes())?;
+        if !self.n_embd.is_multiple_of(self.n_head) {
+            return Err(format!(
+                "n_head = {} does not divide n_embd = {}; take the config.json \
+                 of the same checkpoint",
+                self.n_head, self.n_embd
+            ));
+        }
         Ok(())
+    }
+
+    /// The sizes that memory is taken for, each with more than any model has.
+    fn sizes(&self) -> [Size; 6] {
+        let size = |name, value, most| Size { name, value, most };
+        let inner = self.n_inner.unwrap_or(self.n_embd);
+        [
+            size("vocab_size", self.vocab_size, 1 << 22),
+            size("n_positions", self.n_positions, 1 << 21),
+            size("n_embd", self.n_embd, 1 << 16),
+            size("n_inner", inner, 1 << 18),
+            size("n_layer", self.n_layer, 1 << 10),
+            size("n_head", self.n_head, 1 << 10),
+        ]
     }
 
     /// Width inside the MLP.

@@ -7,6 +7,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
 use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
+use crate::backbone::comparison::WantedWeights;
 use crate::backbone::gpt2::Gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::layers::{LayerNorm, Linear};
@@ -23,13 +24,12 @@ impl Gpt2 {
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, Error> {
-        let source = Source::new(checkpoint, PREFIX, device);
-
         // First of all: sizes that are not the file's get no memory.
-        let words = [config.vocab_size, config.n_embd];
-        let wte = source.weight("wte.weight", words)?;
+        wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
+
+        let source = Source::new(checkpoint, PREFIX, device);
         let mut gpt2 = Self::zeros(config, device);
-        gpt2.wte = wte;
+        gpt2.wte = source.weight("wte.weight", gpt2.wte.val().dims())?;
         gpt2.wpe = source.weight("wpe.weight", gpt2.wpe.val().dims())?;
 
         for (number, block) in gpt2.h.iter_mut().enumerate() {
@@ -80,6 +80,39 @@ impl Gpt2 {
         push_norm(&mut weights, "ln_f", &self.ln_f);
         weights
     }
+}
+
+/// The weights that a GPT-2 of this shape needs. Their names carry `prefix`.
+fn wanted(config: &Gpt2Config, prefix: &str) -> WantedWeights {
+    let (embed, inner) = (config.n_embd, config.inner());
+    let mut wanted = WantedWeights::new(
+        format!("{prefix}wte.weight"),
+        [config.vocab_size, embed],
+        format!("{prefix}h."),
+    );
+    let positions = [config.n_positions, embed];
+    wanted.push(format!("{prefix}wpe.weight"), &positions);
+    for block in 0..config.n_layer {
+        for norm in ["ln_1", "ln_2"] {
+            for part in ["weight", "bias"] {
+                let name = format!("{norm}.{part}");
+                wanted.push_in_block(block, &name, &[embed]);
+            }
+        }
+        for (name, n_inputs, n_outputs) in [
+            ("attn.c_attn", embed, 3 * embed),
+            ("attn.c_proj", embed, embed),
+            ("mlp.c_fc", embed, inner),
+            ("mlp.c_proj", inner, embed),
+        ] {
+            let shape = [n_inputs, n_outputs];
+            wanted.push_in_block(block, &format!("{name}.weight"), &shape);
+            wanted.push_in_block(block, &format!("{name}.bias"), &[n_outputs]);
+        }
+    }
+    wanted.push(format!("{prefix}ln_f.weight"), &[embed]);
+    wanted.push(format!("{prefix}ln_f.bias"), &[embed]);
+    wanted
 }
 
 fn push_linear(weights: &mut Vec<Weight>, name: &str, linear: &Linear) {

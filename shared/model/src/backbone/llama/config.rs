@@ -4,6 +4,8 @@
 use domain::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::bounds::{Size, check_epsilon, check_sizes};
+
 /// Shape of a Llama, Qwen 2, Qwen 3 or Mistral. Field names are those of
 /// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,14 +116,10 @@ pub(crate) struct Rope {
 /// them.
 pub(crate) const MEMBERS: [&str; 4] = ["llama", "qwen2", "qwen3", "mistral"];
 /// Wider heads than any model has.
-const MOST_HEAD_DIM: usize = 1 << 10;
-
-/// A size and its bound.
-struct Size {
-    name: &'static str,
-    value: usize,
-    most: usize,
-}
+const MOST_HEAD_DIM: usize = 1 << 9;
+/// Positions beyond this are not used, whatever the model was made for: a
+/// prompt is far shorter, and each position takes memory.
+const MOST_POSITIONS: usize = 1 << 17;
 
 /// What files that name no base mean (reference: `LlamaConfig`).
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -150,7 +148,9 @@ impl LlamaConfig {
             );
         }
         self.check_window()?;
-        self.check_sizes()?;
+        check_epsilon("rms_norm_eps", self.rms_norm_eps)?;
+        check_sizes(&self.sizes())?;
+        self.check_heads()?;
         self.rope().map(drop)
     }
 
@@ -189,13 +189,7 @@ impl LlamaConfig {
         ]
     }
 
-    fn check_sizes(&self) -> Result<(), String> {
-        for size in self.sizes() {
-            let Size { name, value, most } = size;
-            if value == 0 || value > most {
-                return Err(format!("{name} must be 1 to {most}, is {value}"));
-            }
-        }
+    fn check_heads(&self) -> Result<(), String> {
         let (heads, groups) =
             (self.num_attention_heads, self.n_key_value_heads());
         if !heads.is_multiple_of(groups) {
@@ -219,6 +213,11 @@ impl LlamaConfig {
             ));
         }
         Ok(())
+    }
+
+    /// The length of the longest sequence that is computed, in tokens.
+    pub(crate) fn n_positions(&self) -> usize {
+        self.max_position_embeddings.min(MOST_POSITIONS)
     }
 
     /// Heads of the keys, and as many of the values.
@@ -266,6 +265,9 @@ impl LlamaConfig {
             .and_then(|parameters| parameters.rope_theta)
             .or(self.rope_theta)
             .unwrap_or(DEFAULT_THETA);
+        if !(theta.is_finite() && theta >= 1.0) {
+            return Err(format!("rope_theta must be at least 1, is {theta}"));
+        }
         let scaling = match parameters {
             None => RopeScaling::Plain,
             Some(parameters) => parameters.scaling()?,
@@ -306,21 +308,31 @@ impl RopeParameters {
     fn scaling(&self) -> Result<RopeScaling, String> {
         match self.rope_type.as_deref() {
             None | Some("default") => Ok(RopeScaling::Plain),
-            Some("llama3") => Ok(RopeScaling::Llama3 {
-                factor: self.required("factor", self.factor)?,
-                low_freq_factor: self
-                    .required("low_freq_factor", self.low_freq_factor)?,
-                high_freq_factor: self
-                    .required("high_freq_factor", self.high_freq_factor)?,
-                original_positions: self.required(
-                    "original_max_position_embeddings",
-                    self.original_max_position_embeddings.map(|n| n as f64),
-                )?,
-            }),
+            Some("llama3") => self.llama3(),
             Some(other) => Err(format!(
                 "rope_type is `{other}`; what is read here: default, llama3"
             )),
         }
+    }
+
+    fn llama3(&self) -> Result<RopeScaling, String> {
+        let low = self.required("low_freq_factor", self.low_freq_factor)?;
+        let high = self.required("high_freq_factor", self.high_freq_factor)?;
+        if high <= low {
+            return Err(format!(
+                "rope_scaling.high_freq_factor = {high} must be above \
+                 low_freq_factor = {low}"
+            ));
+        }
+        Ok(RopeScaling::Llama3 {
+            factor: self.required("factor", self.factor)?,
+            low_freq_factor: low,
+            high_freq_factor: high,
+            original_positions: self.required(
+                "original_max_position_embeddings",
+                self.original_max_position_embeddings.map(|n| n as f64),
+            )?,
+        })
     }
 
     fn required(&self, name: &str, value: Option<f64>) -> Result<f64, String> {

@@ -75,7 +75,7 @@ impl Llama {
                 device,
             ),
             lm_head: head,
-            rotations: rope.rotations(config.max_position_embeddings, device),
+            rotations: rope.rotations(config.n_positions(), device),
         })
     }
 

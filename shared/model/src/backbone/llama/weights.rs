@@ -7,6 +7,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
 use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
+use crate::backbone::comparison::WantedWeights;
 use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
@@ -52,12 +53,13 @@ impl Llama {
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, Error> {
-        let source = Source::new(checkpoint, PREFIX, device);
         // First of all: sizes that are not the file's get no memory.
+        wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
+
+        let source = Source::new(checkpoint, PREFIX, device);
         let words = [config.vocab_size, config.hidden_size];
-        let embed_tokens = source.weight("embed_tokens.weight", words)?;
         let mut llama = Self::zeros(config, device)?;
-        llama.embed_tokens = embed_tokens;
+        llama.embed_tokens = source.weight("embed_tokens.weight", words)?;
         if llama.lm_head.is_some() {
             let head = checkpoint.tensor("lm_head.weight", words, device)?;
             llama.lm_head = Some(Param::from_tensor(head));
@@ -125,6 +127,56 @@ impl Llama {
         weights.push(Weight::new(format!("{PREFIX}norm.weight"), norm));
         weights
     }
+}
+
+/// The weights that a decoder of this shape needs. Their names carry `prefix`,
+/// the head's does not.
+fn wanted(config: &LlamaConfig, prefix: &str) -> WantedWeights {
+    let words = [config.vocab_size, config.hidden_size];
+    let mut wanted = WantedWeights::new(
+        format!("{prefix}embed_tokens.weight"),
+        words,
+        format!("{prefix}layers."),
+    );
+    if !config.tie_word_embeddings {
+        wanted.push("lm_head.weight".to_owned(), &words);
+    }
+    for block in 0..config.num_hidden_layers {
+        push_block(&mut wanted, block, config);
+    }
+    wanted.push(format!("{prefix}norm.weight"), &[config.hidden_size]);
+    wanted
+}
+
+fn push_block(wanted: &mut WantedWeights, block: usize, config: &LlamaConfig) {
+    let (embed, inner) = (config.hidden_size, config.intermediate_size);
+    let [query, key] = [config.query_width(), config.key_value_width()];
+    for norm in ["input_layernorm", "post_attention_layernorm"] {
+        wanted.push_in_block(block, &format!("{norm}.weight"), &[embed]);
+    }
+    if config.has_head_norms() {
+        for norm in ["self_attn.q_norm", "self_attn.k_norm"] {
+            let shape = [config.head_dim()];
+            wanted.push_in_block(block, &format!("{norm}.weight"), &shape);
+        }
+    }
+    for Part { name, n_outputs } in attention_parts(query, key) {
+        let shape = [n_outputs, embed];
+        wanted.push_in_block(block, &format!("{name}.weight"), &shape);
+        if config.has_qkv_bias() {
+            let shape = [n_outputs];
+            wanted.push_in_block(block, &format!("{name}.bias"), &shape);
+        }
+    }
+    wanted.push_in_block(block, "self_attn.o_proj.weight", &[embed, query]);
+    if config.has_output_bias() {
+        wanted.push_in_block(block, "self_attn.o_proj.bias", &[embed]);
+    }
+    for Part { name, n_outputs } in mlp_parts(inner) {
+        let shape = [n_outputs, embed];
+        wanted.push_in_block(block, &format!("{name}.weight"), &shape);
+    }
+    wanted.push_in_block(block, "mlp.down_proj.weight", &[embed, inner]);
 }
 
 fn read_norm(
