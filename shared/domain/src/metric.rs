@@ -46,6 +46,8 @@ pub enum RankedBy {
     NewUser,
     /// The language model among the items that nobody has interacted with.
     ColdItems,
+    /// What a scorer serves, among the items that nobody has interacted with.
+    ColdItemsServed,
     /// The same list for everybody among the items that nobody has interacted
     /// with.
     ColdItemsByPopularity,
@@ -80,6 +82,7 @@ impl RankedBy {
             Self::Popularity => "popularity",
             Self::NewUser => "language model, new users",
             Self::ColdItems => "language model, cold items",
+            Self::ColdItemsServed => "cllm4rec, cold items",
             Self::ColdItemsByPopularity => "popularity, cold items",
         }
     }
@@ -94,6 +97,7 @@ impl RankedBy {
             Self::Popularity => "popularity_",
             Self::NewUser => "new_user_",
             Self::ColdItems => "cold_",
+            Self::ColdItemsServed => "cold_served_",
             Self::ColdItemsByPopularity => "cold_popularity_",
         }
     }
@@ -113,6 +117,9 @@ impl RankedBy {
 /// The key of the light model's weight in the hybrid that validation chose, 0
 /// to 1.
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";
+/// The key of the strength of the texts in the hybrid's light model, β; 0 where
+/// it reads none.
+pub const HYBRID_TEXT_STRENGTH: &str = "hybrid_text_strength";
 /// The key of the λ of the chosen EASE.
 pub const EASE_LAMBDA: &str = "ease_lambda";
 /// The key of the strength of the texts in the chosen EASE, β; 0 where it reads

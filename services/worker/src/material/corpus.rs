@@ -139,15 +139,6 @@ impl Corpus {
         }
     }
 
-    /// All documents of the content LM, one after the other.
-    pub(crate) fn documents(
-        &self,
-    ) -> impl Iterator<Item = Result<Document, Error>> + '_ {
-        self.documents
-            .iter()
-            .filter_map(|&place| self.document(place).transpose())
-    }
-
     pub(crate) fn documents_at(
         &self,
         places: &[usize],
@@ -306,16 +297,13 @@ mod tests {
         };
         let prompts = PromptTexts::new(&tokenizer);
         let corpus = Corpus::new(&dataset, tokens(), prompts.clone(), 64);
-        let words: Vec<usize> = corpus
-            .documents()
-            .map(|document| document.unwrap().main.len())
-            .collect();
-        assert_eq!(words, [3, 3], "cut at three words");
+        let all =
+            |corpus: &Corpus| corpus.documents_at(&corpus.documents).unwrap();
+        let lengths = all(&corpus).into_iter().map(|text| text.main.len());
+        let lengths: Vec<usize> = lengths.collect();
+        assert_eq!(lengths, [3, 3], "cut at three words");
         std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
         let again = Corpus::new(&dataset, tokens(), prompts, 64);
-        let all = |corpus: &Corpus| {
-            corpus.documents().collect::<Result<Vec<_>, _>>().unwrap()
-        };
         assert_eq!(all(&again), all(&corpus), "from the file alone");
     }
 }

@@ -147,10 +147,6 @@ impl ItemWords {
         !self.rows[item as usize].is_empty()
     }
 
-    pub(crate) fn rows(&self) -> &[Vec<Weighted>] {
-        &self.rows
-    }
-
     /// The items that have each word, with its weight in each.
     pub(crate) fn items_with(&self) -> Vec<Vec<InItem>> {
         let all: Vec<u32> = (0..self.rows.len() as u32).collect();

@@ -2,11 +2,11 @@
 //! validation split best.
 
 use domain::{
-    LIGHT_TEXT_STRENGTHS, MAX_LIGHT_ITEMS, TrainSpec,
+    LIGHT_TEXT_STRENGTHS, MAX_LIGHT_ITEMS, PARTNER_TEXT_FACTOR, TrainSpec,
     UNCHOSEN_LIGHT_TEXT_STRENGTH, ease_lambdas,
 };
 use model::metrics::RankingMetrics;
-use model::{Ease, Gram};
+use model::{Ease, Gram, ItemWeights};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -52,6 +52,33 @@ impl ChosenEase {
         } else {
             Some(self.measure(test))
         }
+    }
+
+    /// What the light model of a hybrid may be fitted with: as it is, and with
+    /// stronger texts.
+    pub(crate) fn partners(&self) -> Vec<Settings> {
+        let mut partners = vec![self.reading];
+        if self.reads() {
+            partners.push(Settings {
+                text_strength: PARTNER_TEXT_FACTOR * self.reading.text_strength,
+                ..self.reading
+            });
+        }
+        partners
+    }
+
+    /// The `n_kept` largest weights of each item with some settings.
+    pub(crate) fn sparse(
+        &self,
+        settings: Settings,
+        n_kept: usize,
+        corpus: &Corpus,
+    ) -> Option<ItemWeights> {
+        if settings == self.reading {
+            return Some(self.weights.sparse(n_kept));
+        }
+        let gram = Gram::new(&corpus.train, &corpus.item_words);
+        Some(fit(&gram, settings)?.sparse(n_kept))
     }
 
     /// True where texts count.

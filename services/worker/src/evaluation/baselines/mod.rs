@@ -55,7 +55,8 @@ pub(super) fn measure(
             measured.push(Baseline { by, metrics });
         }
         progress.check()?;
-        if ease.reads() {
+        let has_texts = !test.corpus.item_words.is_empty();
+        if has_texts && wanted.contains(&RankedBy::EaseWithTexts) {
             measured.push(Baseline {
                 by: RankedBy::EaseWithTexts,
                 metrics: ease.measure(test),
