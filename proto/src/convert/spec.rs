@@ -4,7 +4,8 @@
 use domain::{
     Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation,
     Finetuning, Hybrid, Invalid, Label, Light, Optimizer, Pretraining,
-    RandomBackbone, TableInit, Target, TrainSpec, ValuePath,
+    RandomBackbone, ReadTexts, Reading, TableInit, Target, TrainSpec,
+    ValuePath,
 };
 
 use crate::convert::name::{dataset_name, id_of};
@@ -38,6 +39,10 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
         checked.spectral_rank = spec.spectral_rank as usize;
         checked.n_sampled_items = spec.n_sampled_items as usize;
         checked.cold_items = cold_items(spec.cold_items)?;
+        checked.reading = spec
+            .reading
+            .as_ref()
+            .map_or_else(|| Ok(Reading::default()), reading)?;
         checked.hybrid = spec
             .hybrid
             .as_ref()
@@ -195,6 +200,19 @@ fn hybrid(hybrid: &pb::Hybrid) -> Result<Hybrid, Invalid> {
     })
 }
 
+fn reading(reading: &pb::Reading) -> Result<Reading, Invalid> {
+    Ok(Reading {
+        texts: match pb::ReadTexts::try_from(reading.texts) {
+            Ok(pb::ReadTexts::Unspecified) => ReadTexts::default(),
+            Ok(pb::ReadTexts::None) => ReadTexts::None,
+            Ok(pb::ReadTexts::Words) => ReadTexts::Words,
+            Err(_) => return Err(unknown("reading.texts", reading.texts)),
+        },
+        light_strength: reading.light_strength,
+        start_strength: reading.start_strength,
+    })
+}
+
 fn evaluation(stage: &pb::Evaluation) -> Result<Evaluation, Invalid> {
     let default = Evaluation::default();
     Ok(Evaluation {
@@ -250,6 +268,15 @@ impl From<&TrainSpec> for pb::TrainSpec {
                 }
                 .into(),
                 n_kept: small(spec.hybrid.n_kept),
+            }),
+            reading: Some(pb::Reading {
+                texts: match spec.reading.texts {
+                    ReadTexts::None => pb::ReadTexts::None,
+                    ReadTexts::Words => pb::ReadTexts::Words,
+                }
+                .into(),
+                light_strength: spec.reading.light_strength,
+                start_strength: spec.reading.start_strength,
             }),
             evaluation: Some(pb::Evaluation::from(&spec.evaluation)),
             labels: spec.labels.iter().map(ToString::to_string).collect(),
@@ -361,6 +388,8 @@ mod tests {
             light: Light::None,
             n_kept: 7,
         };
+        spec.reading.light_strength = 10.0;
+        spec.reading.start_strength = 0.5;
         spec.labels.push(Label::live());
         assert_eq!(TrainSpec::try_from(pb::TrainSpec::from(&spec)), Ok(spec));
     }

@@ -6,9 +6,9 @@ use domain::{
 
 use crate::body::KnownBody;
 
-/// A factor and an inverse in f64, the best weights so far and the new ones in
-/// f32.
-const BYTES_PER_PAIR: usize = 24;
+/// A factor and an inverse in f64, the best weights so far, the new ones and the
+/// cosines of the texts in f32.
+const BYTES_PER_PAIR: usize = 28;
 
 /// What a job is to do, on what.
 pub(crate) struct Work<'a> {

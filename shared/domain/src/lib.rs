@@ -65,7 +65,10 @@ pub use job::{
     Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Progress,
     Refused, StageReport, State,
 };
-pub use metric::{EASE_LAMBDA, HYBRID_WEIGHT, Metric, RankedBy};
+pub use metric::{
+    EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,
+    Metric, RankedBy,
+};
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{
     Allowed, Inline, ModelChoice, Page, Priority, Query, Reader, ScoreQuery,
@@ -75,10 +78,13 @@ pub use stage::Stage;
 pub use strict::read_strictly;
 pub use train_spec::{
     Baselines, ColdItems, Epochs, Evaluation, Finetuning, Hybrid, Light,
-    MAX_LIGHT_ITEMS, Optimizer, Pretraining, TableInit, Target, TrainSpec,
+    MAX_LIGHT_ITEMS, Optimizer, Pretraining, ReadTexts, Reading, TableInit,
+    Target, TrainSpec,
 };
 pub use tried::{
-    EASE_LAMBDAS, HYBRID_WEIGHTS, SPECTRAL_RANKS, UNCHOSEN_EASE_LAMBDA,
-    UNCHOSEN_SPECTRAL_RANK, USER_TOKENS, ease_lambdas,
+    EASE_LAMBDAS, HYBRID_WEIGHTS, LIGHT_TEXT_STRENGTHS, PARTNER_TEXT_FACTOR,
+    SPECTRAL_RANKS, START_TEXT_STRENGTHS, UNCHOSEN_EASE_LAMBDA,
+    UNCHOSEN_LIGHT_TEXT_STRENGTH, UNCHOSEN_SPECTRAL_RANK,
+    UNCHOSEN_START_TEXT_STRENGTH, USER_TOKENS, ease_lambdas,
 };
 pub use work::{Pass, Shape};

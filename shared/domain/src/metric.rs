@@ -36,6 +36,8 @@ pub enum RankedBy {
     LanguageModel,
     /// The linear model EASE.
     Ease,
+    /// EASE that reads the items' texts beside the interactions.
+    EaseWithTexts,
     /// The nearest neighbours by cosines between items.
     ItemKnn,
     /// The same list for everybody.
@@ -44,6 +46,8 @@ pub enum RankedBy {
     NewUser,
     /// The language model among the items that nobody has interacted with.
     ColdItems,
+    /// What a scorer serves, among the items that nobody has interacted with.
+    ColdItemsServed,
     /// The same list for everybody among the items that nobody has interacted
     /// with.
     ColdItemsByPopularity,
@@ -51,16 +55,21 @@ pub enum RankedBy {
 
 impl RankedBy {
     /// Who is compared in reports, best first as a rule.
-    pub const COMPARED: [Self; 5] = [
+    pub const COMPARED: [Self; 6] = [
         Self::Served,
         Self::LanguageModel,
+        Self::EaseWithTexts,
         Self::Ease,
         Self::ItemKnn,
         Self::Popularity,
     ];
     /// The simpler methods that a model must beat.
-    pub const BASELINES: [Self; 3] =
-        [Self::Popularity, Self::ItemKnn, Self::Ease];
+    pub const BASELINES: [Self; 4] = [
+        Self::Popularity,
+        Self::ItemKnn,
+        Self::Ease,
+        Self::EaseWithTexts,
+    ];
 
     /// Names it for people.
     pub fn label(self) -> &'static str {
@@ -68,10 +77,12 @@ impl RankedBy {
             Self::Served => "cllm4rec",
             Self::LanguageModel => "language model",
             Self::Ease => "EASE",
+            Self::EaseWithTexts => "EASE with texts",
             Self::ItemKnn => "item-kNN",
             Self::Popularity => "popularity",
             Self::NewUser => "language model, new users",
             Self::ColdItems => "language model, cold items",
+            Self::ColdItemsServed => "cllm4rec, cold items",
             Self::ColdItemsByPopularity => "popularity, cold items",
         }
     }
@@ -81,10 +92,12 @@ impl RankedBy {
             Self::Served => "",
             Self::LanguageModel => "llm_",
             Self::Ease => "ease_",
+            Self::EaseWithTexts => "ease_texts_",
             Self::ItemKnn => "knn_",
             Self::Popularity => "popularity_",
             Self::NewUser => "new_user_",
             Self::ColdItems => "cold_",
+            Self::ColdItemsServed => "cold_served_",
             Self::ColdItemsByPopularity => "cold_popularity_",
         }
     }
@@ -104,8 +117,14 @@ impl RankedBy {
 /// The key of the light model's weight in the hybrid that validation chose, 0
 /// to 1.
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";
-/// The key of EASE's λ that validation chose.
+/// The key of the strength of the texts in the hybrid's light model, β; 0 where
+/// it reads none.
+pub const HYBRID_TEXT_STRENGTH: &str = "hybrid_text_strength";
+/// The key of the λ of the chosen EASE.
 pub const EASE_LAMBDA: &str = "ease_lambda";
+/// The key of the strength of the texts in the chosen EASE, β; 0 where it reads
+/// none.
+pub const EASE_TEXT_STRENGTH: &str = "ease_text_strength";
 
 #[cfg(test)]
 mod tests {

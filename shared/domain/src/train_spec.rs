@@ -11,7 +11,7 @@ mod stages;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
-use crate::field::{Invalid, at_most, counted};
+use crate::field::{Invalid, Violation, at_most, counted, in_range};
 use crate::ids::{DatasetId, Label};
 use crate::stage::MAX_EPOCHS;
 
@@ -37,6 +37,9 @@ pub struct TrainSpec {
     /// split best by themselves.
     #[serde(default)]
     pub spectral_rank: usize,
+    /// Whether the items' texts are read, and how much they count.
+    #[serde(default)]
+    pub reading: Reading,
     /// Items that a step's item softmax is over beside its targets, drawn anew
     /// for each step with a correction for their chance; 0: the whole
     /// catalogue. For catalogues of more than some 100,000 items; no teacher is
@@ -98,6 +101,35 @@ pub enum TableInit {
     /// to the size of `Normal`.
     #[default]
     Spectral,
+}
+
+/// Whether the items' texts are read where rows start and in the light model:
+/// titles, categories, attributes, descriptions and the reviews of training
+/// interactions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// What is read of them.
+    pub texts: ReadTexts,
+    /// How much a text's likeness counts beside an interaction in EASE, β; 0:
+    /// what ranks the validation split best.
+    pub light_strength: f64,
+    /// How much the texts count beside the interactions in a spectral start, γ;
+    /// 0: what ranks the validation split best.
+    pub start_strength: f64,
+}
+
+/// What is read of the items' texts.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadTexts {
+    /// Nothing: items are known by who took them.
+    None,
+    /// Their words, rarer ones counting more.
+    #[default]
+    Words,
 }
 
 /// What items without a training interaction are ranked by.
@@ -238,6 +270,7 @@ impl TrainSpec {
             backbone: Backbone::default(),
             init: TableInit::default(),
             spectral_rank: 0,
+            reading: Reading::default(),
             n_sampled_items: 0,
             optimizer: Optimizer::default(),
             pretraining: Pretraining::default(),
@@ -258,6 +291,7 @@ impl TrainSpec {
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
         at_most(&mut wrong, "spectral_rank", self.spectral_rank, MAX_RANK);
+        self.reading.check(&mut wrong);
         at_most(
             &mut wrong,
             "n_sampled_items",
@@ -278,6 +312,23 @@ impl TrainSpec {
             MAX_ATTEMPTS,
         );
         Invalid::check(wrong)
+    }
+}
+
+impl Reading {
+    fn check(&self, wrong: &mut Vec<Violation>) {
+        let strengths = 0.0..=1e6;
+        let light = self.light_strength;
+        in_range(wrong, "reading.light_strength", light, strengths.clone());
+        let start = self.start_strength;
+        in_range(wrong, "reading.start_strength", start, strengths);
+        let is_set = self.light_strength > 0.0 || self.start_strength > 0.0;
+        if self.texts == ReadTexts::None && is_set {
+            wrong.push(Violation::new(
+                "reading.texts",
+                "no text is read, so that a strength has no effect",
+            ));
+        }
     }
 }
 

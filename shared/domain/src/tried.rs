@@ -3,13 +3,31 @@
 
 use crate::metric::RankedBy;
 use crate::model_version::UserToken;
-use crate::train_spec::{Baselines, MAX_LIGHT_ITEMS, TableInit, TrainSpec};
+use crate::train_spec::{
+    Baselines, MAX_LIGHT_ITEMS, ReadTexts, TableInit, TrainSpec,
+};
 
 /// Values of λ that EASE is fitted with; the one that ranks the validation
 /// split best stays.
 pub const EASE_LAMBDAS: [f64; 5] = [50.0, 100.0, 200.0, 500.0, 1000.0];
 /// EASE's λ where there is no validation split to choose by.
 pub const UNCHOSEN_EASE_LAMBDA: f64 = 200.0;
+
+/// Strengths of the texts beside the interactions in EASE, β, that are tried
+/// once its λ is chosen.
+pub const LIGHT_TEXT_STRENGTHS: [f64; 5] = [1.0, 3.0, 10.0, 30.0, 100.0];
+/// EASE's β where there is no validation split to choose by.
+pub const UNCHOSEN_LIGHT_TEXT_STRENGTH: f64 = 3.0;
+/// Strengths of the texts beside the interactions in a spectral start, γ, that
+/// are tried.
+pub const START_TEXT_STRENGTHS: [f64; 5] = [0.0, 0.03, 0.1, 0.3, 1.0];
+/// The start's γ where there is no validation split to choose by.
+pub const UNCHOSEN_START_TEXT_STRENGTH: f64 = 0.1;
+
+/// How many times stronger the texts are in the light model that the hybrid
+/// tries beside the one that ranks best by itself. Stronger texts rank better
+/// beside the language model than alone: it knows the interactions already.
+pub const PARTNER_TEXT_FACTOR: f64 = 3.0;
 
 /// Numbers of singular vectors that a spectral start tries; the one that ranks
 /// the validation split best by itself stays.
@@ -48,6 +66,40 @@ impl TrainSpec {
         ranks
     }
 
+    /// True where the items' texts count.
+    pub fn reads_texts(&self) -> bool {
+        self.reading.texts != ReadTexts::None
+    }
+
+    /// How often EASE is fitted before one is chosen, at most: for each λ, and
+    /// where texts are read for each of their strengths and for the λ on either
+    /// side of the best one.
+    pub fn n_ease_fits(&self, has_validation: bool) -> usize {
+        let n_lambdas = ease_lambdas(has_validation).len();
+        if !self.reads_texts() {
+            return n_lambdas;
+        }
+        let is_open = has_validation && self.reading.light_strength == 0.0;
+        let n_strengths = if is_open {
+            LIGHT_TEXT_STRENGTHS.len()
+        } else {
+            1
+        };
+        let n_beside = if has_validation { 2 } else { 0 };
+        n_lambdas + n_strengths + n_beside
+    }
+
+    /// For how many strengths of the texts singular vectors are computed, at
+    /// most.
+    pub fn n_starts(&self, has_validation: bool) -> usize {
+        let is_open = has_validation && self.reading.start_strength == 0.0;
+        if self.reads_texts() && is_open {
+            START_TEXT_STRENGTHS.len()
+        } else {
+            1
+        }
+    }
+
     /// True when EASE is needed and the catalogue is not too large for it.
     pub fn fits_ease(&self, n_items: usize) -> bool {
         self.wants_ease() && n_items <= MAX_LIGHT_ITEMS
@@ -62,7 +114,8 @@ impl TrainSpec {
     }
 
     /// The simpler methods that are measured beside the model on a catalogue of
-    /// `n_items`: EASE wherever there is one anyway.
+    /// `n_items`: EASE wherever there is one anyway, and the one that reads where
+    /// there are texts.
     pub fn measured_baselines(&self, n_items: usize) -> Vec<RankedBy> {
         let wanted = self.evaluation.baselines;
         if wanted == Baselines::None {
@@ -74,6 +127,9 @@ impl TrainSpec {
         }
         if self.fits_ease(n_items) {
             measured.push(RankedBy::Ease);
+            if self.reads_texts() {
+                measured.push(RankedBy::EaseWithTexts);
+            }
         }
         measured
     }
@@ -103,11 +159,15 @@ mod tests {
     #[test]
     fn a_large_catalogue_is_compared_with_popularity_alone() {
         let mut spec = spec();
-        let all = [RankedBy::Popularity, RankedBy::ItemKnn, RankedBy::Ease];
-        assert_eq!(spec.measured_baselines(MAX_LIGHT_ITEMS), all);
+        assert_eq!(
+            spec.measured_baselines(MAX_LIGHT_ITEMS),
+            RankedBy::BASELINES
+        );
         let popularity = [RankedBy::Popularity];
         assert_eq!(spec.measured_baselines(MAX_LIGHT_ITEMS + 1), popularity);
         spec.evaluation.baselines = Baselines::Popularity;
+        assert!(spec.measured_baselines(10).contains(&RankedBy::Ease));
+        spec.reading.texts = ReadTexts::None;
         assert_eq!(spec.measured_baselines(10).last(), Some(&RankedBy::Ease));
         (spec.hybrid.light, spec.finetuning.distilled_share) =
             (Light::None, 0.0);

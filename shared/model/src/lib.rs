@@ -60,8 +60,9 @@ pub use device::{
 };
 pub use error::Error;
 pub use light::cold::rows_from_texts;
-pub use light::ease::{Ease, ItemWeights};
-pub use light::spectral::Spectrum;
+pub use light::ease::{Ease, Gram, ItemWeights};
+pub use light::item_words::{ItemWords, WordCounter};
+pub use light::spectral::{Matrix, Spectrum};
 pub use light::{ease, hybrid};
 pub use serving::explain::contributions;
 pub use serving::scoring_tables::{ScoringTables, UserState};

@@ -5,11 +5,11 @@ use crate::report::grid_results::GridResults;
 
 pub(crate) fn section(results: &GridResults<'_>) -> String {
     let mut section =
-        "\n## Cost\n\nOf a job without a teacher, all baselines included.\n\n\
+        "\n## Cost\n\nOf a job with the defaults, all baselines included.\n\n\
          | | seconds | peak memory | device |\n|---|---|---|---|\n"
             .to_owned();
     for data in results.data_sets() {
-        let Some(lines) = results.lines_of_paper(data) else {
+        let Some(lines) = results.lines_of_defaults(data) else {
             continue;
         };
         let seconds: Vec<f64> = lines.iter().map(|line| line.seconds).collect();

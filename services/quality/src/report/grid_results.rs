@@ -45,10 +45,9 @@ impl<'a> GridResults<'a> {
         self.variants(PageTable::Main).next()
     }
 
-    /// The defaults without a teacher: the paper's model, measured beside the
-    /// baselines.
+    /// The defaults without texts and without a teacher: the paper's model.
     pub(crate) fn paper(&self) -> Option<&'a Variant> {
-        self.variants(PageTable::Main).nth(1)
+        self.variants(PageTable::Main).nth(2)
     }
 
     pub(crate) fn lines_of_defaults(

@@ -17,8 +17,15 @@ pub(crate) fn items(results: &GridResults<'_>) -> String {
         for data in &variant.data {
             if let Some(lines) = results.lines(variant, data) {
                 let name = format!("{data}: {}", variant.name);
-                let means = means(&lines, RankedBy::ColdItems);
-                section.push_str(&row(&name, &means));
+                let alone = means(&lines, RankedBy::ColdItems);
+                section.push_str(&row(&name, &alone));
+                if variant.is_mixed() {
+                    let served = means(&lines, RankedBy::ColdItemsServed);
+                    section.push_str(&row(
+                        &format!("**{name}, served**"),
+                        &served,
+                    ));
+                }
             }
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Partner {
     pub(crate) light: ItemWeights,
     /// Its share of the mixed scores, above 0 and up to 1.
     pub(crate) weight: f64,
+    /// How much the texts count in it, β.
+    pub(crate) text_strength: f64,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Chosen {
     ) -> Result<Self, Error> {
         progress.begins(Part::Choice);
         if spec.cold_items == ColdItems::Text {
-            write_cold_rows(&mut candidate, corpus)?;
+            write_cold_rows(&mut candidate, corpus);
         }
         let mut served = candidate.tables.collaborative.clone();
         served.push_mean_user();
@@ -140,8 +142,8 @@ impl Chosen {
         Ok(())
     }
 
-    /// Takes the light model with the weight that is best; none where the job
-    /// wants none, or where it does not help.
+    /// Takes the light model and the weight that are best together; none where
+    /// the job wants none, or where it does not help.
     fn choose_weight(
         &mut self,
         hybrid: &Hybrid,
@@ -154,23 +156,41 @@ impl Chosen {
         if hybrid.light != Light::Ease {
             return Ok(());
         }
-        let light = ease.weights.sparse(hybrid.n_kept);
         let valid = Holdout::valid(corpus);
-        let ranker = self.ranker(Some(&light));
-        let tried = ranker.evaluate_mixes(&HYBRID_WEIGHTS, valid, progress)?;
-        let mut weight = 0.0;
         let mut best = RankingMetrics::default();
-        for (tried_weight, metrics) in HYBRID_WEIGHTS.into_iter().zip(tried) {
-            if metrics.sum() > best.sum() {
-                weight = tried_weight;
-                best = metrics;
+        let mut best_weight = 0.0;
+        let mut partner = None;
+        for settings in ease.partners() {
+            progress.check()?;
+            let Some(light) = ease.sparse(settings, hybrid.n_kept, corpus)
+            else {
+                continue;
+            };
+            let ranker = self.ranker(Some(&light));
+            let tried =
+                ranker.evaluate_mixes(&HYBRID_WEIGHTS, valid, progress)?;
+            let mut is_better = false;
+            for (weight, metrics) in HYBRID_WEIGHTS.into_iter().zip(tried) {
+                if metrics.sum() > best.sum() {
+                    is_better = true;
+                    best_weight = weight;
+                    best = metrics;
+                }
+            }
+            if is_better {
+                partner = Some(Partner {
+                    light,
+                    weight: best_weight,
+                    text_strength: settings.text_strength,
+                });
             }
         }
-        tracing::info!(weight, sum = best.sum(), "hybrid chosen");
+        let sum = best.sum();
+        tracing::info!(weight = best_weight, sum, "hybrid chosen");
         self.metrics
             .extend(keys::validated(RankedBy::Served, &best));
-        self.tried_weight = Some(weight);
-        self.partner = (weight > 0.0).then_some(Partner { light, weight });
+        self.tried_weight = Some(best_weight);
+        self.partner = partner.filter(|partner| partner.weight > 0.0);
         Ok(())
     }
 }
@@ -193,18 +213,13 @@ fn best(tried: &[Tried]) -> Tried {
 }
 
 /// Gives items without interactions rows from their texts.
-fn write_cold_rows(
-    candidate: &mut Candidate,
-    corpus: &Corpus,
-) -> Result<(), Error> {
+fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told =
-        rows_from_texts(&candidate.backbone, corpus.documents(), items, &cold)?;
+    let n_told = rows_from_texts(&corpus.item_words, items, &cold);
     tracing::info!(
         n_cold = cold.len(),
         n_told,
         "items without interactions got rows from their texts"
     );
-    Ok(())
 }

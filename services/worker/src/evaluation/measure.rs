@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{EASE_LAMBDA, HYBRID_WEIGHT, RankedBy, TrainSpec};
+use domain::{
+    EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,
+    RankedBy, TrainSpec,
+};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -51,9 +54,15 @@ pub(crate) fn measure(
     for Baseline { by, metrics: bar } in measured {
         metrics.extend(tested(by, &bar));
         metrics.extend(lifts(&served, by, &bar));
-        if let (RankedBy::Ease, Some(ease)) = (by, ease) {
-            metrics.insert(EASE_LAMBDA.to_owned(), ease.lambda);
-        }
+    }
+    if let Some(partner) = &chosen.partner {
+        let strength = partner.text_strength;
+        metrics.insert(HYBRID_TEXT_STRENGTH.to_owned(), strength);
+    }
+    if let Some(ease) = ease {
+        metrics.insert(EASE_LAMBDA.to_owned(), ease.reading.lambda);
+        let strength = ease.reading.text_strength;
+        metrics.insert(EASE_TEXT_STRENGTH.to_owned(), strength);
     }
     Ok(metrics)
 }
@@ -75,6 +84,11 @@ fn cold_items(
     let popular = popularity::measure(test);
     let mut metrics = Vec::new();
     metrics.extend(tested(RankedBy::ColdItems, &alone));
+    if let Some(partner) = &chosen.partner {
+        let mix = chosen.ranker(Some(&partner.light));
+        let served = mix.evaluate_mix(partner.weight, test, progress)?;
+        metrics.extend(tested(RankedBy::ColdItemsServed, &served));
+    }
     metrics.extend(tested(RankedBy::ColdItemsByPopularity, &popular));
     Ok(metrics)
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use dataset::{Dataset, Split};
 use domain::TrainSpec;
 use model::prompt::Document;
-use model::{Backbone, PromptTexts, Token, collaborative};
+use model::{Backbone, ItemWords, PromptTexts, Token, collaborative};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -15,6 +15,7 @@ use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::material::about::About;
 use crate::material::encode::Texts;
+use crate::material::item_words::ItemTexts;
 use crate::material::token_file::TokenFile;
 
 /// Everything that the stages draw their batches from.
@@ -31,6 +32,8 @@ pub(crate) struct Corpus {
     pub(crate) valid: Vec<Vec<u32>>,
     /// Items in the catalogue, J.
     pub(crate) n_items: usize,
+    /// What the items' texts say; no words where the job does not read them.
+    pub(crate) item_words: ItemWords,
     /// The words of the prompts.
     pub(crate) texts: PromptTexts,
     n_positions: usize,
@@ -73,8 +76,14 @@ impl Corpus {
             items: dataset.histories(Split::Test),
         };
         let prompts = PromptTexts::new(tokenizer);
-        let corpus =
+        let mut corpus =
             Self::new(dataset, tokens, prompts, backbone.n_positions());
+        let item_texts = ItemTexts {
+            dataset,
+            folder: &input.dataset,
+            held_out: &held_out_pairs(dataset),
+        };
+        corpus.item_words = item_texts.words(spec, progress)?;
         Ok((corpus, test))
     }
 
@@ -90,6 +99,7 @@ impl Corpus {
             train: dataset.histories(Split::Train),
             valid: dataset.histories(Split::Valid),
             n_items: dataset.items.len(),
+            item_words: ItemWords::none(dataset.items.len()),
             texts,
             n_positions,
         };
@@ -129,15 +139,6 @@ impl Corpus {
         }
     }
 
-    /// All documents of the content LM, one after the other.
-    pub(crate) fn documents(
-        &self,
-    ) -> impl Iterator<Item = Result<Document, Error>> + '_ {
-        self.documents
-            .iter()
-            .filter_map(|&place| self.document(place).transpose())
-    }
-
     pub(crate) fn documents_at(
         &self,
         places: &[usize],
@@ -155,6 +156,11 @@ impl Corpus {
             main: self.tokens.words(place)?,
         };
         Ok(document.fitted(self.n_positions))
+    }
+
+    /// The items' words as they are where no text is read.
+    pub(crate) fn no_words(&self) -> ItemWords {
+        ItemWords::none(self.n_items)
     }
 
     /// The number of training interactions of each item.
@@ -291,16 +297,13 @@ mod tests {
         };
         let prompts = PromptTexts::new(&tokenizer);
         let corpus = Corpus::new(&dataset, tokens(), prompts.clone(), 64);
-        let words: Vec<usize> = corpus
-            .documents()
-            .map(|document| document.unwrap().main.len())
-            .collect();
-        assert_eq!(words, [3, 3], "cut at three words");
+        let all =
+            |corpus: &Corpus| corpus.documents_at(&corpus.documents).unwrap();
+        let lengths = all(&corpus).into_iter().map(|text| text.main.len());
+        let lengths: Vec<usize> = lengths.collect();
+        assert_eq!(lengths, [3, 3], "cut at three words");
         std::fs::remove_file(folder.path().join("texts.jsonl")).unwrap();
         let again = Corpus::new(&dataset, tokens(), prompts, 64);
-        let all = |corpus: &Corpus| {
-            corpus.documents().collect::<Result<Vec<_>, _>>().unwrap()
-        };
         assert_eq!(all(&again), all(&corpus), "from the file alone");
     }
 }

@@ -7,6 +7,9 @@ mod hub;
 /// The backbones that a job here may name.
 pub(crate) mod seen;
 
+/// The words of each item.
+mod item_words;
+
 /// What each text is about, as columns in a file.
 pub(crate) mod about;
 /// A data set as the models read it.

@@ -1,8 +1,13 @@
 //! The first rows of the tables: drawn at random, or from the interactions'
 //! singular vectors.
 
-use domain::{TableInit, TrainSpec, UNCHOSEN_SPECTRAL_RANK};
-use model::{Backbone, Spectrum, Table, Tables, word_rows};
+use domain::{
+    START_TEXT_STRENGTHS, TableInit, TrainSpec, UNCHOSEN_SPECTRAL_RANK,
+    UNCHOSEN_START_TEXT_STRENGTH,
+};
+use model::{
+    Backbone, Matrix, Spectrum, Table, Tables, TokenTables, word_rows,
+};
 
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
@@ -21,10 +26,7 @@ pub(super) fn start_tables(
             spec.seed,
         ),
         TableInit::Spectral => {
-            let spectrum =
-                Spectrum::new(&corpus.train, corpus.n_items, spec.seed);
-            let rank = rank(spec, corpus, &spectrum, &words);
-            let pair = spectrum.tables(rank, &words, spec.seed);
+            let pair = spectral(spec, corpus, &words);
             Tables {
                 collaborative: pair.clone(),
                 content: pair,
@@ -33,37 +35,81 @@ pub(super) fn start_tables(
     }
 }
 
+/// The rows from the job's own strength of the texts and number of vectors, or
+/// from those that rank the validation split best by themselves.
+fn spectral(spec: &TrainSpec, corpus: &Corpus, words: &Table) -> TokenTables {
+    let mut best: Option<Start> = None;
+    for text_strength in text_strengths(spec, corpus) {
+        let matrix = Matrix {
+            histories: &corpus.train,
+            words: &corpus.item_words,
+            text_strength,
+        };
+        let spectrum = Spectrum::new(&matrix, spec.seed);
+        let start = ranked_best(spec, corpus, spectrum, words);
+        tracing::info!(
+            text_strength,
+            rank = start.rank,
+            sum = start.sum,
+            "start tried"
+        );
+        if best.as_ref().is_none_or(|best| start.sum > best.sum) {
+            best = Some(start);
+        }
+    }
+    let Start { spectrum, rank, .. } = best.expect("one strength is tried");
+    spectrum.tables(rank, words, spec.seed)
+}
+
+/// Singular vectors, how many of them are used, and how well these rank the
+/// validation split by themselves.
+struct Start {
+    spectrum: Spectrum,
+    rank: usize,
+    sum: f64,
+}
+
+/// The strengths of the texts that are tried, γ.
+fn text_strengths(spec: &TrainSpec, corpus: &Corpus) -> Vec<f64> {
+    let own = spec.reading.start_strength;
+    if corpus.item_words.is_empty() {
+        vec![0.0]
+    } else if own > 0.0 {
+        vec![own]
+    } else if Holdout::valid(corpus).is_empty() {
+        vec![UNCHOSEN_START_TEXT_STRENGTH]
+    } else {
+        START_TEXT_STRENGTHS.to_vec()
+    }
+}
+
 /// The number of singular vectors: the job's own, or the one that ranks the
 /// validation split best by itself.
-fn rank(
+fn ranked_best(
     spec: &TrainSpec,
     corpus: &Corpus,
-    spectrum: &Spectrum,
+    spectrum: Spectrum,
     words: &Table,
-) -> usize {
-    if spec.spectral_rank > 0 {
-        return spec.spectral_rank;
-    }
+) -> Start {
     let holdout = Holdout::valid(corpus);
-    if holdout.is_empty() {
-        let rank = UNCHOSEN_SPECTRAL_RANK;
-        tracing::info!(
-            rank,
-            "no validation split: the usual number of singular vectors"
-        );
-        return rank;
+    let n_vectors = spectrum.n_vectors(words).max(1);
+    let mut ranks = spec.spectral_ranks(n_vectors);
+    if spec.spectral_rank > 0 {
+        ranks = vec![spec.spectral_rank.min(n_vectors)];
+    } else if holdout.is_empty() || ranks.is_empty() {
+        ranks = vec![UNCHOSEN_SPECTRAL_RANK.min(n_vectors)];
     }
-    let n_vectors = spectrum.n_vectors(words);
-    let mut best = 1;
-    let mut most = f64::NEG_INFINITY;
-    for rank in spec.spectral_ranks(n_vectors) {
-        let ranked =
-            holdout.ranked(|user| spectrum.scores(rank, holdout.history(user)));
-        let sum = ranked.sum();
-        tracing::info!(rank, sum, "singular vectors tried");
-        if sum > most {
-            best = rank;
-            most = sum;
+    let mut best = Start {
+        spectrum,
+        rank: ranks[0],
+        sum: f64::NEG_INFINITY,
+    };
+    for rank in ranks {
+        let scores = |user| best.spectrum.scores(rank, holdout.history(user));
+        let sum = holdout.ranked(scores).sum();
+        if sum > best.sum {
+            best.rank = rank;
+            best.sum = sum;
         }
     }
     best

@@ -6,8 +6,8 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Ease, PromptTexts, Tables, Token, TokenTables, Tokenizer, collaborative,
-    content, recommender,
+    Ease, Gram, ItemWords, PromptTexts, Tables, Token, TokenTables, Tokenizer,
+    collaborative, content, recommender,
 };
 use worker::{Error, Progress, train};
 
@@ -216,7 +216,8 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
     spec.finetuning.epochs = 30;
     let data = Dataset::read(&bench.data).unwrap();
     let train = data.histories(Split::Train);
-    let ease = Ease::fit(&train, N_ITEMS, 50.0).unwrap();
+    let gram = Gram::new(&train, &ItemWords::none(N_ITEMS));
+    let ease = Ease::fit(&gram, 50.0, 0.0).unwrap();
     let divergence = |result: &Outcome| -> f64 {
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let tables = &result.artifact.tables.collaborative;

@@ -9,7 +9,7 @@ use crate::cost::body::Body;
 use crate::cost::part::Part;
 use crate::metric::RankedBy;
 use crate::train_spec::{Light, TrainSpec};
-use crate::tried::{HYBRID_WEIGHTS, USER_TOKENS, ease_lambdas};
+use crate::tried::{HYBRID_WEIGHTS, USER_TOKENS};
 use crate::work::{Pass, Shape};
 
 /// The counts in a data set's manifest that costs follow from.
@@ -223,8 +223,11 @@ impl Job<'_> {
         if n_vectors == 0.0 {
             return 0.0;
         }
-        self.n_validated() * self.n_items() * (2.0 * n_vectors + RANKING)
-            + 4.0 * n_vectors * self.counts.n_train as f64
+        let ranking =
+            self.n_validated() * self.n_items() * (2.0 * n_vectors + RANKING);
+        let n_starts = self.spec.n_starts(self.counts.n_valid > 0);
+        let products = 4.0 * n_vectors * self.counts.n_train as f64;
+        n_starts as f64 * (ranking + products)
     }
 
     /// The numbers of singular vectors that are tried, summed. There are no
@@ -239,16 +242,20 @@ impl Job<'_> {
         n as f64
     }
 
-    /// A factor and an inverse for each λ, and a ranking of the validation
-    /// split.
+    /// Fits of EASE, each with a ranking of the validation split.
     fn ease(&self) -> f64 {
         if !self.fits_ease() {
             return 0.0;
         }
-        let n_lambdas = ease_lambdas(self.counts.n_valid > 0).len();
+        let n_fits = self.spec.n_ease_fits(self.counts.n_valid > 0);
         let an_item = 2.0 * self.mean_history() + RANKING;
         let ranking = self.n_validated() * self.n_items() * an_item;
-        n_lambdas as f64 * (2.0 * self.n_items().powi(3) + ranking)
+        n_fits as f64 * (self.ease_fit() + ranking)
+    }
+
+    /// A factor and an inverse.
+    fn ease_fit(&self) -> f64 {
+        2.0 * self.n_items().powi(3)
     }
 
     /// Rankings of the validation split between the epochs.
@@ -264,7 +271,13 @@ impl Job<'_> {
         if !self.fits_ease() || self.spec.hybrid.light != Light::Ease {
             return tokens;
         }
-        tokens + self.ranking(n_users, HYBRID_WEIGHTS.len())
+        let mixes = self.ranking(n_users, HYBRID_WEIGHTS.len());
+        if !self.spec.reads_texts() {
+            return tokens + mixes;
+        }
+        // The light model with stronger texts is tried too.
+        let again = self.language_model(n_users, 1);
+        tokens + 2.0 * mixes + again + self.ease_fit()
     }
 
     /// The test split, ranked by the language model and by the baselines.
@@ -301,7 +314,8 @@ mod tests {
     use super::*;
     use crate::backbone::RandomBackbone;
     use crate::ids::DatasetId;
-    use crate::tried::{EASE_LAMBDAS, SPECTRAL_RANKS};
+    use crate::train_spec::ReadTexts;
+    use crate::tried::{EASE_LAMBDAS, LIGHT_TEXT_STRENGTHS, SPECTRAL_RANKS};
 
     fn spec() -> TrainSpec {
         TrainSpec::new(DatasetId::new("d").unwrap())
@@ -353,9 +367,16 @@ mod tests {
             ..counts()
         };
         let once = of(Part::Ease, &spec(), &unvalidated);
+        assert_eq!(once, 2.0 * 2.0 * 200f64.powi(3), "with texts and without");
+        let mut blind = spec();
+        blind.reading.texts = ReadTexts::None;
+        let once = of(Part::Ease, &blind, &unvalidated);
         assert_eq!(once, 2.0 * 200f64.powi(3));
-        let times = of(Part::Ease, &spec(), &counts()) / once;
+        let times = of(Part::Ease, &blind, &counts()) / once;
         assert!(times > EASE_LAMBDAS.len() as f64, "and ranks: {times}");
+        let reads = of(Part::Ease, &spec(), &counts()) / once;
+        let n_strengths = LIGHT_TEXT_STRENGTHS.len() as f64;
+        assert!(reads > times + n_strengths, "each strength: {reads}");
     }
 
     #[test]

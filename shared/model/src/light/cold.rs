@@ -1,171 +1,170 @@
-//! Rows for items that nobody has interacted with yet, from their texts: a
-//! linear map from the content head's words to the collaborative rows, learned
-//! on the items that have both.
+//! Rows for items that nobody has interacted with yet, from their texts: what
+//! the rows of the items with similar texts have in common.
 
-use faer::linalg::solvers::DenseSolveCore;
+use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
-use crate::backbone::decoder::Backbone;
-use crate::light::text_rows::{TextRows, words_of_items};
-use crate::tokens::prompt::Document;
+use crate::light::item_words::ItemWords;
 use crate::tokens::table::Table;
 
-/// The strengths of the ridge that are tried, relative to the size of the
-/// texts' Gram matrix.
-const STRENGTHS: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
+/// The strengths of the ridge that are tried; a text's cosine with itself is 1.
+const STRENGTHS: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
 /// One warm item in so many is held out to choose the strength.
 const HELD_OUT_ONE_IN: usize = 5;
+/// The most warm items that are learned from, evenly chosen: every pair of them
+/// is compared.
+const MOST_WARM: usize = 10_000;
 
 /// Overwrites the rows of the `cold` items that have a text; returns how many
-/// that are, or a document's error. Without a warm item that has a text nothing
-/// is learned and nothing changes.
+/// that are. Without a warm item that has a text nothing is learned and nothing
+/// changes.
 ///
-/// A text is the mean of the embeddings of its words that other texts have too,
-/// rarer ones counting more (ln of items over items with the word), less the
-/// mean over all items: the direction in which the content LM's tied softmax
-/// pulls the item's token. The map is ridge regression to the rows less their
-/// mean; what it gives, the mean added, is scaled to the mean length of the
-/// learned rows.
-pub fn rows_from_texts<E>(
-    backbone: &Backbone,
-    documents: impl Iterator<Item = Result<Document, E>>,
+/// A row is what kernel ridge regression from the cosines of the texts to the
+/// warm items' rows, less their mean, gives; the mean added, it is scaled to the
+/// mean length of the learned rows.
+pub fn rows_from_texts(
+    words: &ItemWords,
     items: &mut Table,
     cold: &[u32],
-) -> Result<usize, E> {
-    if cold.is_empty() {
-        return Ok(0);
+) -> usize {
+    let mut told = Vec::new();
+    let mut warm = Vec::new();
+    for item in 0..words.n_items() as u32 {
+        if !words.has_text(item) {
+            continue;
+        }
+        if cold.binary_search(&item).is_ok() {
+            told.push(item);
+        } else {
+            warm.push(item);
+        }
     }
-    let words_of = words_of_items(documents, items.n_rows())?;
-    let texts = TextRows::new(backbone, words_of);
-    let (told, warm): (Vec<u32>, Vec<u32>) = texts
-        .items()
-        .partition(|item| cold.binary_search(item).is_ok());
     if warm.is_empty() || told.is_empty() {
-        return Ok(0);
+        return 0;
     }
 
-    let map = RidgeMap::choose(&texts, items, &warm);
-
+    let warm = spread(&warm, MOST_WARM);
     let lengths = warm.iter().map(|&item| length(&items.row(item)));
     let mean_length = lengths.sum::<f64>() / warm.len() as f64;
-    for &item in &told {
-        let row = map.apply(&texts, item);
+    let strength = choose_strength(words, items, &warm);
+    let map = KernelRidge::fit(words, items, &warm, strength);
+    for (&item, row) in told.iter().zip(map.rows(words, &told)) {
         let size = length(&row).max(f64::MIN_POSITIVE);
         for (to, entry) in items.row_mut(item).iter_mut().zip(row) {
             *to = (f64::from(entry) / size * mean_length) as f32;
         }
     }
-    Ok(told.len())
+    told.len()
 }
 
-/// The Euclidean length of a row.
-fn length(row: &[f32]) -> f64 {
-    let squares = row.iter().map(|&entry| f64::from(entry).powi(2));
-    squares.sum::<f64>().sqrt()
+/// At most `most` of some items, at even distances.
+fn spread(items: &[u32], most: usize) -> Vec<u32> {
+    let n_kept = items.len().min(most);
+    let mut kept = Vec::with_capacity(n_kept);
+    for place in 0..n_kept {
+        kept.push(items[place * items.len() / n_kept]);
+    }
+    kept
 }
 
-/// A ridge regression from texts to item rows: a text's row times the slope,
-/// plus the mean, is an item's row.
-struct RidgeMap {
-    /// The weights `[width, width]`.
-    slope: Mat<f64>,
+/// The strength of the ridge that gives held-out warm items the directions of
+/// their own rows best.
+fn choose_strength(words: &ItemWords, items: &Table, warm: &[u32]) -> f64 {
+    let mut held_out = Vec::new();
+    let mut rest = Vec::new();
+    for (place, &item) in warm.iter().enumerate() {
+        if place % HELD_OUT_ONE_IN == 0 {
+            held_out.push(item);
+        } else {
+            rest.push(item);
+        }
+    }
+
+    let mut best_strength = STRENGTHS[STRENGTHS.len() / 2];
+    if rest.is_empty() {
+        return best_strength;
+    }
+    let mut most = f64::NEG_INFINITY;
+    for strength in STRENGTHS {
+        let map = KernelRidge::fit(words, items, &rest, strength);
+        let rows = map.rows(words, &held_out);
+        let pairs = held_out.iter().zip(&rows);
+        let cosines = pairs.map(|(&item, row)| cosine(row, &items.row(item)));
+        let likeness = cosines.sum::<f64>();
+        if likeness > most {
+            most = likeness;
+            best_strength = strength;
+        }
+    }
+    best_strength
+}
+
+/// A ridge regression from the cosines of texts to item rows.
+struct KernelRidge {
+    /// The items that it was fitted to.
+    fitted: Vec<u32>,
+    /// What each of them adds to a row, times the cosine of the two texts
+    /// `[items, width]`.
+    parts: Mat<f64>,
     /// The mean row of the items that it was fitted to `[width]`.
     mean: Vec<f64>,
 }
 
-impl RidgeMap {
-    /// The ridge whose strength gives held-out warm items the directions of
-    /// their own rows best.
-    fn choose(texts: &TextRows, items: &Table, warm: &[u32]) -> Self {
-        let mut held_out = Vec::new();
-        let mut rest = Vec::new();
-        for (place, &item) in warm.iter().enumerate() {
-            if place % HELD_OUT_ONE_IN == 0 {
-                held_out.push(item);
-            } else {
-                rest.push(item);
-            }
-        }
-
-        let mut best_likeness = f64::NEG_INFINITY;
-        let mut best_strength = STRENGTHS[STRENGTHS.len() - 1];
-        if !rest.is_empty() {
-            for strength in STRENGTHS {
-                let map = Self::fit(texts, items, &rest, strength);
-                let likeness = map.likeness(texts, items, &held_out);
-                if likeness > best_likeness {
-                    best_likeness = likeness;
-                    best_strength = strength;
-                }
-            }
-        }
-
-        Self::fit(texts, items, warm, best_strength)
-    }
-
-    /// The sum of the cosines between what the map gives for some items and
-    /// their own rows.
-    fn likeness(
-        &self,
-        texts: &TextRows,
-        items: &Table,
-        held_out: &[u32],
-    ) -> f64 {
-        let cosines = held_out
-            .iter()
-            .map(|&item| cosine(&self.apply(texts, item), &items.row(item)));
-        cosines.sum()
-    }
-
-    /// `(TᵀT + α I)⁻¹ Tᵀ(Z − mean)`, α relative to the mean of TᵀT's diagonal.
+impl KernelRidge {
+    /// `(K + α I)⁻¹ (Z − mean)`, K the cosines of the texts.
     fn fit(
-        texts: &TextRows,
+        words: &ItemWords,
         items: &Table,
-        warm: &[u32],
+        fitted: &[u32],
         strength: f64,
     ) -> Self {
-        let from = texts.matrix(warm);
-        let mean = mean_row(items, warm);
-        let to = Mat::from_fn(warm.len(), items.width(), |row, column| {
-            f64::from(items.row(warm[row])[column]) - mean[column]
+        let mean = mean_row(items, fitted);
+        let rows = Mat::from_fn(fitted.len(), items.width(), |row, column| {
+            f64::from(items.row(fitted[row])[column]) - mean[column]
         });
-
-        let mut gram = from.transpose() * &from;
-        let width = gram.ncols();
-        let trace = (0..width).map(|place| gram[(place, place)]).sum::<f64>();
-        let size = trace / width as f64;
-        let alpha = (strength * size).max(f64::MIN_POSITIVE);
-        for place in 0..width {
-            gram[(place, place)] += alpha;
+        let mut kernel = words.cosines_between(fitted, fitted);
+        for place in 0..fitted.len() {
+            kernel[(place, place)] += strength;
         }
-
-        let inverse = gram
+        let factor = kernel
             .llt(Side::Lower)
-            .expect("a Gram matrix plus a ridge is positive definite")
-            .inverse();
+            .expect("cosines plus a ridge are positive definite");
         Self {
-            slope: inverse * (from.transpose() * to),
+            parts: factor.solve(&rows),
+            fitted: fitted.to_vec(),
             mean,
         }
     }
 
-    /// The row of an item that has a text `[width]`.
-    fn apply(&self, texts: &TextRows, item: u32) -> Vec<f32> {
-        let row = texts.matrix(&[item]) * &self.slope;
-        let entries = self.mean.iter().enumerate();
-        entries
-            .map(|(column, mean)| (row[(0, column)] + mean) as f32)
-            .collect()
+    /// The rows of some items that have a text, each `[width]`.
+    fn rows(&self, words: &ItemWords, of: &[u32]) -> Vec<Vec<f32>> {
+        let cosines = words.cosines_between(of, &self.fitted);
+        let products = cosines * &self.parts; // [of, width]
+        let mut rows = Vec::with_capacity(of.len());
+        for place in 0..of.len() {
+            let entries = self.mean.iter().enumerate();
+            let row = entries.map(|(column, mean)| {
+                (products[(place, column)] + mean) as f32
+            });
+            rows.push(row.collect());
+        }
+        rows
     }
+}
+
+/// The Euclidean length of a row.
+fn length(row: &[f32]) -> f64 {
+    dot(row, row).sqrt()
 }
 
 /// The mean of some items' rows `[width]`.
 fn mean_row(table: &Table, items: &[u32]) -> Vec<f64> {
     let n = items.len() as f64;
-    let mut mean = Vec::with_capacity(table.width());
-    for column in 0..table.width() {
-        let entries = items.iter().map(|&item| table.row(item)[column]);
-        mean.push(entries.map(f64::from).sum::<f64>() / n);
+    let mut mean = vec![0.0; table.width()];
+    for &item in items {
+        for (sum, entry) in mean.iter_mut().zip(&*table.row(item)) {
+            *sum += f64::from(*entry) / n;
+        }
     }
     mean
 }
@@ -184,70 +183,46 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Device;
-    use crate::tokens::prompt::Token;
-    use domain::RandomBackbone;
+    use crate::light::item_words::WordCounter;
 
-    /// Forty items of two kinds; kind and text agree.
-    fn kinds() -> (Backbone, Vec<Document>, Table) {
-        let shape = RandomBackbone {
-            n_embd: 32,
-            n_positions: 16,
-            ..RandomBackbone::default()
-        };
-        let backbone = Backbone::random(&shape, &Device::flex());
-        let documents = (0..40)
-            .map(|item| Document {
-                prompt: vec![Token::Item(item)],
-                main: vec![
-                    Token::Word(100 + item % 2),
-                    Token::Word(1_000 + item),
-                ],
-            })
-            .collect();
-        let row = |item: usize| {
-            (0..32).map(
-                move |place| if place % 2 == item % 2 { 0.02 } else { 0.0 },
-            )
-        };
-        (
-            backbone,
-            documents,
-            Table::new((0..40).flat_map(row).collect(), 32),
-        )
-    }
-
-    fn all(
-        documents: Vec<Document>,
-    ) -> impl Iterator<Item = Result<Document, ()>> {
-        documents.into_iter().map(Ok)
+    /// Forty items of four kinds; kind and text agree. The last one has no text.
+    fn kinds() -> (ItemWords, Table) {
+        let mut counter = WordCounter::new(41);
+        for item in 0..40 {
+            counter.add_text(item, &format!("kind{} own{item}", item % 4));
+        }
+        let mut values = Vec::new();
+        for item in 0..41 {
+            for place in 0..32 {
+                let is_own = place % 4 == item % 4;
+                values.push(if is_own { 0.02 } else { 0.0 });
+            }
+        }
+        (counter.finish(), Table::new(values, 32))
     }
 
     #[test]
     fn an_item_that_nobody_knows_gets_the_row_of_its_kind() {
-        let (backbone, documents, mut items) = kinds();
+        let (words, mut items) = kinds();
         let expected = items.row(8).to_vec();
-        items.values_mut()[10 * 32..11 * 32].fill(0.0);
-        assert_eq!(
-            rows_from_texts(&backbone, all(documents), &mut items, &[10]),
-            Ok(1)
-        );
-        assert!(
-            cosine(&items.row(10), &expected) > 0.9,
-            "{:?}",
-            items.row(10)
-        );
+        items.row_mut(12).fill(0.0);
+        assert_eq!(rows_from_texts(&words, &mut items, &[12]), 1);
+        let found = items.row(12);
+        assert!(cosine(&found, &expected) > 0.9, "{found:?}");
     }
 
     #[test]
     fn an_item_without_a_text_keeps_its_row() {
-        let (backbone, mut documents, mut items) = kinds();
-        documents.remove(10);
+        let (words, mut items) = kinds();
         let before = items.clone();
-        assert_eq!(
-            rows_from_texts(&backbone, all(documents), &mut items, &[10]),
-            Ok(0)
-        );
+        assert_eq!(rows_from_texts(&words, &mut items, &[40]), 0);
         assert_eq!(items, before);
+    }
+
+    #[test]
+    fn a_few_of_many_are_spread_over_all() {
+        let all: Vec<u32> = (0..10).collect();
+        assert_eq!(spread(&all, 5), [0, 2, 4, 6, 8]);
+        assert_eq!(spread(&all, 20), all);
     }
 }

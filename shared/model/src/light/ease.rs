@@ -1,6 +1,10 @@
 //! EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW
 //! 2019): a closed-form linear model of which items go together. The bar for
 //! the language model, its teacher when asked for, and its partner in a hybrid.
+//!
+//! It may read: the cosines of the items' texts, times a strength β, are added
+//! to how often the items go together, as if each word were a user whose
+//! history is the items that have it.
 
 use std::path::Path;
 
@@ -9,6 +13,7 @@ use faer::{Mat, Side};
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::light::item_words::{Cosines, ItemWords};
 use crate::metrics;
 use crate::tensors::{NamedTensor, TensorFile, write_tensors};
 
@@ -21,29 +26,66 @@ pub struct Ease {
     weights: Vec<f32>,
 }
 
-impl Ease {
-    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (XᵀX + λ I)⁻¹`
-    /// (the paper's equation 8).
-    ///
-    /// `None` where `XᵀX + λ I` cannot be inverted, which a λ above 0 rules
-    /// out.
-    pub fn fit(
-        histories: &[Vec<u32>],
-        n_items: usize,
-        lambda: f64,
-    ) -> Option<Self> {
+/// How often each pair of items goes together, and how alike their texts are.
+#[derive(Debug)]
+pub struct Gram<'a> {
+    histories: &'a [Vec<u32>],
+    n_items: usize,
+    /// How alike the texts are; absent where none are read.
+    cosines: Option<Cosines>,
+}
+
+impl<'a> Gram<'a> {
+    /// The matrix of some histories and of the words of the items.
+    pub fn new(histories: &'a [Vec<u32>], words: &ItemWords) -> Self {
+        Self {
+            histories,
+            n_items: words.n_items(),
+            cosines: (!words.is_empty()).then(|| words.cosines()),
+        }
+    }
+
+    /// True where there are texts to be read.
+    pub fn has_texts(&self) -> bool {
+        self.cosines.is_some()
+    }
+
+    /// `XᵀX + β K + λ I` `[items, items]`, K the cosines of the texts.
+    fn regularized(&self, lambda: f64, text_strength: f64) -> Mat<f64> {
+        let n_items = self.n_items;
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
-        for history in histories {
+        for history in self.histories {
             for &a in history {
                 for &b in history {
                     gram[(a as usize, b as usize)] += 1.0;
                 }
             }
         }
+        if let Some(cosines) = &self.cosines
+            && text_strength > 0.0
+        {
+            cosines.add_to(&mut gram, text_strength);
+        }
         for item in 0..n_items {
             gram[(item, item)] += lambda;
         }
+        gram
+    }
+}
 
+impl Ease {
+    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with
+    /// `P = (XᵀX + β K + λ I)⁻¹` (the paper's equation 8, and the cosines of
+    /// the texts K).
+    ///
+    /// `None` where the matrix cannot be inverted, which a λ above 0 rules out.
+    pub fn fit(
+        gram: &Gram<'_>,
+        lambda: f64,
+        text_strength: f64,
+    ) -> Option<Self> {
+        let n_items = gram.n_items;
+        let gram = gram.regularized(lambda, text_strength);
         let factor = gram.llt(Side::Lower).ok()?;
         drop(gram); // the largest catalogue's takes .8 GB
         let inverse = factor.inverse();
@@ -223,6 +265,7 @@ impl ItemWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::light::item_words::WordCounter;
 
     /// Items 0 and 1 are always taken together, 2 and 3 too.
     fn pairs() -> Vec<Vec<u32>> {
@@ -237,11 +280,37 @@ mod tests {
             .collect()
     }
 
+    fn fit(
+        histories: &[Vec<u32>],
+        n_items: usize,
+        lambda: f64,
+    ) -> Option<Ease> {
+        let gram = Gram::new(histories, &ItemWords::none(n_items));
+        Ease::fit(&gram, lambda, 0.0)
+    }
+
+    #[test]
+    fn an_item_that_nobody_took_goes_with_those_that_its_text_is_like() {
+        let mut counter = WordCounter::new(12);
+        for item in [0, 1, 4] {
+            counter.add_text(item, "guitar strings");
+        }
+        for item in [2, 3] {
+            counter.add_text(item, "snare drum");
+        }
+        let histories = pairs();
+        let gram = Gram::new(&histories, &counter.finish());
+        let reads = Ease::fit(&gram, 3.0, 2.0).unwrap().scores(&[0]);
+        assert!(reads[4] > 0.0 && reads[4] > reads[2].abs(), "{reads:?}");
+        let blind = Ease::fit(&gram, 3.0, 0.0).unwrap().scores(&[0]);
+        assert_eq!(blind[4], 0.0, "no text is read");
+    }
+
     #[test]
     fn weights_solve_the_normal_equations() {
         // For each column j: X_{-j}ᵀ(X B − X)_j + λ B_j = 0 off the diagonal.
         let (histories, lambda) = (pairs(), 3.0);
-        let ease = Ease::fit(&histories, 4, lambda).unwrap();
+        let ease = fit(&histories, 4, lambda).unwrap();
         let weight = |i: usize, j: usize| f64::from(ease.weights[i * 4 + j]);
         let gram = |a: u32, b: u32| {
             histories
@@ -264,15 +333,12 @@ mod tests {
 
     #[test]
     fn keeping_all_weights_changes_no_score_and_files_keep_them() {
-        let ease = Ease::fit(&pairs(), 4, 1.0).unwrap();
+        let ease = fit(&pairs(), 4, 1.0).unwrap();
         let all = ease.sparse(4);
         assert_eq!(all.scores(&[0, 3]), ease.scores(&[0, 3]));
         assert!(all.unknown_items().is_empty());
         assert_eq!(
-            Ease::fit(&pairs(), 6, 1.0)
-                .unwrap()
-                .sparse(6)
-                .unknown_items(),
+            fit(&pairs(), 6, 1.0).unwrap().sparse(6).unknown_items(),
             [4, 5],
             "nobody took them"
         );

@@ -1,6 +1,9 @@
 //! Linear models beside the language model.
 
-/// Singular vectors of the interactions: where the rows start.
+/// What items' texts say, as weighted words.
+pub(crate) mod item_words;
+
+/// Singular vectors of interactions and words: where the rows start.
 pub(crate) mod spectral;
 
 /// Which items go together, in closed form.
@@ -10,5 +13,3 @@ pub mod hybrid;
 
 /// Rows of items that nobody has interacted with, from their texts.
 pub(crate) mod cold;
-/// The texts of items as rows of numbers.
-mod text_rows;

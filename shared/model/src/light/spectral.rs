@@ -1,5 +1,6 @@
 //! A start for the tables that already knows which items go together: the
-//! leading singular vectors of the degree-normalised interactions.
+//! leading singular vectors of the degree-normalised interactions, and of the
+//! words of the items' texts beside them.
 
 use faer::Mat;
 use rand::SeedableRng;
@@ -7,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use crate::light::item_words::{InItem, ItemWords};
 use crate::tokens::fresh_rows::INIT_STD;
 use crate::tokens::table::Table;
 use crate::tokens::tables::TokenTables;
@@ -18,9 +20,26 @@ const OVERSAMPLING: usize = 10;
 /// How many power iterations there are.
 const N_ITERATIONS: usize = 8;
 
-/// The leading singular vectors of `D_u^-½ R D_i^-½`: left ones for the users,
-/// right ones times the square root of the item's degree for the items. The
-/// same for the same seed.
+/// What is factorised: who took which item and, where texts are read, which
+/// words each item has.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// Each user's items.
+    pub histories: &'a [Vec<u32>],
+    /// Each item's words; rows for the whole catalogue.
+    pub words: &'a ItemWords,
+    /// How much the words count next to the interactions, γ; 0: not at all.
+    pub text_strength: f64,
+}
+
+/// The leading singular vectors of `D_u^-½ R D_i^-½` on top of
+/// `γ^½ Tᵀ D_i^-½`, where T are the items' words: left ones for the users, right
+/// ones times the square root of the item's degree for the items. The same for
+/// the same seed.
+///
+/// So the right vectors are those of `D_i^-½ (Rᵀ D_u⁻¹ R + γ T Tᵀ) D_i^-½`: what
+/// a text says counts less the more interactions an item has, and an item
+/// without any has a row too.
 #[derive(Debug)]
 pub struct Spectrum {
     /// The vectors of the users `[users, vectors]`.
@@ -31,32 +50,35 @@ pub struct Spectrum {
 
 impl Spectrum {
     /// Computes up to 128 vectors by randomised subspace iteration.
-    pub fn new(histories: &[Vec<u32>], n_items: usize, seed: u64) -> Self {
-        let interactions = Interactions::new(histories, n_items);
+    pub fn new(matrix: &Matrix<'_>, seed: u64) -> Self {
+        let sparse = Sparse::new(matrix);
+        let n_items = sparse.columns.len();
+        let n_users = matrix.histories.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let n_most = n_items.min(histories.len());
+        let n_most = n_items.min(sparse.rows.len());
         let n_vectors = n_most.min(MOST + OVERSAMPLING);
+
         let start = normal(n_items, n_vectors, &mut rng);
         let mut basis = orthonormal(&start); // [items, vectors]
-
         for _ in 0..N_ITERATIONS {
-            let users = interactions.times(&basis); // [users, vectors]
-            basis = orthonormal(&interactions.transposed_times(&users));
+            let rows = sparse.times(&basis); // [users and words, vectors]
+            basis = orthonormal(&sparse.transposed_times(&rows));
         }
 
-        let projected = interactions.times(&basis); // [users, vectors]
+        let projected = sparse.times(&basis); // [users and words, vectors]
         let svd = projected
             .thin_svd()
             .expect("the singular values of a finite matrix converge");
         let mut items = &basis * svd.V(); // [items, vectors]
-        for (item, degree) in interactions.item_degrees.iter().enumerate() {
+        for (item, degree) in item_degrees(matrix).iter().enumerate() {
             let length = degree.max(1.0).sqrt();
             for entry in items.row_mut(item).iter_mut() {
                 *entry *= length;
             }
         }
+
         Self {
-            users: svd.U().to_owned(),
+            users: svd.U().subrows(0, n_users).to_owned(),
             items,
         }
     }
@@ -136,69 +158,117 @@ fn n_avoided(avoid: &Table) -> usize {
     (avoid.n_rows() + 1).min(avoid.width() / 2)
 }
 
-/// Histories as a sparse matrix, by user and by item.
-struct Interactions<'a> {
-    by_user: &'a [Vec<u32>],
-    by_item: Vec<Vec<u32>>,
-    user_degrees: Vec<f64>,
-    item_degrees: Vec<f64>,
+/// A sparse matrix, by row and by column.
+struct Sparse {
+    rows: Vec<Vec<Entry>>,
+    columns: Vec<Vec<Entry>>,
 }
 
-impl<'a> Interactions<'a> {
-    fn new(by_user: &'a [Vec<u32>], n_items: usize) -> Self {
-        let mut by_item = vec![Vec::new(); n_items];
-        for (user, items) in by_user.iter().enumerate() {
-            for &item in items {
-                by_item[item as usize].push(user as u32);
+/// An entry of a row or a column that is not zero.
+#[derive(Clone, Copy)]
+struct Entry {
+    place: u32,
+    value: f32,
+}
+
+impl Sparse {
+    /// A row for each user, then one for each word; a column for each item.
+    fn new(matrix: &Matrix<'_>) -> Self {
+        let n_items = matrix.words.n_items();
+        let item_degrees = item_degrees(matrix);
+        let mut rows = of_users(matrix.histories, &item_degrees);
+        if matrix.text_strength > 0.0 {
+            rows.extend(of_words(matrix, &item_degrees));
+        }
+        let mut columns = vec![Vec::new(); n_items];
+        for (row, entries) in (0u32..).zip(&rows) {
+            for &Entry { place, value } in entries {
+                columns[place as usize].push(Entry { place: row, value });
             }
         }
-        Self {
-            by_user,
-            user_degrees: degrees(by_user),
-            item_degrees: degrees(&by_item),
-            by_item,
-        }
+        Self { rows, columns }
     }
 
-    /// The product `A · right`. Shapes: `[items, n]` → `[users, n]`.
+    /// The product `A · right`. Shapes: `[items, n]` → `[rows, n]`.
     fn times(&self, right: &Mat<f64>) -> Mat<f64> {
-        product(self.by_user, right, &self.user_degrees, &self.item_degrees)
+        product(&self.rows, right)
     }
 
-    /// The product `Aᵀ · right`. Shapes: `[users, n]` → `[items, n]`.
+    /// The product `Aᵀ · right`. Shapes: `[rows, n]` → `[items, n]`.
     fn transposed_times(&self, right: &Mat<f64>) -> Mat<f64> {
-        product(&self.by_item, right, &self.item_degrees, &self.user_degrees)
+        product(&self.columns, right)
     }
 }
 
-/// How many interactions each user or item has.
-fn degrees(lists: &[Vec<u32>]) -> Vec<f64> {
-    lists.iter().map(|list| list.len() as f64).collect()
+/// The rows of the users: each interaction counts the root of one over both
+/// degrees.
+fn of_users(histories: &[Vec<u32>], item_degrees: &[f64]) -> Vec<Vec<Entry>> {
+    let mut rows = Vec::with_capacity(histories.len());
+    for history in histories {
+        let own = history.len() as f64;
+        let entries = history.iter().map(|&place| {
+            let degree = item_degrees[place as usize];
+            let value = (1.0 / (own * degree).sqrt()) as f32;
+            Entry { place, value }
+        });
+        rows.push(entries.collect());
+    }
+    rows
 }
 
-/// Sums the right rows that each list names, weighted by both degrees to the
-/// power −½.
-fn product(
-    lists: &[Vec<u32>],
-    right: &Mat<f64>,
-    own: &[f64],
-    other: &[f64],
-) -> Mat<f64> {
+/// The rows of the words: each counts as much as in the item's text, over the
+/// root of the item's degree. So a text tells most of an item that few have
+/// taken.
+fn of_words(matrix: &Matrix<'_>, item_degrees: &[f64]) -> Vec<Vec<Entry>> {
+    let mut rows = Vec::new();
+    for items in matrix.words.items_with() {
+        let mut entries = Vec::with_capacity(items.len());
+        for InItem { item, weight } in items {
+            let degree = item_degrees[item as usize].max(1.0);
+            let value = weight * (matrix.text_strength / degree).sqrt();
+            entries.push(Entry {
+                place: item,
+                value: value as f32,
+            });
+        }
+        rows.push(entries);
+    }
+    rows
+}
+
+/// How many interactions each item has.
+fn item_degrees(matrix: &Matrix<'_>) -> Vec<f64> {
+    let mut degrees = vec![0.0; matrix.words.n_items()];
+    for &item in matrix.histories.iter().flatten() {
+        degrees[item as usize] += 1.0;
+    }
+    degrees
+}
+
+/// Sums the rows of `right` that each list names, times the entries' values.
+fn product(lists: &[Vec<Entry>], right: &Mat<f64>) -> Mat<f64> {
     let n_columns = right.ncols();
-    let lists = lists.par_iter().zip(own);
-    let rows: Vec<Vec<f64>> = lists
-        .map(|(list, degree)| {
-            let mut sum = vec![0.0; n_columns];
-            for &place in list {
-                let place = place as usize;
-                let weight = 1.0 / (degree * other[place]).sqrt();
-                for (column, sum) in sum.iter_mut().enumerate() {
-                    *sum += weight * right[(place, column)];
-                }
+    // A row is read at a time, and matrices lie in memory by columns.
+    let mut by_row = vec![0.0; right.nrows() * n_columns];
+    for column in 0..n_columns {
+        for (row, value) in right.col(column).iter().enumerate() {
+            by_row[row * n_columns + column] = *value;
+        }
+    }
+
+    let rows = lists.par_iter().map(|entries| {
+        let mut sum = vec![0.0; n_columns];
+        for entry in entries {
+            let value = f64::from(entry.value);
+            let start = entry.place as usize * n_columns;
+            let row = &by_row[start..start + n_columns];
+            for (sum, other) in sum.iter_mut().zip(row) {
+                *sum += value * other;
             }
-            sum
-        })
-        .collect();
+        }
+        sum
+    });
+    let rows: Vec<Vec<f64>> = rows.collect();
     Mat::from_fn(rows.len(), n_columns, |row, column| rows[row][column])
 }
 
@@ -227,6 +297,7 @@ fn scaled(matrix: &Mat<f64>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::light::item_words::WordCounter;
 
     /// Two groups of users, each with items of its own.
     fn two_groups() -> Vec<Vec<u32>> {
@@ -235,6 +306,15 @@ mod tests {
                 (0..6).map(|k| (user % 2) * 10 + (user + k) % 10).collect()
             })
             .collect()
+    }
+
+    fn spectrum(seed: u64) -> Spectrum {
+        let matrix = Matrix {
+            histories: &two_groups(),
+            words: &ItemWords::none(20),
+            text_strength: 0.0,
+        };
+        Spectrum::new(&matrix, seed)
     }
 
     fn words(n: usize) -> Table {
@@ -252,8 +332,7 @@ mod tests {
 
     #[test]
     fn items_that_go_together_start_close_together() {
-        let tables =
-            Spectrum::new(&two_groups(), 20, 0).tables(4, &words(3), 0);
+        let tables = spectrum(0).tables(4, &words(3), 0);
         let row = |item| tables.items.row(item);
         let within: f32 = (1..10).map(|item| dot(&row(0), &row(item))).sum();
         let across: f32 = (10..20).map(|item| dot(&row(0), &row(item))).sum();
@@ -261,9 +340,31 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_nobody_took_starts_close_to_those_that_its_text_is_like() {
+        let mut counter = WordCounter::new(21);
+        for item in [0, 1, 2, 20] {
+            counter.add_text(item, "guitar strings");
+        }
+        for item in [10, 11, 12] {
+            counter.add_text(item, "snare drum");
+        }
+        let matrix = Matrix {
+            histories: &two_groups(),
+            words: &counter.finish(),
+            text_strength: 1.0,
+        };
+        let tables = Spectrum::new(&matrix, 0).tables(4, &words(3), 0);
+        assert_eq!((tables.users.n_rows(), tables.items.n_rows()), (40, 21));
+        let row = |item| tables.items.row(item);
+        let own: f32 = (0..10).map(|item| dot(&row(20), &row(item))).sum();
+        let other: f32 = (10..20).map(|item| dot(&row(20), &row(item))).sum();
+        assert!(own > other.abs() + 1e-4, "{own} {other}");
+    }
+
+    #[test]
     fn rows_are_orthogonal_to_the_words_of_the_prompt() {
         let words = words(3);
-        let tables = Spectrum::new(&two_groups(), 20, 0).tables(4, &words, 0);
+        let tables = spectrum(0).tables(4, &words, 0);
         for item in 0..20 {
             (0..3).for_each(|word| {
                 assert!(
@@ -276,7 +377,7 @@ mod tests {
 
     #[test]
     fn more_vectors_than_there_are_are_all_of_them() {
-        let (spectrum, words) = (Spectrum::new(&two_groups(), 20, 0), words(3));
+        let (spectrum, words) = (spectrum(0), words(3));
         assert_eq!(spectrum.n_vectors(&words), 20);
         assert_eq!(
             spectrum.tables(128, &words, 0),
@@ -286,8 +387,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_rows() {
-        let tables =
-            || Spectrum::new(&two_groups(), 20, 3).tables(4, &words(3), 3);
+        let tables = || spectrum(3).tables(4, &words(3), 3);
         assert_eq!(tables(), tables());
     }
 }

@@ -1,32 +1,103 @@
-//! EASE with the λ that ranks the validation split best.
+//! EASE with the λ, and the strength of the items' texts, that rank the
+//! validation split best.
 
-use domain::{MAX_LIGHT_ITEMS, TrainSpec, ease_lambdas};
-use model::Ease;
+use domain::{
+    LIGHT_TEXT_STRENGTHS, MAX_LIGHT_ITEMS, PARTNER_TEXT_FACTOR, TrainSpec,
+    UNCHOSEN_LIGHT_TEXT_STRENGTH, ease_lambdas,
+};
 use model::metrics::RankingMetrics;
+use model::{Ease, Gram, ItemWeights};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
-/// A fitted EASE: a baseline, and a job's teacher and partner where it wants
-/// these.
+/// A fitted EASE: a job's teacher and partner where it wants these, and a
+/// baseline.
 #[derive(Debug)]
 pub(crate) struct ChosenEase {
     pub(crate) weights: Ease,
+    /// What it was fitted with.
+    pub(crate) reading: Settings,
+    /// What ranks the validation split best where no text is read.
+    pub(crate) blind: Settings,
+}
+
+/// What EASE is fitted with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Settings {
     pub(crate) lambda: f64,
-    /// How well it ranks the validation split.
-    valid: RankingMetrics,
+    /// How much a text's likeness counts beside an interaction, β; 0: no text
+    /// is read.
+    pub(crate) text_strength: f64,
 }
 
 impl ChosenEase {
+    /// The metrics of the chosen weights.
     pub(super) fn measure(&self, test: Holdout<'_>) -> RankingMetrics {
-        test.ranked(|user| self.weights.scores(test.history(user)))
+        ranked(&self.weights, test)
+    }
+
+    /// The metrics of EASE without texts, which is fitted anew where texts were
+    /// chosen: two matrices of all pairs at a time would be too much to keep.
+    pub(super) fn measure_blind(
+        &self,
+        test: Holdout<'_>,
+    ) -> Option<RankingMetrics> {
+        if self.reads() {
+            let blind = Gram::new(&test.corpus.train, &test.corpus.no_words());
+            let weights = fit(&blind, self.blind)?;
+            Some(ranked(&weights, test))
+        } else {
+            Some(self.measure(test))
+        }
+    }
+
+    /// What the light model of a hybrid may be fitted with: as it is, and with
+    /// stronger texts.
+    pub(crate) fn partners(&self) -> Vec<Settings> {
+        let mut partners = vec![self.reading];
+        if self.reads() {
+            partners.push(Settings {
+                text_strength: PARTNER_TEXT_FACTOR * self.reading.text_strength,
+                ..self.reading
+            });
+        }
+        partners
+    }
+
+    /// The `n_kept` largest weights of each item with some settings.
+    pub(crate) fn sparse(
+        &self,
+        settings: Settings,
+        n_kept: usize,
+        corpus: &Corpus,
+    ) -> Option<ItemWeights> {
+        if settings == self.reading {
+            return Some(self.weights.sparse(n_kept));
+        }
+        let gram = Gram::new(&corpus.train, &corpus.item_words);
+        Some(fit(&gram, settings)?.sparse(n_kept))
+    }
+
+    /// True where texts count.
+    pub(crate) fn reads(&self) -> bool {
+        self.reading.text_strength > 0.0
     }
 }
 
-/// Fits EASE for each λ and keeps the best; `None` where the job wants none, or
-/// for a catalogue that is too large for it.
+fn ranked(weights: &Ease, holdout: Holdout<'_>) -> RankingMetrics {
+    holdout.ranked(|user| weights.scores(holdout.history(user)))
+}
+
+fn fit(gram: &Gram<'_>, settings: Settings) -> Option<Ease> {
+    Ease::fit(gram, settings.lambda, settings.text_strength)
+}
+
+/// Fits EASE for each λ, then for each strength of the texts with the best λ,
+/// then for the λ beside it with the best strength, and keeps the best; `None`
+/// where the job wants none, or for a catalogue that is too large for it.
 pub(crate) fn choose(
     spec: &TrainSpec,
     corpus: &Corpus,
@@ -43,24 +114,111 @@ pub(crate) fn choose(
         }
         return Ok(None);
     }
-    let holdout = Holdout::valid(corpus);
-    let mut best: Option<ChosenEase> = None;
-    for &lambda in ease_lambdas(!holdout.is_empty()) {
-        progress.check()?;
-        let Some(weights) = Ease::fit(&corpus.train, n_items, lambda) else {
-            continue;
+    let gram = Gram::new(&corpus.train, &corpus.item_words);
+    let lambdas = ease_lambdas(!Holdout::valid(corpus).is_empty());
+    let mut search = Search {
+        gram,
+        corpus,
+        progress,
+        best: None,
+    };
+    for &lambda in lambdas {
+        search.try_with(Settings {
+            lambda,
+            text_strength: 0.0,
+        })?;
+    }
+    let Some(blind) = search.settings() else {
+        return Ok(None);
+    };
+    if search.gram.has_texts() {
+        search.read_texts(spec.reading.light_strength, lambdas)?;
+    }
+    let best = search.best.map(|best| ChosenEase {
+        reading: best.settings,
+        weights: best.weights,
+        blind,
+    });
+    Ok(best)
+}
+
+/// The search for the settings that rank the validation split best.
+struct Search<'a> {
+    gram: Gram<'a>,
+    corpus: &'a Corpus,
+    progress: &'a Progress,
+    best: Option<Tried>,
+}
+
+/// Settings, what they give, and how well that ranks the validation split.
+struct Tried {
+    settings: Settings,
+    weights: Ease,
+    sum: f64,
+}
+
+impl Search<'_> {
+    fn settings(&self) -> Option<Settings> {
+        self.best.as_ref().map(|best| best.settings)
+    }
+
+    /// Tries the strengths of the texts, or the job's own one; then the λ next
+    /// to the best one, because texts add to the diagonal too.
+    fn read_texts(&mut self, own: f64, lambdas: &[f64]) -> Result<(), Error> {
+        let Some(Settings { lambda, .. }) = self.settings() else {
+            return Ok(());
         };
-        let valid =
-            holdout.ranked(|user| weights.scores(holdout.history(user)));
-        let sum = valid.sum();
-        tracing::info!(lambda, sum, "EASE tried");
-        if best.as_ref().is_none_or(|best| sum > best.valid.sum()) {
-            best = Some(ChosenEase {
-                weights,
+        let mut strengths = &LIGHT_TEXT_STRENGTHS[..];
+        if own > 0.0 {
+            strengths = std::slice::from_ref(&own);
+            self.best = None;
+        } else if lambdas.len() == 1 {
+            strengths = &[UNCHOSEN_LIGHT_TEXT_STRENGTH];
+            self.best = None;
+        }
+        for &text_strength in strengths {
+            self.try_with(Settings {
                 lambda,
-                valid,
+                text_strength,
+            })?;
+        }
+        let Some(Settings { text_strength, .. }) = self.settings() else {
+            return Ok(());
+        };
+        let place = lambdas.iter().position(|other| *other == lambda);
+        let place = place.unwrap_or(0);
+        let last = (place + 1).min(lambdas.len() - 1);
+        for &lambda in &lambdas[place.saturating_sub(1)..=last] {
+            self.try_with(Settings {
+                lambda,
+                text_strength,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Fits EASE and keeps it where it is the best so far.
+    fn try_with(&mut self, settings: Settings) -> Result<(), Error> {
+        self.progress.check()?;
+        if self.settings() == Some(settings) {
+            return Ok(());
+        }
+        let Some(weights) = fit(&self.gram, settings) else {
+            return Ok(());
+        };
+        let sum = ranked(&weights, Holdout::valid(self.corpus)).sum();
+        let Settings {
+            lambda,
+            text_strength,
+        } = settings;
+        tracing::info!(lambda, text_strength, sum, "EASE tried");
+        if self.best.as_ref().is_none_or(|best| sum > best.sum) {
+            self.best = Some(Tried {
+                settings,
+                weights,
+                sum,
             });
         }
+        Ok(())
     }
-    Ok(best)
 }

@@ -50,10 +50,18 @@ pub(super) fn measure(
     if let Some(ease) = ease
         && wanted.contains(&RankedBy::Ease)
     {
-        measured.push(Baseline {
-            by: RankedBy::Ease,
-            metrics: ease.measure(test),
-        });
+        if let Some(metrics) = ease.measure_blind(test) {
+            let by = RankedBy::Ease;
+            measured.push(Baseline { by, metrics });
+        }
+        progress.check()?;
+        let has_texts = !test.corpus.item_words.is_empty();
+        if has_texts && wanted.contains(&RankedBy::EaseWithTexts) {
+            measured.push(Baseline {
+                by: RankedBy::EaseWithTexts,
+                metrics: ease.measure(test),
+            });
+        }
     }
     Ok(measured)
 }

@@ -1,0 +1,294 @@
+//! What items' texts say, as rows of weighted words: TF-IDF of length one
+//! (Salton and Buckley, "Term-weighting approaches in automatic text
+//! retrieval", 1988). The inner product of two rows, their cosine, says how
+//! alike two texts are.
+
+use std::collections::HashMap;
+
+use faer::Mat;
+use rayon::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// A word that more than this share of all items have tells none apart.
+const MOST_ITEMS: f64 = 0.3;
+
+/// Counts the words of items' texts, one text at a time.
+#[derive(Debug)]
+pub struct WordCounter {
+    /// The number of each word that was seen.
+    numbers: HashMap<String, u32>,
+    /// How often each item has each word.
+    counts: Vec<HashMap<u32, u32>>,
+}
+
+impl WordCounter {
+    /// A counter for a catalogue of `n_items` that has seen no text yet.
+    pub fn new(n_items: usize) -> Self {
+        Self {
+            numbers: HashMap::new(),
+            counts: vec![HashMap::new(); n_items],
+        }
+    }
+
+    /// Counts the words of one of an item's texts: as Unicode divides it into
+    /// words, in lower case.
+    pub fn add_text(&mut self, item: u32, text: &str) {
+        for word in text.unicode_words() {
+            self.add(item, word.to_lowercase());
+        }
+    }
+
+    /// Counts a value of one of an item's fields as one word, which is the word
+    /// of no text.
+    pub fn add_value(&mut self, item: u32, field: &str, value: &str) {
+        let value = value.trim().to_lowercase();
+        if !value.is_empty() {
+            self.add(item, format!("{field}: {value}"));
+        }
+    }
+
+    fn add(&mut self, item: u32, word: String) {
+        let next = self.numbers.len() as u32;
+        let number = *self.numbers.entry(word).or_insert(next);
+        *self.counts[item as usize].entry(number).or_default() += 1;
+    }
+
+    /// Weighs what was counted.
+    pub fn finish(self) -> ItemWords {
+        let n_items = self.counts.len();
+        let n_with = self.items_with_each();
+        let most = MOST_ITEMS * n_items as f64;
+        let mut rows = Vec::with_capacity(n_items);
+        for counts in &self.counts {
+            let mut row = Vec::new();
+            for (&word, &n) in counts {
+                let n_items_with = f64::from(n_with[word as usize]);
+                if n_items_with > 1.0 && n_items_with < most {
+                    let rarity = (n_items as f64 / n_items_with).ln();
+                    let weight = (1.0 + f64::from(n).ln()) * rarity;
+                    row.push(Weighted { word, weight });
+                }
+            }
+            rows.push(of_length_one(row));
+        }
+        ItemWords {
+            rows,
+            n_words: self.numbers.len(),
+        }
+    }
+
+    /// How many items have each word.
+    fn items_with_each(&self) -> Vec<u32> {
+        let mut n_with = vec![0; self.numbers.len()];
+        for counts in &self.counts {
+            for &word in counts.keys() {
+                n_with[word as usize] += 1;
+            }
+        }
+        n_with
+    }
+}
+
+/// A word of an item and how much it counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Weighted {
+    pub(crate) word: u32,
+    pub(crate) weight: f64,
+}
+
+/// An item that has a word, and how much the word counts there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct InItem {
+    pub(crate) item: u32,
+    pub(crate) weight: f64,
+}
+
+/// The words in ascending order, their weights scaled to a Euclidean length of
+/// one.
+fn of_length_one(mut row: Vec<Weighted>) -> Vec<Weighted> {
+    row.sort_unstable_by_key(|weighted| weighted.word);
+    let squares = row.iter().map(|weighted| weighted.weight.powi(2));
+    let length = squares.sum::<f64>().sqrt();
+    for weighted in &mut row {
+        weighted.weight /= length;
+    }
+    row
+}
+
+/// Each item's words with their weights; none for an item whose texts say
+/// nothing that another item's say too.
+#[derive(Debug, Clone, Default)]
+pub struct ItemWords {
+    rows: Vec<Vec<Weighted>>,
+    n_words: usize,
+}
+
+impl ItemWords {
+    /// Rows without words, for a catalogue whose texts are not read.
+    pub fn none(n_items: usize) -> Self {
+        Self {
+            rows: vec![Vec::new(); n_items],
+            n_words: 0,
+        }
+    }
+
+    /// How many items there are, J.
+    pub fn n_items(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True when no item has a word.
+    pub fn is_empty(&self) -> bool {
+        self.rows.iter().all(Vec::is_empty)
+    }
+
+    /// True when an item's text says something.
+    pub fn has_text(&self, item: u32) -> bool {
+        !self.rows[item as usize].is_empty()
+    }
+
+    /// The items that have each word, with its weight in each.
+    pub(crate) fn items_with(&self) -> Vec<Vec<InItem>> {
+        let all: Vec<u32> = (0..self.rows.len() as u32).collect();
+        self.places_with(&all)
+    }
+
+    /// The places of those of some items that have each word, with its weight
+    /// in each.
+    fn places_with(&self, items: &[u32]) -> Vec<Vec<InItem>> {
+        let mut places_with = vec![Vec::new(); self.n_words];
+        for (place, &item) in (0u32..).zip(items) {
+            for &Weighted { word, weight } in &self.rows[item as usize] {
+                places_with[word as usize].push(InItem {
+                    item: place,
+                    weight,
+                });
+            }
+        }
+        places_with
+    }
+
+    /// The cosines of the texts of some items with those of others
+    /// `[items, others]`.
+    pub(crate) fn cosines_between(
+        &self,
+        items: &[u32],
+        others: &[u32],
+    ) -> Mat<f64> {
+        let places_with = self.places_with(items);
+        let mut cosines = Mat::zeros(items.len(), others.len());
+        for (column, &other) in others.iter().enumerate() {
+            let mut column = cosines.col_mut(column);
+            for own in &self.rows[other as usize] {
+                for with in &places_with[own.word as usize] {
+                    column[with.item as usize] += own.weight * with.weight;
+                }
+            }
+        }
+        cosines
+    }
+
+    /// The cosines of all pairs of items.
+    pub fn cosines(&self) -> Cosines {
+        let n_items = self.rows.len();
+        let items_with = self.items_with();
+        let mut values = vec![0.0f32; n_items * n_items];
+        let rows = values.par_chunks_mut(n_items.max(1)).zip(&self.rows);
+        rows.for_each(|(cosines, row)| {
+            for own in row {
+                for other in &items_with[own.word as usize] {
+                    let product = own.weight * other.weight;
+                    cosines[other.item as usize] += product as f32;
+                }
+            }
+        });
+        Cosines { n_items, values }
+    }
+}
+
+/// How alike the texts of each pair of items are, from 0 to 1; 0 for an item
+/// without a text.
+#[derive(Debug)]
+pub struct Cosines {
+    n_items: usize,
+    /// All pairs `[items, items]`, row-major.
+    values: Vec<f32>,
+}
+
+impl Cosines {
+    /// Adds the cosines, times a strength, to a matrix `[items, items]`.
+    pub(crate) fn add_to(&self, gram: &mut Mat<f64>, strength: f64) {
+        for (column, cosines) in
+            self.values.chunks_exact(self.n_items).enumerate()
+        {
+            // The matrix is column-major, the cosines are symmetric.
+            let entries = gram.col_mut(column).iter_mut().zip(cosines);
+            for (entry, cosine) in entries {
+                *entry += strength * f64::from(*cosine);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(texts: &[&str]) -> ItemWords {
+        let mut counter = WordCounter::new(texts.len());
+        for (item, text) in (0..).zip(texts) {
+            counter.add_text(item, text);
+        }
+        counter.finish()
+    }
+
+    fn cosine(cosines: &Cosines, a: usize, b: usize) -> f32 {
+        cosines.values[a * cosines.n_items + b]
+    }
+
+    /// Ten items: two guitars, two drums, six others.
+    fn instruments() -> ItemWords {
+        words(&[
+            "Steel GUITAR strings",
+            "guitar strings, nylon",
+            "snare drum",
+            "drum sticks",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "",
+        ])
+    }
+
+    #[test]
+    fn texts_with_the_same_words_are_alike_and_others_are_not() {
+        let cosines = instruments().cosines();
+        assert!((cosine(&cosines, 0, 1) - 1.0).abs() < 1e-6, "shared words");
+        assert!((cosine(&cosines, 2, 3) - 1.0).abs() < 1e-6);
+        assert_eq!(cosine(&cosines, 0, 2), 0.0);
+        assert_eq!(cosine(&cosines, 4, 4), 0.0, "a word of its own alone");
+    }
+
+    #[test]
+    fn a_word_of_one_item_or_of_most_tells_nothing() {
+        let words = words(&["a x", "a x", "a y", "a z", "a", "b", "c"]);
+        assert!(words.has_text(0) && words.has_text(1));
+        assert!((2..7).all(|item| !words.has_text(item)));
+        assert!(ItemWords::none(3).is_empty() && !words.is_empty());
+    }
+
+    #[test]
+    fn a_value_of_a_field_is_the_word_of_no_text() {
+        let mut counter = WordCounter::new(7);
+        counter.add_value(0, "brand", "Fender ");
+        counter.add_value(1, "brand", "fender");
+        counter.add_text(2, "fender");
+        counter.add_text(3, "fender");
+        let cosines = counter.finish().cosines();
+        assert_eq!(cosine(&cosines, 0, 1), 1.0);
+        assert_eq!(cosine(&cosines, 2, 3), 1.0);
+        assert_eq!(cosine(&cosines, 0, 2), 0.0);
+    }
+}
