@@ -82,8 +82,15 @@ impl Linear {
         residual: Tensor<2>,
         input: Tensor<2>,
     ) -> Tensor<2> {
-        let Columns { weight, bias } = self.all();
-        let sum = kernels::add_product(residual, input, weight);
+        let Columns { weights, bias } = self.all();
+        let sum = match weights {
+            Weights::Whole(weight) => {
+                kernels::add_product(residual, input, weight)
+            }
+            Weights::Packed(packed, outputs) => {
+                residual + packed.product(input, outputs, None)
+            }
+        };
         match bias {
             Some(bias) => sum + bias,
             None => sum,

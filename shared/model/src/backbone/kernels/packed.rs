@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, bf16};
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::flex::{Contiguous, owned};
+use super::flex_tensors::{Contiguous, owned};
 use super::panels::{PANEL, Part, WORDS};
 use super::rows;
 use crate::backbone::host::matrix;
