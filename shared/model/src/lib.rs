@@ -49,6 +49,7 @@ mod artifact;
 pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
 pub use backbone::checkpoint::shard_names;
 pub use backbone::decoder::Backbone;
+pub use backbone::facts::BackboneFacts;
 pub use backbone::peak::gemm_peak;
 pub use backbone::token_budget::TokenBudget;
 pub use backbone::tokenizer::Tokenizer;

@@ -91,6 +91,14 @@ pub struct TensorFile {
     start: u64,
 }
 
+/// What a file's header says about a tensor.
+#[derive(Debug)]
+pub(crate) struct TensorHeader {
+    pub(crate) shape: Vec<usize>,
+    /// How its numbers are kept, as the format names it: `BF16`, `Q4_1`.
+    pub(crate) encoding: String,
+}
+
 /// The longest header that is read, in bytes: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
@@ -139,13 +147,32 @@ impl TensorFile {
         self.header.offset_keys()
     }
 
+    fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
+        self.header.info(name).ok_or_else(|| Error::Missing {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// What the header says about a tensor of any float type.
+    pub(crate) fn header(&self, name: &str) -> Result<TensorHeader, Error> {
+        let info = self.info(name)?;
+        let encoding = format!("{:?}", info.dtype);
+        let is_float = matches!(
+            info.dtype,
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16
+        );
+        if !is_float {
+            return Err(self.wrong_type(name, &encoding, "a float type"));
+        }
+        Ok(TensorHeader {
+            shape: info.shape.clone(),
+            encoding,
+        })
+    }
+
     fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>), Error> {
-        let Some(info) = self.header.info(name) else {
-            return Err(Error::Missing {
-                path: self.path.clone(),
-                name: name.to_owned(),
-            });
-        };
+        let info = self.info(name)?;
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
         self.file

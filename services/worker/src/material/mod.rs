@@ -2,8 +2,6 @@
 
 /// The backbone that a job stands on.
 pub(crate) mod backbone;
-/// A hub's backbones, fetched once.
-mod hub;
 
 /// What each text is about, as columns in a file.
 pub(crate) mod about;

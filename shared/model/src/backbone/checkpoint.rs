@@ -12,7 +12,7 @@ use crate::backbone::gguf::GgufCheckpoint;
 use crate::backbone::host::to_vec;
 use crate::error::Error;
 use crate::tensors::{
-    NamedTensor, TensorFile, write_atomically, write_tensors,
+    NamedTensor, TensorFile, TensorHeader, write_atomically, write_tensors,
 };
 
 /// The file that holds all weights.
@@ -35,6 +35,22 @@ impl Checkpoint {
         match self {
             Self::Safetensors(files) => files.prefix(prefix),
             Self::Gguf(_) => prefix,
+        }
+    }
+
+    /// What the files' headers say about a tensor; nothing of it is read.
+    pub(crate) fn header(&self, name: &str) -> Result<TensorHeader, Error> {
+        match self {
+            Self::Safetensors(files) => files.file_of(name).header(name),
+            Self::Gguf(gguf) => gguf.header(name),
+        }
+    }
+
+    /// Where a tensor is, or would be.
+    pub(crate) fn path_of(&self, name: &str) -> &Path {
+        match self {
+            Self::Safetensors(files) => files.file_of(name).path(),
+            Self::Gguf(gguf) => gguf.path(),
         }
     }
 
@@ -63,6 +79,22 @@ impl Checkpoint {
 
         let data = TensorData::new(values, expected);
         Ok(Tensor::from_data(data, device))
+    }
+}
+
+/// A weight that a family's checkpoints must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExpectedWeight {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+}
+
+impl ExpectedWeight {
+    pub(crate) fn new(name: impl Into<String>, shape: &[usize]) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.to_vec(),
+        }
     }
 }
 
@@ -201,6 +233,12 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
+    /// Its name and shape.
+    #[cfg(test)]
+    pub(crate) fn expected(&self) -> ExpectedWeight {
+        ExpectedWeight::new(&*self.name, &self.shape)
+    }
+
     /// Fetches a tensor's values from its device.
     pub(crate) fn new<const D: usize>(name: String, tensor: Tensor<D>) -> Self {
         Self {

@@ -6,6 +6,8 @@ use domain::Shape;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backbone::checkpoint::{Checkpoint, ExpectedWeight};
+use crate::backbone::gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::llama;
 use crate::backbone::llama::config::LlamaConfig;
@@ -70,6 +72,49 @@ impl Config {
         match self {
             Self::Gpt2(config) => config.n_positions,
             Self::Llama(config) => config.max_position_embeddings,
+        }
+    }
+
+    /// What `model_type` calls it.
+    pub(crate) fn family(&self) -> &str {
+        match self {
+            Self::Gpt2(_) => OLDEST_FAMILY,
+            Self::Llama(config) => &config.model_type,
+        }
+    }
+
+    /// Heads of the queries.
+    pub(crate) fn n_heads(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_head,
+            Self::Llama(config) => config.num_attention_heads,
+        }
+    }
+
+    /// Heads of the keys and values; fewer where queries share them.
+    pub(crate) fn n_key_value_heads(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_head,
+            Self::Llama(config) => config.n_key_value_heads(),
+        }
+    }
+
+    /// Words of the vocabulary, V.
+    pub(crate) fn n_words(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+        }
+    }
+
+    /// Names and shapes of the weights that a checkpoint must hold.
+    pub(crate) fn weights(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Vec<ExpectedWeight> {
+        match self {
+            Self::Gpt2(config) => gpt2::weights::expected(config, checkpoint),
+            Self::Llama(config) => llama::weights::expected(config, checkpoint),
         }
     }
 

@@ -83,19 +83,9 @@ impl Backbone {
     /// A GGUF file is read too, named by its own path or by a folder that holds
     /// no other GGUF file and no `config.json`.
     pub fn read(path: &Path, device: &Device) -> Result<Self, Error> {
-        if let Some(file) = gguf_file(path) {
-            let gguf = GgufCheckpoint::open(&file)?;
-            let config = gguf.config()?;
-            let tokenizer = Some(Arc::new(gguf.tokenizer()?));
-            let checkpoint = Checkpoint::Gguf(gguf);
-            let decoder = Decoder::read(&config, &checkpoint, device)?;
-            return Ok(Self::new(config, decoder, tokenizer, device));
-        }
-        let config = Config::read(&path.join(config::FILE))?;
-        let checkpoint = Checkpoint::Safetensors(TensorFiles::open(path)?);
-        let decoder = Decoder::read(&config, &checkpoint, device)?;
-        let tokenizer = read_tokenizer(path, &config)?;
-        Ok(Self::new(config, decoder, tokenizer, device))
+        let files = BackboneFiles::open(path)?;
+        let decoder = Decoder::read(&files.config, &files.checkpoint, device)?;
+        Ok(Self::new(files.config, decoder, files.tokenizer, device))
     }
 
     /// Draws a backbone of the given shape at random; the same one for the same
@@ -144,21 +134,7 @@ impl Backbone {
     /// Checks that the prompts' words are in the vocabulary and that a prompt
     /// fits the positions.
     pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
-        let tokenizer = self.tokenizer()?;
-        let first_word = tokenizer.first_word().unwrap_or(0) as usize;
-        let n_words = tokenizer.n_words().max(first_word + 1);
-        let has_words = self.n_words() >= n_words;
-        let has_positions = self.n_positions() >= MIN_POSITIONS;
-        if has_words && has_positions {
-            return Ok(());
-        }
-        let reason = format!(
-            "vocab_size {} and n_positions {} must be at least {n_words} (the tokenizer's words) \
-             and {MIN_POSITIONS}",
-            self.n_words(),
-            self.n_positions()
-        );
-        Err(Error::malformed(folder.join(config::FILE), reason))
+        check_prompts(folder, &self.config, self.tokenizer()?)
     }
 
     /// The same backbone with its weights, and so its activations, in another
@@ -296,6 +272,36 @@ impl Backbone {
     }
 }
 
+/// A backbone's files, opened: weights stay on the disk until they are asked
+/// for.
+pub(crate) struct BackboneFiles {
+    pub(crate) config: Config,
+    pub(crate) checkpoint: Checkpoint,
+    /// Absent where a checkpoint came without one.
+    pub(crate) tokenizer: Option<Arc<Tokenizer>>,
+}
+
+impl BackboneFiles {
+    /// Reads configuration, tokenizer and the headers of the weights' files.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        if let Some(file) = gguf_file(path) {
+            let gguf = GgufCheckpoint::open(&file)?;
+            return Ok(Self {
+                config: gguf.config()?,
+                tokenizer: Some(Arc::new(gguf.tokenizer()?)),
+                checkpoint: Checkpoint::Gguf(gguf),
+            });
+        }
+        let config = Config::read(&path.join(config::FILE))?;
+        let tokenizer = read_tokenizer(path, &config)?;
+        Ok(Self {
+            config,
+            tokenizer,
+            checkpoint: Checkpoint::Safetensors(TensorFiles::open(path)?),
+        })
+    }
+}
+
 /// The tokenizer beside a checkpoint. A GPT-2 without one has GPT-2's own.
 fn read_tokenizer(
     folder: &Path,
@@ -310,6 +316,26 @@ fn read_tokenizer(
         Config::Gpt2(_) => Some(Tokenizer::gpt2()),
         Config::Llama(_) => None,
     })
+}
+
+/// Checks that the prompts' words are in the vocabulary and that a prompt fits
+/// the positions.
+pub(crate) fn check_prompts(
+    folder: &Path,
+    config: &Config,
+    tokenizer: &Tokenizer,
+) -> Result<(), Error> {
+    let first_word = tokenizer.first_word().unwrap_or(0) as usize;
+    let n_words = tokenizer.n_words().max(first_word + 1);
+    let (vocab_size, n_positions) = (config.n_words(), config.n_positions());
+    if vocab_size >= n_words && n_positions >= MIN_POSITIONS {
+        return Ok(());
+    }
+    let reason = format!(
+        "vocab_size {vocab_size} and n_positions {n_positions} must be at least {n_words} (the \
+         tokenizer's words) and {MIN_POSITIONS}"
+    );
+    Err(Error::malformed(folder.join(config::FILE), reason))
 }
 
 /// Casts every float of a module.

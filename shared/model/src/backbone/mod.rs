@@ -15,6 +15,8 @@ pub(crate) mod decoder;
 pub(crate) mod checkpoint;
 /// `config.json`: the family of a decoder, and its shape.
 pub(crate) mod config;
+/// What a backbone's files say about it, their weights unread.
+pub(crate) mod facts;
 /// GGUF files, read as if they were such a checkpoint.
 pub(crate) mod gguf;
 /// How many tokens go through the backbone at once.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backbone::gguf::blocks::Encoding;
 use crate::error::Error;
+use crate::tensors::TensorHeader;
 
 /// A GGUF file: its header in memory, its tensors on the disk until they are
 /// asked for.
@@ -105,30 +106,58 @@ impl GgufFile {
         Some(&self.tensors.get(name)?.shape)
     }
 
+    /// What the header says about a tensor, and that the file is long enough
+    /// for it.
+    pub(crate) fn header(&self, name: &str) -> Result<TensorHeader, Error> {
+        let place = self.place(name)?;
+        let encoding = self.encoding(name, place)?;
+        self.extent(name, place, encoding)?;
+        Ok(TensorHeader {
+            shape: place.shape.clone(),
+            encoding: format!("{encoding:?}").to_uppercase(),
+        })
+    }
+
     /// Shape and values of a tensor, dequantised.
     pub(crate) fn f32(
         &self,
         name: &str,
     ) -> Result<(Vec<usize>, Vec<f32>), Error> {
-        let place = self.tensors.get(name).ok_or_else(|| Error::Missing {
-            path: self.path.clone(),
-            name: name.to_owned(),
-        })?;
-        let encoding =
-            Encoding::numbered(place.encoding).map_err(|reason| {
-                let reason = format!("tensor `{name}` {reason}");
-                Error::malformed(&self.path, reason)
-            })?;
-        let bytes = self.bytes(name, place, encoding)?;
+        let place = self.place(name)?;
+        let encoding = self.encoding(name, place)?;
+        let Extent { from, n_bytes } = self.extent(name, place, encoding)?;
+        let mut bytes = vec![0; n_bytes];
+        self.file
+            .read_exact_at(&mut bytes, from)
+            .map_err(Error::file(&self.path))?;
         Ok((place.shape.clone(), encoding.values(&bytes)))
     }
 
-    fn bytes(
+    fn place(&self, name: &str) -> Result<&TensorPlace, Error> {
+        self.tensors.get(name).ok_or_else(|| Error::Missing {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    fn encoding(
+        &self,
+        name: &str,
+        place: &TensorPlace,
+    ) -> Result<Encoding, Error> {
+        Encoding::numbered(place.encoding).map_err(|reason| {
+            let reason = format!("tensor `{name}` {reason}");
+            Error::malformed(&self.path, reason)
+        })
+    }
+
+    /// Where a tensor's bytes are; an error where the file ends before them.
+    fn extent(
         &self,
         name: &str,
         place: &TensorPlace,
         encoding: Encoding,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Extent, Error> {
         let n_file = self.file.metadata().map_err(Error::file(&self.path))?;
         let n_values = place
             .shape
@@ -142,11 +171,7 @@ impl GgufFile {
         };
         match (from, n_bytes) {
             (Some(from), Some(n_bytes)) if fits(from, n_bytes) => {
-                let mut bytes = vec![0; n_bytes];
-                self.file
-                    .read_exact_at(&mut bytes, from)
-                    .map_err(Error::file(&self.path))?;
-                Ok(bytes)
+                Ok(Extent { from, n_bytes })
             }
             _ => {
                 let reason = format!(
@@ -157,6 +182,12 @@ impl GgufFile {
             }
         }
     }
+}
+
+/// Where a tensor's bytes are.
+struct Extent {
+    from: u64,
+    n_bytes: usize,
 }
 
 type Parsed = (BTreeMap<String, Value>, BTreeMap<String, TensorPlace>);

@@ -16,6 +16,7 @@ use crate::backbone::config::Config;
 use crate::backbone::gguf::file::{GgufFile, Value};
 use crate::backbone::tokenizer::Tokenizer;
 use crate::error::Error;
+use crate::tensors::TensorHeader;
 
 /// A GGUF file under the names of a Hugging Face checkpoint.
 #[derive(Debug)]
@@ -166,18 +167,35 @@ impl GgufCheckpoint {
         self.file.path()
     }
 
+    /// The licence that the file names.
+    pub(crate) fn licence(&self) -> Option<String> {
+        match self.file.value("general.license") {
+            Some(Value::Text(licence)) => Some(licence.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the header says about a tensor, under its name in a Hugging Face
+    /// checkpoint.
+    pub(crate) fn header(&self, name: &str) -> Result<TensorHeader, Error> {
+        self.file.header(&self.name_here(name)?)
+    }
+
+    /// A tensor's name in this file, given that of a Hugging Face checkpoint.
+    fn name_here(&self, name: &str) -> Result<String, Error> {
+        gguf_name(name).ok_or_else(|| Error::Missing {
+            path: self.path().to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
     /// Shape and values of a tensor under its name in a Hugging Face
     /// checkpoint.
     pub(crate) fn f32(
         &self,
         name: &str,
     ) -> Result<(Vec<usize>, Vec<f32>), Error> {
-        let Some(here) = gguf_name(name) else {
-            return Err(Error::Missing {
-                path: self.path().to_owned(),
-                name: name.to_owned(),
-            });
-        };
+        let here = self.name_here(name)?;
         let (shape, values) = self.file.f32(&here)?;
         let n_heads = self.architecture.n_heads_of(&here);
         match n_heads {

@@ -6,7 +6,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
+use crate::backbone::checkpoint::{Checkpoint, ExpectedWeight, Source, Weight};
 use crate::backbone::gpt2::Gpt2;
 use crate::backbone::gpt2::config::Gpt2Config;
 use crate::backbone::layers::{LayerNorm, Linear};
@@ -14,6 +14,41 @@ use crate::error::Error;
 
 /// What checkpoints of a GPT-2 with its head have in front of each name.
 const PREFIX: &str = "transformer.";
+
+/// Names and shapes of what [`Gpt2::read`] takes out of a checkpoint.
+pub(crate) fn expected(
+    config: &Gpt2Config,
+    checkpoint: &Checkpoint,
+) -> Vec<ExpectedWeight> {
+    let prefix = checkpoint.prefix(PREFIX);
+    let (width, inner) = (config.n_embd, config.inner());
+    let mut weights = Vec::new();
+    let mut expect = |name: &str, shape: &[usize]| {
+        let name = format!("{prefix}{name}");
+        weights.push(ExpectedWeight::new(name, shape));
+    };
+    expect("wte.weight", &[config.vocab_size, width]);
+    expect("wpe.weight", &[config.n_positions, width]);
+    for layer in 0..config.n_layer {
+        for (name, n_inputs, n_outputs) in [
+            ("attn.c_attn", width, 3 * width),
+            ("attn.c_proj", width, width),
+            ("mlp.c_fc", width, inner),
+            ("mlp.c_proj", inner, width),
+        ] {
+            let name = format!("h.{layer}.{name}");
+            expect(&format!("{name}.weight"), &[n_inputs, n_outputs]);
+            expect(&format!("{name}.bias"), &[n_outputs]);
+        }
+        for norm in ["ln_1", "ln_2"] {
+            expect(&format!("h.{layer}.{norm}.weight"), &[width]);
+            expect(&format!("h.{layer}.{norm}.bias"), &[width]);
+        }
+    }
+    expect("ln_f.weight", &[width]);
+    expect("ln_f.bias", &[width]);
+    weights
+}
 
 impl Gpt2 {
     /// Takes the weights out of a checkpoint; tensors with other names are

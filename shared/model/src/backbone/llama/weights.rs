@@ -6,7 +6,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::checkpoint::{Checkpoint, Source, Weight};
+use crate::backbone::checkpoint::{Checkpoint, ExpectedWeight, Source, Weight};
 use crate::backbone::layers::{Linear, RmsNorm};
 use crate::backbone::llama::Llama;
 use crate::backbone::llama::config::LlamaConfig;
@@ -42,6 +42,62 @@ fn mlp_parts(inner: usize) -> [Part<'static>; 2] {
         n_outputs: inner,
     };
     [part("mlp.gate_proj"), part("mlp.up_proj")]
+}
+
+/// Names and shapes of what [`Llama::read`] takes out of a checkpoint.
+pub(crate) fn expected(
+    config: &LlamaConfig,
+    checkpoint: &Checkpoint,
+) -> Vec<ExpectedWeight> {
+    let prefix = checkpoint.prefix(PREFIX);
+    let words = [config.vocab_size, config.hidden_size];
+    let embeddings = format!("{prefix}embed_tokens.weight");
+    let mut weights = vec![ExpectedWeight::new(embeddings, &words)];
+    if !config.tie_word_embeddings {
+        weights.push(ExpectedWeight::new("lm_head.weight", &words));
+    }
+    let of_block = expected_of_block(config);
+    for layer in 0..config.num_hidden_layers {
+        for ExpectedWeight { name, shape } in &of_block {
+            let name = format!("{prefix}layers.{layer}.{name}");
+            weights.push(ExpectedWeight::new(name, shape));
+        }
+    }
+    let norm = format!("{prefix}norm.weight");
+    weights.push(ExpectedWeight::new(norm, &[config.hidden_size]));
+    weights
+}
+
+/// The weights of one block, without what stands in front of their names.
+fn expected_of_block(config: &LlamaConfig) -> Vec<ExpectedWeight> {
+    let (width, inner) = (config.hidden_size, config.intermediate_size);
+    let (query, key) = (config.query_width(), config.key_value_width());
+    let mut weights = Vec::new();
+    let mut expect = |name: &str, shape: &[usize]| {
+        weights.push(ExpectedWeight::new(name, shape));
+    };
+    expect("input_layernorm.weight", &[width]);
+    for part in attention_parts(query, key) {
+        let Part { name, n_outputs } = part;
+        expect(&format!("{name}.weight"), &[n_outputs, width]);
+        if config.has_qkv_bias() {
+            expect(&format!("{name}.bias"), &[n_outputs]);
+        }
+    }
+    if config.has_head_norms() {
+        expect("self_attn.q_norm.weight", &[config.head_dim()]);
+        expect("self_attn.k_norm.weight", &[config.head_dim()]);
+    }
+    expect("self_attn.o_proj.weight", &[width, query]);
+    if config.has_output_bias() {
+        expect("self_attn.o_proj.bias", &[width]);
+    }
+    expect("post_attention_layernorm.weight", &[width]);
+    for part in mlp_parts(inner) {
+        expect(&format!("{}.weight", part.name), &[inner, width]);
+    }
+    expect("mlp.down_proj.weight", &[width, inner]);
+    weights
 }
 
 impl Llama {
