@@ -36,7 +36,7 @@ pub(crate) enum Command {
 
     /// Remove a backbone. Models trained on it stay: they have it with them.
     Remove {
-        /// The backbone's name.
+        /// The name that it was added by.
         name: String,
 
         #[command(flatten)]

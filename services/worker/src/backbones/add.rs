@@ -17,11 +17,11 @@ use crate::error::Error;
 /// Where a backbone is added, and where it may come from.
 #[derive(Clone, Copy)]
 pub struct Adding<'a> {
-    /// The worker's `backbone_root`.
+    /// The worker's `backbone_root`, where it goes.
     pub root: &'a Path,
     /// The name that it gets; its source's own where absent.
     pub name: Option<&'a str>,
-    /// The hub's address.
+    /// The address of the hub.
     pub hub_url: &'a str,
     /// The address of a package index, as pip's `index-url`.
     pub index_url: &'a str,

@@ -28,7 +28,7 @@ pub(crate) type Listener<'a> = &'a dyn Fn(Received) -> Result<(), Error>;
 /// How much of a file has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
-    /// Bytes so far.
+    /// Bytes that are there.
     pub n_bytes: u64,
     /// Bytes of the whole file, where the server has said so.
     pub n_all: Option<u64>,
@@ -81,7 +81,7 @@ impl<'a> Downloads<'a> {
         }
     }
 
-    /// Reads a page.
+    /// Reads what is at an address as text.
     pub(crate) fn page(&self, url: &str) -> Result<String, Error> {
         let mut answer = self.get(url)?;
         let body = answer.body_mut().with_config().limit(MAX_PAGE_BYTES);

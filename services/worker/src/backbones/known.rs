@@ -21,7 +21,7 @@ pub struct KnownBackbone {
     pub(crate) model_sha256: &'static str,
 }
 
-/// All of them.
+/// Every model that has such a name.
 pub const KNOWN: [KnownBackbone; 1] = [KnownBackbone {
     name: "smollm2",
     about: "SmolLM2-135M-Instruct, HuggingFaceTB",

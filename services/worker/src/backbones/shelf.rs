@@ -184,15 +184,17 @@ fn licence_beside(folder: &Path) -> Option<String> {
 
 fn front_matter_licence(card: &str) -> Option<String> {
     let matter = card.strip_prefix("---")?.split("\n---").next()?;
-    let field = |name: &str| {
-        let found = matter.lines().find_map(|line| line.strip_prefix(name))?;
-        let value = found.trim().trim_matches(['"', '\'']);
-        (!value.is_empty()).then(|| value.to_owned())
-    };
-    match field("license:") {
+    match front_matter_field(matter, "license:") {
         Some(licence) if licence != "other" => Some(licence),
-        other => field("license_name:").or(other),
+        other => front_matter_field(matter, "license_name:").or(other),
     }
+}
+
+/// The value of a field, without quotes.
+fn front_matter_field(matter: &str, name: &str) -> Option<String> {
+    let found = matter.lines().find_map(|line| line.strip_prefix(name))?;
+    let value = found.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
 }
 
 #[cfg(test)]

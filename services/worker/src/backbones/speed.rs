@@ -10,7 +10,7 @@ use model::{Backbone, Precision};
 use crate::error::Error;
 use crate::settings::Settings;
 
-/// What was measured.
+/// How fast a backbone is here, and what follows from it.
 #[derive(Debug, Clone)]
 pub struct Speed {
     /// The name of the device that computed.
