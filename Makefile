@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test leases --test registry --test damage --test estimates --test serving --test requests --test scores --test replicas --test histories --test versions --test overload --test faults --test access --test cli --test commands --test trained --test kept
+	tests/run.sh --test jobs --test leases --test registry --test damage --test estimates --test serving --test requests --test scores --test replicas --test histories --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept
 
 bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
 	cargo run --release --bin bench -- large $(ARGS)
@@ -49,7 +49,7 @@ libtorch: ## a CPU LibTorch from PyPI's wheels in target/libtorch; prints the tw
 	@shared/model/libtorch.sh
 
 smollm2: ## SmolLM2-135M, a real language model, as a backbone named `smollm2`; FOLDER=the worker's backbone root
-	shared/model/smollm2.sh $(FOLDER)
+	cargo run --bin cllm4rec -- backbone add smollm2 $(if $(FOLDER),--root '$(FOLDER)')
 
 test-tch: ## parity, property and training tests on LibTorch
 	eval "$$(shared/model/libtorch.sh)" && cargo test --workspace --features cli/tch --test parity --test properties --test learning

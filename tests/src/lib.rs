@@ -22,6 +22,10 @@ mod calls;
 mod damage;
 /// Writes a small data set and names jobs on it.
 mod data;
+/// Serves files over HTTP, as hubs and package indices do.
+mod files;
+/// Writes a GGUF file of a tiny Llama.
+mod gguf;
 /// Sums up what several tries took.
 mod timing;
 
@@ -42,6 +46,8 @@ pub use asking::{
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
 pub use data::{SLOW_JOB, TINY_JOB, write_two_groups};
+pub use files::{Answer, serve_files};
+pub use gguf::tiny_gguf;
 pub use newcomer::Newcomer;
 pub use process::{Process, binary, eventually, free_port};
 pub use redis::Redis;

@@ -38,7 +38,8 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    calibrate, dataset, demo, history, models, recommend, status, train, up,
+    backbone, calibrate, dataset, demo, history, models, recommend, status,
+    train, up,
 };
 use crate::output::failure;
 use crate::output::writer::Output;
@@ -74,6 +75,10 @@ enum Command {
     /// Data sets: import, list, show, delete.
     #[command(subcommand)]
     Dataset(dataset::Command),
+
+    /// Language models to train on: add, list, show, remove.
+    #[command(subcommand)]
+    Backbone(backbone::Command),
 
     /// Training jobs: submit, watch, list, cancel.
     #[command(subcommand)]
@@ -138,6 +143,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Dataset(command) => {
             dataset::run(command, &settings, output).await?
         }
+        Command::Backbone(command) => backbone::run(command, output).await?,
         Command::Train(command) => {
             return train::run(command, &settings, output).await;
         }

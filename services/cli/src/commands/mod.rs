@@ -11,6 +11,8 @@ pub(crate) mod demo;
 
 // From data to a model version.
 
+/// Adds, lists, shows and removes backbones.
+pub(crate) mod backbone;
 /// Measures how fast this machine trains.
 pub(crate) mod calibrate;
 /// Imports, lists, shows and deletes data sets.

@@ -17,6 +17,7 @@ use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
 use crate::jobs::submission::{ImportedData, Submit};
 use crate::local::services::LocalServices;
+use crate::local::settings::LocalSettings;
 use crate::output::writer::Output;
 use crate::output::{json, report, text};
 use crate::settings::{DEFAULTS, Settings};
@@ -102,7 +103,8 @@ impl Study<'_> {
     }
 
     async fn on_own_services(&self, path: &Path) -> anyhow::Result<ExitCode> {
-        LocalServices::during(Path::new(OWN_FOLDER), async |services| {
+        let settings = LocalSettings::below(Path::new(OWN_FOLDER))?;
+        LocalServices::during(settings, async |services| {
             let (data, _) = read(path, &self.submit.reading).await?;
             let id = store_in(&services.storage, &data).await?;
             let imported = ImportedData {

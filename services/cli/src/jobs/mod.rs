@@ -3,6 +3,8 @@
 /// The connection to the coordinator.
 pub(crate) mod client;
 
+/// Named sets of fields that a job starts from.
+pub(crate) mod preset;
 /// A specification as a TOML table: read, merged, changed and checked.
 pub(crate) mod spec;
 /// The arguments of `train submit`, and the specification that they make.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use domain::TrainSpec;
 use toml::Table;
 
 use crate::import::reading::Reading;
+use crate::jobs::preset::Preset;
 use crate::jobs::spec::{checked, merge, read_spec, set};
 use crate::names::dataset_id;
 
@@ -58,28 +58,6 @@ pub(crate) struct Submit {
     /// Follow the job to its end.
     #[arg(long)]
     pub(crate) watch: bool,
-}
-
-/// Sizes of a job.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Preset {
-    /// The defaults: a random backbone 256 wide, minutes on two cores.
-    Small,
-    /// Three times as wide, all texts in every epoch.
-    Base,
-}
-
-impl Preset {
-    fn fields(self) -> Table {
-        let fields = match self {
-            Self::Small => "",
-            Self::Base => {
-                "backbone.random = { n_embd = 768, n_head = 12 }
-                 pretraining = { documents_per_epoch = 0 }"
-            }
-        };
-        fields.parse().expect("the presets are TOML")
-    }
 }
 
 /// The data set that `--data` became.

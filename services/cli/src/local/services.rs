@@ -1,7 +1,6 @@
 //! Coordinator, worker and scorer, running in this process on embedded storage.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use coordinator::Coordinator;
@@ -59,16 +58,15 @@ impl LocalServices {
         })
     }
 
-    /// Everything in a folder, on free ports, for one piece of work; stopped
-    /// whatever comes of it.
+    /// Everything on free ports, for one piece of work; stopped whatever comes
+    /// of it.
     pub(crate) async fn during<T>(
-        folder: &Path,
+        settings: LocalSettings,
         work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let shutdown = CancellationToken::new();
         let signalled = service::shutdown_on_signal(shutdown.clone())?;
-        let settings = LocalSettings::below(folder)?.on_free_ports();
-        let services = Self::start(settings, shutdown).await?;
+        let services = Self::start(settings.on_free_ports(), shutdown).await?;
         let result = tokio::select! {
             result = work(&services) => result,
             () = signalled => Err(anyhow!("stopped")),

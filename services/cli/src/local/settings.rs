@@ -40,6 +40,15 @@ impl LocalSettings {
         Ok(settings)
     }
 
+    /// The backbones that were added for this machine's worker instead of the
+    /// folder's own: for a folder that does not stay.
+    pub(crate) fn with_added_backbones(mut self) -> anyhow::Result<Self> {
+        let usual: WorkerSettings =
+            service::load("worker", worker::DEFAULTS, None)?;
+        self.worker.backbone_root = usual.backbone_root;
+        Ok(self)
+    }
+
     /// Any free ports instead of the usual ones.
     pub(crate) fn on_free_ports(mut self) -> Self {
         self.coordinator.api.address.set_port(0);

@@ -5,6 +5,8 @@ pub(crate) mod failure;
 /// Writes one answer as JSON or as text.
 pub(crate) mod writer;
 
+/// Backbones, for programs and for people.
+pub(crate) mod backbone;
 /// Answers for programs.
 pub(crate) mod json;
 /// Answers for people.

@@ -54,7 +54,6 @@ impl Worker {
             "computing"
         );
         settings.device = computing.name;
-        std::fs::create_dir_all(&settings.backbone_root)?;
         std::fs::create_dir_all(&settings.scratch)?;
         let calibration =
             calibrate::read(&settings.calibration, &settings.device, precision);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use domain::BackboneLocation;
 use model::Backbone;
 
+use crate::backbones::{hub, shelf};
 use crate::contract::input::Input;
 use crate::contract::progress::Progress;
 use crate::error::Error;
-use crate::material::hub;
 
 /// True when the backbone is the job's own work, not somebody's file or seed.
 pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
@@ -65,6 +65,9 @@ fn folder_of(
 
 /// `path` below `root`, links resolved; anything that leads outside is refused.
 fn confined(root: &Path, path: &str) -> Result<PathBuf, Error> {
+    if !root.join(path).exists() {
+        return Err(shelf::missing(root, path));
+    }
     let inside = resolved(root)?;
     let folder = resolved(&inside.join(path))?;
     if !folder.starts_with(&inside) {

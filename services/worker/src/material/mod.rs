@@ -2,8 +2,6 @@
 
 /// The backbone that a job stands on.
 pub(crate) mod backbone;
-/// A hub's backbones, fetched once.
-mod hub;
 /// The backbones that a job here may name.
 pub(crate) mod seen;
 

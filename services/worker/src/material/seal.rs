@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::disk;
 use crate::error::Error;
@@ -28,7 +27,7 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     let mut sha256 = BTreeMap::new();
     for name in names {
-        let hash = hash(&folder.join(name))?;
+        let hash = disk::sha256(&folder.join(name))?;
         sha256.insert((*name).to_owned(), hash);
     }
     let seal = Seal { format, sha256 };
@@ -54,17 +53,10 @@ pub(super) fn check(
     }
     for name in names {
         let path = folder.join(name);
-        let found = hash(&path)?;
+        let found = disk::sha256(&path)?;
         if seal.sha256.get(*name) != Some(&found) {
             return Err(Error::damaged(&path, "it has another hash"));
         }
     }
     Ok(())
-}
-
-fn hash(path: &Path) -> Result<String, Error> {
-    let mut file = disk::open(path)?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
-    Ok(format!("{:x}", hash.finalize()))
 }

@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use domain::{BackboneLocation, Body, SeenBackbone};
 use model::Backbone;
 
+use crate::backbones::hub;
 use crate::disk;
-use crate::material::hub;
 
 /// Most backbones that are told, the first by name.
 const MOST_TOLD: usize = 64;
@@ -157,7 +157,7 @@ impl Walk {
             let leads_back = path.starts_with(&entry);
             if entry.is_dir() && depth < DEEPEST && !leads_back {
                 self.enter(&below, depth + 1);
-            } else if entry.is_file() && below.ends_with(".gguf") {
+            } else if entry.is_file() && model::is_gguf(below.as_ref()) {
                 self.add(&below, entry.clone());
                 gguf_files.push(entry);
             }

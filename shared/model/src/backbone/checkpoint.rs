@@ -39,6 +39,14 @@ impl Checkpoint {
         }
     }
 
+    /// The licence that its files name; safetensors files name none.
+    pub(crate) fn licence(&self) -> Option<&str> {
+        match self {
+            Self::Safetensors(_) => None,
+            Self::Gguf(gguf) => gguf.licence(),
+        }
+    }
+
     /// The file that has a tensor; where none has it, [`Self::path`].
     pub(crate) fn path_of(&self, name: &str) -> &Path {
         match self {
@@ -83,12 +91,12 @@ impl Checkpoint {
         }
     }
 
-    /// Refuses a tensor whose numbers are of a type that is not read here, by
-    /// its header alone.
-    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
+    /// How a tensor's numbers are kept, as its format calls it (`BF16`,
+    /// `Q4_1`), by its header alone. What is not read here is an error.
+    pub(crate) fn encoding(&self, name: &str) -> Result<String, Error> {
         match self {
-            Self::Safetensors(files) => files.named(name)?.check_float(name),
-            Self::Gguf(gguf) => gguf.check_readable(name),
+            Self::Safetensors(files) => files.named(name)?.float_type(name),
+            Self::Gguf(gguf) => Ok(gguf.encoding(name)?.to_owned()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a decoder needs, compared with what the headers of its checkpoint say:
 //! names, shapes and types, before memory is taken for any of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::backbone::checkpoint::Checkpoint;
 use crate::backbone::config;
@@ -105,6 +105,21 @@ impl WantedWeights {
         self.check_rest(checkpoint)
     }
 
+    /// How many numbers a checkpoint keeps in each encoding: all of the
+    /// weights' together.
+    pub(crate) fn n_by_encoding(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<BTreeMap<String, usize>, Error> {
+        let mut n_numbers = BTreeMap::new();
+        for WantedWeight { name, shape } in &self.weights {
+            let encoding = checkpoint.encoding(name)?;
+            let n: usize = shape.iter().product();
+            *n_numbers.entry(encoding).or_default() += n;
+        }
+        Ok(n_numbers)
+    }
+
     fn check_rest(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let mut wanted = HashSet::new();
         for weight in &self.weights {
@@ -145,7 +160,7 @@ impl WantedWeight {
                 expected: self.shape.clone(),
             });
         }
-        checkpoint.check_readable(&self.name)
+        checkpoint.encoding(&self.name).map(drop)
     }
 }
 

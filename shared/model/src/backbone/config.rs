@@ -123,6 +123,38 @@ impl Config {
         }
     }
 
+    /// What `model_type` calls it.
+    pub(crate) fn family(&self) -> &str {
+        match self {
+            Self::Gpt2(_) => OLDEST_FAMILY,
+            Self::Llama(config) => &config.model_type,
+        }
+    }
+
+    /// Heads of the queries.
+    pub(crate) fn n_heads(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_head,
+            Self::Llama(config) => config.num_attention_heads,
+        }
+    }
+
+    /// Heads of the keys and values; fewer where queries share them.
+    pub(crate) fn n_key_value_heads(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_head,
+            Self::Llama(config) => config.n_key_value_heads(),
+        }
+    }
+
+    /// Words of the vocabulary, V.
+    pub(crate) fn n_words(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+        }
+    }
+
     /// The sizes that the cost of a pass follows from.
     pub(crate) fn shape(&self) -> Shape {
         match self {

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
-use domain::{Body, MIN_POSITIONS, RandomBackbone, Shape};
+use domain::{Body, RandomBackbone, Shape};
 
 use crate::backbone::checkpoint::{Checkpoint, Weight, write_checkpoint};
-use crate::backbone::config::{self, Config};
-use crate::backbone::gguf::{GgufCheckpoint, gguf_file};
+use crate::backbone::config::Config;
+use crate::backbone::files::{
+    BackboneFiles, check_prompts, config_file, read_config,
+};
 use crate::backbone::gpt2::{self, Gpt2};
 use crate::backbone::host::{index_tensor, to_index};
 use crate::backbone::kernels::MatrixMemory;
 use crate::backbone::layout::Layout;
 use crate::backbone::llama::{self, Llama};
-use crate::backbone::tensor_files::TensorFiles;
 use crate::backbone::token_budget::TokenBudget;
 use crate::backbone::tokenizer::{self, Tokenizer};
 use crate::device::{Precision, packs_weights};
@@ -110,37 +111,23 @@ impl Backbone {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
-        if let Some(file) = gguf_file(path) {
-            let gguf = GgufCheckpoint::open(&file)?;
-            let config = gguf.config()?;
-            let tokenizer = Some(Arc::new(gguf.tokenizer()?));
-            let checkpoint = Checkpoint::Gguf(gguf);
-            let decoder =
-                Decoder::read(&config, &checkpoint, device, precision)?;
-            return Ok(Self::new(config, decoder, tokenizer, device));
-        }
-        let config = Config::read(&path.join(config::FILE))?;
-        let checkpoint = Checkpoint::Safetensors(TensorFiles::open(path)?);
+        let files = BackboneFiles::open(path)?;
+        let BackboneFiles {
+            config,
+            checkpoint,
+            tokenizer,
+            ..
+        } = files;
         let decoder = Decoder::read(&config, &checkpoint, device, precision)?;
-        let tokenizer = read_tokenizer(path, &config)?;
         Ok(Self::new(config, decoder, tokenizer, device))
     }
 
     /// Reads the sizes of the backbone at a path, and nothing of its weights.
     pub fn read_body(path: &Path) -> Result<Body, Error> {
-        let (file, config) = match gguf_file(path) {
-            Some(file) => {
-                let config = GgufCheckpoint::open(&file)?.config()?;
-                (file, config)
-            }
-            None => {
-                let file = path.join(config::FILE);
-                let config = Config::read(&file)?;
-                (file, config)
-            }
-        };
-        Body::new(config.shape(), config.n_positions())
-            .map_err(|invalid| Error::malformed(file, invalid.to_string()))
+        let config = read_config(path)?;
+        Body::new(config.shape(), config.n_positions()).map_err(|invalid| {
+            Error::malformed(config_file(path), invalid.to_string())
+        })
     }
 
     /// Draws a backbone of the given shape at random; the same one for the same
@@ -190,23 +177,8 @@ impl Backbone {
 
     /// Checks that the prompts' words are in the vocabulary and that a prompt
     /// fits the positions.
-    pub fn check_prompts(&self, folder: &Path) -> Result<(), Error> {
-        let tokenizer = self.tokenizer()?;
-        let first_word = tokenizer.first_word().unwrap_or(0) as usize;
-        let n_words = tokenizer.n_words().max(first_word + 1);
-        let has_words = self.n_words() >= n_words;
-        let has_positions = self.n_positions() >= MIN_POSITIONS;
-        if has_words && has_positions {
-            return Ok(());
-        }
-        let reason = format!(
-            "vocab_size {} and n_positions {} must be at least {n_words} (the tokenizer's words) \
-             and {MIN_POSITIONS}; take config.json, tokenizer.json and weights from the same \
-             checkpoint",
-            self.n_words(),
-            self.n_positions()
-        );
-        Err(Error::malformed(folder.join(config::FILE), reason))
+    pub fn check_prompts(&self, path: &Path) -> Result<(), Error> {
+        check_prompts(path, &self.config, self.tokenizer()?)
     }
 
     /// The same backbone with its weights, and so its activations, in another
@@ -377,22 +349,6 @@ impl Backbone {
         };
         self.decoder.num_params() * self.head().dtype().size() + packed
     }
-}
-
-/// The tokenizer beside a checkpoint. A GPT-2 without one has GPT-2's own.
-fn read_tokenizer(
-    folder: &Path,
-    config: &Config,
-) -> Result<Option<Arc<Tokenizer>>, Error> {
-    let path = folder.join(tokenizer::FILE);
-    if path.exists() {
-        let tokenizer = Tokenizer::read(&path, config.first_word())?;
-        return Ok(Some(Arc::new(tokenizer)));
-    }
-    Ok(match config {
-        Config::Gpt2(_) => Some(Tokenizer::gpt2()),
-        Config::Llama(_) => None,
-    })
 }
 
 /// Casts every float of a module.

@@ -19,6 +19,10 @@ pub(crate) mod checkpoint;
 pub(crate) mod comparison;
 /// `config.json`: the family of a decoder, and its shape.
 pub(crate) mod config;
+/// What a backbone's files say about it, their weights unread.
+pub(crate) mod facts;
+/// A backbone's files, opened and compared with each other.
+pub(crate) mod files;
 /// GGUF files, read as if they were such a checkpoint.
 pub(crate) mod gguf;
 /// The safetensors files of a folder: one, or shards.

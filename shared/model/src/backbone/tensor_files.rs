@@ -74,14 +74,16 @@ impl TensorFiles {
 
 /// The file that says where weights are, and the files with weights: one, or
 /// the shards that the index names.
-fn weight_files(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), Error> {
+pub(crate) fn weight_files(
+    folder: &Path,
+) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     let whole = folder.join(WHOLE);
     if whole.exists() {
         return Ok((whole.clone(), vec![whole]));
     }
     let index = folder.join(INDEX);
     if !index.exists() {
-        return Err(no_weights(folder));
+        return Err(no_weights(folder, &names_in(folder)));
     }
     let mut shards = Vec::new();
     for name in shard_names(folder)? {
@@ -98,16 +100,19 @@ fn weight_files(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     Ok((index, shards))
 }
 
-/// The error for a folder without weights that are read here, which says what
-/// it has instead.
-fn no_weights(folder: &Path) -> Error {
-    let mut names: Vec<String> = Vec::new();
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         names.push(entry.file_name().to_string_lossy().into_owned());
     }
     names.sort();
+    names
+}
 
-    if let Some(name) = first_ending(&names, &PICKLES) {
+/// The error for a folder, here or on a hub, without weights that are read
+/// here; it says what the folder has instead, by the names of its files.
+pub fn no_weights(folder: &Path, names: &[String]) -> Error {
+    if let Some(name) = first_ending(names, &PICKLES) {
         let reason = format!(
             "its weights are in `{name}`, a pickle, which is not read here; \
              convert it: `AutoModelForCausalLM.from_pretrained(folder)\
@@ -115,7 +120,7 @@ fn no_weights(folder: &Path) -> Error {
         );
         return Error::malformed(folder, reason);
     }
-    if let Some(name) = first_ending(&names, &[".safetensors"]) {
+    if let Some(name) = first_ending(names, &[".safetensors"]) {
         let reason = format!(
             "it has `{name}`, and neither {WHOLE} nor {INDEX}, which names \
              shards; download the one that belongs to it, or call a file that \

@@ -81,6 +81,20 @@ impl Encoding {
         }
     }
 
+    /// What ggml calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q8_0 => "Q8_0",
+        }
+    }
+
     /// Bytes of a block, and how many numbers it holds.
     fn block(self) -> (usize, usize) {
         match self {

@@ -122,10 +122,10 @@ impl GgufFile {
         Some(&self.tensors.get(name)?.shape)
     }
 
-    /// Refuses a tensor in an encoding that is not read here, or that the file
-    /// is too short for.
-    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
-        self.bytes_of(name).map(drop)
+    /// How a tensor's numbers are kept, as ggml calls it. An encoding that is
+    /// not read here, or a file too short for the tensor, is an error.
+    pub(crate) fn encoding(&self, name: &str) -> Result<&'static str, Error> {
+        Ok(self.bytes_of(name)?.encoding.name())
     }
 
     /// Shape and values of a tensor, dequantised.

@@ -56,7 +56,8 @@ pub(crate) fn gguf_file(path: &Path) -> Option<PathBuf> {
     if found.len() == 1 { found.pop() } else { None }
 }
 
-fn is_gguf(path: &Path) -> bool {
+/// True for a path with a GGUF file's name.
+pub fn is_gguf(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "gguf")
 }
@@ -176,6 +177,14 @@ impl GgufCheckpoint {
         self.file.path()
     }
 
+    /// The licence that the file names.
+    pub(crate) fn licence(&self) -> Option<&str> {
+        match self.file.value("general.license") {
+            Some(Value::Text(licence)) => Some(licence),
+            _ => None,
+        }
+    }
+
     /// The tensors' names as the file has them.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.file.names()
@@ -186,10 +195,10 @@ impl GgufCheckpoint {
         self.file.shape(&own_name(name)?)
     }
 
-    /// Refuses a tensor in an encoding that is not read here, or that the file
-    /// is too short for.
-    pub(crate) fn check_readable(&self, name: &str) -> Result<(), Error> {
-        self.file.check_readable(&self.known_name(name)?)
+    /// How a tensor's numbers are kept, as ggml calls it. An encoding that is
+    /// not read here, or a file too short for the tensor, is an error.
+    pub(crate) fn encoding(&self, name: &str) -> Result<&'static str, Error> {
+        self.file.encoding(&self.known_name(name)?)
     }
 
     fn known_name(&self, name: &str) -> Result<String, Error> {

@@ -12,7 +12,7 @@ pub(crate) mod config;
 /// Weights that are drawn at random.
 pub(crate) mod random;
 /// The weights by their names, read and written.
-mod weights;
+pub(crate) mod weights;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};

@@ -18,17 +18,15 @@ use crate::error::Error;
 const PREFIX: &str = "transformer.";
 
 impl Gpt2 {
-    /// Takes the weights out of a checkpoint, each layer in `precision` as soon
-    /// as it is read; tensors with other names are passed over.
+    /// Takes the weights out of a checkpoint that was compared with [`wanted`],
+    /// each layer in `precision` as soon as it is read. Tensors with other names
+    /// are passed over.
     pub(crate) fn read(
         config: &Gpt2Config,
         checkpoint: &Checkpoint,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
-        // First of all: sizes that are not the file's get no memory.
-        wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
-
         let source = Source::new(checkpoint, PREFIX, device);
         let mut gpt2 = Self::zeros(config, device);
         gpt2.wte = source.weight("wte.weight", gpt2.wte.val().dims())?;
@@ -87,8 +85,13 @@ impl Gpt2 {
     }
 }
 
-/// The weights that a GPT-2 of this shape needs. Their names carry `prefix`.
-fn wanted(config: &Gpt2Config, prefix: &str) -> WantedWeights {
+/// The weights that a GPT-2 of this shape needs, by the names that a checkpoint
+/// has for them.
+pub(crate) fn wanted(
+    config: &Gpt2Config,
+    checkpoint: &Checkpoint,
+) -> WantedWeights {
+    let prefix = checkpoint.prefix(PREFIX);
     let (embed, inner) = (config.n_embd, config.inner());
     let mut wanted = WantedWeights::new(
         format!("{prefix}wte.weight"),

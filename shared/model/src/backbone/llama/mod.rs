@@ -14,7 +14,7 @@ pub(crate) mod config;
 /// Rotary positions: how far heads are turned.
 pub(crate) mod rope;
 /// Its weights by name, read and written.
-mod weights;
+pub(crate) mod weights;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};

@@ -47,17 +47,15 @@ fn mlp_parts(inner: usize) -> [Part<'static>; 2] {
 }
 
 impl Llama {
-    /// Takes the weights out of a checkpoint, each layer in `precision` as soon
-    /// as it is read; tensors with other names are passed over.
+    /// Takes the weights out of a checkpoint that was compared with [`wanted`],
+    /// each layer in `precision` as soon as it is read. Tensors with other names
+    /// are passed over.
     pub(crate) fn read(
         config: &LlamaConfig,
         checkpoint: &Checkpoint,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
-        // First of all: sizes that are not the file's get no memory.
-        wanted(config, checkpoint.prefix(PREFIX)).compare(checkpoint)?;
-
         let source = Source::new(checkpoint, PREFIX, device);
         let words = [config.vocab_size, config.hidden_size];
         let mut llama = Self::zeros(config, device)?;
@@ -134,9 +132,13 @@ impl Llama {
     }
 }
 
-/// The weights that a decoder of this shape needs. Their names carry `prefix`,
-/// the head's does not.
-fn wanted(config: &LlamaConfig, prefix: &str) -> WantedWeights {
+/// The weights that a decoder of this shape needs, by the names that a
+/// checkpoint has for them.
+pub(crate) fn wanted(
+    config: &LlamaConfig,
+    checkpoint: &Checkpoint,
+) -> WantedWeights {
+    let prefix = checkpoint.prefix(PREFIX);
     let words = [config.vocab_size, config.hidden_size];
     let mut wanted = WantedWeights::new(
         format!("{prefix}embed_tokens.weight"),
