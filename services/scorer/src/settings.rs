@@ -99,12 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_precision_is_refused_with_the_known_ones() {
+    fn an_unknown_precision_is_refused_by_name() {
         let bf16 = with_backbone_precision("bf16").unwrap();
         assert_eq!(bf16.backbone_precision, Precision::Bf16);
         let error = with_backbone_precision("int4").unwrap_err();
-        for name in ["int4", "f32", "bf16"] {
-            assert!(error.contains(name), "{error}");
-        }
+        assert!(error.contains("int4"), "{error}");
+        assert!(error.contains("backbone_precision"), "{error}");
     }
 }
