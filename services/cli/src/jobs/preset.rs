@@ -23,6 +23,7 @@ pretraining = { documents_per_epoch = 0 }
 const SMOLLM2: &str = "
 backbone.path = 'smollm2'
 pretraining = { content_epochs = 2, documents_per_epoch = 500, max_text_tokens = 64 }
+finetuning = { epochs = 3 }
 ";
 
 impl Preset {
