@@ -253,8 +253,8 @@ async fn the_version_that_was_asked_for_longest_ago_makes_room_and_labelled_ones
 #[tokio::test]
 async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_the_same_backbone_does()
  {
-    // A backbone of 32 wide has 6.5 MB, one of 64 wide 13.
-    let small = Options::settings(&[("SCORER__MODEL_MEMORY_MB", "16")]);
+    // A backbone's files of 32 wide have 6.5 MB, of 64 wide 13.
+    let small = Options::settings(&[("SCORER__MODEL_MEMORY_MB", "8")]);
     let cluster = Cluster::start_with(small).await;
     let dataset = cluster.import_two_groups();
     let live = cluster.train(&dataset, &[]).await.model_version;
@@ -277,7 +277,7 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
         (&unloadable.model_version, unloadable.cause()),
         (&large, Cause::NoMemory)
     );
-    assert!(unloadable.message.contains("of 16 MiB"), "{unloadable:?}");
+    assert!(unloadable.message.contains("of 8 MiB"), "{unloadable:?}");
     assert_eq!(
         cluster.recommend(request("u0", 5)).await.model_version,
         live
@@ -294,7 +294,12 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
     let versions = cluster.status().await.versions;
     assert_eq!(versions.len(), 2, "the way back");
     assert_eq!(versions[0].backbone, versions[1].backbone);
-    assert!(versions[0].backbone_bytes > 6_000_000, "{versions:?}");
+    let n_bytes = versions[0].backbone_bytes;
+    assert!(n_bytes > 0, "{versions:?}");
+    assert!(
+        n_bytes < 1_000_000,
+        "the prompts' words alone: {versions:?}"
+    );
 }
 
 #[tokio::test]

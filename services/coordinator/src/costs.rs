@@ -153,7 +153,7 @@ mod tests {
             };
             notes(&work, &[]).join("\n")
         };
-        assert!(of(&spec, 2_493).contains("142 MiB"), "{}", of(&spec, 2_493));
+        assert!(of(&spec, 2_493).contains("165 MiB"), "{}", of(&spec, 2_493));
         assert!(of(&spec, 10_001).contains("left out"));
         (spec.evaluation.baselines, spec.hybrid.light) =
             (Baselines::None, Light::None);

@@ -132,6 +132,11 @@ impl Variant {
         let mut table = self.spec.clone();
         table.insert("dataset".to_owned(), PLACE_HOLDER.into());
         table.insert("seed".to_owned(), i64::try_from(seed)?.into());
+        // Without this section a specification is one from before texts were
+        // read.
+        table
+            .entry("reading")
+            .or_insert_with(|| toml::Table::new().into());
         let spec: TrainSpec = domain::read_strictly(table)?;
         spec.validate()?;
         Ok(spec)

@@ -37,8 +37,13 @@ pub struct TrainSpec {
     /// split best by themselves.
     #[serde(default)]
     pub spectral_rank: usize,
-    /// Whether the items' texts are read, and how much they count.
-    #[serde(default)]
+    /// Whether the items' texts are read, and how much they count. Absent in
+    /// what was stored before texts were read; who writes a specification by
+    /// hand gets the default ([`Reading::default`]).
+    #[serde(
+        default = "Reading::none",
+        skip_serializing_if = "Reading::is_none"
+    )]
     pub reading: Reading,
     /// Items that a step's item softmax is over beside its targets, drawn anew
     /// for each step with a correction for their chance; 0: the whole
@@ -316,6 +321,18 @@ impl TrainSpec {
 }
 
 impl Reading {
+    /// No text is read.
+    fn none() -> Self {
+        Self {
+            texts: ReadTexts::None,
+            ..Self::default()
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::none()
+    }
+
     fn check(&self, wrong: &mut Vec<Violation>) {
         let strengths = 0.0..=1e6;
         let light = self.light_strength;

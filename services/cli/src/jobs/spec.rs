@@ -60,13 +60,15 @@ fn parsed(value: &str) -> Value {
 }
 
 /// A table as a specification, defaults filled in and checked.
-pub(crate) fn checked(spec: Table) -> anyhow::Result<TrainSpec> {
+pub(crate) fn checked(mut spec: Table) -> anyhow::Result<TrainSpec> {
     if !spec.contains_key("dataset") {
         bail!(
             "the specification names no data set: give `--dataset ID` (`cllm4rec dataset list` shows them)"
         );
     }
 
+    // Without this section a specification is one from before texts were read.
+    spec.entry("reading").or_insert_with(empty);
     let spec: TrainSpec = domain::read_strictly(spec)
         .context("the specification cannot be used")?;
     spec.validate()

@@ -315,7 +315,10 @@ mod tests {
     use crate::backbone::RandomBackbone;
     use crate::ids::DatasetId;
     use crate::train_spec::ReadTexts;
-    use crate::tried::{EASE_LAMBDAS, LIGHT_TEXT_STRENGTHS, SPECTRAL_RANKS};
+    use crate::tried::{
+        EASE_LAMBDAS, LIGHT_TEXT_STRENGTHS, SPECTRAL_RANKS,
+        START_TEXT_STRENGTHS,
+    };
 
     fn spec() -> TrainSpec {
         TrainSpec::new(DatasetId::new("d").unwrap())
@@ -343,7 +346,12 @@ mod tests {
         let (n_scores, n_vectors) = (300.0 * 200.0, n_vectors as f64);
         let expected =
             n_scores * (2.0 * n_vectors + RANKING) + 4.0 * n_vectors * 3_000.0;
-        assert_eq!(of(Part::Start, &spec(), &counts()), expected);
+        let mut blind = spec();
+        blind.reading.texts = ReadTexts::None;
+        assert_eq!(of(Part::Start, &blind, &counts()), expected);
+        let n_strengths = START_TEXT_STRENGTHS.len() as f64;
+        let reads = of(Part::Start, &spec(), &counts());
+        assert_eq!(reads, n_strengths * expected, "for each strength");
     }
 
     #[test]

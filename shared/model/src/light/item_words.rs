@@ -11,6 +11,8 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// A word that more than this share of all items have tells none apart.
 const MOST_ITEMS: f64 = 0.3;
+/// A word that no more items than these have counts in the smallest catalogue.
+const FEW_ITEMS: f64 = 20.0;
 
 /// Counts the words of items' texts, one text at a time.
 #[derive(Debug)]
@@ -57,13 +59,13 @@ impl WordCounter {
     pub fn finish(self) -> ItemWords {
         let n_items = self.counts.len();
         let n_with = self.items_with_each();
-        let most = MOST_ITEMS * n_items as f64;
+        let most = FEW_ITEMS.max(MOST_ITEMS * n_items as f64);
         let mut rows = Vec::with_capacity(n_items);
         for counts in &self.counts {
             let mut row = Vec::new();
             for (&word, &n) in counts {
                 let n_items_with = f64::from(n_with[word as usize]);
-                if n_items_with > 1.0 && n_items_with < most {
+                if n_items_with > 1.0 && n_items_with <= most {
                     let rarity = (n_items as f64 / n_items_with).ln();
                     let weight = (1.0 + f64::from(n).ln()) * rarity;
                     row.push(Weighted { word, weight });
@@ -273,10 +275,23 @@ mod tests {
 
     #[test]
     fn a_word_of_one_item_or_of_most_tells_nothing() {
-        let words = words(&["a x", "a x", "a y", "a z", "a", "b", "c"]);
+        let mut texts = vec!["common"; 60];
+        texts[0] = "common pair";
+        texts[1] = "common pair";
+        texts[2] = "common alone";
+        let words = words(&texts);
         assert!(words.has_text(0) && words.has_text(1));
-        assert!((2..7).all(|item| !words.has_text(item)));
+        assert!((2..60).all(|item| !words.has_text(item)));
         assert!(ItemWords::none(3).is_empty() && !words.is_empty());
+    }
+
+    #[test]
+    fn half_of_a_small_catalogue_may_have_a_word() {
+        let mut texts = vec!["space ship"; 20];
+        texts.extend(["garden"; 20]);
+        let cosines = words(&texts).cosines();
+        assert!(cosine(&cosines, 0, 19) > 0.9);
+        assert_eq!(cosine(&cosines, 0, 20), 0.0);
     }
 
     #[test]

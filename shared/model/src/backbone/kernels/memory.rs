@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The allocator has smaller buffers at hand.
 const LEAST: usize = 16 * 1024;
 
-/// The most values that wait, 768 MiB: what the way back of a decoder with a
-/// hundred million weights frees of 1,024 tokens.
-const MOST: usize = 192 << 20;
+/// The most values that wait, 192 MiB. With four times as many a job on the
+/// shipped games held 1.1 GB instead of .35, and a scorer's replica would.
+const MOST: usize = 48 << 20;
 
 /// Buffers that wait, by their size class.
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
