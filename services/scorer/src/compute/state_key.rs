@@ -20,9 +20,9 @@ pub(crate) struct StateKey {
 /// What a state was rounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Precisions {
-    /// Of item rows and of the state itself.
+    /// Precision of the item rows and of the state itself.
     pub(crate) scoring: Precision,
-    /// Of the weights that it was computed with.
+    /// Precision of the weights that it was computed with.
     pub(crate) backbone: Precision,
 }
 
