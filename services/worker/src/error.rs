@@ -53,7 +53,7 @@ pub enum Error {
         "{folder} is there already; `cllm4rec backbone remove {name}` removes it, `--name` gives the new one another name"
     )]
     Taken {
-        /// The name.
+        /// The name that was asked for.
         name: String,
         /// The folder of the backbone that has it.
         folder: PathBuf,
@@ -63,11 +63,11 @@ pub enum Error {
         "{file} has the SHA-256 {found} instead of {expected}: it was changed on its way or replaced where it is from"
     )]
     Hash {
-        /// The file's name.
+        /// The name of the file that was fetched.
         file: String,
-        /// What it has.
+        /// The hash that the file has.
         found: String,
-        /// What it must have.
+        /// The hash that is pinned for it.
         expected: String,
     },
     /// A loss was not a finite number.
