@@ -60,6 +60,14 @@ pub const SLOW_JOB: [&str; 7] = [
     "backbone.random.n_head=2",
     "backbone.random.n_positions=32",
     "pretraining.documents_per_epoch=20",
-    "finetuning.epochs=300",
+    "finetuning.epochs=10000",
+    "evaluation.patience=0",
+];
+
+/// Fields of a job that takes several times as long as a worker lets pass
+/// between two checkpoints.
+pub const CHECKPOINTED_JOB: [&str; 3] = [
+    "finetuning.epochs=1600",
+    "finetuning.batch=4",
     "evaluation.patience=0",
 ];

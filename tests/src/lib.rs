@@ -45,7 +45,7 @@ pub use asking::{
 };
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
-pub use data::{SLOW_JOB, TINY_JOB, write_two_groups};
+pub use data::{CHECKPOINTED_JOB, SLOW_JOB, TINY_JOB, write_two_groups};
 pub use files::{Answer, serve_files};
 pub use gguf::tiny_gguf;
 pub use newcomer::Newcomer;

@@ -4,16 +4,12 @@
 
 use std::path::PathBuf;
 
-use e2e::{Cluster, cut_the_end_off, entries, flip_a_bit, largest_file};
+use e2e::{
+    CHECKPOINTED_JOB, Cluster, cut_the_end_off, entries, flip_a_bit,
+    largest_file,
+};
 use proto::pb;
 use proto::pb::job::State;
-
-/// A job that takes several seconds, with a checkpoint in each of them.
-const CHECKPOINTED: [&str; 3] = [
-    "finetuning.epochs=400",
-    "finetuning.batch=4",
-    "evaluation.patience=0",
-];
 
 /// The complete checkpoints in the artifact store.
 fn checkpoints(cluster: &Cluster) -> Vec<PathBuf> {
@@ -39,7 +35,7 @@ fn count(events: &[pb::JobEvent], text: &str) -> usize {
 async fn a_job_whose_checkpoint_is_damaged_starts_over_and_succeeds_once() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    let name = cluster.submit(&dataset, &CHECKPOINTED);
+    let name = cluster.submit(&dataset, &CHECKPOINTED_JOB);
     cluster.wait_for_event(&name, "checkpoint saved").await;
     cluster.workers[0].kill();
     // The next one may have been stored meanwhile: whichever the job goes on
@@ -57,7 +53,7 @@ async fn a_job_whose_checkpoint_is_damaged_starts_over_and_succeeds_once() {
     let events = cluster.events(&name).await;
     assert_eq!(count(&events, "published"), 1);
     assert_eq!(cluster.versions().await.len(), 1);
-    let undisturbed = cluster.train(&dataset, &CHECKPOINTED).await;
+    let undisturbed = cluster.train(&dataset, &CHECKPOINTED_JOB).await;
     assert!(
         tables(&cluster, &job) == tables(&cluster, &undisturbed),
         "nothing of the damaged checkpoint is in the model"

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Cluster, SLOW_JOB, bad_fields, median};
+use e2e::{CHECKPOINTED_JOB, Cluster, SLOW_JOB, bad_fields, median};
 use proto::pb;
 use proto::pb::cause::Kind;
 use proto::pb::job::State;
@@ -76,14 +76,7 @@ async fn a_cancelled_job_stops_within_two_seconds() {
 async fn a_job_survives_its_worker_and_succeeds_once() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    let name = cluster.submit(
-        &dataset,
-        &[
-            "finetuning.epochs=400",
-            "finetuning.batch=4",
-            "evaluation.patience=0",
-        ],
-    );
+    let name = cluster.submit(&dataset, &CHECKPOINTED_JOB);
     let is_checkpointed = async |cluster: &Cluster| {
         let folder = cluster.artifacts().join("checkpoints");
         std::fs::read_dir(folder)
