@@ -43,8 +43,9 @@ pub(crate) fn notes(work: &Work<'_>, machines: &[Calibration]) -> Vec<String> {
         ));
     } else if spec.wants_ease() {
         let memory = (n * n * BYTES_PER_PAIR) >> 20;
+        let n_fits = spec.n_ease_fits(counts.n_valid > 0);
         notes.push(format!(
-            "EASE: an inverse of {n} × {n} for each λ, {memory} MiB"
+            "EASE: up to {n_fits} inverses of {n} × {n}, {memory} MiB"
         ));
     }
 

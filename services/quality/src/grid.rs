@@ -122,11 +122,6 @@ impl Grid {
 }
 
 impl Variant {
-    /// True where a light model is mixed in.
-    pub(crate) fn is_mixed(&self) -> bool {
-        !self.spec.contains_key("hybrid")
-    }
-
     /// The whole specification, with a seed.
     pub(crate) fn spec(&self, seed: u64) -> anyhow::Result<TrainSpec> {
         let mut table = self.spec.clone();

@@ -52,7 +52,9 @@ pub use backbone::{
 };
 pub use cost::body::{Body, SeenBackbone};
 pub use cost::calibration::{Calibration, Rate};
-pub use cost::operations::{Counts, N_TEXT_STEPS, TEXT_STEP, operations};
+pub use cost::operations::{
+    Counts, N_TEXT_STEPS, TEXT_STEP, content_epoch, operations,
+};
 pub use cost::part::{Part, Spent};
 pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};

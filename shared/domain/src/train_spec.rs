@@ -146,7 +146,7 @@ pub enum ColdItems {
     /// Their rows as training left them.
     Rows,
     /// Rows made from their texts by what the other items' texts and rows have
-    /// in common.
+    /// in common; as training left them where the job reads no texts.
     #[default]
     Text,
 }

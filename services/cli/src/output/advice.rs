@@ -89,7 +89,9 @@ fn best_simpler_method(job: &pb::Job) -> Option<SimplerMethod> {
 /// to say.
 fn on_hybrid(job: &pb::Job, served: f64) -> Option<String> {
     let alone = ndcg(job, RankedBy::LanguageModel)?;
-    let ease = ndcg(job, RankedBy::Ease)?;
+    // The light model reads the texts where there are some.
+    let reads = ndcg(job, RankedBy::EaseWithTexts);
+    let ease = reads.or_else(|| ndcg(job, RankedBy::Ease))?;
     let weight = job.metrics.get(HYBRID_WEIGHT).copied()?;
     if weight >= 1.0 {
         return Some(

@@ -15,6 +15,12 @@ pub(crate) fn means(lines: &[&Line], ranker: RankedBy) -> Figures {
     Metric::ALL.map(|metric| mean(&values(lines, &ranker.key(metric))))
 }
 
+/// True where every line has the metrics of a ranking.
+pub(crate) fn is_measured(lines: &[&Line], ranker: RankedBy) -> bool {
+    let key = ranker.key(Metric::Ndcg100);
+    lines.iter().all(|line| line.metrics.contains_key(&key))
+}
+
 /// Standard deviations over the lines.
 pub(crate) fn deviations(lines: &[&Line], ranker: RankedBy) -> Figures {
     Metric::ALL.map(|metric| deviation(&values(lines, &ranker.key(metric))))

@@ -3,7 +3,7 @@
 use domain::RankedBy;
 
 use crate::grid::PageTable;
-use crate::report::figures::{COLUMNS, means, row};
+use crate::report::figures::{COLUMNS, is_measured, means, row};
 use crate::report::grid_results::GridResults;
 
 /// Items that nobody has interacted with, ranked by their texts.
@@ -19,7 +19,7 @@ pub(crate) fn items(results: &GridResults<'_>) -> String {
                 let name = format!("{data}: {}", variant.name);
                 let alone = means(&lines, RankedBy::ColdItems);
                 section.push_str(&row(&name, &alone));
-                if variant.is_mixed() {
+                if is_measured(&lines, RankedBy::ColdItemsServed) {
                     let served = means(&lines, RankedBy::ColdItemsServed);
                     section.push_str(&row(
                         &format!("**{name}, served**"),

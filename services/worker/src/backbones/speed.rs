@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use domain::{Pass, Shape};
+use domain::{Pass, content_epoch};
 use model::{Backbone, Precision};
 
 use crate::error::Error;
@@ -28,8 +28,6 @@ pub struct Speed {
 pub const N_TEXTS: usize = 1_000;
 /// Words of such a text: the default `pretraining.max_text_tokens`.
 pub const N_WORDS: usize = 64;
-/// Tokens in front of such a text, two of them a user and an item.
-const N_PROMPT: usize = 12;
 /// Texts that are timed at once.
 const N_TIMED: usize = 6;
 /// They are timed until this many seconds have passed, after a first time that
@@ -53,11 +51,12 @@ pub fn speed(path: &Path, settings: &Settings) -> Result<Speed, Error> {
     let shape = backbone.shape();
     let timed = timed(n_words);
     let operations = timed.forward(&shape);
+    let of_epoch = content_epoch(&shape, N_TEXTS as f64, N_WORDS as f64);
     Ok(Speed {
         device: computing.name,
         precision: settings.precision,
         tokens_per_second: timed.n_tokens / seconds,
-        epoch_seconds: operations_of_epoch(&shape) / operations * seconds,
+        epoch_seconds: of_epoch / operations * seconds,
     })
 }
 
@@ -83,22 +82,6 @@ fn timed(n_words: usize) -> Pass {
         n_seen,
         n_seen_by_read: n_seen,
     }
-}
-
-/// Operations of an epoch: the pass, its gradients, and the softmax over the
-/// vocabulary with the gradient of its input.
-fn operations_of_epoch(shape: &Shape) -> f64 {
-    let n_texts = N_TEXTS as f64;
-    let n_seen = triangle(N_PROMPT + N_WORDS);
-    let pass = Pass {
-        n_tokens: n_texts * (N_PROMPT + N_WORDS) as f64,
-        n_read: n_texts * N_WORDS as f64,
-        n_soft: n_texts * 2.0,
-        n_seen: n_texts * n_seen,
-        n_seen_by_read: n_texts * (n_seen - triangle(N_PROMPT)),
-    };
-    let head = 2.0 * 2.0 * pass.n_read * shape.n_words * shape.n_embd;
-    pass.forward(shape) + pass.backward(shape) + head
 }
 
 /// How many keys `n` queries see when each sees one more than the one before.

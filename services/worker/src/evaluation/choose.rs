@@ -9,14 +9,14 @@ use domain::{
     USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
-use model::{Backbone, ItemWeights, Tables, TokenTables, rows_from_texts};
+use model::{Backbone, Tables, TokenTables, rows_from_texts};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
-use crate::evaluation::baselines::ease::ChosenEase;
+use crate::evaluation::baselines::ease::{ChosenEase, LightWeights};
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::keys;
-use crate::evaluation::ranker::Ranker;
+use crate::evaluation::ranker::{Mixes, Ranker};
 use crate::material::corpus::Corpus;
 
 /// What training hands over: the best tables and the models around them.
@@ -34,11 +34,19 @@ pub(crate) struct Candidate {
 /// A light model and how much it counts.
 #[derive(Debug)]
 pub(crate) struct Partner {
-    pub(crate) light: ItemWeights,
+    pub(crate) light: LightWeights,
     /// Its share of the mixed scores, above 0 and up to 1.
     pub(crate) weight: f64,
-    /// How much the texts count in it, β.
-    pub(crate) text_strength: f64,
+}
+
+impl Partner {
+    /// This light model with this weight.
+    pub(crate) fn mix(&self) -> Mixes<'_> {
+        Mixes {
+            lights: std::slice::from_ref(&self.light),
+            weights: std::slice::from_ref(&self.weight),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,24 +99,17 @@ impl Chosen {
         Ok(chosen)
     }
 
-    /// The model as it will rank for known users, with a light model or alone.
-    pub(super) fn ranker<'a>(
-        &'a self,
-        light: Option<&'a ItemWeights>,
-    ) -> Ranker<'a> {
+    /// The language model as it will rank for known users.
+    pub(super) fn ranker(&self) -> Ranker<'_> {
+        self.ranker_with(self.known_user)
+    }
+
+    /// The language model, with a user token.
+    pub(super) fn ranker_with(&self, user_token: UserToken) -> Ranker<'_> {
         Ranker {
             backbone: &self.candidate.backbone,
             tables: &self.served,
-            light,
-            user_token: self.known_user,
-        }
-    }
-
-    /// The language model alone, with a user token.
-    pub(super) fn ranker_with(&self, user_token: UserToken) -> Ranker<'_> {
-        Ranker {
             user_token,
-            ..self.ranker(None)
         }
     }
 
@@ -156,41 +157,34 @@ impl Chosen {
         if hybrid.light != Light::Ease {
             return Ok(());
         }
+        let lights = ease.light_models(hybrid.n_kept, corpus, progress)?;
+        let mixes = Mixes {
+            lights: &lights,
+            weights: &HYBRID_WEIGHTS,
+        };
         let valid = Holdout::valid(corpus);
+        let tried = self.ranker().evaluate_mixes(mixes, valid, progress)?;
+
         let mut best = RankingMetrics::default();
-        let mut best_weight = 0.0;
-        let mut partner = None;
-        for settings in ease.partners() {
-            progress.check()?;
-            let Some(light) = ease.sparse(settings, hybrid.n_kept, corpus)
-            else {
-                continue;
-            };
-            let ranker = self.ranker(Some(&light));
-            let tried =
-                ranker.evaluate_mixes(&HYBRID_WEIGHTS, valid, progress)?;
-            let mut is_better = false;
-            for (weight, metrics) in HYBRID_WEIGHTS.into_iter().zip(tried) {
-                if metrics.sum() > best.sum() {
-                    is_better = true;
-                    best_weight = weight;
-                    best = metrics;
-                }
-            }
-            if is_better {
-                partner = Some(Partner {
-                    light,
-                    weight: best_weight,
-                    text_strength: settings.text_strength,
-                });
+        let mut best_place = 0;
+        for (place, metrics) in tried.into_iter().enumerate() {
+            if metrics.sum() > best.sum() {
+                best_place = place;
+                best = metrics;
             }
         }
-        let sum = best.sum();
-        tracing::info!(weight = best_weight, sum, "hybrid chosen");
+        let weight = HYBRID_WEIGHTS[best_place % HYBRID_WEIGHTS.len()];
+        tracing::info!(weight, sum = best.sum(), "hybrid chosen");
         self.metrics
             .extend(keys::validated(RankedBy::Served, &best));
-        self.tried_weight = Some(best_weight);
-        self.partner = partner.filter(|partner| partner.weight > 0.0);
+        self.tried_weight = Some(weight);
+        if weight > 0.0 {
+            let light = best_place / HYBRID_WEIGHTS.len();
+            self.partner = lights
+                .into_iter()
+                .nth(light)
+                .map(|light| Partner { light, weight });
+        }
         Ok(())
     }
 }

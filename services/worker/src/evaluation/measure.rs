@@ -7,11 +7,12 @@ use domain::{
     EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,
     RankedBy, TrainSpec,
 };
+use model::metrics::RankingMetrics;
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::evaluation::baselines::{self, Baseline, popularity};
-use crate::evaluation::choose::Chosen;
+use crate::evaluation::choose::{Chosen, Partner};
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::keys::{Keyed, lifts, tested};
 
@@ -28,12 +29,9 @@ pub(crate) fn measure(
     progress: &Progress,
 ) -> Result<BTreeMap<String, f64>, Error> {
     let mut metrics = chosen.metrics.clone();
-    let alone = chosen.ranker(None).evaluate(test, progress)?;
+    let alone = chosen.ranker().evaluate(test, progress)?;
     let served = match &chosen.partner {
-        Some(partner) => {
-            let mix = chosen.ranker(Some(&partner.light));
-            mix.evaluate_mix(partner.weight, test, progress)?
-        }
+        Some(partner) => served_by(chosen, partner, test, progress)?,
         None => alone,
     };
     let new_user = if chosen.new_user == chosen.known_user {
@@ -56,7 +54,7 @@ pub(crate) fn measure(
         metrics.extend(lifts(&served, by, &bar));
     }
     if let Some(partner) = &chosen.partner {
-        let strength = partner.text_strength;
+        let strength = partner.light.text_strength;
         metrics.insert(HYBRID_TEXT_STRENGTH.to_owned(), strength);
     }
     if let Some(ease) = ease {
@@ -65,6 +63,20 @@ pub(crate) fn measure(
         metrics.insert(EASE_TEXT_STRENGTH.to_owned(), strength);
     }
     Ok(metrics)
+}
+
+/// The metrics of the language model mixed with its partner.
+fn served_by(
+    chosen: &Chosen,
+    partner: &Partner,
+    test: Holdout<'_>,
+    progress: &Progress,
+) -> Result<RankingMetrics, Error> {
+    let mixed =
+        chosen
+            .ranker()
+            .evaluate_mixes(partner.mix(), test, progress)?;
+    Ok(mixed[0])
 }
 
 /// The metrics of items that nobody has interacted with, ranked among
@@ -80,13 +92,12 @@ fn cold_items(
         return Ok(Vec::new());
     }
     let test = test.among(&truth, &cold);
-    let alone = chosen.ranker(None).evaluate(test, progress)?;
+    let alone = chosen.ranker().evaluate(test, progress)?;
     let popular = popularity::measure(test);
     let mut metrics = Vec::new();
     metrics.extend(tested(RankedBy::ColdItems, &alone));
     if let Some(partner) = &chosen.partner {
-        let mix = chosen.ranker(Some(&partner.light));
-        let served = mix.evaluate_mix(partner.weight, test, progress)?;
+        let served = served_by(chosen, partner, test, progress)?;
         metrics.extend(tested(RankedBy::ColdItemsServed, &served));
     }
     metrics.extend(tested(RankedBy::ColdItemsByPopularity, &popular));

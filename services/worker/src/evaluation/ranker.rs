@@ -9,17 +9,24 @@ use rayon::prelude::*;
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
+use crate::evaluation::baselines::ease::LightWeights;
 use crate::evaluation::holdout::Holdout;
 
-/// The models that rank, and the user token of their prompts.
+/// The language model that ranks, and the user token of its prompts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ranker<'a> {
     pub(crate) backbone: &'a Backbone,
     /// The collaborative tables; with the mean user as their last row, where
     /// the token asks for it.
     pub(crate) tables: &'a TokenTables,
-    pub(crate) light: Option<&'a ItemWeights>,
     pub(crate) user_token: UserToken,
+}
+
+/// Light models, each mixed in with each of the weights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mixes<'a> {
+    pub(crate) lights: &'a [LightWeights],
+    pub(crate) weights: &'a [f64],
 }
 
 /// Users ranked in one forward pass.
@@ -32,41 +39,50 @@ impl Ranker<'_> {
         holdout: Holdout<'_>,
         progress: &Progress,
     ) -> Result<RankingMetrics, Error> {
-        let alone = Ranker {
-            light: None,
-            ..self
-        };
-        alone.evaluate_mix(0.0, holdout, progress)
+        let of_users = self.rank(holdout, progress, |user, scores| {
+            holdout.metrics(user, scores).into_iter().collect()
+        })?;
+        Ok(mean_at(0, &of_users))
     }
 
-    pub(crate) fn evaluate_mix(
-        self,
-        weight: f64,
-        holdout: Holdout<'_>,
-        progress: &Progress,
-    ) -> Result<RankingMetrics, Error> {
-        let metrics = self.evaluate_mixes(&[weight], holdout, progress)?;
-        Ok(metrics[0])
-    }
-
-    /// The metrics for each weight of the light model; the language model is
-    /// run once.
+    /// The metrics of each mix: all weights of the first light model, then
+    /// those of the next. The language model is run once.
     pub(crate) fn evaluate_mixes(
         self,
-        weights: &[f64],
+        mixes: Mixes<'_>,
         holdout: Holdout<'_>,
         progress: &Progress,
     ) -> Result<Vec<RankingMetrics>, Error> {
+        let mut partners = Vec::with_capacity(mixes.lights.len());
+        for light in mixes.lights {
+            let light = &light.weights;
+            partners.push(LightPartner {
+                light,
+                unknown: light.unknown_items(),
+                weights: mixes.weights,
+                holdout,
+            });
+        }
+        let of_users = self.rank(holdout, progress, |user, scores| {
+            let partners = partners.iter();
+            partners
+                .flat_map(|partner| partner.metrics(user, scores))
+                .collect()
+        })?;
+        let n_mixes = mixes.lights.len() * mixes.weights.len();
+        let means = (0..n_mixes).map(|place| mean_at(place, &of_users));
+        Ok(means.collect())
+    }
+
+    /// What is made of each user's scores of the catalogue.
+    fn rank(
+        self,
+        holdout: Holdout<'_>,
+        progress: &Progress,
+        metrics_of: impl Fn(u32, &[f32]) -> Vec<RankingMetrics> + Sync,
+    ) -> Result<Vec<Vec<RankingMetrics>>, Error> {
         let head =
             recommender::ItemHead::new(self.backbone, &self.tables.items);
-        let unknown = self.light.map(ItemWeights::unknown_items);
-        let unknown = unknown.unwrap_or_default();
-        let mixes = Mixes {
-            weights,
-            light: self.light,
-            unknown,
-            holdout,
-        };
         let mut of_users: Vec<Vec<RankingMetrics>> = Vec::new();
         for users in holdout.users().chunks(BATCH) {
             progress.check()?;
@@ -81,12 +97,10 @@ impl Ranker<'_> {
             let scores = head.scores(&states);
             let rows = users.par_iter().zip(scores.par_chunks(head.n_items()));
             of_users.par_extend(
-                rows.map(|(&user, scores)| mixes.metrics(user, scores)),
+                rows.map(|(&user, scores)| metrics_of(user, scores)),
             );
         }
-        Ok((0..weights.len())
-            .map(|place| mean_at(place, &of_users))
-            .collect())
+        Ok(of_users)
     }
 
     /// The row of the user token in a prompt.
@@ -109,25 +123,20 @@ fn mean_at(place: usize, of_users: &[Vec<RankingMetrics>]) -> RankingMetrics {
     RankingMetrics::mean(&metrics)
 }
 
-/// Several weights of a light model beside one language model.
-struct Mixes<'a> {
-    weights: &'a [f64],
-    light: Option<&'a ItemWeights>,
+/// A light model beside the language model, with several weights.
+struct LightPartner<'a> {
+    light: &'a ItemWeights,
     /// Items that the light model does not know.
     unknown: Vec<u32>,
+    weights: &'a [f64],
     holdout: Holdout<'a>,
 }
 
-impl Mixes<'_> {
+impl LightPartner<'_> {
     /// One user's metrics for each weight, from the language model's scores of
     /// the catalogue.
     fn metrics(&self, user: u32, scores: &[f32]) -> Vec<RankingMetrics> {
-        let Some(light) = self.light else {
-            let metrics = self.holdout.metrics(user, scores);
-            let n = self.weights.len();
-            return metrics.map_or(Vec::new(), |metrics| vec![metrics; n]);
-        };
-        let light = light.scores(self.holdout.history(user));
+        let light = self.light.scores(self.holdout.history(user));
         let mut metrics = Vec::with_capacity(self.weights.len());
         for &weight in self.weights {
             let language = scores.to_vec();

@@ -44,7 +44,7 @@ pub(crate) fn write(
     let mut light = None;
     if let Some(partner) = chosen.partner {
         manifest.light_weight = partner.weight;
-        light = Some(partner.light);
+        light = Some(partner.light.weights);
     }
     let model = new_folder(&input.scratch, "model")?;
     let artifact = Artifact {

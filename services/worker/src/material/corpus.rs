@@ -158,11 +158,6 @@ impl Corpus {
         Ok(document.fitted(self.n_positions))
     }
 
-    /// The items' words as they are where no text is read.
-    pub(crate) fn no_words(&self) -> ItemWords {
-        ItemWords::none(self.n_items)
-    }
-
     /// The number of training interactions of each item.
     pub(crate) fn popularity(&self) -> Vec<u32> {
         let mut counts = vec![0; self.n_items];

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use dataset::{Dataset, Text, TextKind};
-use domain::{Item, ReadTexts, TrainSpec};
+use domain::{Item, TrainSpec};
 use model::{ItemWords, WordCounter};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ impl ItemTexts<'_> {
         progress: &Progress,
     ) -> Result<ItemWords, Error> {
         let items = &self.dataset.items;
-        if spec.reading.texts == ReadTexts::None {
+        if !spec.reads_texts() {
             return Ok(ItemWords::none(items.len()));
         }
         let mut words = WordCounter::new(items.len());

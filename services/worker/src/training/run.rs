@@ -101,7 +101,6 @@ impl Run {
         let ranker = Ranker {
             backbone: &self.learned.computing(),
             tables: &self.learned.tables.collaborative,
-            light: None,
             // As the training prompts were; which token serves best is chosen
             // at the end.
             user_token: self.trained_with,

@@ -135,13 +135,6 @@ impl Job<'_> {
         self.spec.fits_ease(self.counts.n_items)
     }
 
-    /// One pass over some documents and its gradients; so many products of the
-    /// logits' size.
-    fn step(&self, pass: &Pass, n_head_products: f64, n_logits: f64) -> f64 {
-        let head = n_head_products * 2.0 * n_logits * self.shape.n_embd;
-        pass.forward(&self.shape) + pass.backward(&self.shape) + head
-    }
-
     /// Tokens of a text of a length, as an index into [`Counts::text_lengths`].
     fn n_tokens(&self, length: usize) -> f64 {
         let n_bytes = (length as f64 + 0.5) * TEXT_STEP as f64;
@@ -149,7 +142,7 @@ impl Job<'_> {
         (n_bytes / BYTES_A_TOKEN).min(longest).min(self.n_positions)
     }
 
-    /// An epoch over texts: the word softmax has no gradient of its own.
+    /// An epoch over texts.
     fn content(&self) -> f64 {
         let mut n_texts = 0.0;
         let mut n_words = 0.0;
@@ -162,18 +155,16 @@ impl Job<'_> {
             0 => n_texts,
             most => n_texts.min(most as f64),
         };
-        let n_read = n * (mean - 1.0).max(0.0);
-        let pass = documents(n, CONTENT_PROMPT + mean, n_read, 2.0 * n);
-        self.step(&pass, 2.0, n_read * self.shape.n_words)
+        content_epoch(&self.shape, n, mean)
     }
 
-    /// An epoch over histories; the item softmax's rows have a gradient too.
+    /// An epoch over histories.
     fn collaborative(&self) -> f64 {
         let (n, history) = (self.n_users(), self.mean_history());
         let n_read = n * (history - 1.0).max(0.0);
         let length = COLLABORATIVE_PROMPT + history;
         let pass = documents(n, length, n_read, n * (history + 1.0));
-        self.step(&pass, 3.0, n_read * self.n_classes())
+        step(&self.shape, &pass, self.item_softmax(n_read))
     }
 
     /// An epoch over prompts that hide a part of the history.
@@ -187,7 +178,15 @@ impl Job<'_> {
         }
         let length = RANKING_PROMPT + n_soft;
         let pass = documents(n, length, n, n * n_soft);
-        self.step(&pass, 3.0, n * self.n_classes())
+        step(&self.shape, &pass, self.item_softmax(n))
+    }
+
+    /// The item softmax at some positions; its rows have a gradient too.
+    fn item_softmax(&self, n_read: f64) -> Head {
+        Head {
+            n_products: 3.0,
+            n_logits: n_read * self.n_classes(),
+        }
     }
 
     /// Classes of the item softmax.
@@ -276,8 +275,7 @@ impl Job<'_> {
             return tokens + mixes;
         }
         // The light model with stronger texts is tried too.
-        let again = self.language_model(n_users, 1);
-        tokens + 2.0 * mixes + again + self.ease_fit()
+        tokens + 2.0 * mixes + self.ease_fit()
     }
 
     /// The test split, ranked by the language model and by the baselines.
@@ -295,6 +293,33 @@ impl Job<'_> {
         let tables = (self.n_users() + self.n_items()) * self.shape.n_embd;
         N_TABLES * tables + self.body.n_weights()
     }
+}
+
+/// Operations of an epoch of the content LM over `n_texts` texts of `n_words`
+/// words: a pass and its gradients. The word softmax has none of its own.
+pub fn content_epoch(shape: &Shape, n_texts: f64, n_words: f64) -> f64 {
+    let n_read = n_texts * (n_words - 1.0).max(0.0);
+    let length = CONTENT_PROMPT + n_words;
+    let pass = documents(n_texts, length, n_read, 2.0 * n_texts);
+    let head = Head {
+        n_products: 2.0,
+        n_logits: n_read * shape.n_words,
+    };
+    step(shape, &pass, head)
+}
+
+/// What a step does with its logits.
+#[derive(Clone, Copy)]
+struct Head {
+    /// How many products of the logits' size there are, there and back.
+    n_products: f64,
+    n_logits: f64,
+}
+
+/// One pass over some documents and its gradients.
+fn step(shape: &Shape, pass: &Pass, head: Head) -> f64 {
+    let head = head.n_products * 2.0 * head.n_logits * shape.n_embd;
+    pass.forward(shape) + pass.backward(shape) + head
 }
 
 /// Documents of one length, read at their ends.

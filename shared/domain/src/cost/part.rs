@@ -21,7 +21,8 @@ use crate::stage::Stage;
 pub enum Part {
     /// The data set is read and encoded, the tables get their first rows.
     Start,
-    /// EASE is solved for each λ and ranks the validation split.
+    /// EASE is solved for each λ and strength of the texts that is tried, and
+    /// ranks the validation split.
     Ease,
     /// The random backbone itself learns.
     Warmup,

@@ -11,7 +11,8 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// A word that more than this share of all items have tells none apart.
 const MOST_ITEMS: f64 = 0.3;
-/// A word that no more items than these have counts in the smallest catalogue.
+/// A word that at most so many items have counts, however small the catalogue
+/// is.
 const FEW_ITEMS: f64 = 20.0;
 
 /// Counts the words of items' texts, one text at a time.

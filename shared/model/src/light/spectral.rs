@@ -51,7 +51,8 @@ pub struct Spectrum {
 impl Spectrum {
     /// Computes up to 128 vectors by randomised subspace iteration.
     pub fn new(matrix: &Matrix<'_>, seed: u64) -> Self {
-        let sparse = Sparse::new(matrix);
+        let item_degrees = item_degrees(matrix);
+        let sparse = Sparse::new(matrix, &item_degrees);
         let n_items = sparse.columns.len();
         let n_users = matrix.histories.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -70,7 +71,7 @@ impl Spectrum {
             .thin_svd()
             .expect("the singular values of a finite matrix converge");
         let mut items = &basis * svd.V(); // [items, vectors]
-        for (item, degree) in item_degrees(matrix).iter().enumerate() {
+        for (item, degree) in item_degrees.iter().enumerate() {
             let length = degree.max(1.0).sqrt();
             for entry in items.row_mut(item).iter_mut() {
                 *entry *= length;
@@ -173,12 +174,11 @@ struct Entry {
 
 impl Sparse {
     /// A row for each user, then one for each word; a column for each item.
-    fn new(matrix: &Matrix<'_>) -> Self {
+    fn new(matrix: &Matrix<'_>, item_degrees: &[f64]) -> Self {
         let n_items = matrix.words.n_items();
-        let item_degrees = item_degrees(matrix);
-        let mut rows = of_users(matrix.histories, &item_degrees);
+        let mut rows = of_users(matrix.histories, item_degrees);
         if matrix.text_strength > 0.0 {
-            rows.extend(of_words(matrix, &item_degrees));
+            rows.extend(of_words(matrix, item_degrees));
         }
         let mut columns = vec![Vec::new(); n_items];
         for (row, entries) in (0u32..).zip(&rows) {

@@ -6,7 +6,7 @@ use domain::{
     UNCHOSEN_LIGHT_TEXT_STRENGTH, ease_lambdas,
 };
 use model::metrics::RankingMetrics;
-use model::{Ease, Gram, ItemWeights};
+use model::{Ease, Gram, ItemWeights, ItemWords};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -22,6 +22,14 @@ pub(crate) struct ChosenEase {
     pub(crate) reading: Settings,
     /// What ranks the validation split best where no text is read.
     pub(crate) blind: Settings,
+}
+
+/// EASE's weights as a hybrid mixes them in.
+#[derive(Debug)]
+pub(crate) struct LightWeights {
+    pub(crate) weights: ItemWeights,
+    /// How much the texts count in them, β.
+    pub(crate) text_strength: f64,
 }
 
 /// What EASE is fitted with.
@@ -46,7 +54,8 @@ impl ChosenEase {
         test: Holdout<'_>,
     ) -> Option<RankingMetrics> {
         if self.reads() {
-            let blind = Gram::new(&test.corpus.train, &test.corpus.no_words());
+            let no_words = ItemWords::none(test.corpus.n_items);
+            let blind = Gram::new(&test.corpus.train, &no_words);
             let weights = fit(&blind, self.blind)?;
             Some(ranked(&weights, test))
         } else {
@@ -54,31 +63,36 @@ impl ChosenEase {
         }
     }
 
-    /// What the light model of a hybrid may be fitted with: as it is, and with
-    /// stronger texts.
-    pub(crate) fn partners(&self) -> Vec<Settings> {
-        let mut partners = vec![self.reading];
-        if self.reads() {
-            partners.push(Settings {
-                text_strength: PARTNER_TEXT_FACTOR * self.reading.text_strength,
-                ..self.reading
-            });
-        }
-        partners
-    }
-
-    /// The `n_kept` largest weights of each item with some settings.
-    pub(crate) fn sparse(
+    /// The light models that a hybrid tries: these weights, and where texts
+    /// count those with stronger texts. The `n_kept` largest weights of each
+    /// item stay.
+    pub(crate) fn light_models(
         &self,
-        settings: Settings,
         n_kept: usize,
         corpus: &Corpus,
-    ) -> Option<ItemWeights> {
-        if settings == self.reading {
-            return Some(self.weights.sparse(n_kept));
+        progress: &Progress,
+    ) -> Result<Vec<LightWeights>, Error> {
+        let mut models = vec![LightWeights {
+            weights: self.weights.sparse(n_kept),
+            text_strength: self.reading.text_strength,
+        }];
+        if !self.reads() {
+            return Ok(models);
         }
+        progress.check()?;
+        let text_strength = PARTNER_TEXT_FACTOR * self.reading.text_strength;
+        let stronger = Settings {
+            text_strength,
+            ..self.reading
+        };
         let gram = Gram::new(&corpus.train, &corpus.item_words);
-        Some(fit(&gram, settings)?.sparse(n_kept))
+        if let Some(weights) = fit(&gram, stronger) {
+            models.push(LightWeights {
+                weights: weights.sparse(n_kept),
+                text_strength,
+            });
+        }
+        Ok(models)
     }
 
     /// True where texts count.
