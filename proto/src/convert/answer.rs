@@ -67,6 +67,7 @@ fn items(first_rank: u32, items: Vec<ScoredItem>) -> Vec<pb::RecommendedItem> {
             rank,
             source: pb::recommended_item::Source::from(item.source).into(),
             reasons: item.reasons.into_iter().map(Into::into).collect(),
+            query_contribution: item.query_contribution,
         });
     }
 
@@ -99,6 +100,7 @@ impl From<Source> for pb::recommended_item::Source {
             Source::Both => Self::Both,
             Source::ColdStart => Self::ColdStart,
             Source::Popularity => Self::Popularity,
+            Source::Query => Self::Query,
         }
     }
 }
@@ -126,6 +128,8 @@ impl From<&Degradation> for Kind {
             Degradation::FilterRelaxed(_) => Self::FilterRelaxed,
             Degradation::StaleHistory => Self::StaleHistory,
             Degradation::UnknownCandidates(_) => Self::UnknownCandidates,
+            Degradation::UnknownWords => Self::UnknownWords,
+            Degradation::UnreadableItems(_) => Self::UnreadableItems,
         }
     }
 }
@@ -147,6 +151,14 @@ fn message(degradation: &Degradation) -> String {
             return format!(
                 "{n} candidates are not in this version's catalogue"
             );
+        }
+        Degradation::UnreadableItems(n) => {
+            return format!(
+                "this version knows no word of {n} new items: they are ranked as the average item"
+            );
+        }
+        Degradation::UnknownWords => {
+            "this version knows no word of the query: it counts for nothing"
         }
         Degradation::UnknownUser => {
             "the user's own token could not be used: there is none, or nobody knows if it may be"

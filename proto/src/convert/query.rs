@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use domain::{
-    Allowed, History, Inline, Interaction, Invalid, ItemId, Label, ModelChoice,
-    Priority, Query, Reader, ScoreQuery, SimilarQuery, TopK, UserId,
+    Allowed, History, Inline, Interaction, Invalid, ItemId, Label, Likeness,
+    ModelChoice, Priority, Query, Reader, ScoreQuery, SimilarQuery, TextQuery,
+    TopK, UserId,
 };
 
 use crate::convert::name::{catalog, millis, version_id};
 use crate::convert::page_token::Pages;
+use crate::convert::query::new_items::{at_most, new_items, text};
 use crate::pb;
 use crate::pb::recommend_request::HistoryUse;
+
+/// Items that came after training.
+mod new_items;
 
 /// Most inline interactions, excluded items and candidates: bounds what a
 /// client can make the server hold.
@@ -19,6 +24,8 @@ const MAX_IDS: usize = 10_000;
 const DEFAULT_K: u32 = 10;
 /// Longest filter, in bytes.
 const MAX_FILTER: usize = 2_048;
+/// Longest query, in bytes.
+const MAX_QUERY: usize = 1_024;
 /// Most items of a page that is explained: each costs a backward pass.
 const MAX_EXPLAINED: usize = 20;
 
@@ -46,6 +53,14 @@ impl TryFrom<pb::RecommendRequest> for Asked {
             return Err(Invalid::one("k", reason));
         }
 
+        let text_query = text_query(&mut request)?;
+        if request.user_id.is_empty()
+            && request.history.is_empty()
+            && text_query.is_none()
+        {
+            let reason = "must be given, or `history`, or `query`";
+            return Err(Invalid::one("user_id", reason));
+        }
         let reader = recommend_reader(&mut request)?;
         let candidates = candidates(request.candidate_item_ids)?;
         let page = pages.page(&request.page_token)?;
@@ -59,6 +74,8 @@ impl TryFrom<pb::RecommendRequest> for Asked {
 
         let query = Query {
             reader,
+            text_query,
+            new_items: new_items(request.new_items)?,
             k,
             page,
             allowed,
@@ -67,6 +84,29 @@ impl TryFrom<pb::RecommendRequest> for Asked {
 
         Ok(Self { query, pages })
     }
+}
+
+/// Takes what the user looks for out of a request.
+fn text_query(
+    request: &mut pb::RecommendRequest,
+) -> Result<Option<TextQuery>, Invalid> {
+    let text = std::mem::take(&mut request.query);
+    let text = at_most("query", text, MAX_QUERY)?;
+    if text.trim().is_empty() {
+        if request.query_weight.is_some() {
+            let reason = "is of no use without a `query`";
+            return Err(Invalid::one("query_weight", reason));
+        }
+        return Ok(None);
+    }
+
+    let weight = request.query_weight.unwrap_or(TextQuery::WEIGHT);
+    if !(0.0..=1.0).contains(&weight) {
+        let reason = format!("must be 0 to 1, is {weight}");
+        return Err(Invalid::one("query_weight", reason));
+    }
+
+    Ok(Some(TextQuery { text, weight }))
 }
 
 /// Takes what says whose list it is out of a request.
@@ -114,9 +154,15 @@ impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
             Model::ModelVersion(name) => Choice::Version(name),
         });
         let items = ids("item_ids", request.item_ids)?;
-        if items.is_empty() {
+        let new_items = new_items(request.new_items)?;
+        if items.is_empty() && new_items.is_empty() {
             let reason = format!("must hold 1 to {MAX_IDS} ids");
             return Err(Invalid::one("item_ids", reason));
+        }
+
+        if request.user_id.is_empty() && request.history.is_empty() {
+            let reason = "must be given, or `history`, or both";
+            return Err(Invalid::one("user_id", reason));
         }
 
         let who = Who {
@@ -129,6 +175,7 @@ impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
         Ok(Self {
             reader: reader(who, model)?,
             items,
+            new_items,
         })
     }
 }
@@ -143,13 +190,27 @@ impl TryFrom<pb::SimilarItemsRequest> for SimilarQuery {
             Model::ModelVersion(name) => Choice::Version(name),
         });
         Ok(Self {
-            item: ItemId::new(request.item_id)
-                .map_err(|invalid| invalid.under("item_id"))?,
+            to: likeness(request.item_id, request.text)?,
             k: top_k(request.k)?,
             filter: filter(request.filter)?,
             model: choice(model)?,
         })
     }
+}
+
+fn likeness(item: String, about: String) -> Result<Likeness, Invalid> {
+    if about.trim().is_empty() {
+        let item =
+            ItemId::new(item).map_err(|invalid| invalid.under("item_id"))?;
+        return Ok(Likeness::Item(item));
+    }
+
+    if !item.is_empty() {
+        let reason = "must be empty where `item_id` is given";
+        return Err(Invalid::one("text", reason));
+    }
+
+    text("text", about).map(Likeness::Text)
 }
 
 /// Names a model; the three requests have a `oneof` of the same two fields
@@ -185,11 +246,6 @@ fn reader(who: Who, model: Option<Choice>) -> Result<Reader, Invalid> {
         let id = UserId::new(who.user)
             .map_err(|invalid| invalid.under("user_id"))?;
         user = Some(id);
-    }
-
-    if user.is_none() && who.history.is_empty() {
-        let reason = "must be given, or `history`, or both";
-        return Err(Invalid::one("user_id", reason));
     }
 
     let inline = inline(who.history, who.history_use)?;

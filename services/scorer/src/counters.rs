@@ -62,6 +62,8 @@ fn degradation_name(degradation: &Degradation) -> &'static str {
         Degradation::FilterRelaxed(_) => "degraded.filter_relaxed",
         Degradation::StaleHistory => "degraded.stale_history",
         Degradation::UnknownCandidates(_) => "degraded.unknown_candidates",
+        Degradation::UnknownWords => "degraded.unknown_words",
+        Degradation::UnreadableItems(_) => "degraded.unreadable_items",
     }
 }
 
@@ -71,6 +73,7 @@ fn failure_name(error: &Error) -> &'static str {
         Error::NoModel => "failed.no_model",
         Error::NoSuchModel(_) => "failed.no_such_model",
         Error::NoSuchItem(_) => "failed.no_such_item",
+        Error::ReadsNoTexts(_) => "failed.reads_no_texts",
         Error::Unloadable { .. } => "failed.unloadable",
         Error::Overloaded { .. } => "refused.overloaded",
         Error::TooLate => "failed.too_late",

@@ -30,6 +30,11 @@ pub enum Error {
         /// What is wrong with it.
         why: Unloadable,
     },
+    /// The request holds a text, and the version cannot read.
+    #[error(
+        "model version {0} reads no texts; train one with `reading.texts = \"words\"` on a data set with titles or reviews (one of a program before this one is to be trained again)"
+    )]
+    ReadsNoTexts(ModelVersion),
     /// The request names an item that the version does not know.
     #[error("the item `{0}` is not in this version's catalogue")]
     NoSuchItem(String),
@@ -79,7 +84,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Invalid(invalid) => return proto::invalid_argument(invalid),
-            Error::NoModel => Code::FailedPrecondition,
+            Error::NoModel | Error::ReadsNoTexts(_) => Code::FailedPrecondition,
             Error::NoSuchModel(_) | Error::NoSuchItem(_) => Code::NotFound,
             Error::Overloaded { retry_after } => {
                 return proto::overloaded(&error.to_string(), *retry_after);

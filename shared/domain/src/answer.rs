@@ -17,6 +17,8 @@ pub enum Source {
     ColdStart,
     /// There is nothing to go by: what most others took.
     Popularity,
+    /// The words that the reader looks for, for the most part.
+    Query,
 }
 
 /// An item of the history and what it added to a score.
@@ -42,6 +44,8 @@ pub struct ScoredItem {
     pub score: f32,
     /// Where the score comes from.
     pub source: Source,
+    /// What the words that the reader looks for added to the score.
+    pub query_contribution: f32,
     /// What moved it, where that was asked for.
     pub reasons: Vec<Reason>,
 }
@@ -69,6 +73,11 @@ pub enum Degradation {
     StaleHistory,
     /// These candidates are not in the served version's catalogue.
     UnknownCandidates(usize),
+    /// The served version knows no word of what the reader looks for.
+    UnknownWords,
+    /// The served version knows no word of these new items: they are ranked as
+    /// the average item.
+    UnreadableItems(usize),
 }
 
 /// The answer to a [`crate::Query`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::field::Invalid;
 use crate::history::History;
 use crate::ids::{Catalog, ItemId, Label, ModelVersion, UserId};
+use crate::item::Item;
 
 /// How many items are asked for: 1 to 1,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +117,40 @@ pub enum Priority {
     Batch,
 }
 
+/// What somebody looks for, in their own words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextQuery {
+    /// The words; not empty.
+    pub text: String,
+    /// How much they count beside what is known of the reader, 0 to 1.
+    pub weight: f64,
+}
+
+impl TextQuery {
+    /// How much the words count where a request does not say: with less, the
+    /// item that the words of a review are about is found less often
+    /// (docs/quality.md).
+    pub const WEIGHT: f64 = 0.8;
+}
+
+/// An item that came after training, and is ranked by its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewItem {
+    /// What it is; an item of the catalogue keeps its own row.
+    pub item: Item,
+    /// What is said of it.
+    pub description: String,
+}
+
 /// A checked `Recommend` request.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// Whose list it is.
     pub reader: Reader,
+    /// What they look for, where they say it.
+    pub text_query: Option<TextQuery>,
+    /// Items beside those of the catalogue.
+    pub new_items: Vec<NewItem>,
     /// How many items are wanted.
     pub k: TopK,
     /// The first page when absent.
@@ -145,6 +175,7 @@ impl Query {
         n_inline
             + self.allowed.excluded.len()
             + self.allowed.candidates.as_ref().map_or(0, Vec::len)
+            + self.new_items.len()
     }
 }
 
@@ -155,13 +186,24 @@ pub struct ScoreQuery {
     pub reader: Reader,
     /// The items to score, in the order of the answer.
     pub items: Vec<ItemId>,
+    /// Items beside those of the catalogue; their scores come last.
+    pub new_items: Vec<NewItem>,
+}
+
+/// What items are compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Likeness {
+    /// Another item.
+    Item(ItemId),
+    /// A text.
+    Text(String),
 }
 
 /// A checked `SimilarItems` request.
 #[derive(Debug, Clone)]
 pub struct SimilarQuery {
-    /// The item that the others are compared with.
-    pub item: ItemId,
+    /// What the items are compared with.
+    pub to: Likeness,
     /// How many items are wanted.
     pub k: TopK,
     /// Only those for which this expression holds; all when empty.

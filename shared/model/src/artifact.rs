@@ -2,8 +2,8 @@
 //! immutable.
 //!
 //! `model.json` (the manifest), `tables.safetensors`, `users.json`,
-//! `items.jsonl`, `popularity.json`, for a hybrid `light.safetensors`. The
-//! backbone is kept once for all models that share it, in a folder of its own.
+//! `items.jsonl`, `popularity.json`, for a hybrid `light.safetensors`, for a
+//! model that reads texts `words.json` and `texts.safetensors`. The backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::backbone::decoder::Backbone;
 use crate::error::Error;
 use crate::light::ease::ItemWeights;
+use crate::reading::text_reader::TextReader;
 use crate::tensors::{TensorFile, write_atomically, write_tensors};
 use crate::tokens::prompt;
 use crate::tokens::tables::{Tables, TokenTables};
@@ -48,6 +49,9 @@ pub struct Artifact {
     /// Training interactions of each item; absent in models that were trained
     /// before this was kept.
     pub popularity: Option<Vec<u32>>,
+    /// Reads texts that came after training; absent in models that read none,
+    /// or were trained before this was kept.
+    pub texts: Option<TextReader>,
     /// External user ids by row, ascending.
     pub users: Vec<UserId>,
     /// Items by row, ascending by id.
@@ -129,6 +133,9 @@ impl Artifact {
         if let Some(popularity) = &self.popularity {
             write_atomically(&folder.join(POPULARITY), &json(popularity))?;
         }
+        if let Some(texts) = &self.texts {
+            texts.write(folder)?;
+        }
 
         write_atomically(&folder.join(USERS), &json(&self.users))?;
         let mut lines = Vec::new();
@@ -163,11 +170,14 @@ impl Artifact {
 
         let path = folder.join(POPULARITY);
         let popularity = read_popularity(&path, n_items)?;
+        let width = served.items.width();
+        let texts = TextReader::read(folder, n_items, width)?;
         Ok(Self {
             manifest,
             tables,
             light,
             popularity,
+            texts,
             users,
             items,
         })

@@ -1,7 +1,7 @@
 //! The CLLM4Rec paper in Rust: a language model extended with user and item
 //! tokens.
 //!
-//! Five wings, in the order in which data flows. Each may use the ones before
+//! Six wings, in the order in which data flows. Each may use the ones before
 //! it:
 //!
 //! 1. [`backbone`]: the frozen language model. Hidden states of a sequence of
@@ -10,9 +10,10 @@
 //!    embeddings.
 //! 3. [`training`]: the paper's three losses, their gradients, and the
 //!    optimiser that moves the rows.
-//! 4. [`light`]: linear models beside it, as a start, a teacher, a baseline and
+//! 4. [`reading`]: what texts say of items, as rows of words and as item rows.
+//! 5. [`light`]: linear models beside it, as a start, a teacher, a baseline and
 //!    a partner.
-//! 5. [`serving`]: a catalogue ready to be ranked, and the reasons for a rank.
+//! 6. [`serving`]: a catalogue ready to be ranked, and the reasons for a rank.
 //!
 //! Everything here is synchronous and runs on the thread that calls it.
 
@@ -42,6 +43,8 @@ mod training;
 
 /// Linear models beside the language model.
 mod light;
+/// What texts say of items.
+mod reading;
 /// What a scorer computes with.
 mod serving;
 
@@ -62,11 +65,14 @@ pub use device::{
     has_own_memory, n_cores, use_threads,
 };
 pub use error::Error;
-pub use light::cold::rows_from_texts;
 pub use light::ease::{Ease, Gram, ItemWeights};
-pub use light::item_words::{ItemWords, WordCounter};
 pub use light::spectral::{Matrix, Spectrum};
 pub use light::{ease, hybrid};
+pub use reading::cold::rows_from_texts;
+pub use reading::item_words::ItemWords;
+pub use reading::text_map::TextMap;
+pub use reading::text_reader::{KnownWords, TextReader};
+pub use reading::words::{CountedWords, WordCounter};
 pub use serving::explain::contributions;
 pub use serving::scoring_tables::{ScoringTables, UserState};
 pub use tensors::{NamedTensor, TensorFile, write_tensors};

@@ -16,6 +16,8 @@ pub(super) struct ExplainedItems<'a> {
     pub(super) rows: Vec<u32>,
     /// The language model's scores of the whole catalogue.
     pub(super) language_scores: &'a [f32],
+    /// What a unit of the scores without a query comes to.
+    pub(super) own_scale: f32,
 }
 
 /// The reasons of each item, the strongest first.
@@ -44,10 +46,14 @@ pub(super) async fn reasons(
         scores: items.language_scores,
     };
     let served = model.ranking.served_contributions(language, history);
-    let reasons = served
-        .iter()
-        .map(|served| strongest(served, history, model));
-    Ok(reasons.collect())
+    let mut reasons = Vec::with_capacity(served.len());
+    for mut served in served {
+        for contribution in &mut served {
+            *contribution *= items.own_scale;
+        }
+        reasons.push(strongest(&served, history, model));
+    }
+    Ok(reasons)
 }
 
 /// The contributions of the history's items `[history]`: those in the prompt

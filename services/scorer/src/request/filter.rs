@@ -96,33 +96,58 @@ impl Filters {
 /// Which items pass an expression; one that cannot be used is refused in the
 /// field's name.
 fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
-    let program = compiled(text)?;
-    let references = program.references();
-    let names: HashSet<&str> = references.variables().into_iter().collect();
-    for name in &names {
+    let filter = ItemFilter::new(text)?;
+    for name in &filter.names {
         check_name(name, items)?;
     }
-    let functions = Context::default();
     let mut rows = FixedBitSet::with_capacity(items.len());
     for (row, item) in items.iter().enumerate() {
-        let mut context = functions.new_inner_scope();
-        for name in &names {
-            if let Some(value) = field(item, name) {
-                context.add_variable_from_value(*name, value);
-            }
-        }
-        match program.execute(&context) {
-            Ok(Value::Bool(true)) => rows.insert(row),
-            Ok(Value::Bool(false)) | Err(_) => {}
-            Ok(other) => {
-                let found = other.type_of();
-                return Err(refused(format!(
-                    "must be true or false, is {found:?}"
-                )));
-            }
+        if filter.holds_for(item)? {
+            rows.insert(row);
         }
     }
     Ok(rows)
+}
+
+/// An expression that is asked of one item after the other.
+pub(super) struct ItemFilter {
+    program: Program,
+    /// The fields that it looks at.
+    names: HashSet<String>,
+    functions: Context<'static, 'static>,
+}
+
+impl ItemFilter {
+    /// Refuses an expression that cannot be used.
+    pub(super) fn new(text: &str) -> Result<Self, Invalid> {
+        let program = compiled(text)?;
+        let references = program.references();
+        let names = references.variables().into_iter().map(str::to_owned);
+        Ok(Self {
+            names: names.collect(),
+            functions: Context::default(),
+            program,
+        })
+    }
+
+    /// True when the expression holds for an item; an error when it is of
+    /// another kind than true or false.
+    pub(super) fn holds_for(&self, item: &Item) -> Result<bool, Invalid> {
+        let mut context = self.functions.new_inner_scope();
+        for name in &self.names {
+            if let Some(value) = field(item, name) {
+                context.add_variable_from_value(name.as_str(), value);
+            }
+        }
+        match self.program.execute(&context) {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Err(_) => Ok(false),
+            Ok(other) => {
+                let found = other.type_of();
+                Err(refused(format!("must be true or false, is {found:?}")))
+            }
+        }
+    }
 }
 
 fn refused(reason: String) -> Invalid {

@@ -83,7 +83,11 @@ impl FollowUps {
     ) {
         let user = query.reader.user.as_ref().map_or("", |user| user.as_str());
         let is_for_live = query.reader.model == ModelChoice::live();
-        if !is_for_live || !Trial::Shadow.includes(user, self.shadow_share) {
+        // What comes with new items is too large to be kept until then.
+        if !is_for_live || !query.new_items.is_empty() {
+            return;
+        }
+        if !Trial::Shadow.includes(user, self.shadow_share) {
             return;
         }
         let items = &live.answer.items;

@@ -24,5 +24,11 @@ mod score;
 /// `SimilarItems`: the items whose rows are most alike.
 mod similar;
 
+/// What a text finds in a catalogue.
+pub(crate) mod search;
+
+/// Items that came after training.
+pub(crate) mod new_items;
+
 /// What a request leaves to be done after it.
 pub(crate) mod follow_up;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use domain::{Degradation, Reader};
+use domain::{Degradation, ItemId, Reader};
 use model::Token;
 
 use crate::compute::language_model::PromptUser;
@@ -16,6 +16,8 @@ use crate::versions::ranking::Listener;
 #[derive(Debug)]
 pub(crate) struct KnownReader {
     pub(crate) listener: Arc<Listener>,
+    /// Items of the history that the version does not know.
+    pub(crate) unknown: Vec<ItemId>,
     /// How many items of the history, the latest, are in the prompt.
     pub(crate) n_in_prompt: usize,
     user: PromptUser,
@@ -39,8 +41,15 @@ impl KnownReader {
         model: &LoadedModel,
     ) -> Self {
         let items = known.history.items();
-        let rows = items.iter().filter_map(|item| model.item_row(item));
-        let seen: Vec<u32> = rows.collect();
+        let n_items = items.len();
+        let mut seen = Vec::with_capacity(n_items);
+        let mut unknown = Vec::new();
+        for item in items {
+            match model.item_row(item) {
+                Some(row) => seen.push(row),
+                None => unknown.push(item.clone()),
+            }
+        }
         let n_in_prompt = seen.len().min(model.language.max_history());
         let user_row = match &reader.user {
             Some(user) if known.row_is_allowed => model.user_row(user),
@@ -51,12 +60,11 @@ impl KnownReader {
         if reader.user.is_some() && user_row.is_none() {
             degradations.push(Degradation::UnknownUser);
         }
-        if items.is_empty() {
+        if n_items == 0 {
             degradations.push(Degradation::EmptyHistory);
         }
-        if seen.len() < items.len() {
-            degradations
-                .push(Degradation::UnknownItems(items.len() - seen.len()));
+        if !unknown.is_empty() {
+            degradations.push(Degradation::UnknownItems(unknown.len()));
         }
         if n_in_prompt < seen.len() {
             degradations.push(Degradation::TruncatedHistory);
@@ -70,6 +78,7 @@ impl KnownReader {
         };
         Self {
             listener: Arc::new(listener),
+            unknown,
             n_in_prompt,
             user: model.language.prompt_user(user_row),
             prompt: OnceLock::new(),

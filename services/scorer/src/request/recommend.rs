@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    Catalog, ModelChoice, Page, Query, Reader, Recommendation, ScoredItem,
-    UserId,
+    Catalog, Degradation, ModelChoice, Page, Query, Reader, Recommendation,
+    ScoredItem, UserId,
 };
 use model::UserState;
 
@@ -22,7 +22,8 @@ use crate::request::allowed::AllowedRows;
 use crate::request::explain::reasons;
 use crate::request::filter::Filters;
 use crate::request::follow_up::{FollowUps, LiveAnswer};
-use crate::request::page::{PageRequest, RankedPage};
+use crate::request::new_items::ReadItems;
+use crate::request::page::{Material, PageRequest, RankedPage};
 use crate::request::reader::KnownReader;
 use crate::versions::live_model::Models;
 use crate::versions::loaded::LoadedModel;
@@ -75,11 +76,26 @@ impl Recommender {
     ) -> Result<Recommendation, Error> {
         let reader = self.reader(&query.reader, model, call).await?;
         let found = self.user_state(&reader, model, call).await?;
+        let mut degradations = reader.degradations.clone();
+        let text = query.text_query.as_ref();
+        let part = self.query_part(text, model, call).await?;
+        if text.is_some() && part.is_none() {
+            degradations.push(Degradation::UnknownWords);
+        }
+        let mut new = ReadItems::read(query.new_items.clone(), model).await?;
+        degradations.extend(new.degradation());
+        new.retain_allowed(&query.allowed, &reader.unknown)?;
         let seen = &reader.listener.seen;
         let allowed =
             AllowedRows::new(model, &query.allowed, seen, &self.filters)
                 .await?;
-        let page = PageRequest::new(query, model, &reader, allowed);
+        let material = Material {
+            allowed,
+            query: part,
+            new_items: new.scored(&found.state),
+        };
+        let n_new = material.new_items.len();
+        let page = PageRequest::new(query, model, &reader, material);
         let offset = page.offset;
         let page = self.rank(page, &found.state, call).await?;
         let items = scored_items(&page, &reader, model, call).await?;
@@ -99,8 +115,8 @@ impl Recommender {
             version: model.version.clone(),
             history_length: reader.n_in_prompt,
             cached: found.origin.is_cache(),
-            n_scored: model.n_items(),
-            degradations: [reader.degradations, page.degradations].concat(),
+            n_scored: model.n_items() + n_new,
+            degradations: [degradations, page.degradations].concat(),
         })
     }
 
@@ -204,9 +220,7 @@ async fn scored_items(
     };
     let scored = page.explained(language_scores);
     let reasons = reasons(scored, reader, model, call).await?;
-    for (item, reasons) in items.iter_mut().zip(reasons) {
-        item.reasons = reasons;
-    }
+    page.add_reasons(&mut items, reasons);
     Ok(items)
 }
 

@@ -1,5 +1,6 @@
 //! `ScoreItems`: the served scores of given items.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::{ItemId, ItemScores, ScoreQuery};
@@ -7,6 +8,7 @@ use domain::{ItemId, ItemScores, ScoreQuery};
 use crate::admission::gate::Call;
 use crate::compute::rankers::RankingRequest;
 use crate::error::Error;
+use crate::request::new_items::{ReadItems, ScoredNewItem};
 use crate::request::recommend::Recommender;
 use crate::versions::loaded::LoadedModel;
 use crate::versions::ranking::CatalogueScores;
@@ -21,6 +23,12 @@ impl Recommender {
         let model = self.models.choose(&query.reader.model, user, call).await?;
         let reader = self.reader(&query.reader, &model, call).await?;
         let found = self.user_state(&reader, &model, call).await?;
+        let new_ids = query.new_items.iter().map(|new| new.item.id.clone());
+        let ids = query.items.into_iter().chain(new_ids).collect();
+        let new = ReadItems::read(query.new_items, &model).await?;
+        let mut degradations = reader.degradations;
+        degradations.extend(new.degradation());
+        let new = new.scored(&found.state);
         let request = RankingRequest {
             scoring: &model.language.scoring,
             state: &found.state,
@@ -30,27 +38,46 @@ impl Recommender {
         let listener = Arc::clone(&reader.listener);
         let scores = self.rankers.scored(request, move |language| {
             let scores = ranker.ranking.scores(language, &listener);
-            of_items(query.items, &scores, &ranker)
+            let wanted = Wanted { ids, new };
+            wanted.scores(language, &scores, &ranker)
         });
         Ok(ItemScores {
             scores: scores.await?,
             version: model.version.clone(),
-            degradations: reader.degradations,
+            degradations,
         })
     }
 }
 
-/// The score of each item; `None` for one that the version does not know.
-fn of_items(
-    items: Vec<ItemId>,
-    scores: &CatalogueScores,
-    model: &LoadedModel,
-) -> Vec<(ItemId, Option<f32>)> {
-    let mut scored = Vec::with_capacity(items.len());
-    for item in items {
-        let row = model.item_row(&item);
-        let score = row.map(|row| scores.values[row as usize]);
-        scored.push((item, score));
+/// The items that are to be scored.
+struct Wanted {
+    ids: Vec<ItemId>,
+    /// Those of them that the version learns of from the request.
+    new: Vec<ScoredNewItem>,
+}
+
+impl Wanted {
+    /// The score of each item; `None` for one that the version does not know.
+    fn scores(
+        self,
+        language: &[f32],
+        scores: &CatalogueScores,
+        model: &LoadedModel,
+    ) -> Vec<(ItemId, Option<f32>)> {
+        let mut of_new = HashMap::new();
+        for new in self.new {
+            let by_model = new.language_score;
+            let score = model.ranking.of_new_item(language, by_model, scores);
+            of_new.insert(new.read.item.id, score);
+        }
+        let mut scored = Vec::with_capacity(self.ids.len());
+        for item in self.ids {
+            let score = match model.item_row(&item) {
+                Some(row) => Some(scores.values[row as usize]),
+                None => of_new.get(&item).copied(),
+            };
+            scored.push((item, score));
+        }
+        scored
     }
-    scored
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{Catalog, Item, ItemId, ModelVersion, ScoredItem, Source, UserId};
-use model::Artifact;
+use model::{Artifact, TextReader};
 
 use crate::compute::language_model::LanguageModel;
 use crate::compute::shared_backbone::SharedBackbone;
+use crate::error::Error;
 use crate::settings::Settings;
 use crate::versions::ranking::{LightModel, Ranking};
 use crate::versions::vocabulary_bytes;
@@ -25,6 +26,8 @@ pub(crate) struct LoadedModel {
     pub(crate) language: LanguageModel,
     pub(crate) ranking: Ranking,
     pub(crate) items: Arc<Vec<Item>>,
+    /// Reads queries and new items; absent in versions that read no texts.
+    pub(crate) texts: Option<TextReader>,
     item_rows: HashMap<ItemId, u32>,
     user_rows: HashMap<UserId, u32>,
     /// Memory that is this version's alone, in bytes, about: rows, light
@@ -49,6 +52,7 @@ impl LoadedModel {
             tables,
             light,
             popularity,
+            texts,
             users,
             items,
         } = artifact;
@@ -58,9 +62,11 @@ impl LoadedModel {
         let light = light
             .map(|weights| LightModel::new(weights, manifest.light_weight));
         let ranking = Ranking::new(light, popularity.as_deref(), items.len());
-        let texts = vocabulary_bytes::of_users(&users)
+        let text_bytes = texts.as_ref().map_or(0, TextReader::n_bytes);
+        let vocabulary = vocabulary_bytes::of_users(&users)
             + vocabulary_bytes::of_items(&items);
-        let n_bytes = language.n_bytes() + light_bytes + texts;
+        let n_bytes =
+            language.n_bytes() + light_bytes + text_bytes + vocabulary;
         let item_ids = items.iter().map(|item| item.id.clone());
         Ok(Self {
             version,
@@ -69,6 +75,7 @@ impl LoadedModel {
             ranking,
             item_rows: item_ids.zip(0..).collect(),
             items: Arc::new(items),
+            texts,
             user_rows: users.into_iter().zip(0..).collect(),
             n_bytes: n_bytes as u64,
             last_used: AtomicU64::new(0),
@@ -88,6 +95,12 @@ impl LoadedModel {
         &self.items[row as usize]
     }
 
+    /// What reads texts; an error for a version that reads none.
+    pub(crate) fn texts(&self) -> Result<&TextReader, Error> {
+        let texts = self.texts.as_ref();
+        texts.ok_or_else(|| Error::ReadsNoTexts(self.version.clone()))
+    }
+
     pub(crate) fn n_items(&self) -> usize {
         self.items.len()
     }
@@ -104,6 +117,7 @@ impl LoadedModel {
             title: item.title.clone(),
             score,
             source,
+            query_contribution: 0.0,
             reasons: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@
 use domain::Source;
 use fixedbitset::FixedBitSet;
 use model::ItemWeights;
-use model::hybrid::{Mixed, Origin, Shares};
+use model::hybrid::{Mixed, Origin, Shares, Standardization, is_most};
 
 /// For whom a catalogue is ranked, as one version knows them.
 #[derive(Debug)]
@@ -43,6 +43,18 @@ pub(crate) struct CatalogueScores {
     /// The scores that are served `[items]`.
     pub(crate) values: Vec<f32>,
     origins: Origins,
+    /// What a query did to them.
+    of_query: Option<QueryScores>,
+}
+
+/// The parts of scores that a query was mixed into.
+struct QueryScores {
+    /// What the query adds `[items]`.
+    added: Vec<f32>,
+    /// How the scores without it were standardised.
+    own: Standardization,
+    /// The query's share, 0 to 1.
+    weight: f64,
 }
 
 enum Origins {
@@ -58,6 +70,84 @@ pub(crate) struct LanguageExplanation<'a> {
     /// `[items][history]`.
     pub(crate) contributions: Vec<Vec<f32>>,
     pub(crate) scores: &'a [f32],
+}
+
+impl CatalogueScores {
+    fn new(values: Vec<f32>, origins: Origins) -> Self {
+        Self {
+            values,
+            origins,
+            of_query: None,
+        }
+    }
+
+    /// Mixes in what a query found `[items]`, in standard deviations: alone
+    /// where nothing is known of the user.
+    pub(crate) fn add_query(&mut self, found: &[f32], weight: f64) {
+        let weight = match self.origins {
+            Origins::Popularity => 1.0,
+            Origins::LanguageModel | Origins::Hybrid(_) => weight,
+        };
+        let own = Standardization::of(&self.values);
+        let mut added = found.to_vec();
+        for (value, added) in self.values.iter_mut().zip(&mut added) {
+            *added *= weight as f32;
+            *value = (1.0 - weight) as f32 * own.apply(*value) + *added;
+        }
+        self.of_query = Some(QueryScores { added, own, weight });
+    }
+
+    /// What the query added to an item's score.
+    pub(crate) fn query_contribution(&self, row: u32) -> f32 {
+        let of_query = self.of_query.as_ref();
+        of_query.map_or(0.0, |of_query| of_query.added[row as usize])
+    }
+
+    /// What a unit of the scores without the query comes to.
+    pub(crate) fn own_scale(&self) -> f32 {
+        let of_query = self.of_query.as_ref();
+        of_query.map_or(1.0, |QueryScores { own, weight, .. }| {
+            (own.scale * (1.0 - weight)) as f32
+        })
+    }
+
+    /// The score of an item that is not in the catalogue: `own` is what it has
+    /// without the query, `found` how well it matches that.
+    pub(crate) fn of_new_item(&self, own: f32, found: f32) -> NewItemScore {
+        match &self.of_query {
+            None => NewItemScore {
+                score: own,
+                query_contribution: 0.0,
+            },
+            Some(query) => {
+                let added = found * query.weight as f32;
+                let own = (1.0 - query.weight) as f32 * query.own.apply(own);
+                NewItemScore {
+                    score: own + added,
+                    query_contribution: added,
+                }
+            }
+        }
+    }
+}
+
+/// The score of an item that is not in the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewItemScore {
+    pub(crate) score: f32,
+    pub(crate) query_contribution: f32,
+}
+
+impl NewItemScore {
+    /// Where the score comes from: the query, for the most part, or the text.
+    pub(crate) fn source(&self) -> Source {
+        let own = self.score - self.query_contribution;
+        if is_most(self.query_contribution, own) {
+            Source::Query
+        } else {
+            Source::ColdStart
+        }
+    }
 }
 
 impl LightModel {
@@ -114,16 +204,12 @@ impl Ranking {
     ) -> CatalogueScores {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
-            return CatalogueScores {
-                values: popularity.clone(),
-                origins: Origins::Popularity,
-            };
+            let values = popularity.clone();
+            return CatalogueScores::new(values, Origins::Popularity);
         }
         let Some(light) = &self.light else {
-            return CatalogueScores {
-                values: language.to_vec(),
-                origins: Origins::LanguageModel,
-            };
+            let values = language.to_vec();
+            return CatalogueScores::new(values, Origins::LanguageModel);
         };
         let light_scores = light.weights.scores(&listener.seen);
         let mixed = Mixed::new(
@@ -132,13 +218,33 @@ impl Ranking {
             light.share,
             &light.unknown,
         );
-        CatalogueScores {
-            values: mixed.scores(),
-            origins: Origins::Hybrid(mixed),
+        CatalogueScores::new(mixed.scores(), Origins::Hybrid(mixed))
+    }
+
+    /// The served score, without a query, of an item that is not in the
+    /// catalogue: as that of one which the light model does not know. Nobody
+    /// took it, where popularity ranks.
+    pub(crate) fn of_new_item(
+        &self,
+        language: &[f32],
+        score: f32,
+        scores: &CatalogueScores,
+    ) -> f32 {
+        match scores.origins {
+            Origins::LanguageModel => score,
+            Origins::Hybrid(_) => Standardization::of(language).apply(score),
+            Origins::Popularity => 0.0,
         }
     }
 
     pub(crate) fn source(&self, scores: &CatalogueScores, row: u32) -> Source {
+        if let Some(of_query) = &scores.of_query {
+            let added = of_query.added[row as usize];
+            let own = scores.values[row as usize] - added;
+            if is_most(added, own) {
+                return Source::Query;
+            }
+        }
         let is_cold = self.cold.contains(row as usize);
         match &scores.origins {
             Origins::Popularity => Source::Popularity,

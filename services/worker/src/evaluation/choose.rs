@@ -9,7 +9,7 @@ use domain::{
     USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
-use model::{Backbone, Tables, TokenTables, rows_from_texts};
+use model::{Backbone, Tables, TextMap, TokenTables, rows_from_texts};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -56,6 +56,8 @@ pub(crate) struct Chosen {
     pub(crate) candidate: Candidate,
     /// The collaborative tables with the mean user as their last row.
     served: TokenTables,
+    /// From texts to item rows; absent where no text was read.
+    pub(crate) text_map: Option<TextMap>,
     pub(crate) known_user: UserToken,
     pub(crate) new_user: UserToken,
     pub(crate) partner: Option<Partner>,
@@ -75,8 +77,11 @@ impl Chosen {
         progress: &mut Progress,
     ) -> Result<Self, Error> {
         progress.begins(Part::Choice);
-        if spec.cold_items == ColdItems::Text {
-            write_cold_rows(&mut candidate, corpus);
+        let text_map = text_map(&candidate, corpus);
+        if let Some(map) = &text_map
+            && spec.cold_items == ColdItems::Text
+        {
+            write_cold_rows(map, &mut candidate, corpus);
         }
         let mut served = candidate.tables.collaborative.clone();
         served.push_mean_user();
@@ -87,6 +92,7 @@ impl Chosen {
             partner: None,
             tried_weight: None,
             metrics: BTreeMap::new(),
+            text_map,
             candidate,
         };
         if !Holdout::valid(corpus).is_empty() {
@@ -206,11 +212,17 @@ fn best(tried: &[Tried]) -> Tried {
     best
 }
 
+/// What the rows of the items that somebody took say of texts.
+fn text_map(candidate: &Candidate, corpus: &Corpus) -> Option<TextMap> {
+    let items = &candidate.tables.collaborative.items;
+    TextMap::fit(&corpus.item_words, items, &corpus.cold_items())
+}
+
 /// Gives items without interactions rows from their texts.
-fn write_cold_rows(candidate: &mut Candidate, corpus: &Corpus) {
+fn write_cold_rows(map: &TextMap, candidate: &mut Candidate, corpus: &Corpus) {
     let cold = corpus.cold_items();
     let items = &mut candidate.tables.collaborative.items;
-    let n_told = rows_from_texts(&corpus.item_words, items, &cold);
+    let n_told = rows_from_texts(map, &corpus.item_words, items, &cold);
     tracing::info!(
         n_cold = cold.len(),
         n_told,

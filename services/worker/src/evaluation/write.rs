@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use dataset::Dataset;
-use model::{Artifact, new_manifest};
+use model::{Artifact, CountedWords, TextReader, new_manifest};
 
 use crate::contract::input::{Input, Trained};
 use crate::disk::new_folder;
@@ -17,6 +17,8 @@ pub(crate) struct Finished {
     pub(crate) metrics: BTreeMap<String, f64>,
     /// Training interactions of each item.
     pub(crate) popularity: Vec<u32>,
+    /// The words of the items' texts.
+    pub(crate) counted_words: CountedWords,
 }
 
 pub(crate) fn write(
@@ -28,7 +30,10 @@ pub(crate) fn write(
         chosen,
         metrics,
         popularity,
+        counted_words,
     } = finished;
+    let texts = chosen.text_map;
+    let texts = texts.map(|map| TextReader::new(counted_words, map));
     let candidate = chosen.candidate;
     let backbone = new_folder(&input.scratch, "backbone")?;
     candidate.backbone.write(&backbone)?;
@@ -52,6 +57,7 @@ pub(crate) fn write(
         tables: candidate.tables,
         light,
         popularity: Some(popularity),
+        texts,
         users: dataset.users.clone(),
         items: dataset.items.clone(),
     };

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use dataset::{Dataset, Split};
 use domain::TrainSpec;
 use model::prompt::Document;
-use model::{Backbone, ItemWords, PromptTexts, Token, collaborative};
+use model::{
+    Backbone, CountedWords, ItemWords, PromptTexts, Token, collaborative,
+};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -32,7 +34,9 @@ pub(crate) struct Corpus {
     pub(crate) valid: Vec<Vec<u32>>,
     /// Items in the catalogue, J.
     pub(crate) n_items: usize,
-    /// What the items' texts say; no words where the job does not read them.
+    /// The words of the items' texts; none where the job does not read them.
+    pub(crate) counted_words: CountedWords,
+    /// What they say.
     pub(crate) item_words: ItemWords,
     /// The words of the prompts.
     pub(crate) texts: PromptTexts,
@@ -83,7 +87,8 @@ impl Corpus {
             folder: &input.dataset,
             held_out: &held_out_pairs(dataset),
         };
-        corpus.item_words = item_texts.words(spec, progress)?;
+        corpus.counted_words = item_texts.words(spec, progress)?;
+        corpus.item_words = ItemWords::of(&corpus.counted_words);
         Ok((corpus, test))
     }
 
@@ -99,6 +104,7 @@ impl Corpus {
             train: dataset.histories(Split::Train),
             valid: dataset.histories(Split::Valid),
             n_items: dataset.items.len(),
+            counted_words: CountedWords::none(dataset.items.len()),
             item_words: ItemWords::none(dataset.items.len()),
             texts,
             n_positions,

@@ -44,6 +44,7 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
         chosen,
         metrics,
         popularity: corpus.popularity(),
+        counted_words: corpus.counted_words,
     };
     let trained = write(finished, input, &dataset);
     // Beginning a part ends the one before: what writing took is noted.

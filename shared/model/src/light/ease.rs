@@ -13,8 +13,8 @@ use faer::{Mat, Side};
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::light::item_words::{Cosines, ItemWords};
 use crate::metrics;
+use crate::reading::item_words::{Cosines, ItemWords};
 use crate::tensors::{NamedTensor, TensorFile, write_tensors};
 
 /// EASE's item-to-item weights, all of them.
@@ -265,7 +265,7 @@ impl ItemWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::light::item_words::WordCounter;
+    use crate::reading::words::WordCounter;
 
     /// Items 0 and 1 are always taken together, 2 and 3 too.
     fn pairs() -> Vec<Vec<u32>> {
@@ -299,7 +299,7 @@ mod tests {
             counter.add_text(item, "snare drum");
         }
         let histories = pairs();
-        let gram = Gram::new(&histories, &counter.finish());
+        let gram = Gram::new(&histories, &ItemWords::of(&counter.finish()));
         let reads = Ease::fit(&gram, 3.0, 2.0).unwrap().scores(&[0]);
         assert!(reads[4] > 0.0 && reads[4] > reads[2].abs(), "{reads:?}");
         let blind = Ease::fit(&gram, 3.0, 0.0).unwrap().scores(&[0]);

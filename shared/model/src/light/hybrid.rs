@@ -101,19 +101,23 @@ impl Mixed {
 
     /// Where an item's score comes from.
     pub fn origin(&self, row: u32) -> Origin {
-        let language = self.language[row as usize].max(0.0);
-        let light = self.light[row as usize].max(0.0);
-        let both = language + light;
-        if both == 0.0 {
+        let language = self.language[row as usize];
+        let light = self.light[row as usize];
+        if language <= 0.0 && light <= 0.0 {
             self.usual
-        } else if language >= MOST * both {
+        } else if is_most(language, light) {
             Origin::LanguageModel
-        } else if light >= MOST * both {
+        } else if is_most(light, language) {
             Origin::CoOccurrence
         } else {
             Origin::Both
         }
     }
+}
+
+/// True when one part of a score is nearly all that speaks for an item.
+pub fn is_most(part: f32, other: f32) -> bool {
+    part > 0.0 && part >= MOST * (part + other.max(0.0))
 }
 
 /// The light model's weight: none where it scores all items the same.
@@ -131,22 +135,29 @@ fn scale(scores: &mut [f32], share: f64) {
 /// Scores of one user over the catalogue, shifted and scaled to mean 0 and
 /// variance 1; all 0 where they are all the same.
 pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
-    let Standardization { mean, scale } = Standardization::of(&scores);
+    let standard = Standardization::of(&scores);
     for score in &mut scores {
-        *score = ((f64::from(*score) - mean) * scale) as f32;
+        *score = standard.apply(*score);
     }
     scores
 }
 
-/// What standardises scores.
-struct Standardization {
+/// What standardises the scores of a catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Standardization {
     mean: f64,
     /// One over the standard deviation; 0 where all scores are the same.
-    scale: f64,
+    pub scale: f64,
 }
 
 impl Standardization {
-    fn of(scores: &[f32]) -> Self {
+    /// A score in standard deviations from the catalogue's mean.
+    pub fn apply(&self, score: f32) -> f32 {
+        ((f64::from(score) - self.mean) * self.scale) as f32
+    }
+
+    /// What standardises these scores.
+    pub fn of(scores: &[f32]) -> Self {
         let n = scores.len().max(1) as f64;
         let values = scores.iter().map(|&score| f64::from(score));
         let mean = values.sum::<f64>() / n;

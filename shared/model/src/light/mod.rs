@@ -1,8 +1,5 @@
 //! Linear models beside the language model.
 
-/// What items' texts say, as weighted words.
-pub(crate) mod item_words;
-
 /// Singular vectors of interactions and words: where the rows start.
 pub(crate) mod spectral;
 
@@ -10,6 +7,3 @@ pub(crate) mod spectral;
 pub mod ease;
 /// Two models' scores as one.
 pub mod hybrid;
-
-/// Rows of items that nobody has interacted with, from their texts.
-pub(crate) mod cold;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::light::item_words::{InItem, ItemWords};
+use crate::reading::item_words::{InItem, ItemWords};
 use crate::tokens::fresh_rows::INIT_STD;
 use crate::tokens::table::Table;
 use crate::tokens::tables::TokenTables;
@@ -297,7 +297,7 @@ fn scaled(matrix: &Mat<f64>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::light::item_words::WordCounter;
+    use crate::reading::words::WordCounter;
 
     /// Two groups of users, each with items of its own.
     fn two_groups() -> Vec<Vec<u32>> {
@@ -350,7 +350,7 @@ mod tests {
         }
         let matrix = Matrix {
             histories: &two_groups(),
-            words: &counter.finish(),
+            words: &ItemWords::of(&counter.finish()),
             text_strength: 1.0,
         };
         let tables = Spectrum::new(&matrix, 0).tables(4, &words(3), 0);

@@ -119,6 +119,15 @@ impl ScoringTables {
     }
 }
 
+impl UserState {
+    /// The inner product with a row `[embed]` that is not in the tables.
+    pub fn score(&self, row: &[f32]) -> f32 {
+        let mut values = Vec::with_capacity(row.len());
+        self.push_to(&mut values);
+        values.iter().zip(row).map(|(x, y)| x * y).sum()
+    }
+}
+
 fn rounded(values: &[f32]) -> impl Iterator<Item = bf16> + '_ {
     values.iter().map(|&value| bf16::from_f32(value))
 }

@@ -3,11 +3,10 @@
 //! retrieval", 1988). The inner product of two rows, their cosine, says how
 //! alike two texts are.
 
-use std::collections::HashMap;
-
 use faer::Mat;
 use rayon::prelude::*;
-use unicode_segmentation::UnicodeSegmentation;
+
+use crate::reading::words::{Counted, CountedWords};
 
 /// A word that more than this share of all items have tells none apart.
 const MOST_ITEMS: f64 = 0.3;
@@ -15,81 +14,21 @@ const MOST_ITEMS: f64 = 0.3;
 /// is.
 const FEW_ITEMS: f64 = 20.0;
 
-/// Counts the words of items' texts, one text at a time.
-#[derive(Debug)]
-pub struct WordCounter {
-    /// The number of each word that was seen.
-    numbers: HashMap<String, u32>,
-    /// How often each item has each word.
-    counts: Vec<HashMap<u32, u32>>,
+/// How much it says that an item has a word that `n_with` of all items have;
+/// 0 where only one has it, or so many that it tells none apart.
+pub(crate) fn rarity(n_with: u32, n_items: usize) -> f64 {
+    let n_with = f64::from(n_with);
+    let most = FEW_ITEMS.max(MOST_ITEMS * n_items as f64);
+    if n_with <= 1.0 || n_with > most {
+        return 0.0;
+    }
+    (n_items as f64 / n_with).ln()
 }
 
-impl WordCounter {
-    /// A counter for a catalogue of `n_items` that has seen no text yet.
-    pub fn new(n_items: usize) -> Self {
-        Self {
-            numbers: HashMap::new(),
-            counts: vec![HashMap::new(); n_items],
-        }
-    }
-
-    /// Counts the words of one of an item's texts: as Unicode divides it into
-    /// words, in lower case.
-    pub fn add_text(&mut self, item: u32, text: &str) {
-        for word in text.unicode_words() {
-            self.add(item, word.to_lowercase());
-        }
-    }
-
-    /// Counts a value of one of an item's fields as one word, which is the word
-    /// of no text.
-    pub fn add_value(&mut self, item: u32, field: &str, value: &str) {
-        let value = value.trim().to_lowercase();
-        if !value.is_empty() {
-            self.add(item, format!("{field}: {value}"));
-        }
-    }
-
-    fn add(&mut self, item: u32, word: String) {
-        let next = self.numbers.len() as u32;
-        let number = *self.numbers.entry(word).or_insert(next);
-        *self.counts[item as usize].entry(number).or_default() += 1;
-    }
-
-    /// Weighs what was counted.
-    pub fn finish(self) -> ItemWords {
-        let n_items = self.counts.len();
-        let n_with = self.items_with_each();
-        let most = FEW_ITEMS.max(MOST_ITEMS * n_items as f64);
-        let mut rows = Vec::with_capacity(n_items);
-        for counts in &self.counts {
-            let mut row = Vec::new();
-            for (&word, &n) in counts {
-                let n_items_with = f64::from(n_with[word as usize]);
-                if n_items_with > 1.0 && n_items_with <= most {
-                    let rarity = (n_items as f64 / n_items_with).ln();
-                    let weight = (1.0 + f64::from(n).ln()) * rarity;
-                    row.push(Weighted { word, weight });
-                }
-            }
-            rows.push(of_length_one(row));
-        }
-        ItemWords {
-            rows,
-            n_words: self.numbers.len(),
-        }
-    }
-
-    /// How many items have each word.
-    fn items_with_each(&self) -> Vec<u32> {
-        let mut n_with = vec![0; self.numbers.len()];
-        for counts in &self.counts {
-            for &word in counts.keys() {
-                n_with[word as usize] += 1;
-            }
-        }
-        n_with
-    }
+/// How much a word counts that a text has so many times, before texts are
+/// scaled to the same length.
+pub(crate) fn weight(count: u32, rarity: f64) -> f64 {
+    (1.0 + f64::from(count).ln()) * rarity
 }
 
 /// A word of an item and how much it counts.
@@ -106,10 +45,16 @@ pub(crate) struct InItem {
     pub(crate) weight: f64,
 }
 
-/// The words in ascending order, their weights scaled to a Euclidean length of
-/// one.
-fn of_length_one(mut row: Vec<Weighted>) -> Vec<Weighted> {
-    row.sort_unstable_by_key(|weighted| weighted.word);
+/// The words that count, their weights scaled to a Euclidean length of one.
+pub(crate) fn weighted(counts: &[Counted], rarities: &[f64]) -> Vec<Weighted> {
+    let mut row = Vec::new();
+    for &Counted { word, count } in counts {
+        let rarity = rarities[word as usize];
+        if rarity > 0.0 {
+            let weight = weight(count, rarity);
+            row.push(Weighted { word, weight });
+        }
+    }
     let squares = row.iter().map(|weighted| weighted.weight.powi(2));
     let length = squares.sum::<f64>().sqrt();
     for weighted in &mut row {
@@ -127,6 +72,19 @@ pub struct ItemWords {
 }
 
 impl ItemWords {
+    /// Weighs the words of a catalogue.
+    pub fn of(counted: &CountedWords) -> Self {
+        let n_items = counted.rows.len();
+        let n_with = counted.items_with_each().into_iter();
+        let rarities = n_with.map(|n| rarity(n, n_items));
+        let rarities: Vec<f64> = rarities.collect();
+        let rows = counted.rows.iter();
+        Self {
+            rows: rows.map(|row| weighted(row, &rarities)).collect(),
+            n_words: rarities.len(),
+        }
+    }
+
     /// Rows without words, for a catalogue whose texts are not read.
     pub fn none(n_items: usize) -> Self {
         Self {
@@ -236,13 +194,14 @@ impl Cosines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::words::WordCounter;
 
     fn words(texts: &[&str]) -> ItemWords {
         let mut counter = WordCounter::new(texts.len());
         for (item, text) in (0..).zip(texts) {
             counter.add_text(item, text);
         }
-        counter.finish()
+        ItemWords::of(&counter.finish())
     }
 
     fn cosine(cosines: &Cosines, a: usize, b: usize) -> f32 {
@@ -293,18 +252,5 @@ mod tests {
         let cosines = words(&texts).cosines();
         assert!(cosine(&cosines, 0, 19) > 0.9);
         assert_eq!(cosine(&cosines, 0, 20), 0.0);
-    }
-
-    #[test]
-    fn a_value_of_a_field_is_the_word_of_no_text() {
-        let mut counter = WordCounter::new(7);
-        counter.add_value(0, "brand", "Fender ");
-        counter.add_value(1, "brand", "fender");
-        counter.add_text(2, "fender");
-        counter.add_text(3, "fender");
-        let cosines = counter.finish().cosines();
-        assert_eq!(cosine(&cosines, 0, 1), 1.0);
-        assert_eq!(cosine(&cosines, 2, 3), 1.0);
-        assert_eq!(cosine(&cosines, 0, 2), 0.0);
     }
 }

@@ -1,0 +1,126 @@
+//! Items that came after training, and texts, as requests hold them.
+
+use std::collections::HashSet;
+
+use domain::{Invalid, Item, ItemId, NewItem};
+use prost_types::value::Kind;
+use serde_json::{Map, Value};
+
+use crate::pb;
+
+/// Most new items of a request: each takes a millisecond or more.
+const MAX_NEW_ITEMS: usize = 100;
+/// Longest description, or text that items are compared with, in bytes.
+const MAX_TEXT: usize = 8_192;
+/// Longest title or category, in bytes.
+const MAX_TITLE: usize = 1_024;
+/// Most categories of an item.
+const MAX_CATEGORIES: usize = 100;
+/// Most that the attributes of an item may be, in bytes.
+const MAX_ATTRIBUTES: usize = 16_384;
+
+pub(super) fn new_items(
+    items: Vec<pb::NewItem>,
+) -> Result<Vec<NewItem>, Invalid> {
+    if items.len() > MAX_NEW_ITEMS {
+        let n = items.len();
+        let reason = format!("must hold at most {MAX_NEW_ITEMS}, holds {n}");
+        return Err(Invalid::one("new_items", reason));
+    }
+
+    let mut ids = HashSet::new();
+    let mut checked = Vec::with_capacity(items.len());
+    for (number, item) in items.into_iter().enumerate() {
+        let field = format!("new_items[{number}]");
+        let item = new_item(item).map_err(|invalid| invalid.under(&field))?;
+        if !ids.insert(item.item.id.clone()) {
+            let reason = format!("`{}` is given twice", item.item.id);
+            return Err(Invalid::one(format!("{field}.item_id"), reason));
+        }
+
+        checked.push(item);
+    }
+
+    Ok(checked)
+}
+
+fn new_item(item: pb::NewItem) -> Result<NewItem, Invalid> {
+    let id = ItemId::new(item.item_id).map_err(|e| e.under("item_id"))?;
+    let title = at_most("title", item.title, MAX_TITLE)?;
+    if item.categories.len() > MAX_CATEGORIES {
+        let n = item.categories.len();
+        let reason = format!("must hold at most {MAX_CATEGORIES}, holds {n}");
+        return Err(Invalid::one("categories", reason));
+    }
+
+    let mut categories = Vec::with_capacity(item.categories.len());
+    for category in item.categories {
+        categories.push(at_most("categories", category, MAX_TITLE)?);
+    }
+
+    let attributes = item.attributes.unwrap_or_default();
+    let n_bytes = prost::Message::encoded_len(&attributes);
+    if n_bytes > MAX_ATTRIBUTES {
+        let reason =
+            format!("must be at most {MAX_ATTRIBUTES} bytes, has {n_bytes}");
+        return Err(Invalid::one("attributes", reason));
+    }
+
+    Ok(NewItem {
+        item: Item {
+            id,
+            title,
+            categories,
+            attributes: fields(attributes),
+        },
+        description: text("description", item.description)?,
+    })
+}
+
+/// Refuses a text that is too long.
+pub(super) fn text(field: &str, text: String) -> Result<String, Invalid> {
+    at_most(field, text, MAX_TEXT)
+}
+
+pub(super) fn at_most(
+    field: &str,
+    text: String,
+    most: usize,
+) -> Result<String, Invalid> {
+    if text.len() > most {
+        let n = text.len();
+        let reason = format!("must be at most {most} bytes, has {n}");
+        return Err(Invalid::one(field, reason));
+    }
+
+    Ok(text)
+}
+
+fn fields(fields: prost_types::Struct) -> Map<String, Value> {
+    let fields = fields.fields.into_iter();
+    fields.map(|(name, value)| (name, json(value))).collect()
+}
+
+fn json(value: prost_types::Value) -> Value {
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::NumberValue(number)) => self::number(number),
+        Some(Kind::StringValue(text)) => Value::String(text),
+        Some(Kind::BoolValue(is_so)) => Value::Bool(is_so),
+        Some(Kind::StructValue(of)) => Value::Object(fields(of)),
+        Some(Kind::ListValue(list)) => {
+            Value::Array(list.values.into_iter().map(json).collect())
+        }
+    }
+}
+
+/// A whole number is one, as it is in a data set.
+fn number(number: f64) -> Value {
+    /// Whole numbers up to this one are exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        return Value::from(number as i64);
+    }
+
+    Value::from(number)
+}
