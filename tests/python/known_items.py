@@ -70,11 +70,12 @@ def bm25(folder):
 
 
 def ask(folder, address, weight):
-    import grpc
+    import grpc, grpc_tools
     from grpc_tools import protoc
 
     root, out = os.path.join(os.path.dirname(__file__), "../../proto"), tempfile.mkdtemp()
-    if protoc.main(["", f"-I{root}", f"--python_out={out}", f"--grpc_python_out={out}", "cllm4rec/v1/recommendation.proto"]): sys.exit("protoc failed")
+    known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
+    if protoc.main(["", f"-I{root}", f"-I{known}", f"--python_out={out}", f"--grpc_python_out={out}", "cllm4rec/v1/recommendation.proto"]): sys.exit("protoc failed")
     sys.path.insert(0, out)
     from cllm4rec.v1 import recommendation_pb2 as pb, recommendation_pb2_grpc as rpc
 
@@ -101,7 +102,7 @@ def ask(folder, address, weight):
 
 a = argparse.ArgumentParser()
 a.add_argument("what", choices=["prepare", "ask"]), a.add_argument("folders", nargs="+"), a.add_argument("--seed", type=int, default=0)
-a.add_argument("--address", default="127.0.0.1:7070"), a.add_argument("--weight", type=float, default=0.8)
+a.add_argument("--address", default="127.0.0.1:7070"), a.add_argument("--weight", type=float, default=0.6)
 a = a.parse_args()
 if a.what == "prepare": prepare(*a.folders, a.seed)
 else: ask(a.folders[0], a.address, a.weight)

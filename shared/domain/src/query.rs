@@ -127,10 +127,10 @@ pub struct TextQuery {
 }
 
 impl TextQuery {
-    /// How much the words count where a request does not say: with less, the
-    /// item that the words of a review are about is found less often
-    /// (docs/quality.md).
-    pub const WEIGHT: f64 = 0.8;
+    /// How much the words count where a request does not say: with more or
+    /// less, the item that a review's first sentence is about is found less
+    /// often (docs/quality.md).
+    pub const WEIGHT: f64 = 0.6;
 }
 
 /// An item that came after training, and is ranked by its text.
