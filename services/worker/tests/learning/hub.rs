@@ -96,8 +96,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
         .unwrap_err();
     assert_eq!(
         error.cause().kind,
-        domain::CauseKind::Internal,
-        "a hub that may be back: worth another attempt"
+        domain::CauseKind::Unavailable,
+        "a hub that may be back"
     );
     let message = error.cause().message;
     assert!(
