@@ -104,11 +104,12 @@ async fn a_store_that_takes_nothing_for_seconds_costs_no_attempt() {
     std::fs::remove_dir(&staging).unwrap();
     std::fs::write(&staging, "").unwrap();
     let name = cluster.submit(&dataset, &[]);
-    let is_trained = |job: &pb::Job| {
+    // The model is written on the worker's disk: it is stored from then on.
+    let is_written = |job: &pb::Job| {
         let progress = job.progress.as_ref();
-        progress.is_some_and(|progress| progress.stage == "evaluation")
+        progress.is_some_and(|now| now.parts.contains_key("saving"))
     };
-    cluster.job_when(&name, A_WHILE, is_trained).await;
+    cluster.job_when(&name, A_WHILE, is_written).await;
     std::fs::remove_file(&staging).unwrap();
     let job = cluster.ended(&name).await;
     assert_eq!(job.state(), State::Succeeded, "{:?}", job.cause);

@@ -144,10 +144,7 @@ impl TrainJobs {
         let checkpoints = artifacts.list(Kind::Checkpoint).await?;
         self.checkpoints.keep_only(&checkpoints);
         for checkpoint in checkpoints {
-            let age = artifacts.age(Kind::Checkpoint, &checkpoint).await;
-            let is_new =
-                age.is_ok_and(|age| age.is_none_or(|age| age < GIVEN_UP));
-            if !is_new && !self.is_needed(&checkpoint, keep).await? {
+            if !self.is_needed(&checkpoint, keep).await? {
                 self.delete_checkpoint(&checkpoint).await;
                 n_removed += 1;
             }
@@ -156,19 +153,35 @@ impl TrainJobs {
         Ok(n_removed)
     }
 
+    /// True for a checkpoint that its job may go on from, or that nobody knows
+    /// enough about.
     async fn is_needed(
         &self,
         checkpoint: &ArtifactId,
         keep: Duration,
     ) -> Result<bool, Error> {
+        let artifacts = &self.storage.artifacts;
+        let age = match artifacts.age(Kind::Checkpoint, checkpoint).await {
+            // A clock that was set back says nothing.
+            Ok(age) => age.unwrap_or_default(),
+            Err(storage::Error::Corrupt { .. }) => return Ok(false),
+            Err(storage::Error::NotFound { .. }) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+
+        if age < GIVEN_UP {
+            return Ok(true);
+        }
+
+        // It may be of a program or a store that this one knows nothing of.
         let Some(owner) = self.owner(checkpoint).await? else {
-            return Ok(false);
+            return Ok(age < keep);
         };
 
         let job = match self.get(&owner).await {
             Ok(job) => job,
             Err(Error::Storage(storage::Error::NotFound { .. })) => {
-                return Ok(false);
+                return Ok(age < keep);
             }
             // Nobody knows whether the job needs it.
             Err(Error::Storage(storage::Error::Corrupt { .. })) => {

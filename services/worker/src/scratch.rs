@@ -40,7 +40,9 @@ impl Scratch {
         // Before the folder is there: one without a held file is a dead one's.
         let path = own.with_extension(LOCK);
         let held = disk::create(&path)?;
-        held.lock().map_err(Error::file(&path))?;
+        if let Err(error) = held.lock() {
+            tracing::warn!(%error, path = %path.display(), "cannot hold a file locked");
+        }
         disk::make_folder(&own)?;
         let scratch = Self {
             root: root.to_owned(),
