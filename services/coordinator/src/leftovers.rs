@@ -35,7 +35,7 @@ pub(crate) struct Checkpoints {
 /// The part of a checkpoint's state that says whose it is.
 #[derive(Deserialize)]
 struct Owned {
-    /// jobs/{job}
+    /// The name of the job: jobs/{job}
     job: String,
 }
 

@@ -79,7 +79,7 @@ pub enum Error {
     Storage(#[from] storage::Error),
     /// Something else in the model failed.
     #[error("the model cannot be computed")]
-    Model(#[from] model::Error),
+    Model(#[source] model::Error),
     /// The specification does not fit the data set or the worker.
     #[error("{0}")]
     Spec(String),
@@ -109,6 +109,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// A file that the model crate cannot write is the worker's own, in its scratch
+/// folder.
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        let model::Error::File { path, source } = error else {
+            return Self::Model(error);
+        };
+        Self::File { path, source }
+    }
 }
 
 impl Error {
@@ -150,9 +161,7 @@ impl Error {
             Self::Model(model::Error::OutOfMemory { .. }) => {
                 CauseKind::OutOfMemory
             }
-            // What the model crate writes is in the worker's scratch folder.
-            Self::Model(model::Error::File { .. })
-            | Self::Hub { .. }
+            Self::Hub { .. }
             | Self::Storage(_)
             | Self::Damaged { .. }
             | Self::File { .. } => CauseKind::Unavailable,
@@ -234,7 +243,7 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::NoTokenizer
         | model::Error::Device { .. }
         | model::Error::OutOfMemory { .. }
-        | model::Error::Precision { .. } => Error::Model(error),
+        | model::Error::Precision { .. } => Error::from(error),
     }
 }
 
@@ -264,7 +273,7 @@ mod tests {
         let gone = io::Error::from(ErrorKind::NotFound);
         assert!(Error::file("scratch")(full()).is_passing());
         let written = model::Error::file("scratch/model")(full());
-        assert!(Error::Model(written).is_passing());
+        assert!(Error::from(written).is_passing());
         let read = model::Error::file("backbones/b")(full());
         assert!(Error::Backbone(read).is_passing());
         let read = model::Error::file("backbones/b")(gone);

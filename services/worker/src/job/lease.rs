@@ -258,7 +258,8 @@ fn refused(status: &Status) -> End {
     let message = status.message();
     if is_damage(status) {
         return End::unavailable(format!(
-            "the stored model is damaged again and again: {message}"
+            "the coordinator does not find the model whole: {message}; \
+             do it and this worker have the same `storage.artifacts`?"
         ));
     }
     End::internal(format!("the coordinator refused the model: {message}"))

@@ -25,7 +25,7 @@ pub(super) struct Columns {
     user: Vec<i32>,
     item: Vec<i32>,
     length: Vec<i32>,
-    /// Of each text's words, as [`digest`] has it.
+    /// The [`digest`] of each text's words.
     digest: Vec<i32>,
 }
 

@@ -30,9 +30,10 @@ type Seen = HashMap<(Kind, ArtifactId), Vec<Stamp>>;
 pub(super) struct Stamp {
     inode: u64,
     n_bytes: u64,
-    /// Seconds and nanoseconds.
+    /// When it was written to: seconds and nanoseconds.
     modified: [i64; 2],
-    /// Seconds and nanoseconds; nobody can set it back.
+    /// When anything of it changed: seconds and nanoseconds. Nobody can set it
+    /// back.
     changed: [i64; 2],
 }
 
