@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use e2e::{Cluster, Options, entries, eventually};
 use proto::pb;
+use proto::pb::cause::Kind;
 use proto::pb::end_attempt_request::{Cancelled, Reason};
 use proto::pb::job::State;
 use proto::pb::worker_service_client::WorkerServiceClient;
@@ -237,4 +238,31 @@ async fn a_worker_with_an_old_lease_can_renew_and_end_nothing() {
     let old = worker.stop(&name, 1).await.unwrap_err();
     assert_eq!(old.code(), Code::FailedPrecondition);
     assert!(!worker.heartbeat(&name, 2).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_that_loses_two_workers_in_one_place_fails_and_can_be_tried_again()
+ {
+    let options = Options::settings(&[("COORDINATOR__LEASE_TERM_S", "1")]);
+    let cluster = Cluster::start_with(options.without_worker()).await;
+    let dataset = cluster.import_two_groups();
+    let name = cluster.submit(&dataset, &[]);
+    let mut worker = HandMadeWorker::new(&cluster);
+    assert_eq!(worker.lease().await.epoch, 1);
+    let lost = cluster
+        .job_when(&name, LEASE_TIME, |job| job.state() == State::Queued)
+        .await;
+    assert_eq!(lost.cause.unwrap().kind(), Kind::WorkerLost);
+    assert_eq!(worker.lease().await.epoch, 2);
+    let failed = cluster.ended(&name).await;
+    assert_eq!(failed.state(), State::Failed);
+    let cause = failed.cause.unwrap();
+    assert_eq!(cause.kind(), Kind::WorkerCrashed, "{}", cause.message);
+
+    let retried = cluster.cli_json(&["train", "retry", &name]);
+    assert_eq!(retried["state"], "QUEUED");
+    assert_eq!(worker.lease().await.epoch, 3);
+    let request = pb::RetryJobRequest { name };
+    let refused = cluster.training().retry_job(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Part, Progress,
-    Spent, StageReport, State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Outage, Part,
+    Progress, Spent, StageReport, State,
 };
 
 use crate::convert::name::{job_name, timestamp, version_name};
@@ -36,6 +36,18 @@ impl From<&Job> for pb::Job {
                 .unwrap_or_default(),
             n_events: job.n_events,
             notes: Vec::new(),
+            outage: job.outage.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&Outage> for pb::Outage {
+    fn from(outage: &Outage) -> Self {
+        Self {
+            since: Some(timestamp(outage.since_ms)),
+            next_try: Some(timestamp(outage.next_ms)),
+            until: Some(timestamp(outage.until_ms)),
+            n_attempts: outage.n_attempts,
         }
     }
 }
@@ -63,6 +75,8 @@ impl From<&Cause> for pb::Cause {
             CauseKind::Diverged => Kind::Diverged,
             CauseKind::OutOfMemory => Kind::OutOfMemory,
             CauseKind::Internal => Kind::Internal,
+            CauseKind::Unavailable => Kind::Unavailable,
+            CauseKind::WorkerCrashed => Kind::WorkerCrashed,
         };
 
         Self {
@@ -84,6 +98,8 @@ impl From<pb::Cause> for Cause {
             Kind::Diverged => CauseKind::Diverged,
             Kind::OutOfMemory => CauseKind::OutOfMemory,
             Kind::Unspecified | Kind::Internal => CauseKind::Internal,
+            Kind::Unavailable => CauseKind::Unavailable,
+            Kind::WorkerCrashed => CauseKind::WorkerCrashed,
         };
 
         Self {

@@ -14,6 +14,8 @@ mod rpc;
 mod body;
 /// What a job will cost, said before it is queued.
 mod costs;
+/// Removes what attempts left behind.
+mod leftovers;
 /// How fast the workers are, and which backbones they see.
 mod machines;
 /// What a worker's model must be before it is published.
@@ -57,6 +59,7 @@ pub struct Coordinator {
     workers: Bound,
     jobs: TrainJobs,
     models: Models,
+    keep_checkpoints: Duration,
     grace: Duration,
 }
 
@@ -70,7 +73,11 @@ impl Coordinator {
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
-            jobs: TrainJobs::new(storage.clone(), lease_term),
+            jobs: TrainJobs::new(storage.clone(), lease_term)
+                .waiting_for_outages(Duration::from_secs(settings.retry_for_s)),
+            keep_checkpoints: Duration::from_secs(
+                settings.keep_checkpoints_h.saturating_mul(3_600),
+            ),
             models: Models::new(storage),
             grace: Duration::from_secs(settings.grace_s),
         })
@@ -125,12 +132,17 @@ impl Coordinator {
         );
         let workers =
             service::serve(self.workers, worker_routes, descriptors, lifecycle);
+        let keep = self.keep_checkpoints;
+        let collect = async {
+            self.jobs.collect_until(keep, shutdown.clone()).await;
+            Ok(())
+        };
         let sweep = async {
-            self.jobs.sweep_until(shutdown).await;
+            self.jobs.sweep_until(shutdown.clone()).await;
             Ok(())
         };
 
-        tokio::try_join!(api, workers, sweep)?;
+        tokio::try_join!(api, workers, sweep, collect)?;
         Ok(())
     }
 }

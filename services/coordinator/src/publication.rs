@@ -6,8 +6,9 @@ use storage::{Artifacts, Kind, now_ms};
 use crate::error::{BadModel, Error};
 
 /// Checks a stored model, and says what the registry will know about it: every
-/// byte is what its id says, it was trained for this job, and its language
-/// model, if it has one, is there.
+/// byte of it and of its language model, if it has one, is what its id says,
+/// and it was trained for this job. A backbone that many models share is read
+/// once, and again when a file of it was touched.
 pub(crate) async fn verified(
     artifacts: &Artifacts,
     job: &Job,
@@ -23,7 +24,7 @@ pub(crate) async fn verified(
     }
 
     if let Some(backbone) = &manifest.backbone {
-        artifacts.require(Kind::Backbone, backbone).await?;
+        artifacts.verify(Kind::Backbone, backbone).await?;
     }
 
     Ok(ModelInfo {

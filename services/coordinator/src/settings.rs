@@ -14,6 +14,12 @@ pub struct Settings {
     pub workers: Port,
     /// How long a lease lasts without a heartbeat, in seconds.
     pub lease_term_s: u64,
+    /// How long a job waits for something out of reach before it fails, in
+    /// seconds.
+    pub retry_for_s: u64,
+    /// How long the checkpoint of a job that ended without a model is kept, in
+    /// hours.
+    pub keep_checkpoints_h: u64,
     /// How long calls get to end when the process is to stop, in seconds.
     pub grace_s: u64,
     /// What is logged, and how.

@@ -46,6 +46,9 @@ pub(crate) fn step(
             Some(format!("model version {version} published"))
         }
         Event::CancelRequested => Some("cancel requested".to_owned()),
+        Event::RetryRequested => {
+            Some("put back into the queue to be tried again".to_owned())
+        }
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, Backbone, Catalog, DatasetId, Label, ModelManifest,
+    ArtifactId, Backbone, Catalog, CauseKind, DatasetId, Label, ModelManifest,
     ModelVersion, State, TrainSpec, UserToken,
 };
 use proto::pb;
@@ -245,11 +245,91 @@ async fn a_model_whose_files_were_changed_or_whose_backbone_is_gone_is_refused()
     assert!(refused.message().contains("backbone"));
 
     put(artifacts, Kind::Backbone, "config.json", "{}").await;
+    let folder = artifacts.folder(Kind::Backbone, &backbone).await.unwrap();
+    std::fs::write(folder.join("config.json"), "{ }").unwrap();
+    let refused = scene.refuses(&leased, &model).await;
+    assert_eq!(refused.code(), Code::DataLoss);
+    assert!(refused.message().contains("backbone"));
+
+    put(artifacts, Kind::Backbone, "config.json", "{}").await;
     scene.commit(&leased, &model).await.unwrap();
     let version = ModelVersion::new(model.as_str()).unwrap();
     let info = scene.storage.registry.get(&version).await.unwrap();
     assert_eq!(info.spec.backbone, Backbone::default());
     assert_eq!(info.metrics["recall@20"], 0.5);
+}
+
+#[tokio::test]
+async fn an_ended_job_leaves_nothing_and_others_keep_theirs() {
+    let scene = Scene::start().await;
+    let leased = scene.lease().await;
+    let artifacts = &scene.storage.artifacts;
+    let state = format!("{{\"job\":\"{}\"}}", leased.job);
+    let lost = format!("{{\"job\":\"{}\",\"n\":1}}", leased.job);
+    let foreign = "{\"job\":\"jobs/job-other\"}";
+    let mut checkpoints = Vec::new();
+    for state in [&*state, &lost, foreign] {
+        let stored = put(artifacts, Kind::Checkpoint, "state.json", state);
+        checkpoints.push(stored.await);
+    }
+    let committed = pb::CommitCheckpointRequest {
+        job: leased.job.clone(),
+        epoch: leased.epoch,
+        checkpoint: checkpoints[0].to_string(),
+    };
+    let request = Request::new(committed);
+    scene.workers.commit_checkpoint(request).await.unwrap();
+
+    let model = scene.model(&json(&scene.manifest())).await;
+    scene.commit(&leased, &model).await.unwrap();
+    let left = artifacts.list(Kind::Checkpoint).await.unwrap();
+    assert_eq!(left, [checkpoints[2].clone()]);
+    // It is new: its job's first commit may be on its way.
+    let keep = Duration::ZERO;
+    assert_eq!(scene.workers.jobs.collect(keep).await.unwrap(), 0);
+}
+
+/// Ends the attempt because something is out of reach; returns the job.
+async fn meet_outage(scene: &Scene, leased: &pb::LeasedJob) -> domain::Job {
+    use pb::end_attempt_request::Reason;
+    let cause = domain::Cause {
+        kind: CauseKind::Unavailable,
+        message: "it is away".to_owned(),
+    };
+    let request = pb::EndAttemptRequest {
+        job: leased.job.clone(),
+        epoch: leased.epoch,
+        reason: Some(Reason::Failed((&cause).into())),
+    };
+    let ended = scene.workers.end_attempt(Request::new(request)).await;
+    ended.unwrap();
+    scene.storage.jobs.list().await.unwrap().records.remove(0)
+}
+
+#[tokio::test]
+async fn what_a_worker_does_not_see_is_waited_for_unless_it_is_gone_for_all() {
+    let scene = Scene::start().await;
+    let leased = scene.lease().await;
+    let job = meet_outage(&scene, &leased).await;
+    assert_eq!((job.state, job.failures), (State::Queued, 0));
+    assert!(job.outage.is_some());
+
+    let cancel = scene.workers.jobs.cancel(&job.id).await.unwrap();
+    assert_eq!(cancel.state, State::Cancelled);
+    scene.workers.jobs.retry(&job.id).await.unwrap();
+    let leased = scene.lease().await;
+    assert_eq!(leased.epoch, 2);
+    let dataset = ArtifactId::from(&scene.spec.dataset);
+    let artifacts = &scene.storage.artifacts;
+    artifacts.delete(Kind::Dataset, &dataset).await.unwrap();
+    let job = meet_outage(&scene, &leased).await;
+    assert_eq!(job.state, State::Failed);
+    assert_eq!(job.cause.unwrap().kind, CauseKind::BadData);
+    let refused = scene.workers.jobs.retry(&job.id).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        crate::Error::Storage(storage::Error::NotFound { .. })
+    ));
 }
 
 fn damage(folder: &Path) {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, EndOfAttempt, Event, Job, JobId, ModelVersion, Progress, State,
-    TrainSpec,
+    ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, EndOfAttempt,
+    Event, Job, JobId, ModelVersion, Progress, State, TrainSpec,
 };
 use storage::{Created, Kind, Listed, Publication, Storage, now_ms};
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::leftovers::Checkpoints;
 use crate::machines::Machines;
 use crate::step::step;
 use crate::{body, costs, publication};
@@ -23,11 +24,17 @@ use crate::{body, costs, publication};
 /// and other coordinators write too.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long a job waits for something out of reach where no setting says so.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// Moves training jobs from `Queued` to their end.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainJobs {
     pub(crate) storage: Storage,
     pub(crate) lease_term: Duration,
+    /// How long a job waits for something that is out of reach.
+    pub(crate) patience: Duration,
+    pub(crate) checkpoints: Checkpoints,
     /// What the workers are that ask for work here.
     pub(crate) machines: Machines,
     /// Wakes whoever waits for a job to change.
@@ -55,9 +62,16 @@ impl TrainJobs {
         Self {
             storage,
             lease_term,
+            patience: DEFAULT_PATIENCE,
+            checkpoints: Checkpoints::default(),
             machines: Machines::default(),
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// With another time that jobs wait for what is out of reach.
+    pub(crate) fn waiting_for_outages(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Queues a job for a specification that `proto` has checked; the same
@@ -126,6 +140,16 @@ impl TrainJobs {
 
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<Job, Error> {
         self.apply(id, &Event::CancelRequested).await
+    }
+
+    /// Puts a job that ended without a model back into the queue.
+    pub(crate) async fn retry(&self, id: &JobId) -> Result<Job, Error> {
+        let job = self.get(id).await?;
+        if job.state.is_final() {
+            self.check(&job.spec).await?;
+        }
+
+        self.apply(id, &Event::RetryRequested).await
     }
 
     /// Gives the oldest due job to a worker; waits up to `wait` for one, or
@@ -200,7 +224,10 @@ impl TrainJobs {
         let replaced = before.filter(|before| *before != checkpoint);
         let event = Event::Checkpointed { epoch, checkpoint };
         self.apply(id, &event).await?;
-        self.forget_checkpoint(replaced).await;
+        if let Some(replaced) = replaced {
+            self.delete_checkpoint(&replaced).await;
+        }
+
         Ok(())
     }
 
@@ -230,19 +257,10 @@ impl TrainJobs {
         }
     }
 
-    /// The answer to a commit that came through before. Its checkpoint is
-    /// deleted here where the first call ended before it did so.
+    /// The answer to a commit that came through before. What the attempts left
+    /// is removed here where the first call ended before it did so.
     async fn answer_again(&self, job: Job) -> Result<(), Error> {
-        let checkpoint = job.checkpoint;
-        let artifacts = &self.storage.artifacts;
-        if let Some(checkpoint) = checkpoint
-            && artifacts
-                .require(Kind::Checkpoint, &checkpoint)
-                .await
-                .is_ok()
-        {
-            self.forget_checkpoint(Some(checkpoint)).await;
-        }
+        self.tidy(&job).await;
         Ok(())
     }
 
@@ -272,8 +290,8 @@ impl TrainJobs {
             .update_and_publish(&job.id, |job| step(job, &event), publication)
             .await?;
         self.changed.send_replace(());
-        self.forget_checkpoint(job.checkpoint).await;
         tracing::info!(job = %job.id, %version, "job succeeded");
+        self.tidy(&job).await;
         Ok(())
     }
 
@@ -284,8 +302,50 @@ impl TrainJobs {
         epoch: u64,
         end: EndOfAttempt,
     ) -> Result<(), Error> {
-        self.apply(id, &end.event(epoch)).await?;
+        let end = match end {
+            EndOfAttempt::Failed(cause) => {
+                EndOfAttempt::Failed(self.known_to_be_gone(id, cause).await?)
+            }
+            EndOfAttempt::Cancelled | EndOfAttempt::Released => end,
+        };
+
+        self.apply(id, &end.event(epoch, self.patience)).await?;
         Ok(())
+    }
+
+    /// A worker that does not see what it needs is waited for, unless it was
+    /// deleted for all: that is final.
+    async fn known_to_be_gone(
+        &self,
+        id: &JobId,
+        cause: Cause,
+    ) -> Result<Cause, Error> {
+        if cause.kind != CauseKind::Unavailable {
+            return Ok(cause);
+        }
+
+        let spec = self.get(id).await?.spec;
+        let artifacts = &self.storage.artifacts;
+        let dataset = ArtifactId::from(&spec.dataset);
+        let found = artifacts.require(Kind::Dataset, &dataset).await;
+        if let Err(storage::Error::NotFound { .. }) = found {
+            let kind = CauseKind::BadData;
+            return Ok(Cause { kind, ..cause });
+        }
+
+        let Backbone::Path(BackboneLocation::Artifact(backbone)) =
+            &spec.backbone
+        else {
+            return Ok(cause);
+        };
+        let found = artifacts.require(Kind::Backbone, backbone).await;
+        Ok(match found {
+            Err(storage::Error::NotFound { .. }) => Cause {
+                kind: CauseKind::BadBackbone,
+                ..cause
+            },
+            Ok(()) | Err(_) => cause,
+        })
     }
 
     pub(crate) async fn apply(
@@ -296,22 +356,9 @@ impl TrainJobs {
         let job = self.storage.jobs.update(id, |job| step(job, event)).await?;
         self.changed.send_replace(());
         if job.state.is_final() {
-            self.forget_checkpoint(job.checkpoint.clone()).await;
+            self.tidy(&job).await;
         }
 
         Ok(job)
-    }
-
-    /// Deletes a checkpoint that nobody needs any more; failing to costs space,
-    /// not correctness.
-    async fn forget_checkpoint(&self, checkpoint: Option<ArtifactId>) {
-        let Some(checkpoint) = checkpoint else { return };
-        let artifacts = &self.storage.artifacts;
-        if let Err(error) =
-            artifacts.delete(Kind::Checkpoint, &checkpoint).await
-        {
-            let error = service::chain(&error);
-            tracing::warn!(%checkpoint, error, "cannot delete a checkpoint");
-        }
     }
 }

@@ -121,7 +121,8 @@ fn rates_of(
 ) -> Result<Vec<Rate>, Error> {
     let dataset = import(trial, folder)?;
     let device = machine.computing.device.clone();
-    let data = disk::new_folder(folder, "dataset")?;
+    let data = folder.join("dataset");
+    disk::new_folder(&data)?;
     dataset.write(&data).map_err(Error::Data)?;
     let input = Input {
         precision: machine.precision,

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -47,20 +48,37 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(Error::file(path))
 }
 
-/// Removes a folder, if it is there.
+/// Removes a folder, if it is there; also a file in its place.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
+    let removed = match path.is_file() {
+        true => fs::remove_file(path),
+        false => fs::remove_dir_all(path),
+    };
+    match removed {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other.map_err(Error::file(path)),
     }
 }
 
-/// A new folder of an attempt. An error where its parent is gone: the attempt
-/// was given up.
-pub(crate) fn new_folder(parent: &Path, name: &str) -> Result<PathBuf, Error> {
-    let path = parent.join(name);
-    fs::create_dir(&path).map_err(Error::file(&path))?;
-    Ok(path)
+/// True for something that nobody has written to for so long. What cannot be
+/// looked at is left alone.
+pub(crate) fn is_idle(path: &Path, idle: Duration) -> bool {
+    let mut latest = modified(path);
+    for inner in entries(path).unwrap_or_default() {
+        latest = latest.max(modified(&inner));
+    }
+    let age = latest.and_then(|latest| latest.elapsed().ok());
+    age.is_some_and(|age| age >= idle)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|found| found.modified()).ok()
+}
+
+/// Makes a new folder of an attempt. An error where its parent is gone: the
+/// attempt was given up.
+pub(crate) fn new_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir(path).map_err(Error::file(path))
 }
 
 /// A folder that is removed when nobody holds it any more.

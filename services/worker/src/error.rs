@@ -1,5 +1,6 @@
 //! Why an attempt at a job ends early, and how that is told to the coordinator.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use domain::{Cause, CauseKind};
@@ -78,7 +79,7 @@ pub enum Error {
     Storage(#[from] storage::Error),
     /// Something else in the model failed.
     #[error("the model cannot be computed")]
-    Model(#[from] model::Error),
+    Model(#[source] model::Error),
     /// The specification does not fit the data set or the worker.
     #[error("{0}")]
     Spec(String),
@@ -106,8 +107,19 @@ pub enum Error {
         path: PathBuf,
         /// What the operating system answered.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
+}
+
+/// A file that the model crate cannot write is the worker's own, in its scratch
+/// folder.
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        let model::Error::File { path, source } = error else {
+            return Self::Model(error);
+        };
+        Self::File { path, source }
+    }
 }
 
 impl Error {
@@ -119,10 +131,23 @@ impl Error {
         }
     }
 
+    /// True where time alone may mend it: a full disk, a store or a hub that is
+    /// away.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.kind() == CauseKind::Unavailable
+    }
+
     /// What a repeat on the same input would meet again has a kind that is
-    /// final at once; the worker's own files are another attempt's to mend.
+    /// final at once; what time mends, or another attempt on the worker's own
+    /// files, costs the job no attempt.
     fn kind(&self) -> CauseKind {
         match self {
+            Self::Data(dataset::Error::File { source, .. })
+            | Self::Backbone(model::Error::File { source, .. })
+                if is_outage(source) =>
+            {
+                CauseKind::Unavailable
+            }
             Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
             Self::Backbone(_)
             | Self::NoBackbone { .. }
@@ -137,19 +162,19 @@ impl Error {
                 CauseKind::OutOfMemory
             }
             Self::Hub { .. }
-            | Self::Stopped
             | Self::Storage(_)
-            | Self::Model(_)
-            | Self::Checkpoint { .. }
             | Self::Damaged { .. }
-            | Self::File { .. } => CauseKind::Internal,
+            | Self::File { .. } => CauseKind::Unavailable,
+            Self::Stopped | Self::Model(_) | Self::Checkpoint { .. } => {
+                CauseKind::Internal
+            }
         }
     }
 
     /// [`Error::File`] at a path.
     pub(crate) fn file(
         path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
@@ -182,6 +207,21 @@ impl Error {
     }
 }
 
+/// True for a disk that fails, is full, or is away. A file that is missing or
+/// that nobody may read is somebody's to put right.
+fn is_outage(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::UnexpectedEof
+    )
+}
+
 /// True when the hub refuses the file: it will refuse it again. A hub out of
 /// reach may be back.
 fn is_refusal(error: &ureq::Error) -> bool {
@@ -203,7 +243,7 @@ pub(crate) fn in_step(error: model::Error) -> Error {
         | model::Error::NoTokenizer
         | model::Error::Device { .. }
         | model::Error::OutOfMemory { .. }
-        | model::Error::Precision { .. } => Error::Model(error),
+        | model::Error::Precision { .. } => Error::from(error),
     }
 }
 
@@ -215,7 +255,7 @@ mod tests {
     fn a_workers_own_damaged_file_is_not_held_against_the_data() {
         let path = Path::new("scratch/tokens/d-64/words.u32");
         let damaged = Error::damaged(path, "its hash is another one");
-        assert_eq!(damaged.cause().kind, CauseKind::Internal);
+        assert_eq!(damaged.cause().kind, CauseKind::Unavailable);
         let unread = Error::checkpoint(path)("no such field");
         assert_eq!(unread.cause().kind, CauseKind::Internal);
         assert!(unread.cause().message.ends_with(": no such field"));
@@ -225,5 +265,18 @@ mod tests {
     fn a_damaged_data_set_is_final() {
         let empty = dataset::Error::Empty("no interactions".to_owned());
         assert_eq!(Error::Data(empty).cause().kind, CauseKind::BadData);
+    }
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_a_missing_backbone_is_not() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let gone = io::Error::from(ErrorKind::NotFound);
+        assert!(Error::file("scratch")(full()).is_passing());
+        let written = model::Error::file("scratch/model")(full());
+        assert!(Error::from(written).is_passing());
+        let read = model::Error::file("backbones/b")(full());
+        assert!(Error::Backbone(read).is_passing());
+        let read = model::Error::file("backbones/b")(gone);
+        assert!(!Error::Backbone(read).is_passing());
     }
 }

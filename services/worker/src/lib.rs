@@ -31,6 +31,10 @@ mod contract;
 /// Measures how fast the machine trains, to estimate a job's time.
 mod calibrate;
 
+/// The worker's place for files in the making; what dead workers left there is
+/// removed.
+mod scratch;
+
 /// The worker's own files and folders.
 mod disk;
 

@@ -4,6 +4,8 @@
 //! worker carries the epoch of its lease; one from an older lease is
 //! [`Refused`], so a worker that lost its lease can change nothing.
 
+/// How often and for how long a job is tried again.
+mod budget;
 /// What happens to a job, and what is refused.
 mod event;
 /// What a worker says about the work.
@@ -17,8 +19,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ArtifactId, JobId, ModelVersion};
+use crate::job::budget::Failed;
 use crate::train_spec::TrainSpec;
 
+pub use budget::{Losses, Outage};
 pub use event::{EndOfAttempt, Event, Refused};
 pub use progress::{EpochReport, Progress, StageReport};
 pub use state::{Cause, CauseKind, State};
@@ -52,8 +56,14 @@ pub struct Job {
     pub lease: Option<Lease>,
     /// How often it was leased; the epoch of the latest lease.
     pub attempts: u32,
-    /// How many attempts failed; an orderly return is none.
+    /// How many attempts failed by what they met themselves.
     pub failures: u32,
+    /// What the job waits for, where something that it needs is out of reach.
+    #[serde(default)]
+    pub outage: Option<Outage>,
+    /// Where it lost workers without getting further.
+    #[serde(default)]
+    pub losses: Option<Losses>,
     /// Not leased before this time (back-off after a failed attempt).
     pub not_before_ms: i64,
     /// What the worker last said.
@@ -70,9 +80,6 @@ pub struct Job {
     pub n_events: u64,
 }
 
-/// First pause after a failed attempt; doubles with each further one.
-const RETRY_PAUSE_MS: i64 = 1_000;
-
 impl Job {
     /// Makes a job that waits for its first worker.
     pub fn queued(id: JobId, spec: TrainSpec, now_ms: i64) -> Self {
@@ -85,6 +92,8 @@ impl Job {
             lease: None,
             attempts: 0,
             failures: 0,
+            outage: None,
+            losses: None,
             not_before_ms: now_ms,
             progress: Progress::default(),
             checkpoint: None,
@@ -137,10 +146,16 @@ impl Job {
             Event::Checkpointed { epoch, checkpoint } => {
                 self.held(epoch)?;
                 self.checkpoint = Some(checkpoint);
+                // What was out of reach is not any more.
+                self.outage = None;
             }
-            Event::AttemptFailed { epoch, cause } => {
+            Event::AttemptFailed {
+                epoch,
+                cause,
+                patience,
+            } => {
                 self.held(epoch)?;
-                self.attempt_failed(cause, now_ms);
+                self.attempt_failed(cause, Failed { now_ms, patience });
             }
             Event::Stopped { epoch } => {
                 self.held(epoch)?;
@@ -160,6 +175,7 @@ impl Job {
             }
             Event::LeaseEnded => self.lease_ended(now_ms)?,
             Event::CancelRequested => self.cancel()?,
+            Event::RetryRequested => self.retry(now_ms)?,
         }
 
         self.updated_ms = now_ms;
@@ -176,6 +192,8 @@ impl Job {
         self.progress.done = 1.0;
         self.progress.eta_seconds = 0.0;
         self.cause = None;
+        self.outage = None;
+        self.losses = None;
         self.version = Some(version);
         self.metrics = metrics;
     }
@@ -209,20 +227,22 @@ impl Job {
             .ok_or(refused)
     }
 
-    /// Decides between another attempt and the end.
-    fn attempt_failed(&mut self, cause: Cause, now_ms: i64) {
-        self.failures += 1;
-        let again = cause.kind.is_worth_a_retry()
-            && self.failures < self.spec.max_attempts;
+    fn attempt_failed(&mut self, mut cause: Cause, failed: Failed) {
+        let pause = self.pause_after(&mut cause, failed);
         self.cause = Some(cause);
-        match (self.state, again) {
+        self.next_attempt(pause, failed.now_ms);
+    }
+
+    /// Goes back into the queue for the next attempt, after a pause in
+    /// milliseconds; ends where there is none.
+    fn next_attempt(&mut self, pause: Option<i64>, now_ms: i64) {
+        match (self.state, pause) {
             (State::Cancelling, _) => self.end(State::Cancelled),
-            (_, false) => self.end(State::Failed),
-            (_, true) => {
+            (_, None) => self.end(State::Failed),
+            (_, Some(pause)) => {
                 self.state = State::Queued;
                 self.lease = None;
-                self.not_before_ms =
-                    now_ms + (RETRY_PAUSE_MS << (self.failures - 1).min(6));
+                self.not_before_ms = now_ms.saturating_add(pause);
             }
         }
     }
@@ -245,15 +265,29 @@ impl Job {
             return Err(Refused::WrongState(self.state));
         };
 
-        let worker = &lease.worker;
-        let cause = Cause {
-            kind: CauseKind::WorkerLost,
-            message: format!(
-                "worker {worker} stopped sending heartbeats; see its log"
-            ),
-        };
+        let worker = lease.worker.clone();
+        let (cause, pause) = self.loses(&worker);
+        self.cause = Some(cause);
+        self.next_attempt(pause, now_ms);
+        Ok(())
+    }
 
-        self.attempt_failed(cause, now_ms);
+    /// Puts a job that ended without a model back into the queue; it goes on
+    /// from its checkpoint.
+    fn retry(&mut self, now_ms: i64) -> Result<(), Refused> {
+        match self.state {
+            State::Failed | State::Cancelled => {}
+            State::Queued
+            | State::Running
+            | State::Cancelling
+            | State::Succeeded => {
+                return Err(Refused::WrongState(self.state));
+            }
+        }
+
+        self.begin_anew();
+        self.state = State::Queued;
+        self.not_before_ms = now_ms;
         Ok(())
     }
 
@@ -287,6 +321,7 @@ mod tests {
     use crate::ids::DatasetId;
 
     const TERM: Duration = Duration::from_millis(100);
+    const HOUR: Duration = Duration::from_secs(3_600);
 
     fn job() -> Job {
         Job::queued(
@@ -316,6 +351,7 @@ mod tests {
                 kind,
                 message: String::new(),
             },
+            patience: HOUR,
         }
     }
 
@@ -348,7 +384,7 @@ mod tests {
             (job.state, job.checkpoint.as_ref().map(ArtifactId::as_str)),
             (State::Queued, Some("c"))
         );
-        assert!(!job.is_due(101) && job.is_due(101 + RETRY_PAUSE_MS));
+        assert!(!job.is_due(101) && job.is_due(101 + budget::FIRST_PAUSE_MS));
     }
 
     #[test]
@@ -439,5 +475,136 @@ mod tests {
         job.apply(Event::Released { epoch: 1 }, 1).unwrap();
         assert!(job.is_due(1));
         assert_eq!((job.attempts, job.failures), (1, 0));
+    }
+
+    /// Leases the job, says how far it is, and loses its worker.
+    fn lose(job: &mut Job, stage: &str, done: f64) {
+        let now = job.not_before_ms;
+        let worker = "w".to_owned();
+        job.apply(Event::Leased { worker, term: TERM }, now)
+            .unwrap();
+        let progress = Progress {
+            stage: stage.to_owned(),
+            done,
+            ..Progress::default()
+        };
+        let epoch = job.epoch();
+        let beat = Event::Heartbeat {
+            epoch,
+            progress,
+            term: TERM,
+        };
+        job.apply(beat, now + 1).unwrap();
+        job.apply(Event::LeaseEnded, now + 102).unwrap();
+    }
+
+    #[test]
+    fn a_job_that_ends_worker_after_worker_in_one_stage_is_the_cause_itself() {
+        let mut job = job();
+        lose(&mut job, "finetuning", 0.5);
+        assert_eq!(job.cause.as_ref().unwrap().kind, CauseKind::WorkerLost);
+        lose(&mut job, "finetuning", 0.5);
+        assert_eq!(job.state, State::Failed);
+        let cause = job.cause.unwrap();
+        assert_eq!(cause.kind, CauseKind::WorkerCrashed);
+        assert!(cause.message.contains("finetuning"), "{}", cause.message);
+    }
+
+    #[test]
+    fn lost_workers_cost_nothing_while_the_job_gets_further() {
+        let mut job = job();
+        for n in 1..20 {
+            lose(&mut job, "finetuning", f64::from(n) / 20.0);
+            assert_eq!((job.state, job.failures), (State::Queued, 0));
+        }
+        // A new checkpoint is further, too.
+        job.checkpoint = Some(ArtifactId::new("c").unwrap());
+        lose(&mut job, "finetuning", 0.5);
+        assert_eq!(job.state, State::Queued);
+        // Other stages, but never further: not for ever.
+        lose(&mut job, "", 0.0);
+        assert_eq!(job.state, State::Queued);
+        lose(&mut job, "finetuning", 0.4);
+        assert_eq!(job.state, State::Failed);
+    }
+
+    /// Leases the job when it is due; the attempt meets something out of reach.
+    fn meet_outage(job: &mut Job) -> i64 {
+        let now = job.not_before_ms;
+        let worker = "w".to_owned();
+        job.apply(Event::Leased { worker, term: TERM }, now)
+            .unwrap();
+        let epoch = job.epoch();
+        job.apply(failed(CauseKind::Unavailable, epoch), now)
+            .unwrap();
+        now
+    }
+
+    #[test]
+    fn what_is_out_of_reach_has_an_hour_and_costs_no_attempt() {
+        let mut job = job();
+        let mut pauses = Vec::new();
+        let mut now = 0;
+        while job.state != State::Failed {
+            now = meet_outage(&mut job);
+            pauses.push((job.not_before_ms - now) / 1_000);
+        }
+        assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 64, 120]);
+        assert_eq!((now, job.failures), (3_600_000, 0));
+        let outage = job.outage.as_ref().unwrap();
+        assert_eq!((outage.since_ms, outage.until_ms), (0, 3_600_000));
+        let message = &job.cause.as_ref().unwrap().message;
+        assert!(message.contains("waited for 3600 s"), "{message}");
+
+        job.apply(Event::RetryRequested, now).unwrap();
+        assert!(job.is_due(now));
+        assert_eq!((&job.outage, &job.cause), (&None, &None));
+        meet_outage(&mut job);
+        assert_eq!(job.state, State::Queued);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_does_not_use_up_an_outages_time() {
+        let mut job = job();
+        meet_outage(&mut job);
+        job.not_before_ms += 600_000;
+        meet_outage(&mut job);
+        let spent_ms = job.outage.as_ref().unwrap().spent_ms;
+        assert!(spent_ms <= 301_000, "{spent_ms}");
+        job.not_before_ms -= 600_000;
+        meet_outage(&mut job);
+        assert_eq!(job.outage.as_ref().unwrap().spent_ms, spent_ms);
+    }
+
+    #[test]
+    fn a_stored_checkpoint_ends_an_outage() {
+        let mut job = job();
+        meet_outage(&mut job);
+        let now = job.not_before_ms;
+        let worker = "w".to_owned();
+        job.apply(Event::Leased { worker, term: TERM }, now)
+            .unwrap();
+        let checkpoint = ArtifactId::new("c").unwrap();
+        let epoch = job.epoch();
+        job.apply(Event::Checkpointed { epoch, checkpoint }, now)
+            .unwrap();
+        assert_eq!(job.outage, None);
+    }
+
+    #[test]
+    fn only_a_job_that_ended_without_a_model_is_tried_again() {
+        let mut job = running();
+        let refused = Err(Refused::WrongState(State::Running));
+        assert_eq!(job.apply(Event::RetryRequested, 1), refused);
+        job.checkpoint = Some(ArtifactId::new("c").unwrap());
+        job.apply(failed(CauseKind::BadData, 1), 1).unwrap();
+        job.apply(Event::RetryRequested, 2).unwrap();
+        let worker = "w".to_owned();
+        job.apply(Event::Leased { worker, term: TERM }, 2).unwrap();
+        assert_eq!(job.epoch(), 2, "the old lease stays over");
+        assert!(job.checkpoint.is_some());
+        job.apply(committed(2), 3).unwrap();
+        let refused = Err(Refused::WrongState(State::Succeeded));
+        assert_eq!(job.apply(Event::RetryRequested, 4), refused);
     }
 }

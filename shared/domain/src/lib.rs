@@ -64,8 +64,8 @@ pub use ids::{
 };
 pub use item::Item;
 pub use job::{
-    Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Progress,
-    Refused, StageReport, State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Losses,
+    Outage, Progress, Refused, StageReport, State,
 };
 pub use metric::{
     EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,

@@ -72,7 +72,8 @@ pub struct TrainSpec {
     /// Labels that move to the new version when the job succeeds.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// How often the job may be started in all, when workers are lost.
+    /// How often the job may fail by what it meets itself. Lost workers and what
+    /// is out of reach for a while have budgets of their own.
     #[serde(default = "default_max_attempts")]
     pub max_attempts: u32,
 }

@@ -1,75 +1,54 @@
-//! Immutable folders named by the hash of their content. An artifact exists
-//! once its index does, and the index is written last: a half-written one is
-//! invisible.
+//! Immutable folders named by the hash of their content. An artifact becomes
+//! visible as a whole, after every byte was verified, and consists of the files
+//! that its index names: nothing beside them counts.
+
+/// What an artifact can be.
+mod kind;
 
 /// The hashes of an artifact's files, and its id.
 mod index;
 
+/// Artifacts as folders of a file system.
+mod folder;
+
+/// What this process has verified already.
+mod verified;
+
+/// What every place for artifacts must keep to.
+#[cfg(test)]
+mod contract;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ArtifactId;
-use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as Location;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 
+use crate::artifacts::folder::Folder;
 use crate::artifacts::index::{INDEX, Index};
+use crate::artifacts::verified::{Verified, stamps};
 use crate::error::Error;
 use crate::settings::Settings;
 
 pub use index::content_id;
+pub use kind::Kind;
 
-/// What an artifact is; each kind has a folder of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A data set, checked and split.
-    Dataset,
-    /// A trained model without its backbone.
-    Model,
-    /// A frozen language model.
-    Backbone,
-    /// A job's state between two attempts.
-    Checkpoint,
-}
-
-impl Kind {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Dataset => "datasets",
-            Self::Model => "models",
-            Self::Backbone => "backbones",
-            Self::Checkpoint => "checkpoints",
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dataset => "data set",
-            Self::Model => "model",
-            Self::Backbone => "backbone",
-            Self::Checkpoint => "checkpoint",
-        }
-    }
-}
-
-/// Files are uploaded in parts of this size.
-const PART_BYTES: usize = 8 << 20;
 const ARTIFACTS: &str = "the artifact store";
+/// Who uploads where nobody has said more.
+const SOMEBODY: &str = "somebody";
 
-/// Stores and verifies artifacts.
+/// Stores and verifies artifacts. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    store: Arc<dyn ObjectStore>,
-    /// Artifacts are read in place: their files are below this folder.
-    root: PathBuf,
+    folder: Folder,
+    verified: Verified,
+    owner: Arc<str>,
 }
 
 impl Artifacts {
     /// Opens the store that the settings name, making its folder where there is
     /// none.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
-        let root = settings.artifact_root();
         let place = &settings.artifacts;
         if place.contains("://") && !place.starts_with("file://") {
             let reason =
@@ -80,124 +59,140 @@ impl Artifacts {
             });
         }
 
-        std::fs::create_dir_all(&root).map_err(Error::file(&root))?;
-        let root = root.canonicalize().map_err(Error::file(&root))?;
-        let store =
-            LocalFileSystem::new_with_prefix(&root).map_err(unavailable)?;
         Ok(Self {
-            store: Arc::new(store.with_fsync(true)),
-            root,
+            folder: Folder::open(&settings.artifact_root())?,
+            verified: Verified::default(),
+            owner: SOMEBODY.into(),
         })
     }
 
-    /// Stores the files of a folder; returns the artifact's id. Storing the
-    /// same content again changes nothing.
+    /// The same store; what is uploaded through it is an attempt's, until it is
+    /// whole.
+    #[must_use]
+    pub fn staged_by(&self, job: &str, epoch: u64) -> Self {
+        // The name of a folder.
+        let job = job.replace('/', "-");
+        Self {
+            owner: format!("{job}.{epoch}").into(),
+            ..self.clone()
+        }
+    }
+
+    /// Stores the files of a folder; returns the artifact's id. What is there
+    /// already is verified: storing the same content again changes nothing, or
+    /// makes a damaged artifact whole.
     pub async fn put(
         &self,
         kind: Kind,
         folder: &Path,
     ) -> Result<ArtifactId, Error> {
         let source = folder.to_owned();
-        let index = blocking(move || Index::of(&source)).await?;
+        self.blocking(move |own| own.put_now(kind, &source)).await
+    }
+
+    fn put_now(&self, kind: Kind, source: &Path) -> Result<ArtifactId, Error> {
+        let index = Index::of(source)?;
         let id = index.id();
-        if self.exists(kind, &id).await? {
-            return Ok(id);
+        match self.verify_now(kind, &id) {
+            Ok(_) => return Ok(id),
+            Err(Error::NotFound { .. }) => {}
+            Err(damage @ Error::Corrupt { .. }) => {
+                tracing::warn!(%damage, "replacing a damaged artifact");
+            }
+            Err(error) => return Err(error),
         }
 
-        for name in index.files.keys() {
-            let to = location(kind, &id, name);
-            self.upload(&folder.join(name), &to).await?;
-        }
-
-        let last = location(kind, &id, INDEX);
-        self.store
-            .put(&last, index.to_bytes().into())
-            .await
-            .map_err(unavailable)?;
+        let staged = self.folder.stage(&self.owner, source, index.clone())?;
+        self.folder.publish(&staged, kind)?;
+        let stamps = stamps(&self.folder.place(kind, &id), &index)?;
+        self.verified.note(kind, &id, stamps);
         Ok(id)
     }
 
-    async fn upload(&self, file: &Path, to: &Location) -> Result<(), Error> {
-        use tokio::io::AsyncReadExt;
-        let mut source = tokio::fs::File::open(file)
-            .await
-            .map_err(Error::file(file))?;
-        let upload = self.store.put_multipart(to).await.map_err(unavailable)?;
-        let mut upload =
-            WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        let mut part = vec![0; PART_BYTES];
-        loop {
-            let n = source.read(&mut part).await.map_err(Error::file(file))?;
-            if n == 0 {
-                break;
-            }
-
-            upload.wait_for_capacity(2).await.map_err(unavailable)?;
-            upload.write(&part[..n]);
-        }
-
-        upload.finish().await.map_err(unavailable)?;
-        Ok(())
+    /// Forgets what was verified: the next look at an artifact reads every byte.
+    pub fn doubt(&self) {
+        self.verified.forget_all();
     }
 
-    /// True when the artifact is complete.
-    pub async fn exists(
+    /// Checks that an artifact is there and whole. Its bytes are read once a
+    /// process, and again when a file looks different from outside.
+    pub async fn verify(
         &self,
         kind: Kind,
         id: &ArtifactId,
-    ) -> Result<bool, Error> {
-        match self.store.head(&location(kind, id, INDEX)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(unavailable(error)),
-        }
+    ) -> Result<(), Error> {
+        let id = id.clone();
+        self.blocking(move |own| own.verify_now(kind, &id)).await?;
+        Ok(())
     }
 
-    /// Refuses an artifact that is not there, or not complete.
+    fn verify_now(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<PathBuf, Error> {
+        let (folder, index) = self.present(kind, id)?;
+        let stamps = stamps(&folder, &index)?;
+        if self.verified.knows(kind, id, &stamps) {
+            return Ok(folder);
+        }
+
+        self.verified.forget(kind, id);
+        let checked = self.folder.check(&folder, &index);
+        checked.map_err(|error| kind.damaged(id, error))?;
+        self.verified.note(kind, id, stamps);
+        Ok(folder)
+    }
+
+    /// The folder and the index of an artifact of which no file is missing.
+    fn present(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<(PathBuf, Index), Error> {
+        let index = self.folder.index(kind, id)?;
+        let folder = self.folder.place(kind, id);
+        for name in index.files.keys() {
+            if !folder.join(name).is_file() {
+                let missing = Error::corrupt(name, "it is missing");
+                return Err(kind.damaged(id, missing));
+            }
+        }
+
+        Ok((folder, index))
+    }
+
+    /// Refuses an artifact that is not there, or of which a file is missing.
     pub async fn require(
         &self,
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<(), Error> {
-        if self.exists(kind, id).await? {
-            return Ok(());
-        }
-
-        Err(Error::NotFound {
-            kind: kind.name(),
-            name: id.to_string(),
-        })
+        self.folder(kind, id).await?;
+        Ok(())
     }
 
     /// Finds the folder with an artifact's files, after checking every byte
-    /// against its id.
+    /// against its id, whatever was checked before.
     pub async fn open_verified(
         &self,
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<PathBuf, Error> {
-        let folder = self.folder(kind, id).await?;
-        let checked = folder.clone();
-        let found = blocking(move || content_id(&checked)).await?;
-        if found != *id {
-            let what = format!("{} {id}", kind.name());
-            let reason = format!(
-                "its content hashes to {found}; restore it or delete it"
-            );
-            return Err(Error::corrupt(what, reason));
-        }
-
-        Ok(folder)
+        let id = id.clone();
+        self.verified.forget(kind, &id);
+        self.blocking(move |own| own.verify_now(kind, &id)).await
     }
 
-    /// Finds the folder with an artifact's files, unchecked.
+    /// Finds the folder with an artifact's files, their bytes unchecked.
     pub async fn folder(
         &self,
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<PathBuf, Error> {
-        self.require(kind, id).await?;
-        Ok(self.root.join(kind.folder()).join(id.as_str()))
+        let id = id.clone();
+        self.blocking(move |own| Ok(own.present(kind, &id)?.0))
+            .await
     }
 
     /// Reads one file of an artifact, unchecked.
@@ -211,28 +206,9 @@ impl Artifacts {
         tokio::fs::read(&path).await.map_err(Error::file(path))
     }
 
-    /// Lists the ids of all complete artifacts of a kind, ascending.
+    /// Lists the ids of all artifacts of a kind, ascending; damaged ones too.
     pub async fn list(&self, kind: Kind) -> Result<Vec<ArtifactId>, Error> {
-        let below = Location::from(kind.folder());
-        let found = self
-            .store
-            .list_with_delimiter(Some(&below))
-            .await
-            .map_err(unavailable)?;
-        let mut ids = Vec::new();
-        for folder in found.common_prefixes {
-            // A folder with another name is not the store's.
-            let Some(Ok(id)) = folder.filename().map(ArtifactId::new) else {
-                continue;
-            };
-
-            if self.exists(kind, &id).await? {
-                ids.push(id);
-            }
-        }
-
-        ids.sort_unstable();
-        Ok(ids)
+        self.blocking(move |own| own.folder.list(kind)).await
     }
 
     /// Adds up the sizes of an artifact's files, in bytes.
@@ -241,97 +217,81 @@ impl Artifacts {
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<u64, Error> {
-        let files = self.files(kind, id).await?;
-        Ok(files.iter().map(|file| file.size).sum())
+        let id = id.clone();
+        self.blocking(move |own| own.n_bytes_now(kind, &id)).await
     }
 
-    async fn files(
-        &self,
-        kind: Kind,
-        id: &ArtifactId,
-    ) -> Result<Vec<ObjectMeta>, Error> {
-        let below = Location::from_iter([kind.folder(), id.as_str()]);
-        self.store
-            .list(Some(&below))
-            .try_collect()
-            .await
-            .map_err(unavailable)
+    fn n_bytes_now(&self, kind: Kind, id: &ArtifactId) -> Result<u64, Error> {
+        let (folder, index) = self.present(kind, id)?;
+        let mut sum = index.to_bytes().len() as u64;
+        for name in index.files.keys() {
+            let path = folder.join(name);
+            let found = path.metadata().map_err(Error::file(path))?;
+            sum += found.len();
+        }
+
+        Ok(sum)
     }
 
-    /// Removes an artifact; its index first, so that nobody sees a part of it.
+    /// Removes an artifact, also a damaged one; nobody sees a part of it.
     pub async fn delete(
         &self,
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<(), Error> {
-        self.require(kind, id).await?;
-        self.remove(&location(kind, id, INDEX)).await?;
-        for file in self.files(kind, id).await? {
-            self.remove(&file.location).await?;
-        }
-
-        Ok(())
+        let id = id.clone();
+        self.blocking(move |own| own.delete_now(kind, &id)).await
     }
 
-    async fn remove(&self, file: &Location) -> Result<(), Error> {
-        self.store.delete(file).await.map_err(unavailable)
-    }
-}
-
-fn location(kind: Kind, id: &ArtifactId, name: &str) -> Location {
-    Location::from_iter([kind.folder(), id.as_str(), name])
-}
-
-fn unavailable(error: object_store::Error) -> Error {
-    Error::unavailable(ARTIFACTS)(error)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Error::unavailable(ARTIFACTS))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_artifact_is_named_by_its_content_and_damage_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts =
-            Artifacts::open(&crate::settings::embedded(folder.path())).unwrap();
-        let source = tempfile::tempdir().unwrap();
-        std::fs::write(source.path().join("a"), "one").unwrap();
-        std::fs::write(source.path().join("b"), vec![7; PART_BYTES + 1])
-            .unwrap();
-        let id = artifacts.put(Kind::Model, source.path()).await.unwrap();
-        assert_eq!(id, content_id(source.path()).unwrap());
-        assert_eq!(
-            artifacts.put(Kind::Model, source.path()).await.unwrap(),
-            id,
-            "the same content, the same artifact"
-        );
-        let stored = artifacts.open_verified(Kind::Model, &id).await.unwrap();
-        assert_eq!(
-            std::fs::read(stored.join("b")).unwrap().len(),
-            PART_BYTES + 1
-        );
-        let listed = artifacts.list(Kind::Model).await.unwrap();
-        assert_eq!(listed, std::slice::from_ref(&id));
-        assert!(matches!(
-            artifacts.folder(Kind::Dataset, &id).await,
+    fn delete_now(&self, kind: Kind, id: &ArtifactId) -> Result<(), Error> {
+        self.verified.forget(kind, id);
+        match self.folder.index(kind, id) {
             Err(Error::NotFound { .. })
-        ));
+                if !self.folder.place(kind, id).exists() =>
+            {
+                Err(Error::NotFound {
+                    kind: kind.name(),
+                    name: id.to_string(),
+                })
+            }
+            Ok(_) | Err(_) => self.folder.delete(kind, id),
+        }
+    }
 
-        std::fs::write(stored.join("a"), "two").unwrap();
-        assert!(matches!(
-            artifacts.open_verified(Kind::Model, &id).await,
-            Err(Error::Corrupt { .. })
-        ));
-        artifacts.delete(Kind::Model, &id).await.unwrap();
-        assert!(artifacts.list(Kind::Model).await.unwrap().is_empty());
+    /// Removes what the attempts at a job that has ended left half-uploaded.
+    pub async fn sweep_job(&self, job: &str) -> Result<usize, Error> {
+        let job = job.to_owned();
+        self.blocking(move |own| own.folder.sweep_of(&job)).await
+    }
+
+    /// Removes half-made things that nobody has written to for so long; returns
+    /// how many there were. An upload that is swept cannot be published.
+    pub async fn sweep(&self, idle: Duration) -> Result<usize, Error> {
+        self.blocking(move |own| own.folder.sweep(idle)).await
+    }
+
+    /// Tells when an artifact was stored, as an age; `None` where that cannot
+    /// be known.
+    pub async fn age(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<Option<Duration>, Error> {
+        let path = self.folder(kind, id).await?.join(INDEX);
+        let found = tokio::fs::metadata(&path).await;
+        let modified = found.and_then(|found| found.modified());
+        let modified = modified.map_err(Error::file(path))?;
+        Ok(modified.elapsed().ok())
+    }
+
+    /// Runs what waits for the disk off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let own = self.clone();
+        tokio::task::spawn_blocking(move || work(&own))
+            .await
+            .map_err(Error::unavailable(ARTIFACTS))?
     }
 }

@@ -161,6 +161,7 @@ impl Jobs {
     ) -> Result<Job, E> {
         for _ in 0..N_TRIES {
             let (mut job, bytes) = self.read(id.as_str()).await?;
+            let was_final = job.state.is_final();
             let message = change(&mut job)?;
             let mut commit = Commit {
                 checks: Vec::new(),
@@ -169,6 +170,8 @@ impl Jobs {
             commit.check(JOBS, id.as_str(), Some(bytes));
             if job.state.is_final() {
                 commit.remove(OPEN, id.as_str());
+            } else if was_final {
+                commit.set(OPEN, id.as_str(), Vec::new());
             }
 
             if let Some(message) = message {

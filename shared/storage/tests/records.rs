@@ -1,5 +1,5 @@
-//! Records that an earlier version wrote (`records/v1`) are read with all their
-//! values, records of a newer one as far as this one knows them, and a damaged
+//! Records that earlier versions wrote (`records/v1`, and in `records/v2` what
+//! was added) are read with all their values, records of a newer one as far as this one knows them, and a damaged
 //! one hides no other.
 //!
 //! A fixture's folder is its space and its name its key:
@@ -170,6 +170,29 @@ async fn a_lease_and_progress_are_read_with_all_their_values() {
     assert_eq!(progress.epochs[1].valid_ndcg_100, Some(0.1875));
     assert_eq!(progress.parts[&Part::Finetuning].n_tokens, 250_000.0);
     assert_eq!(progress.stages[1].last_loss, 5.5);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_store_is_read_with_all_its_values() {
+    let path = fixtures()
+        .with_file_name("v2")
+        .join("jobs/job-waiting.json");
+    let waiting = Record {
+        space: "jobs".to_owned(),
+        key: "job-waiting".to_owned(),
+        value: std::fs::read(path).unwrap(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let storage = storage(folder.path(), &[waiting]).await;
+    let job = storage.jobs.get(&job_id("job-waiting")).await.unwrap();
+    assert_eq!(job.cause.unwrap().kind, CauseKind::Unavailable);
+    let outage = job.outage.unwrap();
+    assert_eq!((outage.n_attempts, outage.spent_ms), (4, 7_000));
+    assert_eq!(outage.until_ms, 1_750_003_600_000);
+    let losses = job.losses.unwrap();
+    assert_eq!((losses.stage.as_str(), losses.done), ("finetuning", 0.5));
+    assert_eq!((losses.in_stage, losses.in_all), (1, 1));
+    assert_eq!(losses.checkpoint, job.checkpoint);
 }
 
 #[tokio::test]

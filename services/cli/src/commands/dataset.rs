@@ -13,7 +13,7 @@ use crate::import::seeding::{SeededSplits, Seeding};
 use crate::import::store::{StoredDataset, store_and_seed};
 use crate::names::dataset_id;
 use crate::output::text;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::settings::Settings;
 
 #[derive(Subcommand)]
@@ -63,7 +63,10 @@ pub(crate) async fn run(
         }
         Command::List => {
             for id in artifacts.list(Kind::Dataset).await? {
-                show(output, &artifacts, &id).await?;
+                // A damaged one hides no other.
+                if let Err(error) = show(output, &artifacts, &id).await {
+                    writer::left_out(id.as_str(), &error);
+                }
             }
 
             Ok(())

@@ -1,4 +1,4 @@
-//! `train`: submit, watch, list, show, cancel.
+//! `train`: submit, watch, list, show, cancel, retry.
 
 use std::process::ExitCode;
 
@@ -44,6 +44,13 @@ pub(crate) enum Command {
         /// The job's name: jobs/{job}
         job: String,
     },
+
+    /// Put a job that failed or was cancelled back into the queue; it goes on
+    /// from its last checkpoint.
+    Retry {
+        /// The job's name: jobs/{job}
+        job: String,
+    },
 }
 
 pub(crate) async fn run(
@@ -79,6 +86,13 @@ pub(crate) async fn run(
                 name: names::job(&job),
             };
             let job = client.cancel_job(request).await?.into_inner();
+            output.write(&json::job(&job), || text::job(&job));
+        }
+        Command::Retry { job } => {
+            let request = pb::RetryJobRequest {
+                name: names::job(&job),
+            };
+            let job = client.retry_job(request).await?.into_inner();
             output.write(&json::job(&job), || text::job(&job));
         }
     }

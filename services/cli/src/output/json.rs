@@ -30,6 +30,7 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "attempts": job.attempts,
         "worker": job.worker,
         "cause": job.cause.as_ref().map(cause),
+        "outage": job.outage.as_ref().map(outage),
         "metrics": sorted(&job.metrics),
         "model_version": job.model_version,
         "notes": job.notes,
@@ -63,6 +64,15 @@ fn cause(cause: &pb::Cause) -> Value {
     json!({
         "kind": cause.kind().as_str_name(),
         "message": cause.message,
+    })
+}
+
+fn outage(outage: &pb::Outage) -> Value {
+    json!({
+        "since_ms": millis(outage.since),
+        "next_try_ms": millis(outage.next_try),
+        "until_ms": millis(outage.until),
+        "n_attempts": outage.n_attempts,
     })
 }
 

@@ -3,6 +3,7 @@
 use dataset::Manifest;
 use domain::{Metric, RankedBy};
 use proto::pb;
+use proto::pb::job::State;
 
 use crate::output::json::sorted;
 
@@ -37,7 +38,24 @@ pub(crate) fn job(job: &pb::Job) -> String {
         line.push_str(&format!("  {kind}: {}", cause.message));
     }
 
+    if let Some(outage) = &job.outage
+        && job.state() == State::Queued
+    {
+        line.push_str(&waiting(outage));
+    }
+
     line
+}
+
+/// How long a job has waited for what is out of reach, and how long it will.
+fn waiting(outage: &pb::Outage) -> String {
+    let since = seconds(outage.since);
+    let next = seconds(outage.next_try) - since;
+    let until = seconds(outage.until) - since;
+    format!(
+        "  ({} attempts met it; tried again {next} s after the first, given up after {until} s)",
+        outage.n_attempts
+    )
 }
 
 /// A job, and how good its model is when there is one.
@@ -146,6 +164,10 @@ fn shadow(report: &pb::ShadowReport) -> String {
         report.shadow_ms,
         report.live_ms
     )
+}
+
+fn seconds(time: Option<prost_types::Timestamp>) -> i64 {
+    time.unwrap_or_default().seconds
 }
 
 /// How many reasons are shown of an item.

@@ -18,6 +18,11 @@ pub(crate) fn unreadable(kind: &str, keys: &[String]) {
     }
 }
 
+/// Names what a list leaves out and says why; on stderr, too.
+pub(crate) fn left_out(what: &str, why: &anyhow::Error) {
+    eprintln!("{what} is left out: {why:#}");
+}
+
 impl Output {
     /// Prints one answer; the text is made only where it is wanted.
     pub(crate) fn write(self, value: &Value, text: impl FnOnce() -> String) {

@@ -78,6 +78,15 @@ impl pb::training_service_server::TrainingService for Training {
         Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
     }
 
+    async fn retry_job(
+        &self,
+        request: Request<pb::RetryJobRequest>,
+    ) -> Result<Response<pb::Job>, Status> {
+        let id =
+            job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        Ok(Response::new((&self.jobs.retry(&id).await?).into()))
+    }
+
     type WatchJobStream =
         Pin<Box<dyn Stream<Item = Result<pb::JobEvent, Status>> + Send>>;
 

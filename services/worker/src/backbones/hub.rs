@@ -8,6 +8,7 @@ use crate::contract::input::Backbones;
 use crate::contract::progress::Progress;
 use crate::disk::{self, in_the_making, put_in_place};
 use crate::error::Error;
+use crate::material::seal::{self, Form};
 
 /// A revision of a repository.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub(crate) struct Revision<'a> {
     pub(crate) name: &'a str,
 }
 
+/// The version of what is kept of a hub.
+const FORMAT: u32 = 1;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -49,7 +52,8 @@ pub(crate) fn named(folder: &str) -> Option<String> {
 }
 
 /// The folder with the files of a repository's revision; fetched where they are
-/// not kept yet.
+/// not kept yet, or not what was fetched any more. Files that somebody put there
+/// by hand have no seal and are taken as they are.
 pub(crate) fn cached(
     from: &Backbones,
     repo: &str,
@@ -57,8 +61,20 @@ pub(crate) fn cached(
     progress: &Progress,
 ) -> Result<PathBuf, Error> {
     let folder = place(&from.root, repo, revision);
+    let form = Form {
+        format: FORMAT,
+        of: &format!("{repo}@{revision}"),
+    };
     if folder.exists() {
-        return Ok(folder);
+        if !seal::is_sealed(&folder) {
+            return Ok(folder);
+        }
+        let Err(error) = seal::check(&folder, form) else {
+            return Ok(folder);
+        };
+        let error = service::chain(&error);
+        tracing::warn!(error, "fetching a backbone again: it is damaged");
+        disk::remove_folder(&folder)?;
     }
     if let Some(revisions) = folder.parent() {
         disk::make_folder(revisions)?;
@@ -72,6 +88,7 @@ pub(crate) fn cached(
     let listener = |_: Received| progress.check();
     let downloads = Downloads::new(&folder, &listener);
     revision.fetch(making.path(), &downloads)?;
+    seal::write(making.path(), form)?;
     put_in_place(making, &folder)?;
     Ok(folder)
 }

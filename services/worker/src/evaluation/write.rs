@@ -1,15 +1,23 @@
 //! Writes a finished job's files into its scratch folder: the model, and the
-//! backbone beside it.
+//! backbone beside it. A disk that is full is waited for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dataset::Dataset;
 use model::{Artifact, CountedWords, TextReader, new_manifest};
 
 use crate::contract::input::{Input, Trained};
-use crate::disk::new_folder;
+use crate::contract::progress::Progress;
+use crate::disk;
 use crate::error::Error;
 use crate::evaluation::choose::Chosen;
+
+/// How long a full disk is waited for with a trained model at hand.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A model that is ready to be written.
 pub(crate) struct Finished {
@@ -25,6 +33,7 @@ pub(crate) fn write(
     finished: Finished,
     input: &Input,
     dataset: &Dataset,
+    progress: &Progress,
 ) -> Result<Trained, Error> {
     let Finished {
         chosen,
@@ -35,8 +44,10 @@ pub(crate) fn write(
     let texts = chosen.text_map;
     let texts = texts.map(|map| TextReader::new(counted_words, map));
     let candidate = chosen.candidate;
-    let backbone = new_folder(&input.scratch, "backbone")?;
-    candidate.backbone.write(&backbone)?;
+    let backbone = input.scratch.join("backbone");
+    write_folder(&backbone, progress, |folder| {
+        candidate.backbone.write(folder).map_err(Error::from)
+    })?;
     let mut manifest = new_manifest(
         dataset.manifest.catalog.clone(),
         input.spec.clone(),
@@ -51,7 +62,7 @@ pub(crate) fn write(
         manifest.light_weight = partner.weight;
         light = Some(partner.light.weights);
     }
-    let model = new_folder(&input.scratch, "model")?;
+    let model = input.scratch.join("model");
     let artifact = Artifact {
         manifest,
         tables: candidate.tables,
@@ -61,10 +72,37 @@ pub(crate) fn write(
         users: dataset.users.clone(),
         items: dataset.items.clone(),
     };
-    artifact.write(&model)?;
+    write_folder(&model, progress, |folder| {
+        artifact.write(folder).map_err(Error::from)
+    })?;
     Ok(Trained {
         model,
         backbone,
         metrics,
     })
+}
+
+/// Writes a new folder; where the disk has no room for it, again and again for
+/// a while.
+fn write_folder(
+    folder: &Path,
+    progress: &Progress,
+    write: impl Fn(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        disk::remove_folder(folder)?;
+        let written = disk::new_folder(folder).and_then(|()| write(folder));
+        match written {
+            Err(error) if error.is_passing() && Instant::now() < until => {
+                let error = service::chain(&error);
+                tracing::warn!(error, "cannot write the model yet");
+            }
+            other => return other,
+        }
+        // Room for others meanwhile.
+        disk::remove_folder(folder)?;
+        progress.check()?;
+        std::thread::sleep(PAUSE);
+    }
 }

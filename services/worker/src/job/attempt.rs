@@ -1,24 +1,25 @@
 //! One attempt at one job: fetch what it needs, train on a thread of its own,
 //! keep the lease alive, commit.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use domain::EndOfAttempt;
 use proto::pb;
+use storage::Artifacts;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::progress::{Progress, Watch};
-use crate::disk;
 use crate::error::Error;
 use crate::job::end::End;
 use crate::job::equipment::Equipment;
 use crate::job::fetch;
 use crate::job::lease::Lease;
+use crate::scratch::Scratch;
 use crate::training::train::train;
 
 /// Runs an attempt to its end, whatever that is. The lease is kept alive all
@@ -78,8 +79,8 @@ async fn work(
     training: &mut Training,
     progress: Progress,
 ) -> Result<(), End> {
-    let artifacts = &equipment.artifacts;
-    let scratch = training.make_scratch(&equipment.settings.scratch)?;
+    let artifacts = &staged_by(&equipment.artifacts, lease.leased());
+    let scratch = training.make_scratch(&equipment.scratch)?;
     let input = fetch::input(equipment, lease.leased(), &scratch).await?;
     let mut result = training.start(input, progress)?;
     loop {
@@ -93,6 +94,12 @@ async fn work(
             }
         }
     }
+}
+
+/// The store; what is half-uploaded there is this attempt's.
+fn staged_by(artifacts: &Artifacts, leased: &pb::LeasedJob) -> Artifacts {
+    let job = leased.job.trim_start_matches("jobs/");
+    artifacts.staged_by(job, leased.epoch)
 }
 
 /// The training thread and its folder: the next job waits until both are gone.
@@ -111,8 +118,8 @@ impl Training {
         }
     }
 
-    fn make_scratch(&mut self, parent: &Path) -> Result<PathBuf, Error> {
-        let scratch = disk::scratch_folder(parent)?;
+    fn make_scratch(&mut self, parent: &Scratch) -> Result<PathBuf, Error> {
+        let scratch = parent.folder()?;
         let folder = scratch.path().to_owned();
         self.scratch = Some(scratch);
         Ok(folder)

@@ -22,6 +22,14 @@ impl End {
             message: message.into(),
         })
     }
+
+    /// A failure that time mends.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::from(Cause {
+            kind: CauseKind::Unavailable,
+            message: message.into(),
+        })
+    }
 }
 
 impl From<Cause> for End {

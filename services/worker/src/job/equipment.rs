@@ -1,10 +1,13 @@
 //! What every attempt of a worker works with.
 
+use std::sync::Arc;
+
 use model::Device;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
 use storage::Artifacts;
 
+use crate::scratch::Scratch;
 use crate::settings::Settings;
 
 /// The way to the coordinator's port for workers.
@@ -15,6 +18,7 @@ pub(super) type Coordinator = WorkerServiceClient<Connection>;
 pub(super) struct Equipment {
     pub(super) settings: Settings,
     pub(super) artifacts: Artifacts,
+    pub(super) scratch: Arc<Scratch>,
     pub(super) device: Device,
     pub(super) coordinator: Coordinator,
 }

@@ -39,7 +39,7 @@ pub(super) async fn input(
         spec,
         dataset,
         backbones,
-        resume: checkpoint(artifacts, &leased.checkpoint).await,
+        resume: checkpoint(artifacts, &leased.checkpoint).await?,
         token_files: settings.scratch.join("tokens"),
         scratch: scratch.to_owned(),
         device: equipment.device.clone(),
@@ -68,34 +68,46 @@ async fn backbone(
     }
 }
 
-/// The folder of a checkpoint; without a usable one the job starts over.
-async fn checkpoint(artifacts: &Artifacts, id: &str) -> Option<PathBuf> {
+/// The folder of a checkpoint; without a usable one the job starts over. One
+/// that is out of reach is waited for.
+async fn checkpoint(
+    artifacts: &Artifacts,
+    id: &str,
+) -> Result<Option<PathBuf>, Cause> {
     // The first attempt has none: the id is empty.
-    let checkpoint = ArtifactId::new(id).ok()?;
+    let Ok(checkpoint) = ArtifactId::new(id) else {
+        return Ok(None);
+    };
     match artifacts.open_verified(Kind::Checkpoint, &checkpoint).await {
-        Ok(folder) => Some(folder),
-        Err(error) => {
+        Ok(folder) => Ok(Some(folder)),
+        Err(
+            error @ (storage::Error::NotFound { .. }
+            | storage::Error::Corrupt { .. }),
+        ) => {
             let error = service::chain(&error);
             tracing::warn!(
                 checkpoint = id,
                 error,
                 "starting over: no usable checkpoint"
             );
-            None
+            Ok(None)
         }
+        Err(error) => Err(unusable(&error, CauseKind::Unavailable)),
     }
 }
 
-/// An artifact that cannot be opened: of the given kind where it is missing or
-/// broken, else storage's own failure.
-fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
+/// An artifact that cannot be opened: of the given kind where it is damaged. One
+/// that is missing was there when the job was accepted: this worker does not
+/// see it yet, or it was deleted, which the coordinator finds out.
+fn unusable(error: &storage::Error, damaged: CauseKind) -> Cause {
     let kind = match error {
-        storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,
-        storage::Error::Unavailable { .. }
+        storage::Error::Corrupt { .. } => damaged,
+        storage::Error::NotFound { .. }
+        | storage::Error::Unavailable { .. }
         | storage::Error::Contended(_)
         | storage::Error::Setting { .. }
         | storage::Error::InUse(_)
-        | storage::Error::File { .. } => CauseKind::Internal,
+        | storage::Error::File { .. } => CauseKind::Unavailable,
     };
     Cause {
         kind,

@@ -10,6 +10,7 @@ use proto::pb;
 use service::client::is_passing;
 use storage::{Artifacts, Kind};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::contract::input::Trained;
@@ -29,6 +30,13 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often a commit is tried: for half an hour at least.
 const MAX_COMMITS: usize = 64;
+/// How long a store out of reach is waited for with a model at hand. After that
+/// the job goes back into the queue, where people see what it waits for.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before a model is stored again.
+const LONGEST_STORE_PAUSE: Duration = Duration::from_secs(4);
+/// How often a model is stored again that was damaged before it was committed.
+const MAX_REPAIRS: usize = 3;
 
 /// A worker's claim on a job, and the way to the coordinator. Clones are the
 /// same claim.
@@ -102,7 +110,11 @@ impl Lease {
         artifacts: &Artifacts,
         folder: &Path,
     ) -> Result<(), End> {
-        let checkpoint = match artifacts.put(Kind::Checkpoint, folder).await {
+        let stored = artifacts.put(Kind::Checkpoint, folder).await;
+        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
+            tracing::warn!(%error, "cannot remove a local checkpoint");
+        }
+        let checkpoint = match stored {
             Ok(id) => id.to_string(),
             Err(error) => {
                 tracing::warn!(
@@ -112,9 +124,6 @@ impl Lease {
                 return Ok(());
             }
         };
-        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
-            tracing::warn!(%error, "cannot remove a local checkpoint");
-        }
         let request = pb::CommitCheckpointRequest {
             job: self.job(),
             epoch: self.leased.epoch,
@@ -140,7 +149,7 @@ impl Lease {
         artifacts: &Artifacts,
         trained: &Trained,
     ) -> Result<(), End> {
-        let model = store(artifacts, trained).await.map_err(Error::Storage)?;
+        let model = store_patiently(artifacts, trained).await?;
         // The job's record ends with the last losses, not with those of half a
         // second ago.
         if let Err(status) = self.heartbeat().await {
@@ -154,21 +163,28 @@ impl Lease {
         };
         self.is_committing.store(true, Ordering::Relaxed);
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut n_repairs = 0;
         for _ in 0..MAX_COMMITS {
             let request = timed(request.clone(), COMMIT_TIMEOUT);
             let Err(status) = self.coordinator.commit_model(request).await
             else {
                 return Ok(());
             };
+            log_failure("committing the model", &status);
             // A repeat is safe: to a version that is committed already the
             // answer is the same.
-            if !is_passing(&status) {
+            if is_damage(&status) && n_repairs < MAX_REPAIRS {
+                n_repairs += 1;
+                artifacts.doubt();
+                store_patiently(artifacts, trained).await?;
+            } else if !is_passing(&status) {
                 return Err(refused(&status));
             }
-            log_failure("committing the model", &status);
             tokio::time::sleep(pauses.next()).await;
         }
-        Err(End::internal("the coordinator did not answer the commit"))
+        Err(End::unavailable(
+            "the coordinator did not answer the commit",
+        ))
     }
 
     /// Tells the coordinator how the attempt ended; if that fails, the lease
@@ -196,6 +212,30 @@ impl Lease {
     }
 }
 
+/// Stores a backbone and its model, again and again while the store is out of
+/// reach; returns the model's id.
+async fn store_patiently(
+    artifacts: &Artifacts,
+    trained: &Trained,
+) -> Result<ArtifactId, End> {
+    let until = Instant::now() + STORE_PATIENCE;
+    let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_STORE_PAUSE);
+    loop {
+        let error = match store(artifacts, trained).await {
+            Ok(id) => return Ok(id),
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            return Err(Error::Storage(error).into());
+        }
+        tracing::warn!(
+            error = service::chain(&error),
+            "cannot store the model yet"
+        );
+        tokio::time::sleep(pauses.next()).await;
+    }
+}
+
 /// Stores a backbone and its model; returns the model's id.
 async fn store(
     artifacts: &Artifacts,
@@ -205,12 +245,23 @@ async fn store(
     artifacts.put(Kind::Model, &trained.model).await
 }
 
+/// True where what was stored is damaged, or gone, before it is published.
+fn is_damage(status: &Status) -> bool {
+    matches!(status.code(), Code::DataLoss | Code::NotFound)
+}
+
 /// The end of an attempt whose model the coordinator does not take.
 fn refused(status: &Status) -> End {
     if status.code() == Code::FailedPrecondition {
         return End::LeaseLost;
     }
     let message = status.message();
+    if is_damage(status) {
+        return End::unavailable(format!(
+            "the coordinator does not find the model whole: {message}; \
+             do it and this worker have the same `storage.artifacts`?"
+        ));
+    }
     End::internal(format!("the coordinator refused the model: {message}"))
 }
 

@@ -1,5 +1,6 @@
 //! Asks the coordinator for work and takes one job after the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Calibration, SeenBackbone};
@@ -10,10 +11,12 @@ use storage::Artifacts;
 use tokio_util::sync::CancellationToken;
 
 use crate::calibrate;
+use crate::error::Error;
 use crate::job::attempt;
 use crate::job::equipment::Equipment;
 use crate::job::pauses::Pauses;
 use crate::material::seen::{self, Look, SizesRead};
+use crate::scratch::{self, Scratch};
 use crate::settings::Settings;
 
 /// The first pause after the coordinator could not be reached.
@@ -54,7 +57,8 @@ impl Worker {
             "computing"
         );
         settings.device = computing.name;
-        std::fs::create_dir_all(&settings.scratch)?;
+        let scratch = Arc::new(Scratch::open(&settings.scratch)?);
+        scratch::sweep_unfinished(&settings.backbone_root);
         let calibration =
             calibrate::read(&settings.calibration, &settings.device, precision);
         let coordinator =
@@ -62,6 +66,7 @@ impl Worker {
         let equipment = Equipment {
             settings,
             artifacts,
+            scratch,
             device: computing.device,
             coordinator,
         };
@@ -79,6 +84,14 @@ impl Worker {
         tracing::info!(worker = name, device, "asking for work");
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         while !shutdown.is_cancelled() {
+            if let Err(error) = self.check_scratch().await {
+                // A job would only come back from here.
+                let error = service::chain(&error);
+                tracing::warn!(error, "not asking for work: no place for it");
+                let pause = tokio::time::sleep(pauses.next());
+                shutdown.run_until_cancelled(pause).await;
+                continue;
+            }
             let Some(answer) = shutdown.run_until_cancelled(self.lease()).await
             else {
                 return;
@@ -104,6 +117,16 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Removes what dead workers left; an error where no job has a place.
+    async fn check_scratch(&self) -> Result<(), Error> {
+        let scratch = Arc::clone(&self.equipment.scratch);
+        let checking = tokio::task::spawn_blocking(move || {
+            scratch.sweep();
+            scratch.check()
+        });
+        checking.await.expect("a look at files does not panic")
     }
 
     /// Asks for a job, and waits a while where there is none.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use model::{NamedTensor, TensorFile, write_tensors};
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
@@ -24,10 +25,21 @@ pub(super) struct Columns {
     user: Vec<i32>,
     item: Vec<i32>,
     length: Vec<i32>,
+    /// The [`digest`] of each text's words.
+    digest: Vec<i32>,
+}
+
+/// What is checked of a text's words whenever they are read: the first bytes of
+/// their SHA-256.
+pub(super) fn digest(words: &[u8]) -> u32 {
+    let hash = Sha256::digest(words);
+    u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
 impl Columns {
-    pub(super) fn push(&mut self, about: About, n_words: usize) {
+    /// Adds a text, by what it is about and the bytes of its words.
+    pub(super) fn push(&mut self, about: About, words: &[u8]) {
+        let n_words = words.len() / size_of::<u32>();
         let (kind, user, item) = match about {
             About::Title { item } => (0, 0, item),
             About::Review { user, item } => (1, user, item),
@@ -38,6 +50,7 @@ impl Columns {
         self.user.push(user.cast_signed());
         self.item.push(item.cast_signed());
         self.length.push(i32::try_from(n_words).unwrap_or(i32::MAX));
+        self.digest.push(digest(words).cast_signed());
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
@@ -46,7 +59,8 @@ impl Columns {
             NamedTensor::i32("kind", shape.clone(), &self.kind),
             NamedTensor::i32("user", shape.clone(), &self.user),
             NamedTensor::i32("item", shape.clone(), &self.item),
-            NamedTensor::i32("length", shape, &self.length),
+            NamedTensor::i32("length", shape.clone(), &self.length),
+            NamedTensor::i32("digest", shape, &self.digest),
         ];
         write_tensors(path, &columns)?;
         Ok(())
@@ -60,6 +74,7 @@ impl Columns {
             user: file.i32("user")?.1,
             item: file.i32("item")?.1,
             length: file.i32("length")?.1,
+            digest: file.i32("digest")?.1,
         })
     }
 
@@ -74,6 +89,11 @@ impl Columns {
                 about(kind, user.cast_unsigned(), item.cast_unsigned())
             })
             .collect()
+    }
+
+    /// The digest of each text's words.
+    pub(super) fn digests(&self) -> Vec<u32> {
+        self.digest.iter().map(|d| d.cast_unsigned()).collect()
     }
 
     /// Where each text's words begin, and where the last one's end.

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::material::about::About;
 use crate::material::encode::Texts;
 use crate::material::item_words::ItemTexts;
-use crate::material::token_file::TokenFile;
+use crate::material::token_file::{Places, TokenFile};
 
 /// Everything that the stages draw their batches from.
 #[derive(Debug)]
@@ -75,7 +75,11 @@ impl Corpus {
             folder: &input.dataset,
             max_words: spec.pretraining.max_text_tokens,
         };
-        let tokens = TokenFile::open(texts, &input.token_files, progress)?;
+        let places = Places {
+            kept_in: &input.token_files,
+            made_in: &input.scratch,
+        };
+        let tokens = TokenFile::open(texts, places, progress)?;
         let test = TestSplit {
             items: dataset.histories(Split::Test),
         };
@@ -292,10 +296,11 @@ mod tests {
             folder: folder.path(),
             max_words: 3,
         };
-        let tokens = || {
-            TokenFile::open(texts, &folder.path().join("tokens"), &progress)
-                .unwrap()
+        let places = Places {
+            kept_in: &folder.path().join("tokens"),
+            made_in: folder.path(),
         };
+        let tokens = || TokenFile::open(texts, places, &progress).unwrap();
         let prompts = PromptTexts::new(&tokenizer);
         let corpus = Corpus::new(&dataset, tokens(), prompts.clone(), 64);
         let all =

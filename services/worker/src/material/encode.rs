@@ -64,19 +64,17 @@ pub(super) fn write(
             .collect();
         for (subject, encoded) in chunk.iter().zip(&encoded) {
             let kept = &encoded[..encoded.len().min(texts.max_words)];
-            columns.push(subject.about, kept.len());
-            write_words(&mut words, kept).map_err(Error::file(&path))?;
+            let bytes = bytes_of(kept);
+            columns.push(subject.about, &bytes);
+            words.write_all(&bytes).map_err(Error::file(&path))?;
         }
     }
     words.flush().map_err(Error::file(&path))?;
     columns.write(&folder.join(ABOUT))
 }
 
-fn write_words(file: &mut impl Write, words: &[u32]) -> std::io::Result<()> {
-    for word in words {
-        file.write_all(&word.to_le_bytes())?;
-    }
-    Ok(())
+fn bytes_of(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Everything to encode; a text without a user or item that its prompt would

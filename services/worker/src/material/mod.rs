@@ -15,6 +15,6 @@ pub(crate) mod corpus;
 /// Turns a data set's texts into words and writes them to a file.
 pub(crate) mod encode;
 /// Tells a kept folder that is whole from an older or a damaged one.
-mod seal;
+pub(crate) mod seal;
 /// A data set's texts as words in a file, kept from job to job.
 pub(crate) mod token_file;

@@ -3,9 +3,11 @@
 //! memory does not grow with its texts.
 //!
 //! A folder for each data set, length and tokenizer: `texts.safetensors` says what each
-//! text is about and how long it is, `words.u32` has their words one after the
-//! other, `seal.json` has the format and both files' hashes. A folder of an
-//! older format, or a damaged one, is made anew.
+//! text is about, how long it is and its digest, `words.u32` has their words one after the
+//! other, `seal.json` has the format, the folder's name and both files' hashes.
+//! A folder of an older format, of something else, or a damaged one is made
+//! anew. A text whose words change while a job reads them ends the attempt; the
+//! next one makes the folder anew.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,9 +19,9 @@ use model::Token;
 use crate::contract::progress::Progress;
 use crate::disk::{self, in_the_making, put_in_place};
 use crate::error::Error;
-use crate::material::about::{About, Columns};
+use crate::material::about::{About, Columns, digest};
 use crate::material::encode::{self, ABOUT, Texts, WORDS};
-use crate::material::seal;
+use crate::material::seal::{self, Form};
 
 /// Encoded texts: what they are about in memory, their words in a file.
 #[derive(Debug)]
@@ -27,35 +29,51 @@ pub(crate) struct TokenFile {
     about: Vec<About>,
     /// Where each text's words begin, and where the last one's end.
     starts: Vec<u64>,
+    digests: Vec<u32>,
     words: File,
     path: PathBuf,
 }
 
+/// Where encoded texts are kept, and where they are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// From job to job.
+    pub(crate) kept_in: &'a Path,
+    /// The attempt's own folder, on the same disk.
+    pub(crate) made_in: &'a Path,
+}
+
 /// The version of the folder's layout. Format 1 had two bytes a word and no
-/// seal.
-const FORMAT: u32 = 2;
+/// seal, format 2 no digests.
+const FORMAT: u32 = 3;
 const BYTES_A_WORD: usize = size_of::<u32>();
 /// Data sets whose words are kept; the one that was made first goes when there
 /// are more.
 const N_KEPT: usize = 16;
 
 impl TokenFile {
-    /// Opens a data set's words below `kept_in`; encodes them first where they
-    /// are not kept whole.
+    /// Opens a data set's words; encodes them first where they are not kept
+    /// whole.
     pub(crate) fn open(
         texts: Texts<'_>,
-        kept_in: &Path,
+        places: Places<'_>,
         progress: &Progress,
     ) -> Result<Self, Error> {
+        let kept_in = places.kept_in;
         disk::make_folder(kept_in)?;
-        let place = kept_in.join(format!(
+        let name = format!(
             "{}-{}-{}",
             texts.id,
             texts.max_words,
             texts.tokenizer.fingerprint()
-        ));
+        );
+        let form = Form {
+            format: FORMAT,
+            of: &name,
+        };
+        let place = kept_in.join(&name);
         if place.exists() {
-            match Self::read(&place) {
+            match Self::read(&place, form) {
                 Ok(kept) => return Ok(kept),
                 Err(error) => tracing::warn!(
                     folder = %place.display(),
@@ -64,12 +82,12 @@ impl TokenFile {
                 ),
             }
         }
-        let making = in_the_making(kept_in)?;
+        let making = in_the_making(places.made_in)?;
         encode::write(texts, making.path(), progress)?;
-        seal::write(making.path(), FORMAT, &[ABOUT, WORDS])?;
+        seal::write(making.path(), form)?;
         // Opened before it is moved: another worker may put its own in the same
         // place.
-        let made = Self::read(making.path())?;
+        let made = Self::read(making.path(), form)?;
         disk::remove_folder(&place)?;
         put_in_place(making, &place)?;
         forget_the_first(kept_in)?;
@@ -77,8 +95,8 @@ impl TokenFile {
     }
 
     /// Opens a folder that is sealed and whole.
-    fn read(folder: &Path) -> Result<Self, Error> {
-        seal::check(folder, FORMAT, &[ABOUT, WORDS])?;
+    fn read(folder: &Path, form: Form<'_>) -> Result<Self, Error> {
+        seal::check(folder, form)?;
         let path = folder.join(ABOUT);
         let columns = Columns::read(&path)?;
         let about = columns
@@ -89,6 +107,7 @@ impl TokenFile {
         Ok(Self {
             about,
             starts: columns.starts(),
+            digests: columns.digests(),
             words,
             path,
         })
@@ -108,6 +127,10 @@ impl TokenFile {
         self.words
             .read_exact_at(&mut bytes, start)
             .map_err(Error::file(&self.path))?;
+        if digest(&bytes) != self.digests[place] {
+            let reason = "its words were changed while a job read them";
+            return Err(Error::damaged(&self.path, reason));
+        }
         let (words, _) = bytes.as_chunks();
         Ok(words
             .iter()
@@ -148,6 +171,11 @@ mod tests {
     use tempfile::TempDir;
     use tokio_util::sync::CancellationToken;
 
+    const FORM: Form<'_> = Form {
+        format: FORMAT,
+        of: "d-64-gpt2",
+    };
+
     /// A data set with three texts, and the folder where its words are kept.
     struct Kept {
         folder: TempDir,
@@ -175,12 +203,11 @@ mod tests {
             };
             let (progress, _watch) =
                 Progress::new("flex", CancellationToken::new());
-            TokenFile::open(
-                texts,
-                &self.folder.path().join("tokens"),
-                &progress,
-            )
-            .unwrap()
+            let places = Places {
+                kept_in: &self.folder.path().join("tokens"),
+                made_in: self.folder.path(),
+            };
+            TokenFile::open(texts, places, &progress).unwrap()
         }
 
         /// The file with the words.
@@ -191,7 +218,7 @@ mod tests {
         /// True when what is kept can be used as it is.
         fn is_whole(&self) -> bool {
             let place = self.path().parent().unwrap().to_owned();
-            TokenFile::read(&place).is_ok()
+            TokenFile::read(&place, FORM).is_ok()
         }
     }
 
@@ -268,8 +295,44 @@ mod tests {
     #[test]
     fn a_folder_of_another_format_is_made_anew() {
         made_anew_after(|path| {
-            seal::write(path.parent().unwrap(), FORMAT + 1, &[ABOUT, WORDS])
-                .unwrap();
+            let format = FORMAT + 1;
+            let form = Form { format, ..FORM };
+            seal::write(path.parent().unwrap(), form).unwrap();
         });
+    }
+
+    #[test]
+    fn whole_words_of_another_data_set_are_not_taken_for_these() {
+        made_anew_after(|path| {
+            let form = Form {
+                of: "e-64-gpt2",
+                ..FORM
+            };
+            seal::write(path.parent().unwrap(), form).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_file_in_the_folders_place_is_no_obstacle() {
+        made_anew_after(|path| {
+            let folder = path.parent().unwrap();
+            std::fs::remove_dir_all(folder).unwrap();
+            std::fs::write(folder, "").unwrap();
+        });
+    }
+
+    #[test]
+    fn words_that_change_while_they_are_read_are_not_learned_from() {
+        let kept = Kept::new();
+        let file = kept.open();
+        let words = all_words(&file);
+        let mut bytes = std::fs::read(kept.path()).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(kept.path(), bytes).unwrap();
+        let error = file.words(0).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert!(error.is_passing(), "the next attempt makes them anew");
+        assert_eq!(file.words(1).unwrap(), words[1]);
+        assert_eq!(all_words(&kept.open()), words);
     }
 }

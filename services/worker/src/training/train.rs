@@ -2,6 +2,7 @@
 //! alternating → recommendation finetuning → evaluate → save. Synchronous; runs
 //! on a thread of its own.
 
+use std::path::Path;
 use std::time::Instant;
 
 use dataset::Dataset;
@@ -10,7 +11,7 @@ use domain::{Part, Stage};
 use crate::contract::input::{Input, Trained};
 use crate::contract::plan::plan;
 use crate::contract::progress::Progress;
-use crate::disk::new_folder;
+use crate::disk;
 use crate::error::Error;
 use crate::evaluation::choose::Chosen;
 use crate::evaluation::holdout::Holdout;
@@ -24,8 +25,26 @@ use crate::training::{checkpoint, stages};
 
 /// Trains from the start or from a checkpoint until the plan ends, validation
 /// stops improving, or `progress` says stop. The same input gives bit-identical
-/// tables on the same kind of machine.
+/// tables on the same kind of machine. A checkpoint that cannot be read (one of
+/// another program, say) costs its work, not the job.
 pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
+    let trained = train_from(input, progress);
+    let Err(error @ Error::Checkpoint { .. }) = trained else {
+        return trained;
+    };
+    let error = service::chain(&error);
+    tracing::warn!(error, "starting over: the checkpoint cannot be read");
+    let from_the_start = Input {
+        resume: None,
+        ..input.clone()
+    };
+    train_from(&from_the_start, progress)
+}
+
+fn train_from(
+    input: &Input,
+    progress: &mut Progress,
+) -> Result<Trained, Error> {
     let dataset =
         Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
@@ -46,7 +65,7 @@ pub fn train(input: &Input, progress: &mut Progress) -> Result<Trained, Error> {
         popularity: corpus.popularity(),
         counted_words: corpus.counted_words,
     };
-    let trained = write(finished, input, &dataset);
+    let trained = write(finished, input, &dataset, progress);
     // Beginning a part ends the one before: what writing took is noted.
     progress.begins(Part::Saving);
     trained
@@ -97,18 +116,38 @@ fn run_epochs(
     Ok(())
 }
 
-/// Writes a checkpoint and hands it over to be stored.
+/// Writes a checkpoint and hands it over to be stored. Where the disk has no
+/// room for it, training goes on without.
 fn save_checkpoint(
     run: &Run,
     input: &Input,
     progress: &mut Progress,
 ) -> Result<(), Error> {
     progress.begins(Part::Saving);
-    let name = format!("checkpoint-{}", run.n_epochs_done);
-    let folder = new_folder(&input.scratch, &name)?;
-    checkpoint::write(run, progress.reports(), &input.job, &folder)?;
-    if is_warmed_up(&input.spec.backbone) {
-        run.learned.backbone.write(&folder)?;
+    let folder = input
+        .scratch
+        .join(format!("checkpoint-{}", run.n_epochs_done));
+    match write_checkpoint(run, input, &folder, progress) {
+        Ok(()) => progress.checkpoint(folder),
+        Err(error) if error.is_passing() => {
+            let error = service::chain(&error);
+            tracing::warn!(error, "cannot write a checkpoint");
+            disk::remove_folder(&folder)
+        }
+        Err(error) => Err(error),
     }
-    progress.checkpoint(folder)
+}
+
+fn write_checkpoint(
+    run: &Run,
+    input: &Input,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<(), Error> {
+    disk::new_folder(folder)?;
+    checkpoint::write(run, progress.reports(), &input.job, folder)?;
+    if is_warmed_up(&input.spec.backbone) {
+        run.learned.backbone.write(folder)?;
+    }
+    Ok(())
 }

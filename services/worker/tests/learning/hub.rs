@@ -74,6 +74,19 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
         "the hash of its files"
     );
 
+    // Damaged on the worker's disk: never another model, and fetched again.
+    let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
+    let weights = kept.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    bench.hub_url = serve_as_hub(files.path().to_owned());
+    let again = bench.train(&spec);
+    assert_eq!(
+        again.artifact.manifest.backbone,
+        cached.artifact.manifest.backbone
+    );
+
     // The same in shards.
     std::fs::rename(
         files.path().join("model.safetensors"),
@@ -96,8 +109,8 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
         .unwrap_err();
     assert_eq!(
         error.cause().kind,
-        domain::CauseKind::Internal,
-        "a hub that may be back: worth another attempt"
+        domain::CauseKind::Unavailable,
+        "a hub that may be back"
     );
     let message = error.cause().message;
     assert!(

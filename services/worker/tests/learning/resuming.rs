@@ -71,16 +71,45 @@ fn a_resumed_job_ends_where_an_uninterrupted_one_does() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_worth_another_attempt() {
+fn a_checkpoint_that_cannot_be_read_costs_its_work_and_not_the_job() {
     let bench = Bench::new();
+    let mut spec = nothing();
+    spec.finetuning.epochs = 1;
+    let whole = bench.train(&spec);
     let checkpoint = tempfile::tempdir().unwrap();
     std::fs::write(checkpoint.path().join("state.json"), "{").unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let resume = Some(checkpoint.path().to_owned());
-    let input = bench.input(&nothing(), scratch.path(), resume);
+    let input = bench.input(&spec, scratch.path(), resume);
     let (mut progress, _watch) =
         Progress::new("flex", tokio_util::sync::CancellationToken::new());
-    let error = train(&input, &mut progress).unwrap_err();
-    assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
-    assert_eq!(error.cause().kind, domain::CauseKind::Internal);
+    let trained = train(&input, &mut progress).unwrap();
+    let tables_file =
+        std::fs::read(trained.model.join("tables.safetensors")).unwrap();
+    assert!(whole.tables_file == tables_file);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_nothing() {
+    let bench = Bench::new();
+    let mut spec = nothing();
+    spec.finetuning.epochs = 3;
+    let whole = bench.train(&spec);
+    let scratch = tempfile::tempdir().unwrap();
+    // Something is in its place.
+    std::fs::write(scratch.path().join("checkpoint-1"), "").unwrap();
+    let input = Input {
+        checkpoint_every: Duration::ZERO,
+        ..bench.input(&spec, scratch.path(), None)
+    };
+    let (mut progress, mut watch) =
+        Progress::new("flex", tokio_util::sync::CancellationToken::new());
+    let training = std::thread::spawn(move || train(&input, &mut progress));
+    let first = watch.checkpoints.blocking_recv().unwrap();
+    assert!(first.ends_with("checkpoint-2"), "{}", first.display());
+    while watch.checkpoints.blocking_recv().is_some() {}
+    let trained = training.join().unwrap().unwrap();
+    let tables_file =
+        std::fs::read(trained.model.join("tables.safetensors")).unwrap();
+    assert!(whole.tables_file == tables_file);
 }

@@ -39,6 +39,8 @@ pub enum Event {
         epoch: u64,
         /// Why it gives up.
         cause: Cause,
+        /// How long the job may wait for something that is out of reach.
+        patience: Duration,
     },
     /// A worker stopped because it was told to.
     Stopped {
@@ -64,6 +66,8 @@ pub enum Event {
     LeaseEnded,
     /// Somebody wants it to stop.
     CancelRequested,
+    /// Somebody wants a job that ended without a model to be tried again.
+    RetryRequested,
 }
 
 /// Why a worker gives a job back without a model.
@@ -78,10 +82,15 @@ pub enum EndOfAttempt {
 }
 
 impl EndOfAttempt {
-    /// Makes an event of it, for the lease with this epoch.
-    pub fn event(self, epoch: u64) -> Event {
+    /// Makes an event of it, for the lease with this epoch of a job that waits
+    /// so long for what is out of reach.
+    pub fn event(self, epoch: u64, patience: Duration) -> Event {
         match self {
-            Self::Failed(cause) => Event::AttemptFailed { epoch, cause },
+            Self::Failed(cause) => Event::AttemptFailed {
+                epoch,
+                cause,
+                patience,
+            },
             Self::Cancelled => Event::Stopped { epoch },
             Self::Released => Event::Released { epoch },
         }

@@ -21,7 +21,8 @@ pub enum State {
 }
 
 impl State {
-    /// True when nothing will change any more.
+    /// True when nothing will change any more, unless somebody asks for another
+    /// try.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
@@ -41,21 +42,16 @@ pub enum CauseKind {
     Diverged,
     /// The device has no memory left.
     OutOfMemory,
-    /// Storage or something else inside failed; also a cause that only a newer
+    /// Something that the job needs is out of reach or full: the artifact store,
+    /// a disk, a hub. Time mends it.
+    Unavailable,
+    /// The job lost worker after worker in the same place: it seems to be what
+    /// ends them.
+    WorkerCrashed,
+    /// Something else inside failed; also a cause that only a newer
     /// program knows.
     #[serde(other)]
     Internal,
-}
-
-impl CauseKind {
-    /// A repeat on the same input would end the same way for some causes; those
-    /// are final at once.
-    pub(crate) fn is_worth_a_retry(self) -> bool {
-        match self {
-            Self::WorkerLost | Self::OutOfMemory | Self::Internal => true,
-            Self::BadData | Self::BadBackbone | Self::Diverged => false,
-        }
-    }
 }
 
 /// Why an attempt ended early, for people.
