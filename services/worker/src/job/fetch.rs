@@ -92,6 +92,8 @@ fn unusable(error: &storage::Error, bad: CauseKind) -> Cause {
     let kind = match error {
         storage::Error::NotFound { .. } | storage::Error::Corrupt { .. } => bad,
         storage::Error::Unavailable { .. }
+        | storage::Error::Unwritable { .. }
+        | storage::Error::NotRecorded { .. }
         | storage::Error::Contended(_)
         | storage::Error::Setting { .. }
         | storage::Error::InUse(_)
