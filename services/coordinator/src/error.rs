@@ -67,10 +67,13 @@ impl From<Error> for Status {
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,
             Error::Storage(
                 storage::Error::Unavailable { .. }
+                | storage::Error::Unwritable { .. }
                 | storage::Error::File { .. },
             ) => Code::Unavailable,
             Error::Storage(
-                storage::Error::Setting { .. } | storage::Error::InUse(_),
+                storage::Error::Setting { .. }
+                | storage::Error::InUse(_)
+                | storage::Error::NotRecorded { .. },
             ) => Code::Internal,
         };
 

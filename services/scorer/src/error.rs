@@ -56,8 +56,8 @@ pub enum Error {
     )]
     HistoryUnavailable(#[source] Arc<storage::Error>),
     /// Storage failed in any other way.
-    #[error("storage failed")]
-    Storage(#[source] Arc<storage::Error>),
+    #[error(transparent)]
+    Storage(Arc<storage::Error>),
     /// The model thread ended before it had the answer.
     #[error("the model is being replaced; try again")]
     ModelStopped,
@@ -104,7 +104,10 @@ impl From<Error> for Status {
 fn storage_code(error: &storage::Error) -> Code {
     use storage::Error;
     match error {
-        Error::Unavailable { .. } | Error::File { .. } => Code::Unavailable,
+        Error::Unavailable { .. }
+        | Error::Unwritable { .. }
+        | Error::File { .. } => Code::Unavailable,
+        Error::NotRecorded { source, .. } => storage_code(source),
         Error::NotFound { .. } => Code::NotFound,
         Error::Contended(_) => Code::Aborted,
         Error::Corrupt { .. } => Code::DataLoss,

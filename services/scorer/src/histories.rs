@@ -14,8 +14,6 @@ use crate::error::Error;
 
 /// How long a history may stand in for the stored one.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
-/// Users whose interactions are recorded in one commit of the store.
-const USERS_A_COMMIT: usize = 200;
 
 /// Reads, remembers and records histories; clones share what is remembered.
 #[derive(Debug, Clone)]
@@ -171,19 +169,15 @@ impl RememberedHistories {
     }
 
     /// Records interactions; all are stored when this returns. Returns how many
-    /// were new.
+    /// are new and kept.
     pub(crate) async fn record(
         &self,
         catalog: &Catalog,
         batch: &[(UserId, Vec<Interaction>)],
     ) -> Result<usize, Error> {
-        let mut n_new = 0;
-        for part in batch.chunks(USERS_A_COMMIT) {
-            let users = part.iter().map(|(user, _)| user);
-            let _outdated = self.outdated(catalog, users);
-            n_new += self.storage.histories.record_all(catalog, part).await?;
-        }
-        Ok(n_new)
+        let users = batch.iter().map(|(user, _)| user);
+        let _outdated = self.outdated(catalog, users);
+        Ok(self.storage.histories.record_all(catalog, batch).await?)
     }
 
     pub(crate) async fn stored(

@@ -60,6 +60,8 @@ impl From<storage::Error> for Unloadable {
             Error::Corrupt { .. } => Cause::Damaged,
             Error::NotFound { .. } => Cause::Missing,
             Error::Unavailable { .. }
+            | Error::Unwritable { .. }
+            | Error::NotRecorded { .. }
             | Error::File { .. }
             | Error::Contended(_)
             | Error::Setting { .. }

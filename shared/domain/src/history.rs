@@ -1,6 +1,7 @@
 //! What a user has interacted with. Knows external ids only: no model, no row
 //! number.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,12 @@ enum Identity<'a> {
 }
 
 impl Interaction {
+    /// Compares by time, then item; the rest makes the order one of its own.
+    fn in_order(&self, other: &Self) -> Ordering {
+        let key = (self.at_ms, &self.item, &self.event);
+        key.cmp(&(other.at_ms, &other.item, &other.event))
+    }
+
     fn identity(&self) -> Identity<'_> {
         self.event
             .as_ref()
@@ -45,6 +52,14 @@ pub struct Retention {
     /// Events older than this are dropped when the user's next event arrives;
     /// `None` keeps all.
     pub max_age_ms: Option<i64>,
+}
+
+impl Retention {
+    /// Says from when on events are kept, in milliseconds since 1970-01-01 UTC;
+    /// `None` keeps all.
+    pub fn oldest_ms(self, now_ms: i64) -> Option<i64> {
+        self.max_age_ms.map(|age_ms| now_ms.saturating_sub(age_ms))
+    }
 }
 
 /// All interactions of one user, ascending by (time, item id): the order of a
@@ -63,8 +78,7 @@ impl History {
     /// Makes a history of interactions that came with a request instead of from
     /// the store.
     pub fn inline(mut interactions: Vec<Interaction>) -> Self {
-        interactions
-            .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
+        interactions.sort_by(Interaction::in_order);
         Self {
             interactions,
             deleted_at_ms: None,
@@ -123,8 +137,49 @@ impl History {
         self.deleted_at_ms.is_some()
     }
 
-    /// Merges events in; returns how many were new. Repeats and events from
-    /// before a deletion change nothing.
+    /// Makes a history of what a store keeps of a user.
+    pub fn stored(
+        interactions: Vec<Interaction>,
+        deleted_at_ms: Option<i64>,
+    ) -> Self {
+        Self {
+            deleted_at_ms,
+            ..Self::inline(interactions)
+        }
+    }
+
+    /// Says when the user was deleted, in milliseconds since 1970-01-01 UTC.
+    pub fn deleted_at_ms(&self) -> Option<i64> {
+        self.deleted_at_ms
+    }
+
+    /// Merges another record of the same user in: an event that both have
+    /// counts once, and a deletion in either removes what was before it from
+    /// both.
+    #[must_use]
+    pub fn merged(mut self, other: &Self) -> Self {
+        self.deleted_at_ms = self.deleted_at_ms.max(other.deleted_at_ms);
+        let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
+        self.interactions.retain(|one| one.at_ms > deleted_at_ms);
+        let known: HashSet<Identity<'_>> = self
+            .interactions
+            .iter()
+            .map(Interaction::identity)
+            .collect();
+        let mut missing = Vec::new();
+        for event in &other.interactions {
+            if event.at_ms > deleted_at_ms && !known.contains(&event.identity())
+            {
+                missing.push(event.clone());
+            }
+        }
+        self.interactions.extend(missing);
+        Self::stored(self.interactions, self.deleted_at_ms)
+    }
+
+    /// Merges events in; returns how many of them are new and kept. Repeats,
+    /// events from before a deletion, and those that are too old change
+    /// nothing. This is what every store of histories does, in its own way.
     pub fn record(
         &mut self,
         events: &[Interaction],
@@ -132,36 +187,41 @@ impl History {
         now_ms: i64,
     ) -> usize {
         let deleted_at_ms = self.deleted_at_ms.unwrap_or(i64::MIN);
-        let oldest_ms = retention
-            .max_age_ms
-            .map_or(i64::MIN, |age| now_ms.saturating_sub(age));
-        let mut known = HashSet::with_capacity(self.interactions.len());
-        for interaction in &self.interactions {
-            known.insert(interaction.identity());
-        }
-
+        let oldest_ms = retention.oldest_ms(now_ms).unwrap_or(i64::MIN);
+        let mut known: HashSet<Identity<'_>> = self
+            .interactions
+            .iter()
+            .map(Interaction::identity)
+            .collect();
         let mut new: Vec<Interaction> = Vec::new();
         for event in events {
-            if event.at_ms > deleted_at_ms && known.insert(event.identity()) {
+            let is_kept =
+                event.at_ms > deleted_at_ms && event.at_ms >= oldest_ms;
+            if is_kept && known.insert(event.identity()) {
                 new.push(event.clone());
             }
         }
+        if new.is_empty() {
+            return 0;
+        }
 
-        let n_new = new.len();
-        self.interactions.extend(new);
-        self.interactions
-            .sort_by(|a, b| (a.at_ms, &a.item).cmp(&(b.at_ms, &b.item)));
-        self.interactions.retain(|known| known.at_ms >= oldest_ms);
-        let excess =
-            self.interactions.len().saturating_sub(retention.max_events);
-        self.interactions.drain(..excess);
+        let mut all = [self.interactions.as_slice(), &new].concat();
+        all.retain(|one| one.at_ms >= oldest_ms);
+        let mut all = Self::inline(all).interactions;
+        all.drain(..all.len().saturating_sub(retention.max_events));
+        let new: HashSet<Identity<'_>> =
+            new.iter().map(Interaction::identity).collect();
+        let is_new = |one: &&Interaction| new.contains(&one.identity());
+        let n_new = all.iter().filter(is_new).count();
+        self.interactions = all;
         n_new
     }
 
-    /// Forgets everything and leaves a tombstone.
+    /// Forgets everything and leaves a tombstone, which an earlier one never
+    /// replaces.
     pub fn delete(&mut self, now_ms: i64) {
         self.interactions.clear();
-        self.deleted_at_ms = Some(now_ms);
+        self.deleted_at_ms = self.deleted_at_ms.max(Some(now_ms));
     }
 }
 
@@ -223,12 +283,28 @@ mod tests {
             max_events: 2,
             max_age_ms: Some(5),
         };
-        history.record(
-            &[at("a", 1), at("b", 6), at("c", 7), at("d", 8)],
-            retention,
-            10,
-        );
+        let events = [at("a", 1), at("b", 6), at("c", 7), at("d", 8)];
+        assert_eq!(history.record(&events, retention, 10), 2);
         assert_eq!(items(&history), ["c", "d"]);
+        assert_eq!(history.record(&[at("b", 6)], retention, 10), 0, "no room");
+        assert_eq!(history.record(&[at("z", 4)], retention, 10), 0, "too old");
+        assert_eq!(items(&history), ["c", "d"]);
+    }
+
+    #[test]
+    fn two_records_of_a_user_become_one_and_a_deletion_in_either_counts() {
+        let mut one = History::default();
+        one.record(&[at("a", 1), at("b", 6)], ALL, 10);
+        let mut other = History::default();
+        other.record(&[at("b", 6), at("c", 4)], ALL, 10);
+        let both = one.clone().merged(&other);
+        assert_eq!(items(&both), ["a", "c", "b"]);
+        assert_eq!(both.interactions().len(), 3);
+        other.delete(2);
+        other.record(&[at("c", 4)], ALL, 10);
+        let both = one.merged(&other);
+        assert_eq!(items(&both), ["c", "b"]);
+        assert_eq!(both.deleted_at_ms(), Some(2));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domain::UserId;
+
 /// An error of the storage crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +15,26 @@ pub enum Error {
         /// Why it cannot be reached.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A store answers but cannot write; what is stored can be read. A repeat
+    /// succeeds when somebody has mended the cause.
+    #[error("{what} cannot write: {reason}; {remedy}")]
+    Unwritable {
+        /// Which store it is, in words.
+        what: &'static str,
+        /// Why it cannot write.
+        reason: String,
+        /// What an operator can do.
+        remedy: &'static str,
+    },
+    /// The interactions of some users were not recorded, those of the others
+    /// were.
+    #[error("{users}: {source}")]
+    NotRecorded {
+        /// Who they are.
+        users: RefusedUsers,
+        /// Why, for the first of them.
+        source: Box<Error>,
     },
     /// There is nothing under this name.
     #[error("{kind} `{name}` does not exist")]
@@ -55,6 +77,37 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Users whose interactions were not recorded. Shows so many of them as fit
+/// into the header of an answer.
+#[derive(Debug)]
+pub struct RefusedUsers {
+    /// The users, in the order of the call.
+    pub users: Vec<UserId>,
+    /// How many users the call had.
+    pub n_asked: usize,
+}
+
+impl std::fmt::Display for RefusedUsers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MAX_SHOWN_BYTES: usize = 1_000;
+        write!(
+            f,
+            "the interactions of {} of {} users were not recorded (",
+            self.users.len(),
+            self.n_asked
+        )?;
+        let mut n_bytes = 0;
+        for (place, user) in self.users.iter().enumerate() {
+            n_bytes += user.as_str().len();
+            if place > 0 && n_bytes > MAX_SHOWN_BYTES {
+                return write!(f, "… {} more)", self.users.len() - place);
+            }
+            write!(f, "{}`{user}`", if place > 0 { ", " } else { "" })?;
+        }
+        f.write_str(")")
+    }
 }
 
 impl Error {

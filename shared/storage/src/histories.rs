@@ -1,15 +1,12 @@
-//! Histories: external ids with times, one entry a (catalog, user). Nothing
-//! acknowledged is lost.
+//! Histories: external ids with times, by catalog and user. Nothing acknowledged
+//! is lost, and writers of one user never hinder each other.
 
 use domain::{Catalog, History, Interaction, Retention, UserId};
 
 use crate::clock::now_ms;
-use crate::error::Error;
-use crate::record::{decode, encode};
-use crate::store::{Commit, Store};
-
-/// Writers that meet on one user.
-const N_TRIES: usize = 50;
+use crate::error::{Error, RefusedUsers};
+use crate::store::Store;
+use crate::store::history::{Additions, Kept};
 
 /// Keeps the histories of users.
 #[derive(Debug, Clone)]
@@ -29,39 +26,43 @@ impl Histories {
         catalog: &Catalog,
         user: &UserId,
     ) -> Result<History, Error> {
-        self.read(&space(catalog), user)
-            .await
-            .map(|(history, _)| history)
+        self.store.history(catalog, user).await
     }
 
-    /// Records the interactions of several users in one commit; returns how
-    /// many were new.
+    /// Records the interactions of several users; returns how many are new and
+    /// kept. A user's are recorded all or none. Where some users' were not
+    /// recorded, those of the others were: [`Error::NotRecorded`] names them.
     pub async fn record_all(
         &self,
         catalog: &Catalog,
         batch: &[(UserId, Vec<Interaction>)],
     ) -> Result<usize, Error> {
-        let space = space(catalog);
-        for _ in 0..N_TRIES {
-            let (mut commit, mut n_new) = (Commit::default(), 0);
-            for (user, events) in batch {
-                let (mut history, before) = self.read(&space, user).await?;
-                let n = history.record(events, self.retention, now_ms());
-                if n == 0 {
-                    continue;
+        let additions = Additions {
+            catalog: catalog.clone(),
+            batch: batch.to_vec(),
+            kept: Kept::new(self.retention, now_ms()),
+        };
+        let outcomes = self.store.record_histories(additions).await?;
+        let (mut n_new, mut first) = (0, None);
+        let mut users = Vec::new();
+        for ((user, _), outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Ok(n) => n_new += n,
+                Err(error) => {
+                    users.push(user.clone());
+                    first = first.or(Some(error));
                 }
-                n_new += n;
-                commit.check(&space, user.as_str(), before);
-                commit.set(&space, user.as_str(), encode(&history));
-            }
-
-            if commit.writes.is_empty() || self.store.commit(commit).await? {
-                return Ok(n_new);
             }
         }
 
-        let what = format!("the histories of {} users", batch.len());
-        Err(Error::Contended(what))
+        let Some(first) = first else {
+            return Ok(n_new);
+        };
+        let n_asked = batch.len();
+        Err(Error::NotRecorded {
+            users: RefusedUsers { users, n_asked },
+            source: Box::new(first),
+        })
     }
 
     /// Forgets a user and leaves a tombstone, so that a late event does not
@@ -71,38 +72,6 @@ impl Histories {
         catalog: &Catalog,
         user: &UserId,
     ) -> Result<(), Error> {
-        let space = space(catalog);
-        for _ in 0..N_TRIES {
-            let (mut history, before) = self.read(&space, user).await?;
-            history.delete(now_ms());
-            let mut commit = Commit::default();
-            commit.check(&space, user.as_str(), before);
-            commit.set(&space, user.as_str(), encode(&history));
-            if self.store.commit(commit).await? {
-                return Ok(());
-            }
-        }
-
-        Err(Error::Contended(format!("the history of user `{user}`")))
+        self.store.delete_history(catalog, user, now_ms()).await
     }
-
-    async fn read(
-        &self,
-        space: &str,
-        user: &UserId,
-    ) -> Result<(History, Option<Vec<u8>>), Error> {
-        let bytes = self.store.get(space, user.as_str()).await?;
-        let history = match &bytes {
-            Some(bytes) => {
-                decode(&format!("the history of user `{user}`"), bytes)?
-            }
-            None => History::default(),
-        };
-
-        Ok((history, bytes))
-    }
-}
-
-fn space(catalog: &Catalog) -> String {
-    format!("histories:{catalog}")
 }

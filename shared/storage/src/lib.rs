@@ -36,7 +36,7 @@ mod registry;
 pub use artifacts::{Artifacts, Kind, content_id};
 pub use cache::Cache;
 pub use clock::now_ms;
-pub use error::Error;
+pub use error::{Error, RefusedUsers};
 pub use histories::Histories;
 pub use jobs::{Created, JobEvent, Jobs};
 pub use record::Listed;

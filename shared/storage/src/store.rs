@@ -4,15 +4,23 @@
 
 /// Keys, values and commits.
 mod commit;
+/// What both backends agree on about histories.
+pub(crate) mod history;
+
 /// The backend for one process: a file on its disk.
 mod embedded;
 /// The backend for several processes: a Redis.
 mod redis;
+/// Histories in a Redis.
+mod redis_histories;
 /// How long a Redis has said nothing.
 mod silence;
 
+use domain::{Catalog, History, UserId};
+
 use crate::error::Error;
 use crate::settings::Settings;
+use crate::store::history::Additions;
 
 pub(crate) use commit::{Commit, Entry, Pair};
 
@@ -71,6 +79,51 @@ impl Store {
         match self {
             Self::Embedded(store) => store.commit(commit).await,
             Self::Redis(store) => store.commit(&commit).await,
+        }
+    }
+
+    /// Records interactions; the number of new ones for each entry of the
+    /// batch, or why that user's were not recorded.
+    pub(crate) async fn record_histories(
+        &self,
+        additions: Additions,
+    ) -> Result<Vec<Result<usize, Error>>, Error> {
+        match self {
+            Self::Embedded(store) => store.record_histories(additions).await,
+            Self::Redis(store) => {
+                redis_histories::record(store, &additions).await
+            }
+        }
+    }
+
+    /// Reads a user's history; empty for a user that nobody has heard of.
+    pub(crate) async fn history(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<History, Error> {
+        match self {
+            Self::Embedded(store) => store.history(catalog, user).await,
+            Self::Redis(store) => {
+                redis_histories::read(store, catalog, user).await
+            }
+        }
+    }
+
+    /// Forgets a user's history and leaves a tombstone.
+    pub(crate) async fn delete_history(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Embedded(store) => {
+                store.delete_history(catalog, user, now_ms).await
+            }
+            Self::Redis(store) => {
+                redis_histories::delete(store, catalog, user, now_ms).await
+            }
         }
     }
 }

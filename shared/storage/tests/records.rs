@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use domain::{
     Backbone, BackboneLocation, Catalog, CauseKind, ColdItems, DatasetId,
-    Event, Item, JobId, Label, Light, ModelManifest, ModelVersion, Optimizer,
-    Part, ReadTexts, State, TableInit, Target, UserId, UserToken, ValuePath,
+    Event, Interaction, Item, JobId, Label, Light, ModelManifest, ModelVersion,
+    Optimizer, Part, ReadTexts, State, TableInit, Target, UserId, UserToken,
+    ValuePath,
 };
 use redb::{Database, TableDefinition};
 use storage::{Settings, Storage};
@@ -280,6 +281,101 @@ async fn versions_labels_and_histories_are_read_with_all_their_values() {
     );
     assert_eq!(first.event.as_ref().unwrap().as_str(), "click-17");
     assert_eq!(history.interactions().len(), 3);
+}
+
+#[tokio::test]
+async fn a_history_is_taken_over_when_the_users_next_event_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = storage(folder.path(), &records()).await;
+    let catalog = Catalog::default();
+    let user = UserId::new("user-1").unwrap();
+    let before = storage.histories.of(&catalog, &user).await.unwrap();
+    let repeat = before.interactions()[0].clone();
+    let old = Interaction {
+        at_ms: 1_750_000_000_000,
+        ..before.interactions()[1].clone()
+    };
+    let new = Interaction {
+        at_ms: 1_750_000_000_004,
+        ..old.clone()
+    };
+    let batch = [(user.clone(), vec![repeat, old, new.clone()])];
+    let n_new = storage.histories.record_all(&catalog, &batch).await;
+    assert_eq!(
+        n_new.unwrap(),
+        1,
+        "one is known, one from before a deletion"
+    );
+    let after = storage.histories.of(&catalog, &user).await.unwrap();
+    assert_eq!(after.interactions()[..3], *before.interactions());
+    assert_eq!(after.interactions()[3..], [new]);
+    assert_eq!(after.deleted_at_ms(), before.deleted_at_ms());
+
+    let other = UserId::new("user-2").unwrap();
+    storage.histories.delete(&catalog, &other).await.unwrap();
+    drop(storage);
+    let path = folder.path().join("store.redb");
+    let database = Database::open(path).unwrap();
+    let read = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let table = read.open_table(ENTRIES).unwrap();
+    for user in ["user-1", "user-2"] {
+        let old = table.get(("histories:default", user)).unwrap();
+        assert!(old.is_none(), "{user}");
+    }
+}
+
+/// A history in the form that is written since events are stored one by one.
+fn write_events(folder: &Path) {
+    const EVENTS: TableDefinition<'_, (&str, &str, i64, &str, &str), &[u8]> =
+        TableDefinition::new("history-events");
+    const IDS: TableDefinition<'_, (&str, &str, &str), ()> =
+        TableDefinition::new("history-event-ids");
+    const ABOUT: TableDefinition<'_, (&str, &str), &[u8]> =
+        TableDefinition::new("history-about");
+    let database = Database::create(folder.join("store.redb")).unwrap();
+    let write = database.begin_write().unwrap();
+    let events = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/records/v2/history-events/default");
+    let mut table = write.open_table(EVENTS).unwrap();
+    let mut ids = write.open_table(IDS).unwrap();
+    let lines = std::fs::read_to_string(events.join("user-1.jsonl")).unwrap();
+    for line in lines.lines() {
+        let (at_ms, item, id): (i64, String, String) =
+            serde_json::from_str(line).unwrap();
+        let key = ("default", "user-1", at_ms, &*item, &*id);
+        table.insert(key, [].as_slice()).unwrap();
+        if !id.is_empty() {
+            ids.insert(("default", "user-1", &*id), ()).unwrap();
+        }
+    }
+    let mut about = write.open_table(ABOUT).unwrap();
+    let record = std::fs::read(events.join("user-1.about.json")).unwrap();
+    about.insert(("default", "user-1"), &*record).unwrap();
+    drop((table, ids, about));
+    write.commit().unwrap();
+}
+
+#[tokio::test]
+async fn events_that_are_stored_one_by_one_are_read_with_all_their_values() {
+    let folder = tempfile::tempdir().unwrap();
+    write_events(folder.path());
+    let storage = storage(folder.path(), &[]).await;
+    let catalog = Catalog::default();
+    let user = UserId::new("user-1").unwrap();
+    let history = storage.histories.of(&catalog, &user).await.unwrap();
+    assert_eq!(history.deleted_at_ms(), Some(1_750_000_000_000));
+    let [first, second, third] = history.interactions() else {
+        panic!("three events");
+    };
+    assert_eq!(first.event.as_ref().unwrap().as_str(), "click-17");
+    assert_eq!(
+        (second.item.as_str(), second.at_ms),
+        ("film-2", 1_750_000_000_002)
+    );
+    let repeats = vec![first.clone(), second.clone(), third.clone()];
+    let batch = [(user, repeats)];
+    let n_new = storage.histories.record_all(&catalog, &batch).await;
+    assert_eq!(n_new.unwrap(), 0);
 }
 
 #[test]

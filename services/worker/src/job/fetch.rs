@@ -104,6 +104,8 @@ fn unusable(error: &storage::Error, damaged: CauseKind) -> Cause {
         storage::Error::Corrupt { .. } => damaged,
         storage::Error::NotFound { .. }
         | storage::Error::Unavailable { .. }
+        | storage::Error::Unwritable { .. }
+        | storage::Error::NotRecorded { .. }
         | storage::Error::Contended(_)
         | storage::Error::Setting { .. }
         | storage::Error::InUse(_)

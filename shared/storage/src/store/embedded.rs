@@ -1,41 +1,37 @@
 //! redb: one file, one process, every commit synced to disk.
 
+/// The file, opened again after a disk error.
+mod file;
+/// Histories: an entry an event.
+mod histories;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition,
-};
+use domain::{Catalog, History, UserId};
+use redb::{Database, ReadableDatabase, ReadableTable};
 
 use crate::error::Error;
 use crate::store::commit::{Commit, Entry, Pair};
-
-const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> =
-    TableDefinition::new("entries");
+use crate::store::embedded::file::{ENTRIES, StoreFile, unavailable};
+use crate::store::history::Additions;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Embedded {
-    database: Arc<Database>,
+    file: Arc<StoreFile>,
 }
 
 impl Embedded {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-        }
-
-        let database = match Database::create(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(Error::InUse(path.to_owned()));
-            }
-            other => other.map_err(unavailable)?,
-        };
-
-        let write = database.begin_write().map_err(unavailable)?;
-        write.open_table(ENTRIES).map_err(unavailable)?;
-        write.commit().map_err(unavailable)?;
+        let file = StoreFile::open(path)?;
+        file.write(|database| {
+            let write = database.begin_write().map_err(unavailable)?;
+            write.open_table(ENTRIES).map_err(unavailable)?;
+            histories::create_tables(&write)?;
+            write.commit().map_err(unavailable)
+        })?;
         Ok(Self {
-            database: Arc::new(database),
+            file: Arc::new(file),
         })
     }
 
@@ -45,7 +41,7 @@ impl Embedded {
         key: &str,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (space, key) = (space.to_owned(), key.to_owned());
-        self.blocking(move |database| {
+        self.reading(move |database| {
             let table = database
                 .begin_read()
                 .map_err(unavailable)?
@@ -61,7 +57,7 @@ impl Embedded {
 
     pub(crate) async fn scan(&self, space: &str) -> Result<Vec<Pair>, Error> {
         let space = space.to_owned();
-        self.blocking(move |database| {
+        self.reading(move |database| {
             let table = database
                 .begin_read()
                 .map_err(unavailable)?
@@ -121,21 +117,58 @@ impl Embedded {
         .await
     }
 
-    /// Runs what waits for the disk off the async threads.
+    /// Records what is new; the number of new events for each entry of the
+    /// batch, or why that user's were not recorded.
+    pub(crate) async fn record_histories(
+        &self,
+        additions: Additions,
+    ) -> Result<Vec<Result<usize, Error>>, Error> {
+        self.blocking(move |database| histories::record(database, &additions))
+            .await
+    }
+
+    pub(crate) async fn delete_history(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let (catalog, user) = (catalog.clone(), user.clone());
+        self.blocking(move |database| {
+            histories::delete(database, &catalog, &user, now_ms)
+        })
+        .await
+    }
+
+    pub(crate) async fn history(
+        &self,
+        catalog: &Catalog,
+        user: &UserId,
+    ) -> Result<History, Error> {
+        let (catalog, user) = (catalog.clone(), user.clone());
+        self.reading(move |database| histories::read(database, &catalog, &user))
+            .await
+    }
+
+    /// Runs what may write off the async threads.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let database = Arc::clone(&self.database);
-        tokio::task::spawn_blocking(move || work(&database))
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || file.write(work))
             .await
             .map_err(Error::unavailable("the embedded store"))?
     }
-}
 
-fn unavailable(error: impl Into<redb::Error>) -> Error {
-    Error::Unavailable {
-        what: "the embedded store",
-        source: Box::new(error.into()),
+    /// Runs what only reads off the async threads, also while the disk is full.
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Database) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || file.read(work))
+            .await
+            .map_err(Error::unavailable("the embedded store"))?
     }
 }

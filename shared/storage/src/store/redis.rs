@@ -8,7 +8,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, Script};
 
 use crate::breaker::{Breaker, Turn};
-use crate::clock::now_ms;
+use crate::clock::stopwatch_ms;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::commit::{Commit, Entry, Pair};
@@ -65,7 +65,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let now_ms = now_ms();
+        let now_ms = stopwatch_ms();
         if !self.is_over
             && self.store.silence.goes_on(self.since_ms, now_ms) > SLOW_MS
         {
@@ -160,11 +160,11 @@ impl Redis {
     }
 
     /// Runs one command, reconnecting included, within the configured time.
-    async fn bounded<T>(
+    pub(crate) async fn bounded<T>(
         &self,
         command: impl Future<Output = redis::RedisResult<T>>,
     ) -> Result<T, Error> {
-        let since_ms = now_ms();
+        let since_ms = stopwatch_ms();
         let turn = self.breaker.turn(since_ms);
         if turn == Turn::Closed {
             return Err(Error::unavailable("the Redis store")(
@@ -178,23 +178,32 @@ impl Redis {
             since_ms,
             is_over: false,
         };
-        let answer = match tokio::time::timeout(self.timeout, command).await {
-            Ok(answer) => answer.map_err(unavailable),
-            Err(late) => Err(Error::unavailable("the Redis store")(late)),
-        };
-
+        let answer = tokio::time::timeout(self.timeout, command).await;
         waiting.is_over = true;
-        if answer.is_ok() {
-            self.silence.ends(now_ms());
+        let is_there = match &answer {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => is_refusal(error),
+            Err(_) => false,
+        };
+        if is_there {
+            self.silence.ends(stopwatch_ms());
             self.breaker.succeeded();
         } else {
-            self.breaker.failed(turn, now_ms());
+            self.breaker.failed(turn, stopwatch_ms());
         }
 
-        answer
+        match answer {
+            Ok(answer) => answer.map_err(unavailable),
+            Err(late) => Err(Error::unavailable("the Redis store")(late)),
+        }
     }
 
-    fn hash(&self, space: &str) -> String {
+    pub(crate) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// The key of a space, or of anything else that belongs to this deployment.
+    pub(crate) fn hash(&self, space: &str) -> String {
         format!("{}:{space}", self.prefix)
     }
 
@@ -256,9 +265,39 @@ fn field<'a>(info: &'a str, name: &str) -> &'a str {
         .trim()
 }
 
+/// True of a Redis that is there but refuses a command: others may go through.
+fn is_refusal(error: &redis::RedisError) -> bool {
+    error.code().is_some_and(|code| !ABSENT.contains(&code))
+}
+
+/// What a Redis says that cannot serve anybody yet.
+const ABSENT: [&str; 5] =
+    ["BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "TRYAGAIN"];
+/// What a Redis says that cannot write for now.
+const UNWRITABLE: [&str; 4] = ["MISCONF", "NOREPLICAS", "OOM", "READONLY"];
+
 fn unavailable(error: redis::RedisError) -> Error {
+    if error.code().is_some_and(|code| UNWRITABLE.contains(&code)) {
+        return unwritable(error.to_string());
+    }
     Error::Unavailable {
         what: "the Redis store",
         source: Box::new(error),
+    }
+}
+
+/// Makes an error of what Redis said inside a script.
+pub(crate) fn refused(reason: &str) -> Error {
+    if UNWRITABLE.iter().any(|code| reason.starts_with(code)) {
+        return unwritable(reason.to_owned());
+    }
+    Error::unavailable("the Redis store")(reason)
+}
+
+fn unwritable(reason: String) -> Error {
+    Error::Unwritable {
+        what: "the Redis store",
+        reason,
+        remedy: "give it memory and disk, or make it the master, and try again",
     }
 }
