@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// Keeps calls away from something that fails.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    /// When the pause ends, in milliseconds since 1970-01-01 UTC; 0 while all
+    /// When the pause ends, in milliseconds of the stopwatch; 0 while all
     /// is well.
     resume_ms: AtomicI64,
     pause_ms: AtomicI64,

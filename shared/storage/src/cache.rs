@@ -10,7 +10,7 @@ use redis::{AsyncCommands, Client};
 use tokio::sync::OnceCell;
 
 use crate::breaker::{Breaker, Turn};
-use crate::clock::now_ms;
+use crate::clock::stopwatch_ms;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -138,7 +138,7 @@ impl Shared {
             &mut ConnectionManager,
         ) -> Result<T, redis::RedisError>,
     ) -> Option<T> {
-        let turn = self.breaker.turn(now_ms());
+        let turn = self.breaker.turn(stopwatch_ms());
         if turn == Turn::Closed {
             return None;
         }
@@ -165,7 +165,7 @@ impl Shared {
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
 
-        if self.breaker.failed(turn, now_ms()) {
+        if self.breaker.failed(turn, stopwatch_ms()) {
             tracing::warn!(
                 failure,
                 "the cache is out of reach; going on without it"
