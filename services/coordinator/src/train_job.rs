@@ -247,7 +247,8 @@ impl TrainJobs {
             .update_and_publish(&job.id, change, publication)
             .await?;
         self.note(&job);
-        self.forget_checkpoint(job.checkpoint).await;
+        self.forget_checkpoint(job.checkpoint.clone()).await;
+        self.pack(&job).await;
         tracing::info!(job = %job.id, %version, "job succeeded");
         Ok(())
     }
@@ -273,9 +274,18 @@ impl TrainJobs {
         self.note(&job);
         if job.state.is_final() {
             self.forget_checkpoint(job.checkpoint.clone()).await;
+            self.pack(&job).await;
         }
 
         Ok(job)
+    }
+
+    /// Packs the events of a job that has ended; failing to costs space.
+    async fn pack(&self, job: &Job) {
+        if let Err(error) = self.storage.jobs.pack_events(job).await {
+            let error = service::chain(&error);
+            tracing::warn!(job = %job.id, error, "cannot pack a job's events");
+        }
     }
 
     /// Takes note of a job that was changed here just now.

@@ -4,6 +4,8 @@
 //! worker carries the epoch of its lease; one from an older lease is
 //! [`Refused`], so a worker that lost its lease can change nothing.
 
+/// Epochs' reports as they are stored.
+mod epoch_columns;
 /// What happens to a job, and what is refused.
 mod event;
 /// What a worker says about the work.

@@ -9,6 +9,8 @@ mod index;
 mod list;
 /// Puts indexes right that an earlier program did not keep.
 mod mend;
+/// Events of ended jobs, compressed.
+mod pack;
 /// Jobs that wait for a worker, and jobs that have one.
 mod queue;
 
@@ -195,8 +197,7 @@ impl Jobs {
         job: &Job,
         from: u64,
     ) -> Result<Listed<JobEvent>, Error> {
-        let kept = job.n_events.saturating_sub(MOST_EVENTS) + 1;
-        let mut next = from.max(kept);
+        let mut next = from.max(pack::oldest_kept(job.n_events));
         let mut listed = Listed {
             records: Vec::new(),
             unreadable: Vec::new(),
@@ -207,9 +208,13 @@ impl Jobs {
             let space = event::space(&job.id);
             let pairs = self.store.get_pairs(&space, keys).await?;
             let kind = format!("event of job {}", job.id);
-            let page: Listed<event::StoredEvent> =
+            let mut page: Listed<event::StoredEvent> =
                 self.left_out.read_all(&kind, &pairs);
             listed.unreadable.extend(page.unreadable);
+            if pairs.is_empty() {
+                page.records = self.packed_events(job, next).await?;
+            }
+
             for stored in page.records {
                 listed.records.push(stored.event(job));
             }

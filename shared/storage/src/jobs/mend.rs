@@ -8,7 +8,7 @@ use domain::{Job, JobId, State};
 use crate::error::Error;
 use crate::jobs::{JOBS, Jobs, OPEN, index};
 use crate::record::decode;
-use crate::store::{Commit, Range};
+use crate::store::{Commit, Place, Range};
 
 impl Jobs {
     /// Compares the indexes with the jobs that there are, and puts right those
@@ -19,13 +19,10 @@ impl Jobs {
         let open: BTreeSet<String> =
             self.store.keys(OPEN).await?.into_iter().collect();
         let indexed = self.indexed_as_open().await?;
-        let mut wrong = BTreeSet::new();
-        for id in self.store.keys(JOBS).await? {
-            if !all.contains(&id) {
-                wrong.insert(id);
-            }
-        }
-
+        let mut wrong: BTreeSet<String> = BTreeSet::new();
+        let jobs: BTreeSet<String> =
+            self.store.keys(JOBS).await?.into_iter().collect();
+        wrong.extend(all.symmetric_difference(&jobs).cloned());
         wrong.extend(open.symmetric_difference(&indexed).cloned());
         let mut n_mended = 0;
         for id in wrong {
@@ -74,12 +71,12 @@ impl Jobs {
             // It stays in the list of all, which names it.
             Some(Err(error)) => {
                 self.left_out.tell(what, error);
-                commit.entered.push(crate::store::Place {
+                commit.entered.push(Place {
                     index: index::ALL.to_owned(),
                     key: id.to_string(),
                 });
             }
-            None => commit.left.push(crate::store::Place {
+            None => commit.left.push(Place {
                 index: index::ALL.to_owned(),
                 key: id.to_string(),
             }),
