@@ -9,6 +9,13 @@ use proto::pb::job::State;
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// Fields of a job that is not done after ten deploys.
+fn long_job() -> Vec<&'static str> {
+    let mut fields = CHECKPOINTED_JOB.to_vec();
+    fields.push("finetuning.epochs=4000");
+    fields
+}
+
 /// How many epochs of a job are done.
 fn n_done(job: &pb::Job) -> usize {
     job.progress.as_ref().map_or(0, |p| p.epochs.len())
@@ -18,7 +25,7 @@ fn n_done(job: &pb::Job) -> usize {
 async fn ten_deploys_in_the_middle_of_a_job_cost_nothing_and_change_nothing() {
     let mut cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    let name = cluster.submit(&dataset, &CHECKPOINTED_JOB);
+    let name = cluster.submit(&dataset, &long_job());
     let mut n_seen = 0;
     for deploy in 1..=10 {
         let job = cluster
@@ -42,7 +49,7 @@ async fn ten_deploys_in_the_middle_of_a_job_cost_nothing_and_change_nothing() {
     let released = |event: &&pb::JobEvent| event.message.contains("given back");
     assert_eq!(events.iter().filter(released).count(), 10);
 
-    let undisturbed = cluster.train(&dataset, &CHECKPOINTED_JOB).await;
+    let undisturbed = cluster.train(&dataset, &long_job()).await;
     assert_eq!(job.model_version, undisturbed.model_version);
 }
 

@@ -102,6 +102,25 @@ async fn a_job_goes_to_a_worker_that_is_there() {
     assert_eq!((again.job, again.epoch), (name, leased.epoch + 1));
 }
 
+/// The names of all jobs that a list has, two a page.
+async fn list(cluster: &Cluster, request: pb::ListJobsRequest) -> Vec<String> {
+    let mut request = pb::ListJobsRequest {
+        page_size: 2,
+        ..request
+    };
+    let mut listed = Vec::new();
+    loop {
+        let mut client = cluster.training();
+        let page = client.list_jobs(request.clone()).await.unwrap();
+        let page = page.into_inner();
+        listed.extend(page.jobs.into_iter().map(|job| job.name));
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            return listed;
+        }
+    }
+}
+
 #[tokio::test]
 async fn lists_are_filtered_and_paged_from_either_end() {
     let cluster = Cluster::start_without_worker().await;
@@ -118,23 +137,7 @@ async fn lists_are_filtered_and_paged_from_either_end() {
     };
     cluster.training().cancel_job(cancel).await.unwrap();
 
-    let list = async |request: pb::ListJobsRequest| {
-        let mut request = pb::ListJobsRequest {
-            page_size: 2,
-            ..request
-        };
-        let mut listed = Vec::new();
-        loop {
-            let mut client = cluster.training();
-            let page = client.list_jobs(request.clone()).await.unwrap();
-            let page = page.into_inner();
-            listed.extend(page.jobs.into_iter().map(|job| job.name));
-            request.page_token = page.next_page_token;
-            if request.page_token.is_empty() {
-                return listed;
-            }
-        }
-    };
+    let list = async |request| list(&cluster, request).await;
     assert_eq!(list(pb::ListJobsRequest::default()).await, names);
     let newest = pb::ListJobsRequest {
         newest_first: true,

@@ -388,6 +388,45 @@ async fn a_record_that_cannot_be_understood_is_named_and_hides_no_other() {
     assert_eq!(events.records.len(), 5);
 }
 
+/// A record that was written since events hold what changed.
+fn second_record(space: &str, key: &str) -> Record {
+    let folder = space.replace(':', "/");
+    let file = format!("tests/records/v2/{folder}/{key}.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    Record {
+        space: space.to_owned(),
+        key: key.to_owned(),
+        value: std::fs::read(path).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn columns_of_epochs_and_events_that_say_what_changed_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = "job-events:job-running";
+    let records = [
+        second_record("jobs", "job-running"),
+        second_record(events, "00000000000000000001"),
+        second_record(events, "00000000000000000002"),
+    ];
+    let first = storage(folder.path(), &records).await;
+    let job = first.jobs.get(&job_id("job-running")).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let before = storage(other.path(), &self::records()).await;
+    let before = before.jobs.get(&job_id("job-running")).await.unwrap();
+    assert_eq!(job.progress, before.progress);
+    assert_eq!(job.lease.as_ref().unwrap().n_beats, 6);
+    assert_eq!(before.lease.unwrap().n_beats, 0);
+
+    let events = first.jobs.events(&job.id, 1).await.unwrap().records;
+    let then = &events[0];
+    assert_eq!((then.number, then.at_ms), (1, 1_750_000_001_000));
+    let progress = &then.job.progress;
+    assert_eq!((progress.epoch, progress.done), (1, 0.541));
+    assert_eq!(progress.epochs, job.progress.epochs[..1]);
+    assert_eq!(events[1].job, job);
+}
+
 #[tokio::test]
 async fn jobs_without_indexes_are_found_once_these_are_mended() {
     let folder = tempfile::tempdir().unwrap();

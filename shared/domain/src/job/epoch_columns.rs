@@ -18,9 +18,10 @@ struct Columns {
     stage: Vec<usize>,
     epoch: Vec<usize>,
     loss: Vec<f64>,
-    /// NDCG@100 on validation by the report's place, where it was measured.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    valid: BTreeMap<usize, f64>,
+    /// NDCG@100 on validation behind the report's place, where it was
+    /// measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    valid: Vec<(usize, f64)>,
 }
 
 /// What may be stored.
@@ -39,7 +40,7 @@ impl Columns {
             self.stages.len() - 1
         });
         if let Some(ndcg) = report.valid_ndcg_100 {
-            self.valid.insert(self.loss.len(), ndcg);
+            self.valid.push((self.loss.len(), ndcg));
         }
 
         self.stage.push(stage);
@@ -49,6 +50,7 @@ impl Columns {
 
     /// The reports; `None` where the columns do not fit each other.
     fn reports(self) -> Option<Vec<EpochReport>> {
+        let valid: BTreeMap<usize, f64> = self.valid.into_iter().collect();
         let mut reports = Vec::with_capacity(self.loss.len());
         for (place, loss) in self.loss.into_iter().enumerate() {
             let stage = *self.stage.get(place)?;
@@ -56,7 +58,7 @@ impl Columns {
                 stage: self.stages.get(stage)?.clone(),
                 epoch: *self.epoch.get(place)?,
                 loss,
-                valid_ndcg_100: self.valid.get(&place).copied(),
+                valid_ndcg_100: valid.get(&place).copied(),
             });
         }
 
