@@ -460,7 +460,7 @@ async fn jobs_without_indexes_are_found_once_these_are_mended() {
         label: Some(Label::live()),
         ..JobFilter::default()
     };
-    assert_eq!(page(live).await, "job-succeeded");
+    assert_eq!(page(live).await, "job-succeeded job-running");
     let ready = jobs.ready(10).await.unwrap();
     assert_eq!(ready[0].id, job_id("job-queued"));
     assert_eq!(ready.len(), 1);

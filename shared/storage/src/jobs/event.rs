@@ -25,7 +25,7 @@ pub struct JobEvent {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredEvent {
     pub(super) number: u64,
-    at_ms: i64,
+    pub(super) at_ms: i64,
     message: String,
     /// What changed; absent in what an earlier program wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
