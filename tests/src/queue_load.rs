@@ -89,11 +89,11 @@ pub async fn measure_queue(
     let (mut taken, lease, slowest_lease) = ask_at_once(workers).await;
     let running = Running::start(cluster, &taken, sizes.n_watchers).await;
     let busy = used(cluster, tokio::time::sleep(watch)).await;
+    let unwatched = Running::start(cluster, &taken, 0).await;
     drop(running);
     cancel_queued(cluster).await;
-    let running = Running::start(cluster, &taken, 0).await;
     let waiting = wait_for_nothing(cluster, sizes).await;
-    drop(running);
+    drop(unwatched);
     for (worker, leased) in &mut taken {
         worker.fail(leased).await.unwrap();
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::{Cluster, FakeWorker, Sizes, measure_queue};
+use e2e::{Cluster, FakeWorker, Options, Sizes, measure_queue};
 use proto::pb;
 use tokio::task::JoinSet;
 
@@ -18,7 +18,8 @@ async fn many_queued_jobs_cost_nothing_and_are_leased_at_once() {
         n_watchers: 50,
         seconds: 2,
     };
-    let mut cluster = Cluster::start_without_worker().await;
+    let term = Options::settings(&[("COORDINATOR__LEASE_TERM_S", "10")]);
+    let mut cluster = Cluster::start_with(term.without_worker()).await;
     let dataset = cluster.import_two_groups();
     let figures = measure_queue(&mut cluster, &dataset, sizes).await;
     assert!(

@@ -1,7 +1,7 @@
 //! `make bench-queue`: what ten thousand jobs cost a coordinator and its Redis.
 #![allow(clippy::print_stdout, reason = "a command line tool")]
 
-use e2e::{Cluster, Sizes, measure_queue};
+use e2e::{Cluster, Options, Sizes, measure_queue};
 
 #[tokio::main]
 async fn main() {
@@ -11,7 +11,9 @@ async fn main() {
         n_watchers: 200,
         seconds: 10,
     };
-    let mut cluster = Cluster::start_without_worker().await;
+    // As a deployment has it; tests wait less for a lost worker.
+    let term = Options::settings(&[("COORDINATOR__LEASE_TERM_S", "10")]);
+    let mut cluster = Cluster::start_with(term.without_worker()).await;
     let dataset = cluster.import_two_groups();
     let figures = measure_queue(&mut cluster, &dataset, sizes).await;
     println!("{sizes:#?}\n{figures:#?}");
