@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test leases --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept
+	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept --test texts
 
 bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
 	cargo run --release --bin bench -- large $(ARGS)
@@ -32,6 +32,9 @@ bench-smoke: ## count a step's tokens, logits, rows and bytes; fails when they h
 
 bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=60; an hour with both shapes
 	DATA='$(BENCH_DATA)' tests/bench-serving.sh
+
+bench-queue: ## what ten thousand queued jobs, fifty workers and two hundred watchers cost a coordinator; a minute
+	cargo build --release --bin coordinator --bin scorer --bin cllm4rec && cargo run --release --bin queue-bench
 
 fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
@@ -68,4 +71,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci

@@ -27,8 +27,9 @@ mod query;
 mod name;
 
 pub use history::recorded;
+pub use job::state;
 pub use name::{
-    catalog, job_id, job_name, timestamp, version_id, version_name,
+    catalog, dataset_id, job_id, job_name, timestamp, version_id, version_name,
 };
 pub use page_token::Pages;
 pub use query::{Asked, priority};

@@ -23,8 +23,8 @@ pub mod pb {
 }
 
 pub use convert::{
-    Asked, Pages, catalog, job_id, job_name, priority, recorded, timestamp,
-    version_id, version_name,
+    Asked, Pages, catalog, dataset_id, job_id, job_name, priority, recorded,
+    state, timestamp, version_id, version_name,
 };
 pub use error::{invalid_argument, overloaded};
 

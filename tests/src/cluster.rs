@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use proto::pb::training_service_client::TrainingServiceClient;
+use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
 use tempfile::TempDir;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -171,6 +173,25 @@ impl Cluster {
         (scorer, port)
     }
 
+    /// Starts one more coordinator on the same store, on ports of its own.
+    pub async fn start_coordinator(&self) -> OtherCoordinator {
+        let ports = Ports::free();
+        let mut command = Command::new(binary("coordinator"));
+        command.envs(self.environment.iter().cloned());
+        for (name, port) in [
+            ("COORDINATOR__API__ADDRESS", ports.coordinator),
+            ("COORDINATOR__WORKERS__ADDRESS", ports.workers),
+        ] {
+            command.env(name, format!("127.0.0.1:{port}"));
+        }
+        let process = Process::start(&mut command);
+        wait_for_answer(ports.coordinator).await;
+        OtherCoordinator {
+            _process: process,
+            ports,
+        }
+    }
+
     /// Runs the command line, as an operator does.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary("cllm4rec"));
@@ -250,6 +271,25 @@ impl Cluster {
         self.coordinator.kill();
         self.coordinator = self.start_process("coordinator");
         wait_for_answer(self.ports.coordinator).await;
+    }
+}
+
+/// A coordinator beside a cluster's own; ends when it is dropped.
+#[derive(Debug)]
+pub struct OtherCoordinator {
+    _process: Process,
+    ports: Ports,
+}
+
+impl OtherCoordinator {
+    /// A client of its `TrainingService`.
+    pub fn training(&self) -> TrainingServiceClient<Connection> {
+        TrainingServiceClient::new(connection(self.ports.coordinator))
+    }
+
+    /// A client of its `WorkerService`.
+    pub fn worker_service(&self) -> WorkerServiceClient<Connection> {
+        WorkerServiceClient::new(connection(self.ports.workers))
     }
 }
 

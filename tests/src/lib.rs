@@ -16,6 +16,10 @@ mod newcomer;
 mod asking;
 /// Asks a cluster over gRPC.
 mod calls;
+/// Workers that hold leases and train nothing.
+mod fake_worker;
+/// Measures what many jobs cost a coordinator.
+mod queue_load;
 
 // What a test works with.
 /// Damages files as a bad disk would.
@@ -46,9 +50,11 @@ pub use asking::{
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
 pub use data::{CHECKPOINTED_JOB, SLOW_JOB, TINY_JOB, write_two_groups};
+pub use fake_worker::FakeWorker;
 pub use files::{Answer, serve_files};
 pub use gguf::tiny_gguf;
 pub use newcomer::Newcomer;
 pub use process::{Process, binary, eventually, free_port};
+pub use queue_load::{Figures, Sizes, measure_queue};
 pub use redis::Redis;
 pub use timing::median;

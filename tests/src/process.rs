@@ -72,9 +72,16 @@ impl Drop for Process {
 
 /// The path of one of the workspace's binaries, which `make test` builds first.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(std::path::Path::parent).unwrap();
-    let path = profile.join(name);
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().unwrap();
+    // Tests are in a folder beside the binaries.
+    let is_test = folder.ends_with("deps");
+    let profile = if is_test {
+        folder.parent()
+    } else {
+        Some(folder)
+    };
+    let path = profile.unwrap().join(name);
     assert!(
         path.is_file(),
         "{} is missing: run `cargo build --workspace --bins` first",

@@ -181,7 +181,7 @@ async fn the_same_request_id_is_the_same_job() {
     );
     let page = pb::ListJobsRequest {
         page_size: 1,
-        page_token: String::new(),
+        ..Default::default()
     };
     let page = cluster
         .training()
@@ -193,6 +193,7 @@ async fn the_same_request_id_is_the_same_job() {
     let next = pb::ListJobsRequest {
         page_size: 5,
         page_token: page.next_page_token,
+        ..Default::default()
     };
     let next = cluster
         .training()

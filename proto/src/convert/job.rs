@@ -65,6 +65,24 @@ impl From<State> for pb::job::State {
     }
 }
 
+/// Reads the state that a list is filtered by; `None` where all are wanted.
+pub fn state(field: &str, number: i32) -> Result<Option<State>, Invalid> {
+    use pb::job::State as Wire;
+    let Ok(state) = Wire::try_from(number) else {
+        let reason = format!("{number} is no state of a job");
+        return Err(Invalid::one(field, reason));
+    };
+    Ok(match state {
+        Wire::Unspecified => None,
+        Wire::Queued => Some(State::Queued),
+        Wire::Running => Some(State::Running),
+        Wire::Cancelling => Some(State::Cancelling),
+        Wire::Succeeded => Some(State::Succeeded),
+        Wire::Failed => Some(State::Failed),
+        Wire::Cancelled => Some(State::Cancelled),
+    })
+}
+
 impl From<&Cause> for pb::Cause {
     fn from(cause: &Cause) -> Self {
         use pb::cause::Kind;

@@ -41,6 +41,12 @@ pub fn version_name(id: &ModelVersion) -> String {
     format!("modelVersions/{id}")
 }
 
+/// Reads the id of `datasets/{dataset}`.
+pub fn dataset_id(field: &str, name: &str) -> Result<DatasetId, Invalid> {
+    DatasetId::new(id_of(field, "datasets", name)?)
+        .map_err(|invalid| invalid.under(field))
+}
+
 /// Makes `datasets/{dataset}` of an id.
 pub(crate) fn dataset_name(id: &DatasetId) -> String {
     format!("datasets/{id}")

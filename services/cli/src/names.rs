@@ -10,6 +10,11 @@ pub(crate) fn model_version(typed: &str) -> String {
     in_collection("modelVersions/", typed)
 }
 
+/// The name of a data set in the API: `datasets/{dataset}`.
+pub(crate) fn dataset(typed: &str) -> String {
+    in_collection("datasets/", typed)
+}
+
 /// The bare id of a data set, which the store and a specification know it by.
 pub(crate) fn dataset_id(typed: &str) -> &str {
     typed.strip_prefix("datasets/").unwrap_or(typed)

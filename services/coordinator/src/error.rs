@@ -25,6 +25,9 @@ pub enum Error {
     /// Nobody knows whether a label points to the version.
     #[error("the label `{0}` cannot be read; set it again or remove it first")]
     UnreadableLabel(String),
+    /// The store does not say which jobs there are.
+    #[error("jobs cannot be given out now: {0}")]
+    NoQueue(String),
     /// The data set's manifest cannot be read.
     #[error("the data set cannot be used: dataset.json: {0}; import it again")]
     BadDataset(serde_json::Error),
@@ -62,6 +65,7 @@ impl From<Error> for Status {
             | Error::UnreadableLabel(_)
             | Error::BadDataset(_) => Code::FailedPrecondition,
             Error::BadModel(_) => Code::InvalidArgument,
+            Error::NoQueue(_) => Code::Unavailable,
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,

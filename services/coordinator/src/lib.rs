@@ -1,6 +1,8 @@
 //! The coordinator: owns jobs, leases and the model registry. Links no tensor
 //! library.
 
+/// The wall clock, for what is written down.
+mod clock;
 /// What is refused, and with which code.
 mod error;
 /// The settings and their defaults.
@@ -14,12 +16,20 @@ mod rpc;
 mod body;
 /// What a job will cost, said before it is queued.
 mod costs;
+/// Lets workers leave first.
+mod farewell;
+/// How long each lease has gone without a heartbeat.
+mod leases;
 /// Removes what attempts left behind.
 mod leftovers;
 /// How fast the workers are, and which backbones they see.
 mod machines;
+/// Tells those who follow a job how it is now.
+mod news;
 /// What a worker's model must be before it is published.
 mod publication;
+/// Gives queued jobs to workers that ask for work.
+mod queue;
 /// One step of a job, and what it says to people.
 mod step;
 /// Ends the leases of lost workers.
@@ -70,6 +80,11 @@ impl Coordinator {
         storage: Storage,
     ) -> anyhow::Result<Self> {
         let lease_term = Duration::from_secs(settings.lease_term_s);
+        let n_mended = storage.jobs.mend_indexes().await?;
+        if n_mended > 0 {
+            tracing::info!(n_mended, "jobs of an earlier program were indexed");
+        }
+
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
@@ -88,7 +103,9 @@ impl Coordinator {
         (self.api.address(), self.workers.address())
     }
 
-    /// Serves both ports until `shutdown`, and ends leases meanwhile.
+    /// Serves both ports until `shutdown`; the workers' one until they have
+    /// given their jobs back or the grace period is over. Gives out jobs and
+    /// ends leases meanwhile.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let token = self.api.token();
         let training = Training {
@@ -123,26 +140,35 @@ impl Coordinator {
             shutdown: shutdown.clone(),
             grace: self.grace,
         };
-        let descriptors = proto::DESCRIPTORS;
-        let api = service::serve(
-            self.api,
-            api_routes,
-            descriptors,
-            lifecycle.clone(),
-        );
-        let workers =
-            service::serve(self.workers, worker_routes, descriptors, lifecycle);
-        let keep = self.keep_checkpoints;
-        let collect = async {
-            self.jobs.collect_until(keep, shutdown.clone()).await;
-            Ok(())
+        let workers_gone = CancellationToken::new();
+        let of_workers = service::Lifecycle {
+            shutdown: workers_gone.clone(),
+            grace: farewell::CALLS_END,
+            ..lifecycle.clone()
         };
-        let sweep = async {
-            self.jobs.sweep_until(shutdown.clone()).await;
+        let descriptors = proto::DESCRIPTORS;
+        let api = service::serve(self.api, api_routes, descriptors, lifecycle);
+        let workers = service::serve(
+            self.workers,
+            worker_routes,
+            descriptors,
+            of_workers,
+        );
+        let keep = self.keep_checkpoints;
+        let (jobs, grace) = (self.jobs, self.grace);
+        let upkeep = async {
+            tokio::join!(
+                jobs.hand_out_until(shutdown.clone()),
+                jobs.look_for_news_until(shutdown.clone()),
+                jobs.mend_until(shutdown.clone()),
+                jobs.collect_until(keep, shutdown.clone()),
+                jobs.sweep_until(workers_gone.clone()),
+                jobs.workers_leave(grace, &shutdown, &workers_gone),
+            );
             Ok(())
         };
 
-        tokio::try_join!(api, workers, sweep, collect)?;
+        tokio::try_join!(api, workers, upkeep)?;
         Ok(())
     }
 }

@@ -1,19 +1,19 @@
 //! One step of a job, and what it says to people.
 
 use domain::{Cause, Event, Job};
-use storage::now_ms;
 
 use crate::error::Error;
 
 /// Applies an event to a job; with a message, it becomes a numbered event that
-/// people read.
+/// people read. `now_ms` is only written down.
 pub(crate) fn step(
     job: &mut Job,
     event: &Event,
+    now_ms: i64,
 ) -> Result<Option<String>, Error> {
     let at_once = job.progress.tokens_at_once;
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);
-    job.apply(event.clone(), now_ms())?;
+    job.apply(event.clone(), now_ms)?;
     let after = (job.state, job.progress.stage.clone(), job.progress.epoch);
     Ok(match event {
         Event::Heartbeat { progress, .. } => {
@@ -35,7 +35,7 @@ pub(crate) fn step(
         }
         Event::Checkpointed { .. } => Some("checkpoint saved".to_owned()),
         Event::AttemptFailed { cause, .. } => Some(ended_early(job, cause)),
-        Event::LeaseEnded => {
+        Event::LeaseEnded { .. } => {
             job.cause.as_ref().map(|cause| ended_early(job, cause))
         }
         Event::Stopped { .. } => Some("stopped".to_owned()),

@@ -1,7 +1,7 @@
 //! Ends the leases of workers that are lost.
 
-use domain::Event;
-use storage::now_ms;
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -9,24 +9,23 @@ use crate::error::Error;
 use crate::train_job::{LOOK_AGAIN, TrainJobs};
 
 impl TrainJobs {
-    /// Ends leases that nobody renewed, until `shutdown`. While this
-    /// coordinator or the store was away nobody could renew one: after that,
-    /// workers have a whole term to speak up.
+    /// Ends leases that nobody renewed, until `shutdown`. Times are added up
+    /// from look to look: a coordinator or a store that was away for a while
+    /// takes no lease away.
     pub(crate) async fn sweep_until(&self, shutdown: CancellationToken) {
-        let mut not_before = Instant::now() + self.lease_term;
+        let mut latest = Instant::now();
         while shutdown
             .run_until_cancelled(tokio::time::sleep(LOOK_AGAIN))
             .await
             .is_some()
         {
             let started = Instant::now();
-            if started < not_before {
-                continue;
-            }
-
-            let swept = self.sweep(started).await;
+            let passed = started.duration_since(latest).min(2 * LOOK_AGAIN);
+            latest = started;
+            let swept = self.sweep(passed).await;
             if swept.is_err() || started.elapsed() > self.lease_term / 2 {
-                not_before = Instant::now() + self.lease_term;
+                self.leases.start_over();
+                latest = Instant::now();
             }
 
             if let Err(error) = swept {
@@ -38,17 +37,20 @@ impl TrainJobs {
         }
     }
 
-    async fn sweep(&self, started: Instant) -> Result<(), Error> {
-        for job in self.storage.jobs.open().await? {
+    async fn sweep(&self, passed: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        self.note_pauses().await?;
+        let jobs = &self.storage.jobs;
+        let leased = jobs.leased().await?;
+        let quiet = self.lease_term / 2;
+        let unheard = self.leases.grow_older(&leased, passed, quiet);
+        let unheard = jobs.get_all(&unheard).await?;
+        for (id, event) in self.leases.ended(&unheard, self.lease_term) {
             if started.elapsed() > self.lease_term / 2 {
                 return Ok(()); // the store was slow: what waits to renew a lease has not been heard
             }
 
-            if !job.lease_has_ended(now_ms()) {
-                continue;
-            }
-
-            match self.apply(&job.id, &Event::LeaseEnded).await {
+            match self.apply(&id, &event).await {
                 Ok(job) => {
                     tracing::warn!(job = %job.id, state = ?job.state, "a worker was lost")
                 }

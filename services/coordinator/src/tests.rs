@@ -1,5 +1,8 @@
 //! What a worker may commit, asked through the service that workers call.
 
+/// Wall clocks that jump, or are ten minutes wrong.
+mod clocks;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use domain::{
 use proto::pb;
 use proto::pb::worker_service_server::WorkerService;
 use storage::{Artifacts, Kind, Settings, Storage};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 
@@ -23,27 +27,31 @@ struct Scene {
     storage: Storage,
     workers: Workers,
     spec: TrainSpec,
+    /// Gives out jobs.
+    _tasks: JoinSet<()>,
+}
+
+/// Everything below one folder.
+async fn open_storage(folder: &Path) -> Storage {
+    let settings = Settings {
+        store: format!("embedded:{}", folder.join("store.redb").display()),
+        cache: String::new(),
+        artifacts: folder.join("artifacts").display().to_string(),
+        allow_volatile_store: false,
+        key_prefix: "test".to_owned(),
+        store_timeout_ms: 1_000,
+        cache_timeout_ms: 50,
+        state_ttl_s: 60,
+        max_events_per_user: 100,
+        max_event_age_days: 0,
+    };
+    Storage::open(&settings).await.unwrap()
 }
 
 impl Scene {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            store: format!(
-                "embedded:{}",
-                folder.path().join("store.redb").display()
-            ),
-            cache: String::new(),
-            artifacts: folder.path().join("artifacts").display().to_string(),
-            allow_volatile_store: false,
-            key_prefix: "test".to_owned(),
-            store_timeout_ms: 1_000,
-            cache_timeout_ms: 50,
-            state_ttl_s: 60,
-            max_events_per_user: 100,
-            max_event_age_days: 0,
-        };
-        let storage = Storage::open(&settings).await.unwrap();
+        let storage = open_storage(folder.path()).await;
         let dataset =
             put(&storage.artifacts, Kind::Dataset, "dataset.json", "{}").await;
         let mut spec =
@@ -52,11 +60,15 @@ impl Scene {
         let jobs = TrainJobs::new(storage.clone(), Duration::from_secs(60));
         jobs.submit(spec.clone(), None).await.unwrap();
         let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (giving, until) = (jobs.clone(), shutdown.clone());
+        tasks.spawn(async move { giving.hand_out_until(until).await });
         Self {
             _folder: folder,
             storage,
             workers: Workers { jobs, shutdown },
             spec,
+            _tasks: tasks,
         }
     }
 

@@ -9,19 +9,21 @@ use domain::{
     ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, EndOfAttempt,
     Event, Job, JobId, ModelVersion, Progress, State, TrainSpec,
 };
-use storage::{Created, Kind, Listed, Publication, Storage, now_ms};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use storage::{Created, JobPage, JobQuery, Kind, Publication, Storage};
+use tokio::time::Instant;
 
+use crate::clock::WallClock;
 use crate::error::Error;
+use crate::leases::Leases;
 use crate::leftovers::Checkpoints;
 use crate::machines::Machines;
+use crate::news::News;
+use crate::queue::Queue;
 use crate::step::step;
 use crate::{body, costs, publication};
 
-/// Waiters look again after this long even when nothing woke them: pauses end,
-/// and other coordinators write too.
+/// Whoever waits looks again after this long even when nothing woke them: other
+/// coordinators write too.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a job waits for something out of reach where no setting says so.
@@ -37,8 +39,14 @@ pub(crate) struct TrainJobs {
     pub(crate) checkpoints: Checkpoints,
     /// What the workers are that ask for work here.
     pub(crate) machines: Machines,
-    /// Wakes whoever waits for a job to change.
-    pub(crate) changed: watch::Sender<()>,
+    /// The workers that wait for a job.
+    pub(crate) queue: Queue,
+    /// How long ago each lease was renewed.
+    pub(crate) leases: Leases,
+    /// Whoever follows a job hears here how it changes.
+    pub(crate) news: News,
+    /// What is written down as the time.
+    pub(crate) clock: WallClock,
 }
 
 /// A job and the lease on it, as a worker gets them.
@@ -65,7 +73,10 @@ impl TrainJobs {
             patience: DEFAULT_PATIENCE,
             checkpoints: Checkpoints::default(),
             machines: Machines::default(),
-            changed: watch::Sender::new(()),
+            queue: Queue::default(),
+            leases: Leases::default(),
+            news: News::default(),
+            clock: WallClock::default(),
         }
     }
 
@@ -83,9 +94,9 @@ impl TrainJobs {
     ) -> Result<Job, Error> {
         self.check(&spec).await?;
         let id = JobId::new(format!("job-{}", uuid::Uuid::now_v7().simple()))?;
-        let job = Job::queued(id, spec, now_ms());
+        let job = Job::queued(id, spec, self.clock.now_ms());
         let created = self.storage.jobs.create(job, request).await?;
-        self.changed.send_replace(());
+        self.queue.wake();
         Ok(match created {
             Created::New(job) => {
                 tracing::info!(job = %job.id, dataset = %job.spec.dataset, "job queued");
@@ -117,8 +128,9 @@ impl TrainJobs {
             .await?;
         let counts =
             serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
-        let open = self.storage.jobs.open().await?;
-        let leases = open.iter().filter_map(|job| job.lease.as_ref());
+        let jobs = &self.storage.jobs;
+        let leased = jobs.get_all(&jobs.leased().await?).await?;
+        let leases = leased.iter().filter_map(|job| job.lease.as_ref());
         let busy = leases.map(|lease| &*lease.worker).collect();
         let known = self.machines.known(&busy, Instant::now());
         let work = costs::Work {
@@ -133,9 +145,12 @@ impl TrainJobs {
         Ok(self.storage.jobs.get(id).await?)
     }
 
-    /// Lists the jobs, oldest first.
-    pub(crate) async fn list(&self) -> Result<Listed<Job>, Error> {
-        Ok(self.storage.jobs.list().await?)
+    /// Reads one page of the jobs that a filter takes.
+    pub(crate) async fn page(
+        &self,
+        query: &JobQuery,
+    ) -> Result<JobPage, Error> {
+        Ok(self.storage.jobs.page(query).await?)
     }
 
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<Job, Error> {
@@ -150,47 +165,6 @@ impl TrainJobs {
         }
 
         self.apply(id, &Event::RetryRequested).await
-    }
-
-    /// Gives the oldest due job to a worker; waits up to `wait` for one, or
-    /// until `shutdown`.
-    pub(crate) async fn lease(
-        &self,
-        worker: &str,
-        wait: Duration,
-        shutdown: &CancellationToken,
-    ) -> Result<Option<Leased>, Error> {
-        let until = Instant::now() + wait;
-        let mut changed = self.changed.subscribe();
-        loop {
-            let open = self.storage.jobs.open().await?;
-            if let Some(job) = open.iter().find(|job| job.is_due(now_ms())) {
-                let event = Event::Leased {
-                    worker: worker.to_owned(),
-                    term: self.lease_term,
-                };
-
-                match self.apply(&job.id, &event).await {
-                    Ok(job) => {
-                        let term = self.lease_term;
-                        return Ok(Some(Leased { job, term }));
-                    }
-                    Err(Error::Refused(_)) => continue, // another worker was faster
-                    Err(error) => return Err(error),
-                }
-            }
-
-            if Instant::now() >= until || shutdown.is_cancelled() {
-                return Ok(None);
-            }
-
-            // Woken or not, the next look decides.
-            let woken = timeout_at(
-                until.min(Instant::now() + LOOK_AGAIN),
-                changed.changed(),
-            );
-            let _woken = shutdown.run_until_cancelled(woken).await;
-        }
     }
 
     /// Renews a lease; true when the worker is to stop.
@@ -276,7 +250,7 @@ impl TrainJobs {
             metrics: committed.metrics.clone(),
         };
         // What will be refused is refused before every byte of a model is read.
-        step(&mut job.clone(), &event)?;
+        step(&mut job.clone(), &event, self.clock.now_ms())?;
 
         let info = publication::verified(&self.storage.artifacts, job, version)
             .await?;
@@ -286,10 +260,12 @@ impl TrainJobs {
         };
 
         let jobs = &self.storage.jobs;
+        let change = |job: &mut Job| step(job, &event, self.clock.now_ms());
         let job = jobs
-            .update_and_publish(&job.id, |job| step(job, &event), publication)
+            .update_and_publish(&job.id, change, publication)
             .await?;
-        self.changed.send_replace(());
+        self.note(&job);
+        self.pack(&job).await;
         tracing::info!(job = %job.id, %version, "job succeeded");
         self.tidy(&job).await;
         Ok(())
@@ -353,12 +329,29 @@ impl TrainJobs {
         id: &JobId,
         event: &Event,
     ) -> Result<Job, Error> {
-        let job = self.storage.jobs.update(id, |job| step(job, event)).await?;
-        self.changed.send_replace(());
+        let change = |job: &mut Job| step(job, event, self.clock.now_ms());
+        let job = self.storage.jobs.update(id, change).await?;
+        self.note(&job);
         if job.state.is_final() {
             self.tidy(&job).await;
+            self.pack(&job).await;
         }
 
         Ok(job)
+    }
+
+    /// Packs the events of a job that has ended; failing to costs space.
+    async fn pack(&self, job: &Job) {
+        if let Err(error) = self.storage.jobs.pack_events(job).await {
+            let error = service::chain(&error);
+            tracing::warn!(job = %job.id, error, "cannot pack a job's events");
+        }
+    }
+
+    /// Takes note of a job that was changed here just now.
+    pub(crate) fn note(&self, job: &Job) {
+        self.leases.heard(job);
+        self.queue.note(job);
+        self.news.tell(job);
     }
 }

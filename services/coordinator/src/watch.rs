@@ -2,15 +2,16 @@
 //! ends.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use domain::JobId;
+use domain::{Job, JobId};
 use futures::Stream;
 use storage::JobEvent;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::train_job::{LOOK_AGAIN, TrainJobs};
+use crate::train_job::TrainJobs;
 
 impl TrainJobs {
     /// Streams a job's events from number `from` on, then live until it ends or
@@ -21,14 +22,14 @@ impl TrainJobs {
         from: u64,
         shutdown: CancellationToken,
     ) -> impl Stream<Item = Result<JobEvent, Error>> + Send + use<> {
-        let changed = self.changed.subscribe();
+        let news = self.news.follow(&id);
         let watcher = Watcher {
             jobs: self.clone(),
             id,
             next: from.max(1),
-            shown_ms: 0,
+            shown: None,
             ready: VecDeque::new(),
-            changed,
+            news,
             shutdown,
             is_over: false,
         };
@@ -45,9 +46,10 @@ struct Watcher {
     jobs: TrainJobs,
     id: JobId,
     next: u64,
-    shown_ms: i64,
+    /// The job as the client has seen it.
+    shown: Option<Arc<Job>>,
     ready: VecDeque<JobEvent>,
-    changed: watch::Receiver<()>,
+    news: watch::Receiver<Option<Arc<Job>>>,
     shutdown: CancellationToken,
     is_over: bool,
 }
@@ -58,7 +60,6 @@ impl Watcher {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.next = self.next.max(event.number + 1);
-                self.shown_ms = event.job.updated_ms;
                 return Ok(Some(event));
             }
 
@@ -66,32 +67,58 @@ impl Watcher {
                 return Ok(None);
             }
 
-            self.changed.mark_unchanged();
-            let job = self.jobs.get(&self.id).await?;
+            let job = self.latest().await?;
             if self.next <= job.n_events {
-                let stored =
-                    self.jobs.storage.jobs.events(&self.id, self.next).await?;
-                self.ready.extend(stored.records);
-                if self.ready.is_empty() {
-                    // What is left cannot be read, or is gone.
-                    self.next = job.n_events + 1;
-                }
+                self.read_events(&job).await?;
+                self.shown = Some(job);
             } else if job.state.is_final() {
                 self.is_over = true;
-            } else if job.updated_ms > self.shown_ms && job.n_events > 0 {
-                let message = "progress".to_owned();
-                self.ready.push_back(JobEvent {
-                    number: job.n_events,
-                    at_ms: job.updated_ms,
-                    message,
-                    job,
-                });
+            } else if self.is_news(&job) && job.n_events > 0 {
+                self.ready.push_back(progress(&job));
+                self.shown = Some(job);
             } else {
-                let look_again =
-                    tokio::time::timeout(LOOK_AGAIN, self.changed.changed());
-                let _woken =
-                    self.shutdown.run_until_cancelled(look_again).await;
+                self.shutdown.run_until_cancelled(self.news.changed()).await;
             }
         }
+    }
+
+    /// The job as it was last seen by anybody here.
+    async fn latest(&mut self) -> Result<Arc<Job>, Error> {
+        let latest = self.news.borrow_and_update().clone();
+        match latest {
+            Some(job) => Ok(job),
+            None => {
+                let job = self.jobs.get(&self.id).await?;
+                self.jobs.news.tell(&job);
+                Ok(Arc::new(job))
+            }
+        }
+    }
+
+    async fn read_events(&mut self, job: &Job) -> Result<(), Error> {
+        let jobs = &self.jobs.storage.jobs;
+        let stored = jobs.events_of(job, self.next).await?;
+        self.ready.extend(stored.records);
+        if self.ready.is_empty() {
+            // What is left cannot be read, or is gone.
+            self.next = job.n_events + 1;
+        }
+
+        Ok(())
+    }
+
+    fn is_news(&self, job: &Arc<Job>) -> bool {
+        let shown = self.shown.as_ref();
+        shown.is_none_or(|shown| !Arc::ptr_eq(shown, job))
+    }
+}
+
+/// The latest event again, with fresher progress.
+fn progress(job: &Job) -> JobEvent {
+    JobEvent {
+        number: job.n_events,
+        at_ms: job.updated_ms,
+        message: "progress".to_owned(),
+        job: job.clone(),
     }
 }

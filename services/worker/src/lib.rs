@@ -48,6 +48,7 @@ pub use backbones::shelf::{Description, Shelved, describe, list, remove};
 pub use backbones::speed::{N_TEXTS, N_WORDS, Speed, speed};
 pub use calibrate::calibrate;
 pub use contract::input::{Backbones, Input, Trained};
+pub use contract::leave::Leave;
 pub use contract::progress::{Progress, Watch};
 pub use error::Error;
 pub use job::worker::Worker;

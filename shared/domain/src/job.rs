@@ -6,6 +6,8 @@
 
 /// How often and for how long a job is tried again.
 mod budget;
+/// Epochs' reports as they are stored.
+mod epoch_columns;
 /// What happens to a job, and what is refused.
 mod event;
 /// What a worker says about the work.
@@ -34,9 +36,13 @@ pub struct Lease {
     pub worker: String,
     /// Grows with every lease of the job.
     pub epoch: u64,
-    /// When it ends unless a heartbeat renews it, in milliseconds since
-    /// 1970-01-01 UTC.
+    /// When it would end by the clock of whoever wrote it, in milliseconds
+    /// since 1970-01-01 UTC. For people: nobody compares it with a clock.
     pub until_ms: i64,
+    /// How often it was renewed. A coordinator ends a lease whose number has
+    /// stood still for a whole term by the coordinator's own stopwatch.
+    #[serde(default)]
+    pub n_beats: u64,
 }
 
 /// A training job as it is stored.
@@ -64,7 +70,8 @@ pub struct Job {
     /// Where it lost workers without getting further.
     #[serde(default)]
     pub losses: Option<Losses>,
-    /// Not leased before this time (back-off after a failed attempt).
+    /// Not leased before this time (back-off after a failed attempt), by the
+    /// clock that also wrote `updated_ms`; see [`Job::pause`].
     pub not_before_ms: i64,
     /// What the worker last said.
     pub progress: Progress,
@@ -109,16 +116,16 @@ impl Job {
         u64::from(self.attempts)
     }
 
-    /// True when a worker may take the job now.
-    pub fn is_due(&self, now_ms: i64) -> bool {
-        self.state == State::Queued && self.not_before_ms <= now_ms
-    }
+    /// How long a queued job waits before a worker may take it. The two times
+    /// were written together, by one clock: their difference is a duration,
+    /// whatever that clock said.
+    pub fn pause(&self) -> Duration {
+        if self.state != State::Queued {
+            return Duration::ZERO;
+        }
 
-    /// True when the lease has run out.
-    pub fn lease_has_ended(&self, now_ms: i64) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.until_ms < now_ms)
+        let pause_ms = self.not_before_ms.saturating_sub(self.updated_ms);
+        Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0))
     }
 
     /// True for the lease that ended the job with this version: a repeated
@@ -140,7 +147,9 @@ impl Job {
                 progress,
                 term,
             } => {
-                self.held(epoch)?.until_ms = until(now_ms, term);
+                let lease = self.held(epoch)?;
+                lease.until_ms = until(now_ms, term);
+                lease.n_beats += 1;
                 self.progress = progress;
             }
             Event::Checkpointed { epoch, checkpoint } => {
@@ -173,7 +182,9 @@ impl Job {
                 self.held(epoch)?;
                 self.succeed(version, metrics);
             }
-            Event::LeaseEnded => self.lease_ended(now_ms)?,
+            Event::LeaseEnded { epoch, n_beats } => {
+                self.lease_ended(epoch, n_beats, now_ms)?
+            }
             Event::CancelRequested => self.cancel()?,
             Event::RetryRequested => self.retry(now_ms)?,
         }
@@ -209,6 +220,7 @@ impl Job {
             worker,
             epoch: self.epoch(),
             until_ms,
+            n_beats: 0,
         });
         Ok(())
     }
@@ -258,12 +270,16 @@ impl Job {
         self.not_before_ms = now_ms;
     }
 
-    fn lease_ended(&mut self, now_ms: i64) -> Result<(), Refused> {
-        let Some(lease) =
-            self.lease.as_ref().filter(|_| self.lease_has_ended(now_ms))
-        else {
-            return Err(Refused::WrongState(self.state));
-        };
+    fn lease_ended(
+        &mut self,
+        epoch: u64,
+        n_beats: u64,
+        now_ms: i64,
+    ) -> Result<(), Refused> {
+        let lease = self.held(epoch)?;
+        if lease.n_beats != n_beats {
+            return Err(Refused::Renewed);
+        }
 
         let worker = lease.worker.clone();
         let (cause, pause) = self.loses(&worker);
@@ -322,6 +338,11 @@ mod tests {
 
     const TERM: Duration = Duration::from_millis(100);
     const HOUR: Duration = Duration::from_secs(3_600);
+    /// The first lease ends without a heartbeat.
+    const LEASE_ENDED: Event = Event::LeaseEnded {
+        epoch: 1,
+        n_beats: 0,
+    };
 
     fn job() -> Job {
         Job::queued(
@@ -368,6 +389,15 @@ mod tests {
     fn a_lost_worker_means_another_attempt_from_the_checkpoint() {
         let mut job = running();
         job.apply(
+            Event::Heartbeat {
+                epoch: 1,
+                progress: Progress::default(),
+                term: TERM,
+            },
+            5,
+        )
+        .unwrap();
+        job.apply(
             Event::Checkpointed {
                 epoch: 1,
                 checkpoint: ArtifactId::new("c").unwrap(),
@@ -376,21 +406,27 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            job.apply(Event::LeaseEnded, 100),
-            Err(Refused::WrongState(State::Running))
+            job.apply(LEASE_ENDED, 99),
+            Err(Refused::Renewed),
+            "a heartbeat came in between"
         );
-        job.apply(Event::LeaseEnded, 101).unwrap();
+        let ended = Event::LeaseEnded {
+            epoch: 1,
+            n_beats: 1,
+        };
+        job.apply(ended, 101).unwrap();
         assert_eq!(
             (job.state, job.checkpoint.as_ref().map(ArtifactId::as_str)),
             (State::Queued, Some("c"))
         );
-        assert!(!job.is_due(101) && job.is_due(101 + budget::FIRST_PAUSE_MS));
+        let first_pause = budget::FIRST_PAUSE_MS as u128;
+        assert_eq!(job.pause().as_millis(), first_pause);
     }
 
     #[test]
     fn a_worker_that_lost_its_lease_can_commit_nothing() {
         let mut job = running();
-        job.apply(Event::LeaseEnded, 101).unwrap();
+        job.apply(LEASE_ENDED, 101).unwrap();
         assert!(matches!(
             job.apply(committed(1), 102),
             Err(Refused::StaleLease { given: 1, .. })
@@ -461,7 +497,7 @@ mod tests {
 
         let mut job = running();
         job.apply(Event::CancelRequested, 1).unwrap();
-        job.apply(Event::LeaseEnded, 101).unwrap();
+        job.apply(LEASE_ENDED, 101).unwrap();
         assert_eq!(
             job.state,
             State::Cancelled,
@@ -473,7 +509,7 @@ mod tests {
     fn an_orderly_return_costs_no_attempt() {
         let mut job = running();
         job.apply(Event::Released { epoch: 1 }, 1).unwrap();
-        assert!(job.is_due(1));
+        assert_eq!(job.pause(), Duration::ZERO);
         assert_eq!((job.attempts, job.failures), (1, 0));
     }
 
@@ -495,7 +531,8 @@ mod tests {
             term: TERM,
         };
         job.apply(beat, now + 1).unwrap();
-        job.apply(Event::LeaseEnded, now + 102).unwrap();
+        let ended = Event::LeaseEnded { epoch, n_beats: 1 };
+        job.apply(ended, now + 102).unwrap();
     }
 
     #[test]
@@ -557,7 +594,7 @@ mod tests {
         assert!(message.contains("waited for 3600 s"), "{message}");
 
         job.apply(Event::RetryRequested, now).unwrap();
-        assert!(job.is_due(now));
+        assert_eq!((job.state, job.pause()), (State::Queued, Duration::ZERO));
         assert_eq!((&job.outage, &job.cause), (&None, &None));
         meet_outage(&mut job);
         assert_eq!(job.state, State::Queued);

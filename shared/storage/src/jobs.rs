@@ -1,33 +1,40 @@
 //! Training jobs, their requests and their numbered events. Written by the
 //! coordinator only.
 
+/// A job's events as they are stored.
+mod event;
+/// What jobs are found by.
+mod index;
+/// Pages of jobs.
+mod list;
+/// Puts indexes right that an earlier program did not keep.
+mod mend;
+/// Events of ended jobs, compressed.
+mod pack;
+/// Jobs that wait for a worker, and jobs that have one.
+mod queue;
+
 use domain::{Job, JobId};
-use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::record::{LeftOut, Listed, decode, encode};
 use crate::registry::Publication;
 use crate::store::{Commit, Entry, Store};
 
+pub use event::JobEvent;
+pub use list::{JobFilter, JobPage, JobQuery};
+pub use queue::Ready;
+
 const JOBS: &str = "jobs";
-/// Ids of the jobs that have not ended: what leasing and sweeping look at.
+/// Ids of the jobs that have not ended.
 const OPEN: &str = "jobs-open";
 const REQUESTS: &str = "job-requests";
 /// Writers that meet on one job: workers' heartbeats and a cancel.
 const N_TRIES: usize = 20;
-
-/// A numbered change of a job, with the job as it was then.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobEvent {
-    /// Counts the job's events, from 1 and without gaps.
-    pub number: u64,
-    /// When it happened, in milliseconds since 1970-01-01 UTC.
-    pub at_ms: i64,
-    /// What happened, for people.
-    pub message: String,
-    /// The job as it was after the event.
-    pub job: Job,
-}
+/// The latest this many events of a job are kept.
+const MOST_EVENTS: u64 = 1_000;
+/// So many events are read at once.
+const EVENTS_PAGE: u64 = 200;
 
 /// The answer to a create.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,19 +74,14 @@ impl Jobs {
             return self.read(&id).await.map(|(job, _)| Created::Before(job));
         }
         job.n_events = 1;
-        let event = JobEvent {
-            number: 1,
-            at_ms: job.created_ms,
-            message: "queued".to_owned(),
-            job: job.clone(),
-        };
-
         let id = job.id.as_str();
         let mut commit = Commit::default();
         commit.check(JOBS, id, None);
         commit.set(JOBS, id, encode(&job));
         commit.set(OPEN, id, Vec::new());
-        commit.writes.push(event_entry(&event));
+        let queued = event::entry(None, &job, "queued".to_owned());
+        commit.writes.push(queued);
+        commit.entered = index::places(&job);
         if let Some(request) = request {
             commit.check(REQUESTS, request, None);
             commit.set(REQUESTS, request, id.into());
@@ -160,33 +162,15 @@ impl Jobs {
         writes: &[Entry],
     ) -> Result<Job, E> {
         for _ in 0..N_TRIES {
-            let (mut job, bytes) = self.read(id.as_str()).await?;
-            let was_final = job.state.is_final();
+            let (before, bytes) = self.read(id.as_str()).await?;
+            let mut job = before.clone();
             let message = change(&mut job)?;
             let mut commit = Commit {
-                checks: Vec::new(),
                 writes: writes.to_vec(),
+                ..Commit::default()
             };
             commit.check(JOBS, id.as_str(), Some(bytes));
-            if job.state.is_final() {
-                commit.remove(OPEN, id.as_str());
-            } else if was_final {
-                commit.set(OPEN, id.as_str(), Vec::new());
-            }
-
-            if let Some(message) = message {
-                job.n_events += 1;
-                let event = JobEvent {
-                    number: job.n_events,
-                    at_ms: job.updated_ms,
-                    message,
-                    job: job.clone(),
-                };
-
-                commit.writes.push(event_entry(&event));
-            }
-
-            commit.set(JOBS, id.as_str(), encode(&job));
+            write(&mut commit, &before, &mut job, message);
             if self.store.commit(commit).await? {
                 return Ok(job);
             }
@@ -195,18 +179,50 @@ impl Jobs {
         Err(Error::Contended(format!("job {id}")).into())
     }
 
-    /// Lists a job's events from number `from` on.
+    /// Reads a job's events from number `from` on: some of them, so that
+    /// whoever wants all goes on after the last; none where there are none.
     pub async fn events(
         &self,
         id: &JobId,
         from: u64,
     ) -> Result<Listed<JobEvent>, Error> {
-        let mut entries = self.store.scan(&events_of(id)).await?;
-        let first = event_key(from);
-        entries.retain(|entry| entry.key >= first);
-        Ok(self
-            .left_out
-            .read_all(&format!("event of job {id}"), &entries))
+        let job = self.get(id).await?;
+        self.events_of(&job, from).await
+    }
+
+    /// Reads the events of a job that was read a moment ago, as
+    /// [`Jobs::events`] does.
+    pub async fn events_of(
+        &self,
+        job: &Job,
+        from: u64,
+    ) -> Result<Listed<JobEvent>, Error> {
+        let mut next = from.max(pack::oldest_kept(job.n_events));
+        let mut listed = Listed {
+            records: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        while next <= job.n_events && listed.records.is_empty() {
+            let end = job.n_events.min(next + EVENTS_PAGE - 1);
+            let keys: Vec<String> = (next..=end).map(event::key).collect();
+            let space = event::space(&job.id);
+            let pairs = self.store.get_pairs(&space, keys).await?;
+            let kind = format!("event of job {}", job.id);
+            let mut page: Listed<event::StoredEvent> =
+                self.left_out.read_all(&kind, &pairs);
+            listed.unreadable.extend(page.unreadable);
+            if pairs.is_empty() {
+                page.records = self.packed_events(job, next).await?;
+            }
+
+            for stored in page.records {
+                listed.records.push(stored.event(job));
+            }
+
+            next = end + 1;
+        }
+
+        Ok(listed)
     }
 
     async fn read(&self, id: &str) -> Result<(Job, Vec<u8>), Error> {
@@ -221,21 +237,32 @@ impl Jobs {
     }
 }
 
-fn events_of(id: &JobId) -> String {
-    format!("job-events:{id}")
-}
+/// Adds to a commit what a changed job comes to: its record, its places in
+/// indexes, and an event where there is a message.
+fn write(
+    commit: &mut Commit,
+    before: &Job,
+    job: &mut Job,
+    message: Option<String>,
+) {
+    if let Some(message) = message {
+        job.n_events += 1;
+        let event = event::entry(Some(before), job, message);
+        if let Some(old) = job.n_events.checked_sub(MOST_EVENTS) {
+            commit.remove(&event.space, &event::key(old));
+        }
 
-/// Makes the key of an event; keys sort as numbers do.
-fn event_key(number: u64) -> String {
-    format!("{number:020}")
-}
+        commit.writes.push(event);
+    }
 
-fn event_entry(event: &JobEvent) -> Entry {
-    Entry::new(
-        &events_of(&event.job.id),
-        &event_key(event.number),
-        Some(encode(event)),
-    )
+    if job.state.is_final() {
+        commit.remove(OPEN, job.id.as_str());
+    } else if before.state.is_final() {
+        commit.set(OPEN, job.id.as_str(), Vec::new());
+    }
+
+    commit.set(JOBS, job.id.as_str(), encode(job));
+    index::moved(commit, &index::places(before), job);
 }
 
 #[cfg(test)]

@@ -38,10 +38,11 @@ pub use cache::Cache;
 pub use clock::now_ms;
 pub use error::{Error, RefusedUsers};
 pub use histories::Histories;
-pub use jobs::{Created, JobEvent, Jobs};
+pub use jobs::{Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Ready};
 pub use record::Listed;
 pub use registry::{Labels, Publication, Registry};
 pub use settings::Settings;
+pub use store::Order;
 
 use crate::store::Store;
 

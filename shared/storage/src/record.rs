@@ -14,8 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::store::Pair;
 
-/// The format of what this program writes.
+/// The format of most of what this program writes.
 const FORMAT: u32 = 1;
+/// The format of a job's events: what changed instead of the whole job.
+pub(crate) const EVENTS_FORMAT: u32 = 2;
+/// The newest format that this program knows.
+const NEWEST: u32 = 2;
 
 /// Records as a list shows them.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,11 +50,12 @@ fn first_format() -> u32 {
 
 /// Makes the bytes of a record.
 pub(crate) fn encode(content: &impl Serialize) -> Vec<u8> {
-    let record = Written {
-        format: FORMAT,
-        content,
-    };
+    encode_as(FORMAT, content)
+}
 
+/// Makes the bytes of a record whose format has a number of its own.
+pub(crate) fn encode_as(format: u32, content: &impl Serialize) -> Vec<u8> {
+    let record = Written { format, content };
     serde_json::to_vec(&record).expect("plain data becomes JSON")
 }
 
@@ -69,7 +74,7 @@ fn not_understood(
     error: &serde_json::Error,
 ) -> Error {
     match serde_json::from_slice(bytes) {
-        Ok(Header { format }) if format > FORMAT => {
+        Ok(Header { format }) if format > NEWEST => {
             let reason = format!(
                 "a newer program wrote it, in format {format}: {error}"
             );

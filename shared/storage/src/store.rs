@@ -9,6 +9,10 @@ pub(crate) mod history;
 
 /// The backend for one process: a file on its disk.
 mod embedded;
+/// Its reads that look at several keys.
+mod embedded_reads;
+/// Which keys of an index are read.
+mod range;
 /// The backend for several processes: a Redis.
 mod redis;
 /// Histories in a Redis.
@@ -22,7 +26,9 @@ use crate::error::Error;
 use crate::settings::Settings;
 use crate::store::history::Additions;
 
-pub(crate) use commit::{Commit, Entry, Pair};
+pub(crate) use commit::{Commit, Entry, Pair, Place};
+pub use range::Order;
+pub(crate) use range::Range;
 
 /// A closed set of backends.
 #[derive(Debug, Clone)]
@@ -70,6 +76,61 @@ impl Store {
         match self {
             Self::Embedded(store) => store.scan(space).await,
             Self::Redis(store) => store.scan(space).await,
+        }
+    }
+
+    /// Reads several keys of a space at once, in the order of `keys`.
+    pub(crate) async fn get_many(
+        &self,
+        space: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+
+        match self {
+            Self::Embedded(store) => store.get_many(space, keys).await,
+            Self::Redis(store) => store.get_many(space, &keys).await,
+        }
+    }
+
+    /// Reads those of several keys of a space that are there, in the order of
+    /// `keys`.
+    pub(crate) async fn get_pairs(
+        &self,
+        space: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Pair>, Error> {
+        let values = self.get_many(space, keys.clone()).await?;
+        let mut pairs = Vec::new();
+        for (key, value) in keys.into_iter().zip(values) {
+            if let Some(value) = value {
+                pairs.push(Pair { key, value });
+            }
+        }
+
+        Ok(pairs)
+    }
+
+    /// Reads the keys of a space, in no order.
+    pub(crate) async fn keys(&self, space: &str) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Embedded(store) => store.keys(space).await,
+            Self::Redis(store) => store.keys(space).await,
+        }
+    }
+
+    /// Reads a stretch of an index. What it costs follows from its length, not
+    /// from the index's.
+    pub(crate) async fn range(
+        &self,
+        index: &str,
+        range: Range,
+    ) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Embedded(store) => store.range(index, range).await,
+            Self::Redis(store) => store.range(index, &range).await,
         }
     }
 

@@ -15,7 +15,7 @@ use domain::{
     ValuePath,
 };
 use redb::{Database, TableDefinition};
-use storage::{Settings, Storage};
+use storage::{JobFilter, JobQuery, Order, Settings, Storage};
 
 const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> =
     TableDefinition::new("entries");
@@ -505,6 +505,134 @@ async fn a_record_that_cannot_be_understood_is_named_and_hides_no_other() {
     let events = storage.jobs.events(&id, 1).await.unwrap();
     assert_eq!(events.unreadable, ["00000000000000000002"]);
     assert_eq!(events.records.len(), 5);
+}
+
+/// A record that was written since events hold what changed.
+fn second_record(space: &str, key: &str) -> Record {
+    let folder = space.replace(':', "/");
+    let file = format!("tests/records/v2/{folder}/{key}.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    Record {
+        space: space.to_owned(),
+        key: key.to_owned(),
+        value: std::fs::read(path).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn columns_of_epochs_and_events_that_say_what_changed_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = "job-events:job-running";
+    let records = [
+        second_record("jobs", "job-running"),
+        second_record(events, "00000000000000000001"),
+        second_record(events, "00000000000000000002"),
+    ];
+    let first = storage(folder.path(), &records).await;
+    let job = first.jobs.get(&job_id("job-running")).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let before = storage(other.path(), &self::records()).await;
+    let before = before.jobs.get(&job_id("job-running")).await.unwrap();
+    assert_eq!(job.progress, before.progress);
+    assert_eq!(job.lease.as_ref().unwrap().n_beats, 6);
+    assert_eq!(before.lease.unwrap().n_beats, 0);
+
+    let events = first.jobs.events(&job.id, 1).await.unwrap().records;
+    let then = &events[0];
+    assert_eq!((then.number, then.at_ms), (1, 1_750_000_001_000));
+    let progress = &then.job.progress;
+    assert_eq!((progress.epoch, progress.done), (1, 0.541));
+    assert_eq!(progress.epochs, job.progress.epochs[..1]);
+    assert_eq!(events[1].job, job);
+}
+
+#[tokio::test]
+async fn jobs_without_indexes_are_found_once_these_are_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = storage(folder.path(), &records()).await;
+    let jobs = &storage.jobs;
+    assert_eq!(jobs.mend_indexes().await.unwrap(), 6);
+    assert_eq!(jobs.mend_indexes().await.unwrap(), 0);
+    let page = async |filter: JobFilter| {
+        let query = JobQuery {
+            filter,
+            order: Order::Descending,
+            after: None,
+            size: 50,
+        };
+        let page = jobs.page(&query).await.unwrap();
+        assert_eq!(page.next, None);
+        let ids = page.jobs.into_iter().map(|job| job.id.to_string());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        page(JobFilter::default()).await,
+        "job-succeeded job-running job-queued job-failed job-cancelling \
+         job-cancelled"
+    );
+    let running = JobFilter {
+        state: Some(State::Running),
+        ..JobFilter::default()
+    };
+    assert_eq!(page(running).await, "job-running");
+    let live = JobFilter {
+        label: Some(Label::live()),
+        ..JobFilter::default()
+    };
+    assert_eq!(page(live).await, "job-succeeded job-running");
+    let ready = jobs.ready(10).await.unwrap();
+    assert_eq!(ready[0].id, job_id("job-queued"));
+    assert_eq!(ready.len(), 1);
+    let leased = jobs.leased().await.unwrap();
+    assert_eq!(leased, [job_id("job-running"), job_id("job-cancelling")]);
+}
+
+#[tokio::test]
+async fn an_event_holds_what_changed_and_not_the_whole_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let storage = storage(folder.path(), &records()).await;
+    let id = job_id("job-running");
+    for epoch in 2..=3 {
+        let change = |job: &mut domain::Job| {
+            let beat = Event::Heartbeat {
+                epoch: 1,
+                progress: domain::Progress {
+                    stage: "finetuning".to_owned(),
+                    epoch,
+                    ..job.progress.clone()
+                },
+                term: std::time::Duration::from_secs(10),
+            };
+            job.apply(beat, 1_750_000_040_000).unwrap();
+            Ok::<_, storage::Error>(Some(format!("epoch {epoch}")))
+        };
+        storage.jobs.update(&id, change).await.unwrap();
+    }
+    let job = storage.jobs.get(&id).await.unwrap();
+    let before = job.n_events - 1;
+    let events = storage.jobs.events(&id, before).await.unwrap().records;
+    assert_eq!(events.len(), 2);
+    let then = &events[0];
+    assert_eq!((then.number, &*then.message), (before, "epoch 2"));
+    assert_eq!(
+        (then.job.state, then.job.progress.epoch),
+        (State::Running, 2)
+    );
+    assert_eq!(then.job.lease.as_ref().unwrap().worker, "worker-1");
+    assert_eq!(then.job.progress.epochs, job.progress.epochs);
+    assert_eq!(events[1].job, job, "the latest has the whole job");
+
+    drop(storage);
+    let database = Database::open(path).unwrap();
+    let read = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let table = read.open_table(ENTRIES).unwrap();
+    let key = format!("{before:020}");
+    let stored = table.get(("job-events:job-running", &*key)).unwrap();
+    let stored = stored.unwrap().value().to_vec();
+    let record: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+    assert_eq!(record["format"], 2);
+    assert!(stored.len() < 300, "{record}");
 }
 
 #[tokio::test]

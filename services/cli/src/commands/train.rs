@@ -30,8 +30,8 @@ pub(crate) enum Command {
         from: u64,
     },
 
-    /// All jobs, oldest first.
-    List,
+    /// Jobs, oldest first: all, or those that are asked for.
+    List(List),
 
     /// One job, and how good its model is.
     Show {
@@ -53,6 +53,44 @@ pub(crate) enum Command {
     },
 }
 
+/// Which jobs `train list` shows.
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// Only jobs in this state.
+    #[arg(long)]
+    state: Option<ListedState>,
+
+    /// Only jobs on this data set: its id.
+    #[arg(long)]
+    dataset: Option<String>,
+
+    /// Only jobs whose model gets this label.
+    #[arg(long)]
+    label: Option<String>,
+
+    /// From the newest job on.
+    #[arg(long)]
+    newest_first: bool,
+
+    /// At most so many.
+    #[arg(long)]
+    limit: Option<usize>,
+}
+
+/// A state, as it is typed.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ListedState {
+    Queued,
+    Running,
+    Cancelling,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// Most jobs of a page.
+const MOST: usize = 1_000;
+
 pub(crate) async fn run(
     command: Command,
     settings: &Settings,
@@ -73,7 +111,9 @@ pub(crate) async fn run(
             let name = names::job(&job);
             return watch(&mut client, &name, from, output).await;
         }
-        Command::List => list(&mut client, output).await?,
+        Command::List(arguments) => {
+            list(&mut client, &arguments, output).await?;
+        }
         Command::Show { job } => {
             let request = pb::GetJobRequest {
                 name: names::job(&job),
@@ -142,23 +182,52 @@ async fn watch(
 
 async fn list(
     client: &mut TrainingClient,
+    arguments: &List,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut page_token = String::new();
+    let mut request = arguments.request();
+    let mut n_left = arguments.limit.unwrap_or(usize::MAX);
     loop {
-        let request = pb::ListJobsRequest {
-            page_size: 0,
-            page_token,
-        };
-        let page = client.list_jobs(request).await?.into_inner();
-        for job in &page.jobs {
+        let page = client.list_jobs(request.clone()).await?.into_inner();
+        for job in page.jobs.iter().take(n_left) {
             output.write(&json::job(job), || text::job(job));
         }
         writer::unreadable("job", &page.unreadable);
 
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        n_left = n_left.saturating_sub(page.jobs.len());
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() || n_left == 0 {
             return Ok(());
+        }
+    }
+}
+
+impl List {
+    /// The first page's request.
+    fn request(&self) -> pb::ListJobsRequest {
+        let state = self.state.map(pb::job::State::from).unwrap_or_default();
+        let dataset = self.dataset.as_deref().map(names::dataset);
+        let page_size = self.limit.map_or(0, |limit| limit.min(MOST) as i32);
+        pb::ListJobsRequest {
+            page_size,
+            state: state.into(),
+            dataset: dataset.unwrap_or_default(),
+            label: self.label.clone().unwrap_or_default(),
+            newest_first: self.newest_first,
+            ..pb::ListJobsRequest::default()
+        }
+    }
+}
+
+impl From<ListedState> for pb::job::State {
+    fn from(state: ListedState) -> Self {
+        match state {
+            ListedState::Queued => Self::Queued,
+            ListedState::Running => Self::Running,
+            ListedState::Cancelling => Self::Cancelling,
+            ListedState::Succeeded => Self::Succeeded,
+            ListedState::Failed => Self::Failed,
+            ListedState::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -26,6 +26,18 @@ pub(crate) struct ListPage<T> {
     pub(crate) unreadable: Vec<String>,
 }
 
+/// Checks a page's size; fills in the default.
+pub(crate) fn page_size(wanted: i32) -> Result<usize, Invalid> {
+    match usize::try_from(wanted) {
+        Ok(0) => Ok(DEFAULT_SIZE),
+        Ok(size) => Ok(size.min(LARGEST_SIZE)),
+        Err(_) => {
+            let reason = format!("must not be negative, is {wanted}");
+            Err(Invalid::one("page_size", reason))
+        }
+    }
+}
+
 impl<T> ListPage<T> {
     /// Cuts a page out of a list whose entries have unique, stable keys.
     pub(crate) fn of(
@@ -33,16 +45,7 @@ impl<T> ListPage<T> {
         key: impl Fn(&T) -> String,
         wanted: Wanted<'_>,
     ) -> Result<Self, Invalid> {
-        let size = match usize::try_from(wanted.size) {
-            Ok(0) => DEFAULT_SIZE,
-            Ok(size) => size.min(LARGEST_SIZE),
-            Err(_) => {
-                let reason =
-                    format!("must not be negative, is {}", wanted.size);
-                return Err(Invalid::one("page_size", reason));
-            }
-        };
-
+        let size = page_size(wanted.size)?;
         let all = listed.records;
         let mut start = 0;
         let mut unreadable = Vec::new();

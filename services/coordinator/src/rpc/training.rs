@@ -2,14 +2,15 @@
 
 use std::pin::Pin;
 
-use domain::{Invalid, TrainSpec};
+use domain::{Invalid, JobId, Label, TrainSpec};
 use futures::{Stream, StreamExt};
-use proto::{job_id, pb, timestamp};
+use proto::{dataset_id, job_id, pb, state, timestamp};
+use storage::{JobFilter, JobQuery, Order};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::rpc::page::{ListPage, Wanted};
+use crate::rpc::page::page_size;
 use crate::train_job::TrainJobs;
 
 /// Serves `TrainingService` to clients.
@@ -53,18 +54,11 @@ impl pb::training_service_server::TrainingService for Training {
         &self,
         request: Request<pb::ListJobsRequest>,
     ) -> Result<Response<pb::ListJobsResponse>, Status> {
-        let request = request.into_inner();
-        let wanted = Wanted {
-            size: request.page_size,
-            token: &request.page_token,
-        };
-
-        let jobs = self.jobs.list().await?;
-        let page = ListPage::of(jobs, |job| job.id.to_string(), wanted)
-            .map_err(Error::from)?;
+        let query = job_query(request.into_inner()).map_err(Error::from)?;
+        let page = self.jobs.page(&query).await?;
         Ok(Response::new(pb::ListJobsResponse {
-            jobs: page.entries.iter().map(Into::into).collect(),
-            next_page_token: page.next_token,
+            jobs: page.jobs.iter().map(Into::into).collect(),
+            next_page_token: page.next.unwrap_or_default(),
             unreadable: page.unreadable,
         }))
     }
@@ -111,6 +105,44 @@ impl pb::training_service_server::TrainingService for Training {
             });
         Ok(Response::new(Box::pin(events)))
     }
+}
+
+/// Reads which jobs are wanted. A page's token is the id of the job before it.
+fn job_query(request: pb::ListJobsRequest) -> Result<JobQuery, Invalid> {
+    let size = page_size(request.page_size)?;
+    let mut after = None;
+    if !request.page_token.is_empty() {
+        let Ok(id) = JobId::new(request.page_token) else {
+            let reason = "is not a token of this list; start again";
+            return Err(Invalid::one("page_token", reason));
+        };
+        after = Some(id.into());
+    }
+
+    let mut filter = JobFilter {
+        state: state("state", request.state)?,
+        ..JobFilter::default()
+    };
+    if !request.dataset.is_empty() {
+        filter.dataset = Some(dataset_id("dataset", &request.dataset)?);
+    }
+
+    if !request.label.is_empty() {
+        let label = Label::new(request.label);
+        filter.label = Some(label.map_err(|invalid| invalid.under("label"))?);
+    }
+
+    let order = if request.newest_first {
+        Order::Descending
+    } else {
+        Order::Ascending
+    };
+    Ok(JobQuery {
+        filter,
+        order,
+        after,
+        size,
+    })
 }
 
 fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {

@@ -20,6 +20,8 @@ pub(crate) struct Workers {
 
 /// Longest wait for work.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+/// So long before the caller's deadline the answer is given.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 #[tonic::async_trait]
 impl pb::worker_service_server::WorkerService for Workers {
@@ -27,6 +29,7 @@ impl pb::worker_service_server::WorkerService for Workers {
         &self,
         request: Request<pb::LeaseRequest>,
     ) -> Result<Response<pb::LeaseResponse>, Status> {
+        let deadline = service::deadline(request.metadata());
         let mut request = request.into_inner();
         if request.worker.is_empty() {
             return Err(Error::from(Invalid::one(
@@ -37,6 +40,9 @@ impl pb::worker_service_server::WorkerService for Workers {
         }
 
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
+        let wait = deadline.map_or(wait, |deadline| {
+            wait.min(deadline.saturating_sub(ANSWER_TIME))
+        });
         tracing::debug!(
             worker = request.worker,
             device = request.device,
@@ -47,11 +53,7 @@ impl pb::worker_service_server::WorkerService for Workers {
             .machines
             .note(&request.worker, machine, Instant::now());
 
-        let leased = self
-            .jobs
-            .lease(&request.worker, wait, &self.shutdown)
-            .await?
-            .map(encoded);
+        let leased = self.jobs.lease(&request.worker, wait).await?.map(encoded);
         if leased.is_none() && self.shutdown.is_cancelled() {
             // Not "no work": the worker would ask again at once and keep the
             // connection open.

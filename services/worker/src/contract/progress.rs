@@ -1,13 +1,14 @@
 //! What a training thread tells the world, and how the world stops it.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{EpochReport, Part, StageReport};
 use model::metrics::RankingMetrics;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::contract::leave::Leave;
 use crate::contract::plan::Epoch;
 use crate::error::Error;
 
@@ -19,6 +20,8 @@ pub struct Watch {
     /// Folders with complete checkpoints, in order; whoever takes one deletes
     /// it afterwards.
     pub checkpoints: mpsc::Receiver<PathBuf>,
+    /// Asks the training to save what it has and to stop.
+    pub leave: Leave,
 }
 
 /// The training thread's ends.
@@ -27,6 +30,9 @@ pub struct Progress {
     latest: watch::Sender<domain::Progress>,
     checkpoints: mpsc::Sender<PathBuf>,
     stop: CancellationToken,
+    leave: Leave,
+    /// An epoch has begun: there may soon be something to save.
+    is_learning: bool,
     started: Instant,
     /// The share of the plan that was done when this attempt went on from a
     /// checkpoint.
@@ -61,10 +67,13 @@ impl Progress {
         let (latest, progress) = watch::channel(start);
         let (checkpoints, taken) = mpsc::channel(1);
         let now = Instant::now();
+        let leave = Leave::default();
         let own = Self {
             latest,
             checkpoints,
             stop,
+            leave: leave.clone(),
+            is_learning: false,
             started: now,
             done_at_start: 0.0,
             epoch_started: now,
@@ -76,6 +85,7 @@ impl Progress {
         let watch = Watch {
             progress,
             checkpoints: taken,
+            leave,
         };
         (own, watch)
     }
@@ -121,14 +131,43 @@ impl Progress {
 
     /// An error once somebody wants the training to stop.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || self.cannot_end_in_time() {
             return Err(Error::Stopped);
         }
         Ok(())
     }
 
+    /// True when the process is to leave: after an epoch its state is saved.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leave.is_asked()
+    }
+
+    /// True when the process is to leave, and before it does there will be
+    /// nothing to save.
+    fn cannot_end_in_time(&self) -> bool {
+        if !self.leave.is_asked() {
+            return false;
+        }
+
+        !self.is_learning || self.leave.is_too_late_for(self.epoch_left())
+    }
+
+    /// How long the epoch will go on, at its speed so far.
+    fn epoch_left(&self) -> Duration {
+        let latest = self.latest.borrow();
+        if latest.step == 0 {
+            return Duration::ZERO;
+        }
+
+        let n_left = latest.n_steps.saturating_sub(latest.step) as f64;
+        let a_step = self.epoch_started.elapsed().as_secs_f64();
+        let seconds = n_left * a_step / latest.step as f64;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
     pub(crate) fn epoch_begins(&mut self, epoch: &Epoch, n_steps: usize) {
         self.epoch_started = Instant::now();
+        self.is_learning = true;
         self.epoch_tokens = 0;
         self.losses.clear();
         self.latest.send_modify(|latest| {

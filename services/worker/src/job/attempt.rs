@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use domain::EndOfAttempt;
 use proto::pb;
 use storage::Artifacts;
 use tempfile::TempDir;
@@ -13,11 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::contract::input::{Input, Trained};
+use crate::contract::leave::Leave;
 use crate::contract::progress::{Progress, Watch};
 use crate::error::Error;
 use crate::job::end::End;
 use crate::job::equipment::Equipment;
 use crate::job::fetch;
+use crate::job::grace::Grace;
 use crate::job::lease::Lease;
 use crate::scratch::Scratch;
 use crate::training::train::train;
@@ -39,11 +40,13 @@ pub(super) async fn run(
     let mut kept_alive = lease.clone();
     let every = Duration::from_millis(settings.heartbeat_ms.max(1));
     let mut training = Training::new(watch);
+    let grace = Grace::new(settings);
+    let leave = training.leave.clone();
     let ended = tokio::select! {
         biased;
-        () = shutdown.cancelled() => Err(End::Told(EndOfAttempt::Released)),
         end = kept_alive.keep_alive(every) => Err(end),
         ended = work(equipment, &mut lease, &mut training, progress) => ended,
+        () = grace.is_used_up(shutdown, &leave) => Err(End::released()),
     };
     stop.cancel();
     match ended {
@@ -56,7 +59,8 @@ pub(super) async fn run(
             );
         }
         Err(End::Told(reason)) => {
-            let grace = Duration::from_secs(settings.grace_s);
+            let reason = grace.reason(reason, shutdown);
+            let grace = grace.to_tell(shutdown);
             let told = tokio::time::timeout(grace, lease.tell(reason)).await;
             if told.is_err() {
                 tracing::warn!(
@@ -85,12 +89,14 @@ async fn work(
     let mut result = training.start(input, progress)?;
     loop {
         tokio::select! {
+            biased;
+            // A training that is to leave hands over a last one, and ends.
+            Some(folder) = training.checkpoints.recv() => {
+                lease.store_checkpoint(artifacts, &folder).await?;
+            }
             trained = &mut result => {
                 let trained = finished(trained)?;
                 return lease.commit(artifacts, &trained).await;
-            }
-            Some(folder) = training.checkpoints.recv() => {
-                lease.store_checkpoint(artifacts, &folder).await?;
             }
         }
     }
@@ -105,6 +111,7 @@ fn staged_by(artifacts: &Artifacts, leased: &pb::LeasedJob) -> Artifacts {
 /// The training thread and its folder: the next job waits until both are gone.
 struct Training {
     checkpoints: mpsc::Receiver<PathBuf>,
+    leave: Leave,
     thread: Option<JoinHandle<()>>,
     scratch: Option<TempDir>,
 }
@@ -113,6 +120,7 @@ impl Training {
     fn new(watch: Watch) -> Self {
         Self {
             checkpoints: watch.checkpoints,
+            leave: watch.leave,
             thread: None,
             scratch: None,
         }

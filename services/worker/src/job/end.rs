@@ -15,6 +15,11 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The process is to leave: somebody else goes on.
+    pub(super) fn released() -> Self {
+        Self::Told(EndOfAttempt::Released)
+    }
+
     /// A failure that another attempt may not meet.
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::from(Cause {

@@ -26,6 +26,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// The first pause before a commit is repeated.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause before the attempt's end is told again.
+const FIRST_PAUSE_TO_TELL: Duration = Duration::from_millis(200);
 /// The longest pause before a commit is repeated.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often a commit is tried: for half an hour at least.
@@ -187,8 +189,8 @@ impl Lease {
         ))
     }
 
-    /// Tells the coordinator how the attempt ended; if that fails, the lease
-    /// runs out and says it instead.
+    /// Tells the coordinator how the attempt ended, again while it is away. Who
+    /// gives that up leaves it to the lease, which runs out.
     pub(super) async fn tell(&mut self, reason: EndOfAttempt) {
         let job = self.job();
         tracing::info!(job, ?reason, "attempt ended without a model");
@@ -197,17 +199,27 @@ impl Lease {
             epoch: self.leased.epoch,
             reason: Some(reason.into()),
         };
-        let request = timed(request, CALL_TIMEOUT);
-        match self.coordinator.end_attempt(request).await {
-            Ok(_) => {}
-            // The job ended meanwhile, or is somebody else's: there is nothing
-            // left to tell.
-            Err(status) if status.code() == Code::FailedPrecondition => {
-                tracing::info!(message = status.message(), "the lease is over");
+        let mut pauses = Pauses::new(FIRST_PAUSE_TO_TELL, LONGEST_PAUSE);
+        loop {
+            let request = timed(request.clone(), CALL_TIMEOUT);
+            match self.coordinator.end_attempt(request).await {
+                Ok(_) => return,
+                // The job ended meanwhile, or is somebody else's: there is
+                // nothing left to tell.
+                Err(status) if status.code() == Code::FailedPrecondition => {
+                    let message = status.message();
+                    tracing::info!(message, "the lease is over");
+                    return;
+                }
+                Err(status) => {
+                    log_failure("telling how the attempt ended", &status);
+                    if !is_passing(&status) {
+                        return;
+                    }
+                }
             }
-            Err(status) => {
-                log_failure("telling how the attempt ended", &status)
-            }
+
+            tokio::time::sleep(pauses.next()).await;
         }
     }
 }

@@ -9,6 +9,9 @@ mod attempt;
 /// Gets what the training needs onto the local disk.
 mod fetch;
 
+/// How an attempt uses the time that its process has to leave in.
+mod grace;
+
 /// A worker's claim on a job, and every call that is made under it.
 mod lease;
 

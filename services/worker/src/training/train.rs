@@ -108,6 +108,10 @@ fn run_epochs(
                 break;
             }
         }
+        if progress.is_leaving() {
+            save_checkpoint(run, input, progress)?;
+            return Err(Error::Stopped);
+        }
         if last_checkpoint.elapsed() >= input.checkpoint_every {
             save_checkpoint(run, input, progress)?;
             last_checkpoint = Instant::now();

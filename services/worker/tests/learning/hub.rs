@@ -50,8 +50,8 @@ fn serve_as_hub(folder: PathBuf) -> String {
     format!("http://{address}")
 }
 
-#[test]
-fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
+/// A folder with a tiny backbone.
+fn tiny_backbone() -> tempfile::TempDir {
     let shape = RandomBackbone {
         n_embd: 16,
         n_head: 2,
@@ -61,6 +61,34 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let backbone = model::Backbone::random(&shape, &device());
     let files = tempfile::tempdir().unwrap();
     backbone.write(files.path()).unwrap();
+    files
+}
+
+#[test]
+fn a_hubs_backbone_that_is_damaged_on_the_workers_disk_is_fetched_again() {
+    let files = tiny_backbone();
+    let mut bench = Bench::new();
+    bench.hub_url = serve_as_hub(files.path().to_owned());
+    let mut spec = nothing();
+    let location = BackboneLocation::new("hf://own/tiny@v1").unwrap();
+    spec.backbone = Backbone::Path(location);
+    let fetched = bench.train(&spec);
+    let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
+    let weights = kept.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    bench.hub_url = serve_as_hub(files.path().to_owned());
+    let again = bench.train(&spec);
+    assert_eq!(
+        again.artifact.manifest.backbone, fetched.artifact.manifest.backbone,
+        "never another model"
+    );
+}
+
+#[test]
+fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
+    let files = tiny_backbone();
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
     let mut spec = nothing();
@@ -72,19 +100,6 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     assert_eq!(
         fetched.artifact.manifest.backbone, cached.artifact.manifest.backbone,
         "the hash of its files"
-    );
-
-    // Damaged on the worker's disk: never another model, and fetched again.
-    let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
-    let weights = kept.join("model.safetensors");
-    let mut bytes = std::fs::read(&weights).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&weights, bytes).unwrap();
-    bench.hub_url = serve_as_hub(files.path().to_owned());
-    let again = bench.train(&spec);
-    assert_eq!(
-        again.artifact.manifest.backbone,
-        cached.artifact.manifest.backbone
     );
 
     // The same in shards.

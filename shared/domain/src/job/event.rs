@@ -63,7 +63,12 @@ pub enum Event {
         metrics: BTreeMap<String, f64>,
     },
     /// Nobody renewed the lease in time.
-    LeaseEnded,
+    LeaseEnded {
+        /// The epoch of the lease that nobody renewed.
+        epoch: u64,
+        /// How often it had been renewed when that was noticed.
+        n_beats: u64,
+    },
     /// Somebody wants it to stop.
     CancelRequested,
     /// Somebody wants a job that ended without a model to be tried again.
@@ -112,6 +117,9 @@ pub enum Refused {
         /// Where the job stands meanwhile.
         state: State,
     },
+    /// The worker that was taken for lost has renewed its lease meanwhile.
+    #[error("the lease was renewed meanwhile")]
+    Renewed,
     /// The job is not in a state for this.
     #[error("the job is {0:?}")]
     WrongState(State),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cost::part::{Part, Spent};
+use crate::job::epoch_columns;
 
 /// What a worker last said about the work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,7 +35,8 @@ pub struct Progress {
     pub device: String,
     /// First and latest mean loss of the stages so far.
     pub stages: Vec<StageReport>,
-    /// How each epoch so far went.
+    /// How each epoch so far went; stored column by column.
+    #[serde(with = "epoch_columns")]
     pub epochs: Vec<EpochReport>,
     /// What this attempt's time went to; parts that only a newer program knows
     /// are left out.

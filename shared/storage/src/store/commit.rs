@@ -27,11 +27,23 @@ impl Entry {
     }
 }
 
+/// A key of an index: a space that has keys without values, and can be read in
+/// their order from any of them on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) index: String,
+    pub(crate) key: String,
+}
+
 /// All or nothing: the writes happen when every check holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Commit {
     pub(crate) checks: Vec<Entry>,
     pub(crate) writes: Vec<Entry>,
+    /// Places in indexes that are given up; this comes before `entered`.
+    pub(crate) left: Vec<Place>,
+    /// Places in indexes that are taken.
+    pub(crate) entered: Vec<Place>,
 }
 
 impl Commit {

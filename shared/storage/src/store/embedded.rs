@@ -12,9 +12,11 @@ use domain::{Catalog, History, UserId};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use crate::error::Error;
-use crate::store::commit::{Commit, Entry, Pair};
+use crate::store::commit::{Commit, Entry, Pair, Place};
 use crate::store::embedded::file::{ENTRIES, StoreFile, unavailable};
+use crate::store::embedded_reads;
 use crate::store::history::Additions;
+use crate::store::range::Range;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Embedded {
@@ -110,9 +112,50 @@ impl Embedded {
                         None => table.remove(place).map_err(unavailable)?,
                     };
                 }
+
+                for Place { index, key } in &commit.left {
+                    let place = (index.as_str(), key.as_str());
+                    table.remove(place).map_err(unavailable)?;
+                }
+
+                for Place { index, key } in &commit.entered {
+                    let place = (index.as_str(), key.as_str());
+                    table.insert(place, &[][..]).map_err(unavailable)?;
+                }
             }
             write.commit().map_err(unavailable)?;
             Ok(true)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_many(
+        &self,
+        space: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let space = space.to_owned();
+        self.reading(move |database| {
+            embedded_reads::get_many(&table(database)?, &space, &keys)
+                .map_err(unavailable)
+        })
+        .await
+    }
+
+    pub(crate) async fn keys(&self, space: &str) -> Result<Vec<String>, Error> {
+        let all = Range::first(usize::MAX);
+        self.range(space, all).await
+    }
+
+    pub(crate) async fn range(
+        &self,
+        index: &str,
+        range: Range,
+    ) -> Result<Vec<String>, Error> {
+        let index = index.to_owned();
+        self.reading(move |database| {
+            embedded_reads::range(&table(database)?, &index, &range)
+                .map_err(unavailable)
         })
         .await
     }
@@ -171,4 +214,13 @@ impl Embedded {
             .await
             .map_err(Error::unavailable("the embedded store"))?
     }
+}
+
+/// The entries as they are now.
+fn table(database: &Database) -> Result<embedded_reads::Entries, Error> {
+    database
+        .begin_read()
+        .map_err(unavailable)?
+        .open_table(ENTRIES)
+        .map_err(unavailable)
 }

@@ -11,11 +11,13 @@ use crate::breaker::{Breaker, Turn};
 use crate::clock::stopwatch_ms;
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::commit::{Commit, Entry, Pair};
+use crate::store::commit::{Commit, Entry, Pair, Place};
+use crate::store::range::{Order, Range};
 use crate::store::silence::Silence;
 
 /// Four arguments an entry: hash, field, `1` with a value or `0` without,
-/// value. Checks come first.
+/// value. Checks come first. A place in an index is `2` when it is taken and
+/// `3` when it is given up: the index is a sorted set whose scores are equal.
 const COMMIT: &str = r"
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
@@ -30,6 +32,10 @@ end
 while at <= #ARGV do
   if ARGV[at + 2] == '0' then
     redis.call('HDEL', ARGV[at], ARGV[at + 1])
+  elseif ARGV[at + 2] == '2' then
+    redis.call('ZADD', ARGV[at], 0, ARGV[at + 1])
+  elseif ARGV[at + 2] == '3' then
+    redis.call('ZREM', ARGV[at], ARGV[at + 1])
   else
     redis.call('HSET', ARGV[at], ARGV[at + 1], ARGV[at + 3])
   end
@@ -228,6 +234,46 @@ impl Redis {
         Ok(entries)
     }
 
+    pub(crate) async fn get_many(
+        &self,
+        space: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut connection = self.connection.clone();
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.hash(space)).arg(keys);
+        self.bounded(command.query_async(&mut connection)).await
+    }
+
+    pub(crate) async fn keys(&self, space: &str) -> Result<Vec<String>, Error> {
+        let mut connection = self.connection.clone();
+        self.bounded(connection.hkeys(self.hash(space))).await
+    }
+
+    pub(crate) async fn range(
+        &self,
+        index: &str,
+        range: &Range,
+    ) -> Result<Vec<String>, Error> {
+        let after = range.after.as_ref().map(|after| format!("({after}"));
+        let (first, last) = match range.order {
+            Order::Ascending => ("-", "+"),
+            Order::Descending => ("+", "-"),
+        };
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.hash(index));
+        command.arg(after.as_deref().unwrap_or(first)).arg(last);
+        command.arg("BYLEX");
+        if range.order == Order::Descending {
+            command.arg("REV");
+        }
+
+        let most = i64::try_from(range.most).unwrap_or(i64::MAX);
+        command.arg("LIMIT").arg(0).arg(most);
+        let mut connection = self.connection.clone();
+        self.bounded(command.query_async(&mut connection)).await
+    }
+
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<bool, Error> {
         let mut call = self.commit.prepare_invoke();
         let entries: Vec<&Entry> =
@@ -236,6 +282,9 @@ impl Redis {
             .iter()
             .map(|entry| self.hash(&entry.space))
             .collect();
+        for place in commit.left.iter().chain(&commit.entered) {
+            hashes.push(self.hash(&place.index));
+        }
         hashes.sort_unstable();
         hashes.dedup();
         for hash in &hashes {
@@ -248,6 +297,14 @@ impl Redis {
                 .arg(key)
                 .arg(i32::from(value.is_some()))
                 .arg(value.as_deref().unwrap_or_default());
+        }
+
+        for Place { index, key } in &commit.left {
+            call.arg(self.hash(index)).arg(key).arg(3).arg("");
+        }
+
+        for Place { index, key } in &commit.entered {
+            call.arg(self.hash(index)).arg(key).arg(2).arg("");
         }
 
         let mut connection = self.connection.clone();
