@@ -13,7 +13,7 @@ use crate::settings::Settings;
 /// Items for a user.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The user's id; may be left out with `--history`.
+    /// The user's id; may be left out with `--history` or `--query`.
     user: Option<String>,
 
     /// How many items are wanted.
@@ -24,6 +24,14 @@ pub(crate) struct Arguments {
     /// between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
     history: Vec<String>,
+
+    /// What the user looks for, in their own words.
+    #[arg(long, default_value = "")]
+    query: String,
+
+    /// How much the query counts beside the user, 0 to 1; .6 when left out.
+    #[arg(long, requires = "query")]
+    query_weight: Option<f64>,
 
     /// Item ids to leave out; commas between them.
     #[arg(long, value_delimiter = ',', value_name = "ITEM,ITEM,…")]
@@ -83,6 +91,8 @@ fn request(arguments: Arguments) -> pb::RecommendRequest {
         excluded_item_ids: arguments.exclude,
         candidate_item_ids: arguments.candidates,
         filter: arguments.filter,
+        query: arguments.query,
+        query_weight: arguments.query_weight,
         relax_filter: arguments.relax,
         explain: arguments.explain,
         ..pb::RecommendRequest::default()

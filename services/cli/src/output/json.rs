@@ -151,6 +151,7 @@ fn recommended_item(item: &pb::RecommendedItem) -> Value {
         "title": item.title,
         "score": item.score,
         "source": item.source().as_str_name(),
+        "query_contribution": item.query_contribution,
         "reasons": list(&item.reasons, reason),
     })
 }
