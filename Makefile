@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept --test texts
+	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept --test texts
 
 bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
 	cargo run --release --bin bench -- large $(ARGS)
