@@ -24,9 +24,11 @@ use crate::train_job::{LOOK_AGAIN, Leased, TrainJobs};
 /// A worker that asks for a job hears within this time after the end of its
 /// wait, whatever the store does.
 const LATE: Duration = Duration::from_secs(1);
-/// So often in a row a lost race is followed by another try, before the next
-/// look.
-const MOST_RACES: usize = 50;
+/// Most workers that are served in one commit: with all at once, the first
+/// would wait for the last.
+const MOST_AT_ONCE: usize = 16;
+/// So many tries follow each other before the next look.
+const MOST_TRIES: usize = 100;
 /// Nobody waits: the next look is when somebody does.
 const FOR_LONG: Duration = Duration::from_secs(3_600);
 
@@ -102,24 +104,32 @@ impl Queue {
         self.wake();
     }
 
-    /// Takes everybody out of the line who still waits for the answer.
+    /// Takes the first in the line out of it who still wait for the answer.
     fn take_askers(&self) -> Vec<Asker> {
-        let mut askers: Vec<Asker> = self.line().askers.drain(..).collect();
-        askers.retain(|asker| !asker.answer.is_closed());
-        askers
+        let mut line = self.line();
+        line.askers.retain(|asker| !asker.answer.is_closed());
+        let n = line.askers.len().min(MOST_AT_ONCE);
+        line.askers.drain(..n).collect()
     }
 
-    /// Puts those who got nothing back to the front of the line, but for those
-    /// whose wait is over: they are told.
+    /// Puts those who got nothing back to the front of the line.
     fn put_back(&self, askers: Vec<Asker>) {
-        let now = Instant::now();
         let mut line = self.line();
         for asker in askers.into_iter().rev() {
+            line.askers.push_front(asker);
+        }
+    }
+
+    /// Tells those whose wait is over that there is nothing for them.
+    fn send_late_away(&self) {
+        let now = Instant::now();
+        let mut line = self.line();
+        for asker in std::mem::take(&mut line.askers) {
             if asker.until <= now {
                 // Who has gone does not hear it.
                 drop(asker.answer.send(Ok(None)));
             } else {
-                line.askers.push_front(asker);
+                line.askers.push_back(asker);
             }
         }
     }
@@ -216,18 +226,21 @@ impl TrainJobs {
 
     /// Gives a job to everybody in the line, as far as there are any.
     async fn hand_out(&self) {
-        for _ in 0..MOST_RACES {
+        for _ in 0..MOST_TRIES {
             let askers = self.queue.take_askers();
             if askers.is_empty() {
                 return;
             }
 
             let tried = self.try_to_give(askers).await;
+            let all_are_served = tried.askers.is_empty();
             self.queue.put_back(tried.askers);
-            if !tried.lost_a_race {
-                return;
+            if !tried.lost_a_race && !all_are_served {
+                break;
             }
         }
+
+        self.queue.send_late_away();
     }
 
     async fn try_to_give(&self, askers: Vec<Asker>) -> Tried {
