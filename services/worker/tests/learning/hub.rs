@@ -50,6 +50,15 @@ fn serve_as_hub(folder: PathBuf) -> String {
     format!("http://{address}")
 }
 
+/// Changes a bit of the weights that were fetched.
+fn damage_weights(bench: &Bench) {
+    let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
+    let weights = kept.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+}
+
 #[test]
 fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let shape = RandomBackbone {
@@ -75,11 +84,7 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     );
 
     // Damaged on the worker's disk: never another model, and fetched again.
-    let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
-    let weights = kept.join("model.safetensors");
-    let mut bytes = std::fs::read(&weights).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(&weights, bytes).unwrap();
+    damage_weights(&bench);
     bench.hub_url = serve_as_hub(files.path().to_owned());
     let again = bench.train(&spec);
     assert_eq!(
