@@ -1,5 +1,6 @@
-//! The wall clock that a coordinator writes down times with. It decides
-//! nothing: how long something lasts is measured with `tokio::time::Instant`.
+//! The wall clock that a coordinator writes down times with. It decides nothing
+//! but what is old enough to be removed, and how much of an outage's budget is
+//! used: how long anything else lasts is measured with `tokio::time::Instant`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,7 +1,8 @@
 //! How long each lease has gone without a heartbeat, by this coordinator's own
 //! stopwatch: no time that another machine wrote down is looked at.
 //!
-//! A heartbeat counts the lease's number up (`Lease::n_beats`). Whoever speaks
+//! A heartbeat counts the lease's number up (`Lease::n_beats`); one that a
+//! coordinator of an earlier version heard changes its time alone. Whoever speaks
 //! to this coordinator is heard at once; what workers tell another coordinator
 //! is seen in the store, when the sweep looks there. Only time counts in which
 //! this coordinator could look: while it was stopped, or the store was away,
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{Event, Job, JobId};
+use domain::{Event, Job, JobId, Lease};
 
 /// What is known about the leases of all running jobs.
 #[derive(Debug, Clone, Default)]
@@ -22,18 +23,12 @@ pub(crate) struct Leases {
 /// A lease as it was last seen.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    epoch: u64,
-    n_beats: u64,
+    /// Absent until it was seen for the first time.
+    lease: Option<Lease>,
     /// For how long nobody has renewed it.
     age: Duration,
     /// Its worker speaks to this coordinator.
     is_ours: bool,
-}
-
-impl Known {
-    fn is(&self, epoch: u64, n_beats: u64) -> bool {
-        self.epoch == epoch && self.n_beats == n_beats
-    }
 }
 
 impl Leases {
@@ -45,8 +40,7 @@ impl Leases {
             return;
         };
         let heard = Known {
-            epoch: lease.epoch,
-            n_beats: lease.n_beats,
+            lease: Some(lease.clone()),
             age: Duration::ZERO,
             is_ours: true,
         };
@@ -88,18 +82,16 @@ impl Leases {
         let mut ended = Vec::new();
         for job in jobs {
             let Some(lease) = &job.lease else { continue };
-            let (epoch, n_beats) = (lease.epoch, lease.n_beats);
-            let seen = known.entry(job.id.clone()).or_default();
-            if !seen.is(epoch, n_beats) {
-                *seen = Known {
-                    epoch,
-                    n_beats,
+            let known = known.entry(job.id.clone()).or_default();
+            if known.lease.as_ref() != Some(lease) {
+                *known = Known {
+                    lease: Some(lease.clone()),
                     age: Duration::ZERO,
                     is_ours: false,
                 };
-            } else if seen.age > term {
-                let event = Event::LeaseEnded { epoch, n_beats };
-                ended.push((job.id.clone(), event));
+            } else if known.age > term {
+                let seen = lease.clone();
+                ended.push((job.id.clone(), Event::LeaseEnded { seen }));
             }
         }
 
@@ -173,10 +165,9 @@ mod tests {
         for _ in 0..10 {
             assert!(look(&leases, &job).is_empty());
         }
-        let event = Event::LeaseEnded {
-            epoch: 1,
-            n_beats: 60,
-        };
+        let seen = job.lease.clone().unwrap();
+        assert_eq!(seen.n_beats, 60);
+        let event = Event::LeaseEnded { seen };
         assert_eq!(look(&leases, &job), [(job.id.clone(), event)]);
     }
 

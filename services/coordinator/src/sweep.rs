@@ -45,6 +45,12 @@ impl TrainJobs {
         let quiet = self.lease_term / 2;
         let unheard = self.leases.grow_older(&leased, passed, quiet);
         let unheard = jobs.get_all(&unheard).await?;
+        for job in unheard.iter().filter(|job| job.lease.is_none()) {
+            // A coordinator of an earlier version ended its lease, and knows
+            // no indexes.
+            jobs.mend(&job.id).await?;
+            self.queue.wake();
+        }
         for (id, event) in self.leases.ended(&unheard, self.lease_term) {
             if started.elapsed() > self.lease_term / 2 {
                 return Ok(()); // the store was slow: what waits to renew a lease has not been heard

@@ -26,6 +26,9 @@ use crate::{body, costs, publication};
 /// coordinators write too.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// What an ended job left is removed within this time, or later.
+const CLEANING_UP: Duration = Duration::from_secs(2);
+
 /// How long a job waits for something out of reach where no setting says so.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(3_600);
 
@@ -234,7 +237,7 @@ impl TrainJobs {
     /// The answer to a commit that came through before. What the attempts left
     /// is removed here where the first call ended before it did so.
     async fn answer_again(&self, job: Job) -> Result<(), Error> {
-        self.tidy(&job).await;
+        self.clean_up(&job).await;
         Ok(())
     }
 
@@ -265,9 +268,8 @@ impl TrainJobs {
             .update_and_publish(&job.id, change, publication)
             .await?;
         self.note(&job);
-        self.pack(&job).await;
         tracing::info!(job = %job.id, %version, "job succeeded");
-        self.tidy(&job).await;
+        self.clean_up(&job).await;
         Ok(())
     }
 
@@ -333,11 +335,23 @@ impl TrainJobs {
         let job = self.storage.jobs.update(id, change).await?;
         self.note(&job);
         if job.state.is_final() {
-            self.tidy(&job).await;
-            self.pack(&job).await;
+            self.clean_up(&job).await;
         }
 
         Ok(job)
+    }
+
+    /// Removes what the attempts of an ended job left, and packs its events. A
+    /// store that is slow does not hold up the call that ended it: what is left
+    /// then is found later.
+    async fn clean_up(&self, job: &Job) {
+        let work = async {
+            self.tidy(job).await;
+            self.pack(job).await;
+        };
+        if tokio::time::timeout(CLEANING_UP, work).await.is_err() {
+            tracing::warn!(job = %job.id, "what an ended job left is removed later");
+        }
     }
 
     /// Packs the events of a job that has ended; failing to costs space.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::admission::gate::Gate;
+use crate::compute::bounded_work::BoundedWork;
 use crate::compute::rankers::Rankers;
 use crate::compute::states::UserStates;
 use crate::counters::Counters;
@@ -28,6 +29,10 @@ use crate::versions::live_model::Models;
 /// Time of a history call that names no deadline: ten thousand interactions of
 /// as many users are some fifty commits.
 const HISTORY_TIME: Duration = Duration::from_secs(30);
+
+/// Requests whose queries or new items are read at once: each takes a core for
+/// some milliseconds.
+const TEXTS_AT_ONCE: usize = 4;
 
 /// A scorer whose port is open.
 #[derive(Debug)]
@@ -58,6 +63,7 @@ impl Scorer {
             histories: RememberedHistories::new(storage, history_bytes),
             states,
             filters: Filters::default(),
+            texts: BoundedWork::new(TEXTS_AT_ONCE),
             rankers: Rankers::start(settings.n_ranking_threads())?,
             counters: Counters::default(),
             follow_ups,

@@ -182,9 +182,7 @@ impl Job {
                 self.held(epoch)?;
                 self.succeed(version, metrics);
             }
-            Event::LeaseEnded { epoch, n_beats } => {
-                self.lease_ended(epoch, n_beats, now_ms)?
-            }
+            Event::LeaseEnded { seen } => self.lease_ended(&seen, now_ms)?,
             Event::CancelRequested => self.cancel()?,
             Event::RetryRequested => self.retry(now_ms)?,
         }
@@ -270,19 +268,18 @@ impl Job {
         self.not_before_ms = now_ms;
     }
 
+    /// Ends a lease, unless it was renewed since it was seen: by a number of
+    /// beats, or, by a coordinator of an earlier version, by its time alone.
     fn lease_ended(
         &mut self,
-        epoch: u64,
-        n_beats: u64,
+        seen: &Lease,
         now_ms: i64,
     ) -> Result<(), Refused> {
-        let lease = self.held(epoch)?;
-        if lease.n_beats != n_beats {
+        if *self.held(seen.epoch)? != *seen {
             return Err(Refused::Renewed);
         }
 
-        let worker = lease.worker.clone();
-        let (cause, pause) = self.loses(&worker);
+        let (cause, pause) = self.loses(seen);
         self.cause = Some(cause);
         self.next_attempt(pause, now_ms);
         Ok(())
@@ -338,11 +335,11 @@ mod tests {
 
     const TERM: Duration = Duration::from_millis(100);
     const HOUR: Duration = Duration::from_secs(3_600);
-    /// The first lease ends without a heartbeat.
-    const LEASE_ENDED: Event = Event::LeaseEnded {
-        epoch: 1,
-        n_beats: 0,
-    };
+    /// The lease as it is now was not renewed.
+    fn lease_ended(job: &Job) -> Event {
+        let seen = job.lease.clone().expect("it is leased");
+        Event::LeaseEnded { seen }
+    }
 
     fn job() -> Job {
         Job::queued(
@@ -405,16 +402,21 @@ mod tests {
             10,
         )
         .unwrap();
+        let mut seen = job.lease.clone().unwrap();
+        seen.n_beats -= 1;
         assert_eq!(
-            job.apply(LEASE_ENDED, 99),
+            job.apply(Event::LeaseEnded { seen }, 99),
             Err(Refused::Renewed),
             "a heartbeat came in between"
         );
-        let ended = Event::LeaseEnded {
-            epoch: 1,
-            n_beats: 1,
-        };
-        job.apply(ended, 101).unwrap();
+        let mut seen = job.lease.clone().unwrap();
+        seen.until_ms -= 1;
+        assert_eq!(
+            job.apply(Event::LeaseEnded { seen }, 99),
+            Err(Refused::Renewed),
+            "a coordinator of an earlier version heard one"
+        );
+        job.apply(lease_ended(&job), 101).unwrap();
         assert_eq!(
             (job.state, job.checkpoint.as_ref().map(ArtifactId::as_str)),
             (State::Queued, Some("c"))
@@ -426,7 +428,7 @@ mod tests {
     #[test]
     fn a_worker_that_lost_its_lease_can_commit_nothing() {
         let mut job = running();
-        job.apply(LEASE_ENDED, 101).unwrap();
+        job.apply(lease_ended(&job), 101).unwrap();
         assert!(matches!(
             job.apply(committed(1), 102),
             Err(Refused::StaleLease { given: 1, .. })
@@ -497,7 +499,7 @@ mod tests {
 
         let mut job = running();
         job.apply(Event::CancelRequested, 1).unwrap();
-        job.apply(LEASE_ENDED, 101).unwrap();
+        job.apply(lease_ended(&job), 101).unwrap();
         assert_eq!(
             job.state,
             State::Cancelled,
@@ -531,8 +533,7 @@ mod tests {
             term: TERM,
         };
         job.apply(beat, now + 1).unwrap();
-        let ended = Event::LeaseEnded { epoch, n_beats: 1 };
-        job.apply(ended, now + 102).unwrap();
+        job.apply(lease_ended(job), now + 102).unwrap();
     }
 
     #[test]
@@ -545,6 +546,20 @@ mod tests {
         let cause = job.cause.unwrap();
         assert_eq!(cause.kind, CauseKind::WorkerCrashed);
         assert!(cause.message.contains("finetuning"), "{}", cause.message);
+    }
+
+    #[test]
+    fn a_lease_that_nobody_ever_renewed_counts_in_no_stage() {
+        let mut job = job();
+        lose(&mut job, "finetuning", 0.5);
+        let now = job.not_before_ms;
+        let worker = "w".to_owned();
+        job.apply(Event::Leased { worker, term: TERM }, now)
+            .unwrap();
+        job.apply(lease_ended(&job), now + 102).unwrap();
+        assert_eq!(job.state, State::Queued, "its answer may have been lost");
+        lose(&mut job, "finetuning", 0.5);
+        assert_eq!(job.state, State::Failed);
     }
 
     #[test]

@@ -205,14 +205,20 @@ impl Jobs {
         while next <= job.n_events && listed.records.is_empty() {
             let end = job.n_events.min(next + EVENTS_PAGE - 1);
             let keys: Vec<String> = (next..=end).map(event::key).collect();
+            let keys_wanted = keys.len();
             let space = event::space(&job.id);
             let pairs = self.store.get_pairs(&space, keys).await?;
             let kind = format!("event of job {}", job.id);
             let mut page: Listed<event::StoredEvent> =
                 self.left_out.read_all(&kind, &pairs);
             listed.unreadable.extend(page.unreadable);
-            if pairs.is_empty() {
-                page.records = self.packed_events(job, next).await?;
+            if pairs.len() < keys_wanted {
+                // The job ended meanwhile, or before it was tried again.
+                let packed = self.packed_events(job, next).await?;
+                page.records.extend(packed);
+                page.records.retain(|event| event.number <= end);
+                page.records.sort_by_key(|event| event.number);
+                page.records.dedup_by_key(|event| event.number);
             }
 
             for stored in page.records {

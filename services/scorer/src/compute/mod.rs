@@ -4,6 +4,9 @@
 /// Frozen language models in memory, one for all versions that stand on it.
 pub(crate) mod shared_backbone;
 
+/// Work that takes a core for longer than the async threads may be held up.
+pub(crate) mod bounded_work;
+
 /// The language model's part of a version: a prompt becomes a user state.
 pub(crate) mod language_model;
 

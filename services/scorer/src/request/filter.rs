@@ -14,8 +14,8 @@ use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, Program, Value};
 use domain::{Invalid, Item, ModelVersion};
 use fixedbitset::FixedBitSet;
-use tokio::sync::Semaphore;
 
+use crate::compute::bounded_work::BoundedWork;
 use crate::error::Error;
 use crate::versions::loaded::LoadedModel;
 
@@ -31,8 +31,7 @@ const OWN: [&str; 5] = ["id", "title", "category", "categories", "attributes"];
 #[derive(Debug, Clone)]
 pub(crate) struct Filters {
     known: moka::future::Cache<FilterKey, Arc<FixedBitSet>>,
-    /// Bounds how many new ones are evaluated at once.
-    evaluations: Arc<Semaphore>,
+    evaluations: BoundedWork,
 }
 
 /// A filter over the items of one version.
@@ -50,7 +49,7 @@ impl Default for Filters {
             .build();
         Self {
             known,
-            evaluations: Arc::new(Semaphore::new(AT_ONCE)),
+            evaluations: BoundedWork::new(AT_ONCE),
         }
     }
 }
@@ -80,15 +79,9 @@ impl Filters {
         model: &LoadedModel,
         text: &str,
     ) -> Result<Arc<FixedBitSet>, Error> {
-        let turn = Arc::clone(&self.evaluations).acquire_owned().await;
-        let turn = turn.map_err(|_| Error::Broken)?;
         let items = Arc::clone(&model.items);
         let text = text.to_owned();
-        let evaluation = tokio::task::spawn_blocking(move || {
-            let _until_it_ends = turn; // it does not end with the request
-            passing(&text, &items)
-        });
-        let rows = evaluation.await.map_err(|_| Error::Broken)?;
+        let rows = self.evaluations.run(move || passing(&text, &items)).await?;
         Ok(Arc::new(rows?))
     }
 }

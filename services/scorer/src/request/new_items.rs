@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use domain::{Allowed, Degradation, Item, ItemId, NewItem};
+use domain::{Degradation, Item, ItemId, NewItem, Query};
 use model::{KnownWords, UserState};
 
 use crate::error::Error;
 use crate::request::filter::ItemFilter;
-use crate::request::search::off_the_async_threads;
+use crate::request::recommend::Recommender;
 use crate::versions::loaded::LoadedModel;
 
 /// The new items of a request, without those that the version knows already.
@@ -29,47 +29,11 @@ pub(crate) struct ReadItem {
     pub(crate) row: Vec<f32>,
 }
 
-impl ReadItems {
-    /// Reads the texts.
-    pub(crate) async fn read(
-        items: Vec<NewItem>,
-        model: &Arc<LoadedModel>,
-    ) -> Result<Self, Error> {
-        if items.is_empty() {
-            return Ok(Self::default());
-        }
-        let model = Arc::clone(model);
-        off_the_async_threads(move || read(items, &model)).await?
-    }
-
-    /// Leaves those that a list may not have: what was excluded, what was seen,
-    /// what does not pass the filter.
-    pub(super) fn retain_allowed(
-        &mut self,
-        allowed: &Allowed,
-        seen: &[ItemId],
-    ) -> Result<(), Error> {
-        if self.items.is_empty() {
-            return Ok(());
-        }
-        let mut without: HashSet<&ItemId> = allowed.excluded.iter().collect();
-        if allowed.exclude_seen {
-            without.extend(seen);
-        }
-        self.items.retain(|read| !without.contains(&read.item.id));
-        if allowed.filter.is_empty() {
-            return Ok(());
-        }
-        let filter = ItemFilter::new(&allowed.filter)?;
-        let mut passing = Vec::with_capacity(self.items.len());
-        for read in self.items.drain(..) {
-            if filter.holds_for(&read.item)? {
-                passing.push(read);
-            }
-        }
-        self.items = passing;
-        Ok(())
-    }
+/// A new item and the language model's score of it for a user.
+#[derive(Debug)]
+pub(crate) struct ScoredNewItem {
+    pub(crate) read: ReadItem,
+    pub(crate) language_score: f32,
 }
 
 impl ReadItems {
@@ -93,29 +57,79 @@ impl ReadItems {
     }
 }
 
-fn read(items: Vec<NewItem>, model: &LoadedModel) -> Result<ReadItems, Error> {
-    let texts = model.texts()?;
-    let mut read = ReadItems::default();
-    for NewItem { item, description } in items {
-        if model.item_row(&item.id).is_some() {
-            continue;
-        }
-        let words = texts.words_of_item(&item, &description);
-        let row = match texts.row(&words) {
-            Some(row) => row,
-            None => {
-                read.n_unreadable += 1;
-                texts.mean_row()
-            }
-        };
-        read.items.push(ReadItem { item, words, row });
-    }
-    Ok(read)
+/// New items, and which of them a list may not have.
+#[derive(Debug, Default)]
+pub(crate) struct NewItems {
+    pub(super) items: Vec<NewItem>,
+    /// What was excluded, or seen.
+    pub(super) without: HashSet<ItemId>,
+    /// Only those for which this holds; all when empty.
+    pub(super) filter: String,
 }
 
-/// A new item and the language model's score of it for a user.
-#[derive(Debug)]
-pub(crate) struct ScoredNewItem {
-    pub(crate) read: ReadItem,
-    pub(crate) language_score: f32,
+impl NewItems {
+    /// The new items of a request that its list may have.
+    pub(super) fn of(query: &Query, unknown_of_history: &[ItemId]) -> Self {
+        if query.new_items.is_empty() {
+            return Self::default();
+        }
+        let allowed = &query.allowed;
+        let mut without: HashSet<ItemId> =
+            allowed.excluded.iter().cloned().collect();
+        if allowed.exclude_seen {
+            without.extend(unknown_of_history.iter().cloned());
+        }
+        Self {
+            items: query.new_items.clone(),
+            without,
+            filter: allowed.filter.clone(),
+        }
+    }
+
+    /// Reads the texts of those that the version does not know and that are
+    /// allowed.
+    fn read(self, model: &LoadedModel) -> Result<ReadItems, Error> {
+        let texts = model.texts()?;
+        let filter = match &*self.filter {
+            "" => None,
+            filter => Some(ItemFilter::new(filter)?),
+        };
+        let mut read = ReadItems::default();
+        for NewItem { item, description } in self.items {
+            let is_known = model.item_row(&item.id).is_some();
+            if is_known || self.without.contains(&item.id) {
+                continue;
+            }
+            if let Some(filter) = &filter
+                && !filter.holds_for(&item)?
+            {
+                continue;
+            }
+            let words = texts.words_of_item(&item, &description);
+            let row = match texts.row(&words) {
+                Some(row) => row,
+                None => {
+                    read.n_unreadable += 1;
+                    texts.mean_row()
+                }
+            };
+            read.items.push(ReadItem { item, words, row });
+        }
+        Ok(read)
+    }
+}
+
+impl Recommender {
+    /// New items as a version reads them.
+    pub(super) async fn read_new_items(
+        &self,
+        new: NewItems,
+        model: &Arc<LoadedModel>,
+    ) -> Result<ReadItems, Error> {
+        if new.items.is_empty() {
+            return Ok(ReadItems::default());
+        }
+        let model = Arc::clone(model);
+        self.texts.run(move || new.read(&model)).await?
+    }
 }

@@ -93,7 +93,7 @@ impl PageRequest {
         }
         let n = self.offset + self.k;
         let n_with_next = n + 1; // one more tells whether there is a next page
-        let mut list = self.strict(language, &scores, n_with_next);
+        let mut list = self.strict(&scores, n_with_next);
         let n_strict = list.len();
         if let Some(relaxed) = &self.material.allowed.relaxed {
             let others = top_k(&scores.values, n_with_next - n_strict, |row| {
@@ -123,12 +123,7 @@ impl PageRequest {
     }
 
     /// The best of the catalogue's rows that are allowed and of the new items.
-    fn strict(
-        &self,
-        language: &[f32],
-        scores: &CatalogueScores,
-        n: usize,
-    ) -> Vec<Ranked> {
+    fn strict(&self, scores: &CatalogueScores, n: usize) -> Vec<Ranked> {
         let Material {
             allowed,
             query,
@@ -143,12 +138,10 @@ impl PageRequest {
             return list;
         }
         for new in new_items {
-            let own = new.language_score;
-            let own = self.model.ranking.of_new_item(language, own, scores);
             let found = query.as_ref().map_or(0.0, |query| {
                 query.found.score_of(&self.model, &new.read)
             });
-            let score = scores.of_new_item(own, found);
+            let score = scores.of_new_item(new.language_score, found);
             list.push(Ranked {
                 place: Place::New(new.read.item.clone()),
                 score: score.score,

@@ -11,6 +11,7 @@ use domain::{
 use model::UserState;
 
 use crate::admission::gate::Call;
+use crate::compute::bounded_work::BoundedWork;
 use crate::compute::rankers::{Rankers, RankingRequest};
 use crate::compute::states::{
     FoundState, StateOrigin, UserStates, WantedState,
@@ -22,7 +23,7 @@ use crate::request::allowed::AllowedRows;
 use crate::request::explain::reasons;
 use crate::request::filter::Filters;
 use crate::request::follow_up::{FollowUps, LiveAnswer};
-use crate::request::new_items::ReadItems;
+use crate::request::new_items::NewItems;
 use crate::request::page::{Material, PageRequest, RankedPage};
 use crate::request::reader::KnownReader;
 use crate::versions::live_model::Models;
@@ -36,6 +37,8 @@ pub(crate) struct Recommender {
     pub(crate) histories: RememberedHistories,
     pub(crate) states: UserStates,
     pub(crate) filters: Filters,
+    /// Reads queries and new items.
+    pub(crate) texts: BoundedWork,
     pub(crate) rankers: Rankers,
     pub(crate) counters: Counters,
     pub(crate) follow_ups: FollowUps,
@@ -82,9 +85,9 @@ impl Recommender {
         if text.is_some() && part.is_none() {
             degradations.push(Degradation::UnknownWords);
         }
-        let mut new = ReadItems::read(query.new_items.clone(), model).await?;
+        let new = NewItems::of(query, &reader.unknown);
+        let new = self.read_new_items(new, model).await?;
         degradations.extend(new.degradation());
-        new.retain_allowed(&query.allowed, &reader.unknown)?;
         let seen = &reader.listener.seen;
         let allowed =
             AllowedRows::new(model, &query.allowed, seen, &self.filters)

@@ -8,7 +8,7 @@ use domain::{ItemId, ItemScores, ScoreQuery};
 use crate::admission::gate::Call;
 use crate::compute::rankers::RankingRequest;
 use crate::error::Error;
-use crate::request::new_items::{ReadItems, ScoredNewItem};
+use crate::request::new_items::{NewItems, ScoredNewItem};
 use crate::request::recommend::Recommender;
 use crate::versions::loaded::LoadedModel;
 use crate::versions::ranking::CatalogueScores;
@@ -25,7 +25,11 @@ impl Recommender {
         let found = self.user_state(&reader, &model, call).await?;
         let new_ids = query.new_items.iter().map(|new| new.item.id.clone());
         let ids = query.items.into_iter().chain(new_ids).collect();
-        let new = ReadItems::read(query.new_items, &model).await?;
+        let new = NewItems {
+            items: query.new_items,
+            ..NewItems::default()
+        };
+        let new = self.read_new_items(new, &model).await?;
         let mut degradations = reader.degradations;
         degradations.extend(new.degradation());
         let new = new.scored(&found.state);
@@ -39,7 +43,7 @@ impl Recommender {
         let scores = self.rankers.scored(request, move |language| {
             let scores = ranker.ranking.scores(language, &listener);
             let wanted = Wanted { ids, new };
-            wanted.scores(language, &scores, &ranker)
+            wanted.scores(&scores, &ranker)
         });
         Ok(ItemScores {
             scores: scores.await?,
@@ -60,14 +64,12 @@ impl Wanted {
     /// The score of each item; `None` for one that the version does not know.
     fn scores(
         self,
-        language: &[f32],
         scores: &CatalogueScores,
         model: &LoadedModel,
     ) -> Vec<(ItemId, Option<f32>)> {
         let mut of_new = HashMap::new();
         for new in self.new {
-            let by_model = new.language_score;
-            let score = model.ranking.of_new_item(language, by_model, scores);
+            let score = scores.own_of_new_item(new.language_score);
             of_new.insert(new.read.item.id, score);
         }
         let mut scored = Vec::with_capacity(self.ids.len());

@@ -85,8 +85,7 @@ impl Recommender {
         call: &Call,
     ) -> Result<Option<Found>, Error> {
         let (text, reader) = (text.to_owned(), Arc::clone(model));
-        let read =
-            off_the_async_threads(move || read(&text, &reader)).await??;
+        let read = self.texts.run(move || read(&text, &reader)).await??;
         if read.words.is_empty() {
             return Ok(None);
         }
@@ -153,14 +152,6 @@ fn read(text: &str, model: &LoadedModel) -> Result<ReadText, Error> {
         row: texts.row(&words),
         words,
     })
-}
-
-/// Runs what takes more than half a millisecond of a core.
-pub(super) async fn off_the_async_threads<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    let work = tokio::task::spawn_blocking(work);
-    work.await.map_err(|_| Error::Broken)
 }
 
 fn mixed(matched: f32, alike: f32) -> f32 {

@@ -43,6 +43,8 @@ pub(crate) struct CatalogueScores {
     /// The scores that are served `[items]`.
     pub(crate) values: Vec<f32>,
     origins: Origins,
+    /// What the language model's scores were standardised by.
+    of_language: Standardization,
     /// What a query did to them.
     of_query: Option<QueryScores>,
 }
@@ -73,10 +75,11 @@ pub(crate) struct LanguageExplanation<'a> {
 }
 
 impl CatalogueScores {
-    fn new(values: Vec<f32>, origins: Origins) -> Self {
+    fn new(language: &[f32], values: Vec<f32>, origins: Origins) -> Self {
         Self {
             values,
             origins,
+            of_language: Standardization::of(language),
             of_query: None,
         }
     }
@@ -111,9 +114,25 @@ impl CatalogueScores {
         })
     }
 
-    /// The score of an item that is not in the catalogue: `own` is what it has
-    /// without the query, `found` how well it matches that.
-    pub(crate) fn of_new_item(&self, own: f32, found: f32) -> NewItemScore {
+    /// The score without a query of an item that is not in the catalogue, from
+    /// the language model's: as that of one which the light model does not
+    /// know. Nobody took it, where popularity ranks.
+    pub(crate) fn own_of_new_item(&self, language: f32) -> f32 {
+        match self.origins {
+            Origins::LanguageModel => language,
+            Origins::Hybrid(_) => self.of_language.apply(language),
+            Origins::Popularity => 0.0,
+        }
+    }
+
+    /// The score of an item that is not in the catalogue, from the language
+    /// model's and from how well it matches the query.
+    pub(crate) fn of_new_item(
+        &self,
+        language: f32,
+        found: f32,
+    ) -> NewItemScore {
+        let own = self.own_of_new_item(language);
         match &self.of_query {
             None => NewItemScore {
                 score: own,
@@ -205,11 +224,15 @@ impl Ranking {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
             let values = popularity.clone();
-            return CatalogueScores::new(values, Origins::Popularity);
+            return CatalogueScores::new(language, values, Origins::Popularity);
         }
         let Some(light) = &self.light else {
             let values = language.to_vec();
-            return CatalogueScores::new(values, Origins::LanguageModel);
+            return CatalogueScores::new(
+                language,
+                values,
+                Origins::LanguageModel,
+            );
         };
         let light_scores = light.weights.scores(&listener.seen);
         let mixed = Mixed::new(
@@ -218,23 +241,7 @@ impl Ranking {
             light.share,
             &light.unknown,
         );
-        CatalogueScores::new(mixed.scores(), Origins::Hybrid(mixed))
-    }
-
-    /// The served score, without a query, of an item that is not in the
-    /// catalogue: as that of one which the light model does not know. Nobody
-    /// took it, where popularity ranks.
-    pub(crate) fn of_new_item(
-        &self,
-        language: &[f32],
-        score: f32,
-        scores: &CatalogueScores,
-    ) -> f32 {
-        match scores.origins {
-            Origins::LanguageModel => score,
-            Origins::Hybrid(_) => Standardization::of(language).apply(score),
-            Origins::Popularity => 0.0,
-        }
+        CatalogueScores::new(language, mixed.scores(), Origins::Hybrid(mixed))
     }
 
     pub(crate) fn source(&self, scores: &CatalogueScores, row: u32) -> Source {

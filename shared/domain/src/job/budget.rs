@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ArtifactId;
-use crate::job::Job;
 use crate::job::progress::Progress;
 use crate::job::state::{Cause, CauseKind};
+use crate::job::{Job, Lease};
 
 /// First pause after a failed attempt; doubles with each further one.
 pub(super) const FIRST_PAUSE_MS: i64 = 1_000;
@@ -118,6 +118,17 @@ impl Losses {
     }
 }
 
+impl Losses {
+    /// One more lease ended that no worker ever renewed: perhaps none got the
+    /// answer. It counts, but in no stage.
+    fn and_one_unconfirmed(&self) -> Self {
+        Self {
+            in_all: self.in_all + 1,
+            ..self.clone()
+        }
+    }
+}
+
 /// A failed attempt, as the budgets see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {
@@ -174,16 +185,21 @@ impl Job {
         (!is_over).then_some(pause)
     }
 
-    /// Notes that the worker was lost; the cause says so, or that the job is
-    /// what ends its workers.
-    pub(super) fn loses(&mut self, worker: &str) -> (Cause, Option<i64>) {
+    /// Notes that the worker of a lease was lost; the cause says so, or that
+    /// the job is what ends its workers.
+    pub(super) fn loses(&mut self, lease: &Lease) -> (Cause, Option<i64>) {
+        let worker = &lease.worker;
+        let is_confirmed = lease.n_beats > 0;
         let checkpoint = self.checkpoint.as_ref();
-        let losses =
-            Losses::after(self.losses.as_ref(), &self.progress, checkpoint);
+        let losses = match &self.losses {
+            Some(before) if !is_confirmed => before.and_one_unconfirmed(),
+            before => {
+                Losses::after(before.as_ref(), &self.progress, checkpoint)
+            }
+        };
         let is_crashed = losses.in_stage >= MAX_LOST_IN_PLACE
             || losses.in_all > MAX_LOST_IN_PLACE;
-        let is_tried_again = self.spec.max_attempts > 1;
-        let pause = is_tried_again.then(|| doubled(losses.in_all - 1));
+        let pause = Some(doubled(losses.in_all - 1));
         let n_lost = losses.in_all;
         self.losses = Some(losses);
         if !is_crashed {

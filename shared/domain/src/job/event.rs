@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ids::{ArtifactId, ModelVersion};
+use crate::job::Lease;
 use crate::job::progress::Progress;
 use crate::job::state::{Cause, State};
 
@@ -64,10 +65,8 @@ pub enum Event {
     },
     /// Nobody renewed the lease in time.
     LeaseEnded {
-        /// The epoch of the lease that nobody renewed.
-        epoch: u64,
-        /// How often it had been renewed when that was noticed.
-        n_beats: u64,
+        /// The lease as it was for a whole term.
+        seen: Lease,
     },
     /// Somebody wants it to stop.
     CancelRequested,

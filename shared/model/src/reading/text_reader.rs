@@ -1,7 +1,7 @@
 //! Reads texts that came after training in the words that training counted: the
 //! row of a new item, and the items that a query is after.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use domain::Item;
@@ -101,13 +101,16 @@ impl TextReader {
         counter.add_text(0, query);
         let mut known = self.known(counter);
         let words: Vec<String> = words_of(query).collect();
+        let mut values = HashSet::new(); // a query may say the same a thousand times
         for start in 0..words.len() {
             let longest = words.len().min(start + LONGEST_VALUE);
             for end in start + 1..=longest {
-                let value = words[start..end].join(" ");
-                for &word in self.values.get(&value).into_iter().flatten() {
-                    known.counts.push(Counted { word, count: 1 });
-                }
+                values.insert(words[start..end].join(" "));
+            }
+        }
+        for value in values {
+            for &word in self.values.get(&value).into_iter().flatten() {
+                known.counts.push(Counted { word, count: 1 });
             }
         }
         known.counts.sort_unstable_by_key(|counted| counted.word);

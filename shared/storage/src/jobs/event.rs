@@ -106,6 +106,11 @@ impl After {
             }),
             None => job.lease.filter(|_| attempt_goes_on),
         };
+        // What is not written down with each event is as it is now, or left
+        // out.
+        job.outage = None;
+        job.losses = None;
+        job.checkpoint = None;
         job.metrics.clear();
         job.version = None;
         job.progress = Progress {

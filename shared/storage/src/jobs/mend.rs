@@ -76,10 +76,13 @@ impl Jobs {
                     key: id.to_string(),
                 });
             }
-            None => commit.left.push(Place {
-                index: index::ALL.to_owned(),
-                key: id.to_string(),
-            }),
+            None => {
+                commit.remove(OPEN, id.as_str());
+                commit.left.push(Place {
+                    index: index::ALL.to_owned(),
+                    key: id.to_string(),
+                });
+            }
         }
 
         if job.as_ref().is_some_and(|job| {
@@ -88,6 +91,8 @@ impl Jobs {
             commit.remove(OPEN, id.as_str());
         }
 
-        self.store.commit(commit).await
+        let is_right = self.store.commit(commit).await?;
+        // One that cannot be read is found again each time.
+        Ok(is_right && !matches!(job, Some(Err(_))))
     }
 }
