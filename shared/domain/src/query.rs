@@ -193,9 +193,9 @@ pub struct ScoreQuery {
 /// What items are compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Likeness {
-    /// Another item.
+    /// The items are compared with another item.
     Item(ItemId),
-    /// A text.
+    /// The items are compared with a text.
     Text(String),
 }
 

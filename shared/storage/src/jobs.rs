@@ -212,8 +212,10 @@ impl Jobs {
             let mut page: Listed<event::StoredEvent> =
                 self.left_out.read_all(&kind, &pairs);
             listed.unreadable.extend(page.unreadable);
-            if pairs.len() < keys_wanted {
-                // The job ended meanwhile, or before it was tried again.
+            if pairs.is_empty() {
+                page.records = self.packed_events(job, next).await?;
+            } else if pairs.len() < keys_wanted {
+                // Some were packed before the job was tried again.
                 let packed = self.packed_events(job, next).await?;
                 page.records.extend(packed);
                 page.records.retain(|event| event.number <= end);

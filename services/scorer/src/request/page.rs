@@ -99,7 +99,9 @@ impl PageRequest {
             let others = top_k(&scores.values, n_with_next - n_strict, |row| {
                 relaxed.contains(row as usize)
             });
-            list.extend(others.iter().map(|&row| self.of_row(row, &scores)));
+            list.extend(
+                others.iter().map(|(row, _)| self.of_row(*row, &scores)),
+            );
         }
         let has_more = list.len() == n_with_next;
         list.truncate(n);
@@ -132,7 +134,7 @@ impl PageRequest {
         let best = top_k(&scores.values, n, |row| {
             allowed.strict.contains(row as usize)
         });
-        let best = best.iter().map(|&row| self.of_row(row, scores));
+        let best = best.iter().map(|(row, _)| self.of_row(*row, scores));
         let mut list: Vec<Ranked> = best.collect();
         if new_items.is_empty() {
             return list;
@@ -154,11 +156,11 @@ impl PageRequest {
         list
     }
 
-    fn of_row(&self, best: (u32, f32), scores: &CatalogueScores) -> Ranked {
-        let (row, score) = best;
+    /// An item of the catalogue, as it is ranked.
+    fn of_row(&self, row: u32, scores: &CatalogueScores) -> Ranked {
         Ranked {
             place: Place::Row(row),
-            score,
+            score: scores.values[row as usize],
             source: self.model.ranking.source(scores, row),
             query_contribution: scores.query_contribution(row),
         }

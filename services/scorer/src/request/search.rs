@@ -57,7 +57,7 @@ impl Found {
 #[derive(Debug)]
 pub(crate) struct QueryPart {
     pub(crate) found: Found,
-    /// 0 to 1.
+    /// How much it counts beside the user, 0 to 1.
     pub(crate) weight: f64,
 }
 

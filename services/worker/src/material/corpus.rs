@@ -36,7 +36,7 @@ pub(crate) struct Corpus {
     pub(crate) n_items: usize,
     /// The words of the items' texts; none where the job does not read them.
     pub(crate) counted_words: CountedWords,
-    /// What they say.
+    /// How much each of these words says.
     pub(crate) item_words: ItemWords,
     /// The words of the prompts.
     pub(crate) texts: PromptTexts,

@@ -77,17 +77,12 @@ impl SearchIndex {
     }
 
     /// The tensors of the index in a file.
-    pub(crate) fn tensors(&self) -> Vec<NamedTensor<'_>> {
+    pub(crate) fn tensors(&self) -> Vec<NamedTensor<'static>> {
         let Entries {
             offsets,
             items,
             counts,
         } = &self.entries;
-        let tensor = |name: &str, values: &[u32]| {
-            let values = values.iter().map(|value| value.cast_signed());
-            let values: Vec<i32> = values.collect();
-            NamedTensor::i32(name, vec![values.len()], values)
-        };
         vec![
             tensor("words.offsets", offsets),
             tensor("words.items", items),
@@ -209,6 +204,13 @@ impl SearchIndex {
             + size_of_val(&*self.entries.counts)
             + size_of_val(&*self.n_words)
     }
+}
+
+/// Numbers as an i32 tensor of one dimension.
+fn tensor(name: &'static str, values: &[u32]) -> NamedTensor<'static> {
+    let values = values.iter().map(|value| value.cast_signed());
+    let values: Vec<i32> = values.collect();
+    NamedTensor::i32(name, vec![values.len()], values)
 }
 
 /// An i32 tensor of numbers that are not negative.
