@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use proto::pb;
 use proto::pb::job::State;
 
 use crate::chaos::chance::Chance;
@@ -54,11 +55,7 @@ impl Aim {
                 return true;
             }
             Phase::Step => {
-                let is_training = |job: &proto::pb::Job| {
-                    let progress = job.progress.as_ref();
-                    progress.is_some_and(|now| now.step > 0)
-                };
-                let job = site.cluster.job_when(job, JOB_TIME, is_training);
+                let job = site.cluster.job_when(job, JOB_TIME, has_begun);
                 return job.await.state() == State::Running;
             }
             Phase::AfterCommit => {
@@ -139,6 +136,12 @@ impl Aim {
         }
         false
     }
+}
+
+fn has_begun(job: &pb::Job) -> bool {
+    let progress = job.progress.as_ref();
+    let is_training = progress.is_some_and(|now| now.step > 0);
+    is_training || job.state() == State::Succeeded
 }
 
 /// What is in a folder; things come and go there.

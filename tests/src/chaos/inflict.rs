@@ -64,10 +64,7 @@ pub(super) async fn inflict(
             tokio::time::sleep(chance.up_to_ms(LATEST_MS)).await;
             store(site, fault.kind, chance).await;
         }
-        Kind::ArtifactsFull
-        | Kind::ArtifactsReadOnly
-        | Kind::ScratchFull
-        | Kind::ScratchReadOnly => {
+        Kind::ArtifactsFull | Kind::ArtifactsReadOnly | Kind::ScratchFull => {
             tokio::time::sleep(chance.up_to_ms(LATEST_MS)).await;
             let volumes = site.volumes.as_ref();
             let volumes = volumes.expect("kinds that need them are left out");
@@ -170,8 +167,7 @@ async fn store(site: &mut Site, kind: Kind, chance: &mut Chance) {
 }
 
 async fn volume(volumes: &Volumes, kind: Kind, chance: &mut Chance) {
-    let is_scratch = matches!(kind, Kind::ScratchFull | Kind::ScratchReadOnly);
-    let volume = if is_scratch {
+    let volume = if kind == Kind::ScratchFull {
         &volumes.scratch
     } else {
         &volumes.artifacts

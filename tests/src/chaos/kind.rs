@@ -32,8 +32,6 @@ pub(super) enum Kind {
     ArtifactsReadOnly,
     /// The scratch folder's file system is full for seconds.
     ScratchFull,
-    /// The scratch folder's file system is read-only for seconds.
-    ScratchReadOnly,
     /// SIGTERM for all services at once, and another start.
     Deploy,
     /// SIGKILL for everything at once, Redis as well, and another start.
@@ -117,7 +115,6 @@ impl Kind {
             Self::ArtifactsFull,
             Self::ArtifactsReadOnly,
             Self::ScratchFull,
-            Self::ScratchReadOnly,
             Self::Deploy,
             Self::EverythingKilled,
         ]);
@@ -129,10 +126,7 @@ impl Kind {
     pub(super) fn needs_volumes(self) -> bool {
         matches!(
             self,
-            Self::ArtifactsFull
-                | Self::ArtifactsReadOnly
-                | Self::ScratchFull
-                | Self::ScratchReadOnly
+            Self::ArtifactsFull | Self::ArtifactsReadOnly | Self::ScratchFull
         )
     }
 }

@@ -36,9 +36,9 @@ pub(super) struct Volumes {
 /// is stored already when a job stores it.
 pub(super) const N_SPECS: usize = 6;
 
-/// Over the tiny job: it takes some seconds, and each epoch a checkpoint.
+/// Over the tiny job: it takes a second or two, and as many checkpoints as it can store.
 const FIELDS: [&str; 3] = [
-    "finetuning.epochs=24",
+    "finetuning.epochs=200",
     "finetuning.batch=4",
     "evaluation.patience=0",
 ];
