@@ -25,6 +25,8 @@ pub(super) struct Aim {
 const JOB_TIME: Duration = Duration::from_secs(60);
 /// A job of a site takes at least so long.
 const SHORTEST_JOB_MS: usize = 1_500;
+/// By then a job has not stored its last checkpoint.
+const FIRST_MS: usize = 600;
 /// Shorter than an upload takes.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(100);
 
@@ -64,7 +66,7 @@ impl Aim {
             }
             Phase::CheckpointWrite | Phase::CheckpointUpload => {
                 // Not always the first.
-                tokio::time::sleep(chance.up_to_ms(SHORTEST_JOB_MS)).await;
+                tokio::time::sleep(chance.up_to_ms(FIRST_MS)).await;
             }
             Phase::BackboneUpload
             | Phase::ModelUpload

@@ -140,30 +140,31 @@ async fn coordinator(
 async fn store(site: &mut Site, kind: Kind, chance: &mut Chance) {
     let store = &mut site.cluster.store;
     let pause = chance.up_to_ms(LONGEST_AWAY_MS);
-    match kind {
-        Kind::StoreKilled => {
-            store.kill();
-            tokio::time::sleep(pause).await;
-            store.resume().await;
-        }
-        Kind::StoreFrozen => {
-            store.freeze();
-            tokio::time::sleep(pause).await;
-            store.thaw();
-        }
-        Kind::StoreFull => {
-            store.command(&["CONFIG", "SET", "maxmemory", "1"]);
-            tokio::time::sleep(pause).await;
-            store.command(&["CONFIG", "SET", "maxmemory", "0"]);
-        }
-        other => {
-            debug_assert_eq!(other, Kind::StoreReadOnly);
-            // Nobody listens on port 1: what is there stays.
-            store.command(&["REPLICAOF", "127.0.0.1", "1"]);
-            tokio::time::sleep(pause).await;
-            store.command(&["REPLICAOF", "NO", "ONE"]);
-        }
+    if kind == Kind::StoreKilled {
+        store.kill();
+        tokio::time::sleep(pause).await;
+        return store.resume().await;
     }
+    if kind == Kind::StoreFrozen {
+        store.freeze();
+        tokio::time::sleep(pause).await;
+        return store.thaw();
+    }
+    let [begin, end]: [&[&str]; 2] = if kind == Kind::StoreFull {
+        [
+            &["CONFIG", "SET", "maxmemory", "1"],
+            &["CONFIG", "SET", "maxmemory", "0"],
+        ]
+    } else {
+        // Nobody listens on port 1: what is there stays.
+        [
+            &["REPLICAOF", "127.0.0.1", "1"],
+            &["REPLICAOF", "NO", "ONE"],
+        ]
+    };
+    assert_eq!(store.command(begin).trim(), "OK");
+    tokio::time::sleep(pause).await;
+    assert_eq!(store.command(end).trim(), "OK");
 }
 
 async fn volume(volumes: &Volumes, kind: Kind, chance: &mut Chance) {

@@ -133,12 +133,7 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Self::WorkerKilled(phase) => format!("WorkerKilled-{phase:?}"),
-            Self::WorkerStopped(phase) => format!("WorkerStopped-{phase:?}"),
-            Self::Damaged(target) => format!("Damaged-{target:?}"),
-            other => format!("{other:?}"),
-        };
+        let name = format!("{self:?}").replace('(', "-").replace(')', "");
         f.pad(&kebab(&name))
     }
 }

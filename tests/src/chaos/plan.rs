@@ -30,7 +30,7 @@ impl Plan {
             seed: u64::from(std::process::id()),
             time: Duration::from_secs(15 * 60),
             times: 0,
-            n_lanes: 2,
+            n_lanes: 3,
             kinds: Vec::new(),
         };
         let mut arguments = arguments;

@@ -12,6 +12,8 @@ use crate::damage::entries;
 
 /// Within so long everything is as it should be.
 const SOON: Duration = Duration::from_secs(120);
+/// What nobody has interrupted takes no longer.
+const AT_ONCE: Duration = Duration::from_secs(5);
 const CALL_TIME: Duration = Duration::from_secs(5);
 
 /// Checks every promise; the error says which one is broken. `versions` are
@@ -29,7 +31,7 @@ pub(super) async fn check(
     })
     .await?;
     soon(async || is_served(site, &latest).await).await?;
-    soon(async || nothing_is_left(site)).await?;
+    tidy(site).await?;
     soon(async || keep(site, &latest).await).await?;
     site.kept = Some(latest);
     Ok(())
@@ -150,6 +152,18 @@ async fn is_served(site: &Site, latest: &str) -> Result<(), String> {
     })
 }
 
+/// Nothing is left of attempts: at once, or where the call that ends a job was
+/// cut off, after the coordinator has looked around, which it does when it
+/// starts, and every ten minutes.
+async fn tidy(site: &mut Site) -> Result<(), String> {
+    let at_once = until(AT_ONCE, async || nothing_is_left(site)).await;
+    if at_once.is_ok() {
+        return Ok(());
+    }
+    site.cluster.restart_coordinator().await;
+    soon(async || nothing_is_left(site)).await
+}
+
 /// No checkpoint, no half upload, and in scratch the living workers' empty
 /// folders alone.
 fn nothing_is_left(site: &Site) -> Result<(), String> {
@@ -191,15 +205,22 @@ fn is_true(
 /// Looks again and again until a promise holds; its last complaint is what is
 /// broken.
 async fn soon<T>(
+    check: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T, String> {
+    until(SOON, check).await
+}
+
+async fn until<T>(
+    time: Duration,
     mut check: impl AsyncFnMut() -> Result<T, String>,
 ) -> Result<T, String> {
-    let until = Instant::now() + SOON;
+    let end = Instant::now() + time;
     let mut looks = interval(Duration::from_millis(50));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         let found = check().await;
-        if found.is_ok() || Instant::now() > until {
+        if found.is_ok() || Instant::now() > end {
             return found;
         }
     }
