@@ -17,6 +17,12 @@ layers: ## dependencies between our crates point one way
 e2e: ## the end-to-end tests alone
 	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test trained --test kept --test texts
 
+chaos: ## 15 minutes of faults of every kind on real processes, and what is promised after each; ARGS='--seed N --minutes N --times N --lanes N --only KIND'; the services' log is target/chaos.log
+	tests/redis.sh && cargo build --workspace --bins && cargo run -q --bin chaos -- $(ARGS) 2>target/chaos.log
+
+chaos-short: ## each kind of fault once, two minutes
+	$(MAKE) chaos ARGS='--seed 1 --minutes 3 --times 1'
+
 bench-large: ## import ten million generated rows of a million users and start a job on them; seconds and peak memory
 	cargo run --release --bin bench -- large $(ARGS)
 
@@ -71,4 +77,4 @@ images: ## container images of all services
 
 ci: lint layers test bench-smoke quality-check deny k8s ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e chaos chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci

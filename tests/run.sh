@@ -4,16 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v redis-server >/dev/null; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq
-    apt-get install -y -qq redis-server
-  else
-    echo "the tests need redis-server (7 or later) on the PATH: install it, or run this as root on Debian or Ubuntu" >&2
-    exit 1
-  fi
-fi
-
+tests/redis.sh
 cargo build --workspace --bins
 if [ $# -eq 0 ] && command -v cargo-nextest >/dev/null; then
   exec cargo nextest run --workspace --no-fail-fast

@@ -21,6 +21,10 @@ mod fake_worker;
 /// Measures what many jobs cost a coordinator.
 mod queue_load;
 
+// What is done to a cluster.
+/// Inflicts faults of every kind, and checks what is promised.
+mod chaos;
+
 // What a test works with.
 /// Damages files as a bad disk would.
 mod damage;
@@ -47,6 +51,7 @@ pub use asking::{
     PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request,
     within,
 };
+pub use chaos::{Plan, run as run_chaos};
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
 pub use data::{CHECKPOINTED_JOB, SLOW_JOB, TINY_JOB, write_two_groups};

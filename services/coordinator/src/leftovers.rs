@@ -50,6 +50,15 @@ impl TrainJobs {
         }
     }
 
+    /// Removes what came too late: an attempt that slept goes on for a moment
+    /// after others have ended its job.
+    pub(crate) async fn tidy_after_the_end(&self, id: &JobId) {
+        let Ok(job) = self.get(id).await else { return };
+        if job.state.is_final() {
+            self.tidy(&job).await;
+        }
+    }
+
     async fn try_to_tidy(&self, job: &Job) -> Result<(), Error> {
         let artifacts = &self.storage.artifacts;
         artifacts.sweep_job(job.id.as_str()).await?;
@@ -153,6 +162,26 @@ impl TrainJobs {
         Ok(n_removed)
     }
 
+    /// True where nobody will go on from a checkpoint, however new it is: the
+    /// call that ended its job was not heard to its end.
+    async fn is_of_a_succeeded_job(
+        &self,
+        checkpoint: &ArtifactId,
+    ) -> Result<bool, Error> {
+        let Some(owner) = self.owner(checkpoint).await? else {
+            return Ok(false);
+        };
+
+        match self.get(&owner).await {
+            Ok(job) => Ok(job.state == State::Succeeded),
+            Err(Error::Storage(
+                storage::Error::NotFound { .. }
+                | storage::Error::Corrupt { .. },
+            )) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// True for a checkpoint that its job may go on from, or that nobody knows
     /// enough about.
     async fn is_needed(
@@ -170,7 +199,7 @@ impl TrainJobs {
         };
 
         if age < GIVEN_UP {
-            return Ok(true);
+            return Ok(!self.is_of_a_succeeded_job(checkpoint).await?);
         }
 
         // It may be of a program or a store that this one knows nothing of.

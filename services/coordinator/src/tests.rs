@@ -299,6 +299,21 @@ async fn an_ended_job_leaves_nothing_and_others_keep_theirs() {
     // It is new: its job's first commit may be on its way.
     let keep = Duration::ZERO;
     assert_eq!(scene.workers.jobs.collect(keep).await.unwrap(), 0);
+
+    // An attempt that slept stores one more and is refused.
+    let late = put(artifacts, Kind::Checkpoint, "state.json", &state).await;
+    let committed = pb::CommitCheckpointRequest {
+        job: leased.job.clone(),
+        epoch: leased.epoch,
+        checkpoint: late.to_string(),
+    };
+    let request = Request::new(committed);
+    scene.workers.commit_checkpoint(request).await.unwrap_err();
+    let left = artifacts.list(Kind::Checkpoint).await.unwrap();
+    assert_eq!(left, [checkpoints[2].clone()]);
+    // One whose call was cut off is found by whoever looks around.
+    put(artifacts, Kind::Checkpoint, "state.json", &lost).await;
+    assert_eq!(scene.workers.jobs.collect(keep).await.unwrap(), 1);
 }
 
 /// Ends the attempt because something is out of reach; returns the job.

@@ -200,7 +200,11 @@ impl TrainJobs {
         let before = self.get(id).await?.checkpoint;
         let replaced = before.filter(|before| *before != checkpoint);
         let event = Event::Checkpointed { epoch, checkpoint };
-        self.apply(id, &event).await?;
+        if let Err(error) = self.apply(id, &event).await {
+            self.tidy_after_the_end(id).await;
+            return Err(error);
+        }
+
         if let Some(replaced) = replaced {
             self.delete_checkpoint(&replaced).await;
         }
