@@ -80,7 +80,7 @@ enum Command {
     #[command(subcommand)]
     Backbone(backbone::Command),
 
-    /// Training jobs: submit, watch, list, cancel.
+    /// Training jobs: submit, watch, list, show, cancel, retry.
     #[command(subcommand)]
     Train(train::Command),
 

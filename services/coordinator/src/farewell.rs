@@ -15,8 +15,6 @@ use crate::train_job::TrainJobs;
 pub(crate) const CALLS_END: Duration = Duration::from_secs(2);
 /// How often to look whether the last lease was given back.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often indexes are compared with the jobs.
-const MEND: Duration = Duration::from_secs(60);
 
 impl TrainJobs {
     /// Waits for the shutdown, and then until no worker that speaks to this
@@ -48,28 +46,6 @@ impl TrainJobs {
             }
 
             looks.tick().await;
-        }
-    }
-
-    /// Puts right, now and then until `shutdown`, what a coordinator of an
-    /// earlier version changes in the same store.
-    pub(crate) async fn mend_until(&self, shutdown: CancellationToken) {
-        while shutdown
-            .run_until_cancelled(tokio::time::sleep(MEND))
-            .await
-            .is_some()
-        {
-            match self.storage.jobs.mend_indexes().await {
-                Ok(0) => {}
-                Ok(n_mended) => {
-                    tracing::warn!(n_mended, "jobs were in no index");
-                    self.queue.wake();
-                }
-                Err(error) => {
-                    let error = service::chain(&error);
-                    tracing::warn!(error, "cannot compare indexes with jobs");
-                }
-            }
         }
     }
 }

@@ -32,7 +32,7 @@ mod publication;
 mod queue;
 /// One step of a job, and what it says to people.
 mod step;
-/// Ends the leases of lost workers.
+/// Ends the leases of lost workers, and puts indexes right.
 mod sweep;
 /// A job's way from `Queued` to its end.
 mod train_job;

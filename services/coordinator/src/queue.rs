@@ -302,8 +302,8 @@ impl TrainJobs {
         Ok(self.storage.jobs.update_all(jobs, lease).await?)
     }
 
-    /// The same when another coordinator takes jobs at the same time: each has
-    /// a commit of its own.
+    /// Leases each job in a commit of its own, so that a job which another
+    /// coordinator takes at the same time costs the others nothing.
     async fn lease_one_by_one(
         &self,
         jobs: &[JobId],

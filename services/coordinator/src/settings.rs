@@ -20,7 +20,8 @@ pub struct Settings {
     /// How long the checkpoint of a job that ended without a model is kept, in
     /// hours.
     pub keep_checkpoints_h: u64,
-    /// How long calls get to end when the process is to stop, in seconds.
+    /// How long calls get to end, and workers to give their jobs back, when the
+    /// process is to stop, in seconds.
     pub grace_s: u64,
     /// What is logged, and how.
     pub log: service::telemetry::Settings,

@@ -1,4 +1,5 @@
-//! Ends the leases of workers that are lost.
+//! Looks around now and then: ends the leases of workers that are lost, and puts
+//! indexes right.
 
 use std::time::Duration;
 
@@ -7,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::train_job::{LOOK_AGAIN, TrainJobs};
+
+/// How often indexes are compared with the jobs.
+const MEND: Duration = Duration::from_secs(60);
 
 impl TrainJobs {
     /// Ends leases that nobody renewed, until `shutdown`. Times are added up
@@ -66,5 +70,27 @@ impl TrainJobs {
         }
 
         Ok(())
+    }
+
+    /// Puts right, now and then until `shutdown`, what a coordinator of an
+    /// earlier version changes in the same store.
+    pub(crate) async fn mend_until(&self, shutdown: CancellationToken) {
+        while shutdown
+            .run_until_cancelled(tokio::time::sleep(MEND))
+            .await
+            .is_some()
+        {
+            match self.storage.jobs.mend_indexes().await {
+                Ok(0) => {}
+                Ok(n_mended) => {
+                    tracing::warn!(n_mended, "jobs were in no index");
+                    self.queue.wake();
+                }
+                Err(error) => {
+                    let error = service::chain(&error);
+                    tracing::warn!(error, "cannot compare indexes with jobs");
+                }
+            }
+        }
     }
 }

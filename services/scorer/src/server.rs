@@ -26,8 +26,8 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::shadow::ShadowReports;
 use crate::versions::live_model::Models;
 
-/// Time of a history call that names no deadline: ten thousand interactions of
-/// as many users are some fifty commits.
+/// Time of a history call that names no deadline: one that records for ten
+/// thousand users reads and writes as many histories.
 const HISTORY_TIME: Duration = Duration::from_secs(30);
 
 /// Requests whose queries or new items are read at once: each takes a core for

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -58,21 +57,6 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other.map_err(Error::file(path)),
     }
-}
-
-/// True for something that nobody has written to for so long. What cannot be
-/// looked at is left alone.
-pub(crate) fn is_idle(path: &Path, idle: Duration) -> bool {
-    let mut latest = modified(path);
-    for inner in entries(path).unwrap_or_default() {
-        latest = latest.max(modified(&inner));
-    }
-    let age = latest.and_then(|latest| latest.elapsed().ok());
-    age.is_some_and(|age| age >= idle)
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|found| found.modified()).ok()
 }
 
 /// Makes a new folder of an attempt. An error where its parent is gone: the

@@ -127,7 +127,7 @@ fn remove_held_by_nobody(path: &Path) {
 }
 
 fn remove_if_idle(path: &Path) {
-    if disk::is_idle(path, GIVEN_UP) {
+    if storage::is_idle(path, GIVEN_UP) {
         remove(path);
     }
 }

@@ -30,6 +30,7 @@ use crate::artifacts::verified::{Verified, stamps};
 use crate::error::Error;
 use crate::settings::Settings;
 
+pub use folder::is_idle;
 pub use index::content_id;
 pub use kind::Kind;
 

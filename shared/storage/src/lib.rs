@@ -33,7 +33,7 @@ mod jobs;
 /// Model versions and the labels that point to them.
 mod registry;
 
-pub use artifacts::{Artifacts, Kind, content_id};
+pub use artifacts::{Artifacts, Kind, content_id, is_idle};
 pub use cache::Cache;
 pub use clock::now_ms;
 pub use error::{Error, RefusedUsers};

@@ -92,9 +92,7 @@ impl Recommender {
 
         let matches = Standardization::of(&read.matches);
         let mut scores = read.matches;
-        for score in &mut scores {
-            *score = matches.apply(*score);
-        }
+        matches.apply_to(&mut scores);
         let mut rows = None;
         if let Some(row) = read.row {
             let alike = self.alike_to(&row, model, call).await?;

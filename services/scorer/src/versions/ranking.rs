@@ -43,8 +43,6 @@ pub(crate) struct CatalogueScores {
     /// The scores that are served `[items]`.
     pub(crate) values: Vec<f32>,
     origins: Origins,
-    /// What the language model's scores were standardised by.
-    of_language: Standardization,
     /// What a query did to them.
     of_query: Option<QueryScores>,
 }
@@ -75,11 +73,10 @@ pub(crate) struct LanguageExplanation<'a> {
 }
 
 impl CatalogueScores {
-    fn new(language: &[f32], values: Vec<f32>, origins: Origins) -> Self {
+    fn new(values: Vec<f32>, origins: Origins) -> Self {
         Self {
             values,
             origins,
-            of_language: Standardization::of(language),
             of_query: None,
         }
     }
@@ -118,9 +115,9 @@ impl CatalogueScores {
     /// the language model's: as that of one which the light model does not
     /// know. Nobody took it, where popularity ranks.
     pub(crate) fn own_of_new_item(&self, language: f32) -> f32 {
-        match self.origins {
+        match &self.origins {
             Origins::LanguageModel => language,
-            Origins::Hybrid(_) => self.of_language.apply(language),
+            Origins::Hybrid(mixed) => mixed.of_unknown(language),
             Origins::Popularity => 0.0,
         }
     }
@@ -224,15 +221,11 @@ impl Ranking {
         let knows_nothing = listener.is_stranger && listener.seen.is_empty();
         if knows_nothing && let Some(popularity) = &self.popularity {
             let values = popularity.clone();
-            return CatalogueScores::new(language, values, Origins::Popularity);
+            return CatalogueScores::new(values, Origins::Popularity);
         }
         let Some(light) = &self.light else {
             let values = language.to_vec();
-            return CatalogueScores::new(
-                language,
-                values,
-                Origins::LanguageModel,
-            );
+            return CatalogueScores::new(values, Origins::LanguageModel);
         };
         let light_scores = light.weights.scores(&listener.seen);
         let mixed = Mixed::new(
@@ -241,7 +234,7 @@ impl Ranking {
             light.share,
             &light.unknown,
         );
-        CatalogueScores::new(language, mixed.scores(), Origins::Hybrid(mixed))
+        CatalogueScores::new(mixed.scores(), Origins::Hybrid(mixed))
     }
 
     pub(crate) fn source(&self, scores: &CatalogueScores, row: u32) -> Source {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domain::{Backbone, BackboneLocation, RandomBackbone};
+use domain::{Backbone, BackboneLocation, RandomBackbone, TrainSpec};
 use worker::{Progress, train};
 
 use crate::bench::{Bench, device, nothing};
@@ -64,14 +64,20 @@ fn tiny_backbone() -> tempfile::TempDir {
     files
 }
 
+/// A job that learns nothing, on a backbone of the hub's.
+fn on_hub(location: &str) -> TrainSpec {
+    let mut spec = nothing();
+    let location = BackboneLocation::new(location).unwrap();
+    spec.backbone = Backbone::Path(location);
+    spec
+}
+
 #[test]
 fn a_hubs_backbone_that_is_damaged_on_the_workers_disk_is_fetched_again() {
     let files = tiny_backbone();
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
-    let mut spec = nothing();
-    let location = BackboneLocation::new("hf://own/tiny@v1").unwrap();
-    spec.backbone = Backbone::Path(location);
+    let spec = on_hub("hf://own/tiny@v1");
     let fetched = bench.train(&spec);
     let kept = bench.folder.path().join("hub/own/tiny/revisions/v1");
     let weights = kept.join("model.safetensors");
@@ -91,9 +97,7 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     let files = tiny_backbone();
     let mut bench = Bench::new();
     bench.hub_url = serve_as_hub(files.path().to_owned());
-    let mut spec = nothing();
-    let location = BackboneLocation::new("hf://own/tiny@v1").unwrap();
-    spec.backbone = Backbone::Path(location);
+    let mut spec = on_hub("hf://own/tiny@v1");
     let fetched = bench.train(&spec);
     bench.hub_url = "http://127.0.0.1:9".to_owned(); // nobody is there
     let cached = bench.train(&spec);
@@ -115,8 +119,7 @@ fn a_hubs_backbone_is_fetched_once_and_then_read_without_a_network() {
     other.hub_url = serve_as_hub(files.path().to_owned());
     assert_eq!(other.train(&spec).tables_file, cached.tables_file);
 
-    let location = BackboneLocation::new("hf://own/tiny@v2").unwrap();
-    spec.backbone = Backbone::Path(location);
+    spec = on_hub("hf://own/tiny@v2");
     let scratch = tempfile::tempdir().unwrap();
     let (mut progress, _watch) =
         Progress::new("flex", tokio_util::sync::CancellationToken::new());

@@ -22,6 +22,8 @@ pub struct Mixed {
     light: Vec<f32>,
     /// The origin of an item that neither model likes better than the average.
     usual: Origin,
+    /// What the language model's scores were standardised by.
+    of_language: Standardization,
 }
 
 /// What a unit of each model's raw score comes to in a mixed score.
@@ -62,7 +64,9 @@ impl Mixed {
             Origin::LanguageModel
         };
 
-        let mut language = standardized(language);
+        let of_language = Standardization::of(&language);
+        let mut language = language;
+        of_language.apply_to(&mut language);
         let mut light = standardized(light);
         let whole: Vec<f32> = unknown
             .iter()
@@ -79,6 +83,7 @@ impl Mixed {
             language,
             light,
             usual,
+            of_language,
         }
     }
 
@@ -91,6 +96,12 @@ impl Mixed {
             light: (Standardization::of(light).scale * weight) as f32,
             alone,
         }
+    }
+
+    /// The score of an item beside the catalogue, as that of one which the light
+    /// model does not know: the language model's alone.
+    pub fn of_unknown(&self, language: f32) -> f32 {
+        self.of_language.apply(language)
     }
 
     /// The mixed scores: the sums of both parts `[items]`.
@@ -135,10 +146,7 @@ fn scale(scores: &mut [f32], share: f64) {
 /// Scores of one user over the catalogue, shifted and scaled to mean 0 and
 /// variance 1; all 0 where they are all the same.
 pub fn standardized(mut scores: Vec<f32>) -> Vec<f32> {
-    let standard = Standardization::of(&scores);
-    for score in &mut scores {
-        *score = standard.apply(*score);
-    }
+    Standardization::of(&scores).apply_to(&mut scores);
     scores
 }
 
@@ -154,6 +162,13 @@ impl Standardization {
     /// A score in standard deviations from the catalogue's mean.
     pub fn apply(&self, score: f32) -> f32 {
         ((f64::from(score) - self.mean) * self.scale) as f32
+    }
+
+    /// Standardises scores in their place.
+    pub fn apply_to(&self, scores: &mut [f32]) {
+        for score in scores {
+            *score = self.apply(*score);
+        }
     }
 
     /// What standardises these scores.

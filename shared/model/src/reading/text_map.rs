@@ -53,35 +53,7 @@ impl TextMap {
         let some = spread(&warm, MOST_TO_CHOOSE_WITH);
         let strength = choose_strength(words, items, &some);
         let fitted = spread(&warm, MOST_FITTED);
-        Some(Self::fit_with(words, items, Fit { fitted, strength }))
-    }
-
-    fn fit_with(words: &ItemWords, items: &Table, fit: Fit) -> Self {
-        let Fit { fitted, strength } = fit;
-        let mean = mean_row(items, &fitted);
-        let rows = Mat::from_fn(fitted.len(), items.width(), |row, column| {
-            f64::from(items.row(fitted[row])[column]) - mean[column]
-        });
-        let mut kernel = words.cosines_between(&fitted, &fitted);
-        for place in 0..fitted.len() {
-            kernel[(place, place)] += strength;
-        }
-        let factor = kernel
-            .llt(Side::Lower)
-            .expect("cosines plus a ridge are positive definite");
-        let solved = factor.solve(&rows);
-        let mut parts = Vec::with_capacity(fitted.len() * items.width());
-        for place in 0..fitted.len() {
-            parts.extend(solved.row(place).iter().map(|&part| part as f32));
-        }
-        let lengths = fitted.iter().map(|&item| length(&items.row(item)));
-        let length = lengths.sum::<f64>() / fitted.len() as f64;
-        Self {
-            parts,
-            mean: mean.into_iter().map(|entry| entry as f32).collect(),
-            length: length as f32,
-            fitted,
-        }
+        Some(Fit::new(words, items, fitted).into_map(strength))
     }
 
     /// The row `[width]` of an item whose text has these cosines with the texts
@@ -169,10 +141,56 @@ fn not_of(path: &Path, n_items: usize, width: usize) -> Error {
     Error::malformed(path, reason)
 }
 
-/// What a map is fitted to, and how strongly it is held back.
+/// What a map is fitted to, whatever the strength of the ridge.
+#[derive(Clone)]
 struct Fit {
     fitted: Vec<u32>,
-    strength: f64,
+    /// The mean of their rows `[width]`.
+    mean: Vec<f64>,
+    /// Their rows, less the mean `[fitted, width]`.
+    rows: Mat<f64>,
+    /// The mean length of their rows.
+    length: f64,
+    /// The cosines of their texts `[fitted, fitted]`.
+    kernel: Mat<f64>,
+}
+
+impl Fit {
+    fn new(words: &ItemWords, items: &Table, fitted: Vec<u32>) -> Self {
+        let mean = mean_row(items, &fitted);
+        let rows = Mat::from_fn(fitted.len(), items.width(), |row, column| {
+            f64::from(items.row(fitted[row])[column]) - mean[column]
+        });
+        let lengths = fitted.iter().map(|&item| length(&items.row(item)));
+        Self {
+            length: lengths.sum::<f64>() / fitted.len() as f64,
+            kernel: words.cosines_between(&fitted, &fitted),
+            fitted,
+            mean,
+            rows,
+        }
+    }
+
+    fn into_map(mut self, strength: f64) -> TextMap {
+        for place in 0..self.fitted.len() {
+            self.kernel[(place, place)] += strength;
+        }
+        let factor = self
+            .kernel
+            .llt(Side::Lower)
+            .expect("cosines plus a ridge are positive definite");
+        let solved = factor.solve(&self.rows);
+        let mut parts = Vec::with_capacity(solved.nrows() * solved.ncols());
+        for place in 0..solved.nrows() {
+            parts.extend(solved.row(place).iter().map(|&part| part as f32));
+        }
+        TextMap {
+            parts,
+            mean: self.mean.into_iter().map(|entry| entry as f32).collect(),
+            length: self.length as f32,
+            fitted: self.fitted,
+        }
+    }
 }
 
 /// At most `most` of some items, at even distances.
@@ -203,10 +221,10 @@ fn choose_strength(words: &ItemWords, items: &Table, warm: &[u32]) -> f64 {
         return best_strength;
     }
     let cosines = words.cosines_between(&rest, &held_out);
+    let fit = Fit::new(words, items, rest);
     let mut most = f64::NEG_INFINITY;
     for strength in STRENGTHS {
-        let fitted = rest.clone();
-        let map = TextMap::fit_with(words, items, Fit { fitted, strength });
+        let map = fit.clone().into_map(strength);
         let mut likeness = 0.0;
         for (place, &item) in held_out.iter().enumerate() {
             let cosines = cosines.col(place).iter();

@@ -332,9 +332,9 @@ fn is_missing(error: &std::io::Error) -> bool {
     is_absent(error) || error.kind() == ErrorKind::IsADirectory
 }
 
-/// True for a folder in which nothing was written for so long. What cannot be
-/// looked at is left alone.
-fn is_idle(path: &Path, idle: Duration) -> bool {
+/// True for a folder in which nothing, or a file to which nothing, was written
+/// for so long. What cannot be looked at is left alone.
+pub fn is_idle(path: &Path, idle: Duration) -> bool {
     let mut latest = modified(path);
     for inner in entries(path).unwrap_or_default() {
         latest = latest.max(modified(&inner));

@@ -28,8 +28,8 @@ struct Events {
 }
 
 impl Jobs {
-    /// Packs the events of a job that has ended. Nothing is lost where this is
-    /// not done, or half the time ago: it saves space.
+    /// Packs the events of a job that has ended, which saves space: those that
+    /// are not packed are read from where they are.
     pub async fn pack_events(&self, job: &Job) -> Result<(), Error> {
         if job.n_events < FEWEST {
             return Ok(());
