@@ -105,7 +105,10 @@ async fn a_query_that_cannot_be_used_is_refused_by_field() {
 
 #[tokio::test]
 async fn an_item_that_came_after_training_is_ranked_by_its_text() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start().await;
+    let dataset = cluster.import_two_groups();
+    cluster.train(&dataset, &["finetuning.final_fit=false"]).await;
+    cluster.wait_until_ready().await;
     let space = new_item("space-99", "A space & stars game", 2099.0);
     let garden = new_item("garden-99", "A garden game", 2099.0);
     let asked = pb::RecommendRequest {

@@ -18,12 +18,13 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::Connection;
 
 /// The default shape, for a few epochs.
-const JOB: [&str; 5] = [
+const JOB: [&str; 6] = [
     "backbone.random.n_embd=256",
     "backbone.random.n_head=4",
     "backbone.random.n_positions=512",
     "pretraining.content_epochs=0",
     "finetuning.epochs=2",
+    "finetuning.final_fit=false",
 ];
 
 async fn with_games() -> (Cluster, Dataset) {

@@ -21,6 +21,7 @@ impl pb::ModelVersion {
                 .collect(),
             labels: labels.iter().map(ToString::to_string).collect(),
             create_time: Some(timestamp(info.created_ms)),
+            final_fit: info.is_final_fit,
         }
     }
 }

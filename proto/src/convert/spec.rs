@@ -184,6 +184,7 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
         teacher_sharpness: stage
             .teacher_sharpness
             .unwrap_or(default.teacher_sharpness),
+        final_fit: stage.final_fit,
     })
 }
 
@@ -342,6 +343,7 @@ impl From<&Finetuning> for pb::Finetuning {
             without_user_token: Some(stage.without_user_token),
             distilled_share: Some(stage.distilled_share),
             teacher_sharpness: Some(stage.teacher_sharpness),
+            final_fit: stage.final_fit,
         }
     }
 }
@@ -381,6 +383,7 @@ mod tests {
             spec.finetuning.distilled_share,
             spec.finetuning.teacher_sharpness,
         ) = (0.25, 2.0);
+        spec.finetuning.final_fit = Some(false);
         spec.pretraining.with_content = false;
         (spec.spectral_rank, spec.n_sampled_items) = (32, 1000);
         spec.cold_items = ColdItems::Rows;

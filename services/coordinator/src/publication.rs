@@ -34,6 +34,7 @@ pub(crate) async fn verified(
         job: job.id.clone(),
         spec: manifest.spec,
         metrics: manifest.metrics,
+        is_final_fit: manifest.is_final_fit,
         created_ms: now_ms(),
     })
 }

@@ -111,6 +111,7 @@ impl Scene {
             known_user: UserToken::Absent,
             new_user: UserToken::Absent,
             metrics: [("recall@20".to_owned(), 0.5)].into(),
+            is_final_fit: false,
         }
     }
 

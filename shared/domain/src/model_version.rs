@@ -22,6 +22,10 @@ pub struct ModelInfo {
     pub spec: TrainSpec,
     /// Ranking metrics, such as `recall@20`.
     pub metrics: BTreeMap<String, f64>,
+    /// True where the model was fitted once more on all interactions after it
+    /// was measured.
+    #[serde(default)]
+    pub is_final_fit: bool,
     /// When it was published, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
 }
@@ -67,4 +71,13 @@ pub struct ModelManifest {
     pub new_user: UserToken,
     /// Ranking metrics, such as `recall@20`.
     pub metrics: BTreeMap<String, f64>,
+    /// True where the model was fitted once more on all interactions, with
+    /// what was chosen on validation; the metrics are those of the model before,
+    /// which had seen the training split alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_final_fit: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

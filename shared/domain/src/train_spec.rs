@@ -245,6 +245,13 @@ impl TrainSpec {
             || self.evaluation.baselines == Baselines::All
     }
 
+    /// True when the measured model is fitted once more on all interactions,
+    /// where any are held out.
+    pub fn fits_finally(&self) -> bool {
+        let default = !self.labels.is_empty();
+        self.finetuning.final_fit.unwrap_or(default)
+    }
+
     /// Counts the epochs of each stage, if none is left out by early stopping.
     pub fn n_epochs(&self) -> Epochs {
         let (pretraining, finetuning) = (&self.pretraining, &self.finetuning);

@@ -78,6 +78,7 @@ pub fn new_manifest(
         known_user: UserToken::Own,
         new_user: UserToken::Absent,
         metrics: BTreeMap::new(),
+        is_final_fit: false,
     }
 }
 

@@ -332,6 +332,7 @@ mod tests {
             job: job.id.clone(),
             spec: job.spec.clone(),
             metrics: std::collections::BTreeMap::new(),
+            is_final_fit: false,
             created_ms: 1,
         }
     }

@@ -1,4 +1,6 @@
-//! `demo`: the whole path on one data set, through the real services.
+//! `demo`: the whole path on one data set, through the real services. Its lists
+//! are made by the model that was measured, from what users did before the test
+//! split; customers get those of a final fit on all interactions.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -126,6 +128,8 @@ fn spec(arguments: &Arguments, dataset: &str) -> anyhow::Result<TrainSpec> {
     }
     table.insert("dataset".to_owned(), dataset.into());
     table.insert("labels".to_owned(), vec!["live"].into());
+    // The lists are of the model that was measured.
+    spec::set(&mut table, "finetuning.final_fit=false")?;
     for field in &arguments.fields {
         spec::set(&mut table, field)?;
     }

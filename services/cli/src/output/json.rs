@@ -93,6 +93,7 @@ pub(crate) fn model(model: &pb::ModelVersion) -> Value {
         "job": model.job,
         "labels": model.labels,
         "metrics": sorted(&model.metrics),
+        "final_fit": model.final_fit,
         "create_time_ms": millis(model.create_time),
     })
 }

@@ -7,7 +7,7 @@ use proto::pb;
 use crate::output::advice::advice;
 use crate::output::chart::{EpochValue, curve};
 use crate::output::html::escaped;
-use crate::output::text::metrics_table;
+use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
 
 /// The report for a terminal.
 pub(crate) fn text(job: &pb::Job, n_users: usize) -> String {
@@ -68,6 +68,9 @@ fn metrics(job: &pb::Job) -> String {
     }
 
     table.push_str("</table>\n");
+    if is_fitted_finally(job) {
+        table.push_str(&format!("<p>{FINAL_FIT}.</p>\n"));
+    }
     table
 }
 

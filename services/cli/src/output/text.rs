@@ -1,7 +1,7 @@
 //! Answers for people: a line or a small table for each message of the API.
 
 use dataset::Manifest;
-use domain::{Metric, RankedBy};
+use domain::{Metric, RankedBy, TrainSpec};
 use proto::pb;
 use proto::pb::job::State;
 
@@ -85,6 +85,11 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
     }
 
     table.push_str("   (test split)");
+    let last_line = if is_fitted_finally(job) {
+        format!("\n{FINAL_FIT}")
+    } else {
+        String::new()
+    };
     for ranker in RankedBy::COMPARED {
         table.push_str(&format!("\n{:<15}", ranker.label()));
         for metric in Metric::ALL {
@@ -95,7 +100,17 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
         }
     }
 
-    table
+    table + &last_line
+}
+
+/// What a table of metrics says of a model that was fitted once more.
+pub(crate) const FINAL_FIT: &str = "Measured after training on the training split; the model was then fitted once more on all interactions";
+
+/// True where a measured job's model was fitted once more on all interactions.
+pub(crate) fn is_fitted_finally(job: &pb::Job) -> bool {
+    let spec = job.spec.clone().map(TrainSpec::try_from);
+    let is_asked_for = matches!(spec, Some(Ok(spec)) if spec.fits_finally());
+    is_asked_for && !job.metrics.is_empty()
 }
 
 /// A model version in one line.
@@ -105,6 +120,9 @@ pub(crate) fn model(model: &pb::ModelVersion) -> String {
         let key = RankedBy::Served.key(metric);
         let value = model.metrics.get(&key).copied().unwrap_or_default();
         line.push_str(&format!("{} {value:.4}  ", metric.name()));
+    }
+    if model.final_fit {
+        line.push_str("(before its final fit)  ");
     }
     line.push_str(&model.labels.join(", "));
     line

@@ -43,6 +43,8 @@ pub struct Progress {
     part: Part,
     part_started: Instant,
     losses: Vec<f64>,
+    /// The model is being fitted once more, on all interactions.
+    is_final_fit: bool,
 }
 
 /// How the stages and the epochs went.
@@ -54,6 +56,8 @@ pub(crate) struct Reports {
 
 /// A stage's first and last loss are means over this many steps.
 const WINDOW: usize = 10;
+/// What stands before a stage's name in the fit on all interactions.
+const FINAL: &str = "final_";
 /// What a job's record calls the time after the last stage.
 const EVALUATION: &str = "evaluation";
 
@@ -81,6 +85,7 @@ impl Progress {
             part: Part::Start,
             part_started: now,
             losses: Vec::new(),
+            is_final_fit: false,
         };
         let watch = Watch {
             progress,
@@ -170,8 +175,14 @@ impl Progress {
         self.is_learning = true;
         self.epoch_tokens = 0;
         self.losses.clear();
+        let name = epoch.stage.name();
+        let stage = if self.is_final_fit {
+            format!("{FINAL}{name}")
+        } else {
+            name.to_owned()
+        };
         self.latest.send_modify(|latest| {
-            latest.stage = epoch.stage.name().to_owned();
+            latest.stage = stage;
             latest.epoch = epoch.in_stage;
             latest.n_epochs = epoch.n_in_stage;
             latest.step = 0;
@@ -208,6 +219,13 @@ impl Progress {
         so_far / progressed * (1.0 - done)
     }
 
+    /// Begins the fit on all interactions. The job's curves stay those of the
+    /// fit that was measured.
+    pub(crate) fn final_fit_begins(&mut self) {
+        self.begins(Part::Start);
+        self.is_final_fit = true;
+    }
+
     /// Notes the epoch's losses under its stage.
     pub(crate) fn epoch_ends(&mut self, epoch: &Epoch) {
         let n = self.losses.len();
@@ -215,6 +233,17 @@ impl Progress {
         let last_loss = mean(&self.losses[n.saturating_sub(WINDOW)..]);
         let loss = mean(&self.losses);
         let stage = epoch.stage.name();
+        let is_final_fit = self.is_final_fit;
+        tracing::info!(
+            stage,
+            epoch = epoch.in_stage,
+            loss,
+            is_final_fit,
+            "epoch finished"
+        );
+        if is_final_fit {
+            return;
+        }
         let report = EpochReport {
             stage: stage.to_owned(),
             epoch: epoch.in_stage,
@@ -239,7 +268,6 @@ impl Progress {
                 None => latest.stages.push(new_stage),
             }
         });
-        tracing::info!(stage, epoch = epoch.in_stage, loss, "epoch finished");
     }
 
     /// Notes a validation under the epoch that it follows.

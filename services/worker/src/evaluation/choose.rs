@@ -5,25 +5,33 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, TrainSpec,
+    ColdItems, HYBRID_WEIGHTS, Hybrid, Light, Part, RankedBy, Stage, TrainSpec,
     USER_TOKENS, UserToken,
 };
 use model::metrics::RankingMetrics;
 use model::{Backbone, Tables, TextMap, TokenTables, rows_from_texts};
 
+use crate::contract::plan::plan;
 use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::evaluation::baselines::ease::{ChosenEase, LightWeights};
+use crate::evaluation::choices::{Choices, PartnerChoice};
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::keys;
 use crate::evaluation::ranker::{Mixes, Ranker};
 use crate::material::corpus::Corpus;
+use crate::training::fit::Fit;
+use crate::training::start;
 
 /// What training hands over: the best tables and the models around them.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) backbone: Backbone,
     pub(crate) tables: Tables,
+    /// Epochs of the plan after which the tables were so.
+    pub(crate) n_epochs_done: usize,
+    /// What the rows started with; absent where they started at random.
+    pub(crate) start: Option<start::Settings>,
     /// The user token of the training prompts.
     pub(crate) trained_with: UserToken,
     pub(crate) ease: Option<ChosenEase>,
@@ -68,15 +76,16 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Chooses for a candidate; where there is no validation split, users are
-    /// served as they were trained, by the language model alone.
+    /// Chooses for a candidate, or takes what was chosen before a final fit;
+    /// where there is no validation split, users are served as they were
+    /// trained, by the language model alone.
     pub(crate) fn new(
         mut candidate: Candidate,
-        spec: &TrainSpec,
-        corpus: &Corpus,
+        fit: &Fit,
         progress: &mut Progress,
     ) -> Result<Self, Error> {
         progress.begins(Part::Choice);
+        let (spec, corpus) = (&fit.spec, &fit.corpus);
         let text_map = text_map(&candidate, corpus);
         if let Some(map) = &text_map
             && spec.cold_items == ColdItems::Text
@@ -95,7 +104,9 @@ impl Chosen {
             text_map,
             candidate,
         };
-        if !Holdout::valid(corpus).is_empty() {
+        if let Some(before) = &fit.evaluated {
+            chosen.take(&before.choices, &spec.hybrid, corpus);
+        } else if !Holdout::valid(corpus).is_empty() {
             chosen.choose_user_tokens(corpus, progress)?;
             chosen.choose_weight(&spec.hybrid, corpus, progress)?;
         }
@@ -103,6 +114,41 @@ impl Chosen {
             chosen.metrics.extend(keys::pretrained(metrics));
         }
         Ok(chosen)
+    }
+
+    /// Serves as was chosen before.
+    fn take(&mut self, choices: &Choices, hybrid: &Hybrid, corpus: &Corpus) {
+        self.known_user = choices.known_user;
+        self.new_user = choices.new_user;
+        if let Some(choice) = choices.partner
+            && let Some(ease) = &self.candidate.ease
+        {
+            let strength = choice.text_strength;
+            let light = ease.light_model(strength, hybrid.n_kept, corpus);
+            self.partner = light.map(|light| Partner {
+                light,
+                weight: choice.weight,
+            });
+        }
+    }
+
+    /// What was chosen, without the numbers.
+    pub(crate) fn choices(&self, spec: &TrainSpec) -> Choices {
+        let candidate = &self.candidate;
+        let epochs = plan(spec);
+        let done = epochs.iter().take(candidate.n_epochs_done);
+        let finetuning = done.filter(|epoch| epoch.stage == Stage::Finetuning);
+        Choices {
+            n_finetuning_epochs: finetuning.count(),
+            start: candidate.start,
+            ease: candidate.ease.as_ref().map(|ease| ease.reading),
+            known_user: self.known_user,
+            new_user: self.new_user,
+            partner: self.partner.as_ref().map(|partner| PartnerChoice {
+                weight: partner.weight,
+                text_strength: partner.light.text_strength,
+            }),
+        }
     }
 
     /// The language model as it will rank for known users.

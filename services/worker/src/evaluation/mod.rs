@@ -7,6 +7,8 @@ pub(crate) mod holdout;
 /// Ranks a held-out split, with or without a light model mixed in.
 pub(crate) mod ranker;
 
+/// What validation chose, without the model's numbers.
+pub(crate) mod choices;
 /// Chooses user tokens and the hybrid's weight, on the validation split alone.
 pub(crate) mod choose;
 /// Measures what was chosen on the test split, beside the baselines.

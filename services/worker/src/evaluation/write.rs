@@ -6,13 +6,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dataset::Dataset;
-use model::{Artifact, CountedWords, TextReader, new_manifest};
+use domain::{Part, TrainSpec};
+use model::{Artifact, TextReader, new_manifest};
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::progress::Progress;
 use crate::disk;
 use crate::error::Error;
+use crate::evaluation::choices::Evaluated;
 use crate::evaluation::choose::Chosen;
+use crate::material::corpus::Corpus;
 
 /// How long a full disk is waited for with a trained model at hand.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,26 +26,39 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Finished {
     pub(crate) chosen: Chosen,
     pub(crate) metrics: BTreeMap<String, f64>,
-    /// Training interactions of each item.
-    pub(crate) popularity: Vec<u32>,
-    /// The words of the items' texts.
-    pub(crate) counted_words: CountedWords,
+    /// What the model was fitted on.
+    pub(crate) corpus: Corpus,
+    /// True where that is all interactions, and the metrics are those of the
+    /// model before.
+    pub(crate) is_final_fit: bool,
+}
+
+impl Finished {
+    /// What is kept of a measured model for the final fit.
+    pub(crate) fn into_evaluated(self, spec: &TrainSpec) -> Evaluated {
+        Evaluated {
+            choices: self.chosen.choices(spec),
+            metrics: self.metrics,
+        }
+    }
 }
 
 pub(crate) fn write(
     finished: Finished,
     input: &Input,
     dataset: &Dataset,
-    progress: &Progress,
+    progress: &mut Progress,
 ) -> Result<Trained, Error> {
     let Finished {
         chosen,
         metrics,
-        popularity,
-        counted_words,
+        corpus,
+        is_final_fit,
     } = finished;
+    progress.begins(Part::Saving);
+    let popularity = corpus.popularity();
     let texts = chosen.text_map;
-    let texts = texts.map(|map| TextReader::new(counted_words, map));
+    let texts = texts.map(|map| TextReader::new(corpus.counted_words, map));
     let candidate = chosen.candidate;
     let backbone = input.scratch.join("backbone");
     write_folder(&backbone, progress, |folder| {
@@ -55,6 +71,7 @@ pub(crate) fn write(
         &candidate.tables,
     );
     manifest.metrics = metrics.clone();
+    manifest.is_final_fit = is_final_fit;
     manifest.known_user = chosen.known_user;
     manifest.new_user = chosen.new_user;
     let mut light = None;
@@ -75,6 +92,8 @@ pub(crate) fn write(
     write_folder(&model, progress, |folder| {
         artifact.write(folder).map_err(Error::from)
     })?;
+    // Beginning a part ends the one before: what writing took is noted.
+    progress.begins(Part::Saving);
     Ok(Trained {
         model,
         backbone,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::progress::Reports;
 use crate::disk;
 use crate::error::Error;
+use crate::evaluation::choices::Evaluated;
 use crate::training::run::{Best, Run};
 
 /// The part of a checkpoint that is not numbers.
@@ -27,6 +28,13 @@ struct State {
     #[serde(default)]
     epochs: Vec<EpochReport>,
     best: Option<RankingMetrics>,
+    /// Epochs that were done when the best tables were kept; absent in
+    /// checkpoints that were written before this was noted.
+    #[serde(default)]
+    best_after: Option<usize>,
+    /// What was measured before, where this is a final fit.
+    #[serde(default)]
+    evaluated: Option<Evaluated>,
     pretrained: Option<RankingMetrics>,
     n_without_better: usize,
     /// Adam's step counts, in the order of [`NAMES`].
@@ -77,6 +85,8 @@ pub(super) fn write(
         stages: reports.stages,
         epochs: reports.epochs,
         best: run.best.as_ref().map(|best| best.metrics),
+        best_after: run.best.as_ref().map(|best| best.n_epochs_done),
+        evaluated: run.evaluated.clone(),
         pretrained: run.pretrained,
         n_without_better: run.n_without_better,
         n_steps: moments.map(Moments::n_steps),
@@ -101,6 +111,11 @@ pub(super) fn read(run: &mut Run, folder: &Path) -> Result<Reports, Error> {
         stages: state.stages,
         epochs: state.epochs,
     })
+}
+
+/// What was measured before a checkpoint that belongs to a final fit.
+pub(super) fn evaluated(folder: &Path) -> Result<Option<Evaluated>, Error> {
+    Ok(read_state(folder)?.evaluated)
 }
 
 fn read_state(folder: &Path) -> Result<State, Error> {
@@ -132,7 +147,12 @@ impl Numbers {
         let mut best = None;
         if let Some(metrics) = state.best {
             let tables = Tables::read(&file, "best.")?;
-            best = Some(Best { metrics, tables });
+            let n_epochs_done = state.best_after;
+            best = Some(Best {
+                metrics,
+                tables,
+                n_epochs_done: n_epochs_done.unwrap_or(state.n_epochs_done),
+            });
         }
         Ok(Self {
             tables: Tables::read(&file, "")?,

@@ -1,19 +1,17 @@
 //! What an epoch reads.
 
-use domain::TrainSpec;
 use model::{Ease, Objective};
 use rand_chacha::ChaCha8Rng;
 
 use crate::contract::plan::Epoch;
-use crate::material::corpus::Corpus;
+use crate::training::fit::Fit;
 
 pub(super) struct Context<'a> {
-    pub(super) spec: &'a TrainSpec,
-    pub(super) corpus: &'a Corpus,
+    pub(super) fit: &'a Fit,
     /// The light model whose ranking finetuning learns beside the targets.
     pub(super) teacher: Option<&'a Ease>,
     pub(super) epoch: &'a Epoch,
-    /// Epochs of the whole plan.
+    /// Epochs of the fit's plan.
     pub(super) n_epochs: usize,
 }
 
@@ -24,15 +22,18 @@ impl Context<'_> {
         objective: Objective,
         rng: &mut ChaCha8Rng,
     ) -> Objective {
-        match self.spec.n_sampled_items {
+        match self.fit.spec.n_sampled_items {
             0 => objective,
-            n_sampled => objective.sampled(n_sampled, self.corpus.n_items, rng),
+            n_sampled => {
+                objective.sampled(n_sampled, self.fit.corpus.n_items, rng)
+            }
         }
     }
 
-    /// The share of the plan that is done after `step` of `n_steps`.
+    /// The share of the job's epochs that is done after `step` of `n_steps`.
     pub(super) fn done(&self, step: usize, n_steps: usize) -> f64 {
         let of_epoch = step as f64 / n_steps.max(1) as f64;
-        (self.epoch.number as f64 + of_epoch) / self.n_epochs as f64
+        let n_done = self.epoch.number as f64 + of_epoch;
+        self.fit.done(n_done / self.n_epochs as f64)
     }
 }

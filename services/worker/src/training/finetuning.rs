@@ -28,7 +28,7 @@ pub(super) fn objective(
     users: &[u32],
     rng: &mut ChaCha8Rng,
 ) -> Objective {
-    let options = &context.spec.finetuning;
+    let options = &context.fit.spec.finetuning;
     let mut examples = Vec::with_capacity(users.len());
     for &user in users {
         examples.push(example(context, user, rng));
@@ -42,7 +42,7 @@ pub(super) fn objective(
         });
     }
     let asks_teacher =
-        options.distilled_share > 0.0 && context.spec.n_sampled_items == 0;
+        options.distilled_share > 0.0 && context.fit.spec.n_sampled_items == 0;
     let teacher = context.teacher.filter(|_| asks_teacher);
     let options = Options {
         logit_scale: options.logit_scale,
@@ -53,7 +53,7 @@ pub(super) fn objective(
 }
 
 fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
-    let (options, corpus) = (&context.spec.finetuning, context.corpus);
+    let (options, corpus) = (&context.fit.spec.finetuning, &context.fit.corpus);
     let history = &corpus.train[user as usize];
     let (visible, hidden) = hide(history, options.hidden_share, rng);
     let targets = match options.target {
@@ -69,10 +69,10 @@ fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
 
 /// What EASE would say of each user's whole history.
 fn ranking_of(ease: &Ease, context: &Context<'_>, users: &[u32]) -> Teacher {
-    let options = &context.spec.finetuning;
+    let options = &context.fit.spec.finetuning;
     let mut probabilities = Vec::new();
     for &user in users {
-        let scores = ease.scores(&context.corpus.train[user as usize]);
+        let scores = ease.scores(&context.fit.corpus.train[user as usize]);
         probabilities.extend(softened(scores, options.teacher_sharpness));
     }
     Teacher {

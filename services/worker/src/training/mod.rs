@@ -3,11 +3,14 @@
 /// ★ All stages of a job in order.
 pub(crate) mod train;
 
+/// What one fit reads: the training split, or everything.
+pub(crate) mod fit;
+
 /// A job's state between epochs: its start and the best so far.
 mod run;
 
 /// The first rows of the tables.
-mod start;
+pub(crate) mod start;
 
 /// One epoch of each stage.
 mod stages;

@@ -9,12 +9,14 @@ use crate::contract::input::Input;
 use crate::contract::progress::Progress;
 use crate::error::{Error, in_step};
 use crate::evaluation::baselines::ease::{self, ChosenEase};
+use crate::evaluation::choices::Evaluated;
 use crate::evaluation::choose::Candidate;
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::ranker::Ranker;
 use crate::material::corpus::Corpus;
+use crate::training::fit::Fit;
 use crate::training::learned::Learned;
-use crate::training::start::start_tables;
+use crate::training::start::{self, Started, start_tables};
 
 /// The state of a training attempt between two epochs.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub(crate) struct Run {
     /// A baseline, a teacher and a partner; present where the job wants any of
     /// these.
     pub(crate) ease: Option<ChosenEase>,
+    /// What the rows started with; absent where they started at random.
+    start: Option<start::Settings>,
+    /// What was measured before, where this is the final fit.
+    pub(crate) evaluated: Option<Evaluated>,
     /// The best validated tables so far.
     pub(crate) best: Option<Best>,
     /// How the tables ranked the validation split before finetuning.
@@ -39,6 +45,8 @@ pub(crate) struct Run {
 pub(crate) struct Best {
     pub(crate) metrics: RankingMetrics,
     pub(crate) tables: Tables,
+    /// Epochs of the plan that were done then.
+    pub(crate) n_epochs_done: usize,
 }
 
 impl Run {
@@ -46,14 +54,24 @@ impl Run {
     pub(crate) fn start(
         input: &Input,
         backbone: Backbone,
-        corpus: &Corpus,
+        fit: &Fit,
         progress: &mut Progress,
     ) -> Result<Self, Error> {
-        let spec = &input.spec;
+        let (spec, corpus) = (&fit.spec, &fit.corpus);
         progress.begins(Part::Ease);
-        let ease = ease::choose(spec, corpus, progress)?;
+        let choices = fit.evaluated.as_ref().map(|before| &before.choices);
+        let ease = match choices {
+            Some(choices) => choices
+                .ease
+                .and_then(|settings| ChosenEase::fit_again(settings, corpus)),
+            None => ease::choose(spec, corpus, progress)?,
+        };
         progress.begins(Part::Start);
-        let tables = start_tables(spec, corpus, &backbone);
+        let chosen_start = choices.and_then(|choices| choices.start);
+        let Started {
+            tables,
+            settings: start,
+        } = start_tables(spec, corpus, &backbone, chosen_start);
         if model::has_own_memory(&input.device) {
             let computing = backbone.in_precision(input.precision);
             step::rehearse(&computing, &tables.content).map_err(in_step)?;
@@ -68,6 +86,8 @@ impl Run {
             learned: Learned::new(backbone, input.precision, tables),
             trained_with,
             ease,
+            start,
+            evaluated: fit.evaluated.clone(),
             best: None,
             pretrained: None,
             n_epochs_done: 0,
@@ -137,7 +157,11 @@ impl Run {
     /// Keeps the tables as they are now as the best ones.
     fn keep(&mut self, metrics: RankingMetrics) {
         let tables = self.learned.tables.clone();
-        self.best = Some(Best { metrics, tables });
+        self.best = Some(Best {
+            metrics,
+            tables,
+            n_epochs_done: self.n_epochs_done,
+        });
     }
 
     /// True once `patience` validations have passed without a better one; never
@@ -159,6 +183,8 @@ impl Run {
         Ok(Candidate {
             backbone: self.learned.backbone,
             tables: best.tables,
+            n_epochs_done: best.n_epochs_done,
+            start: self.start,
             trained_with: self.trained_with,
             ease: self.ease,
             pretrained: self.pretrained,

@@ -17,7 +17,7 @@ pub(super) fn run(
     progress: &mut Progress,
 ) -> Result<(), Error> {
     let (spec, corpus, stage) =
-        (context.spec, context.corpus, context.epoch.stage);
+        (&context.fit.spec, &context.fit.corpus, context.epoch.stage);
     let mut rng = context.epoch.rng(spec.seed);
     progress.begins(stage.into());
     match stage {
@@ -62,7 +62,7 @@ fn learn(
     objectives: impl ExactSizeIterator<Item = Result<Objective, Error>>,
 ) -> Result<(), Error> {
     let (spec, epoch, n_steps) =
-        (context.spec, context.epoch, objectives.len());
+        (&context.fit.spec, context.epoch, objectives.len());
     if n_steps == 0 {
         return Ok(()); // a data set without texts has no content stage
     }

@@ -8,48 +8,84 @@ use domain::{
 use model::{
     Backbone, Matrix, Spectrum, Table, Tables, TokenTables, word_rows,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
+/// What a spectral start is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The number of singular vectors.
+    pub(crate) rank: usize,
+    /// How much the texts count beside the interactions, γ.
+    pub(crate) text_strength: f64,
+}
+
+/// The first rows, and the settings of a spectral start.
+pub(super) struct Started {
+    pub(super) tables: Tables,
+    pub(super) settings: Option<Settings>,
+}
+
+/// Makes the first rows; those of a spectral start with settings that were
+/// chosen before, where there are any.
 pub(super) fn start_tables(
     spec: &TrainSpec,
     corpus: &Corpus,
     backbone: &Backbone,
-) -> Tables {
+    chosen: Option<Settings>,
+) -> Started {
     let words = word_rows(backbone, &corpus.texts.words());
-    match spec.init {
-        TableInit::Normal => Tables::normal(
-            corpus.train.len(),
-            corpus.n_items,
-            words.width(),
-            spec.seed,
-        ),
-        TableInit::Spectral => {
-            let pair = spectral(spec, corpus, &words);
-            Tables {
-                collaborative: pair.clone(),
-                content: pair,
-            }
-        }
+    if spec.init == TableInit::Normal {
+        let (n_users, n_items) = (corpus.train.len(), corpus.n_items);
+        return Started {
+            tables: Tables::normal(n_users, n_items, words.width(), spec.seed),
+            settings: None,
+        };
+    }
+
+    let start = match chosen {
+        Some(settings) => Start {
+            spectrum: spectrum(spec, corpus, settings.text_strength),
+            settings,
+            sum: 0.0,
+        },
+        None => choose(spec, corpus, &words),
+    };
+    let rank = start.settings.rank;
+    let pair: TokenTables = start.spectrum.tables(rank, &words, spec.seed);
+    Started {
+        tables: Tables {
+            collaborative: pair.clone(),
+            content: pair,
+        },
+        settings: Some(start.settings),
     }
 }
 
-/// The rows from the job's own strength of the texts and number of vectors, or
-/// from those that rank the validation split best by themselves.
-fn spectral(spec: &TrainSpec, corpus: &Corpus, words: &Table) -> TokenTables {
+fn spectrum(spec: &TrainSpec, corpus: &Corpus, text_strength: f64) -> Spectrum {
+    let matrix = Matrix {
+        histories: &corpus.train,
+        words: &corpus.item_words,
+        text_strength,
+    };
+    Spectrum::new(&matrix, spec.seed)
+}
+
+/// The start with the job's own strength of the texts and number of vectors, or
+/// with those that rank the validation split best by themselves.
+fn choose(spec: &TrainSpec, corpus: &Corpus, words: &Table) -> Start {
     let mut best: Option<Start> = None;
     for text_strength in text_strengths(spec, corpus) {
-        let matrix = Matrix {
-            histories: &corpus.train,
-            words: &corpus.item_words,
+        let tried = Tried {
+            spectrum: spectrum(spec, corpus, text_strength),
             text_strength,
         };
-        let spectrum = Spectrum::new(&matrix, spec.seed);
-        let start = ranked_best(spec, corpus, spectrum, words);
+        let start = ranked_best(spec, corpus, tried, words);
         tracing::info!(
             text_strength,
-            rank = start.rank,
+            rank = start.settings.rank,
             sum = start.sum,
             "start tried"
         );
@@ -57,15 +93,20 @@ fn spectral(spec: &TrainSpec, corpus: &Corpus, words: &Table) -> TokenTables {
             best = Some(start);
         }
     }
-    let Start { spectrum, rank, .. } = best.expect("one strength is tried");
-    spectrum.tables(rank, words, spec.seed)
+    best.expect("one strength is tried")
+}
+
+/// Singular vectors of the interactions and texts.
+struct Tried {
+    spectrum: Spectrum,
+    text_strength: f64,
 }
 
 /// Singular vectors, how many of them are used, and how well these rank the
 /// validation split by themselves.
 struct Start {
     spectrum: Spectrum,
-    rank: usize,
+    settings: Settings,
     sum: f64,
 }
 
@@ -88,10 +129,14 @@ fn text_strengths(spec: &TrainSpec, corpus: &Corpus) -> Vec<f64> {
 fn ranked_best(
     spec: &TrainSpec,
     corpus: &Corpus,
-    spectrum: Spectrum,
+    tried: Tried,
     words: &Table,
 ) -> Start {
     let holdout = Holdout::valid(corpus);
+    let Tried {
+        spectrum,
+        text_strength,
+    } = tried;
     let n_vectors = spectrum.n_vectors(words).max(1);
     let mut ranks = spec.spectral_ranks(n_vectors);
     if spec.spectral_rank > 0 {
@@ -101,14 +146,17 @@ fn ranked_best(
     }
     let mut best = Start {
         spectrum,
-        rank: ranks[0],
+        settings: Settings {
+            rank: ranks[0],
+            text_strength,
+        },
         sum: f64::NEG_INFINITY,
     };
     for rank in ranks {
         let scores = |user| best.spectrum.scores(rank, holdout.history(user));
         let sum = holdout.ranked(scores).sum();
         if sum > best.sum {
-            best.rank = rank;
+            best.settings.rank = rank;
             best.sum = sum;
         }
     }

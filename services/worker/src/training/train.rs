@@ -1,12 +1,14 @@
 //! ★ The second half of `TrainJob`: load → content LM and collaborative LM
-//! alternating → recommendation finetuning → evaluate → save. Synchronous; runs
-//! on a thread of its own.
+//! alternating → recommendation finetuning → evaluate → once more on all
+//! interactions, where the job wants that → save. Synchronous; runs on a thread
+//! of its own.
 
 use std::path::Path;
 use std::time::Instant;
 
-use dataset::Dataset;
+use dataset::{Dataset, Split};
 use domain::{Part, Stage};
+use model::Backbone;
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::plan::plan;
@@ -20,6 +22,7 @@ use crate::evaluation::write::{Finished, write};
 use crate::material::backbone::{self, is_warmed_up};
 use crate::material::corpus::Corpus;
 use crate::training::context::Context;
+use crate::training::fit::Fit;
 use crate::training::run::Run;
 use crate::training::{checkpoint, stages};
 
@@ -45,47 +48,96 @@ fn train_from(
     input: &Input,
     progress: &mut Progress,
 ) -> Result<Trained, Error> {
-    let dataset =
+    let mut dataset =
         Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
     let backbone = backbone::start(input, progress)?;
-    let (corpus, test) = Corpus::read(input, &dataset, &backbone, progress)?;
-    let mut run = Run::start(input, backbone, &corpus, progress)?;
-    run_epochs(&mut run, input, &corpus, progress)?;
-    progress.evaluation_begins();
-    let candidate = run.into_candidate(&corpus, progress)?;
-    let chosen = Chosen::new(candidate, &input.spec, &corpus, progress)?;
-    progress.begins(Part::Test);
-    let test = Holdout::test(&corpus, &test);
-    let metrics = measure(&chosen, &input.spec, test, progress)?;
-    progress.begins(Part::Saving);
+    let evaluated = match &input.resume {
+        Some(folder) => checkpoint::evaluated(folder)?,
+        None => None,
+    };
+    let is_in_final_fit = evaluated.is_some();
+    let evaluated = match evaluated {
+        Some(evaluated) => evaluated,
+        None => {
+            let finished = fit_first(input, &dataset, &backbone, progress)?;
+            if !has_final_fit(input, &dataset) {
+                return write(finished, input, &dataset, progress);
+            }
+            finished.into_evaluated(&input.spec)
+        }
+    };
+
+    dataset.interactions.splits.fill(Split::Train);
+    progress.final_fit_begins();
+    let (corpus, _) = Corpus::read(input, &dataset, &backbone, progress)?;
+    let mut fit = Fit::last(input, corpus, evaluated);
+    if is_in_final_fit {
+        fit.resume = input.resume.clone();
+    }
+    let mut run = Run::start(input, backbone, &fit, progress)?;
+    run_epochs(&mut run, input, &fit, progress)?;
+    let candidate = run.into_candidate(&fit.corpus, progress)?;
+    let chosen = Chosen::new(candidate, &fit, progress)?;
+    let metrics = fit.evaluated.take().map(|before| before.metrics);
     let finished = Finished {
         chosen,
-        metrics,
-        popularity: corpus.popularity(),
-        counted_words: corpus.counted_words,
+        metrics: metrics.unwrap_or_default(),
+        corpus: fit.corpus,
+        is_final_fit: true,
     };
-    let trained = write(finished, input, &dataset, progress);
-    // Beginning a part ends the one before: what writing took is noted.
-    progress.begins(Part::Saving);
-    trained
+    write(finished, input, &dataset, progress)
 }
 
-/// Runs the plan's epochs, from a checkpoint where there is one; saves the
-/// state now and then.
+/// True where a final fit sees more than the first one.
+fn has_final_fit(input: &Input, dataset: &Dataset) -> bool {
+    let splits = &dataset.interactions.splits;
+    let holds_out = splits.iter().any(|split| *split != Split::Train);
+    input.spec.fits_finally() && holds_out
+}
+
+/// Fits on the training split, chooses on the validation split and measures on
+/// the test split.
+fn fit_first(
+    input: &Input,
+    dataset: &Dataset,
+    backbone: &Backbone,
+    progress: &mut Progress,
+) -> Result<Finished, Error> {
+    let (corpus, test) = Corpus::read(input, dataset, backbone, progress)?;
+    let is_last = !has_final_fit(input, dataset);
+    let fit = Fit::first(input, corpus, is_last);
+    let mut run = Run::start(input, backbone.clone(), &fit, progress)?;
+    run_epochs(&mut run, input, &fit, progress)?;
+    progress.evaluation_begins();
+    let candidate = run.into_candidate(&fit.corpus, progress)?;
+    let chosen = Chosen::new(candidate, &fit, progress)?;
+    progress.begins(Part::Test);
+    let test = Holdout::test(&fit.corpus, &test);
+    let metrics = measure(&chosen, &input.spec, test, progress)?;
+    Ok(Finished {
+        chosen,
+        metrics,
+        corpus: fit.corpus,
+        is_final_fit: false,
+    })
+}
+
+/// Runs the fit's epochs, from a checkpoint where there is one; saves the state
+/// now and then.
 fn run_epochs(
     run: &mut Run,
     input: &Input,
-    corpus: &Corpus,
+    fit: &Fit,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let spec = &input.spec;
+    let (spec, corpus) = (&fit.spec, &fit.corpus);
     let epochs = plan(spec);
-    if let Some(folder) = &input.resume {
+    if let Some(folder) = &fit.resume {
         let reports = checkpoint::read(run, folder)?;
         let n_epochs_done = run.n_epochs_done;
         let done = n_epochs_done as f64 / epochs.len().max(1) as f64;
-        progress.resume(reports, done);
+        progress.resume(reports, fit.done(done));
         tracing::info!(n_epochs_done, "going on from a checkpoint");
     }
     let mut last_checkpoint = Instant::now();
@@ -94,8 +146,7 @@ fn run_epochs(
             run.begin_finetuning(corpus, progress)?;
         }
         let context = Context {
-            spec,
-            corpus,
+            fit,
             teacher: run.ease.as_ref().map(|ease| &ease.weights),
             epoch,
             n_epochs: epochs.len(),
@@ -119,7 +170,6 @@ fn run_epochs(
     }
     Ok(())
 }
-
 /// Writes a checkpoint and hands it over to be stored. Where the disk has no
 /// room for it, training goes on without.
 fn save_checkpoint(
@@ -128,9 +178,13 @@ fn save_checkpoint(
     progress: &mut Progress,
 ) -> Result<(), Error> {
     progress.begins(Part::Saving);
-    let folder = input
-        .scratch
-        .join(format!("checkpoint-{}", run.n_epochs_done));
+    let fit = if run.evaluated.is_some() {
+        "final-"
+    } else {
+        ""
+    };
+    let name = format!("{fit}checkpoint-{}", run.n_epochs_done);
+    let folder = input.scratch.join(name);
     match write_checkpoint(run, input, &folder, progress) {
         Ok(()) => progress.checkpoint(folder),
         Err(error) if error.is_passing() => {

@@ -18,7 +18,7 @@ pub(super) fn warmup(
     progress: &mut Progress,
     rng: &mut ChaCha8Rng,
 ) -> Result<(), Error> {
-    let (spec, corpus) = (context.spec, context.corpus);
+    let (spec, corpus) = (&context.fit.spec, &context.fit.corpus);
     let texts = corpus.text_epoch(spec, rng);
     let histories = corpus.history_epoch(spec, rng);
     let size = spec.pretraining.batch;

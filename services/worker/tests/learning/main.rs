@@ -5,6 +5,7 @@
 mod bench;
 
 mod evaluation;
+mod final_fit;
 mod hub;
 mod resuming;
 mod stages;

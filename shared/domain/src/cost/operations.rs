@@ -77,8 +77,10 @@ pub fn operations(
         n_positions: body.n_positions() as f64,
     };
     let n = spec.n_epochs();
-    let content = job.content();
-    let collaborative = job.collaborative();
+    let n_fits = 1.0 + job.final_fit();
+    let content = n_fits * job.content();
+    let collaborative = n_fits * job.collaborative();
+    let finetuning = n_fits * job.finetuning();
     Some(BTreeMap::from([
         (Part::Start, job.start()),
         (Part::Ease, job.ease()),
@@ -89,7 +91,7 @@ pub fn operations(
         ),
         (Part::Content, n.content as f64 * content),
         (Part::Collaborative, n.collaborative as f64 * collaborative),
-        (Part::Finetuning, n.finetuning as f64 * job.finetuning()),
+        (Part::Finetuning, n.finetuning as f64 * finetuning),
         (Part::Validation, job.validation()),
         (Part::Choice, job.choice()),
         (Part::Test, job.test()),
@@ -133,6 +135,22 @@ impl Job<'_> {
 
     fn fits_ease(&self) -> bool {
         self.spec.fits_ease(self.counts.n_items)
+    }
+
+    /// What an epoch of the final fit costs, next to one on the training split;
+    /// 0 where there is no final fit.
+    fn final_fit(&self) -> f64 {
+        let Counts {
+            n_train,
+            n_valid,
+            n_test,
+            ..
+        } = *self.counts;
+        let n_held_out = n_valid + n_test;
+        if !self.spec.fits_finally() || n_held_out == 0 {
+            return 0.0;
+        }
+        (n_train + n_held_out) as f64 / n_train.max(1) as f64
     }
 
     /// Tokens of a text of a length, as an index into [`Counts::text_lengths`].
@@ -249,7 +267,13 @@ impl Job<'_> {
         let n_fits = self.spec.n_ease_fits(self.counts.n_valid > 0);
         let an_item = 2.0 * self.mean_history() + RANKING;
         let ranking = self.n_validated() * self.n_items() * an_item;
-        n_fits as f64 * (self.ease_fit() + ranking)
+        let chosen = n_fits as f64 * (self.ease_fit() + ranking);
+        if self.final_fit() == 0.0 {
+            return chosen;
+        }
+        // Once more as the teacher, and as the partner with stronger texts.
+        let n_again = if self.spec.reads_texts() { 2.0 } else { 1.0 };
+        chosen + n_again * self.ease_fit()
     }
 
     /// A factor and an inverse.
@@ -391,6 +415,29 @@ mod tests {
             ..counts()
         };
         assert_eq!(of(Part::Start, &spec(), &unvalidated), 0.0);
+    }
+
+    #[test]
+    fn a_final_fit_costs_more_than_the_first_and_nothing_where_all_are_seen() {
+        let mut once = spec();
+        once.finetuning.final_fit = Some(false);
+        let mut twice = spec();
+        twice.finetuning.final_fit = Some(true);
+        let n_all = 3_000.0 + 300.0 + 300.0;
+        for part in [Part::Content, Part::Finetuning] {
+            let ratio =
+                of(part, &twice, &counts()) / of(part, &once, &counts());
+            assert!((ratio - 1.0 - n_all / 3_000.0).abs() < 1e-9, "{ratio}");
+        }
+        let all_seen = Counts {
+            n_valid: 0,
+            n_test: 0,
+            ..counts()
+        };
+        for part in Part::ALL {
+            let costs = of(part, &twice, &all_seen);
+            assert_eq!(costs, of(part, &once, &all_seen), "{part:?}");
+        }
     }
 
     #[test]

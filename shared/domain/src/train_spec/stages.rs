@@ -86,6 +86,12 @@ pub struct Finetuning {
     /// EASE's standardised scores count this much in that distribution's
     /// softmax.
     pub teacher_sharpness: f64,
+    /// Once it is measured, fit the model once more on all interactions, those
+    /// of the validation and test splits too, with everything as validation
+    /// chose it. Absent: where the job moves a label, since customers are
+    /// served then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_fit: Option<bool>,
 }
 
 impl Default for Finetuning {
@@ -103,6 +109,7 @@ impl Default for Finetuning {
             without_user_token: true,
             distilled_share: 0.5,
             teacher_sharpness: 0.5,
+            final_fit: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use domain::{
 };
 use model::metrics::RankingMetrics;
 use model::{Ease, Gram, ItemWeights, ItemWords};
+use serde::{Deserialize, Serialize};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
@@ -33,7 +34,7 @@ pub(crate) struct LightWeights {
 }
 
 /// What EASE is fitted with.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) lambda: f64,
     /// How much a text's likeness counts beside an interaction, β; 0: no text
@@ -42,6 +43,21 @@ pub(crate) struct Settings {
 }
 
 impl ChosenEase {
+    /// Fits EASE with settings that were chosen before; `None` where the matrix
+    /// cannot be inverted.
+    pub(crate) fn fit_again(
+        settings: Settings,
+        corpus: &Corpus,
+    ) -> Option<Self> {
+        let gram = Gram::new(&corpus.train, &corpus.item_words);
+        let weights = fit(&gram, settings)?;
+        Some(Self {
+            weights,
+            reading: settings,
+            blind: settings,
+        })
+    }
+
     /// The metrics of the chosen weights.
     pub(super) fn measure(&self, test: Holdout<'_>) -> RankingMetrics {
         ranked(&self.weights, test)
@@ -72,27 +88,39 @@ impl ChosenEase {
         corpus: &Corpus,
         progress: &Progress,
     ) -> Result<Vec<LightWeights>, Error> {
-        let mut models = vec![LightWeights {
-            weights: self.weights.sparse(n_kept),
-            text_strength: self.reading.text_strength,
-        }];
-        if !self.reads() {
-            return Ok(models);
+        let own = self.reading.text_strength;
+        let mut models = Vec::new();
+        models.extend(self.light_model(own, n_kept, corpus));
+        if self.reads() {
+            progress.check()?;
+            let stronger = PARTNER_TEXT_FACTOR * own;
+            models.extend(self.light_model(stronger, n_kept, corpus));
         }
-        progress.check()?;
-        let text_strength = PARTNER_TEXT_FACTOR * self.reading.text_strength;
-        let stronger = Settings {
+        Ok(models)
+    }
+
+    /// The light model in which texts count as much as said; `None` where its
+    /// matrix cannot be inverted.
+    pub(crate) fn light_model(
+        &self,
+        text_strength: f64,
+        n_kept: usize,
+        corpus: &Corpus,
+    ) -> Option<LightWeights> {
+        let settings = Settings {
             text_strength,
             ..self.reading
         };
-        let gram = Gram::new(&corpus.train, &corpus.item_words);
-        if let Some(weights) = fit(&gram, stronger) {
-            models.push(LightWeights {
-                weights: weights.sparse(n_kept),
-                text_strength,
-            });
-        }
-        Ok(models)
+        let weights = if settings == self.reading {
+            self.weights.sparse(n_kept)
+        } else {
+            let gram = Gram::new(&corpus.train, &corpus.item_words);
+            fit(&gram, settings)?.sparse(n_kept)
+        };
+        Some(LightWeights {
+            weights,
+            text_strength,
+        })
     }
 
     /// True where texts count.
