@@ -271,7 +271,9 @@ async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_n
     let data = cluster.folder().join("with-cold-items");
     write_with_cold_items(&data);
     let dataset = cluster.import(&data);
-    cluster.train(&dataset, &["finetuning.final_fit=false"]).await;
+    cluster
+        .train(&dataset, &["finetuning.final_fit=false"])
+        .await;
     cluster.wait_until_ready().await;
     let all = cluster
         .recommend(pb::RecommendRequest {

@@ -103,12 +103,20 @@ async fn a_query_that_cannot_be_used_is_refused_by_field() {
     assert_eq!(refused(nameless).await, ["new_items[0].item_id"]);
 }
 
-#[tokio::test]
-async fn an_item_that_came_after_training_is_ranked_by_its_text() {
+/// A cluster whose model is the one that was measured.
+async fn with_measured_model() -> Cluster {
     let cluster = Cluster::start().await;
     let dataset = cluster.import_two_groups();
-    cluster.train(&dataset, &["finetuning.final_fit=false"]).await;
+    cluster
+        .train(&dataset, &["finetuning.final_fit=false"])
+        .await;
     cluster.wait_until_ready().await;
+    cluster
+}
+
+#[tokio::test]
+async fn an_item_that_came_after_training_is_ranked_by_its_text() {
+    let cluster = with_measured_model().await;
     let space = new_item("space-99", "A space & stars game", 2099.0);
     let garden = new_item("garden-99", "A garden game", 2099.0);
     let asked = pb::RecommendRequest {
