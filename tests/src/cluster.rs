@@ -218,10 +218,12 @@ impl Cluster {
         self.import(&data)
     }
 
-    /// Imports a folder and seeds its histories; returns the data set's name.
+    /// Imports a folder and seeds the histories with all but the test split;
+    /// returns the data set's name.
     pub fn import(&self, data: &Path) -> String {
-        let imported =
-            self.cli_json(&["dataset", "import", data.to_str().unwrap()]);
+        let data = data.to_str().unwrap();
+        let seeded = "--seed-histories=train,valid";
+        let imported = self.cli_json(&["dataset", "import", data, seeded]);
         format!("datasets/{}", imported["dataset"].as_str().unwrap())
     }
 

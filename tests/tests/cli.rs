@@ -57,7 +57,7 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     let imported = newcomer.json(&["dataset", "import", &path(&data)]);
     assert_eq!(
         (&imported["n_seeded"], &imported["n_refused"]),
-        (&420.into(), &0.into())
+        (&480.into(), &0.into())
     );
     let id = imported["dataset"].as_str().unwrap();
     assert_eq!(

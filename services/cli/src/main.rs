@@ -23,6 +23,8 @@ mod commands;
 mod import;
 /// From the arguments of `train submit` to a job that is followed to its end.
 mod jobs;
+/// Lists for many users or items at once, into one file.
+mod lists;
 /// Coordinator, worker and scorer inside this process.
 mod local;
 
@@ -38,8 +40,8 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backbone, calibrate, dataset, demo, history, models, recommend, status,
-    train, up,
+    backbone, calibrate, dataset, demo, history, models, recommend, score,
+    similar, status, train, up,
 };
 use crate::output::failure;
 use crate::output::writer::Output;
@@ -96,8 +98,14 @@ enum Command {
     /// fares.
     Status,
 
-    /// Items for a user.
+    /// Items for a user, or for everybody.
     Recommend(recommend::Arguments),
+
+    /// What is like an item, like a text, or like each item.
+    Similar(similar::Arguments),
+
+    /// How well given items suit a user.
+    Score(score::Arguments),
 
     /// Interaction histories: record, show, delete.
     #[command(subcommand)]
@@ -154,6 +162,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(&settings, output).await?,
         Command::Recommend(arguments) => {
             recommend::run(arguments, &settings, output).await?
+        }
+        Command::Similar(arguments) => {
+            similar::run(arguments, &settings, output).await?
+        }
+        Command::Score(arguments) => {
+            score::run(arguments, &settings, output).await?
         }
         Command::History(command) => {
             history::run(command, &settings, output).await?

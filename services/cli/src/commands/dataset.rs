@@ -47,7 +47,7 @@ pub(crate) struct Import {
     reading: Reading,
 
     /// Which splits become histories.
-    #[arg(long, default_value = "train,valid")]
+    #[arg(long, default_value = "all")]
     seed_histories: SeededSplits,
 }
 

@@ -17,6 +17,7 @@ use storage::now_ms;
 use tonic::Code;
 
 use crate::import::reading::read_as_usual;
+use crate::import::seeding::SeededSplits;
 use crate::import::store::store_in;
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
@@ -88,7 +89,8 @@ async fn walk(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let data = read_as_usual(&arguments.data).await?;
-    let id = store_in(&services.storage, &data).await?;
+    let id =
+        store_in(&services.storage, &data, SeededSplits::TrainValid).await?;
     say(output, &text::dataset(&id, &data.manifest));
 
     let started = Instant::now();

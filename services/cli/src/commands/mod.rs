@@ -29,9 +29,15 @@ pub(crate) mod models;
 
 // What a scorer does.
 
+/// Ranks items for everybody: `recommend --all`.
+mod everybody;
 /// Records, shows and deletes histories.
 pub(crate) mod history;
 /// Ranks items for a user.
 pub(crate) mod recommend;
+/// Scores items for a user.
+pub(crate) mod score;
+/// Lists what is like an item.
+pub(crate) mod similar;
 /// Shows what a scorer serves.
 pub(crate) mod status;

@@ -1,20 +1,38 @@
-//! `recommend`: items for a user.
+//! `recommend`: items for a user, or for everybody.
+
+use std::path::PathBuf;
 
 use proto::pb;
 use proto::pb::recommend_request::Model;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::connect;
 
+use crate::commands::everybody::Everybody;
 use crate::names;
 use crate::output::writer::Output;
 use crate::output::{json, text};
 use crate::settings::Settings;
 
-/// Items for a user.
+/// Items for a user, or for everybody.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The user's id; may be left out with `--history` or `--query`.
+    #[arg(conflicts_with = "all")]
     user: Option<String>,
+
+    /// Lists for everybody that the version was trained on, into the file
+    /// `--output`. A run that was stopped goes on where it was.
+    #[arg(long, requires = "output", conflicts_with_all = ["history", "explain"])]
+    all: bool,
+
+    /// A file of user ids, one a line, in the place of everybody.
+    #[arg(long, value_name = "FILE", requires = "all")]
+    users: Option<PathBuf>,
+
+    /// Where the lists go: a row for each item, as the ending says: .parquet,
+    /// .csv or .jsonl.
+    #[arg(long, value_name = "FILE", requires = "all")]
+    output: Option<PathBuf>,
 
     /// How many items are wanted.
     #[arg(short, default_value_t = 10)]
@@ -72,6 +90,16 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
+    let users = arguments.users.clone();
+    if let Some(file) = arguments.output.clone() {
+        let everybody = Everybody {
+            request: request(arguments),
+            output: file,
+            users,
+        };
+        return everybody.run(settings, output).await;
+    }
+
     let mut client =
         RecommendationServiceClient::new(connect(&settings.scorer)?);
     let answer = client.recommend(request(arguments)).await?.into_inner();

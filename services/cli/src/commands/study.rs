@@ -8,23 +8,20 @@ use anyhow::Context;
 use dataset::Manifest;
 use proto::pb;
 use service::client::Target;
-use tonic::Code;
 
 use crate::import::reading::read;
+use crate::import::seeding::SeededSplits;
 use crate::import::store::{import_and_seed, store_in};
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
 use crate::jobs::submission::{ImportedData, Submit};
+use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
 use crate::output::writer::Output;
 use crate::output::{json, report, text};
-use crate::settings::{DEFAULTS, Settings};
-
-/// Where everything is kept when no services run: where `cllm4rec up` keeps it,
-/// too.
-const OWN_FOLDER: &str = "data";
+use crate::settings::Settings;
 
 /// Imports, trains and reports.
 pub(crate) async fn run(
@@ -60,26 +57,6 @@ fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a coordinator runs. Where one was configured, its absence is an
-/// error, not a reason to train somewhere else.
-async fn somebody_answers(coordinator: &Target) -> anyhow::Result<bool> {
-    let request = pb::ListJobsRequest::default();
-    match training_client(coordinator)?.list_jobs(request).await {
-        Ok(_) => Ok(true),
-        Err(status)
-            if status.code() == Code::Unavailable && is_usual(coordinator)? =>
-        {
-            Ok(false)
-        }
-        Err(status) => Err(status.into()),
-    }
-}
-
-fn is_usual(coordinator: &Target) -> anyhow::Result<bool> {
-    let usual: Settings = toml::from_str(DEFAULTS)?;
-    Ok(usual.coordinator.url == coordinator.url)
-}
-
 /// What is to be trained, and how its end is told.
 struct Study<'a> {
     submit: &'a Submit,
@@ -106,7 +83,8 @@ impl Study<'_> {
         let settings = LocalSettings::below(Path::new(OWN_FOLDER))?;
         LocalServices::during(settings, async |services| {
             let (data, _) = read(path, &self.submit.reading).await?;
-            let id = store_in(&services.storage, &data).await?;
+            let id =
+                store_in(&services.storage, &data, SeededSplits::All).await?;
             let imported = ImportedData {
                 id: &id,
                 is_private: true,

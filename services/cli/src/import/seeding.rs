@@ -22,14 +22,16 @@ pub(crate) enum SeededSplits {
     /// Everything but the test.
     #[value(name = "train,valid")]
     TrainValid,
+    /// Everything, so that nobody is recommended what they have.
+    All,
 }
 
 impl SeededSplits {
     fn contains(self, split: Split) -> bool {
         match split {
             Split::Train => self != Self::None,
-            Split::Valid => self == Self::TrainValid,
-            Split::Test => false,
+            Split::Valid => self == Self::TrainValid || self == Self::All,
+            Split::Test => self == Self::All,
         }
     }
 }
@@ -61,9 +63,9 @@ impl Seeding {
     ) -> anyhow::Result<Self> {
         let keeper = match splits {
             SeededSplits::None => Keeper::Nobody,
-            SeededSplits::Train | SeededSplits::TrainValid => {
-                Keeper::open(settings).await?
-            }
+            SeededSplits::Train
+            | SeededSplits::TrainValid
+            | SeededSplits::All => Keeper::open(settings).await?,
         };
         Ok(Self { splits, keeper })
     }

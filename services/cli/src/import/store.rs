@@ -31,7 +31,7 @@ pub(crate) async fn import_and_seed(
     reading: &Reading,
     settings: &Settings,
 ) -> anyhow::Result<(Dataset, String)> {
-    let seeding = Seeding::open(settings, SeededSplits::TrainValid).await?;
+    let seeding = Seeding::open(settings, SeededSplits::All).await?;
     let (dataset, _) = read(path, reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
     Ok((dataset, stored.id.into()))
@@ -59,15 +59,15 @@ pub(crate) async fn store_and_seed(
     }
 }
 
-/// Stores a data set where services of this process see it, and seeds its
-/// histories. Returns its id.
+/// Stores a data set where services of this process see it, and seeds the
+/// histories with the given splits. Returns its id.
 pub(crate) async fn store_in(
     storage: &Storage,
     dataset: &Dataset,
+    splits: SeededSplits,
 ) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
-    let seeding =
-        Seeding::into_store(storage.clone(), SeededSplits::TrainValid);
+    let seeding = Seeding::into_store(storage.clone(), splits);
     seeding.record(dataset).await?;
     Ok(id.into())
 }

@@ -145,6 +145,13 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> Value {
     })
 }
 
+pub(crate) fn similar(answer: &pb::SimilarItemsResponse) -> Value {
+    json!({
+        "items": list(&answer.items, recommended_item),
+        "model_version": answer.model_version,
+    })
+}
+
 fn recommended_item(item: &pb::RecommendedItem) -> Value {
     json!({
         "rank": item.rank,

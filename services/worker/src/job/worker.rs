@@ -103,6 +103,7 @@ impl Worker {
                         attempt::run(&self.equipment, leased, &shutdown).await;
                     }
                 }
+                Err(_) if shutdown.is_cancelled() => return,
                 Err(status) => {
                     let (code, message, pause) =
                         (status.code(), status.message(), pauses.next());
