@@ -234,27 +234,33 @@ fn refused_lines_are_counted_and_the_first_ones_shown_with_line_and_reason() {
         (
             data.manifest.n_interactions,
             report.n_read,
-            report.n_refused
+            report.n_refused,
+            report.n_missing
         ),
-        (3, 6, 3)
+        (3, 6, 2, 1)
     );
     let reasons: Vec<(usize, &str)> = report
         .refusals
         .iter()
         .map(|r| (r.line, r.reason.as_str()))
         .collect();
-    assert_eq!(reasons[0], (3, "user id is missing"));
     assert!(
-        reasons[1].0 == 4 && reasons[1].1.contains("`soon`"),
+        reasons[0].0 == 4 && reasons[0].1.contains("`soon`"),
         "{reasons:?}"
     );
-    assert_eq!(reasons[2], (6, "has 2 cells, the header has 3"));
+    assert_eq!(reasons[1], (6, "has 2 cells, the header has 3"));
+    assert!(
+        report.warnings[0].starts_with("1 rows have no user id")
+            && report.warnings[0].ends_with("rows.csv:3"),
+        "{:?}",
+        report.warnings
+    );
     let strict = import_text(rows, &ImportOptions::default()).unwrap_err();
     assert!(
         matches!(
             strict,
             Error::TooManyRefused {
-                refused: 3,
+                refused: 2,
                 read: 6,
                 ..
             }

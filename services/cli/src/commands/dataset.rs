@@ -1,9 +1,9 @@
-//! `dataset`: import, list, show, delete.
+//! `dataset`: check, import, list, show, delete.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use dataset::{Manifest, Report};
+use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use serde_json::json;
 use storage::{Artifacts, Kind};
@@ -11,6 +11,7 @@ use storage::{Artifacts, Kind};
 use crate::import::reading::{Reading, read};
 use crate::import::seeding::{SeededSplits, Seeding};
 use crate::import::store::{StoredDataset, store_and_seed};
+use crate::import::summary;
 use crate::names::dataset_id;
 use crate::output::text;
 use crate::output::writer::{self, Output};
@@ -18,6 +19,10 @@ use crate::settings::Settings;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Say what an import would read, and what it would warn of; nothing is
+    /// stored.
+    Check(Box<Check>),
+
     /// Check a data set, store it under its hash, seed the histories.
     Import(Box<Import>),
 
@@ -38,9 +43,18 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct Check {
+    /// A file or folder, as `dataset import` reads it.
+    path: PathBuf,
+
+    #[command(flatten)]
+    reading: Reading,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct Import {
-    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens,
-    /// scipy CSR matrices.
+    /// A file or folder: CSV and the like, JSON, Parquet, packed or not;
+    /// RecBole, MovieLens, Amazon reviews, scipy matrices (docs/data.md).
     path: PathBuf,
 
     #[command(flatten)]
@@ -56,8 +70,13 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
+    if let Command::Check(arguments) = &command {
+        return check(arguments, output).await;
+    }
+
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
+        Command::Check(_) => Ok(()),
         Command::Import(arguments) => {
             import(&arguments, settings, output).await
         }
@@ -97,40 +116,38 @@ async fn import(
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
     let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    show_import(output, &stored, &dataset.manifest, &report);
+    show_import(output, &stored, &WhatWasRead { dataset, report });
     Ok(())
 }
 
-fn show_import(
-    output: Output,
-    stored: &StoredDataset,
-    manifest: &Manifest,
-    report: &Report,
-) {
-    let StoredDataset { id, n_seeded } = stored;
-    let refusals: Vec<String> =
-        report.refusals.iter().map(ToString::to_string).collect();
-    let value = json!({
-        "dataset": id,
-        "manifest": manifest,
-        "n_read": report.n_read,
-        "n_refused": report.n_refused,
-        "refusals": refusals,
-        "n_below_rating": report.n_below_rating,
-        "n_repeats": report.n_repeats,
-        "n_outside_core": report.n_outside_core,
-        "n_seeded": n_seeded,
-    });
-    output.write(&value, || {
-        let mut text = text::dataset(id.as_str(), manifest);
-        text.push_str(&format!(
-            "\n  {} lines read, {} refused, {} repeats, {} outside the core, {n_seeded} history events seeded",
-            report.n_read, report.n_refused, report.n_repeats, report.n_outside_core
-        ));
-        for refusal in &refusals {
-            text.push_str(&format!("\n  refused {refusal}"));
-        }
+/// A data set, and what its reading said.
+struct WhatWasRead {
+    dataset: Dataset,
+    report: Report,
+}
 
+/// Reads as an import would, and says what came out.
+async fn check(arguments: &Check, output: Output) -> anyhow::Result<()> {
+    let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
+    let manifest = &dataset.manifest;
+    let value = summary::json(manifest, &report);
+    output.write(&value, || {
+        let first = text::dataset("not stored", manifest);
+        format!("{first}{}", summary::text(&report))
+    });
+    Ok(())
+}
+
+fn show_import(output: Output, stored: &StoredDataset, read: &WhatWasRead) {
+    let StoredDataset { id, n_seeded } = stored;
+    let WhatWasRead { dataset, report } = read;
+    let mut value = summary::json(&dataset.manifest, report);
+    value["dataset"] = json!(id);
+    value["n_seeded"] = json!(n_seeded);
+    output.write(&value, || {
+        let mut text = text::dataset(id.as_str(), &dataset.manifest);
+        text.push_str(&summary::text(report));
+        text.push_str(&format!("\n  {n_seeded} history events seeded"));
         text
     });
 }
