@@ -103,7 +103,7 @@ pub(crate) fn read_reviews(
             Ok(())
         });
         if let Err(reason) = ids {
-            builder.refuse(table.path(), line, reason);
+            builder.refuse(table.shown(), line, reason);
         }
         true
     })?;
@@ -132,7 +132,7 @@ fn prepare<'a>(
     };
     let mut reading = Reading {
         options,
-        path: table.path(),
+        path: table.shown(),
         user: roles.position(Field::User).unwrap_or_default(),
         item: roles.position(Field::Item).unwrap_or_default(),
         timestamp: roles.position(Field::Timestamp),
@@ -151,7 +151,7 @@ fn prepare<'a>(
             let name = roles.name_of(field);
             tally.warn(format!(
                 "{}: `{name}`: {warning}",
-                table.path().display()
+                table.shown().display()
             ));
         }
         if field == Field::User {
@@ -165,7 +165,7 @@ fn prepare<'a>(
         tally.has_times = true;
     }
     tally.columns.extend(roles.uses(table, &sample));
-    tally.files.push(table.path().to_owned());
+    tally.files.push(table.shown().to_owned());
     tally.notes.extend(table.notes());
     Ok((roles, reading))
 }

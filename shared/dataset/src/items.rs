@@ -45,13 +45,13 @@ pub(crate) fn read(
     let reading = Reading::new(&sample, roles, id_rule);
     let tally = &mut builder.tally;
     tally.columns.extend(uses);
-    tally.files.push(table.path().to_owned());
+    tally.files.push(table.shown().to_owned());
     let items = tally.items.get_or_insert_default();
     items.has_title_column |= reading.roles.title.is_some();
     let n_latin_1 = table.each_row(&sample.names, &mut |line, row| {
         let taken = row.and_then(|cells| reading.row(builder, cells));
         if let Err(reason) = taken {
-            builder.refuse(table.path(), line, reason);
+            builder.refuse(table.shown(), line, reason);
         }
         true
     })?;
@@ -65,7 +65,7 @@ impl Reading {
         for place in 0..sample.names.len() {
             let mut cells = sample.column(place);
             let text = |cell: &Cell<'_>| {
-                cell.text().map_or(true, |text| {
+                cell.text().is_none_or(|text| {
                     says_nothing(text) || plain_number(text).is_some()
                 })
             };
@@ -150,19 +150,22 @@ pub(crate) fn clean_title(title: &str) -> String {
 
 /// A title; a number is one, too.
 fn title(cell: &Cell<'_>) -> String {
-    match cell {
-        Cell::Nested(_) => flat_text(cell),
-        _ if says_nothing(&cell.shown()) => String::new(),
-        _ => clean_title(&cell.shown()),
+    if matches!(cell, Cell::Nested(_)) {
+        return flat_text(cell);
     }
+    let shown = cell.shown();
+    if says_nothing(&shown) {
+        return String::new();
+    }
+    clean_title(&shown)
 }
 
 /// All text in a cell, in order.
 fn flat_text(cell: &Cell<'_>) -> String {
-    match cell {
-        Cell::Nested(value) => text_in(value),
-        _ => cell.text().map(clean_title).unwrap_or_default(),
+    if let Cell::Nested(value) = cell {
+        return text_in(value);
     }
+    cell.text().map(clean_title).unwrap_or_default()
 }
 
 fn text_in(value: &Value) -> String {
@@ -180,31 +183,44 @@ fn text_in(value: &Value) -> String {
 /// A list, a list of lists (the first path counts), or text with `>`, `|` or
 /// commas between.
 fn categories_of(cell: &Cell<'_>, has_spaces: bool) -> Vec<String> {
-    let mut parts: Vec<String> = match cell {
-        Cell::Nested(Value::Array(values)) => match values.first() {
-            Some(Value::Array(path)) => path.iter().map(text_in).collect(),
-            Some(Value::String(path)) if path.contains('>') => {
-                split_categories(path)
-            }
-            Some(_) | None => values.iter().map(text_in).collect(),
-        },
-        _ => match cell.text() {
-            Some(text) if says_nothing(text) => Vec::new(),
-            Some(text) if has_spaces => {
-                text.split_whitespace().map(clean_title).collect()
-            }
-            Some(text) => categories_in(text),
-            None => Vec::new(),
-        },
+    let mut parts = match cell {
+        Cell::Nested(Value::Array(values)) => categories_in_list(values),
+        Cell::Nested(_)
+        | Cell::Missing
+        | Cell::Text(_)
+        | Cell::Number(_)
+        | Cell::Integer(_)
+        | Cell::Float(_)
+        | Cell::Flag(_)
+        | Cell::Bytes(_)
+        | Cell::Time(_) => {
+            categories_in(cell.text().unwrap_or_default(), has_spaces)
+        }
     };
     // MovieLens' `(no genres listed)`.
     parts.retain(|part| !part.is_empty() && !part.starts_with("(no "));
     parts
 }
 
+fn categories_in_list(values: &[Value]) -> Vec<String> {
+    match values.first() {
+        Some(Value::Array(path)) => path.iter().map(text_in).collect(),
+        Some(Value::String(path)) if path.contains('>') => {
+            split_categories(path)
+        }
+        Some(_) | None => values.iter().map(text_in).collect(),
+    }
+}
+
 /// The categories of a text; a printed list is one, too.
-fn categories_in(text: &str) -> Vec<String> {
+fn categories_in(text: &str, has_spaces: bool) -> Vec<String> {
     let text = text.trim();
+    if says_nothing(text) {
+        return Vec::new();
+    }
+    if has_spaces {
+        return text.split_whitespace().map(clean_title).collect();
+    }
     if let Some(inside) = text.strip_prefix('[')
         && let Some(inside) = inside.strip_suffix(']')
     {
@@ -273,14 +289,14 @@ pub(crate) fn read_movielens_100k(
         ..Part::of(source.clone())
     };
     let table = part.open(&Columns::default(), Some("|"))?;
-    builder.tally.files.push(table.path().to_owned());
+    builder.tally.files.push(table.shown().to_owned());
     let tally = builder.tally.items.get_or_insert_default();
     tally.has_title_column = true;
     table.each_row(&part.columns, &mut |line, row| {
         let cells = match row {
             Ok(cells) => cells,
             Err(reason) => {
-                builder.refuse(table.path(), line, reason);
+                builder.refuse(table.shown(), line, reason);
                 return true;
             }
         };

@@ -98,34 +98,34 @@ fn warn_of_rows(tally: &Tally, warnings: &mut Vec<String>) {
     warnings.extend(tally.warnings.iter().cloned());
     for missing in &tally.missing {
         warnings.push(format!(
-            "{} rows have no {} and were left out; first: {}:{}",
-            missing.n,
+            "rows without a {} were left out: {}; first: {}:{}",
             missing.what,
+            missing.n,
             missing.first.path.display(),
             missing.first.line
         ));
     }
     for one in &tally.suspicious {
         warnings.push(format!(
-            "{} rows have the {} id `{}`, which may stand for nothing; `--missing {}` leaves them out",
-            one.n, one.what, one.id, one.id
+            "rows with the {} id `{}`, which may stand for nothing: {}; `--missing '{}'` leaves them out",
+            one.what, one.id, one.n, one.id
         ));
     }
     if tally.n_unrated > 0 {
         warnings.push(format!(
-            "{} rows have no rating and were left out, as `--min-rating` asks for one",
+            "rows without a rating were left out, as `--min-rating` asks for one: {}",
             tally.n_unrated
         ));
     }
     if tally.n_without_rating > 0 {
         warnings.push(format!(
-            "{} rows have no rating; they count like the others",
+            "rows without a rating: {}; they count like the others",
             tally.n_without_rating
         ));
     }
     if let Some(first) = tally.refusals.first() {
         warnings.push(format!(
-            "{} lines were refused; first: {first}",
+            "lines that were refused: {}; first: {first}",
             tally.n_refused
         ));
     }
@@ -135,13 +135,13 @@ fn note_readings(tally: &Tally, notes: &mut Vec<String>) {
     notes.extend(tally.notes.iter().cloned());
     if tally.n_without_zone > 0 {
         notes.push(format!(
-            "{} times say no zone and were read as UTC",
+            "times without a zone, read as UTC: {}",
             tally.n_without_zone
         ));
     }
     if tally.n_latin_1 > 0 {
         notes.push(format!(
-            "{} lines are not UTF-8 and were read as Latin-1 (Windows-1252)",
+            "lines that are not UTF-8, read as Latin-1 (Windows-1252): {}",
             tally.n_latin_1
         ));
     }

@@ -250,7 +250,8 @@ fn refused_lines_are_counted_and_the_first_ones_shown_with_line_and_reason() {
     );
     assert_eq!(reasons[1], (6, "has 2 cells, the header has 3"));
     assert!(
-        report.warnings[0].starts_with("1 rows have no user id")
+        report.warnings[0]
+            .starts_with("rows without a user id were left out: 1")
             && report.warnings[0].ends_with("rows.csv:3"),
         "{:?}",
         report.warnings

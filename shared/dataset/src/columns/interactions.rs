@@ -158,7 +158,7 @@ impl Roles {
                 None | Some(_) => None,
             };
             uses.push(ColumnUse {
-                file: table.path().display().to_string(),
+                file: table.shown().display().to_string(),
                 column: name.clone(),
                 read_as: field.map(|field| field.name().to_owned()),
                 hint,

@@ -138,7 +138,7 @@ impl ItemRoles {
                 None
             };
             uses.push(ColumnUse {
-                file: table.path().display().to_string(),
+                file: table.shown().display().to_string(),
                 column: name.clone(),
                 read_as: read_as.map(str::to_owned),
                 hint: None,

@@ -145,7 +145,7 @@ impl Layout {
         source.unpack(folder.path())?;
         let whole = Source {
             path: folder.path().to_owned(),
-            shown: source.shown.clone(),
+            shown: source.shown,
         };
         self.unpacked.push(folder);
         let files = folder::files_in(&whole)?;

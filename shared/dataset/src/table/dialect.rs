@@ -188,8 +188,10 @@ fn try_out(
             1 => trial.second = cells().collect(),
             _ => {}
         }
-        n_same += usize::from(len == trial.first.len());
-        n_one_more += usize::from(len == trial.first.len() + 1);
+        let n_columns = trial.first.len();
+        let is_same = fits(&records, n_columns);
+        n_same += usize::from(is_same);
+        n_one_more += usize::from(!is_same && len == n_columns + 1);
         n += 1;
     }
     if n == 0 {

@@ -125,7 +125,7 @@ impl Json {
             let json = as_json(text);
             let goes_on = match parse(&json) {
                 Ok(found) => found.iter().all(|object| {
-                    give_rows(object.cells(&paths), line, &mut *take)
+                    give_rows(&object.cells(&paths), line, &mut *take)
                 }),
                 Err(reason) => take(line, Err(reason)),
             };
@@ -171,7 +171,7 @@ fn parse(text: &str) -> Result<Vec<RawObject<'_>>, String> {
     Ok(objects)
 }
 
-fn give_rows(found: Vec<Found<'_>>, line: usize, take: TakeRow<'_>) -> bool {
+fn give_rows(found: &[Found<'_>], line: usize, take: TakeRow<'_>) -> bool {
     let n_rows = found.iter().map(Found::n_rows).max().unwrap_or(1);
     for row in 0..n_rows {
         let cells = found.iter().map(|found| found.at(row));

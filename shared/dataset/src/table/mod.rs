@@ -189,7 +189,7 @@ impl Table {
     }
 
     /// The file's path, as people know it.
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn shown(&self) -> &Path {
         &self.source.shown
     }
 }
