@@ -10,7 +10,7 @@ use storage::{Artifacts, Kind};
 
 use crate::import::reading::{Reading, read};
 use crate::import::seeding::{SeededSplits, Seeding};
-use crate::import::store::{StoredDataset, store_and_seed};
+use crate::import::store::{StoredDataset, forget_histories, store_and_seed};
 use crate::import::summary;
 use crate::names::dataset_id;
 use crate::output::text;
@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Delete {
         /// The data set's id.
         id: String,
+
+        /// Take back what it seeded, too.
+        #[arg(long)]
+        with_histories: bool,
     },
 }
 
@@ -93,10 +97,18 @@ pub(crate) async fn run(
         Command::Show { id } => {
             show(output, &artifacts, &artifact_id(&id)?).await
         }
-        Command::Delete { id } => {
+        Command::Delete { id, with_histories } => {
             let id = artifact_id(&id)?;
+            let mut n_forgotten = 0;
+            if with_histories {
+                n_forgotten =
+                    forget_histories(&artifacts, &id, settings).await?;
+            }
             artifacts.delete(Kind::Dataset, &id).await?;
-            output.write(&json!({ "deleted": id }), || format!("deleted {id}"));
+            let value = json!({ "deleted": id, "n_forgotten": n_forgotten });
+            output.write(&value, || {
+                format!("deleted {id}, {n_forgotten} history events taken back")
+            });
             Ok(())
         }
     }
@@ -139,15 +151,25 @@ async fn check(arguments: &Check, output: Output) -> anyhow::Result<()> {
 }
 
 fn show_import(output: Output, stored: &StoredDataset, read: &WhatWasRead) {
-    let StoredDataset { id, n_seeded } = stored;
+    let StoredDataset {
+        id,
+        n_seeded,
+        n_replaced,
+    } = stored;
     let WhatWasRead { dataset, report } = read;
     let mut value = summary::json(&dataset.manifest, report);
     value["dataset"] = json!(id);
     value["n_seeded"] = json!(n_seeded);
+    value["n_replaced"] = json!(n_replaced);
     output.write(&value, || {
         let mut text = text::dataset(id.as_str(), &dataset.manifest);
         text.push_str(&summary::text(report));
         text.push_str(&format!("\n  {n_seeded} history events seeded"));
+        if *n_replaced > 0 {
+            text.push_str(&format!(
+                ", {n_replaced} of the earlier data set of this name taken back (`--name` keeps both)"
+            ));
+        }
         text
     });
 }
