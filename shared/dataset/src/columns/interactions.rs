@@ -119,7 +119,7 @@ impl Roles {
 
     /// Whether a table has columns for users and items, by their names.
     pub(crate) fn are_in(names: &[String], columns: &Columns) -> bool {
-        let has = |given: &Option<String>, known: &[&str]| match given {
+        let has = |given: &Option<String>, known: &str| match given {
             Some(given) => position_of(names, given).is_some(),
             None => find_known(names, known).is_some(),
         };

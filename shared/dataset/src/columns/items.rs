@@ -3,8 +3,8 @@
 use crate::builder::Builder;
 use crate::columns::interactions::{listed, position_of};
 use crate::columns::names::{
-    CATEGORIES, DESCRIPTIONS, ITEMS, OWN_IDS, TITLES, USERS, find_all_known,
-    find_known, plain_name, shown_name,
+    CATEGORIES, DESCRIPTIONS, ITEMS, OWN_IDS, SURE_USERS, TITLES,
+    find_all_known, find_known, plain_name, shown_name,
 };
 use crate::columns::{ColumnUse, Columns};
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(crate) struct ItemRoles {
 pub(crate) fn is_items_header(names: &[String]) -> bool {
     let has = |known| find_known(names, known).is_some();
     let has_id = has(ITEMS) || has(OWN_IDS);
-    has_id && !has(&USERS[..6]) && (has(TITLES) || has(CATEGORIES))
+    has_id && !has(SURE_USERS) && (has(TITLES) || has(CATEGORIES))
 }
 
 /// What decides which column is which.
@@ -90,7 +90,7 @@ impl ItemRoles {
             && !self.attributes.contains(&place)
     }
 
-    fn free(&self, names: &[String], known: &[&str]) -> Option<usize> {
+    fn free(&self, names: &[String], known: &str) -> Option<usize> {
         let found = find_all_known(names, known);
         found.into_iter().find(|&place| self.is_free(place))
     }
