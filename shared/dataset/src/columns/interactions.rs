@@ -2,7 +2,7 @@
 
 use crate::columns::names::{
     ITEMS, RATINGS, SPLITS, TEXTS, TIMES, USERS, find_all_known, find_known,
-    may_be_item_id, may_be_time, plain_name, shown_name,
+    may_be_item_id, may_be_time, may_be_user_id, plain_name, shown_name,
 };
 use crate::columns::{ColumnUse, Columns};
 use crate::error::Error;
@@ -123,8 +123,10 @@ impl Roles {
             Some(given) => position_of(names, given).is_some(),
             None => find_known(names, known).is_some(),
         };
-        let may_be_item = names.iter().any(|name| may_be_item_id(name));
-        has(&columns.user, USERS) && (has(&columns.item, ITEMS) || may_be_item)
+        let may_be =
+            |is_like: fn(&str) -> bool| names.iter().any(|name| is_like(name));
+        (has(&columns.user, USERS) || may_be(may_be_user_id))
+            && (has(&columns.item, ITEMS) || may_be(may_be_item_id))
     }
 
     pub(crate) fn has(&self, field: Field) -> bool {
@@ -220,16 +222,17 @@ impl Finding<'_> {
             self.taken[place].is_none() && self.suits(field, place)
         });
         found.or_else(|| match field {
+            Field::User => self.only(may_be_user_id),
             Field::Item => self.only(may_be_item_id),
             Field::Timestamp => self
                 .only(may_be_time)
                 .filter(|&place| look_like_times(cells(self.sample, place))),
-            Field::User | Field::Rating | Field::Split | Field::Text => None,
+            Field::Rating | Field::Split | Field::Text => None,
         })
     }
 
-    /// Whether the first rows could hold the field; `timestamp` itself is
-    /// believed.
+    /// Whether the first rows could hold the field; `timestamp` and `split`
+    /// themselves are believed.
     fn suits(&self, field: Field, place: usize) -> bool {
         let name = plain_name(&self.sample.names[place]);
         match field {
@@ -242,7 +245,10 @@ impl Finding<'_> {
                     })
             }
             Field::Rating => self.is_mostly(place, |cell| rating(cell).is_ok()),
-            Field::Split => self.is_mostly(place, |cell| split(cell).is_ok()),
+            Field::Split => {
+                name == "split"
+                    || self.is_mostly(place, |cell| split(cell).is_ok())
+            }
             Field::Text => self.is_mostly(place, |cell| {
                 cell.text().is_some_and(|text| text.parse::<f64>().is_err())
             }),
@@ -284,6 +290,11 @@ impl Finding<'_> {
             "no {kind} column among {}; name it with `--{kind}-column`",
             listed(names)
         );
+        if names.len() == 1 {
+            reason.push_str(
+                ". If this is more than one column, `--delimiter` says what stands between",
+            );
+        }
         if self.looks_like_data() {
             reason.push_str(
                 ". Does the first line hold data? Then name the columns with `--columns user,item,timestamp,rating`, in their order; `_` stands for one that is not read",

@@ -185,6 +185,14 @@ pub(crate) fn may_be_item_id(name: &str) -> bool {
         && !is_among(&plain, USERS)
 }
 
+/// True for a name such as `customer_unique_id`.
+pub(crate) fn may_be_user_id(name: &str) -> bool {
+    const PEOPLE: &str = "user customer client member visitor reviewer buyer";
+    let plain = plain_name(name);
+    plain.ends_with("id")
+        && PEOPLE.split_whitespace().any(|who| plain.contains(who))
+}
+
 /// True for a name that says time of an interaction, such as `bought_at`; not
 /// that of a birth or a release.
 pub(crate) fn may_be_time(name: &str) -> bool {

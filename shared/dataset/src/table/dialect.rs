@@ -55,7 +55,7 @@ pub(crate) fn find(
             None => possible_separators(&head),
         },
     };
-    let n_told = usize::from(told.is_some());
+    let n_told = usize::from(told.is_some()) + n_comments(&head);
     let mut best: Option<Trial> = None;
     for separator in separators {
         for &quotes in possible_quotes(&separator, &head) {
@@ -94,6 +94,24 @@ fn told_in_first_line(head: &[u8]) -> Option<u8> {
         Some([byte, b'\r' | b'\n', ..]) => Some(*byte),
         Some(_) | None => None,
     }
+}
+
+/// How many lines before the header are comments, `#` or `%` in front.
+fn n_comments(head: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(head);
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    for (n, line) in lines.enumerate() {
+        if !line.starts_with(['#', '%']) {
+            return n;
+        }
+        // `#user_id,item_id` is a header.
+        let words = line.split([',', '\t', ';', '|', ' ']);
+        if words.filter(|word| knows(word)).count() >= 2 {
+            return n;
+        }
+    }
+    // Ids begin like that.
+    0
 }
 
 /// A separator as it is typed: `tab` and `\t` are one, `space` is any white

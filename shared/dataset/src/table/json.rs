@@ -27,7 +27,7 @@ const MOST_NAMES: usize = 300;
 /// Fields of an object inside; one with more is a map, not a row.
 const MOST_FIELDS_INSIDE: usize = 50;
 
-/// Objects inside of objects that are looked into.
+/// How deep objects inside of objects are looked into.
 const DEEPEST: usize = 5;
 
 /// An object's fields in their order, values as they are written.
@@ -122,8 +122,8 @@ impl Json {
             let Some((line, text)) = objects.next()? else {
                 return Ok(objects.lines.n_latin_1);
             };
-            let json = as_json(text);
-            let goes_on = match parse(&json) {
+            let mut rewritten = String::new();
+            let goes_on = match parse_either(text, &mut rewritten) {
                 Ok(found) => found.iter().all(|object| {
                     give_rows(&object.cells(&paths), line, &mut *take)
                 }),
@@ -144,14 +144,25 @@ pub(crate) fn is_whole(line: &str) -> bool {
 
 /// The text as JSON: printed Python, and JSON with `NaN` in it, are rewritten.
 fn as_json(text: &str) -> Cow<'_, str> {
-    if parse(text).is_ok() {
-        return Cow::Borrowed(text);
-    }
-    let rewritten = json_of_python(text);
-    if parse(&rewritten).is_ok() {
+    let mut rewritten = String::new();
+    let is_json = parse_either(text, &mut rewritten).is_ok();
+    if is_json && !rewritten.is_empty() {
         return Cow::Owned(rewritten);
     }
     Cow::Borrowed(text)
+}
+
+/// The objects of a text; where it is no JSON, of what it says as Python.
+fn parse_either<'t>(
+    text: &'t str,
+    rewritten: &'t mut String,
+) -> Result<Vec<RawObject<'t>>, String> {
+    let reason = match parse(text) {
+        Ok(objects) => return Ok(objects),
+        Err(reason) => reason,
+    };
+    *rewritten = json_of_python(text);
+    parse(rewritten).map_err(|_| reason)
 }
 
 /// The objects of a text, one after another.
@@ -382,8 +393,7 @@ fn extended(raw: &RawValue) -> Option<Cell<'_>> {
         ("$date", Cell::Number(ms)) => {
             ms.parse().map_or(Cell::Missing, Cell::Time)
         }
-        ("$oid" | "$uuid", text) => text,
-        ("$date", text) => text,
+        ("$oid" | "$uuid" | "$date", text) => text,
         (_, Cell::Text(digits)) => match digits.as_ref() {
             "NaN" | "Infinity" | "-Infinity" => Cell::Missing,
             _ => Cell::Number(digits),
