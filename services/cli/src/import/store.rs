@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use dataset::{Dataset, Manifest};
+use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
@@ -27,16 +27,16 @@ pub(crate) struct StoredDataset {
 }
 
 /// Imports a path where running services see it, and seeds the histories.
-/// Returns the data set and its id.
+/// Returns the data set, what its reading said, and its id.
 pub(crate) async fn import_and_seed(
     path: &Path,
     reading: &Reading,
     settings: &Settings,
-) -> anyhow::Result<(Dataset, String)> {
+) -> anyhow::Result<(Dataset, Report, String)> {
     let seeding = Seeding::open(settings, SeededSplits::TrainValid).await?;
-    let (dataset, _) = read(path, reading).await?;
+    let (dataset, report) = read(path, reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    Ok((dataset, stored.id.into()))
+    Ok((dataset, report, stored.id.into()))
 }
 
 /// Stores a data set and seeds its histories; when that fails nothing new is

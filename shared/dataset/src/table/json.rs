@@ -331,8 +331,7 @@ impl Names {
         }
     }
 
-    /// Adds the names of an object inside, or of a list's first object; `false`
-    /// for what is none.
+    /// Adds the names of an object inside; `false` for what is none.
     fn add_inside(&mut self, raw: &RawValue, name: &str, depth: usize) -> bool {
         if raw.get().starts_with('{') && extended(raw).is_none() {
             let Some(inside) = object(raw) else {
@@ -361,10 +360,8 @@ impl Names {
 fn cell(raw: &RawValue) -> Cell<'_> {
     let text = raw.get();
     match text.as_bytes().first() {
-        Some(b'"') => match serde_json::from_str::<Key<'_>>(text) {
-            Ok(Key(text)) => Cell::Text(text),
-            Err(_) => Cell::Missing,
-        },
+        Some(b'"') => serde_json::from_str(text)
+            .map_or(Cell::Missing, |Key(text)| Cell::Text(text)),
         Some(b't') => Cell::Flag(true),
         Some(b'f') => Cell::Flag(false),
         Some(b'{') => extended(raw).unwrap_or_else(|| nested(text)),
