@@ -383,3 +383,17 @@ fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
         "`d` has no title to be ranked by, `e` is not new: the core left it out"
     );
 }
+
+#[test]
+fn the_only_written_dates_are_the_times_and_numbers_are_only_hinted_at() {
+    let rows = "user,item,when,birth_date,count\na,x,2020-09-13,1980-01-01,1600000000\na,y,2020-09-14,1980-01-01,1600000000\nb,x,2020-09-15,1980-01-01,1600000000\n";
+    let (data, report) = import_text(rows, &ImportOptions::default()).unwrap();
+    assert_eq!(data.interactions.at_ms[0], 1_599_955_200_000);
+    let hints: Vec<(&str, bool)> = report
+        .columns
+        .iter()
+        .filter(|one| one.read_as.is_none())
+        .map(|one| (one.column.as_str(), one.hint.is_some()))
+        .collect();
+    assert_eq!(hints, [("birth_date", false), ("count", true)]);
+}

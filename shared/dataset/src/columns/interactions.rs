@@ -2,7 +2,8 @@
 
 use crate::columns::names::{
     ITEMS, RATINGS, SPLITS, TEXTS, TIMES, USERS, find_all_known, find_known,
-    may_be_item_id, may_be_time, may_be_user_id, plain_name, shown_name,
+    is_other_time, may_be_item_id, may_be_time, may_be_user_id, plain_name,
+    shown_name,
 };
 use crate::columns::{ColumnUse, Columns};
 use crate::error::Error;
@@ -226,7 +227,8 @@ impl Finding<'_> {
             Field::Item => self.only(may_be_item_id),
             Field::Timestamp => self
                 .only(may_be_time)
-                .filter(|&place| look_like_times(cells(self.sample, place))),
+                .filter(|&place| look_like_times(cells(self.sample, place)))
+                .or_else(|| self.only_written_time()),
             Field::Rating | Field::Split | Field::Text => None,
         })
     }
@@ -281,6 +283,29 @@ impl Finding<'_> {
         });
         let (place, _) = like.next()?;
         like.next().is_none().then_some(place)
+    }
+
+    /// The one column of times that are written, not counted: those can be
+    /// nothing else.
+    fn only_written_time(&self) -> Option<usize> {
+        let mut found = Vec::new();
+        for (place, name) in self.sample.names.iter().enumerate() {
+            let is_written = |cell: &Cell<'static>| match cell.text() {
+                Some(text) => text.trim().parse::<f64>().is_err(),
+                None => matches!(cell, Cell::Time(_)),
+            };
+            let is_time = self.taken[place].is_none()
+                && !is_other_time(name)
+                && self.is_mostly(place, is_written)
+                && look_like_times(cells(self.sample, place));
+            if is_time {
+                found.push(place);
+            }
+        }
+        match found[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     fn missing(&self, field: Field) -> Error {

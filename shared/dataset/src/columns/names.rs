@@ -193,9 +193,8 @@ pub(crate) fn may_be_user_id(name: &str) -> bool {
         && PEOPLE.split_whitespace().any(|who| plain.contains(who))
 }
 
-/// True for a name that says time of an interaction, such as `bought_at`; not
-/// that of a birth or a release.
-pub(crate) fn may_be_time(name: &str) -> bool {
+/// True for a name that says the time of something else: a birth, a release.
+pub(crate) fn is_other_time(name: &str) -> bool {
     const OTHER_TIMES: [&str; 14] = [
         "birth",
         "release",
@@ -213,7 +212,12 @@ pub(crate) fn may_be_time(name: &str) -> bool {
         "updated",
     ];
     let lower = shown_name(name).to_lowercase();
-    let is_other = OTHER_TIMES.iter().any(|other| lower.contains(other));
+    OTHER_TIMES.iter().any(|other| lower.contains(other))
+}
+
+/// True for a name that says time of an interaction, such as `bought_at`.
+pub(crate) fn may_be_time(name: &str) -> bool {
+    let lower = shown_name(name).to_lowercase();
     let mut words = lower.split(|c: char| !c.is_alphanumeric());
     let says_time = words.any(|word| {
         matches!(
@@ -222,5 +226,6 @@ pub(crate) fn may_be_time(name: &str) -> bool {
         )
     });
     let ends = ["date", "time", "timestamp", "dt", "ts"];
-    !is_other && (says_time || ends.iter().any(|end| lower.ends_with(end)))
+    !is_other_time(name)
+        && (says_time || ends.iter().any(|end| lower.ends_with(end)))
 }
