@@ -89,6 +89,63 @@ async fn the_five_lines_of_the_readme_work_while_up_runs() {
     assert!(again.terminate().await);
 }
 
+/// The items of a user's stored history.
+fn history_of(newcomer: &Newcomer, user: &str) -> Vec<String> {
+    let shown = newcomer.json(&["history", "show", user]);
+    let all = shown["interactions"].as_array().unwrap();
+    all.iter()
+        .map(|one| one["item_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_corrected_file_replaces_what_the_first_one_seeded() {
+    let newcomer = Newcomer::new();
+    let _up = newcomer.up().await;
+    let file = newcomer.folder().join("mine.csv");
+    let import = |rows: &str| {
+        std::fs::write(&file, format!("user,item,time,split\n{rows}")).unwrap();
+        newcomer.json(&["dataset", "import", &path(&file)])
+    };
+    import(
+        "anna,wrong,1600000000,train\nanna,tea,1600000001,train\nben,tea,5,train\n",
+    );
+    assert_eq!(history_of(&newcomer, "anna"), ["wrong", "tea"]);
+    let corrected =
+        import("anna,pot,1600000000,train\nanna,tea,1600000001,train\n");
+    assert_eq!(
+        (&corrected["n_seeded"], &corrected["n_replaced"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(history_of(&newcomer, "anna"), ["pot", "tea"]);
+    assert!(history_of(&newcomer, "ben").is_empty());
+
+    newcomer.json(&["history", "record", "anna", "own"]);
+    let id = corrected["dataset"].as_str().unwrap();
+    let deleted = newcomer.json(&["dataset", "delete", id, "--with-histories"]);
+    assert_eq!(deleted["n_forgotten"], 2);
+    assert_eq!(history_of(&newcomer, "anna"), ["own"]);
+}
+
+#[tokio::test]
+async fn check_says_what_an_import_would_and_stores_nothing() {
+    let newcomer = Newcomer::new();
+    let file = newcomer.folder().join("mine.csv");
+    let rows = "Customer,SKU,Bought At\r\na,x,2020-09-13 12:27\r\na,y,2020-09-13 12:28\r\nb,x,2020-09-13 12:29\r\n";
+    std::fs::write(&file, rows).unwrap();
+    let said = newcomer.json(&["dataset", "check", &path(&file)]);
+    assert_eq!(said["manifest"]["n_interactions"], 3);
+    assert_eq!(said["first_time"], "2020-09-13 12:27:00 UTC");
+    assert_eq!(said["columns"][2]["as"], "timestamp");
+    let warnings = said["warnings"].to_string();
+    assert!(warnings.contains("test split is empty"), "{warnings}");
+    assert!(newcomer.run(&["dataset", "list"]).stdout.is_empty());
+    let effectless =
+        newcomer.run(&["dataset", "check", &path(&file), "--split-seed", "3"]);
+    let error = String::from_utf8_lossy(&effectless.stderr).into_owned();
+    assert!(error.contains("`--split-seed` has no effect"), "{error}");
+}
+
 #[tokio::test]
 async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model()
  {

@@ -125,6 +125,32 @@ fn with_id(item: &str, at_ms: i64, id: &str) -> Interaction {
     }
 }
 
+#[tokio::test]
+async fn events_are_taken_back_one_by_one_and_may_come_again() {
+    for stored in both().await {
+        let now = now_ms();
+        let events =
+            vec![event("a", now), event("b", now), with_id("c", now, "e")];
+        assert_eq!(stored.record("u", events).await.unwrap(), 3);
+        let batch = [(
+            user("u"),
+            vec![
+                event("a", now),
+                event("a", now - 1),
+                with_id("c", now, "e"),
+                event("b", now + 1),
+            ],
+        )];
+        let catalog = Catalog::default();
+        let forgotten = stored.histories.forget_all(&catalog, &batch).await;
+        assert_eq!(forgotten.unwrap(), 2, "those of other times stay");
+        assert_eq!(stored.items("u").await, ["b"]);
+        let again = vec![event("a", now), with_id("c", now, "e")];
+        assert_eq!(stored.record("u", again).await.unwrap(), 2);
+        assert_eq!(stored.items("u").await, ["a", "b", "c"]);
+    }
+}
+
 /// Numbers that look random and are the same in every run.
 struct Numbers(u64);
 

@@ -180,6 +180,17 @@ impl RememberedHistories {
         Ok(self.storage.histories.record_all(catalog, batch).await?)
     }
 
+    /// Takes recorded interactions back; returns how many were there.
+    pub(crate) async fn forget(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
+        let users = batch.iter().map(|(user, _)| user);
+        let _outdated = self.outdated(catalog, users);
+        Ok(self.storage.histories.forget_all(catalog, batch).await?)
+    }
+
     pub(crate) async fn stored(
         &self,
         catalog: &Catalog,

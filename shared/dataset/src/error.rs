@@ -38,6 +38,9 @@ pub enum Error {
         /// The first refused line: its file, number and reason.
         first: String,
     },
+    /// An option does not fit the data, or has no effect on it.
+    #[error("{0}")]
+    Option(String),
     /// Nothing is left to train on.
     #[error("{0}")]
     Empty(String),

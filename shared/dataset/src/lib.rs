@@ -5,26 +5,34 @@
 //! this crate's business.
 
 // The flow: from a path to a data set, step by step.
-/// Collects what the readers found and counts what it refuses.
+/// Collects what was found.
 mod builder;
-/// Says what the cells of a line mean.
-mod cells;
-/// Finds the columns of a file that mean something.
+/// Finds the columns that mean something.
 mod columns;
-/// Names the forms that are read and recognises a path's form.
-mod format;
 /// Imports a path: the steps below in their order.
 mod import;
+/// Makes interactions of rows.
+mod interactions;
 /// Gives external ids the numbers that the builder's rows have.
 mod interner;
+/// Makes titles, categories and attributes of an items' file.
+mod items;
+/// Finds out what the files of a path hold.
+mod layout;
 /// Gives users and items their rows in the data set.
 mod numbering;
 /// Leaves out repeats, and users and items with too few interactions.
 mod pruning;
-/// Reads each form, line by line, into the builder.
-mod readers;
 /// Splits interactions into training, validation and test.
 mod split;
+/// Says what an import did.
+mod summary;
+/// Reads a file as rows of cells, whatever its form.
+mod table;
+/// Counts what was not taken, and why.
+mod tally;
+/// Says what cells mean: ids, times, ratings.
+mod values;
 
 // The result: what it is, on disk too, and why there may be none.
 /// Defines the data set that a job trains on.
@@ -34,11 +42,13 @@ mod error;
 /// Writes a data set to a folder and reads it back.
 mod files;
 
-pub use builder::Refusal;
-pub use columns::Columns;
+pub use columns::{ColumnUse, Columns};
 pub use dataset::{Dataset, Interactions, Manifest, Split, Text, TextKind};
 pub use error::Error;
 pub use files::texts;
-pub use format::Format;
-pub use import::{ImportOptions, Report, import};
+pub use import::{ImportOptions, import};
+pub use layout::Format;
 pub use split::SplitRule;
+pub use summary::{ItemsReport, Report};
+pub use tally::Refusal;
+pub use values::times::{DateOrder, date_of};

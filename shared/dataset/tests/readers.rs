@@ -182,11 +182,11 @@ fn jsonl_and_tsv_with_guessed_and_given_columns() {
             .contains("no column `stars`"),
         "a column that was named must be there"
     );
-    let unknown = import(&file("shop.tsv"), &ImportOptions::default())
+    let unknown = import_text("who,what\na,x\n", &ImportOptions::default())
         .unwrap_err()
         .to_string();
     assert!(
-        unknown.contains("--user-column") && unknown.contains("customer, sku"),
+        unknown.contains("--user-column") && unknown.contains("who, what"),
         "{unknown}"
     );
 }
@@ -234,27 +234,34 @@ fn refused_lines_are_counted_and_the_first_ones_shown_with_line_and_reason() {
         (
             data.manifest.n_interactions,
             report.n_read,
-            report.n_refused
+            report.n_refused,
+            report.n_missing
         ),
-        (3, 6, 3)
+        (3, 6, 2, 1)
     );
     let reasons: Vec<(usize, &str)> = report
         .refusals
         .iter()
         .map(|r| (r.line, r.reason.as_str()))
         .collect();
-    assert_eq!(reasons[0], (3, "user id is missing"));
     assert!(
-        reasons[1].0 == 4 && reasons[1].1.contains("`soon`"),
+        reasons[0].0 == 4 && reasons[0].1.contains("`soon`"),
         "{reasons:?}"
     );
-    assert_eq!(reasons[2], (6, "has 2 cells, the header has 3"));
+    assert_eq!(reasons[1], (6, "has 2 cells, the header has 3"));
+    assert!(
+        report.warnings[0]
+            .starts_with("rows without a user id were left out: 1")
+            && report.warnings[0].ends_with("rows.csv:3"),
+        "{:?}",
+        report.warnings
+    );
     let strict = import_text(rows, &ImportOptions::default()).unwrap_err();
     assert!(
         matches!(
             strict,
             Error::TooManyRefused {
-                refused: 3,
+                refused: 2,
                 read: 6,
                 ..
             }
@@ -375,4 +382,18 @@ fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
         ["a", "b", "c"],
         "`d` has no title to be ranked by, `e` is not new: the core left it out"
     );
+}
+
+#[test]
+fn the_only_written_dates_are_the_times_and_numbers_are_only_hinted_at() {
+    let rows = "user,item,when,birth_date,count\na,x,2020-09-13,1980-01-01,1600000000\na,y,2020-09-14,1980-01-01,1600000000\nb,x,2020-09-15,1980-01-01,1600000000\n";
+    let (data, report) = import_text(rows, &ImportOptions::default()).unwrap();
+    assert_eq!(data.interactions.at_ms[0], 1_599_955_200_000);
+    let hints: Vec<(&str, bool)> = report
+        .columns
+        .iter()
+        .filter(|one| one.read_as.is_none())
+        .map(|one| (one.column.as_str(), one.hint.is_some()))
+        .collect();
+    assert_eq!(hints, [("birth_date", false), ("count", true)]);
 }

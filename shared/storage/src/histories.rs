@@ -65,6 +65,16 @@ impl Histories {
         })
     }
 
+    /// Takes events back that were recorded: those with the same item, time and
+    /// id; returns how many were there.
+    pub async fn forget_all(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
+        self.store.forget_events(catalog, batch).await
+    }
+
     /// Forgets a user and leaves a tombstone, so that a late event does not
     /// bring them back.
     pub async fn delete(

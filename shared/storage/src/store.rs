@@ -20,7 +20,7 @@ mod redis_histories;
 /// How long a Redis has said nothing.
 mod silence;
 
-use domain::{Catalog, History, UserId};
+use domain::{Catalog, History, Interaction, UserId};
 
 use crate::error::Error;
 use crate::settings::Settings;
@@ -153,6 +153,20 @@ impl Store {
             Self::Embedded(store) => store.record_histories(additions).await,
             Self::Redis(store) => {
                 redis_histories::record(store, &additions).await
+            }
+        }
+    }
+
+    /// Takes events back; returns how many were there.
+    pub(crate) async fn forget_events(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
+        match self {
+            Self::Embedded(store) => store.forget_events(catalog, batch).await,
+            Self::Redis(store) => {
+                redis_histories::forget(store, catalog, batch).await
             }
         }
     }

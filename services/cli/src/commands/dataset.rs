@@ -1,16 +1,17 @@
-//! `dataset`: import, list, show, delete.
+//! `dataset`: check, import, list, show, delete.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use dataset::{Manifest, Report};
+use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use serde_json::json;
 use storage::{Artifacts, Kind};
 
 use crate::import::reading::{Reading, read};
 use crate::import::seeding::{SeededSplits, Seeding};
-use crate::import::store::{StoredDataset, store_and_seed};
+use crate::import::store::{StoredDataset, forget_histories, store_and_seed};
+use crate::import::summary;
 use crate::names::dataset_id;
 use crate::output::text;
 use crate::output::writer::{self, Output};
@@ -18,6 +19,10 @@ use crate::settings::Settings;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Say what an import would read, and what it would warn of; nothing is
+    /// stored.
+    Check(Box<Check>),
+
     /// Check a data set, store it under its hash, seed the histories.
     Import(Box<Import>),
 
@@ -34,13 +39,26 @@ pub(crate) enum Command {
     Delete {
         /// The data set's id.
         id: String,
+
+        /// Take back what it seeded, too.
+        #[arg(long)]
+        with_histories: bool,
     },
 }
 
 #[derive(clap::Args)]
+pub(crate) struct Check {
+    /// A file or folder, as `dataset import` reads it.
+    path: PathBuf,
+
+    #[command(flatten)]
+    reading: Reading,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct Import {
-    /// A file or folder: CSV, TSV, JSONL, Parquet, Amazon reviews, MovieLens,
-    /// scipy CSR matrices.
+    /// A file or folder: CSV and the like, JSON, Parquet, packed or not;
+    /// RecBole, MovieLens, Amazon reviews, scipy matrices (docs/data.md).
     path: PathBuf,
 
     #[command(flatten)]
@@ -56,8 +74,13 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
+    if let Command::Check(arguments) = &command {
+        return check(arguments, output).await;
+    }
+
     let artifacts = Artifacts::open(&settings.storage)?;
     match command {
+        Command::Check(_) => Ok(()),
         Command::Import(arguments) => {
             import(&arguments, settings, output).await
         }
@@ -74,10 +97,18 @@ pub(crate) async fn run(
         Command::Show { id } => {
             show(output, &artifacts, &artifact_id(&id)?).await
         }
-        Command::Delete { id } => {
+        Command::Delete { id, with_histories } => {
             let id = artifact_id(&id)?;
+            let mut n_forgotten = 0;
+            if with_histories {
+                n_forgotten =
+                    forget_histories(&artifacts, &id, settings).await?;
+            }
             artifacts.delete(Kind::Dataset, &id).await?;
-            output.write(&json!({ "deleted": id }), || format!("deleted {id}"));
+            let value = json!({ "deleted": id, "n_forgotten": n_forgotten });
+            output.write(&value, || {
+                format!("deleted {id}, {n_forgotten} history events taken back")
+            });
             Ok(())
         }
     }
@@ -97,40 +128,48 @@ async fn import(
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
     let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    show_import(output, &stored, &dataset.manifest, &report);
+    show_import(output, &stored, &WhatWasRead { dataset, report });
     Ok(())
 }
 
-fn show_import(
-    output: Output,
-    stored: &StoredDataset,
-    manifest: &Manifest,
-    report: &Report,
-) {
-    let StoredDataset { id, n_seeded } = stored;
-    let refusals: Vec<String> =
-        report.refusals.iter().map(ToString::to_string).collect();
-    let value = json!({
-        "dataset": id,
-        "manifest": manifest,
-        "n_read": report.n_read,
-        "n_refused": report.n_refused,
-        "refusals": refusals,
-        "n_below_rating": report.n_below_rating,
-        "n_repeats": report.n_repeats,
-        "n_outside_core": report.n_outside_core,
-        "n_seeded": n_seeded,
-    });
-    output.write(&value, || {
-        let mut text = text::dataset(id.as_str(), manifest);
-        text.push_str(&format!(
-            "\n  {} lines read, {} refused, {} repeats, {} outside the core, {n_seeded} history events seeded",
-            report.n_read, report.n_refused, report.n_repeats, report.n_outside_core
-        ));
-        for refusal in &refusals {
-            text.push_str(&format!("\n  refused {refusal}"));
-        }
+/// A data set, and what its reading said.
+struct WhatWasRead {
+    dataset: Dataset,
+    report: Report,
+}
 
+/// Reads as an import would, and says what came out.
+async fn check(arguments: &Check, output: Output) -> anyhow::Result<()> {
+    let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
+    let manifest = &dataset.manifest;
+    let value = summary::json(manifest, &report);
+    output.write(&value, || {
+        let first = text::dataset("not stored", manifest);
+        format!("{first}{}", summary::text(&report))
+    });
+    Ok(())
+}
+
+fn show_import(output: Output, stored: &StoredDataset, read: &WhatWasRead) {
+    let StoredDataset {
+        id,
+        n_seeded,
+        n_replaced,
+    } = stored;
+    let WhatWasRead { dataset, report } = read;
+    let mut value = summary::json(&dataset.manifest, report);
+    value["dataset"] = json!(id);
+    value["n_seeded"] = json!(n_seeded);
+    value["n_replaced"] = json!(n_replaced);
+    output.write(&value, || {
+        let mut text = text::dataset(id.as_str(), &dataset.manifest);
+        text.push_str(&summary::text(report));
+        text.push_str(&format!("\n  {n_seeded} history events seeded"));
+        if *n_replaced > 0 {
+            text.push_str(&format!(
+                ", {n_replaced} of the earlier data set of this name taken back (`--name` keeps both)"
+            ));
+        }
         text
     });
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use dataset::Manifest;
+use dataset::{Manifest, Report};
 use proto::pb;
 use service::client::Target;
 
 use crate::import::reading::read;
 use crate::import::seeding::SeededSplits;
 use crate::import::store::{import_and_seed, store_in};
+use crate::import::summary;
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
@@ -69,8 +70,9 @@ impl Study<'_> {
         path: &Path,
         settings: &Settings,
     ) -> anyhow::Result<ExitCode> {
-        let (data, id) =
+        let (data, report, id) =
             import_and_seed(path, &self.submit.reading, settings).await?;
+        self.tell(&report);
         let imported = ImportedData {
             id: &id,
             is_private: false,
@@ -82,7 +84,8 @@ impl Study<'_> {
     async fn on_own_services(&self, path: &Path) -> anyhow::Result<ExitCode> {
         let settings = LocalSettings::below(Path::new(OWN_FOLDER))?;
         LocalServices::during(settings, async |services| {
-            let (data, _) = read(path, &self.submit.reading).await?;
+            let (data, report) = read(path, &self.submit.reading).await?;
+            self.tell(&report);
             let id =
                 store_in(&services.storage, &data, SeededSplits::All).await?;
             let imported = ImportedData {
@@ -97,6 +100,17 @@ impl Study<'_> {
             .await
         })
         .await
+    }
+
+    /// Says how the data was read; beside JSON, only what is probably wrong.
+    fn tell(&self, report: &Report) {
+        if !self.output.json {
+            println!("{}", summary::text(report).trim_start_matches('\n'));
+            return;
+        }
+        for warning in &report.warnings {
+            eprintln!("warning: {warning}");
+        }
     }
 
     async fn train_and_report(

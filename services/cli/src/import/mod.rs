@@ -6,3 +6,5 @@ pub(crate) mod reading;
 pub(crate) mod seeding;
 /// Stores a data set and seeds its histories, both or neither.
 pub(crate) mod store;
+/// What an import says of itself.
+pub(crate) mod summary;

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use dataset::{
-    Columns, Dataset, Format, ImportOptions, Report, SplitRule, import,
+    Columns, Dataset, DateOrder, Format, ImportOptions, Report, SplitRule,
+    import,
 };
 use domain::Catalog;
 
@@ -25,7 +26,8 @@ pub(crate) struct Reading {
     #[arg(long, default_value = "default")]
     catalog: String,
 
-    /// A JSONL file with item_id, title, categories, attributes.
+    /// A file or folder of items in any form: ids, titles, categories; its
+    /// other columns become attributes. A folder's own is found by itself.
     #[arg(long)]
     items: Option<PathBuf>,
 
@@ -33,9 +35,9 @@ pub(crate) struct Reading {
     #[arg(long, default_value = "given")]
     split: SplitName,
 
-    /// Seed of a random split.
-    #[arg(long, default_value_t = 0)]
-    split_seed: u64,
+    /// Seed of a random split; 0 when absent.
+    #[arg(long)]
+    split_seed: Option<u64>,
 
     /// Users and items keep at least this many interactions.
     #[arg(long, default_value_t = 1)]
@@ -58,7 +60,7 @@ pub(crate) struct Reading {
     #[arg(long)]
     user_column: Option<String>,
 
-    /// Column of the item's id.
+    /// Column of the item's id, in the items file too where it has it.
     #[arg(long)]
     item_column: Option<String>,
 
@@ -77,6 +79,36 @@ pub(crate) struct Reading {
     /// Column of a review.
     #[arg(long)]
     text_column: Option<String>,
+
+    /// Column of the titles in the items file.
+    #[arg(long)]
+    title_column: Option<String>,
+
+    /// Names of the columns of a file without a header, in their order:
+    /// `user,item,timestamp,rating,split,text`; `_` for one that is not read.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    columns: Vec<String>,
+
+    /// What stands between two cells, where it is not found out; `tab` and
+    /// `space` are words for theirs.
+    #[arg(long)]
+    delimiter: Option<String>,
+
+    /// Which of day and month stands first in dates such as 03/04/2020.
+    #[arg(long, value_name = "ORDER")]
+    dates: Option<DatesName>,
+
+    /// An id that stands for nothing, such as `NULL`; may be repeated.
+    #[arg(long = "missing", value_name = "ID")]
+    missing: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DatesName {
+    /// 3 April.
+    DayFirst,
+    /// March 4.
+    MonthFirst,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -113,7 +145,7 @@ impl From<FormatName> for Format {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SplitName {
     /// The file's split column, or random where there is none.
     Given,
@@ -146,11 +178,24 @@ async fn read_with(
     Ok(reading.await??)
 }
 
+/// How far in the future an interaction may be, in milliseconds: what a scorer
+/// accepts.
+const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+
 impl Reading {
     fn options(&self) -> anyhow::Result<ImportOptions> {
+        self.refuse_options_without_effect()?;
         Ok(ImportOptions {
             format: self.format.map(Into::into),
-            columns: self.columns(),
+            columns: self.named_columns()?,
+            delimiter: self.delimiter.clone(),
+            dates: match self.dates {
+                None => DateOrder::NotTold,
+                Some(DatesName::DayFirst) => DateOrder::DayFirst,
+                Some(DatesName::MonthFirst) => DateOrder::MonthFirst,
+            },
+            missing: self.missing.clone(),
+            latest_ms: Some(storage::now_ms() + MAX_CLOCK_SKEW_MS),
             items: self.items.clone(),
             name: self.name.clone(),
             catalog: Catalog::new(self.catalog.clone()).context("--catalog")?,
@@ -162,22 +207,64 @@ impl Reading {
         })
     }
 
-    fn columns(&self) -> Columns {
-        Columns {
+    fn refuse_options_without_effect(&self) -> anyhow::Result<()> {
+        if self.split_seed.is_some() && self.split != SplitName::Random {
+            bail!("`--split-seed` has no effect without `--split random`");
+        }
+        if self.split_column.is_some() && self.split != SplitName::Given {
+            bail!("`--split-column` has no effect with `--split`");
+        }
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        let named = [
+            (&self.user_column, "user"),
+            (&self.item_column, "item"),
+            (&self.timestamp_column, "timestamp"),
+            (&self.rating_column, "rating"),
+            (&self.split_column, "split"),
+            (&self.text_column, "text"),
+        ];
+        for (column, kind) in named {
+            let is_there = column
+                .as_ref()
+                .is_none_or(|name| self.columns.contains(name));
+            if !is_there {
+                bail!("`--{kind}-column` names none of `--columns`");
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns that the options name; those of `--columns` by their
+    /// fields.
+    fn named_columns(&self) -> anyhow::Result<Columns> {
+        let mut names = Vec::new();
+        for (place, name) in self.columns.iter().enumerate() {
+            names.push(match name.trim() {
+                "" => bail!("`--columns` has an empty name; `_` is for a column that is not read"),
+                // Each has a name of its own.
+                "_" => format!("_{}", place + 1),
+                name => name.to_owned(),
+            });
+        }
+        Ok(Columns {
             user: self.user_column.clone(),
             item: self.item_column.clone(),
             timestamp: self.timestamp_column.clone(),
             rating: self.rating_column.clone(),
             split: self.split_column.clone(),
             text: self.text_column.clone(),
-        }
+            title: self.title_column.clone(),
+            all: names,
+        })
     }
 
     fn split_rule(&self) -> SplitRule {
         match self.split {
             SplitName::Given => SplitRule::Given,
             SplitName::Random => SplitRule::Random {
-                seed: self.split_seed,
+                seed: self.split_seed.unwrap_or(0),
             },
             SplitName::LeaveLastOut => SplitRule::LeaveLastOut,
         }

@@ -1,6 +1,8 @@
 //! Histories from a data set: straight into the store, or through a running
 //! scorer that holds it.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use clap::ValueEnum;
 use dataset::{Dataset, Split};
@@ -53,7 +55,7 @@ enum Keeper {
 }
 
 /// Interactions of some users, each user's together.
-type Batch = Vec<(UserId, Vec<Interaction>)>;
+pub(crate) type Batch = Vec<(UserId, Vec<Interaction>)>;
 
 impl Seeding {
     /// Opens the store, or connects to the scorer that has it open.
@@ -79,27 +81,100 @@ impl Seeding {
     }
 
     /// Records the interactions of the chosen splits; returns how many were
-    /// new.
+    /// new. Where that fails, those that were new are taken back.
     pub(crate) async fn record(
-        mut self,
+        &mut self,
         dataset: &Dataset,
     ) -> anyhow::Result<usize> {
         if matches!(self.keeper, Keeper::Nobody) {
             return Ok(0);
         }
 
-        let mut batches = Batches {
-            dataset,
-            splits: self.splits,
-            next_row: 0,
-        };
         let catalog = &dataset.manifest.catalog;
-        let mut n_new = 0;
-        while let Some(batch) = batches.next_batch() {
-            n_new += self.keeper.record(catalog, batch).await?;
+        let mut batches = Batches::of(dataset, self.splits);
+        let (mut n_new, mut new_rows) = (0, Vec::new());
+        loop {
+            let first_row = batches.next_row;
+            let Some(batch) = batches.next_batch() else {
+                return Ok(n_new);
+            };
+            let n_events: usize =
+                batch.iter().map(|(_, events)| events.len()).sum();
+            match self.keeper.record(catalog, batch).await {
+                Ok(n) => {
+                    n_new += n;
+                    // What was there before is not this data set's alone.
+                    if n == n_events {
+                        new_rows.push(first_row);
+                    }
+                }
+                Err(error) => {
+                    self.take_back(dataset, &new_rows).await;
+                    return Err(error);
+                }
+            }
         }
+    }
 
-        Ok(n_new)
+    /// Takes the batches back that begin at these rows. The failure that led
+    /// here is told, not another one.
+    async fn take_back(&mut self, dataset: &Dataset, first_rows: &[usize]) {
+        let catalog = &dataset.manifest.catalog;
+        for &next_row in first_rows {
+            let mut batches = Batches {
+                next_row,
+                ..Batches::of(dataset, self.splits)
+            };
+            if let Some(batch) = batches.next_batch()
+                && self.keeper.forget(catalog, batch).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes all interactions of a data set back; returns how many were there.
+    pub(crate) async fn forget(
+        &mut self,
+        dataset: &Dataset,
+    ) -> anyhow::Result<usize> {
+        let catalog = &dataset.manifest.catalog;
+        let mut batches = Batches::of(dataset, self.splits);
+        let mut n = 0;
+        while let Some(batch) = batches.next_batch() {
+            n += self.keeper.forget(catalog, batch).await?;
+        }
+        Ok(n)
+    }
+
+    /// Takes the interactions of an earlier data set back that a new one does
+    /// not have; returns how many were there.
+    pub(crate) async fn forget_replaced(
+        &mut self,
+        old: &Dataset,
+        new: &Dataset,
+    ) -> anyhow::Result<usize> {
+        if matches!(self.keeper, Keeper::Nobody) {
+            return Ok(0);
+        }
+        let catalog = &old.manifest.catalog;
+        let kept = KeptEvents::of(new, self.splits);
+        // Other splits may have been seeded then.
+        let mut batches = Batches::of(old, SeededSplits::All);
+        let mut n = 0;
+        while let Some(mut batch) = batches.next_batch() {
+            for (user, events) in &mut batch {
+                let of_user = kept.of_user(user);
+                events.retain(|one| {
+                    !of_user.contains(&(one.item.as_str(), one.at_ms))
+                });
+            }
+            batch.retain(|(_, events)| !events.is_empty());
+            if !batch.is_empty() {
+                n += self.keeper.forget(catalog, batch).await?;
+            }
+        }
+        Ok(n)
     }
 }
 
@@ -123,6 +198,29 @@ impl Keeper {
             "the embedded store is in use, and its scorer cannot be reached",
         )?;
         Ok(Self::Scorer(scorer))
+    }
+
+    /// Takes a batch back; returns how many of its interactions were there.
+    async fn forget(
+        &mut self,
+        catalog: &Catalog,
+        batch: Batch,
+    ) -> anyhow::Result<usize> {
+        match self {
+            Self::Nobody => Ok(0),
+            Self::Store(storage) => {
+                Ok(storage.histories.forget_all(catalog, &batch).await?)
+            }
+            Self::Scorer(scorer) => {
+                let request = pb::ForgetInteractionsRequest {
+                    interactions: on_the_wire(&batch),
+                    catalog: catalog.to_string(),
+                };
+                let answer =
+                    scorer.forget_interactions(request).await?.into_inner();
+                Ok(answer.n_forgotten as usize)
+            }
+        }
     }
 
     /// Writes a batch down; returns how many of its interactions were new.
@@ -149,6 +247,39 @@ impl Keeper {
     }
 }
 
+/// The seeded events of a data set, user by user.
+struct KeptEvents<'a> {
+    dataset: &'a Dataset,
+    splits: SeededSplits,
+}
+
+impl<'a> KeptEvents<'a> {
+    fn of(dataset: &'a Dataset, splits: SeededSplits) -> Self {
+        Self { dataset, splits }
+    }
+
+    /// Item and time of each of a user's events.
+    fn of_user(&self, user: &UserId) -> HashSet<(&'a str, i64)> {
+        let mut events = HashSet::new();
+        let Ok(user) = self.dataset.users.binary_search(user) else {
+            return events;
+        };
+        let rows = &self.dataset.interactions;
+        // Rows are ordered by user.
+        let first = rows.users.partition_point(|&row| (row as usize) < user);
+        for row in first..rows.users.len() {
+            if rows.users[row] as usize != user {
+                break;
+            }
+            if self.splits.contains(rows.splits[row]) {
+                let item = &self.dataset.items[rows.items[row] as usize];
+                events.insert((item.id.as_str(), rows.at_ms[row]));
+            }
+        }
+        events
+    }
+}
+
 fn on_the_wire(batch: &Batch) -> Vec<pb::Interaction> {
     let mut interactions = Vec::new();
     for (user, events) in batch {
@@ -169,7 +300,15 @@ struct Batches<'a> {
 /// Interactions in one write.
 const EVENTS_A_WRITE: usize = 5_000;
 
-impl Batches<'_> {
+impl<'a> Batches<'a> {
+    fn of(dataset: &'a Dataset, splits: SeededSplits) -> Self {
+        Self {
+            dataset,
+            splits,
+            next_row: 0,
+        }
+    }
+
     /// The next rows, or none when all have been given.
     fn next_batch(&mut self) -> Option<Batch> {
         let rows = &self.dataset.interactions;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use dataset::Dataset;
+use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
@@ -22,19 +22,21 @@ pub(crate) struct StoredDataset {
     pub(crate) id: ArtifactId,
     /// How many events were new to the histories.
     pub(crate) n_seeded: usize,
+    /// How many events of an earlier data set of this name were taken back.
+    pub(crate) n_replaced: usize,
 }
 
 /// Imports a path where running services see it, and seeds the histories.
-/// Returns the data set and its id.
+/// Returns the data set, what its reading said, and its id.
 pub(crate) async fn import_and_seed(
     path: &Path,
     reading: &Reading,
     settings: &Settings,
-) -> anyhow::Result<(Dataset, String)> {
+) -> anyhow::Result<(Dataset, Report, String)> {
     let seeding = Seeding::open(settings, SeededSplits::All).await?;
-    let (dataset, _) = read(path, reading).await?;
+    let (dataset, report) = read(path, reading).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
-    Ok((dataset, stored.id.into()))
+    Ok((dataset, report, stored.id.into()))
 }
 
 /// Stores a data set and seeds its histories; when that fails nothing new is
@@ -48,7 +50,11 @@ pub(crate) async fn store_and_seed(
     let before = artifacts.list(Kind::Dataset).await?;
     let id = store(&artifacts, dataset).await?;
     match check_and_seed(dataset, &id, seeding, settings).await {
-        Ok(n_seeded) => Ok(StoredDataset { id, n_seeded }),
+        Ok((n_seeded, n_replaced)) => Ok(StoredDataset {
+            id,
+            n_seeded,
+            n_replaced,
+        }),
         Err(error) => {
             if !before.contains(&id) {
                 artifacts.delete(Kind::Dataset, &id).await?;
@@ -67,8 +73,9 @@ pub(crate) async fn store_in(
     splits: SeededSplits,
 ) -> anyhow::Result<String> {
     let id = store(&storage.artifacts, dataset).await?;
-    let seeding = Seeding::into_store(storage.clone(), splits);
+    let mut seeding = Seeding::into_store(storage.clone(), splits);
     seeding.record(dataset).await?;
+    replace(&storage.artifacts, dataset, &mut seeding).await?;
     Ok(id.into())
 }
 
@@ -86,12 +93,57 @@ async fn store(
 async fn check_and_seed(
     dataset: &Dataset,
     id: &ArtifactId,
-    seeding: Seeding,
+    mut seeding: Seeding,
     settings: &Settings,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<(usize, usize)> {
     check_that_services_see(id, settings).await?;
     let seeded = seeding.record(dataset).await;
-    seeded.context("the histories could not be seeded")
+    let n_seeded = seeded.context("the histories could not be seeded")?;
+    let artifacts = Artifacts::open(&settings.storage)?;
+    let replaced = replace(&artifacts, dataset, &mut seeding).await;
+    let n_replaced = replaced.context(
+        "what an earlier data set of this name seeded could not be taken back",
+    )?;
+    Ok((n_seeded, n_replaced))
+}
+
+/// Takes back what earlier data sets of the same name and catalogue seeded and
+/// this one does not have: the file was corrected.
+async fn replace(
+    artifacts: &Artifacts,
+    dataset: &Dataset,
+    seeding: &mut Seeding,
+) -> anyhow::Result<usize> {
+    let own = &dataset.manifest;
+    let mut n_replaced = 0;
+    for id in artifacts.list(Kind::Dataset).await? {
+        let folder = artifacts.folder(Kind::Dataset, &id).await;
+        // A damaged one says nothing of what it seeded.
+        let Ok(folder) = folder else { continue };
+        let Ok(manifest) = Manifest::read(&folder) else {
+            continue;
+        };
+        let is_same = manifest.name == own.name
+            && manifest.catalog == own.catalog
+            && manifest != *own;
+        if is_same && let Ok(old) = Dataset::read_without_texts(&folder) {
+            n_replaced += seeding.forget_replaced(&old, dataset).await?;
+        }
+    }
+    Ok(n_replaced)
+}
+
+/// Takes back what a stored data set seeded; returns how many events were
+/// there.
+pub(crate) async fn forget_histories(
+    artifacts: &Artifacts,
+    id: &ArtifactId,
+    settings: &Settings,
+) -> anyhow::Result<usize> {
+    let folder = artifacts.folder(Kind::Dataset, id).await?;
+    let dataset = Dataset::read_without_texts(&folder)?;
+    let mut seeding = Seeding::open(settings, SeededSplits::All).await?;
+    seeding.forget(&dataset).await
 }
 
 /// A running coordinator must know the data set: else it was stored where no

@@ -118,8 +118,9 @@ pub(crate) fn model(model: &pb::ModelVersion) -> String {
     let mut line = format!("{}  ", model.name);
     for metric in Metric::ALL {
         let key = RankedBy::Served.key(metric);
-        let value = model.metrics.get(&key).copied().unwrap_or_default();
-        line.push_str(&format!("{} {value:.4}  ", metric.name()));
+        let value = model.metrics.get(&key);
+        let value = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        line.push_str(&format!("{} {value}  ", metric.name()));
     }
     if model.final_fit {
         line.push_str("(before its final fit)  ");

@@ -1,4 +1,4 @@
-//! `HistoryService`: records, reads and deletes histories.
+//! `HistoryService`: records, reads, takes back and deletes histories.
 
 use domain::{Priority, UserId};
 use proto::pb::history_service_server::HistoryService;
@@ -25,6 +25,15 @@ impl HistoryRpc {
         let catalog = catalog("catalog", &request.catalog)?;
         let batch = recorded(request.interactions, storage::now_ms())?;
         self.recommender.histories.record(&catalog, &batch).await
+    }
+
+    async fn forget(
+        &self,
+        request: pb::ForgetInteractionsRequest,
+    ) -> Result<usize, Error> {
+        let catalog = catalog("catalog", &request.catalog)?;
+        let batch = recorded(request.interactions, storage::now_ms())?;
+        self.recommender.histories.forget(&catalog, &batch).await
     }
 
     async fn history(
@@ -76,6 +85,19 @@ impl HistoryService for HistoryRpc {
         let n_recorded = self.way_in.counted(n_recorded)?;
         let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
         Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
+    }
+
+    async fn forget_interactions(
+        &self,
+        request: Request<pb::ForgetInteractionsRequest>,
+    ) -> Result<Response<pb::ForgetInteractionsResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let n_forgotten = call.in_time(self.forget(request.into_inner())).await;
+        let n_forgotten = self.way_in.counted(n_forgotten)?;
+        let n_forgotten = u32::try_from(n_forgotten).unwrap_or(u32::MAX);
+        Ok(Response::new(pb::ForgetInteractionsResponse {
+            n_forgotten,
+        }))
     }
 
     async fn get_history(

@@ -8,7 +8,7 @@ mod histories;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::{Catalog, History, UserId};
+use domain::{Catalog, History, Interaction, UserId};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use crate::error::Error;
@@ -168,6 +168,18 @@ impl Embedded {
     ) -> Result<Vec<Result<usize, Error>>, Error> {
         self.blocking(move |database| histories::record(database, &additions))
             .await
+    }
+
+    pub(crate) async fn forget_events(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Result<usize, Error> {
+        let (catalog, batch) = (catalog.clone(), batch.to_vec());
+        self.blocking(move |database| {
+            histories::forget(database, &catalog, &batch)
+        })
+        .await
     }
 
     pub(crate) async fn delete_history(

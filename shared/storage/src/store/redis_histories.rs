@@ -7,6 +7,9 @@
 //! `e…` the ids of events, `a` the hash of an earlier version's record that was
 //! taken over at the time `t`.
 
+/// Takes single events back.
+mod forget;
+
 use std::sync::LazyLock;
 
 use domain::{Catalog, EventId, History, Interaction, ItemId, UserId};
@@ -17,6 +20,8 @@ use crate::error::Error;
 use crate::record::encode;
 use crate::store::history::{Additions, name, old_record, old_space};
 use crate::store::redis::{Redis, refused};
+
+pub(crate) use forget::forget;
 
 static RECORD: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_histories/record.lua")));

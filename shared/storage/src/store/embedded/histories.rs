@@ -62,6 +62,28 @@ pub(crate) fn record(
     Ok(outcomes)
 }
 
+/// Takes events back in one transaction; returns how many were there.
+pub(crate) fn forget(
+    database: &Database,
+    catalog: &Catalog,
+    batch: &[(UserId, Vec<Interaction>)],
+) -> Result<usize, Error> {
+    let write = database.begin_write().map_err(unavailable)?;
+    let mut tables = Tables::open(&write)?;
+    let mut n = 0;
+    for (user, events) in batch {
+        let mut one = OneUser {
+            tables: &mut tables,
+            catalog,
+            user,
+        };
+        n += one.forget(events)?;
+    }
+    drop(tables);
+    write.commit().map_err(unavailable)?;
+    Ok(n)
+}
+
 /// Forgets a user's events and remembers when that was.
 pub(crate) fn delete(
     database: &Database,
@@ -322,6 +344,33 @@ impl OneUser<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes those of the events back that are stored.
+    fn forget(&mut self, events: &[Interaction]) -> Result<usize, Error> {
+        let (catalog, user) = (self.catalog.as_str(), self.user.as_str());
+        let mut stored = Vec::new();
+        for Interaction { item, at_ms, event } in events {
+            let id = event.as_ref().map_or("", EventId::as_str);
+            let key = (catalog, user, *at_ms, item.as_str(), id);
+            let found = self.tables.events.get(key).map_err(unavailable)?;
+            if found.is_some() {
+                stored.push(StoredEvent {
+                    at_ms: *at_ms,
+                    item: item.to_string(),
+                    event: id.to_owned(),
+                });
+            }
+        }
+        if stored.is_empty() {
+            return Ok(0);
+        }
+        self.drop_events(&stored)?;
+        let mut about =
+            about_user(&self.tables.about, self.place(), self.user)?;
+        about.n_events = about.n_events.saturating_sub(stored.len());
+        self.set_about(about)?;
+        Ok(stored.len())
     }
 
     fn delete(&mut self, now_ms: i64) -> Result<(), Error> {
