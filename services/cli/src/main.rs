@@ -38,7 +38,7 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backbone, calibrate, dataset, demo, history, models, recommend, status,
+    backbone, calibrate, dataset, demo, gc, history, models, recommend, status,
     train, up,
 };
 use crate::output::failure;
@@ -91,6 +91,9 @@ enum Command {
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
+
+    /// Remove what nothing needs any more: old jobs, versions, data sets.
+    Gc(gc::Arguments),
 
     /// What the scorer serves, what it could not load and why, and how it
     /// fares.
@@ -150,6 +153,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker(command) => calibrate::run(command, output).await?,
         Command::Models(command) => {
             models::run(command, &settings, output).await?
+        }
+        Command::Gc(arguments) => {
+            gc::run(&arguments, &settings, output).await?
         }
         Command::Status => status::run(&settings, output).await?,
         Command::Recommend(arguments) => {

@@ -39,6 +39,8 @@ mod train_job;
 /// Follows a job's events.
 mod watch;
 
+/// Removes what nothing needs any more.
+mod gc;
 /// Model versions and labels as clients see them.
 mod models;
 
@@ -47,19 +49,23 @@ use std::time::Duration;
 
 use proto::pb::model_service_server::ModelServiceServer;
 use proto::pb::training_service_server::TrainingServiceServer;
+use proto::pb::upkeep_service_server::UpkeepServiceServer;
 use proto::pb::worker_service_server::WorkerServiceServer;
 use service::{Bound, Health};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::gc::collector::Collector;
 use crate::models::Models;
 use crate::rpc::registry::Registry;
 use crate::rpc::training::Training;
+use crate::rpc::upkeep::Upkeep;
 use crate::rpc::workers::Workers;
 use crate::train_job::TrainJobs;
 
 pub use error::{BadModel, Error};
+pub use gc::keep::Keep;
 pub use settings::{DEFAULTS, Settings};
 
 /// A coordinator whose ports are open.
@@ -70,6 +76,7 @@ pub struct Coordinator {
     jobs: TrainJobs,
     models: Models,
     keep_checkpoints: Duration,
+    collector: Collector,
     grace: Duration,
 }
 
@@ -93,6 +100,11 @@ impl Coordinator {
             keep_checkpoints: Duration::from_secs(
                 settings.keep_checkpoints_h.saturating_mul(3_600),
             ),
+            collector: Collector {
+                models: Models::new(storage.clone()),
+                storage: storage.clone(),
+                keep: settings.keep,
+            },
             models: Models::new(storage),
             grace: Duration::from_secs(settings.grace_s),
         })
@@ -119,8 +131,15 @@ impl Coordinator {
 
         let training =
             TrainingServiceServer::with_interceptor(training, token.clone());
-        let registry = ModelServiceServer::with_interceptor(registry, token);
-        let api_routes = Routes::new(training).add_service(registry);
+        let registry =
+            ModelServiceServer::with_interceptor(registry, token.clone());
+        let upkeep = Upkeep {
+            collector: self.collector.clone(),
+        };
+        let upkeep = UpkeepServiceServer::with_interceptor(upkeep, token);
+        let api_routes = Routes::new(training)
+            .add_service(registry)
+            .add_service(upkeep);
 
         let workers = Workers {
             jobs: self.jobs.clone(),
@@ -162,6 +181,7 @@ impl Coordinator {
                 jobs.look_for_news_until(shutdown.clone()),
                 jobs.mend_until(shutdown.clone()),
                 jobs.collect_until(keep, shutdown.clone()),
+                self.collector.collect_until(shutdown.clone()),
                 jobs.sweep_until(workers_gone.clone()),
                 jobs.workers_leave(grace, &shutdown, &workers_gone),
             );

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use service::Port;
 
+use crate::gc::keep::Keep;
+
 /// The coordinator's settings; `config.toml` beside this crate says what each
 /// is and holds the defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +25,8 @@ pub struct Settings {
     /// How long calls get to end, and workers to give their jobs back, when the
     /// process is to stop, in seconds.
     pub grace_s: u64,
+    /// How much is kept of what nothing needs.
+    pub keep: Keep,
     /// What is logged, and how.
     pub log: service::telemetry::Settings,
     /// Where things are kept.

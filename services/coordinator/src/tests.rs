@@ -32,7 +32,7 @@ struct Scene {
 }
 
 /// Everything below one folder.
-async fn open_storage(folder: &Path) -> Storage {
+pub(crate) async fn open_storage(folder: &Path) -> Storage {
     let settings = Settings {
         store: format!("embedded:{}", folder.join("store.redb").display()),
         cache: String::new(),

@@ -95,6 +95,7 @@ impl TrainJobs {
         spec: TrainSpec,
         request: Option<&str>,
     ) -> Result<Job, Error> {
+        self.hold(&spec).await;
         self.check(&spec).await?;
         let id = JobId::new(format!("job-{}", uuid::Uuid::now_v7().simple()))?;
         let job = Job::queued(id, spec, self.clock.now_ms());
@@ -107,6 +108,18 @@ impl TrainJobs {
             }
             Created::Before(job) => job,
         })
+    }
+
+    /// Keeps what a job needs from being removed as garbage before the job is
+    /// stored that names it. Whoever calls this looks afterwards whether it is
+    /// there.
+    async fn hold(&self, spec: &TrainSpec) {
+        let artifacts = &self.storage.artifacts;
+        let dataset = ArtifactId::from(&spec.dataset);
+        artifacts.touch(Kind::Dataset, &dataset).await;
+        if let Backbone::Path(BackboneLocation::Artifact(id)) = &spec.backbone {
+            artifacts.touch(Kind::Backbone, id).await;
+        }
     }
 
     /// Checks what can be known before a worker has the job: the data set
@@ -164,6 +177,7 @@ impl TrainJobs {
     pub(crate) async fn retry(&self, id: &JobId) -> Result<Job, Error> {
         let job = self.get(id).await?;
         if job.state.is_final() {
+            self.hold(&job.spec).await;
             self.check(&job.spec).await?;
         }
 

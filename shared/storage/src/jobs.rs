@@ -1,6 +1,8 @@
 //! Training jobs, their requests and their numbered events. Written by the
 //! coordinator only.
 
+/// Removes jobs that have ended.
+mod delete;
 /// A job's events as they are stored.
 mod event;
 /// What jobs are found by.

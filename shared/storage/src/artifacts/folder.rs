@@ -164,11 +164,23 @@ impl Folder {
     /// Moves a folder out of everybody's sight and removes it there: nobody
     /// sees a part of it, and no upload is published while it is removed.
     fn discard(&self, path: &Path) -> Result<(), Error> {
+        match self.set_aside(path)? {
+            Some(bin) => remove_all(&bin),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves a folder out of everybody's sight; returns where it is now, `None`
+    /// where there was none.
+    pub(super) fn set_aside(
+        &self,
+        path: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
         let bin = self.new_staging_place(DISCARDED);
         fs::create_dir_all(self.staging()).map_err(Error::file(&bin))?;
         match fs::rename(path, &bin) {
-            Ok(()) => remove_all(&bin),
-            Err(error) if is_absent(&error) => Ok(()),
+            Ok(()) => Ok(Some(bin)),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(Error::file(path)(error)),
         }
     }
