@@ -15,10 +15,10 @@ const HUNDRED_DAYS: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 
 /// Says of every job and version that it was written in June 2025.
 const MAKE_RECORDS_OLD: &str = r#"
-for _, space in ipairs({'cllm4rec:jobs', 'cllm4rec:model-versions'}) do
+for _, space in ipairs({'{cllm4rec}:jobs', '{cllm4rec}:model-versions'}) do
   local found = redis.call('HGETALL', space)
   for at = 1, #found, 2 do
-    local old = string.gsub(found[at + 1], '_ms":17%d+', '_ms":1750000000000')
+    local old = string.gsub(found[at + 1], '_ms":1[78]%d+', '_ms":1750000000000')
     redis.call('HSET', space, found[at], old)
   end
 end
@@ -123,4 +123,32 @@ async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     assert_eq!(cluster.import(&other), unused);
     let again = cluster.train(&dataset, &["seed=1"]).await;
     assert_eq!(again.model_version, old.model_version);
+}
+
+#[tokio::test]
+async fn damage_and_a_store_that_came_back_empty_remove_nothing() {
+    let settings = [("COORDINATOR__KEEP__JOBS", "0")];
+    let options = Options::settings(&settings).without_worker();
+    let cluster = Cluster::start_with(options).await;
+    let unused = cluster.import_two_groups();
+    make_old(&cluster);
+    let (shown, _) = gc(&cluster, &["--dry-run"]);
+    assert_eq!(shown, [unused.as_str()]);
+
+    // Nobody knows what a damaged job needs.
+    let store = &cluster.store;
+    store.command(&["HSET", "{cllm4rec}:jobs", "job-x", "{"]);
+    let output = cluster.cli(&["gc"]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("jobs/job-x cannot be read"), "{err}");
+    store.command(&["HDEL", "{cllm4rec}:jobs", "job-x"]);
+    assert_eq!(gc(&cluster, &["--dry-run"]).0, [unused.as_str()]);
+
+    store.command(&["FLUSHALL"]);
+    let output = cluster.cli(&["gc"]);
+    assert!(!output.status.success());
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("nothing is removed"), "{err}");
+    assert!(err.contains("stores"), "{err}");
+    assert_eq!(entries(&cluster.artifacts().join("datasets")).len(), 1);
 }

@@ -28,6 +28,10 @@ pub enum Error {
     /// The store does not say which jobs there are.
     #[error("jobs cannot be given out now: {0}")]
     NoQueue(String),
+    /// Records that this coordinator does not see may need what it takes for
+    /// garbage.
+    #[error("nothing is removed: {0}")]
+    NotOurs(String),
     /// The data set's manifest cannot be read.
     #[error("the data set cannot be used: dataset.json: {0}; import it again")]
     BadDataset(serde_json::Error),
@@ -63,6 +67,7 @@ impl From<Error> for Status {
             Error::Refused(_)
             | Error::Labelled { .. }
             | Error::UnreadableLabel(_)
+            | Error::NotOurs(_)
             | Error::BadDataset(_) => Code::FailedPrecondition,
             Error::BadModel(_) => Code::InvalidArgument,
             Error::NoQueue(_) => Code::Unavailable,

@@ -92,6 +92,14 @@ impl Coordinator {
             tracing::info!(n_mended, "jobs of an earlier program were indexed");
         }
 
+        if let Err(error) = storage.claim_artifacts().await {
+            let error = service::chain(&error);
+            tracing::warn!(
+                error,
+                "garbage is not collected until the next start"
+            );
+        }
+
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
@@ -119,39 +127,8 @@ impl Coordinator {
     /// given their jobs back or the grace period is over. Gives out jobs and
     /// ends leases meanwhile.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let token = self.api.token();
-        let training = Training {
-            jobs: self.jobs.clone(),
-            shutdown: shutdown.clone(),
-        };
-
-        let registry = Registry {
-            models: self.models,
-        };
-
-        let training =
-            TrainingServiceServer::with_interceptor(training, token.clone());
-        let registry =
-            ModelServiceServer::with_interceptor(registry, token.clone());
-        let upkeep = Upkeep {
-            collector: self.collector.clone(),
-        };
-        let upkeep = UpkeepServiceServer::with_interceptor(upkeep, token);
-        let api_routes = Routes::new(training)
-            .add_service(registry)
-            .add_service(upkeep);
-
-        let workers = Workers {
-            jobs: self.jobs.clone(),
-            shutdown: shutdown.clone(),
-        };
-
-        let workers = WorkerServiceServer::with_interceptor(
-            workers,
-            self.workers.token(),
-        );
-        let worker_routes = Routes::new(workers);
-
+        let api_routes = self.api_routes(&shutdown);
+        let worker_routes = self.worker_routes(&shutdown);
         let health = Health::new().await;
         health.set_ready(true).await;
         let lifecycle = service::Lifecycle {
@@ -190,6 +167,39 @@ impl Coordinator {
 
         tokio::try_join!(api, workers, upkeep)?;
         Ok(())
+    }
+
+    /// What clients call.
+    fn api_routes(&self, shutdown: &CancellationToken) -> Routes {
+        let token = self.api.token();
+        let training = Training {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let registry = Registry {
+            models: self.models.clone(),
+        };
+        let upkeep = Upkeep {
+            collector: self.collector.clone(),
+        };
+        let training =
+            TrainingServiceServer::with_interceptor(training, token.clone());
+        let registry =
+            ModelServiceServer::with_interceptor(registry, token.clone());
+        let upkeep = UpkeepServiceServer::with_interceptor(upkeep, token);
+        Routes::new(training)
+            .add_service(registry)
+            .add_service(upkeep)
+    }
+
+    /// What workers call.
+    fn worker_routes(&self, shutdown: &CancellationToken) -> Routes {
+        let workers = Workers {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let token = self.workers.token();
+        Routes::new(WorkerServiceServer::with_interceptor(workers, token))
     }
 }
 

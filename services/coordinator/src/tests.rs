@@ -2,6 +2,8 @@
 
 /// Wall clocks that jump, or are ten minutes wrong.
 mod clocks;
+/// Who is faster: a collection, or whoever needs what it is about to remove.
+mod races;
 
 use std::path::Path;
 use std::time::Duration;

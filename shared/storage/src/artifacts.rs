@@ -17,6 +17,9 @@ mod verified;
 /// When an artifact was last wanted, and removing what nobody wants.
 mod age;
 
+/// Which stores' records name these artifacts.
+mod claims;
+
 /// What every place for artifacts must keep to.
 #[cfg(test)]
 mod contract;

@@ -6,7 +6,7 @@ use proto::pb::upkeep_service_client::UpkeepServiceClient;
 use serde_json::json;
 use service::client::connect;
 
-use crate::output::writer::{self, Output};
+use crate::output::writer::Output;
 use crate::settings::Settings;
 
 #[derive(Args)]
@@ -29,7 +29,11 @@ pub(crate) async fn run(
         let value = json!({ "name": one.name, "n_bytes": one.n_bytes });
         output.write(&value, || format!("{}  {} bytes", one.name, one.n_bytes));
     }
-    writer::unreadable("record", &found.unreadable);
+    for record in &found.unreadable {
+        eprintln!(
+            "{record} cannot be read, so nothing is removed: nobody knows what it needs; the coordinator's log says why"
+        );
+    }
 
     let (n, n_bytes) = (found.n_garbage, found.n_bytes);
     let value =

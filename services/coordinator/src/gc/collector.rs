@@ -111,11 +111,15 @@ impl Collector {
         garbage: &[Garbage],
     ) -> Result<Vec<Garbage>, Error> {
         let mut old_jobs = BTreeSet::new();
+        let mut old_events = BTreeSet::new();
         let mut old_versions = BTreeSet::new();
         for one in garbage {
             match one {
                 Garbage::Job(id) => {
                     old_jobs.insert(id);
+                }
+                Garbage::Events(id) => {
+                    old_events.insert(id);
                 }
                 Garbage::Version(id) => {
                     old_versions.insert(id);
@@ -129,6 +133,13 @@ impl Collector {
         let mut removed = Vec::new();
         for id in self.storage.jobs.delete_ended(&jobs).await? {
             removed.push(Garbage::Job(id));
+        }
+
+        for job in &inventory.jobs {
+            let is_old = old_events.contains(&job.id);
+            if is_old && self.storage.jobs.drop_events(job).await? {
+                removed.push(Garbage::Events(job.id.clone()));
+            }
         }
 
         for StoredVersion { info, .. } in &inventory.versions {
@@ -152,7 +163,7 @@ impl Collector {
 
     /// Collects every hour until `shutdown`.
     pub(crate) async fn collect_until(&self, shutdown: CancellationToken) {
-        if self.keep.days == 0 {
+        if self.keep.is_everything() {
             return shutdown.cancelled().await;
         }
         loop {
@@ -186,7 +197,7 @@ impl Collection {
         for record in &self.unreadable {
             tracing::warn!(
                 record,
-                "cannot be read, so no version and no artifact is removed"
+                "cannot be read, so nothing is removed: nobody knows what it needs"
             );
         }
     }
@@ -202,11 +213,13 @@ mod tests {
 
     async fn collector(folder: &std::path::Path) -> Collector {
         let storage = crate::tests::open_storage(folder).await;
+        storage.claim_artifacts().await.unwrap();
         Collector {
             models: Models::new(storage.clone()),
             storage,
             keep: Keep {
                 days: 30,
+                event_days: 0,
                 jobs: 0,
                 versions: 0,
             },

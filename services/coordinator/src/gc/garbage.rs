@@ -15,6 +15,8 @@ use crate::gc::keep::Keep;
 pub(crate) enum Garbage {
     /// A job that has ended, with its events and request ids.
     Job(JobId),
+    /// The events of a job that ended long ago, but for the latest.
+    Events(JobId),
     /// A version without a label, with its model.
     Version(ModelVersion),
     /// An artifact that nothing names.
@@ -25,7 +27,7 @@ impl Garbage {
     /// The artifact that takes room, if it has one.
     pub(crate) fn artifact(&self) -> Option<(Kind, ArtifactId)> {
         match self {
-            Self::Job(_) => None,
+            Self::Job(_) | Self::Events(_) => None,
             Self::Version(version) => Some((Kind::Model, version.into())),
             Self::Artifact(kind, id) => Some((*kind, id.clone())),
         }
@@ -36,6 +38,7 @@ impl std::fmt::Display for Garbage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Job(id) => write!(f, "jobs/{id}"),
+            Self::Events(id) => write!(f, "jobs/{id}/events"),
             Self::Version(version) => write!(f, "modelVersions/{version}"),
             Self::Artifact(Kind::Dataset, id) => write!(f, "datasets/{id}"),
             Self::Artifact(Kind::Model, id) => write!(f, "models/{id}"),
@@ -57,24 +60,26 @@ struct Needed {
 
 impl Inventory {
     /// Lists what nothing needs: jobs, then versions, then the artifacts that
-    /// only those named. While a record cannot be read, jobs alone.
+    /// only those named. Nothing, while a record cannot be read: nobody knows
+    /// what it needs.
     pub(crate) fn garbage(&self, keep: Keep, now_ms: i64) -> Vec<Garbage> {
+        if !self.unreadable.is_empty() {
+            return Vec::new();
+        }
+
+        let older_than_ms = self.artifacts_young_since_ms(keep, now_ms);
+        let old_versions = self.old_versions(keep.versions, older_than_ms);
         let young_since_ms = keep.young_since_ms(now_ms);
-        let old_versions = if self.unreadable.is_empty() {
-            self.old_versions(keep.versions, young_since_ms)
-        } else {
-            BTreeSet::new()
-        };
         let old_jobs = self.old_jobs(keep, young_since_ms, &old_versions);
         let mut garbage = Vec::new();
         garbage.extend(old_jobs.iter().cloned().map(Garbage::Job));
-        if !self.unreadable.is_empty() {
-            return garbage;
-        }
-
+        self.add_events(
+            &mut garbage,
+            &old_jobs,
+            keep.events_young_since_ms(now_ms),
+        );
         garbage.extend(old_versions.iter().cloned().map(Garbage::Version));
         let needed = self.needed(&old_jobs, &old_versions);
-        let older_than_ms = self.artifacts_young_since_ms(keep, now_ms);
         for artifact in &self.artifacts {
             let is_old = artifact.stored_ms < older_than_ms;
             if is_old && !needed.has(artifact.kind, &artifact.id) {
@@ -87,15 +92,15 @@ impl Inventory {
     }
 
     /// Says from when on every artifact stays, in milliseconds since 1970-01-01
-    /// UTC: whatever was stored since the oldest job that goes on was
+    /// UTC: whatever was stored since the oldest job that a worker has was
     /// submitted may be of its attempts.
     pub(crate) fn artifacts_young_since_ms(
         &self,
         keep: Keep,
         now_ms: i64,
     ) -> i64 {
-        let open = self.jobs.iter().filter(|job| !job.state.is_final());
-        let oldest_ms = open.map(|job| job.created_ms).min();
+        let leased = self.jobs.iter().filter(|job| job.lease.is_some());
+        let oldest_ms = leased.map(|job| job.created_ms).min();
         keep.young_since_ms(now_ms)
             .min(oldest_ms.unwrap_or(i64::MAX))
     }
@@ -135,6 +140,23 @@ impl Inventory {
         old
     }
 
+    /// Adds the events of jobs that stay, where these ended long ago.
+    fn add_events(
+        &self,
+        garbage: &mut Vec<Garbage>,
+        old_jobs: &BTreeSet<JobId>,
+        young_since_ms: i64,
+    ) {
+        for job in &self.jobs {
+            let is_old =
+                job.state.is_final() && job.updated_ms < young_since_ms;
+            let has_events = self.with_events.contains(job.id.as_str());
+            if is_old && has_events && !old_jobs.contains(&job.id) {
+                garbage.push(Garbage::Events(job.id.clone()));
+            }
+        }
+    }
+
     /// Versions that were published and stored long ago and have no label,
     /// without the latest of each catalog.
     fn old_versions(
@@ -149,13 +171,16 @@ impl Inventory {
             .collect();
         unlabelled
             .sort_by_key(|version| std::cmp::Reverse(version.info.created_ms));
+        let stored = self.models_stored_ms();
         let mut n_seen: BTreeMap<&Catalog, usize> = BTreeMap::new();
         let mut old = BTreeSet::new();
         for StoredVersion { info, .. } in unlabelled {
             let n_newer = n_seen.entry(&info.catalog).or_default();
             let is_among_latest = *n_newer < n_kept;
             *n_newer += 1;
-            let latest_ms = info.created_ms.max(self.stored_ms(&info.version));
+            // A version whose model is gone was stored long ago.
+            let stored_ms = stored.get(info.version.as_str()).copied();
+            let latest_ms = info.created_ms.max(stored_ms.unwrap_or(i64::MIN));
             if !is_among_latest && latest_ms < young_since_ms {
                 old.insert(info.version.clone());
             }
@@ -164,16 +189,16 @@ impl Inventory {
         old
     }
 
-    /// When a version's model was stored; long ago where there is none.
-    fn stored_ms(&self, version: &ModelVersion) -> i64 {
-        let id = ArtifactId::from(version);
+    /// When each model was stored, by its id.
+    fn models_stored_ms(&self) -> BTreeMap<&str, i64> {
+        let mut stored = BTreeMap::new();
         for artifact in &self.artifacts {
-            if artifact.kind == Kind::Model && artifact.id == id {
-                return artifact.stored_ms;
+            if artifact.kind == Kind::Model {
+                stored.insert(artifact.id.as_str(), artifact.stored_ms);
             }
         }
 
-        i64::MIN
+        stored
     }
 
     /// What the jobs and versions that are kept name.
@@ -223,12 +248,14 @@ impl Needed {
 mod tests {
     use super::*;
     use crate::gc::inventory::StoredArtifact;
-    use domain::{DatasetId, ModelInfo, State, TrainSpec};
+    use domain::{DatasetId, Event, ModelInfo, State, TrainSpec};
+    use std::time::Duration;
 
     const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
     const NOW_MS: i64 = 100 * DAY_MS;
     const KEEP: Keep = Keep {
         days: 10,
+        event_days: 0,
         jobs: 1,
         versions: 1,
     };
@@ -236,10 +263,15 @@ mod tests {
     fn job(id: &str, state: State, day: i64) -> Job {
         let spec = TrainSpec::new(DatasetId::new(format!("d-{id}")).unwrap());
         let id = JobId::new(id).unwrap();
-        Job {
-            state,
-            ..Job::queued(id, spec, day * DAY_MS)
+        let mut job = Job::queued(id, spec, day * DAY_MS);
+        if state == State::Running {
+            let leased = Event::Leased {
+                worker: "w".to_owned(),
+                term: Duration::from_secs(1),
+            };
+            job.apply(leased, day * DAY_MS).unwrap();
         }
+        Job { state, ..job }
     }
 
     fn version(id: &str, day: i64) -> StoredVersion {
@@ -282,7 +314,7 @@ mod tests {
         artifacts.push(artifact(Kind::Dataset, "new", 95));
         Inventory {
             jobs: vec![
-                job("open", State::Running, 2),
+                job("open", State::Running, 5),
                 job("old", State::Succeeded, 2),
                 job("late", State::Failed, 3),
             ],
@@ -294,6 +326,7 @@ mod tests {
             labelled: [ModelVersion::new("live").unwrap()].into(),
             artifacts,
             checkpoints: BTreeSet::new(),
+            with_events: BTreeSet::new(),
             unreadable: Vec::new(),
         }
     }
@@ -332,6 +365,26 @@ mod tests {
         let names = names(&inventory, KEEP);
         assert!(!names.contains(&"backbones/b-nobody".to_owned()));
         assert!(names.contains(&"datasets/d-nobody".to_owned()));
+    }
+
+    #[test]
+    fn events_go_before_their_jobs() {
+        let mut inventory = inventory();
+        for id in ["open", "old", "late"] {
+            inventory.with_events.insert(id.to_owned());
+        }
+        let names = |days, event_days| {
+            let keep = Keep {
+                days,
+                event_days,
+                ..KEEP
+            };
+            names(&inventory, keep)
+        };
+        assert_eq!(names(0, 10), ["jobs/old/events", "jobs/late/events"]);
+        assert_eq!(names(0, 98), Vec::<String>::new());
+        let both = names(10, 10);
+        assert_eq!(both[..2], ["jobs/old", "jobs/late/events"]);
     }
 
     #[test]
@@ -387,13 +440,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_since_an_open_job_was_submitted_may_be_of_it() {
+    fn what_was_stored_since_a_running_job_was_submitted_may_be_of_it() {
         let mut inventory = inventory();
         for artifact in &mut inventory.artifacts {
-            artifact.stored_ms = 2 * DAY_MS;
+            artifact.stored_ms = 6 * DAY_MS;
         }
-        let kept = names(&inventory, KEEP);
-        assert_eq!(kept, ["jobs/old", "modelVersions/gone"]);
+        assert_eq!(names(&inventory, KEEP), ["jobs/old"]);
+
+        // One that waits has stored nothing.
+        inventory.jobs[0].lease = None;
+        inventory.jobs[0].state = State::Queued;
+        let names = names(&inventory, KEEP);
+        assert!(names.contains(&"models/nobody".to_owned()));
+        assert!(!names.contains(&"datasets/d-open".to_owned()));
     }
 
     #[test]
@@ -411,9 +470,9 @@ mod tests {
     }
 
     #[test]
-    fn while_a_record_cannot_be_read_nothing_goes_that_it_may_need() {
+    fn while_a_record_cannot_be_read_nothing_goes() {
         let mut inventory = inventory();
         inventory.unreadable.push("labels/live".to_owned());
-        assert_eq!(names(&inventory, KEEP), ["jobs/old"]);
+        assert_eq!(names(&inventory, KEEP), Vec::<String>::new());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{ArtifactId, Job, ModelInfo, ModelManifest, ModelVersion};
-use storage::{Artifacts, Kind, Storage};
+use storage::{Artifacts, Kind, Ownership, Storage};
 
 use crate::error::Error;
 
@@ -11,6 +11,8 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
     pub(crate) jobs: Vec<Job>,
+    /// Ids of the jobs that have packed events.
+    pub(crate) with_events: BTreeSet<String>,
     pub(crate) versions: Vec<StoredVersion>,
     /// Versions that a label points to.
     pub(crate) labelled: BTreeSet<ModelVersion>,
@@ -52,6 +54,7 @@ impl Inventory {
         let jobs = storage.jobs.list().await?;
         inventory.jobs = jobs.records;
         inventory.cannot_read("jobs", jobs.unreadable);
+        inventory.with_events = storage.jobs.with_packed_events().await?;
         let versions = storage.registry.list().await?;
         for info in versions.records {
             inventory.look_into(&storage.artifacts, info).await?;
@@ -60,6 +63,8 @@ impl Inventory {
         let labels = storage.registry.labels().await?;
         inventory.labelled = labels.versions.into_values().collect();
         inventory.cannot_read("labels", labels.unreadable);
+        // Last: a folder that is not mounted looks like one that is empty.
+        require_ours(storage).await?;
         Ok(inventory)
     }
 
@@ -112,4 +117,24 @@ impl Inventory {
             self.unreadable.push(format!("{collection}/{key}"));
         }
     }
+}
+
+/// Refuses artifacts that the records of another store name, or that may be
+/// others than this store's.
+async fn require_ours(storage: &Storage) -> Result<(), Error> {
+    let folder = storage.artifacts.claims_folder();
+    let folder = folder.display();
+    let why = match storage.ownership().await? {
+        Ownership::Ours => return Ok(()),
+        Ownership::NotOurs => format!(
+            "{folder} does not say that these artifacts are this store's; \
+             once the right store and artifacts are in place, start the coordinator again"
+        ),
+        Ownership::Shared(others) => format!(
+            "the artifacts are in use by other stores too ({}); \
+             remove the files of those that are gone from {folder}",
+            others.join(", ")
+        ),
+    };
+    Err(Error::NotOurs(why))
 }

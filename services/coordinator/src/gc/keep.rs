@@ -10,6 +10,9 @@ pub struct Keep {
     pub days: u32,
     /// The latest so many jobs that have ended stay, however old.
     pub jobs: usize,
+    /// Of a job that ended longer ago than this only the latest event stays; 0
+    /// keeps all.
+    pub event_days: u32,
     /// The latest so many versions without a label of each catalog stay,
     /// however old.
     pub versions: usize,
@@ -21,9 +24,24 @@ impl Keep {
     /// Says from when on everything stays, in milliseconds since 1970-01-01
     /// UTC.
     pub(crate) fn young_since_ms(self, now_ms: i64) -> i64 {
-        if self.days == 0 {
-            return i64::MIN;
-        }
-        now_ms.saturating_sub(i64::from(self.days) * DAY_MS)
+        days_ago_ms(now_ms, self.days)
     }
+
+    /// Says since when a job must have ended whose events all stay.
+    pub(crate) fn events_young_since_ms(self, now_ms: i64) -> i64 {
+        days_ago_ms(now_ms, self.event_days)
+    }
+
+    /// Whether everything stays for ever.
+    pub(crate) fn is_everything(self) -> bool {
+        self.days == 0 && self.event_days == 0
+    }
+}
+
+/// So many days ago; 0 is further back than anything.
+fn days_ago_ms(now_ms: i64, days: u32) -> i64 {
+    if days == 0 {
+        return i64::MIN;
+    }
+    now_ms.saturating_sub(i64::from(days) * DAY_MS)
 }

@@ -33,6 +33,8 @@ impl pb::upkeep_service_server::UpkeepService for Upkeep {
 
 fn encoded(collection: Collection) -> pb::CollectGarbageResponse {
     let n_bytes = collection.n_bytes();
+    let mut unreadable = collection.unreadable;
+    unreadable.truncate(MOST_SHOWN);
     let mut garbage = Vec::new();
     for found in collection.found.iter().take(MOST_SHOWN) {
         garbage.push(pb::Garbage {
@@ -44,6 +46,6 @@ fn encoded(collection: Collection) -> pb::CollectGarbageResponse {
         garbage,
         n_garbage: collection.found.len() as u64,
         n_bytes,
-        unreadable: collection.unreadable,
+        unreadable,
     }
 }

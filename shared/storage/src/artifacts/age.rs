@@ -4,7 +4,8 @@
 //! The time is that of the index's last change. Whoever is going to need an
 //! artifact touches it first and then looks whether it is there; whoever
 //! removes it moves it away first and then looks at the time. One of the two
-//! always sees the other.
+//! always sees the other. What is away says what it is, so that the next sweep
+//! puts it back where the remover was killed in between.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,10 +15,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use domain::ArtifactId;
 
 use crate::artifacts::Artifacts;
-use crate::artifacts::folder::Folder;
-use crate::artifacts::index::INDEX;
+use crate::artifacts::folder::{Folder, name_of};
+use crate::artifacts::index::{INDEX, is_absent};
 use crate::artifacts::kind::Kind;
 use crate::error::Error;
+
+/// The owner of an artifact that is about to be removed.
+const RETIRED: &str = "retired";
 
 impl Artifacts {
     /// Makes an artifact as young as one that is stored now: somebody is going
@@ -93,26 +97,52 @@ impl Folder {
             return Ok(false);
         }
 
-        let Some(aside) = self.set_aside(&place)? else {
+        let owner = format!("{RETIRED}-{}-{id}", kind.folder());
+        let Some(aside) = self.set_aside(&place, &owner)? else {
             return Ok(false);
         };
-        if is_old(stored_ms(&aside)?) {
-            fs::remove_dir_all(&aside).map_err(Error::file(&aside))?;
+        if is_old(stored_ms(&aside)?) && self.discard(&aside)? {
             return Ok(true);
         }
 
-        // Somebody touched it in between.
-        match fs::rename(&aside, &place) {
-            Ok(()) => {}
-            // They stored it again meanwhile.
-            Err(_) if place.join(INDEX).is_file() => {
-                fs::remove_dir_all(&aside).map_err(Error::file(&aside))?;
-            }
-            Err(error) => return Err(Error::file(&aside)(error)),
-        }
-
+        // Somebody touched it in between, or has put it back.
+        self.put_back(&aside, &place)?;
         Ok(false)
     }
+
+    /// Makes an artifact that was moved away visible again, unless somebody has
+    /// stored it anew.
+    fn put_back(&self, aside: &Path, place: &Path) -> Result<(), Error> {
+        match fs::rename(aside, place) {
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(_) if place.join(INDEX).is_file() => {
+                self.discard(aside)?;
+                Ok(())
+            }
+            Err(error) => Err(Error::file(aside)(error)),
+        }
+    }
+
+    /// Puts back what somebody was about to remove who was killed in between;
+    /// false for a staging place that is none of that.
+    pub(super) fn put_retired_back(&self, path: &Path) -> Result<bool, Error> {
+        let name = name_of(path);
+        let Some((kind, id)) = retired(&name) else {
+            return Ok(false);
+        };
+        self.put_back(path, &self.place(kind, &id))?;
+        Ok(true)
+    }
+}
+
+/// What a folder of [`Folder::delete_older`] is.
+fn retired(name: &str) -> Option<(Kind, ArtifactId)> {
+    let (owner, _) = name.rsplit_once('.')?;
+    let named = owner.strip_prefix(RETIRED)?.strip_prefix('-')?;
+    let (folder, id) = named.split_once('-')?;
+    let kind = Kind::in_folder(folder)?;
+    Some((kind, ArtifactId::new(id).ok()?))
 }
 
 fn set_to_now(index: &Path) -> io::Result<()> {
@@ -138,6 +168,7 @@ fn stored_ms(folder: &Path) -> Result<Option<i64>, Error> {
 mod tests {
     use super::*;
     use crate::now_ms;
+    use std::time::Duration;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -152,10 +183,10 @@ mod tests {
     }
 
     /// Makes an artifact an hour older.
-    async fn age(artifacts: &Artifacts, id: &ArtifactId) {
+    fn age(artifacts: &Artifacts, id: &ArtifactId) {
         let index = artifacts.folder.place(Kind::Dataset, id).join(INDEX);
         let file = File::options().append(true).open(index).unwrap();
-        let hour = std::time::Duration::from_secs(3_600);
+        let hour = Duration::from_secs(3_600);
         file.set_modified(SystemTime::now() - hour).unwrap();
     }
 
@@ -167,17 +198,17 @@ mod tests {
         let kind = Kind::Dataset;
         assert!(!artifacts.delete_older(kind, &id, then).await.unwrap());
 
-        age(&artifacts, &id).await;
+        age(&artifacts, &id);
         artifacts.touch(kind, &id).await;
         assert!(!artifacts.delete_older(kind, &id, then).await.unwrap());
 
-        age(&artifacts, &id).await;
+        age(&artifacts, &id);
         let source = folder.path().join("source");
         artifacts.put(kind, &source).await.unwrap();
         assert!(!artifacts.delete_older(kind, &id, then).await.unwrap());
         artifacts.verify(kind, &id).await.unwrap();
 
-        age(&artifacts, &id).await;
+        age(&artifacts, &id);
         assert!(artifacts.delete_older(kind, &id, then).await.unwrap());
         let gone = artifacts.verify(kind, &id).await;
         assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
@@ -187,13 +218,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_moved_away_by_someone_who_was_killed_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (artifacts, id) = stored(folder.path()).await;
+        let kind = Kind::Dataset;
+        let place = artifacts.folder.place(kind, &id);
+        let owner = format!("{RETIRED}-{}-{id}", kind.folder());
+        let aside = artifacts.folder.set_aside(&place, &owner).unwrap();
+        assert!(artifacts.verify(kind, &id).await.is_err());
+        artifacts.sweep(Duration::from_secs(3_600)).await.unwrap();
+        artifacts.verify(kind, &id).await.unwrap();
+        assert!(!aside.unwrap().exists());
+
+        // One that was stored anew meanwhile is in nobody's way.
+        let aside = artifacts.folder.set_aside(&place, &owner).unwrap();
+        let source = folder.path().join("source");
+        artifacts.put(kind, &source).await.unwrap();
+        artifacts.sweep(Duration::from_secs(3_600)).await.unwrap();
+        artifacts.verify(kind, &id).await.unwrap();
+        assert!(!aside.unwrap().exists());
+    }
+
+    #[tokio::test]
     async fn whoever_touches_it_before_it_is_removed_has_it_afterwards() {
         let folder = tempfile::tempdir().unwrap();
         let (artifacts, id) = stored(folder.path()).await;
         let then = now_ms() - HOUR_MS / 2;
         let source = folder.path().join("source");
         for _ in 0..200 {
-            age(&artifacts, &id).await;
+            age(&artifacts, &id);
             let wanted = async {
                 artifacts.touch(Kind::Dataset, &id).await;
                 artifacts.require(Kind::Dataset, &id).await.is_ok()

@@ -1,4 +1,5 @@
-//! Removes jobs that have ended, with everything that is stored of them.
+//! Removes jobs that have ended, with everything that is stored of them, or
+//! their events alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +89,34 @@ impl Jobs {
 
         self.store.commit(commit).await
     }
+
+    /// Lists the ids of the jobs whose events were packed.
+    pub async fn with_packed_events(&self) -> Result<BTreeSet<String>, Error> {
+        Ok(self.store.keys(PACKED).await?.into_iter().collect())
+    }
+
+    /// Removes the packed events of a job but for the latest, which says how it
+    /// ended; false where the job goes on or was changed since it was read.
+    pub async fn drop_events(&self, job: &Job) -> Result<bool, Error> {
+        let id = job.id.as_str();
+        let Some(bytes) = self.store.get(JOBS, id).await? else {
+            return Ok(false);
+        };
+        let now: Job = decode(&format!("job {id}"), &bytes)?;
+        if !now.state.is_final() || now != *job {
+            return Ok(false);
+        }
+
+        let mut commit = Commit::default();
+        commit.check(JOBS, id, Some(bytes));
+        commit.check(PACKED, id, self.store.get(PACKED, id).await?);
+        commit.remove(PACKED, id);
+        for event in self.packed_events(job, job.n_events).await? {
+            commit.writes.push(event::stored(&job.id, &event));
+        }
+
+        self.store.commit(commit).await
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +144,38 @@ mod tests {
         jobs.update(id, change).await.unwrap()
     }
 
+    #[tokio::test]
+    async fn the_latest_event_stays_when_the_others_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = crate::settings::embedded(folder.path());
+        let store = Store::open(&settings).await.unwrap();
+        let jobs = Jobs::new(store.clone());
+        let job = create(&jobs, "j").await;
+        let mut job = happens(&jobs, &job.id, Event::CancelRequested).await;
+        for _ in 0..4 {
+            happens(&jobs, &job.id, Event::RetryRequested).await;
+            job = happens(&jobs, &job.id, Event::CancelRequested).await;
+        }
+        jobs.pack_events(&job).await.unwrap();
+        let before = jobs.events(&job.id, 1).await.unwrap().records;
+        assert_eq!(before.len(), 10);
+
+        assert!(jobs.drop_events(&job).await.unwrap());
+        assert!(jobs.with_packed_events().await.unwrap().is_empty());
+        let after = jobs.events(&job.id, 1).await.unwrap().records;
+        assert_eq!(after, before[9..]);
+
+        // It goes on counting.
+        happens(&jobs, &job.id, Event::RetryRequested).await;
+        let again = happens(&jobs, &job.id, Event::CancelRequested).await;
+        assert!(!jobs.drop_events(&job).await.unwrap(), "it has changed");
+        jobs.pack_events(&again).await.unwrap();
+        let events = jobs.events(&job.id, 1).await.unwrap().records;
+        let numbers: Vec<u64> =
+            events.iter().map(|event| event.number).collect();
+        assert_eq!(numbers, [10, 11, 12]);
+    }
+
     async fn nothing_is_left_of_a_job(store: Store) {
         let jobs = Jobs::new(store.clone());
         let gone = create(&jobs, "gone").await;
@@ -133,7 +194,7 @@ mod tests {
         assert!(stale.is_empty(), "it was tried again meanwhile");
         let open = jobs.get(&JobId::new("open").unwrap()).await.unwrap();
         let deleted = jobs.delete_ended(&[again.clone(), open]).await.unwrap();
-        assert_eq!(deleted, [again.id.clone()]);
+        assert_eq!(deleted, std::slice::from_ref(&again.id));
 
         assert!(jobs.get(&again.id).await.is_err());
         assert!(store.get(PACKED, "gone").await.unwrap().is_none());
