@@ -18,20 +18,30 @@ mod body;
 mod costs;
 /// Lets workers leave first.
 mod farewell;
+/// Jobs that begin when others have succeeded.
+mod followers;
 /// How long each lease has gone without a heartbeat.
 mod leases;
 /// Removes what attempts left behind.
 mod leftovers;
 /// How fast the workers are, and which backbones they see.
 mod machines;
+/// Start times and deadlines.
+mod moments;
 /// Tells those who follow a job how it is now.
 mod news;
+/// Which workers can take a job.
+mod placement;
 /// What a worker's model must be before it is published.
 mod publication;
 /// Gives queued jobs to workers that ask for work.
 mod queue;
+/// The queues that jobs name, and what each may have.
+mod queues;
 /// One step of a job, and what it says to people.
 mod step;
+/// Whether a job can be accepted, and putting it into the queue.
+mod submission;
 /// Ends the leases of lost workers, and puts indexes right.
 mod sweep;
 /// A job's way from `Queued` to its end.
@@ -58,6 +68,7 @@ use tonic::service::Routes;
 
 use crate::gc::collector::Collector;
 use crate::models::Models;
+use crate::queues::Queues;
 use crate::rpc::registry::Registry;
 use crate::rpc::training::Training;
 use crate::rpc::upkeep::Upkeep;
@@ -66,6 +77,7 @@ use crate::train_job::TrainJobs;
 
 pub use error::{BadModel, Error};
 pub use gc::keep::Keep;
+pub use queues::QueueLimits;
 pub use settings::{DEFAULTS, Settings};
 
 /// A coordinator whose ports are open.
@@ -104,6 +116,7 @@ impl Coordinator {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
             jobs: TrainJobs::new(storage.clone(), lease_term)
+                .with_queues(Queues::new(&settings.queues)?)
                 .waiting_for_outages(Duration::from_secs(settings.retry_for_s)),
             keep_checkpoints: Duration::from_secs(
                 settings.keep_checkpoints_h.saturating_mul(3_600),

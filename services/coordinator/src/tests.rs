@@ -4,6 +4,8 @@
 mod clocks;
 /// Who is faster: a collection, or whoever needs what it is about to remove.
 mod races;
+/// Which job comes when, and to whom.
+mod scheduling;
 
 use std::path::Path;
 use std::time::Duration;

@@ -41,7 +41,10 @@ pub use clock::now_ms;
 pub use error::{Error, RefusedUsers};
 pub use histories::Histories;
 pub use identity::Ownership;
-pub use jobs::{Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Ready};
+pub use jobs::{
+    Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Lane, Ready, Timed,
+    Turn,
+};
 pub use record::Listed;
 pub use registry::{Labels, Publication, Registry};
 pub use settings::Settings;

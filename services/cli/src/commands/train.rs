@@ -9,6 +9,7 @@ use crate::commands::study;
 use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::exit_code;
 use crate::jobs::follow::follow;
+use crate::jobs::schedule::now_ms;
 use crate::jobs::submission::Submit;
 use crate::names;
 use crate::output::writer::{self, Output};
@@ -150,6 +151,7 @@ async fn submit(
         request_id: arguments.request_id.clone(),
         validate_only: arguments.validate_only,
         spec: Some((&arguments.spec()?).into()),
+        schedule: arguments.schedule.schedule(now_ms()?)?,
     };
     let job = client.train_job(request).await?.into_inner();
     if arguments.validate_only {

@@ -5,6 +5,8 @@ pub(crate) mod client;
 
 /// Named sets of fields that a job starts from.
 pub(crate) mod preset;
+/// When and where a job is to run, as it is typed.
+pub(crate) mod schedule;
 /// A specification as a TOML table: read, merged, changed and checked.
 pub(crate) mod spec;
 /// The arguments of `train submit`, and the specification that they make.

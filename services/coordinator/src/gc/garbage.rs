@@ -106,18 +106,22 @@ impl Inventory {
     }
 
     /// Jobs that ended long ago, without the latest, those whose version is
-    /// kept, and those whose checkpoint is.
+    /// kept, those whose checkpoint is, and those that others follow.
     fn old_jobs(
         &self,
         keep: Keep,
         young_since_ms: i64,
         old_versions: &BTreeSet<ModelVersion>,
     ) -> BTreeSet<JobId> {
-        let mut made_kept: BTreeSet<&JobId> = BTreeSet::new();
+        let mut needed: BTreeSet<&JobId> = BTreeSet::new();
         for StoredVersion { info, .. } in &self.versions {
             if !old_versions.contains(&info.version) {
-                made_kept.insert(&info.job);
+                needed.insert(&info.job);
             }
+        }
+
+        for job in self.jobs.iter().filter(|job| !job.state.is_final()) {
+            needed.extend(&job.waits.jobs);
         }
 
         let mut ended: Vec<&Job> = self
@@ -132,7 +136,7 @@ impl Inventory {
             let has_checkpoint =
                 checkpoint.is_some_and(|id| self.checkpoints.contains(id));
             let is_old = job.updated_ms < young_since_ms;
-            if is_old && !has_checkpoint && !made_kept.contains(&job.id) {
+            if is_old && !has_checkpoint && !needed.contains(&job.id) {
                 old.insert(job.id.clone());
             }
         }

@@ -76,8 +76,9 @@ impl Jobs {
         commit.remove(JOBS, id);
         commit.remove(OPEN, id);
         commit.remove(PACKED, id);
-        commit.left = index::places(&now);
-        commit.left.extend(index::passing_places(&now.id));
+        commit.left = index::all_passing_places(&now);
+        commit.left.extend(index::places(&now));
+        commit.left.retain(|place| place.index != index::LANES);
         let events = event::space(&now.id);
         for key in self.store.keys(&events).await? {
             commit.remove(&events, &key);
