@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use e2e::{Cluster, FakeWorker, Options, bad_fields};
+use e2e::{Cluster, FakeWorker, Options, TINY_JOB, bad_fields};
 use proto::pb;
 use proto::pb::job::State;
 use serde_json::Value;
@@ -136,6 +136,58 @@ async fn a_worker_says_what_it_has_and_gets_what_fits() {
     assert!(notes.contains("1 of 1 workers can take it"), "{notes}");
     let notes = check(&["--need-label", "tpu"]);
     assert!(notes.contains("nobody has the label `tpu`"), "{notes}");
+}
+
+#[tokio::test]
+async fn a_sweep_tries_every_combination_and_labels_the_best() {
+    let settings = [
+        ("COORDINATOR__QUEUES__SWEEPS__MAX_QUEUED", "2"),
+        ("COORDINATOR__QUEUES__SWEEPS__WEIGHT", "1"),
+    ];
+    let cluster = Cluster::start_with(Options::settings(&settings)).await;
+    let dataset = cluster.import_two_groups();
+    let mut arguments = vec!["--json", "train", "tune"];
+    arguments.extend(["--dataset", &dataset, "--label", "live"]);
+    arguments.extend(["--queue", "sweeps", "--request-id", "sweep"]);
+    for field in TINY_JOB {
+        arguments.extend(["--set", field]);
+    }
+    arguments.extend(["--set", "finetuning.learning_rate=1e-5,1e-2"]);
+    arguments.extend(["--set", "seed=1,2"]);
+    let tune = || -> Value {
+        let output = cluster.cli(&arguments);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{err}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let found = tune();
+    let trials = found["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 4);
+    let mut fields = Vec::new();
+    let mut values = Vec::new();
+    for trial in trials {
+        assert_eq!(trial["fields"].as_object().unwrap().len(), 2);
+        fields.push(trial["fields"].to_string());
+        values.push(trial["value"].as_f64().unwrap());
+    }
+    assert!(values.is_sorted_by(|one, other| one >= other), "{values:?}");
+    fields.sort();
+    fields.dedup();
+    assert_eq!(fields.len(), 4, "each is another combination");
+    let best = found["best_model_version"].as_str().unwrap();
+    assert_eq!(trials[0]["job"]["model_version"], best);
+    for version in cluster.versions().await {
+        let is_live = version.labels.contains(&"live".to_owned());
+        assert_eq!(is_live, version.name == best, "{version:?}");
+    }
+
+    // The same request gives the same jobs.
+    assert_eq!(tune()["best_job"], found["best_job"]);
+    let wrong = ["train", "tune", "--dataset", &dataset];
+    let wrong = [&wrong[..], &["--set", "finetuning.bacth=1,2"]].concat();
+    let output = cluster.cli(&wrong);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("finetuning.bacth"), "{err}");
 }
 
 #[tokio::test]

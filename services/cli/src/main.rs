@@ -25,6 +25,8 @@ mod import;
 mod jobs;
 /// Coordinator, worker and scorer inside this process.
 mod local;
+/// Many jobs with different values, and the best of them.
+mod tuning;
 
 /// Resource names as people type them.
 mod names;

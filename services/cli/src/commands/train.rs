@@ -1,11 +1,11 @@
-//! `train`: submit, watch, list, show, cancel, retry.
+//! `train`: submit, tune, watch, list, show, cancel, retry.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use proto::pb;
 
-use crate::commands::study;
+use crate::commands::{study, tune};
 use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::exit_code;
 use crate::jobs::follow::follow;
@@ -20,6 +20,10 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// Queue a job; with `--watch`, follow it to its end.
     Submit(Box<Submit>),
+
+    /// Queue a job for each combination of values (`--set a=1,2 --set b=3,4`),
+    /// wait for all, and show them, the best on validation first.
+    Tune(Box<tune::Tune>),
 
     /// Follow a job to its end.
     Watch {
@@ -105,6 +109,9 @@ pub(crate) async fn run(
 
     let mut client = training_client(&settings.coordinator)?;
     match command {
+        Command::Tune(arguments) => {
+            return tune::run(&arguments, settings, output).await;
+        }
         Command::Submit(arguments) => {
             return submit(&mut client, &arguments, output).await;
         }

@@ -15,7 +15,7 @@ pub(crate) mod submission;
 /// Follows a job's events until it ends.
 pub(crate) mod follow;
 /// How often a broken stream of events is opened again.
-mod reconnects;
+pub(crate) mod reconnects;
 /// Shows the events: a bar, lines or JSON.
 mod view;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    Cause, CauseKind, Counts, DatasetId, EndOfAttempt, Equipment, Job, JobId, Needs,
-    QueueName, Schedule, State, TrainSpec, WorkerLabel,
+    Cause, CauseKind, Counts, DatasetId, EndOfAttempt, Equipment, Job, JobId,
+    Needs, QueueName, Schedule, State, TrainSpec, WorkerLabel,
 };
 use storage::Kind;
 use tokio::task::JoinSet;
