@@ -2,8 +2,14 @@
 
 use prost::Message;
 
-const FILES: [&str; 5] =
-    ["training", "model", "recommendation", "history", "worker"];
+const FILES: [&str; 6] = [
+    "training",
+    "model",
+    "recommendation",
+    "history",
+    "worker",
+    "upkeep",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=cllm4rec");

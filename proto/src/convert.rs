@@ -8,6 +8,8 @@ mod calibration;
 mod job;
 /// Model versions as the registry shows them.
 mod model;
+/// When and where a job is to run.
+mod schedule;
 /// The language models on a worker's disk.
 mod seen;
 /// What a job is to do.
@@ -33,3 +35,4 @@ pub use name::{
 };
 pub use page_token::Pages;
 pub use query::{Asked, priority};
+pub use schedule::worker_labels;

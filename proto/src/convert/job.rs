@@ -37,6 +37,9 @@ impl From<&Job> for pb::Job {
             n_events: job.n_events,
             notes: Vec::new(),
             outage: job.outage.as_ref().map(Into::into),
+            schedule: (!job.schedule.is_default())
+                .then(|| (&job.schedule).into()),
+            awaits: job.waits.jobs.iter().map(job_name).collect(),
         }
     }
 }
@@ -95,6 +98,8 @@ impl From<&Cause> for pb::Cause {
             CauseKind::Internal => Kind::Internal,
             CauseKind::Unavailable => Kind::Unavailable,
             CauseKind::WorkerCrashed => Kind::WorkerCrashed,
+            CauseKind::DeadlinePassed => Kind::DeadlinePassed,
+            CauseKind::DependencyFailed => Kind::DependencyFailed,
         };
 
         Self {
@@ -118,6 +123,8 @@ impl From<pb::Cause> for Cause {
             Kind::Unspecified | Kind::Internal => CauseKind::Internal,
             Kind::Unavailable => CauseKind::Unavailable,
             Kind::WorkerCrashed => CauseKind::WorkerCrashed,
+            Kind::DeadlinePassed => CauseKind::DeadlinePassed,
+            Kind::DependencyFailed => CauseKind::DependencyFailed,
         };
 
         Self {

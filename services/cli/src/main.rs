@@ -27,6 +27,8 @@ mod jobs;
 mod lists;
 /// Coordinator, worker and scorer inside this process.
 mod local;
+/// Many jobs with different values, and the best of them.
+mod tuning;
 
 /// Resource names as people type them.
 mod names;
@@ -40,7 +42,7 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backbone, calibrate, dataset, demo, history, models, recommend, score,
+    backbone, calibrate, dataset, demo, gc, history, models, recommend, score,
     similar, status, train, up,
 };
 use crate::output::failure;
@@ -93,6 +95,9 @@ enum Command {
     /// Model versions and their labels.
     #[command(subcommand)]
     Models(models::Command),
+
+    /// Remove what nothing needs any more: old jobs, versions, data sets.
+    Gc(gc::Arguments),
 
     /// What the scorer serves, what it could not load and why, and how it
     /// fares.
@@ -158,6 +163,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker(command) => calibrate::run(command, output).await?,
         Command::Models(command) => {
             models::run(command, &settings, output).await?
+        }
+        Command::Gc(arguments) => {
+            gc::run(&arguments, &settings, output).await?
         }
         Command::Status => status::run(&settings, output).await?,
         Command::Recommend(arguments) => {

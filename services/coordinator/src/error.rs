@@ -1,6 +1,6 @@
 //! What the coordinator refuses, and the gRPC code each refusal has.
 
-use domain::{Invalid, ModelVersion, Refused};
+use domain::{Invalid, JobId, ModelVersion, QueueName, Refused};
 use tonic::{Code, Status};
 
 /// An error of the coordinator.
@@ -12,6 +12,29 @@ pub enum Error {
     /// The job is not in a state for this, or the lease is not current.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// A job that another one is to follow ended without a model.
+    #[error(
+        "{field}: jobs/{job} {why}: nothing can follow it until it was retried"
+    )]
+    CannotFollow {
+        /// The field that names it.
+        field: String,
+        /// That job.
+        job: JobId,
+        /// What became of it, as the end of a sentence.
+        why: String,
+    },
+    /// No more jobs may wait in a queue.
+    #[error(
+        "the queue `{queue}` holds {most} queued jobs, as many as the coordinator's settings allow \
+         (queues.{queue}.max_queued); submit again when some have begun"
+    )]
+    QueueFull {
+        /// The queue.
+        queue: QueueName,
+        /// How many may wait in it.
+        most: usize,
+    },
     /// A label still points to the version.
     #[error(
         "model version {version} has the label `{label}`; move or remove the label first"
@@ -28,6 +51,10 @@ pub enum Error {
     /// The store does not say which jobs there are.
     #[error("jobs cannot be given out now: {0}")]
     NoQueue(String),
+    /// Records that this coordinator does not see may need what it takes for
+    /// garbage.
+    #[error("nothing is removed: {0}")]
+    NotOurs(String),
     /// The data set's manifest cannot be read.
     #[error("the data set cannot be used: dataset.json: {0}; import it again")]
     BadDataset(serde_json::Error),
@@ -63,9 +90,12 @@ impl From<Error> for Status {
             Error::Refused(_)
             | Error::Labelled { .. }
             | Error::UnreadableLabel(_)
+            | Error::NotOurs(_)
+            | Error::CannotFollow { .. }
             | Error::BadDataset(_) => Code::FailedPrecondition,
             Error::BadModel(_) => Code::InvalidArgument,
             Error::NoQueue(_) => Code::Unavailable,
+            Error::QueueFull { .. } => Code::ResourceExhausted,
             Error::Storage(storage::Error::NotFound { .. }) => Code::NotFound,
             Error::Storage(storage::Error::Contended(_)) => Code::Aborted,
             Error::Storage(storage::Error::Corrupt { .. }) => Code::DataLoss,

@@ -18,20 +18,30 @@ mod body;
 mod costs;
 /// Lets workers leave first.
 mod farewell;
+/// Jobs that begin when others have succeeded.
+mod followers;
 /// How long each lease has gone without a heartbeat.
 mod leases;
 /// Removes what attempts left behind.
 mod leftovers;
 /// How fast the workers are, and which backbones they see.
 mod machines;
+/// Start times and deadlines.
+mod moments;
 /// Tells those who follow a job how it is now.
 mod news;
+/// Which workers can take a job.
+mod placement;
 /// What a worker's model must be before it is published.
 mod publication;
 /// Gives queued jobs to workers that ask for work.
 mod queue;
+/// The queues that jobs name, and what each may have.
+mod queues;
 /// One step of a job, and what it says to people.
 mod step;
+/// Whether a job can be accepted, and putting it into the queue.
+mod submission;
 /// Ends the leases of lost workers, and puts indexes right.
 mod sweep;
 /// A job's way from `Queued` to its end.
@@ -39,6 +49,8 @@ mod train_job;
 /// Follows a job's events.
 mod watch;
 
+/// Removes what nothing needs any more.
+mod gc;
 /// Model versions and labels as clients see them.
 mod models;
 
@@ -47,19 +59,25 @@ use std::time::Duration;
 
 use proto::pb::model_service_server::ModelServiceServer;
 use proto::pb::training_service_server::TrainingServiceServer;
+use proto::pb::upkeep_service_server::UpkeepServiceServer;
 use proto::pb::worker_service_server::WorkerServiceServer;
 use service::{Bound, Health};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::gc::collector::Collector;
 use crate::models::Models;
+use crate::queues::Queues;
 use crate::rpc::registry::Registry;
 use crate::rpc::training::Training;
+use crate::rpc::upkeep::Upkeep;
 use crate::rpc::workers::Workers;
 use crate::train_job::TrainJobs;
 
 pub use error::{BadModel, Error};
+pub use gc::keep::Keep;
+pub use queues::QueueLimits;
 pub use settings::{DEFAULTS, Settings};
 
 /// A coordinator whose ports are open.
@@ -70,6 +88,7 @@ pub struct Coordinator {
     jobs: TrainJobs,
     models: Models,
     keep_checkpoints: Duration,
+    collector: Collector,
     grace: Duration,
 }
 
@@ -85,14 +104,28 @@ impl Coordinator {
             tracing::info!(n_mended, "jobs of an earlier program were indexed");
         }
 
+        if let Err(error) = storage.claim_artifacts().await {
+            let error = service::chain(&error);
+            tracing::warn!(
+                error,
+                "garbage is not collected until the next start"
+            );
+        }
+
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
             jobs: TrainJobs::new(storage.clone(), lease_term)
+                .with_queues(Queues::new(&settings.queues)?)
                 .waiting_for_outages(Duration::from_secs(settings.retry_for_s)),
             keep_checkpoints: Duration::from_secs(
                 settings.keep_checkpoints_h.saturating_mul(3_600),
             ),
+            collector: Collector {
+                models: Models::new(storage.clone()),
+                storage: storage.clone(),
+                keep: settings.keep,
+            },
             models: Models::new(storage),
             grace: Duration::from_secs(settings.grace_s),
         })
@@ -107,32 +140,8 @@ impl Coordinator {
     /// given their jobs back or the grace period is over. Gives out jobs and
     /// ends leases meanwhile.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let token = self.api.token();
-        let training = Training {
-            jobs: self.jobs.clone(),
-            shutdown: shutdown.clone(),
-        };
-
-        let registry = Registry {
-            models: self.models,
-        };
-
-        let training =
-            TrainingServiceServer::with_interceptor(training, token.clone());
-        let registry = ModelServiceServer::with_interceptor(registry, token);
-        let api_routes = Routes::new(training).add_service(registry);
-
-        let workers = Workers {
-            jobs: self.jobs.clone(),
-            shutdown: shutdown.clone(),
-        };
-
-        let workers = WorkerServiceServer::with_interceptor(
-            workers,
-            self.workers.token(),
-        );
-        let worker_routes = Routes::new(workers);
-
+        let api_routes = self.api_routes(&shutdown);
+        let worker_routes = self.worker_routes(&shutdown);
         let health = Health::new().await;
         health.set_ready(true).await;
         let lifecycle = service::Lifecycle {
@@ -162,6 +171,7 @@ impl Coordinator {
                 jobs.look_for_news_until(shutdown.clone()),
                 jobs.mend_until(shutdown.clone()),
                 jobs.collect_until(keep, shutdown.clone()),
+                self.collector.collect_until(shutdown.clone()),
                 jobs.sweep_until(workers_gone.clone()),
                 jobs.workers_leave(grace, &shutdown, &workers_gone),
             );
@@ -170,6 +180,39 @@ impl Coordinator {
 
         tokio::try_join!(api, workers, upkeep)?;
         Ok(())
+    }
+
+    /// What clients call.
+    fn api_routes(&self, shutdown: &CancellationToken) -> Routes {
+        let token = self.api.token();
+        let training = Training {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let registry = Registry {
+            models: self.models.clone(),
+        };
+        let upkeep = Upkeep {
+            collector: self.collector.clone(),
+        };
+        let training =
+            TrainingServiceServer::with_interceptor(training, token.clone());
+        let registry =
+            ModelServiceServer::with_interceptor(registry, token.clone());
+        let upkeep = UpkeepServiceServer::with_interceptor(upkeep, token);
+        Routes::new(training)
+            .add_service(registry)
+            .add_service(upkeep)
+    }
+
+    /// What workers call.
+    fn worker_routes(&self, shutdown: &CancellationToken) -> Routes {
+        let workers = Workers {
+            jobs: self.jobs.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let token = self.workers.token();
+        Routes::new(WorkerServiceServer::with_interceptor(workers, token))
     }
 }
 

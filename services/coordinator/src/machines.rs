@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{Body, Calibration, SeenBackbone};
+use domain::{Body, Calibration, Equipment, SeenBackbone};
 use tokio::time::Instant;
 
 /// A worker that holds no job and was not heard of for so long is gone; it asks
@@ -24,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) calibration: Option<Calibration>,
     /// The backbones on its disk.
     pub(crate) backbones: Vec<SeenBackbone>,
+    /// What jobs may need of it.
+    pub(crate) equipment: Equipment,
 }
 
 /// A worker that asked for work.
@@ -40,6 +42,8 @@ pub(crate) struct Known {
     pub(crate) calibrations: Vec<Calibration>,
     /// Every backbone that one of them sees, by what jobs name it.
     pub(crate) backbones: BTreeMap<String, Body>,
+    /// What each worker has that jobs may need, by its name.
+    pub(crate) equipment: BTreeMap<String, Equipment>,
 }
 
 /// The latest word of each worker.
@@ -63,6 +67,15 @@ impl Machines {
         }
     }
 
+    /// What a worker said that it has; nothing where it said nothing.
+    pub(crate) fn equipment(&self, worker: &str) -> Equipment {
+        let workers = self.workers();
+        let heard = workers.get(worker);
+        heard
+            .map(|heard| heard.machine.equipment.clone())
+            .unwrap_or_default()
+    }
+
     /// What is known of the workers that are there: those that hold a job do
     /// not ask for work, and are.
     pub(crate) fn known(&self, busy: &BTreeSet<&str>, now: Instant) -> Known {
@@ -71,6 +84,10 @@ impl Machines {
             let silence = now.saturating_duration_since(heard.at);
             silence < GONE_AFTER || busy.contains(&**worker)
         });
+        let mut equipment = BTreeMap::new();
+        for (name, heard) in workers.iter() {
+            equipment.insert(name.clone(), heard.machine.equipment.clone());
+        }
         let mut machines: Vec<&Heard> = workers.values().collect();
         machines.sort_by_key(|heard| heard.at);
         let mut calibrations = BTreeMap::new();
@@ -92,6 +109,7 @@ impl Machines {
         Known {
             calibrations: calibrations.into_values().cloned().collect(),
             backbones,
+            equipment,
         }
     }
 
@@ -116,8 +134,8 @@ mod tests {
             backbones.push(SeenBackbone { location, body });
         }
         Machine {
-            calibration: None,
             backbones,
+            ..Machine::default()
         }
     }
 

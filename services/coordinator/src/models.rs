@@ -64,7 +64,39 @@ impl Models {
             Err(error) => return Err(error.into()),
         }
 
-        let labels = registry.labels().await?;
+        self.refuse_labelled(version).await?;
+        registry.delete(version, revision).await?;
+        let artifact = ArtifactId::from(version);
+        self.storage
+            .artifacts
+            .delete(Kind::Model, &artifact)
+            .await?;
+        tracing::info!(%version, "model version deleted");
+        Ok(())
+    }
+
+    /// Removes a version from the registry if no label points to it and it was
+    /// not published again since it was read; its files stay. Returns false
+    /// where it stays or is gone.
+    pub(crate) async fn retire(&self, info: &ModelInfo) -> Result<bool, Error> {
+        let registry = &self.storage.registry;
+        let revision = registry.revision().await?;
+        match self.refuse_labelled(&info.version).await {
+            Ok(()) => {}
+            Err(Error::Labelled { .. } | Error::UnreadableLabel(_)) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+
+        Ok(registry.delete_unchanged(info, revision).await?)
+    }
+
+    async fn refuse_labelled(
+        &self,
+        version: &ModelVersion,
+    ) -> Result<(), Error> {
+        let labels = self.storage.registry.labels().await?;
         if let Some(label) = labels_of(version, &labels).first() {
             return Err(Error::Labelled {
                 version: version.clone(),
@@ -76,13 +108,6 @@ impl Models {
             return Err(Error::UnreadableLabel(label.clone()));
         }
 
-        registry.delete(version, revision).await?;
-        let artifact = ArtifactId::from(version);
-        self.storage
-            .artifacts
-            .delete(Kind::Model, &artifact)
-            .await?;
-        tracing::info!(%version, "model version deleted");
         Ok(())
     }
 

@@ -15,6 +15,8 @@ pub(crate) async fn verified(
     version: &ModelVersion,
 ) -> Result<ModelInfo, Error> {
     let id = ArtifactId::from(version);
+    // They are not garbage before the registry names them.
+    artifacts.touch(Kind::Model, &id).await;
     artifacts.open_verified(Kind::Model, &id).await?;
     let bytes = artifacts.read(Kind::Model, &id, "model.json").await?;
     let manifest: ModelManifest =
@@ -24,6 +26,7 @@ pub(crate) async fn verified(
     }
 
     if let Some(backbone) = &manifest.backbone {
+        artifacts.touch(Kind::Backbone, backbone).await;
         artifacts.verify(Kind::Backbone, backbone).await?;
     }
 

@@ -7,5 +7,7 @@ mod page;
 pub(crate) mod registry;
 /// The methods that clients call for jobs.
 pub(crate) mod training;
+/// The methods that an operator calls now and then.
+pub(crate) mod upkeep;
 /// The methods that workers call.
 pub(crate) mod workers;

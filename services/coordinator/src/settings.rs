@@ -1,7 +1,12 @@
 //! The coordinator's settings, as its TOML file has them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use service::Port;
+
+use crate::gc::keep::Keep;
+use crate::queues::QueueLimits;
 
 /// The coordinator's settings; `config.toml` beside this crate says what each
 /// is and holds the defaults.
@@ -23,6 +28,10 @@ pub struct Settings {
     /// How long calls get to end, and workers to give their jobs back, when the
     /// process is to stop, in seconds.
     pub grace_s: u64,
+    /// The queues that jobs may name, and what each may have.
+    pub queues: BTreeMap<String, QueueLimits>,
+    /// How much is kept of what nothing needs.
+    pub keep: Keep,
     /// What is logged, and how.
     pub log: service::telemetry::Settings,
     /// Where things are kept.

@@ -1,6 +1,6 @@
 //! One step of a job, and what it says to people.
 
-use domain::{Cause, Event, Job};
+use domain::{Event, Job, State};
 
 use crate::error::Error;
 
@@ -12,6 +12,7 @@ pub(crate) fn step(
     now_ms: i64,
 ) -> Result<Option<String>, Error> {
     let at_once = job.progress.tokens_at_once;
+    let waited_for_moment = job.waits.until_ms.is_some();
     let before = (job.state, job.progress.stage.clone(), job.progress.epoch);
     job.apply(event.clone(), now_ms)?;
     let after = (job.state, job.progress.stage.clone(), job.progress.epoch);
@@ -34,14 +35,25 @@ pub(crate) fn step(
             Some(format!("leased by {worker}, attempt {}", job.attempts))
         }
         Event::Checkpointed { .. } => Some("checkpoint saved".to_owned()),
-        Event::AttemptFailed { cause, .. } => Some(ended_early(job, cause)),
-        Event::LeaseEnded { .. } => {
-            job.cause.as_ref().map(|cause| ended_early(job, cause))
+        Event::AttemptFailed { .. } | Event::LeaseEnded { .. } => failed(job),
+        Event::Stopped { .. } | Event::Released { .. }
+            if job.state == State::Failed =>
+        {
+            failed(job)
         }
         Event::Stopped { .. } => Some("stopped".to_owned()),
         Event::Released { .. } => {
             Some("given back by a worker that is shutting down".to_owned())
         }
+        Event::Due => {
+            waited_for_moment.then(|| "its start time has come".to_owned())
+        }
+        Event::Followed { job } => Some(format!("jobs/{job} has succeeded")),
+        Event::CannotFollow { .. } => failed(job),
+        Event::DeadlinePassed if job.state == State::Failed => failed(job),
+        Event::DeadlinePassed => Some(
+            "its deadline has passed: its worker is told to stop".to_owned(),
+        ),
         Event::Committed { version, .. } => {
             Some(format!("model version {version} published"))
         }
@@ -52,12 +64,14 @@ pub(crate) fn step(
     })
 }
 
-fn ended_early(job: &Job, cause: &Cause) -> String {
+/// Says why an attempt, or the job, has failed.
+fn failed(job: &Job) -> Option<String> {
+    let cause = job.cause.as_ref()?;
     let what = if job.state.is_final() {
         "failed"
     } else {
         "attempt failed, will be tried again"
     };
 
-    format!("{what}: {}", cause.message)
+    Some(format!("{what}: {}", cause.message))
 }

@@ -44,6 +44,7 @@ impl TrainJobs {
     async fn sweep(&self, passed: Duration) -> Result<(), Error> {
         let started = Instant::now();
         self.note_pauses().await?;
+        self.act_on_moments().await?;
         let jobs = &self.storage.jobs;
         let leased = jobs.leased().await?;
         let quiet = self.lease_term / 2;
@@ -73,13 +74,23 @@ impl TrainJobs {
     }
 
     /// Puts right, now and then until `shutdown`, what a coordinator of an
-    /// earlier version changes in the same store.
+    /// earlier version changes in the same store, and what one that was killed
+    /// has not come to.
     pub(crate) async fn mend_until(&self, shutdown: CancellationToken) {
-        while shutdown
-            .run_until_cancelled(tokio::time::sleep(MEND))
-            .await
-            .is_some()
-        {
+        loop {
+            if let Err(error) = self.make_up_for_others().await {
+                let error = service::chain(&error);
+                tracing::warn!(
+                    error,
+                    "cannot look at jobs that wait for others"
+                );
+            }
+
+            let pause = tokio::time::sleep(MEND);
+            if shutdown.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+
             match self.storage.jobs.mend_indexes().await {
                 Ok(0) => {}
                 Ok(n_mended) => {
@@ -92,5 +103,11 @@ impl TrainJobs {
                 }
             }
         }
+    }
+
+    async fn make_up_for_others(&self) -> Result<(), Error> {
+        self.tell_all_followers().await?;
+        self.storage.jobs.drop_empty_lanes().await?;
+        Ok(())
     }
 }

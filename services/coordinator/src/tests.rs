@@ -2,6 +2,10 @@
 
 /// Wall clocks that jump, or are ten minutes wrong.
 mod clocks;
+/// Who is faster: a collection, or whoever needs what it is about to remove.
+mod races;
+/// Which job comes when, and to whom.
+mod scheduling;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +36,7 @@ struct Scene {
 }
 
 /// Everything below one folder.
-async fn open_storage(folder: &Path) -> Storage {
+pub(crate) async fn open_storage(folder: &Path) -> Storage {
     let settings = Settings {
         store: format!("embedded:{}", folder.join("store.redb").display()),
         cache: String::new(),

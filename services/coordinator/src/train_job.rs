@@ -1,5 +1,5 @@
-//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`;
-//! a worker leases it; heartbeats carry progress out and cancel back; a commit
+//! ★ The first half of `TrainJob`: a checked specification is stored `Queued`
+//! (`submission.rs`); a worker leases it; heartbeats carry progress out and cancel back; a commit
 //! with the current lease epoch ends it with a published model version.
 
 use std::collections::BTreeMap;
@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use domain::{
     ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, EndOfAttempt,
-    Event, Job, JobId, ModelVersion, Progress, State, TrainSpec,
+    Event, Job, JobId, ModelVersion, Progress, State,
 };
-use storage::{Created, JobPage, JobQuery, Kind, Publication, Storage};
-use tokio::time::Instant;
+use storage::{JobPage, JobQuery, Kind, Publication, Storage};
 
 use crate::clock::WallClock;
 use crate::error::Error;
@@ -18,9 +17,10 @@ use crate::leases::Leases;
 use crate::leftovers::Checkpoints;
 use crate::machines::Machines;
 use crate::news::News;
-use crate::queue::Queue;
+use crate::publication;
+use crate::queue::line::Queue;
+use crate::queues::Queues;
 use crate::step::step;
-use crate::{body, costs, publication};
 
 /// Whoever waits looks again after this long even when nothing woke them: other
 /// coordinators write too.
@@ -50,6 +50,8 @@ pub(crate) struct TrainJobs {
     pub(crate) news: News,
     /// What is written down as the time.
     pub(crate) clock: WallClock,
+    /// What each queue may have.
+    pub(crate) queues: Queues,
 }
 
 /// A job and the lease on it, as a worker gets them.
@@ -80,68 +82,18 @@ impl TrainJobs {
             leases: Leases::default(),
             news: News::default(),
             clock: WallClock::default(),
+            queues: Queues::default(),
         }
+    }
+
+    /// With queues that have limits.
+    pub(crate) fn with_queues(self, queues: Queues) -> Self {
+        Self { queues, ..self }
     }
 
     /// With another time that jobs wait for what is out of reach.
     pub(crate) fn waiting_for_outages(self, patience: Duration) -> Self {
         Self { patience, ..self }
-    }
-
-    /// Queues a job for a specification that `proto` has checked; the same
-    /// request id gives the same job.
-    pub(crate) async fn submit(
-        &self,
-        spec: TrainSpec,
-        request: Option<&str>,
-    ) -> Result<Job, Error> {
-        self.check(&spec).await?;
-        let id = JobId::new(format!("job-{}", uuid::Uuid::now_v7().simple()))?;
-        let job = Job::queued(id, spec, self.clock.now_ms());
-        let created = self.storage.jobs.create(job, request).await?;
-        self.queue.wake();
-        Ok(match created {
-            Created::New(job) => {
-                tracing::info!(job = %job.id, dataset = %job.spec.dataset, "job queued");
-                job
-            }
-            Created::Before(job) => job,
-        })
-    }
-
-    /// Checks what can be known before a worker has the job: the data set
-    /// exists.
-    async fn check(&self, spec: &TrainSpec) -> Result<(), Error> {
-        let dataset = ArtifactId::from(&spec.dataset);
-        let artifacts = &self.storage.artifacts;
-        Ok(artifacts.require(Kind::Dataset, &dataset).await?)
-    }
-
-    /// Checks a specification without queueing it, and says what its parts will
-    /// cost.
-    pub(crate) async fn costs(
-        &self,
-        spec: &TrainSpec,
-    ) -> Result<Vec<String>, Error> {
-        self.check(spec).await?;
-        let dataset = ArtifactId::from(&spec.dataset);
-        let artifacts = &self.storage.artifacts;
-        let manifest = artifacts
-            .read(Kind::Dataset, &dataset, "dataset.json")
-            .await?;
-        let counts =
-            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
-        let jobs = &self.storage.jobs;
-        let leased = jobs.get_all(&jobs.leased().await?).await?;
-        let leases = leased.iter().filter_map(|job| job.lease.as_ref());
-        let busy = leases.map(|lease| &*lease.worker).collect();
-        let known = self.machines.known(&busy, Instant::now());
-        let work = costs::Work {
-            spec,
-            counts: &counts,
-            body: body::find(spec, &known.backbones, artifacts).await?,
-        };
-        Ok(costs::notes(&work, &known.calibrations))
     }
 
     pub(crate) async fn get(&self, id: &JobId) -> Result<Job, Error> {
@@ -158,16 +110,6 @@ impl TrainJobs {
 
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<Job, Error> {
         self.apply(id, &Event::CancelRequested).await
-    }
-
-    /// Puts a job that ended without a model back into the queue.
-    pub(crate) async fn retry(&self, id: &JobId) -> Result<Job, Error> {
-        let job = self.get(id).await?;
-        if job.state.is_final() {
-            self.check(&job.spec).await?;
-        }
-
-        self.apply(id, &Event::RetryRequested).await
     }
 
     /// Renews a lease; true when the worker is to stop.
@@ -345,11 +287,36 @@ impl TrainJobs {
         Ok(job)
     }
 
-    /// Removes what the attempts of an ended job left, and packs its events. A
-    /// store that is slow does not hold up the call that ended it: what is left
+    /// Applies an event; false where it does not fit the job any more, or the
+    /// job cannot be read.
+    pub(crate) async fn apply_if_fitting(
+        &self,
+        id: &JobId,
+        event: &Event,
+    ) -> Result<bool, Error> {
+        match self.apply(id, event).await {
+            Ok(_) => Ok(true),
+            Err(
+                Error::Refused(_)
+                | Error::Storage(
+                    storage::Error::NotFound { .. }
+                    | storage::Error::Corrupt { .. },
+                ),
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the followers of an ended job, removes what its attempts left, and
+    /// packs its events. A store that is slow does not hold up the call that ended it: what is left
     /// then is found later.
     async fn clean_up(&self, job: &Job) {
         let work = async {
+            if let Err(error) = self.tell_followers(job).await {
+                let error = service::chain(&error);
+                tracing::warn!(job = %job.id, error, "its followers hear later that it has ended");
+            }
+
             self.tidy(job).await;
             self.pack(job).await;
         };

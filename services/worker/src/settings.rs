@@ -16,6 +16,11 @@ pub struct Settings {
     pub name: String,
     /// The device that computes, or `auto` for the fastest one.
     pub device: String,
+    /// What jobs may need of this worker: names with commas between them.
+    pub labels: String,
+    /// Memory of the device that computes, in GiB; 0: looked up where it is a
+    /// CPU.
+    pub memory_gib: u32,
     /// What the backbone computes in.
     pub precision: Precision,
     /// The folder below which backbones are found and kept.
@@ -39,6 +44,17 @@ pub struct Settings {
     pub log: service::telemetry::Settings,
     /// Where things are kept; a worker uses the artifacts alone.
     pub storage: storage::Settings,
+}
+
+impl Settings {
+    /// The names in `labels`.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let names = self.labels.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(String::from)
+            .collect()
+    }
 }
 
 /// The default of every setting, in TOML.

@@ -124,6 +124,21 @@ text_id!(
     Label, check_name
 );
 
+text_id!(
+    /// Names one of the coordinator's queues.
+    QueueName, check_name
+);
+text_id!(
+    /// Something that a worker has and a job may need, such as `gpu`.
+    WorkerLabel, check_name
+);
+
+impl Default for QueueName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl Default for Catalog {
     fn default() -> Self {
         Self("default".to_owned())

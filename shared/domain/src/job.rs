@@ -12,8 +12,12 @@ mod epoch_columns;
 mod event;
 /// What a worker says about the work.
 mod progress;
+/// When and where a job is to run.
+mod schedule;
 /// Where a job stands, and why an attempt ended early.
 mod state;
+/// What a job waits for, and its deadline.
+mod waits;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +31,9 @@ use crate::train_spec::TrainSpec;
 pub use budget::{Losses, Outage};
 pub use event::{EndOfAttempt, Event, Refused};
 pub use progress::{EpochReport, Progress, StageReport};
+pub use schedule::{Equipment, Needs, Schedule};
 pub use state::{Cause, CauseKind, State};
+pub use waits::Waits;
 
 /// A worker's claim on a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +58,12 @@ pub struct Job {
     pub id: JobId,
     /// What it is to do.
     pub spec: TrainSpec,
+    /// When and where it is to run.
+    #[serde(default, skip_serializing_if = "Schedule::is_default")]
+    pub schedule: Schedule,
+    /// What it waits for before a worker may take it.
+    #[serde(default, skip_serializing_if = "Waits::is_default")]
+    pub waits: Waits,
     /// Where the job stands.
     pub state: State,
     /// When it was accepted, in milliseconds since 1970-01-01 UTC.
@@ -93,6 +105,8 @@ impl Job {
         Self {
             id,
             spec,
+            schedule: Schedule::default(),
+            waits: Waits::default(),
             state: State::Queued,
             created_ms: now_ms,
             updated_ms: now_ms,
@@ -168,7 +182,7 @@ impl Job {
             }
             Event::Stopped { epoch } => {
                 self.held(epoch)?;
-                self.end(State::Cancelled);
+                self.end_unfinished();
             }
             Event::Released { epoch } => {
                 self.held(epoch)?;
@@ -183,6 +197,12 @@ impl Job {
                 self.succeed(version, metrics);
             }
             Event::LeaseEnded { seen } => self.lease_ended(&seen, now_ms)?,
+            Event::Due => self.is_due(now_ms)?,
+            Event::Followed { job } => self.follows(&job)?,
+            Event::CannotFollow { job, why } => {
+                self.cannot_follow(&job, &why)?
+            }
+            Event::DeadlinePassed => self.deadline_passed()?,
             Event::CancelRequested => self.cancel()?,
             Event::RetryRequested => self.retry(now_ms)?,
         }
@@ -210,6 +230,10 @@ impl Job {
     fn lease(&mut self, worker: String, until_ms: i64) -> Result<(), Refused> {
         if self.state != State::Queued {
             return Err(Refused::WrongState(self.state));
+        }
+
+        if !self.may_begin() {
+            return Err(Refused::NotReady);
         }
 
         self.attempts += 1;
@@ -247,7 +271,7 @@ impl Job {
     /// milliseconds; ends where there is none.
     fn next_attempt(&mut self, pause: Option<i64>, now_ms: i64) {
         match (self.state, pause) {
-            (State::Cancelling, _) => self.end(State::Cancelled),
+            (State::Cancelling, _) => self.end_unfinished(),
             (_, None) => self.end(State::Failed),
             (_, Some(pause)) => {
                 self.state = State::Queued;
@@ -260,7 +284,7 @@ impl Job {
     /// An orderly return does not count as an attempt that failed.
     fn release(&mut self, now_ms: i64) {
         if self.state == State::Cancelling {
-            return self.end(State::Cancelled);
+            return self.end_unfinished();
         }
 
         self.state = State::Queued;
@@ -299,6 +323,7 @@ impl Job {
         }
 
         self.begin_anew();
+        self.forget_missed_deadline();
         self.state = State::Queued;
         self.not_before_ms = now_ms;
         Ok(())

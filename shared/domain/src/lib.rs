@@ -60,12 +60,13 @@ pub use field::{Invalid, Violation};
 pub use history::{History, Interaction, Retention};
 pub use ids::{
     ArtifactId, Catalog, DatasetId, EventId, ItemId, JobId, Label,
-    ModelVersion, UserId,
+    ModelVersion, QueueName, UserId, WorkerLabel,
 };
 pub use item::Item;
 pub use job::{
-    Cause, CauseKind, EndOfAttempt, EpochReport, Event, Job, Lease, Losses,
-    Outage, Progress, Refused, StageReport, State,
+    Cause, CauseKind, EndOfAttempt, EpochReport, Equipment, Event, Job, Lease,
+    Losses, Needs, Outage, Progress, Refused, Schedule, StageReport, State,
+    Waits,
 };
 pub use metric::{
     EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,

@@ -14,6 +14,12 @@ mod folder;
 /// What this process has verified already.
 mod verified;
 
+/// When an artifact was last wanted, and removing what nobody wants.
+mod age;
+
+/// Which stores' records name these artifacts.
+mod claims;
+
 /// What every place for artifacts must keep to.
 #[cfg(test)]
 mod contract;
@@ -94,6 +100,8 @@ impl Artifacts {
     fn put_now(&self, kind: Kind, source: &Path) -> Result<ArtifactId, Error> {
         let index = Index::of(source)?;
         let id = index.id();
+        // What somebody wants again is nobody's garbage.
+        self.folder.touch(kind, &id);
         match self.verify_now(kind, &id) {
             Ok(_) => return Ok(id),
             Err(Error::NotFound { .. }) => {}

@@ -1,10 +1,14 @@
 //! Training jobs, their requests and their numbered events. Written by the
 //! coordinator only.
 
+/// Removes jobs that have ended.
+mod delete;
 /// A job's events as they are stored.
 mod event;
 /// What jobs are found by.
 mod index;
+/// Queued jobs that any worker may take alike.
+mod lane;
 /// Pages of jobs.
 mod list;
 /// Puts indexes right that an earlier program did not keep.
@@ -13,6 +17,10 @@ mod mend;
 mod pack;
 /// Jobs that wait for a worker, and jobs that have one.
 mod queue;
+/// Who may add to a queue with a limit.
+mod turn;
+/// Jobs that wait for a moment or for other jobs.
+mod waiting;
 
 use domain::{Job, JobId};
 
@@ -22,8 +30,11 @@ use crate::registry::Publication;
 use crate::store::{Commit, Entry, Store};
 
 pub use event::JobEvent;
+pub use lane::Lane;
 pub use list::{JobFilter, JobPage, JobQuery};
 pub use queue::Ready;
+pub use turn::Turn;
+pub use waiting::Timed;
 
 const JOBS: &str = "jobs";
 /// Ids of the jobs that have not ended.
@@ -60,22 +71,46 @@ impl Jobs {
         }
     }
 
+    /// The job that a request made before.
+    pub async fn requested(&self, request: &str) -> Result<Option<Job>, Error> {
+        let Some(id) = self.store.get(REQUESTS, request).await? else {
+            return Ok(None);
+        };
+        let id = String::from_utf8_lossy(&id).into_owned();
+        self.read(&id).await.map(|(job, _)| Some(job))
+    }
+
     /// Stores a new job; with a request id that was seen before, returns the
     /// earlier job instead.
     pub async fn create(
         &self,
-        mut job: Job,
+        job: Job,
         request: Option<&str>,
     ) -> Result<Created, Error> {
+        self.create_in_turn(job, request, None).await
+    }
+
+    /// Stores a new job as [`Jobs::create`] does, if nobody took the turn
+    /// meanwhile; else the error is [`Error::Contended`].
+    pub async fn create_in_turn(
+        &self,
+        mut job: Job,
+        request: Option<&str>,
+        turn: Option<&Turn>,
+    ) -> Result<Created, Error> {
         if let Some(request) = request
-            && let Some(id) = self.store.get(REQUESTS, request).await?
+            && let Some(job) = self.requested(request).await?
         {
-            let id = String::from_utf8_lossy(&id).into_owned();
-            return self.read(&id).await.map(|(job, _)| Created::Before(job));
+            return Ok(Created::Before(job));
         }
+
         job.n_events = 1;
         let id = job.id.as_str();
         let mut commit = Commit::default();
+        if let Some(turn) = turn {
+            turn.take(&mut commit);
+        }
+
         commit.check(JOBS, id, None);
         commit.set(JOBS, id, encode(&job));
         commit.set(OPEN, id, Vec::new());
@@ -91,16 +126,12 @@ impl Jobs {
             return Ok(Created::New(job));
         }
 
-        // Another request with the same id was faster.
+        // Another request with the same id was faster, or another turn.
         let request = request.unwrap_or_default();
-        let Some(winner) = self.store.get(REQUESTS, request).await? else {
-            return Err(Error::Contended(format!("job {}", job.id)));
-        };
-
-        let winner = String::from_utf8_lossy(&winner).into_owned();
-        self.read(&winner)
-            .await
-            .map(|(job, _)| Created::Before(job))
+        match self.requested(request).await? {
+            Some(job) => Ok(Created::Before(job)),
+            None => Err(Error::Contended(format!("job {}", job.id))),
+        }
     }
 
     /// Reads one job by its id.

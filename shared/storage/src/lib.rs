@@ -28,6 +28,8 @@ mod artifacts;
 mod cache;
 /// Who interacted with what.
 mod histories;
+/// Which store this is, and whose the artifacts are.
+mod identity;
 /// Training jobs and their numbered events.
 mod jobs;
 /// Model versions and the labels that point to them.
@@ -38,7 +40,11 @@ pub use cache::Cache;
 pub use clock::now_ms;
 pub use error::{Error, RefusedUsers};
 pub use histories::Histories;
-pub use jobs::{Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Ready};
+pub use identity::Ownership;
+pub use jobs::{
+    Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Lane, Ready, Timed,
+    Turn,
+};
 pub use record::Listed;
 pub use registry::{Labels, Publication, Registry};
 pub use settings::Settings;
@@ -60,6 +66,7 @@ pub struct Storage {
     pub histories: Histories,
     /// Shared between replicas; its loss never makes an answer wrong.
     pub cache: Cache,
+    store: Store,
 }
 
 impl Storage {
@@ -71,8 +78,9 @@ impl Storage {
             artifacts: Artifacts::open(settings)?,
             jobs: Jobs::new(store.clone()),
             registry: Registry::new(store.clone()),
-            histories: Histories::new(store, settings.retention()),
+            histories: Histories::new(store.clone(), settings.retention()),
             cache: Cache::open(settings)?,
+            store,
         })
     }
 }

@@ -141,6 +141,31 @@ impl Registry {
             Err(Error::Contended(format!("model version {version}")))
         }
     }
+
+    /// Removes a version from the registry as [`Registry::delete`] does, if
+    /// what is known about it is still this; false where it is gone, was
+    /// published again, or a label has moved.
+    pub async fn delete_unchanged(
+        &self,
+        info: &ModelInfo,
+        revision: Option<Vec<u8>>,
+    ) -> Result<bool, Error> {
+        let version = info.version.as_str();
+        let Some(bytes) = self.store.get(VERSIONS, version).await? else {
+            return Ok(false);
+        };
+        let now: ModelInfo =
+            decode(&format!("model version {version}"), &bytes)?;
+        if now != *info {
+            return Ok(false);
+        }
+
+        let mut commit = Commit::default();
+        commit.check(REVISION, REVISION, revision);
+        commit.check(VERSIONS, version, Some(bytes));
+        commit.remove(VERSIONS, version);
+        self.store.commit(commit).await
+    }
 }
 
 impl Publication<'_> {

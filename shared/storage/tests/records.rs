@@ -580,7 +580,7 @@ async fn jobs_without_indexes_are_found_once_these_are_mended() {
         ..JobFilter::default()
     };
     assert_eq!(page(live).await, "job-succeeded job-running");
-    let ready = jobs.ready(10).await.unwrap();
+    let ready = jobs.ready(&storage::Lane::default(), 10).await.unwrap();
     assert_eq!(ready[0].id, job_id("job-queued"));
     assert_eq!(ready.len(), 1);
     let leased = jobs.leased().await.unwrap();

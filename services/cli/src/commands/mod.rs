@@ -24,6 +24,11 @@ pub(crate) mod train;
 /// Imports a path, trains on it and writes a report: `train submit --data`.
 mod study;
 
+/// A job for each combination of values: `train tune`.
+mod tune;
+
+/// Removes what nothing needs any more.
+pub(crate) mod gc;
 /// Lists, shows, labels and deletes model versions.
 pub(crate) mod models;
 

@@ -16,6 +16,7 @@ use crate::import::summary;
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
+use crate::jobs::schedule::now_ms;
 use crate::jobs::submission::{ImportedData, Submit};
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
@@ -51,6 +52,7 @@ pub(crate) async fn run(
 fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
     path.metadata()
         .with_context(|| format!("--data {}", path.display()))?;
+    submit.schedule.schedule(now_ms()?)?;
     submit.spec_on(ImportedData {
         id: "not-imported-yet",
         is_private: true,
@@ -128,6 +130,7 @@ impl Study<'_> {
             spec: Some((&spec).into()),
             request_id: self.submit.request_id.clone(),
             validate_only: false,
+            schedule: self.submit.schedule.schedule(now_ms()?)?,
         };
         let mut client = training_client(coordinator)?;
         let job = client.train_job(request).await?.into_inner();

@@ -1,14 +1,15 @@
-//! `train`: submit, watch, list, show, cancel, retry.
+//! `train`: submit, tune, watch, list, show, cancel, retry.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use proto::pb;
 
-use crate::commands::study;
+use crate::commands::{study, tune};
 use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::exit_code;
 use crate::jobs::follow::follow;
+use crate::jobs::schedule::now_ms;
 use crate::jobs::submission::Submit;
 use crate::names;
 use crate::output::writer::{self, Output};
@@ -19,6 +20,10 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// Queue a job; with `--watch`, follow it to its end.
     Submit(Box<Submit>),
+
+    /// Queue a job for each combination of values (`--set a=1,2 --set b=3,4`),
+    /// wait for all, and show them, the best on validation first.
+    Tune(Box<tune::Tune>),
 
     /// Follow a job to its end.
     Watch {
@@ -104,6 +109,9 @@ pub(crate) async fn run(
 
     let mut client = training_client(&settings.coordinator)?;
     match command {
+        Command::Tune(arguments) => {
+            return tune::run(&arguments, settings, output).await;
+        }
         Command::Submit(arguments) => {
             return submit(&mut client, &arguments, output).await;
         }
@@ -150,6 +158,7 @@ async fn submit(
         request_id: arguments.request_id.clone(),
         validate_only: arguments.validate_only,
         spec: Some((&arguments.spec()?).into()),
+        schedule: arguments.schedule.schedule(now_ms()?)?,
     };
     let job = client.train_job(request).await?.into_inner();
     if arguments.validate_only {

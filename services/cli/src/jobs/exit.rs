@@ -6,7 +6,7 @@ use proto::pb;
 use proto::pb::job::State;
 
 /// The job ended, but without a model.
-const NO_MODEL: u8 = 3;
+pub(crate) const NO_MODEL: u8 = 3;
 
 /// Success, or the code that tells a job without a model from a command that
 /// failed.

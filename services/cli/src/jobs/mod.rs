@@ -5,6 +5,8 @@ pub(crate) mod client;
 
 /// Named sets of fields that a job starts from.
 pub(crate) mod preset;
+/// When and where a job is to run, as it is typed.
+pub(crate) mod schedule;
 /// A specification as a TOML table: read, merged, changed and checked.
 pub(crate) mod spec;
 /// The arguments of `train submit`, and the specification that they make.
@@ -13,7 +15,7 @@ pub(crate) mod submission;
 /// Follows a job's events until it ends.
 pub(crate) mod follow;
 /// How often a broken stream of events is opened again.
-mod reconnects;
+pub(crate) mod reconnects;
 /// Shows the events: a bar, lines or JSON.
 mod view;
 

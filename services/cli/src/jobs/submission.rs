@@ -7,6 +7,7 @@ use toml::Table;
 
 use crate::import::reading::Reading;
 use crate::jobs::preset::Preset;
+use crate::jobs::schedule::ScheduleArguments;
 use crate::jobs::spec::{checked, merge, read_spec, set};
 use crate::names::dataset_id;
 
@@ -46,6 +47,9 @@ pub(crate) struct Submit {
     /// A label that moves to the new version; may be repeated.
     #[arg(long)]
     label: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) schedule: ScheduleArguments,
 
     /// The same id gives the same job.
     #[arg(long, default_value = "")]

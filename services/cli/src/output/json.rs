@@ -31,6 +31,8 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "worker": job.worker,
         "cause": job.cause.as_ref().map(cause),
         "outage": job.outage.as_ref().map(outage),
+        "schedule": job.schedule.as_ref().map(schedule),
+        "awaits": job.awaits,
         "metrics": sorted(&job.metrics),
         "model_version": job.model_version,
         "notes": job.notes,
@@ -73,6 +75,21 @@ fn outage(outage: &pb::Outage) -> Value {
         "next_try_ms": millis(outage.next_try),
         "until_ms": millis(outage.until),
         "n_attempts": outage.n_attempts,
+    })
+}
+
+fn schedule(schedule: &pb::Schedule) -> Value {
+    let needs = schedule.needs.clone().unwrap_or_default();
+    json!({
+        "priority": schedule.priority,
+        "queue": schedule.queue,
+        "start_after_ms": schedule.start_after.map(|time| millis(Some(time))),
+        "deadline_ms": schedule.deadline.map(|time| millis(Some(time))),
+        "after": schedule.after,
+        "needs": {
+            "labels": needs.labels,
+            "memory_gib": needs.memory_gib,
+        },
     })
 }
 

@@ -44,6 +44,10 @@ pub(crate) fn job(job: &pb::Job) -> String {
         line.push_str(&waiting(outage));
     }
 
+    if job.state() == State::Queued && !job.awaits.is_empty() {
+        line.push_str(&format!("  (waits for {})", job.awaits.join(", ")));
+    }
+
     line
 }
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use domain::{Invalid, JobId, Label, TrainSpec};
+use domain::{Invalid, JobId, Label, Schedule, TrainSpec};
 use futures::{Stream, StreamExt};
 use proto::{dataset_id, job_id, pb, state, timestamp};
 use storage::{JobFilter, JobQuery, Order};
@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::rpc::page::page_size;
+use crate::submission::Submission;
 use crate::train_job::TrainJobs;
 
 /// Serves `TrainingService` to clients.
@@ -27,17 +28,20 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let request = request.into_inner();
         let spec = checked_spec(request.spec)?;
+        let schedule = checked_schedule(request.schedule)?;
         let id = checked_request_id(&request.request_id)?;
+        let submission = Submission { spec, schedule };
         if request.validate_only {
-            let notes = self.jobs.costs(&spec).await?;
+            let notes = self.jobs.notes(&submission).await?;
             return Ok(Response::new(pb::Job {
-                spec: Some((&spec).into()),
+                spec: Some((&submission.spec).into()),
+                schedule: Some((&submission.schedule).into()),
                 notes,
                 ..pb::Job::default()
             }));
         }
 
-        let job = self.jobs.submit(spec, id).await?;
+        let job = self.jobs.submit(submission, id).await?;
         Ok(Response::new((&job).into()))
     }
 
@@ -151,6 +155,11 @@ fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {
     };
 
     TrainSpec::try_from(spec).map_err(|invalid| invalid.under("spec").into())
+}
+
+fn checked_schedule(schedule: Option<pb::Schedule>) -> Result<Schedule, Error> {
+    let schedule = Schedule::try_from(schedule.unwrap_or_default());
+    schedule.map_err(|invalid| invalid.under("schedule").into())
 }
 
 fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{ArtifactId, EndOfAttempt, Invalid, ModelVersion, SeenBackbone};
+use domain::{
+    ArtifactId, EndOfAttempt, Equipment, Invalid, ModelVersion, SeenBackbone,
+};
 use proto::{job_id, job_name, pb, version_name};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -132,9 +134,15 @@ fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
     for seen in std::mem::take(&mut request.backbones) {
         backbones.extend(SeenBackbone::try_from(seen));
     }
+    let labels = std::mem::take(&mut request.labels);
+    let equipment = Equipment {
+        labels: proto::worker_labels("labels", labels)?,
+        memory_gib: request.memory_gib,
+    };
     Ok(Machine {
         calibration,
         backbones,
+        equipment,
     })
 }
 

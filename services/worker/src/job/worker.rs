@@ -1,5 +1,6 @@
 //! Asks the coordinator for work and takes one job after the other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,11 @@ impl Worker {
             "computing"
         );
         settings.device = computing.name;
+        proto::worker_labels("labels", settings.labels())?;
+        let is_host = !model::has_own_memory(&computing.device);
+        if settings.memory_gib == 0 && is_host {
+            settings.memory_gib = memory_gib(Path::new("/proc/meminfo"));
+        }
         let scratch = Arc::new(Scratch::open(&settings.scratch)?);
         scratch::sweep_unfinished(&settings.backbone_root);
         let calibration =
@@ -145,6 +151,8 @@ impl Worker {
                 .unwrap_or(u32::MAX),
             calibration: self.calibration.as_ref().map(Into::into),
             backbones: backbones.iter().map(Into::into).collect(),
+            labels: settings.labels(),
+            memory_gib: settings.memory_gib,
         });
         request.set_timeout(WAIT_FOR_WORK + CALL_MARGIN);
         Ok(coordinator.lease(request).await?.into_inner().leased)
@@ -161,4 +169,14 @@ impl Worker {
         self.sizes_read = read;
         backbones
     }
+}
+
+/// The machine's memory, in whole GiB; 0 where it does not say so.
+fn memory_gib(meminfo: &Path) -> u32 {
+    const KIB_PER_GIB: u32 = 1 << 20;
+    let told = std::fs::read_to_string(meminfo).unwrap_or_default();
+    let total = told.lines().find(|line| line.starts_with("MemTotal:"));
+    let kib = total.and_then(|line| line.split_whitespace().nth(1));
+    let kib: Option<u32> = kib.and_then(|kib| kib.parse().ok());
+    kib.unwrap_or_default() / KIB_PER_GIB
 }

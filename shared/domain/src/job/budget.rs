@@ -49,6 +49,8 @@ impl CauseKind {
             Self::BadData
             | Self::BadBackbone
             | Self::Diverged
+            | Self::DeadlinePassed
+            | Self::DependencyFailed
             | Self::WorkerCrashed => Budget::Nothing,
         }
     }

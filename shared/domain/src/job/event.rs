@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ids::{ArtifactId, ModelVersion};
+use crate::ids::{ArtifactId, JobId, ModelVersion};
 use crate::job::Lease;
 use crate::job::progress::Progress;
 use crate::job::state::{Cause, State};
@@ -68,6 +68,22 @@ pub enum Event {
         /// The lease as it was for a whole term.
         seen: Lease,
     },
+    /// The moment that it waited for has come, or its pause is over.
+    Due,
+    /// A job that it follows has succeeded.
+    Followed {
+        /// That job.
+        job: JobId,
+    },
+    /// A job that it follows will not succeed.
+    CannotFollow {
+        /// That job.
+        job: JobId,
+        /// What became of that job, as the end of a sentence.
+        why: String,
+    },
+    /// It has not ended by its deadline.
+    DeadlinePassed,
     /// Somebody wants it to stop.
     CancelRequested,
     /// Somebody wants a job that ended without a model to be tried again.
@@ -119,6 +135,12 @@ pub enum Refused {
     /// The worker that was taken for lost has renewed its lease meanwhile.
     #[error("the lease was renewed meanwhile")]
     Renewed,
+    /// The job waits for other jobs, or for a moment.
+    #[error("the job may not begin yet")]
+    NotReady,
+    /// The job does not wait for this.
+    #[error("the job does not wait for this")]
+    NotAwaited,
     /// The job is not in a state for this.
     #[error("the job is {0:?}")]
     WrongState(State),

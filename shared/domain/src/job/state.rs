@@ -48,6 +48,10 @@ pub enum CauseKind {
     /// The job lost worker after worker in the same place: it seems to be what
     /// ends them.
     WorkerCrashed,
+    /// It had not ended by its deadline.
+    DeadlinePassed,
+    /// A job that it was to follow ended without a model.
+    DependencyFailed,
     /// Something else inside failed; also a cause that only a newer
     /// program knows.
     #[serde(other)]

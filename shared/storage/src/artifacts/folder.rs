@@ -20,7 +20,7 @@ use crate::error::Error;
 /// The folder that artifacts are kept in.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
-    root: PathBuf,
+    pub(super) root: PathBuf,
 }
 
 /// An upload that is whole and verified, and that nobody sees. What is left of
@@ -158,17 +158,33 @@ impl Folder {
         kind: Kind,
         id: &ArtifactId,
     ) -> Result<(), Error> {
-        self.discard(&self.place(kind, id))
+        self.discard(&self.place(kind, id))?;
+        Ok(())
     }
 
     /// Moves a folder out of everybody's sight and removes it there: nobody
     /// sees a part of it, and no upload is published while it is removed.
-    fn discard(&self, path: &Path) -> Result<(), Error> {
-        let bin = self.new_staging_place(DISCARDED);
+    /// Returns false where there was none.
+    pub(super) fn discard(&self, path: &Path) -> Result<bool, Error> {
+        let Some(bin) = self.set_aside(path, DISCARDED)? else {
+            return Ok(false);
+        };
+        remove_all(&bin)?;
+        Ok(true)
+    }
+
+    /// Moves a folder out of everybody's sight, into a staging place of this
+    /// owner; returns where it is now, `None` where there was none.
+    pub(super) fn set_aside(
+        &self,
+        path: &Path,
+        owner: &str,
+    ) -> Result<Option<PathBuf>, Error> {
+        let bin = self.new_staging_place(owner);
         fs::create_dir_all(self.staging()).map_err(Error::file(&bin))?;
         match fs::rename(path, &bin) {
-            Ok(()) => remove_all(&bin),
-            Err(error) if is_absent(&error) => Ok(()),
+            Ok(()) => Ok(Some(bin)),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(Error::file(path)(error)),
         }
     }
@@ -192,6 +208,10 @@ impl Folder {
     pub(super) fn sweep(&self, idle: Duration) -> Result<usize, Error> {
         let mut n_swept = 0;
         for path in entries(&self.staging())? {
+            if self.put_retired_back(&path)? {
+                continue;
+            }
+
             let is_discarded = name_of(&path).starts_with(DISCARDED);
             if is_discarded || is_idle(&path, idle) {
                 self.discard(&path)?;
@@ -278,7 +298,7 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
 }
 
 /// Lists what a folder holds; nothing where there is no folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
@@ -307,7 +327,8 @@ fn remove_all(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn name_of(path: &Path) -> String {
+/// The last part of a path.
+pub(super) fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
 }

@@ -18,6 +18,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind whose artifacts are in a folder of this name.
+    pub(super) fn in_folder(name: &str) -> Option<Self> {
+        [Self::Dataset, Self::Model, Self::Backbone, Self::Checkpoint]
+            .into_iter()
+            .find(|kind| kind.folder() == name)
+    }
+
     pub(super) fn folder(self) -> &'static str {
         match self {
             Self::Dataset => "datasets",

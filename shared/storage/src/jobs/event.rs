@@ -163,8 +163,13 @@ pub(super) fn entry(before: Option<&Job>, job: &Job, message: String) -> Entry {
         after: Some(After::new(before, job)),
         job: None,
     };
-    let record = encode_as(EVENTS_FORMAT, &event);
-    Entry::new(&space(&job.id), &key(job.n_events), Some(record))
+    stored(&job.id, &event)
+}
+
+/// An event in a record of its own.
+pub(super) fn stored(job: &JobId, event: &StoredEvent) -> Entry {
+    let record = encode_as(EVENTS_FORMAT, event);
+    Entry::new(&space(job), &key(event.number), Some(record))
 }
 
 /// The space of a job's events.

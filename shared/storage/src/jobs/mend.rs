@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use domain::{Job, JobId, State};
 
 use crate::error::Error;
-use crate::jobs::{JOBS, Jobs, OPEN, index};
+use crate::jobs::{JOBS, Jobs, OPEN, Ready, index};
 use crate::record::decode;
 use crate::store::{Commit, Place, Range};
 
@@ -42,11 +42,26 @@ impl Jobs {
         }
 
         let queued = self.index(&index::in_state(State::Queued)).await?;
-        for queue in [index::READY, index::PAUSED] {
-            for key in self.index(queue).await? {
+        let mut waiting = vec![index::PAUSED.to_owned()];
+        for lane in self.lanes().await? {
+            waiting.push(lane.index());
+        }
+
+        for queue in waiting {
+            for key in self.index(&queue).await? {
                 let id = index::queued_id(&key).map(String::from);
                 ids.extend(id.filter(|id| queued.contains(id)));
             }
+        }
+
+        for key in self.index(index::STARTS).await? {
+            let id = index::timed(&key).map(|timed| timed.id.to_string());
+            ids.extend(id.filter(|id| queued.contains(id)));
+        }
+
+        for key in self.index(index::AWAITED).await? {
+            let id = index::awaited(&key).map(|(_, id)| id.to_string());
+            ids.extend(id.filter(|id| queued.contains(id)));
         }
 
         Ok(ids)
@@ -55,6 +70,19 @@ impl Jobs {
     async fn index(&self, name: &str) -> Result<BTreeSet<String>, Error> {
         let keys = self.store.range(name, Range::first(usize::MAX)).await?;
         Ok(keys.into_iter().collect())
+    }
+
+    /// Puts the places of a job right that a worker could not be given, and
+    /// takes it off the place in its lane where it was found.
+    pub async fn mend_ready(&self, ready: &Ready) -> Result<(), Error> {
+        let mut commit = Commit::default();
+        commit.left.push(Place {
+            index: ready.lane.index(),
+            key: ready.place.clone(),
+        });
+        self.store.commit(commit).await?;
+        self.mend(&ready.id).await?;
+        Ok(())
     }
 
     /// Puts a job's places in the indexes right; false where that is not
@@ -67,7 +95,10 @@ impl Jobs {
         commit.check(JOBS, id.as_str(), bytes.clone());
         commit.left = index::passing_places(id);
         match &job {
-            Some(Ok(job)) => commit.entered = index::places(job),
+            Some(Ok(job)) => {
+                commit.left = index::all_passing_places(job);
+                commit.entered = index::places(job);
+            }
             // It stays in the list of all, which names it.
             Some(Err(error)) => {
                 self.left_out.tell(what, error);

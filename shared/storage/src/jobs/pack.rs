@@ -16,7 +16,7 @@ use crate::record::{EVENTS_FORMAT, decode, encode_as};
 use crate::store::Commit;
 
 /// Packed events, by the job's id.
-const PACKED: &str = "job-events-packed";
+pub(super) const PACKED: &str = "job-events-packed";
 /// Fewer events are left as they are.
 const FEWEST: u64 = 6;
 

@@ -1,0 +1,111 @@
+//! Which workers can take a job, said before it is queued.
+
+use std::collections::BTreeMap;
+
+use domain::{Equipment, Needs};
+
+/// Most workers that a note names.
+const MOST_NAMED: usize = 10;
+
+/// Says for people which of the workers that are there can take a job, or what
+/// none of them has.
+pub(crate) fn note(
+    needs: &Needs,
+    workers: &BTreeMap<String, Equipment>,
+) -> String {
+    if workers.is_empty() {
+        return "no worker has asked for work yet: the job waits for one that has what it needs"
+            .to_owned();
+    }
+
+    let mut fitting = Vec::new();
+    for (name, equipment) in workers {
+        if needs.are_met_by(equipment) {
+            fitting.push(name.as_str());
+        }
+    }
+
+    let n = workers.len();
+    if fitting.is_empty() {
+        let missing = missing(needs, workers).join(", ");
+        return format!(
+            "none of the {n} workers that are there can take it: {missing}; it waits for one that can"
+        );
+    }
+
+    let n_fitting = fitting.len();
+    fitting.truncate(MOST_NAMED);
+    let names = fitting.join(", ");
+    let others = match n_fitting - fitting.len() {
+        0 => String::new(),
+        n_others => format!(" and {n_others} more"),
+    };
+    format!("{n_fitting} of {n} workers can take it: {names}{others}")
+}
+
+/// What no worker has, one by one; or that none has all of it.
+fn missing(
+    needs: &Needs,
+    workers: &BTreeMap<String, Equipment>,
+) -> Vec<String> {
+    let mut missing = Vec::new();
+    for label in &needs.labels {
+        let has_it = |worker: &Equipment| worker.labels.contains(label);
+        if !workers.values().any(has_it) {
+            missing.push(format!("nobody has the label `{label}`"));
+        }
+    }
+
+    let most = workers.values().map(|worker| worker.memory_gib).max();
+    let most = most.unwrap_or_default();
+    if needs.memory_gib > most {
+        missing.push(format!(
+            "nobody has {} GiB (the most is {most} GiB)",
+            needs.memory_gib
+        ));
+    }
+
+    if missing.is_empty() {
+        missing.push("nobody has all that it needs".to_owned());
+    }
+
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::WorkerLabel;
+
+    fn worker(labels: &[&str], memory_gib: u32) -> Equipment {
+        let label = |name: &&str| WorkerLabel::new(*name).unwrap();
+        Equipment {
+            labels: labels.iter().map(label).collect(),
+            memory_gib,
+        }
+    }
+
+    fn needs(labels: &[&str], memory_gib: u32) -> Needs {
+        Needs {
+            labels: worker(labels, 0).labels,
+            memory_gib,
+        }
+    }
+
+    #[test]
+    fn whoever_asks_hears_who_fits_or_what_nobody_has() {
+        let nobody = note(&Needs::default(), &BTreeMap::new());
+        assert!(nobody.starts_with("no worker has asked"), "{nobody}");
+        let workers = BTreeMap::from([
+            ("cpu".to_owned(), worker(&[], 64)),
+            ("gpu".to_owned(), worker(&["gpu"], 24)),
+        ]);
+        let note = |labels: &[&str], gib| note(&needs(labels, gib), &workers);
+        assert_eq!(note(&[], 0), "2 of 2 workers can take it: cpu, gpu");
+        assert_eq!(note(&["gpu"], 24), "1 of 2 workers can take it: gpu");
+        let message = note(&["tpu", "gpu"], 80);
+        assert!(message.contains("nobody has the label `tpu`, nobody has 80 GiB (the most is 64 GiB)"), "{message}");
+        let message = note(&["gpu"], 64);
+        assert!(message.contains("nobody has all that"), "{message}");
+    }
+}
