@@ -287,6 +287,7 @@ mod tests {
             dataset,
             job: JobId::new("job").unwrap(),
             metrics: BTreeMap::new(),
+            is_final_fit: false,
             created_ms: day * DAY_MS,
         };
         let backbone = ArtifactId::new(format!("b-{id}")).unwrap();

@@ -97,6 +97,7 @@ async fn a_version_that_got_a_label_or_was_published_again_meanwhile_is_not_reti
         job: job.id,
         spec,
         metrics: BTreeMap::new(),
+        is_final_fit: false,
         created_ms: 1,
     };
     publish(&storage, &info).await;
