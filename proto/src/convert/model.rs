@@ -22,6 +22,8 @@ impl pb::ModelVersion {
             labels: labels.iter().map(ToString::to_string).collect(),
             create_time: Some(timestamp(info.created_ms)),
             final_fit: info.is_final_fit,
+            dataset_name: info.dataset_name.clone(),
+            train_seconds: info.train_seconds,
         }
     }
 }

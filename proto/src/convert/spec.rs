@@ -8,7 +8,7 @@ use domain::{
     ValuePath,
 };
 
-use crate::convert::name::{dataset_name, id_of};
+use crate::convert::name::{dataset_name, id_of, version_id, version_name};
 use crate::pb;
 
 impl TryFrom<pb::TrainSpec> for TrainSpec {
@@ -23,6 +23,11 @@ impl TryFrom<pb::TrainSpec> for TrainSpec {
         checked.seed = spec.seed;
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
             checked.backbone = backbone(kind)?;
+        }
+
+        if !spec.start_from.is_empty() {
+            checked.start_from =
+                Some(version_id("start_from", &spec.start_from)?);
         }
 
         checked.init = table_init(spec.init)?;
@@ -282,6 +287,10 @@ impl From<&TrainSpec> for pb::TrainSpec {
             evaluation: Some(pb::Evaluation::from(&spec.evaluation)),
             labels: spec.labels.iter().map(ToString::to_string).collect(),
             max_attempts: Some(spec.max_attempts),
+            start_from: match &spec.start_from {
+                Some(version) => version_name(version),
+                None => String::new(),
+            },
         }
     }
 }

@@ -34,6 +34,8 @@ mod tuning;
 mod names;
 /// How answers are written: JSON, text and the page of a report.
 mod output;
+/// Model versions by what people call them.
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,6 +1,8 @@
 //! What a worker's model must be before it is published.
 
-use domain::{ArtifactId, Job, ModelInfo, ModelManifest, ModelVersion};
+use domain::{
+    ArtifactId, DatasetId, Job, ModelInfo, ModelManifest, ModelVersion,
+};
 use storage::{Artifacts, Kind, now_ms};
 
 use crate::error::{BadModel, Error};
@@ -30,7 +32,10 @@ pub(crate) async fn verified(
         artifacts.verify(Kind::Backbone, backbone).await?;
     }
 
+    let parts = job.progress.parts.values();
     Ok(ModelInfo {
+        dataset_name: dataset_name(artifacts, &manifest.dataset).await,
+        train_seconds: parts.map(|spent| spent.seconds).sum(),
         version: version.clone(),
         catalog: manifest.catalog,
         dataset: manifest.dataset,
@@ -40,4 +45,19 @@ pub(crate) async fn verified(
         is_final_fit: manifest.is_final_fit,
         created_ms: now_ms(),
     })
+}
+
+/// What people call a data set; empty where its manifest cannot be read, which
+/// is no reason to lose a model.
+async fn dataset_name(artifacts: &Artifacts, id: &DatasetId) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let id = ArtifactId::from(id);
+    let read = artifacts.read(Kind::Dataset, &id, "dataset.json").await;
+    let named = read
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Named>(&bytes).ok());
+    named.map(|named| named.name).unwrap_or_default()
 }

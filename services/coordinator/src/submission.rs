@@ -113,6 +113,9 @@ impl TrainJobs {
         if let Backbone::Path(BackboneLocation::Artifact(id)) = &spec.backbone {
             artifacts.touch(Kind::Backbone, id).await;
         }
+        if let Some(version) = &spec.start_from {
+            artifacts.touch(Kind::Model, &version.into()).await;
+        }
     }
 
     /// Checks what can be known before a worker has the job: the data set and
@@ -132,7 +135,28 @@ impl TrainJobs {
             return Err(Invalid::one("schedule.deadline", reason).into());
         }
 
-        self.require_dataset(spec).await
+        self.require_dataset(spec).await?;
+        self.require_start(spec).await
+    }
+
+    /// The version to start from is there, with its files and its data set, and
+    /// was trained on the job's backbone.
+    async fn require_start(&self, spec: &TrainSpec) -> Result<(), Error> {
+        let Some(version) = &spec.start_from else {
+            return Ok(());
+        };
+        let info = self.storage.registry.get(version).await?;
+        if info.spec.backbone != spec.backbone {
+            let reason = format!(
+                "is not the one of modelVersions/{version}, whose rows mean nothing in another language model"
+            );
+            return Err(Invalid::one("spec.backbone", reason).into());
+        }
+        let artifacts = &self.storage.artifacts;
+        artifacts.require(Kind::Model, &version.into()).await?;
+        // It says what the version has learned from.
+        let dataset = ArtifactId::from(&info.dataset);
+        Ok(artifacts.require(Kind::Dataset, &dataset).await?)
     }
 
     async fn require_dataset(&self, spec: &TrainSpec) -> Result<(), Error> {

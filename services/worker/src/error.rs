@@ -17,6 +17,9 @@ pub enum Error {
     /// The data set cannot be trained on.
     #[error("the data set cannot be used")]
     Data(#[source] dataset::Error),
+    /// The version that the job starts from cannot be used.
+    #[error("the version to start from (`start_from`) cannot be used")]
+    Earlier(#[source] model::Error),
     /// The backbone cannot be loaded.
     #[error("the backbone cannot be used")]
     Backbone(#[source] model::Error),
@@ -143,12 +146,15 @@ impl Error {
     fn kind(&self) -> CauseKind {
         match self {
             Self::Data(dataset::Error::File { source, .. })
+            | Self::Earlier(model::Error::File { source, .. })
             | Self::Backbone(model::Error::File { source, .. })
                 if is_outage(source) =>
             {
                 CauseKind::Unavailable
             }
-            Self::Data(_) | Self::Spec(_) => CauseKind::BadData,
+            Self::Data(_) | Self::Earlier(_) | Self::Spec(_) => {
+                CauseKind::BadData
+            }
             Self::Backbone(_)
             | Self::NoBackbone { .. }
             | Self::NotAdded { .. }

@@ -144,6 +144,53 @@ impl Dataset {
         }
     }
 
+    /// Gives each interaction that an earlier data set has the split that it
+    /// has there; returns how many these are. So what was held out once is never
+    /// learned from later.
+    pub(crate) fn keep_splits(&mut self, earlier: &Self) -> usize {
+        let known = SplitsOf::new(earlier);
+        let mut n_kept = 0;
+        for place in 0..self.interactions.users.len() {
+            let user = &self.users[self.interactions.users[place] as usize];
+            let item = &self.items[self.interactions.items[place] as usize];
+            if let Some(split) = known.split(user, item.id.as_str()) {
+                self.interactions.splits[place] = split;
+                n_kept += 1;
+            }
+        }
+        self.count_splits();
+        n_kept
+    }
+
+    /// Learns from each held-out interaction that an earlier data set has in
+    /// one of some splits: what a model has learned from cannot measure it.
+    /// Returns how many these are.
+    pub fn learn_from(&mut self, earlier: &Self, splits: &[Split]) -> usize {
+        let known = SplitsOf::new(earlier);
+        let mut n_moved = 0;
+        for place in 0..self.interactions.users.len() {
+            if self.interactions.splits[place] == Split::Train {
+                continue;
+            }
+            let user = &self.users[self.interactions.users[place] as usize];
+            let item = &self.items[self.interactions.items[place] as usize];
+            let split = known.split(user, item.id.as_str());
+            if split.is_some_and(|split| splits.contains(&split)) {
+                self.interactions.splits[place] = Split::Train;
+                n_moved += 1;
+            }
+        }
+        self.count_splits();
+        n_moved
+    }
+
+    fn count_splits(&mut self) {
+        let rows = &self.interactions;
+        self.manifest.n_train = rows.n_in(Split::Train);
+        self.manifest.n_valid = rows.n_in(Split::Valid);
+        self.manifest.n_test = rows.n_in(Split::Test);
+    }
+
     /// Each user's item rows of one split, in prompt order: ascending (time,
     /// external item id).
     pub fn histories(&self, split: Split) -> Vec<Vec<u32>> {
@@ -156,6 +203,37 @@ impl Dataset {
             }
         }
         histories
+    }
+}
+
+/// Finds the split of an interaction by its ids.
+struct SplitsOf<'a> {
+    dataset: &'a Dataset,
+    /// The first interaction of each user, and behind the last user the number
+    /// of all: interactions are ordered by user.
+    starts: Vec<usize>,
+}
+
+impl<'a> SplitsOf<'a> {
+    fn new(dataset: &'a Dataset) -> Self {
+        let rows = &dataset.interactions.users;
+        let mut starts = Vec::with_capacity(dataset.users.len() + 1);
+        for user in 0..=dataset.users.len() {
+            starts.push(rows.partition_point(|&row| (row as usize) < user));
+        }
+        Self { dataset, starts }
+    }
+
+    /// The split of an interaction; `None` where the data set does not have it.
+    fn split(&self, user: &UserId, item: &str) -> Option<Split> {
+        let user = self.dataset.users.binary_search(user).ok()?;
+        let items = &self.dataset.items;
+        let item = items.binary_search_by(|other| other.id.as_str().cmp(item));
+        let item = item.ok()?;
+        let rows = &self.dataset.interactions;
+        let mut places = self.starts[user]..self.starts[user + 1];
+        let place = places.find(|&place| rows.items[place] as usize == item)?;
+        Some(rows.splits[place])
     }
 }
 

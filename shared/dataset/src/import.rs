@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::Catalog;
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::layout::{Format, Layout, find, find_items};
 use crate::numbering::number;
 use crate::pruning::{drop_repeats, k_core};
-use crate::split::{SplitRule, assign};
+use crate::split::{SplitRule, assign, is_random};
 use crate::summary::{LeftOut, Report, all_in_one_split, report, steps};
 use crate::tally::Tally;
 use crate::values::times::DateOrder;
@@ -40,6 +41,9 @@ pub struct ImportOptions {
     pub catalog: Catalog,
     /// How interactions are split into training, validation and test.
     pub split: SplitRule,
+    /// An earlier data set: interactions that it has keep its splits, where
+    /// they would be split at random.
+    pub splits_of: Option<Arc<Dataset>>,
     /// Users and items keep at least this many interactions.
     pub k_core: usize,
     /// Interactions rated lower are left out.
@@ -65,6 +69,7 @@ impl Default for ImportOptions {
             name: None,
             catalog: Catalog::default(),
             split: SplitRule::Given,
+            splits_of: None,
             k_core: 1,
             min_rating: None,
             with_new_items: false,
@@ -171,6 +176,7 @@ fn finish(
         n_outside_core: n_distinct - rows.len(),
     };
     check_times(&rows, options.split)?;
+    let is_random = is_random(&rows, options.split);
     assign(&mut rows, options.split, &builder.users.ranks());
     let items = tally.items.take();
     let first = tally.first_refusal().map(ToString::to_string);
@@ -180,7 +186,13 @@ fn finish(
     report.add_ties(&rows, options.split);
     let split = all_in_one_split(&rows);
     let rows = number(builder, rows, &taken)?;
-    let dataset = Dataset::new(name, options.catalog.clone(), rows);
+    let mut dataset = Dataset::new(name, options.catalog.clone(), rows);
+    if let Some(earlier) = &options.splits_of
+        && is_random
+    {
+        let n_kept = dataset.keep_splits(earlier);
+        report.add_kept_splits(n_kept, &earlier.manifest.name);
+    }
     if let Some(why) = why_empty(&dataset, split) {
         let removed = steps(&report, options.k_core);
         let first = first.map(|first| format!("; first: {first}"));

@@ -39,6 +39,15 @@ pub(crate) fn assign(rows: &mut [Row], rule: SplitRule, user_ranks: &[u32]) {
     }
 }
 
+/// True where chance decides: the rule says so, or no row says its split.
+pub(crate) fn is_random(rows: &[Row], rule: SplitRule) -> bool {
+    match rule {
+        SplitRule::Given => rows.iter().all(|row| row.split.is_none()),
+        SplitRule::Random { .. } => true,
+        SplitRule::LeaveLastOut => false,
+    }
+}
+
 /// Interactions whose line says nothing are learned from.
 fn fill_up(rows: &mut [Row]) {
     for row in rows {

@@ -180,6 +180,13 @@ impl Report {
         }
     }
 
+    /// Says how many interactions have the splits of an earlier data set.
+    pub(crate) fn add_kept_splits(&mut self, n_kept: usize, earlier: &str) {
+        self.notes.push(format!(
+            "interactions that have the splits they had in `{earlier}`: {n_kept}"
+        ));
+    }
+
     /// Says where leave-last-out cannot know which item is last.
     pub(crate) fn add_ties(&mut self, rows: &[Row], rule: SplitRule) {
         if rule != SplitRule::LeaveLastOut {

@@ -126,6 +126,10 @@ pub const EASE_LAMBDA: &str = "ease_lambda";
 /// none.
 pub const EASE_TEXT_STRENGTH: &str = "ease_text_strength";
 
+/// The key of how many held-out interactions the version that a job started
+/// from had learned from: they were learned from again, not measured on.
+pub const LEARNED_BEFORE: &str = "learned_before";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,14 @@ pub struct ModelInfo {
     /// was measured.
     #[serde(default)]
     pub is_final_fit: bool,
+    /// What people call its data set; empty in records from before this was
+    /// noted.
+    #[serde(default)]
+    pub dataset_name: String,
+    /// How long the attempt took that trained it; 0 in records from before this
+    /// was noted.
+    #[serde(default)]
+    pub train_seconds: f64,
     /// When it was published, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
 use crate::field::{Invalid, Violation, at_most, counted, in_range};
-use crate::ids::{DatasetId, Label};
+use crate::ids::{DatasetId, Label, ModelVersion};
 use crate::stage::MAX_EPOCHS;
 
 pub use stages::{Finetuning, Pretraining, Target};
@@ -30,6 +30,10 @@ pub struct TrainSpec {
     /// The frozen language model.
     #[serde(default)]
     pub backbone: Backbone,
+    /// The version whose rows and choices are the start, for users and items
+    /// that it knows; absent: everything is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<ModelVersion>,
     /// How the user and item tables start.
     #[serde(default)]
     pub init: TableInit,
@@ -281,6 +285,7 @@ impl TrainSpec {
             dataset,
             seed: 0,
             backbone: Backbone::default(),
+            start_from: None,
             init: TableInit::default(),
             spectral_rank: 0,
             reading: Reading::default(),
@@ -301,6 +306,7 @@ impl TrainSpec {
     pub fn validate(&self) -> Result<(), Invalid> {
         let mut wrong = Vec::new();
         self.backbone.check(&mut wrong);
+        self.check_start(&mut wrong);
         self.pretraining.check(&mut wrong);
         self.finetuning.check(&mut wrong);
         at_most(&mut wrong, "spectral_rank", self.spectral_rank, MAX_RANK);
@@ -325,6 +331,22 @@ impl TrainSpec {
             MAX_ATTEMPTS,
         );
         Invalid::check(wrong)
+    }
+}
+
+impl TrainSpec {
+    /// Rows of an earlier version belong to its backbone, which a warm-up would
+    /// change.
+    fn check_start(&self, wrong: &mut Vec<Violation>) {
+        if let Backbone::Random(shape) = &self.backbone
+            && shape.warmup_epochs > 0
+            && self.start_from.is_some()
+        {
+            wrong.push(Violation::new(
+                "backbone.random.warmup_epochs",
+                "a backbone that is warmed up anew is not the one of `start_from`: name that one by backbone.path = \"artifact://ID\"",
+            ));
+        }
     }
 }
 

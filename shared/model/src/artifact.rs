@@ -30,7 +30,7 @@ use crate::tokens::tables::{Tables, TokenTables};
 const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "model.json";
-const TABLES: &str = "tables.safetensors";
+pub(crate) const TABLES: &str = "tables.safetensors";
 const LIGHT: &str = "light.safetensors";
 const POPULARITY: &str = "popularity.json";
 const USERS: &str = "users.json";
@@ -124,6 +124,25 @@ struct Version {
     prompt_template: u32,
 }
 
+/// A model's users and items, by the rows that they have in its tables.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    /// External user ids by row, ascending.
+    pub users: Vec<UserId>,
+    /// Items by row, ascending by id.
+    pub items: Vec<Item>,
+}
+
+impl Vocabulary {
+    /// Reads the users and items of a model's folder.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            users: read_json(&folder.join(USERS))?,
+            items: read_items(&folder.join(ITEMS))?,
+        })
+    }
+}
+
 impl Artifact {
     /// Writes the files into an existing folder, the manifest last.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
@@ -151,9 +170,7 @@ impl Artifact {
     /// Reads and cross-checks the files.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let manifest = read_manifest(folder)?;
-        let users: Vec<UserId> = read_json(&folder.join(USERS))?;
-        let items = read_items(&folder.join(ITEMS))?;
-
+        let Vocabulary { users, items } = Vocabulary::read(folder)?;
         let path = folder.join(TABLES);
         let tables = Tables::read(&TensorFile::open(&path)?, "")?;
         let served = &tables.collaborative;

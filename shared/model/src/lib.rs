@@ -50,8 +50,12 @@ mod serving;
 
 /// A trained model as files.
 mod artifact;
+/// The numbers of a model as it was measured, before its final fit.
+mod measured;
 
-pub use artifact::{Artifact, new_manifest, read_manifest, rows_hash};
+pub use artifact::{
+    Artifact, Vocabulary, new_manifest, read_manifest, rows_hash,
+};
 pub use backbone::decoder::Backbone;
 pub use backbone::facts::BackboneFacts;
 pub use backbone::files::weight_files;
@@ -66,8 +70,13 @@ pub use device::{
 };
 pub use error::Error;
 pub use light::ease::{Ease, Gram, ItemWeights};
+pub use light::row_map::{RowMap, RowPair};
 pub use light::spectral::{Matrix, Spectrum};
 pub use light::{ease, hybrid};
+pub use measured::{
+    FitKind, copy_measured, has_measured, read_measured_light, read_tables,
+    write_measured,
+};
 pub use reading::cold::rows_from_texts;
 pub use reading::item_words::ItemWords;
 pub use reading::text_map::TextMap;

@@ -364,6 +364,8 @@ mod tests {
             spec: job.spec.clone(),
             metrics: std::collections::BTreeMap::new(),
             is_final_fit: false,
+            dataset_name: String::new(),
+            train_seconds: 0.0,
             created_ms: 1,
         }
     }

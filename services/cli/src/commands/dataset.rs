@@ -75,7 +75,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     if let Command::Check(arguments) = &command {
-        return check(arguments, output).await;
+        return check(arguments, settings, output).await;
     }
 
     let artifacts = Artifacts::open(&settings.storage)?;
@@ -126,7 +126,8 @@ async fn import(
     // Before anything is stored: a store that cannot be opened is found out
     // about first.
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
-    let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
+    let Import { path, reading, .. } = arguments;
+    let (dataset, report) = read(path, reading, &settings.storage).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
     show_import(output, &stored, &WhatWasRead { dataset, report });
     Ok(())
@@ -139,8 +140,13 @@ struct WhatWasRead {
 }
 
 /// Reads as an import would, and says what came out.
-async fn check(arguments: &Check, output: Output) -> anyhow::Result<()> {
-    let (dataset, report) = read(&arguments.path, &arguments.reading).await?;
+async fn check(
+    arguments: &Check,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
+    let Check { path, reading } = arguments;
+    let (dataset, report) = read(path, reading, &settings.storage).await?;
     let manifest = &dataset.manifest;
     let value = summary::json(manifest, &report);
     output.write(&value, || {

@@ -27,6 +27,8 @@ mod study;
 /// A job for each combination of values: `train tune`.
 mod tune;
 
+/// Model versions side by side: `models compare`.
+mod compare;
 /// Removes what nothing needs any more.
 pub(crate) mod gc;
 /// Lists, shows, labels and deletes model versions.

@@ -1,4 +1,4 @@
-//! `models`: list, show, label, unlabel, delete.
+//! `models`: list, show, compare, label, unlabel, delete.
 
 use clap::Subcommand;
 use proto::pb;
@@ -6,9 +6,10 @@ use proto::pb::model_service_client::ModelServiceClient;
 use serde_json::json;
 use service::client::{Connection, connect};
 
+use crate::commands::compare;
 use crate::names;
 use crate::output::writer::{self, Output};
-use crate::output::{json, text};
+use crate::output::{json, text, version};
 use crate::settings::Settings;
 
 #[derive(Subcommand)]
@@ -21,6 +22,10 @@ pub(crate) enum Command {
         /// The version's name: modelVersions/{version}
         version: String,
     },
+
+    /// Versions side by side: measured on the same interactions, which none of
+    /// them has learned from.
+    Compare(compare::Arguments),
 
     /// Point a label at a version, such as `live`.
     Label {
@@ -53,12 +58,20 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut client = ModelServiceClient::new(connect(&settings.coordinator)?);
     match command {
+        Command::Compare(arguments) => {
+            compare::run(arguments, settings, output).await?;
+        }
         Command::List => list(&mut client, output).await?,
         Command::Show { version } => {
             let request = pb::GetModelVersionRequest {
                 name: names::model_version(&version),
             };
-            show(client.get_model_version(request).await?.get_ref(), output);
+            let model = client.get_model_version(request).await?.into_inner();
+            output.write(&json::model(&model), || {
+                let is_final = model.final_fit;
+                let table = text::table_of(&model.metrics, is_final);
+                version::page(&model, &table)
+            });
         }
         Command::Label { label, version } => {
             let request = pb::SetLabelRequest {
@@ -110,5 +123,5 @@ async fn list(client: &mut ModelClient, output: Output) -> anyhow::Result<()> {
 }
 
 fn show(model: &pb::ModelVersion, output: Output) {
-    output.write(&json::model(model), || text::model(model));
+    output.write(&json::model(model), || version::line(model));
 }

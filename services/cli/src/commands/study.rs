@@ -9,7 +9,7 @@ use dataset::{Manifest, Report};
 use proto::pb;
 use service::client::Target;
 
-use crate::import::reading::read;
+use crate::import::reading::{Reading, read};
 use crate::import::seeding::SeededSplits;
 use crate::import::store::{import_and_seed, store_in};
 use crate::import::summary;
@@ -17,6 +17,7 @@ use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
 use crate::jobs::schedule::now_ms;
+use crate::jobs::start::StartVersion;
 use crate::jobs::submission::{ImportedData, Submit};
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
@@ -53,17 +54,29 @@ fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
     path.metadata()
         .with_context(|| format!("--data {}", path.display()))?;
     submit.schedule.schedule(now_ms()?)?;
-    submit.spec_on(ImportedData {
-        id: "not-imported-yet",
-        is_private: true,
-    })?;
+    if submit.from.is_none() {
+        submit.spec_on(NOT_IMPORTED_YET, None)?;
+    }
     Ok(())
 }
+
+/// What stands for a data set while a specification is only checked.
+const NOT_IMPORTED_YET: ImportedData<'_> = ImportedData {
+    id: "not-imported-yet",
+    is_private: true,
+};
 
 /// What is to be trained, and how its end is told.
 struct Study<'a> {
     submit: &'a Submit,
     output: Output,
+}
+
+/// What was imported, and the version that its job starts from.
+struct NewData<'a> {
+    imported: ImportedData<'a>,
+    manifest: &'a Manifest,
+    start: Option<&'a StartVersion>,
 }
 
 impl Study<'_> {
@@ -72,21 +85,30 @@ impl Study<'_> {
         path: &Path,
         settings: &Settings,
     ) -> anyhow::Result<ExitCode> {
+        let start = self.start_version(&settings.coordinator).await?;
+        let reading = self.reading(start.as_ref());
         let (data, report, id) =
-            import_and_seed(path, &self.submit.reading, settings).await?;
+            import_and_seed(path, &reading, settings).await?;
         self.tell(&report);
         let imported = ImportedData {
             id: &id,
             is_private: false,
         };
-        self.train_and_report(&data.manifest, imported, &settings.coordinator)
-            .await
+        let data = NewData {
+            imported,
+            manifest: &data.manifest,
+            start: start.as_ref(),
+        };
+        self.train_and_report(data, &settings.coordinator).await
     }
 
     async fn on_own_services(&self, path: &Path) -> anyhow::Result<ExitCode> {
         let settings = LocalSettings::below(Path::new(OWN_FOLDER))?;
+        let storage = settings.coordinator.storage.clone();
         LocalServices::during(settings, async |services| {
-            let (data, report) = read(path, &self.submit.reading).await?;
+            let start = self.start_version(&services.coordinator).await?;
+            let reading = self.reading(start.as_ref());
+            let (data, report) = read(path, &reading, &storage).await?;
             self.tell(&report);
             let id =
                 store_in(&services.storage, &data, SeededSplits::All).await?;
@@ -94,14 +116,38 @@ impl Study<'_> {
                 id: &id,
                 is_private: true,
             };
-            self.train_and_report(
-                &data.manifest,
+            let data = NewData {
                 imported,
-                &services.coordinator,
-            )
-            .await
+                manifest: &data.manifest,
+                start: start.as_ref(),
+            };
+            self.train_and_report(data, &services.coordinator).await
         })
         .await
+    }
+
+    /// The version that `--from` names; a wrong field of the job is found before
+    /// the import.
+    async fn start_version(
+        &self,
+        coordinator: &Target,
+    ) -> anyhow::Result<Option<StartVersion>> {
+        let start = self.submit.start_version(coordinator).await?;
+        self.submit.spec_on(NOT_IMPORTED_YET, start.as_ref())?;
+        Ok(start)
+    }
+
+    /// How the file is read: held-out interactions stay held out where a model
+    /// goes on that has not learned from them.
+    fn reading(&self, start: Option<&StartVersion>) -> Reading {
+        let mut reading = self.submit.reading.clone();
+        if let Some(start) = start
+            && reading.splits_at_random()
+        {
+            let dataset = start.dataset.clone();
+            reading.splits_of.get_or_insert(dataset);
+        }
+        reading
     }
 
     /// Says how the data was read; beside JSON, only what is probably wrong.
@@ -117,15 +163,19 @@ impl Study<'_> {
 
     async fn train_and_report(
         &self,
-        manifest: &Manifest,
-        imported: ImportedData<'_>,
+        data: NewData<'_>,
         coordinator: &Target,
     ) -> anyhow::Result<ExitCode> {
+        let NewData {
+            imported,
+            manifest,
+            start,
+        } = data;
         if !self.output.json {
             println!("{}\n", text::dataset(imported.id, manifest));
         }
 
-        let spec = self.submit.spec_on(imported)?;
+        let spec = self.submit.spec_on(imported, start)?;
         let request = pb::TrainJobRequest {
             spec: Some((&spec).into()),
             request_id: self.submit.request_id.clone(),

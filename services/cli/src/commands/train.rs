@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use proto::pb;
+use service::client::Target;
 
 use crate::commands::{study, tune};
 use crate::jobs::client::{TrainingClient, training_client};
@@ -113,7 +114,7 @@ pub(crate) async fn run(
             return tune::run(&arguments, settings, output).await;
         }
         Command::Submit(arguments) => {
-            return submit(&mut client, &arguments, output).await;
+            return submit(&settings.coordinator, &arguments, output).await;
         }
         Command::Watch { job, from } => {
             let name = names::job(&job);
@@ -150,14 +151,16 @@ pub(crate) async fn run(
 
 /// Queues a job, or only checks it; follows it where that is wanted.
 async fn submit(
-    client: &mut TrainingClient,
+    coordinator: &Target,
     arguments: &Submit,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    let client = &mut training_client(coordinator)?;
+    let start = arguments.start_version(coordinator).await?;
     let request = pb::TrainJobRequest {
         request_id: arguments.request_id.clone(),
         validate_only: arguments.validate_only,
-        spec: Some((&arguments.spec()?).into()),
+        spec: Some((&arguments.spec(start.as_ref())?).into()),
         schedule: arguments.schedule.schedule(now_ms()?)?,
     };
     let job = client.train_job(request).await?.into_inner();

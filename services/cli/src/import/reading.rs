@@ -2,6 +2,7 @@
 //! reading.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -9,10 +10,13 @@ use dataset::{
     Columns, Dataset, DateOrder, Format, ImportOptions, Report, SplitRule,
     import,
 };
-use domain::Catalog;
+use domain::{ArtifactId, Catalog};
+use storage::{Artifacts, Kind};
+
+use crate::names::dataset_id;
 
 /// How a file becomes a data set.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Reading {
     /// The form, where it cannot be told from the path.
     #[arg(long)]
@@ -34,6 +38,11 @@ pub(crate) struct Reading {
     /// How interactions are split into train, valid and test.
     #[arg(long, default_value = "given")]
     split: SplitName,
+
+    /// Interactions that this data set has keep its splits in a random split: what
+    /// was held out from one model is not learned by the next.
+    #[arg(long, value_name = "DATASET")]
+    pub(crate) splits_of: Option<String>,
 
     /// Seed of a random split; 0 when absent.
     #[arg(long)]
@@ -159,8 +168,18 @@ enum SplitName {
 pub(crate) async fn read(
     path: &Path,
     reading: &Reading,
+    storage: &storage::Settings,
 ) -> anyhow::Result<(Dataset, Report)> {
-    read_with(path, reading.options()?).await
+    let mut options = reading.options()?;
+    if let Some(typed) = &reading.splits_of {
+        let id = ArtifactId::new(dataset_id(typed)).context("--splits-of")?;
+        let artifacts = Artifacts::open(storage)?;
+        let folder = artifacts.open_verified(Kind::Dataset, &id).await;
+        let folder = folder.context("--splits-of")?;
+        let earlier = Dataset::read_without_texts(&folder)?;
+        options.splits_of = Some(Arc::new(earlier));
+    }
+    read_with(path, options).await
 }
 
 /// Reads a path with the usual options.
@@ -200,11 +219,21 @@ impl Reading {
             name: self.name.clone(),
             catalog: Catalog::new(self.catalog.clone()).context("--catalog")?,
             split: self.split_rule(),
+            splits_of: None,
             k_core: self.k_core,
             min_rating: self.min_rating,
             with_new_items: self.new_items,
             max_refused_share: self.max_refused_share,
         })
+    }
+
+    /// True where chance splits a file that does not split itself.
+    pub(crate) fn splits_at_random(&self) -> bool {
+        match self.split {
+            SplitName::Given => self.split_column.is_none(),
+            SplitName::Random => true,
+            SplitName::LeaveLastOut => false,
+        }
     }
 
     fn refuse_options_without_effect(&self) -> anyhow::Result<()> {
@@ -213,6 +242,9 @@ impl Reading {
         }
         if self.split_column.is_some() && self.split != SplitName::Given {
             bail!("`--split-column` has no effect with `--split`");
+        }
+        if self.splits_of.is_some() && self.split == SplitName::LeaveLastOut {
+            bail!("`--splits-of` has no effect with `--split leave-last-out`");
         }
         if self.columns.is_empty() {
             return Ok(());

@@ -34,7 +34,7 @@ pub(crate) async fn import_and_seed(
     settings: &Settings,
 ) -> anyhow::Result<(Dataset, Report, String)> {
     let seeding = Seeding::open(settings, SeededSplits::All).await?;
-    let (dataset, report) = read(path, reading).await?;
+    let (dataset, report) = read(path, reading, &settings.storage).await?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
     Ok((dataset, report, stored.id.into()))
 }

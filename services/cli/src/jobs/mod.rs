@@ -9,6 +9,8 @@ pub(crate) mod preset;
 pub(crate) mod schedule;
 /// A specification as a TOML table: read, merged, changed and checked.
 pub(crate) mod spec;
+/// `--from`: the version that a job starts from.
+pub(crate) mod start;
 /// The arguments of `train submit`, and the specification that they make.
 pub(crate) mod submission;
 

@@ -4,20 +4,19 @@
 use std::path::Path;
 
 use anyhow::bail;
-use proto::pb;
-use proto::pb::model_service_client::ModelServiceClient;
-use service::client::{Target, connect};
+use service::client::Target;
 use storage::Artifacts;
 
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
 use crate::settings::Settings;
+use crate::versions;
 
 /// Where lists come from.
 pub(crate) struct Source {
     pub(crate) scorer: Target,
-    coordinator: Target,
+    pub(crate) coordinator: Target,
     pub(crate) artifacts: Artifacts,
 }
 
@@ -63,24 +62,12 @@ impl Source {
         &self,
         label: &str,
     ) -> anyhow::Result<String> {
-        let mut models = ModelServiceClient::new(connect(&self.coordinator)?);
-        let mut request = pb::ListModelVersionsRequest::default();
-        loop {
-            let page = models.list_model_versions(request).await?.into_inner();
-            for model in page.model_versions {
-                if model.labels.iter().any(|other| other == label) {
-                    return Ok(model.name);
-                }
-            }
-            if page.next_page_token.is_empty() {
-                bail!(
-                    "no version has the label `{label}`: `cllm4rec models list` shows them, `cllm4rec models label {label} VERSION` moves it, --version names one"
-                );
-            }
-            request = pb::ListModelVersionsRequest {
-                page_size: 0,
-                page_token: page.next_page_token,
-            };
-        }
+        let found = versions::labelled(label, &self.coordinator).await?;
+        let Some(model) = found else {
+            bail!(
+                "no version has the label `{label}`: `cllm4rec models list` shows them, `cllm4rec models label {label} VERSION` moves it, --version names one"
+            );
+        };
+        Ok(model.name)
     }
 }

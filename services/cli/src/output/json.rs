@@ -111,6 +111,8 @@ pub(crate) fn model(model: &pb::ModelVersion) -> Value {
         "labels": model.labels,
         "metrics": sorted(&model.metrics),
         "final_fit": model.final_fit,
+        "dataset_name": model.dataset_name,
+        "train_seconds": model.train_seconds,
         "create_time_ms": millis(model.create_time),
     })
 }

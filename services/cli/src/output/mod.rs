@@ -12,6 +12,11 @@ pub(crate) mod json;
 /// Answers for people.
 pub(crate) mod text;
 
+/// Versions side by side.
+pub(crate) mod comparison;
+/// What is said of a model version.
+pub(crate) mod version;
+
 /// What to do with a model, judged by its metrics.
 mod advice;
 /// A line through points, as SVG.

@@ -1,5 +1,7 @@
 //! Answers for people: a line or a small table for each message of the API.
 
+use std::collections::HashMap;
+
 use dataset::Manifest;
 use domain::{Metric, RankedBy, TrainSpec};
 use proto::pb;
@@ -83,13 +85,21 @@ pub(crate) fn valid_spec(job: &pb::Job) -> String {
 
 /// A job's metrics beside the simpler methods'.
 pub(crate) fn metrics_table(job: &pb::Job) -> String {
+    table_of(&job.metrics, is_fitted_finally(job))
+}
+
+/// The metrics of a job or a version beside the simpler methods'.
+pub(crate) fn table_of(
+    metrics: &HashMap<String, f64>,
+    is_final_fit: bool,
+) -> String {
     let mut table = format!("{:<15}", "");
     for metric in Metric::ALL {
         table.push_str(&format!(" {:>10}", metric.name()));
     }
 
     table.push_str("   (test split)");
-    let last_line = if is_fitted_finally(job) {
+    let last_line = if is_final_fit {
         format!("\n{FINAL_FIT}")
     } else {
         String::new()
@@ -97,7 +107,7 @@ pub(crate) fn metrics_table(job: &pb::Job) -> String {
     for ranker in RankedBy::COMPARED {
         table.push_str(&format!("\n{:<15}", ranker.label()));
         for metric in Metric::ALL {
-            let value = job.metrics.get(&ranker.key(metric));
+            let value = metrics.get(&ranker.key(metric));
             let cell =
                 value.map_or("-".to_owned(), |value| format!("{value:.4}"));
             table.push_str(&format!(" {cell:>10}"));
@@ -115,22 +125,6 @@ pub(crate) fn is_fitted_finally(job: &pb::Job) -> bool {
     let spec = job.spec.clone().map(TrainSpec::try_from);
     let is_asked_for = matches!(spec, Some(Ok(spec)) if spec.fits_finally());
     is_asked_for && !job.metrics.is_empty()
-}
-
-/// A model version in one line.
-pub(crate) fn model(model: &pb::ModelVersion) -> String {
-    let mut line = format!("{}  ", model.name);
-    for metric in Metric::ALL {
-        let key = RankedBy::Served.key(metric);
-        let value = model.metrics.get(&key);
-        let value = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-        line.push_str(&format!("{} {value}  ", metric.name()));
-    }
-    if model.final_fit {
-        line.push_str("(before its final fit)  ");
-    }
-    line.push_str(&model.labels.join(", "));
-    line
 }
 
 /// A line for each version, the shadow and each counter of a scorer.

@@ -161,17 +161,22 @@ impl Inventory {
         }
     }
 
-    /// Versions that were published and stored long ago and have no label,
-    /// without the latest of each catalog.
+    /// Versions that were published and stored long ago, have no label and are no
+    /// open job's start, without the latest of each catalog.
     fn old_versions(
         &self,
         n_kept: usize,
         young_since_ms: i64,
     ) -> BTreeSet<ModelVersion> {
+        let open = self.jobs.iter().filter(|job| !job.state.is_final());
+        let started_from: BTreeSet<&ModelVersion> = open
+            .filter_map(|job| job.spec.start_from.as_ref())
+            .collect();
         let mut unlabelled: Vec<&StoredVersion> = self
             .versions
             .iter()
             .filter(|version| !self.labelled.contains(&version.info.version))
+            .filter(|version| !started_from.contains(&version.info.version))
             .collect();
         unlabelled
             .sort_by_key(|version| std::cmp::Reverse(version.info.created_ms));
@@ -288,6 +293,8 @@ mod tests {
             job: JobId::new("job").unwrap(),
             metrics: BTreeMap::new(),
             is_final_fit: false,
+            dataset_name: String::new(),
+            train_seconds: 0.0,
             created_ms: day * DAY_MS,
         };
         let backbone = ArtifactId::new(format!("b-{id}")).unwrap();
@@ -370,6 +377,17 @@ mod tests {
         let names = names(&inventory, KEEP);
         assert!(!names.contains(&"backbones/b-nobody".to_owned()));
         assert!(names.contains(&"datasets/d-nobody".to_owned()));
+    }
+
+    #[test]
+    fn a_version_that_an_open_job_starts_from_stays_with_its_data() {
+        let mut inventory = inventory();
+        let version = ModelVersion::new("gone").unwrap();
+        inventory.jobs[0].spec.start_from = Some(version);
+        let names = names(&inventory, KEEP);
+        assert!(!names.contains(&"modelVersions/gone".to_owned()));
+        assert!(!names.contains(&"datasets/d-gone".to_owned()));
+        assert!(names.contains(&"jobs/old".to_owned()));
     }
 
     #[test]

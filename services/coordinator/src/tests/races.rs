@@ -98,6 +98,8 @@ async fn a_version_that_got_a_label_or_was_published_again_meanwhile_is_not_reti
         spec,
         metrics: BTreeMap::new(),
         is_final_fit: false,
+        dataset_name: String::new(),
+        train_seconds: 0.0,
         created_ms: 1,
     };
     publish(&storage, &info).await;

@@ -18,6 +18,8 @@ pub struct Input {
     pub dataset: PathBuf,
     /// Where backbones come from.
     pub backbones: Backbones,
+    /// The version that the job starts from.
+    pub earlier: Option<EarlierVersion>,
     /// The folder of the checkpoint to go on from.
     pub resume: Option<PathBuf>,
     /// The folder where data sets' encoded texts are kept from job to job.
@@ -51,6 +53,7 @@ impl Input {
             spec,
             dataset,
             backbones,
+            earlier: None,
             resume: None,
             token_files: folder.join("tokens"),
             scratch: folder.to_owned(),
@@ -70,6 +73,15 @@ pub struct Trained {
     pub backbone: PathBuf,
     /// Ranking metrics by the keys of `domain::RankedBy`.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// A version that a job starts from.
+#[derive(Debug, Clone)]
+pub struct EarlierVersion {
+    /// The folder of its model.
+    pub model: PathBuf,
+    /// The folder of the data set that it was trained on.
+    pub dataset: PathBuf,
 }
 
 /// Where backbones come from.

@@ -2,10 +2,13 @@
 //! interactions, where there is nothing left to choose by.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use domain::UserToken;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
+use crate::error::Error;
 use crate::evaluation::baselines::ease;
 use crate::training::start;
 
@@ -26,6 +29,10 @@ pub(crate) struct Choices {
     pub(crate) start: Option<start::Settings>,
     /// The teacher and partner; absent where there is none.
     pub(crate) ease: Option<ease::Settings>,
+    /// EASE as a baseline that reads no texts; absent where there is none, and
+    /// in checkpoints that were written before this was kept.
+    #[serde(default)]
+    pub(crate) blind_ease: Option<ease::Settings>,
     pub(crate) known_user: UserToken,
     pub(crate) new_user: UserToken,
     /// The hybrid's light model; absent where the language model ranks alone.
@@ -39,4 +46,45 @@ pub(crate) struct PartnerChoice {
     pub(crate) weight: f64,
     /// How much the texts count in it, β.
     pub(crate) text_strength: f64,
+}
+
+/// Name of the choices among a model's files.
+const FILE: &str = "choices.json";
+/// Version of what the file says.
+const FORMAT: u32 = 1;
+
+/// The choices as a model's folder keeps them.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    choices: Choices,
+}
+
+impl Choices {
+    /// Writes them among a model's files.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
+        let kept = Kept {
+            format: FORMAT,
+            choices: self.clone(),
+        };
+        let bytes = serde_json::to_vec(&kept).expect("plain data becomes JSON");
+        disk::write(&folder.join(FILE), &bytes)
+    }
+
+    /// Reads them from a model's folder; `None` where the model is from before
+    /// they were kept, or from a program that kept them in another form: then
+    /// everything is chosen anew.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        let bytes = std::fs::read(folder.join(FILE)).ok()?;
+        match serde_json::from_slice::<Kept>(&bytes) {
+            Ok(kept) => Some(kept.choices),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "what was chosen for the earlier version cannot be read and is chosen anew"
+                );
+                None
+            }
+        }
+    }
 }

@@ -106,7 +106,7 @@ impl Chosen {
         };
         if let Some(before) = &fit.evaluated {
             chosen.take(&before.choices, &spec.hybrid, corpus);
-        } else if !Holdout::valid(corpus).is_empty() {
+        } else if !Holdout::valid(&corpus.histories).is_empty() {
             chosen.choose_user_tokens(corpus, progress)?;
             chosen.choose_weight(&spec.hybrid, corpus, progress)?;
         }
@@ -142,6 +142,7 @@ impl Chosen {
             n_finetuning_epochs: finetuning.count(),
             start: candidate.start,
             ease: candidate.ease.as_ref().map(|ease| ease.reading),
+            blind_ease: candidate.ease.as_ref().map(|ease| ease.blind),
             known_user: self.known_user,
             new_user: self.new_user,
             partner: self.partner.as_ref().map(|partner| PartnerChoice {
@@ -173,7 +174,8 @@ impl Chosen {
         let mut tried = Vec::new();
         for user_token in USER_TOKENS {
             let ranker = self.ranker_with(user_token);
-            let metrics = ranker.evaluate(Holdout::valid(corpus), progress)?;
+            let metrics =
+                ranker.evaluate(Holdout::valid(&corpus.histories), progress)?;
             tried.push(Tried {
                 user_token,
                 metrics,
@@ -214,7 +216,7 @@ impl Chosen {
             lights: &lights,
             weights: &HYBRID_WEIGHTS,
         };
-        let valid = Holdout::valid(corpus);
+        let valid = Holdout::valid(&corpus.histories);
         let tried = self.ranker().evaluate_mixes(mixes, valid, progress)?;
 
         let mut best = RankingMetrics::default();
@@ -261,12 +263,12 @@ fn best(tried: &[Tried]) -> Tried {
 /// What the rows of the items that somebody took say of texts.
 fn text_map(candidate: &Candidate, corpus: &Corpus) -> Option<TextMap> {
     let items = &candidate.tables.collaborative.items;
-    TextMap::fit(&corpus.item_words, items, &corpus.cold_items())
+    TextMap::fit(&corpus.item_words, items, &corpus.histories.cold_items())
 }
 
 /// Gives items without interactions rows from their texts.
 fn write_cold_rows(map: &TextMap, candidate: &mut Candidate, corpus: &Corpus) {
-    let cold = corpus.cold_items();
+    let cold = corpus.histories.cold_items();
     let items = &mut candidate.tables.collaborative.items;
     let n_told = rows_from_texts(map, &corpus.item_words, items, &cold);
     tracing::info!(

@@ -10,12 +10,13 @@ use std::collections::HashSet;
 use model::metrics::{LONGEST, RankingMetrics, top_k};
 use rayon::prelude::*;
 
-use crate::material::corpus::{Corpus, TestSplit};
+use crate::material::corpus::TestSplit;
+use crate::material::histories::Histories;
 
 /// What is to be found, and what may not appear in a ranking.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holdout<'a> {
-    pub(crate) corpus: &'a Corpus,
+    pub(crate) histories: &'a Histories,
     truth: &'a [Vec<u32>],
     /// Not to be ranked, beside the training items.
     excluded: Option<&'a [Vec<u32>]>,
@@ -25,21 +26,21 @@ pub(crate) struct Holdout<'a> {
 
 impl<'a> Holdout<'a> {
     /// The validation split; training items are not ranked.
-    pub(crate) fn valid(corpus: &'a Corpus) -> Self {
+    pub(crate) fn valid(histories: &'a Histories) -> Self {
         Self {
-            corpus,
-            truth: &corpus.valid,
+            histories,
+            truth: &histories.valid,
             excluded: None,
             among: None,
         }
     }
 
     /// The test split; training and validation items are not ranked.
-    pub(crate) fn test(corpus: &'a Corpus, test: &'a TestSplit) -> Self {
+    pub(crate) fn test(histories: &'a Histories, test: &'a TestSplit) -> Self {
         Self {
-            corpus,
+            histories,
             truth: &test.items,
-            excluded: Some(&corpus.valid),
+            excluded: Some(&histories.valid),
             among: None,
         }
     }
@@ -80,7 +81,7 @@ impl<'a> Holdout<'a> {
 
     /// A user's training items: the input of a ranking.
     pub(crate) fn history(&self, user: u32) -> &'a [u32] {
-        &self.corpus.train[user as usize]
+        &self.histories.train[user as usize]
     }
 
     /// Mean metrics of any way to score the catalogue for a user.

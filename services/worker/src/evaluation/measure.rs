@@ -86,7 +86,7 @@ fn cold_items(
     test: Holdout<'_>,
     progress: &Progress,
 ) -> Result<Vec<Keyed>, Error> {
-    let cold = test.corpus.cold_items();
+    let cold = test.histories.cold_items();
     let truth = test.truth_among(&cold);
     if cold.len() <= FEW || truth.iter().all(Vec::is_empty) {
         return Ok(Vec::new());

@@ -11,6 +11,8 @@ pub(crate) mod ranker;
 pub(crate) mod choices;
 /// Chooses user tokens and the hybrid's weight, on the validation split alone.
 pub(crate) mod choose;
+/// Measures several versions on what none of them has learned from.
+pub(crate) mod compare;
 /// Measures what was chosen on the test split, beside the baselines.
 pub(crate) mod measure;
 /// Writes the model's files.

@@ -89,7 +89,7 @@ impl Ranker<'_> {
             let mut prompts = Vec::with_capacity(users.len());
             for &user in users {
                 prompts.push(
-                    holdout.corpus.ranking_prompt(user, self.token(user)),
+                    holdout.histories.ranking_prompt(user, self.token(user)),
                 );
             }
             let states =

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use dataset::Dataset;
 use domain::{Part, TrainSpec};
-use model::{Artifact, TextReader, new_manifest};
+use model::{
+    Artifact, TextReader, copy_measured, new_manifest, write_measured,
+};
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::progress::Progress;
@@ -43,6 +45,18 @@ impl Finished {
     }
 }
 
+/// Keeps the numbers of a measured model in the scratch folder, for the files of
+/// the model that is fitted finally.
+pub(crate) fn keep_measured(
+    chosen: &Chosen,
+    scratch: &Path,
+) -> Result<(), Error> {
+    let partner = chosen.partner.as_ref();
+    let light = partner.map(|partner| &partner.light.weights);
+    Ok(write_measured(scratch, &chosen.candidate.tables, light)?)
+}
+
+/// Writes a finished job's files.
 pub(crate) fn write(
     finished: Finished,
     input: &Input,
@@ -56,7 +70,8 @@ pub(crate) fn write(
         is_final_fit,
     } = finished;
     progress.begins(Part::Saving);
-    let popularity = corpus.popularity();
+    let popularity = corpus.histories.popularity();
+    let choices = chosen.choices(&input.spec);
     let texts = chosen.text_map;
     let texts = texts.map(|map| TextReader::new(corpus.counted_words, map));
     let candidate = chosen.candidate;
@@ -90,7 +105,11 @@ pub(crate) fn write(
         items: dataset.items.clone(),
     };
     write_folder(&model, progress, |folder| {
-        artifact.write(folder).map_err(Error::from)
+        artifact.write(folder)?;
+        if is_final_fit {
+            copy_measured(&input.scratch, folder)?;
+        }
+        choices.write(folder)
     })?;
     // Beginning a part ends the one before: what writing took is noted.
     progress.begins(Part::Saving);

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{
-    ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, TrainSpec,
+    ArtifactId, Backbone, BackboneLocation, Cause, CauseKind, ModelVersion,
+    TrainSpec,
 };
 use proto::pb;
 use storage::{Artifacts, Kind};
 
-use crate::contract::input::{Backbones, Input};
+use crate::contract::input::{Backbones, EarlierVersion, Input};
 use crate::error::Error;
 use crate::job::equipment::Equipment;
 
@@ -34,11 +35,16 @@ pub(super) async fn input(
         hub_url: settings.hub_url.clone(),
         artifact: backbone(artifacts, &spec).await?,
     };
+    let earlier = match &spec.start_from {
+        Some(version) => Some(earlier(artifacts, version).await?),
+        None => None,
+    };
     Ok(Input {
         job: leased.job.clone(),
         spec,
         dataset,
         backbones,
+        earlier,
         resume: checkpoint(artifacts, &leased.checkpoint).await?,
         token_files: settings.scratch.join("tokens"),
         scratch: scratch.to_owned(),
@@ -52,6 +58,25 @@ fn spec(leased: &pb::LeasedJob) -> Result<TrainSpec, Cause> {
     let spec = leased.spec.clone().unwrap_or_default();
     TrainSpec::try_from(spec)
         .map_err(|invalid| Error::Spec(invalid.to_string()).cause())
+}
+
+/// The folders of the version that the job starts from.
+async fn earlier(
+    artifacts: &Artifacts,
+    version: &ModelVersion,
+) -> Result<EarlierVersion, Cause> {
+    let id = ArtifactId::from(version);
+    let unusable = |error| unusable(&error, CauseKind::BadData);
+    let model = artifacts.open_verified(Kind::Model, &id).await;
+    let model = model.map_err(unusable)?;
+    let manifest = model::read_manifest(&model)
+        .map_err(|error| Error::Earlier(error).cause())?;
+    let dataset = ArtifactId::from(&manifest.dataset);
+    let dataset = artifacts.open_verified(Kind::Dataset, &dataset).await;
+    Ok(EarlierVersion {
+        model,
+        dataset: dataset.map_err(unusable)?,
+    })
 }
 
 /// The folder of the artifact that the job's backbone is, if it is one.

@@ -17,6 +17,7 @@ use crate::contract::progress::Progress;
 use crate::error::Error;
 use crate::material::about::About;
 use crate::material::encode::Texts;
+use crate::material::histories::Histories;
 use crate::material::item_words::ItemTexts;
 use crate::material::token_file::{Places, TokenFile};
 
@@ -28,19 +29,11 @@ pub(crate) struct Corpus {
     /// Places of the texts that are trained on: with a predicted token, and of
     /// no held-out pair.
     documents: Vec<usize>,
-    /// Each user's training items in prompt order.
-    pub(crate) train: Vec<Vec<u32>>,
-    /// Each user's items that are held out to choose the model by.
-    pub(crate) valid: Vec<Vec<u32>>,
-    /// Items in the catalogue, J.
-    pub(crate) n_items: usize,
+    pub(crate) histories: Histories,
     /// The words of the items' texts; none where the job does not read them.
     pub(crate) counted_words: CountedWords,
     /// How much each of these words says.
     pub(crate) item_words: ItemWords,
-    /// The words of the prompts.
-    pub(crate) texts: PromptTexts,
-    n_positions: usize,
 }
 
 /// What each user did that nothing may be chosen by: held out to measure the
@@ -105,13 +98,15 @@ impl Corpus {
         let mut corpus = Self {
             tokens,
             documents: Vec::new(),
-            train: dataset.histories(Split::Train),
-            valid: dataset.histories(Split::Valid),
-            n_items: dataset.items.len(),
+            histories: Histories {
+                train: dataset.histories(Split::Train),
+                valid: dataset.histories(Split::Valid),
+                n_items: dataset.items.len(),
+                texts,
+                n_positions,
+            },
             counted_words: CountedWords::none(dataset.items.len()),
             item_words: ItemWords::none(dataset.items.len()),
-            texts,
-            n_positions,
         };
         let held_out = held_out_pairs(dataset);
         corpus.documents = (0..corpus.tokens.about().len())
@@ -135,17 +130,21 @@ impl Corpus {
     /// True when two words or more fit behind the text's prompt.
     fn has_a_prediction(&self, place: usize) -> bool {
         let prompt = self.prompt(self.tokens.about()[place]);
-        let room = self.n_positions.saturating_sub(prompt.len());
+        let room = self.histories.n_positions.saturating_sub(prompt.len());
         self.tokens.length(place).min(room) >= 2
     }
 
     /// The prompt before a text.
     fn prompt(&self, about: About) -> Vec<Token> {
         match about {
-            About::Title { item } => self.texts.title(item),
-            About::Review { user, item } => self.texts.review(user, item),
-            About::Description { item } => self.texts.description(item),
-            About::Biography { user } => self.texts.biography(user),
+            About::Title { item } => self.histories.texts.title(item),
+            About::Review { user, item } => {
+                self.histories.texts.review(user, item)
+            }
+            About::Description { item } => {
+                self.histories.texts.description(item)
+            }
+            About::Biography { user } => self.histories.texts.biography(user),
         }
     }
 
@@ -165,25 +164,7 @@ impl Corpus {
             prompt: self.prompt(self.tokens.about()[place]),
             main: self.tokens.words(place)?,
         };
-        Ok(document.fitted(self.n_positions))
-    }
-
-    /// The number of training interactions of each item.
-    pub(crate) fn popularity(&self) -> Vec<u32> {
-        let mut counts = vec![0; self.n_items];
-        for &item in self.train.iter().flatten() {
-            counts[item as usize] += 1;
-        }
-        counts
-    }
-
-    /// Items without a training interaction, ascending.
-    pub(crate) fn cold_items(&self) -> Vec<u32> {
-        (0u32..)
-            .zip(self.popularity())
-            .filter(|(_, n)| *n == 0)
-            .map(|(item, _)| item)
-            .collect()
+        Ok(document.fitted(self.histories.n_positions))
     }
 
     /// The places of one epoch's documents of the content LM, in random order.
@@ -210,7 +191,7 @@ impl Corpus {
         rng: &mut ChaCha8Rng,
     ) -> Vec<UserItems> {
         let mut histories = Vec::new();
-        for (user, history) in (0..).zip(&self.train) {
+        for (user, history) in (0..).zip(&self.histories.train) {
             let mut items = history.clone();
             if spec.pretraining.random_order {
                 items.shuffle(rng);
@@ -227,9 +208,12 @@ impl Corpus {
     /// A history as the collaborative LM reads it; `None` when there is nothing
     /// to predict.
     fn history(&self, history: &UserItems) -> Option<Document> {
-        let document =
-            collaborative::document(&self.texts, history.user, &history.items);
-        document.fitted(self.n_positions)
+        let document = collaborative::document(
+            &self.histories.texts,
+            history.user,
+            &history.items,
+        );
+        document.fitted(self.histories.n_positions)
     }
 
     pub(crate) fn histories(&self, histories: &[UserItems]) -> Vec<Document> {
@@ -237,25 +221,6 @@ impl Corpus {
             .iter()
             .filter_map(|history| self.history(history))
             .collect()
-    }
-
-    /// A recommendation prompt as it is served: the whole training history of
-    /// `user` in time order, with `token` for the user.
-    pub(crate) fn ranking_prompt(
-        &self,
-        user: u32,
-        token: Option<u32>,
-    ) -> Vec<Token> {
-        let history = &self.train[user as usize];
-        self.texts.recommend(token, history, self.n_positions)
-    }
-
-    pub(crate) fn training_prompt(
-        &self,
-        user: Option<u32>,
-        visible: &[u32],
-    ) -> Vec<Token> {
-        self.texts.recommend(user, visible, self.n_positions)
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) mod about;
 pub(crate) mod corpus;
 /// Turns a data set's texts into words and writes them to a file.
 pub(crate) mod encode;
+/// What each user did, and the prompts that are made of it.
+pub(crate) mod histories;
 /// Tells a kept folder that is whole from an older or a damaged one.
 pub(crate) mod seal;
 /// A data set's texts as words in a file, kept from job to job.

@@ -24,9 +24,11 @@ impl Context<'_> {
     ) -> Objective {
         match self.fit.spec.n_sampled_items {
             0 => objective,
-            n_sampled => {
-                objective.sampled(n_sampled, self.fit.corpus.n_items, rng)
-            }
+            n_sampled => objective.sampled(
+                n_sampled,
+                self.fit.corpus.histories.n_items,
+                rng,
+            ),
         }
     }
 

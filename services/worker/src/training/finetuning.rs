@@ -15,7 +15,7 @@ use crate::training::context::Context;
 /// The users of one epoch: each one with a history once, in random order.
 pub(super) fn epoch(corpus: &Corpus, rng: &mut ChaCha8Rng) -> Vec<u32> {
     let mut users: Vec<u32> = (0u32..)
-        .zip(&corpus.train)
+        .zip(&corpus.histories.train)
         .filter(|(_, history)| !history.is_empty())
         .map(|(user, _)| user)
         .collect();
@@ -54,7 +54,7 @@ pub(super) fn objective(
 
 fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
     let (options, corpus) = (&context.fit.spec.finetuning, &context.fit.corpus);
-    let history = &corpus.train[user as usize];
+    let history = &corpus.histories.train[user as usize];
     let (visible, hidden) = hide(history, options.hidden_share, rng);
     let targets = match options.target {
         Target::Hidden => hidden,
@@ -62,7 +62,7 @@ fn example(context: &Context<'_>, user: u32, rng: &mut ChaCha8Rng) -> Example {
     };
     let user = (!options.without_user_token).then_some(user);
     Example {
-        prompt: corpus.training_prompt(user, &visible),
+        prompt: corpus.histories.training_prompt(user, &visible),
         targets,
     }
 }
@@ -72,7 +72,8 @@ fn ranking_of(ease: &Ease, context: &Context<'_>, users: &[u32]) -> Teacher {
     let options = &context.fit.spec.finetuning;
     let mut probabilities = Vec::new();
     for &user in users {
-        let scores = ease.scores(&context.fit.corpus.train[user as usize]);
+        let scores =
+            ease.scores(&context.fit.corpus.histories.train[user as usize]);
         probabilities.extend(softened(scores, options.teacher_sharpness));
     }
     Teacher {

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use domain::TrainSpec;
 
 use crate::contract::input::Input;
-use crate::evaluation::choices::Evaluated;
+use crate::evaluation::choices::{Choices, Evaluated};
 use crate::material::corpus::Corpus;
+use crate::training::earlier::EarlierRows;
 
 #[derive(Debug)]
 pub(crate) struct Fit {
@@ -19,6 +20,8 @@ pub(crate) struct Fit {
     pub(crate) corpus: Corpus,
     /// The first fit's choices and metrics, in a final fit.
     pub(crate) evaluated: Option<Evaluated>,
+    /// The rows of the version that the job starts from.
+    pub(super) earlier: Option<EarlierRows>,
     /// The folder of the checkpoint to go on from.
     pub(super) resume: Option<PathBuf>,
     /// The share of the job's epochs that is this fit's.
@@ -40,6 +43,7 @@ impl Fit {
             spec: input.spec.clone(),
             corpus,
             evaluated: None,
+            earlier: None,
             resume: input.resume.clone(),
             span: Span {
                 from: 0.0,
@@ -60,12 +64,28 @@ impl Fit {
             spec,
             corpus,
             evaluated: Some(evaluated),
+            earlier: None,
             resume: None,
             span: Span {
                 from: 0.5,
                 length: 0.5,
             },
         }
+    }
+
+    /// This fit from the rows of an earlier version.
+    pub(super) fn starting_from(self, earlier: Option<EarlierRows>) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// What was chosen before this fit: by the one that was measured, or by the
+    /// job of the version that this one starts from.
+    pub(super) fn choices(&self) -> Option<&Choices> {
+        if let Some(evaluated) = &self.evaluated {
+            return Some(&evaluated.choices);
+        }
+        let earlier = self.earlier.as_ref()?;
+        earlier.choices_for(&self.spec)
     }
 
     /// The share of the job's epochs that is done when `share` of this fit's

@@ -6,6 +6,9 @@ pub(crate) mod train;
 /// What one fit reads: the training split, or everything.
 pub(crate) mod fit;
 
+/// The version that a job starts from.
+pub(crate) mod earlier;
+
 /// A job's state between epochs: its start and the best so far.
 mod run;
 

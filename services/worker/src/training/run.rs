@@ -59,19 +59,15 @@ impl Run {
     ) -> Result<Self, Error> {
         let (spec, corpus) = (&fit.spec, &fit.corpus);
         progress.begins(Part::Ease);
-        let choices = fit.evaluated.as_ref().map(|before| &before.choices);
-        let ease = match choices {
-            Some(choices) => choices
-                .ease
-                .and_then(|settings| ChosenEase::fit_again(settings, corpus)),
+        let ease = match fit.choices() {
+            Some(choices) => ChosenEase::fit_again(choices, corpus),
             None => ease::choose(spec, corpus, progress)?,
         };
         progress.begins(Part::Start);
-        let chosen_start = choices.and_then(|choices| choices.start);
         let Started {
             tables,
             settings: start,
-        } = start_tables(spec, corpus, &backbone, chosen_start);
+        } = start_tables(fit, &backbone);
         if model::has_own_memory(&input.device) {
             let computing = backbone.in_precision(input.precision);
             step::rehearse(&computing, &tables.content).map_err(in_step)?;
@@ -117,7 +113,7 @@ impl Run {
         progress: &mut Progress,
     ) -> Result<(), Error> {
         progress.begins(Part::Validation);
-        let holdout = Holdout::valid(corpus);
+        let holdout = Holdout::valid(&corpus.histories);
         let ranker = Ranker {
             backbone: &self.learned.computing(),
             tables: &self.learned.tables.collaborative,

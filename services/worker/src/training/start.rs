@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
+use crate::training::fit::Fit;
 
 /// What a spectral start is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,33 +29,40 @@ pub(super) struct Started {
     pub(super) settings: Option<Settings>,
 }
 
-/// Makes the first rows; those of a spectral start with settings that were
-/// chosen before, where there are any.
-pub(super) fn start_tables(
-    spec: &TrainSpec,
-    corpus: &Corpus,
-    backbone: &Backbone,
-    chosen: Option<Settings>,
-) -> Started {
-    let words = word_rows(backbone, &corpus.texts.words());
+/// Makes the first rows: those of the version that the job starts from for whom
+/// it knows; those of a spectral start with settings that were chosen before,
+/// where there are any.
+pub(super) fn start_tables(fit: &Fit, backbone: &Backbone) -> Started {
+    let words = word_rows(backbone, &fit.corpus.histories.texts.words());
+    let mut started = fresh_tables(fit, &words);
+    if let Some(earlier) = &fit.earlier {
+        started.tables = earlier.carried_on(&started.tables);
+    }
+    started
+}
+
+/// Makes first rows that know of no earlier version.
+fn fresh_tables(fit: &Fit, words: &Table) -> Started {
+    let (spec, corpus) = (&fit.spec, &fit.corpus);
     if spec.init == TableInit::Normal {
-        let (n_users, n_items) = (corpus.train.len(), corpus.n_items);
+        let (n_users, n_items) =
+            (corpus.histories.train.len(), corpus.histories.n_items);
         return Started {
             tables: Tables::normal(n_users, n_items, words.width(), spec.seed),
             settings: None,
         };
     }
 
-    let start = match chosen {
+    let start = match fit.choices().and_then(|choices| choices.start) {
         Some(settings) => Start {
             spectrum: spectrum(spec, corpus, settings.text_strength),
             settings,
             sum: 0.0,
         },
-        None => choose(spec, corpus, &words),
+        None => choose(spec, corpus, words),
     };
     let rank = start.settings.rank;
-    let pair: TokenTables = start.spectrum.tables(rank, &words, spec.seed);
+    let pair: TokenTables = start.spectrum.tables(rank, words, spec.seed);
     Started {
         tables: Tables {
             collaborative: pair.clone(),
@@ -66,7 +74,7 @@ pub(super) fn start_tables(
 
 fn spectrum(spec: &TrainSpec, corpus: &Corpus, text_strength: f64) -> Spectrum {
     let matrix = Matrix {
-        histories: &corpus.train,
+        histories: &corpus.histories.train,
         words: &corpus.item_words,
         text_strength,
     };
@@ -117,7 +125,7 @@ fn text_strengths(spec: &TrainSpec, corpus: &Corpus) -> Vec<f64> {
         vec![0.0]
     } else if own > 0.0 {
         vec![own]
-    } else if Holdout::valid(corpus).is_empty() {
+    } else if Holdout::valid(&corpus.histories).is_empty() {
         vec![UNCHOSEN_START_TEXT_STRENGTH]
     } else {
         START_TEXT_STRENGTHS.to_vec()
@@ -132,7 +140,7 @@ fn ranked_best(
     tried: Tried,
     words: &Table,
 ) -> Start {
-    let holdout = Holdout::valid(corpus);
+    let holdout = Holdout::valid(&corpus.histories);
     let Tried {
         spectrum,
         text_strength,

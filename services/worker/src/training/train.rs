@@ -7,21 +7,23 @@ use std::path::Path;
 use std::time::Instant;
 
 use dataset::{Dataset, Split};
-use domain::{Part, Stage};
-use model::Backbone;
+use domain::{LEARNED_BEFORE, Part, Stage};
+use model::{Backbone, FitKind, copy_measured};
 
 use crate::contract::input::{Input, Trained};
 use crate::contract::plan::plan;
 use crate::contract::progress::Progress;
 use crate::disk;
 use crate::error::Error;
+use crate::evaluation::choices::Evaluated;
 use crate::evaluation::choose::Chosen;
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::measure::measure;
-use crate::evaluation::write::{Finished, write};
+use crate::evaluation::write::{Finished, keep_measured, write};
 use crate::material::backbone::{self, is_warmed_up};
 use crate::material::corpus::Corpus;
 use crate::training::context::Context;
+use crate::training::earlier::{Earlier, EarlierRows};
 use crate::training::fit::Fit;
 use crate::training::run::Run;
 use crate::training::{checkpoint, stages};
@@ -51,41 +53,50 @@ fn train_from(
     let mut dataset =
         Dataset::read_without_texts(&input.dataset).map_err(Error::Data)?;
     progress.check()?;
+    let earlier = input.earlier.as_ref().map(Earlier::open).transpose()?;
+    let mut n_learned_before = 0;
+    if let Some(earlier) = &earlier {
+        n_learned_before = earlier.leave_out_learned(&mut dataset)?;
+    }
     let backbone = backbone::start(input, progress)?;
     let evaluated = match &input.resume {
         Some(folder) => checkpoint::evaluated(folder)?,
         None => None,
     };
-    let is_in_final_fit = evaluated.is_some();
+    let is_resumed = evaluated.is_some();
+    if let Some(folder) = input.resume.as_ref().filter(|_| is_resumed) {
+        copy_measured(folder, &input.scratch)?;
+    }
     let evaluated = match evaluated {
         Some(evaluated) => evaluated,
         None => {
-            let finished = fit_first(input, &dataset, &backbone, progress)?;
+            let job = Job {
+                input,
+                dataset: &dataset,
+                backbone: &backbone,
+                earlier: earlier.as_ref(),
+            };
+            let mut finished = job.fit_first(progress)?;
+            if n_learned_before > 0 {
+                let n = n_learned_before as f64;
+                finished.metrics.insert(LEARNED_BEFORE.to_owned(), n);
+            }
             if !has_final_fit(input, &dataset) {
                 return write(finished, input, &dataset, progress);
             }
+            keep_measured(&finished.chosen, &input.scratch)?;
             finished.into_evaluated(&input.spec)
         }
     };
 
     dataset.interactions.splits.fill(Split::Train);
-    progress.final_fit_begins();
-    let (corpus, _) = Corpus::read(input, &dataset, &backbone, progress)?;
-    let mut fit = Fit::last(input, corpus, evaluated);
-    if is_in_final_fit {
-        fit.resume = input.resume.clone();
-    }
-    let mut run = Run::start(input, backbone, &fit, progress)?;
-    run_epochs(&mut run, input, &fit, progress)?;
-    let candidate = run.into_candidate(&fit.corpus, progress)?;
-    let chosen = Chosen::new(candidate, &fit, progress)?;
-    let metrics = fit.evaluated.take().map(|before| before.metrics);
-    let finished = Finished {
-        chosen,
-        metrics: metrics.unwrap_or_default(),
-        corpus: fit.corpus,
-        is_final_fit: true,
+    let job = Job {
+        input,
+        dataset: &dataset,
+        backbone: &backbone,
+        earlier: earlier.as_ref(),
     };
+    let finished = job.fit_finally(evaluated, is_resumed, progress)?;
     write(finished, input, &dataset, progress)
 }
 
@@ -96,31 +107,85 @@ fn has_final_fit(input: &Input, dataset: &Dataset) -> bool {
     input.spec.fits_finally() && holds_out
 }
 
-/// Fits on the training split, chooses on the validation split and measures on
-/// the test split.
-fn fit_first(
-    input: &Input,
-    dataset: &Dataset,
-    backbone: &Backbone,
-    progress: &mut Progress,
-) -> Result<Finished, Error> {
-    let (corpus, test) = Corpus::read(input, dataset, backbone, progress)?;
-    let is_last = !has_final_fit(input, dataset);
-    let fit = Fit::first(input, corpus, is_last);
-    let mut run = Run::start(input, backbone.clone(), &fit, progress)?;
-    run_epochs(&mut run, input, &fit, progress)?;
-    progress.evaluation_begins();
-    let candidate = run.into_candidate(&fit.corpus, progress)?;
-    let chosen = Chosen::new(candidate, &fit, progress)?;
-    progress.begins(Part::Test);
-    let test = Holdout::test(&fit.corpus, &test);
-    let metrics = measure(&chosen, &input.spec, test, progress)?;
-    Ok(Finished {
-        chosen,
-        metrics,
-        corpus: fit.corpus,
-        is_final_fit: false,
-    })
+/// A job, with what both of its fits read.
+struct Job<'a> {
+    input: &'a Input,
+    dataset: &'a Dataset,
+    backbone: &'a Backbone,
+    earlier: Option<&'a Earlier<'a>>,
+}
+
+impl Job<'_> {
+    /// The rows of the version that the job starts from.
+    fn earlier_rows(&self, fit: FitKind) -> Result<Option<EarlierRows>, Error> {
+        let Some(earlier) = self.earlier else {
+            return Ok(None);
+        };
+        let rows = earlier.rows(fit, self.dataset, self.backbone)?;
+        Ok(Some(rows))
+    }
+
+    /// Fits on the training split, chooses on the validation split and measures
+    /// on the test split.
+    fn fit_first(&self, progress: &mut Progress) -> Result<Finished, Error> {
+        let Self {
+            input,
+            dataset,
+            backbone,
+            ..
+        } = *self;
+        let (corpus, test) = Corpus::read(input, dataset, backbone, progress)?;
+        let is_last = !has_final_fit(input, dataset);
+        let rows = self.earlier_rows(FitKind::Measured)?;
+        let fit = Fit::first(input, corpus, is_last).starting_from(rows);
+        let mut run = Run::start(input, backbone.clone(), &fit, progress)?;
+        run_epochs(&mut run, input, &fit, progress)?;
+        progress.evaluation_begins();
+        let candidate = run.into_candidate(&fit.corpus, progress)?;
+        let chosen = Chosen::new(candidate, &fit, progress)?;
+        progress.begins(Part::Test);
+        let test = Holdout::test(&fit.corpus.histories, &test);
+        let metrics = measure(&chosen, &input.spec, test, progress)?;
+        Ok(Finished {
+            chosen,
+            metrics,
+            corpus: fit.corpus,
+            is_final_fit: false,
+        })
+    }
+
+    /// Fits on all interactions with what the first fit chose.
+    fn fit_finally(
+        &self,
+        evaluated: Evaluated,
+        is_resumed: bool,
+        progress: &mut Progress,
+    ) -> Result<Finished, Error> {
+        let Self {
+            input,
+            dataset,
+            backbone,
+            ..
+        } = *self;
+        progress.final_fit_begins();
+        let (corpus, _) = Corpus::read(input, dataset, backbone, progress)?;
+        let rows = self.earlier_rows(FitKind::Served)?;
+        let mut fit = Fit::last(input, corpus, evaluated).starting_from(rows);
+        if is_resumed {
+            fit.resume = input.resume.clone();
+        }
+        let mut run = Run::start(input, backbone.clone(), &fit, progress)?;
+        run_epochs(&mut run, input, &fit, progress)?;
+        let candidate = run.into_candidate(&fit.corpus, progress)?;
+        let chosen = Chosen::new(candidate, &fit, progress)?;
+        let metrics = fit.evaluated.take().map(|before| before.metrics);
+        Ok(Finished {
+            chosen,
+            metrics: metrics.unwrap_or_default(),
+            corpus: fit.corpus,
+            is_final_fit: true,
+        })
+    }
 }
 
 /// Runs the fit's epochs, from a checkpoint where there is one; saves the state
@@ -203,6 +268,9 @@ fn write_checkpoint(
     progress: &Progress,
 ) -> Result<(), Error> {
     disk::new_folder(folder)?;
+    if run.evaluated.is_some() {
+        copy_measured(&input.scratch, folder)?;
+    }
     checkpoint::write(run, progress.reports(), &input.job, folder)?;
     if is_warmed_up(&input.spec.backbone) {
         run.learned.backbone.write(folder)?;

@@ -122,6 +122,7 @@ impl Bench {
                 hub_url: self.hub_url.clone(),
                 artifact: None,
             },
+            earlier: None,
             resume,
             token_files: self.folder.path().join("tokens"),
             scratch: scratch.to_owned(),

@@ -7,3 +7,5 @@ pub(crate) mod spectral;
 pub mod ease;
 /// Two models' scores as one.
 pub mod hybrid;
+/// From the rows of one table to those of another.
+pub(crate) mod row_map;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::progress::Progress;
 use crate::error::Error;
+use crate::evaluation::choices::Choices;
 use crate::evaluation::holdout::Holdout;
 use crate::material::corpus::Corpus;
 
@@ -23,6 +24,8 @@ pub(crate) struct ChosenEase {
     pub(crate) reading: Settings,
     /// What ranks the validation split best where no text is read.
     pub(crate) blind: Settings,
+    /// True where the job reads texts and there are some.
+    pub(super) has_texts: bool,
 }
 
 /// EASE's weights as a hybrid mixes them in.
@@ -43,18 +46,20 @@ pub(crate) struct Settings {
 }
 
 impl ChosenEase {
-    /// Fits EASE with settings that were chosen before; `None` where the matrix
-    /// cannot be inverted.
+    /// Fits EASE as was chosen before; `None` where there was none, or where
+    /// the matrix cannot be inverted.
     pub(crate) fn fit_again(
-        settings: Settings,
+        choices: &Choices,
         corpus: &Corpus,
     ) -> Option<Self> {
-        let gram = Gram::new(&corpus.train, &corpus.item_words);
-        let weights = fit(&gram, settings)?;
+        let reading = choices.ease?;
+        let gram = Gram::new(&corpus.histories.train, &corpus.item_words);
+        let weights = fit(&gram, reading)?;
         Some(Self {
             weights,
-            reading: settings,
-            blind: settings,
+            reading,
+            blind: choices.blind_ease.unwrap_or(reading),
+            has_texts: !corpus.item_words.is_empty(),
         })
     }
 
@@ -70,8 +75,8 @@ impl ChosenEase {
         test: Holdout<'_>,
     ) -> Option<RankingMetrics> {
         if self.reads() {
-            let no_words = ItemWords::none(test.corpus.n_items);
-            let blind = Gram::new(&test.corpus.train, &no_words);
+            let no_words = ItemWords::none(test.histories.n_items);
+            let blind = Gram::new(&test.histories.train, &no_words);
             let weights = fit(&blind, self.blind)?;
             Some(ranked(&weights, test))
         } else {
@@ -114,7 +119,7 @@ impl ChosenEase {
         let weights = if settings == self.reading {
             self.weights.sparse(n_kept)
         } else {
-            let gram = Gram::new(&corpus.train, &corpus.item_words);
+            let gram = Gram::new(&corpus.histories.train, &corpus.item_words);
             fit(&gram, settings)?.sparse(n_kept)
         };
         Some(LightWeights {
@@ -145,7 +150,7 @@ pub(crate) fn choose(
     corpus: &Corpus,
     progress: &Progress,
 ) -> Result<Option<ChosenEase>, Error> {
-    let n_items = corpus.n_items;
+    let n_items = corpus.histories.n_items;
     if !spec.fits_ease(n_items) {
         if spec.wants_ease() {
             tracing::info!(
@@ -156,8 +161,8 @@ pub(crate) fn choose(
         }
         return Ok(None);
     }
-    let gram = Gram::new(&corpus.train, &corpus.item_words);
-    let lambdas = ease_lambdas(!Holdout::valid(corpus).is_empty());
+    let gram = Gram::new(&corpus.histories.train, &corpus.item_words);
+    let lambdas = ease_lambdas(!Holdout::valid(&corpus.histories).is_empty());
     let mut search = Search {
         gram,
         corpus,
@@ -180,6 +185,7 @@ pub(crate) fn choose(
         reading: best.settings,
         weights: best.weights,
         blind,
+        has_texts: !corpus.item_words.is_empty(),
     });
     Ok(best)
 }
@@ -248,7 +254,8 @@ impl Search<'_> {
         let Some(weights) = fit(&self.gram, settings) else {
             return Ok(());
         };
-        let sum = ranked(&weights, Holdout::valid(self.corpus)).sum();
+        let sum =
+            ranked(&weights, Holdout::valid(&self.corpus.histories)).sum();
         let Settings {
             lambda,
             text_strength,

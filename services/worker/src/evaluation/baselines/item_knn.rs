@@ -6,12 +6,12 @@ use model::metrics::RankingMetrics;
 use rayon::prelude::*;
 
 use crate::evaluation::holdout::Holdout;
-use crate::material::corpus::Corpus;
+use crate::material::histories::Histories;
 
 pub(super) fn measure(test: Holdout<'_>) -> RankingMetrics {
-    let similar = cosines(test.corpus);
+    let similar = cosines(test.histories);
     test.ranked(|user| {
-        let mut scores = vec![0.0; test.corpus.n_items];
+        let mut scores = vec![0.0; test.histories.n_items];
         for &item in test.history(user) {
             for &(other, cosine) in &similar[item as usize] {
                 scores[other as usize] += cosine;
@@ -23,16 +23,16 @@ pub(super) fn measure(test: Holdout<'_>) -> RankingMetrics {
 
 /// The cosine of each item's user set with every other item's that it shares a
 /// user with.
-fn cosines(corpus: &Corpus) -> Vec<Vec<(u32, f32)>> {
-    let mut users_of: Vec<Vec<usize>> = vec![Vec::new(); corpus.n_items];
-    for (user, items) in corpus.train.iter().enumerate() {
+fn cosines(histories: &Histories) -> Vec<Vec<(u32, f32)>> {
+    let mut users_of: Vec<Vec<usize>> = vec![Vec::new(); histories.n_items];
+    for (user, items) in histories.train.iter().enumerate() {
         for &item in items {
             users_of[item as usize].push(user);
         }
     }
-    (0..corpus.n_items)
+    (0..histories.n_items)
         .into_par_iter()
-        .map(|item| cosines_of(item, &users_of, &corpus.train))
+        .map(|item| cosines_of(item, &users_of, &histories.train))
         .collect()
 }
 

@@ -31,7 +31,7 @@ pub(super) fn measure(
     test: Holdout<'_>,
     progress: &Progress,
 ) -> Result<Vec<Baseline>, Error> {
-    let wanted = spec.measured_baselines(test.corpus.n_items);
+    let wanted = spec.measured_baselines(test.histories.n_items);
     let mut measured = Vec::new();
     if wanted.contains(&RankedBy::Popularity) {
         measured.push(Baseline {
@@ -55,8 +55,7 @@ pub(super) fn measure(
             measured.push(Baseline { by, metrics });
         }
         progress.check()?;
-        let has_texts = !test.corpus.item_words.is_empty();
-        if has_texts && wanted.contains(&RankedBy::EaseWithTexts) {
+        if ease.has_texts && wanted.contains(&RankedBy::EaseWithTexts) {
             measured.push(Baseline {
                 by: RankedBy::EaseWithTexts,
                 metrics: ease.measure(test),

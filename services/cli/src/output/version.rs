@@ -1,0 +1,98 @@
+//! What is said of a model version: when and on what it was trained, how good it
+//! is, and what it cost.
+
+use dataset::date_of;
+use domain::{Metric, RankedBy};
+use proto::pb;
+
+use crate::names::dataset_id;
+
+/// A version in one line.
+pub(crate) fn line(model: &pb::ModelVersion) -> String {
+    let key = RankedBy::Served.key(Metric::Ndcg100);
+    let ndcg = match model.metrics.get(&key) {
+        Some(value) => format!("{value:.4}"),
+        None => "-".to_owned(),
+    };
+    format!(
+        "{}  {}  {}  NDCG@100 {ndcg} ({})  {}  {}",
+        model.name,
+        date(model),
+        dataset(model),
+        lift(model),
+        cost(model),
+        model.labels.join(", ")
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// A version with its metrics beside the simpler methods'.
+pub(crate) fn page(model: &pb::ModelVersion, metrics_table: &str) -> String {
+    let mut labels = model.labels.join(", ");
+    if labels.is_empty() {
+        "none".clone_into(&mut labels);
+    }
+    format!(
+        "{}\nlabels    {labels}\ntrained   {}, {}, by {}\ndata set  {} ({})\ncatalog   {}\n\n{metrics_table}",
+        model.name,
+        date(model),
+        cost(model),
+        model.job,
+        dataset(model),
+        model.dataset,
+        model.catalog
+    )
+}
+
+/// The first digits of its name, enough to tell it from others by eye.
+pub(crate) fn short_name(model: &pb::ModelVersion) -> String {
+    let id = model.name.trim_start_matches("modelVersions/");
+    id.chars().take(12).collect()
+}
+
+/// When it was published, to the minute.
+pub(crate) fn date(model: &pb::ModelVersion) -> String {
+    let seconds = model.create_time.unwrap_or_default().seconds;
+    date_of(seconds * 1_000).chars().take(16).collect()
+}
+
+/// What people call its data set; the first digits of the id where that is not
+/// known.
+pub(crate) fn dataset(model: &pb::ModelVersion) -> String {
+    if model.dataset_name.is_empty() {
+        return dataset_id(&model.dataset).chars().take(12).collect();
+    }
+    model.dataset_name.clone()
+}
+
+/// How long its training took.
+pub(crate) fn cost(model: &pb::ModelVersion) -> String {
+    match model.train_seconds {
+        seconds if seconds <= 0.0 => "time not known".to_owned(),
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
+/// How much more NDCG it has than the best simpler method, on its own test
+/// split.
+pub(crate) fn lift(model: &pb::ModelVersion) -> String {
+    let served = RankedBy::Served.key(Metric::Ndcg100);
+    let Some(served) = model.metrics.get(&served) else {
+        return "not measured".to_owned();
+    };
+    let mut best: Option<(f64, RankedBy)> = None;
+    for ranker in RankedBy::BASELINES {
+        let key = ranker.key(Metric::Ndcg100);
+        let value = model.metrics.get(&key).copied().unwrap_or(0.0);
+        if value > best.map_or(0.0, |best| best.0) {
+            best = Some((value, ranker));
+        }
+    }
+    let Some((value, ranker)) = best else {
+        return "no simpler method".to_owned();
+    };
+    let percent = 100.0 * (served / value - 1.0);
+    format!("{percent:+.1} % over {}", ranker.label())
+}
