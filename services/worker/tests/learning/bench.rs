@@ -10,7 +10,7 @@ use domain::{
 };
 use model::{Artifact, Device, Precision, compute_device};
 use tempfile::TempDir;
-use worker::{Backbones, Input, Progress, train};
+use worker::{Backbones, EarlierVersion, Input, Progress, train};
 
 const N_USERS: usize = 80;
 pub(crate) const N_ITEMS: usize = 30;
@@ -73,6 +73,10 @@ pub(crate) struct Outcome {
     pub(crate) backbone: model::Backbone,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) tables_file: Vec<u8>,
+    /// The folder of its model.
+    pub(crate) model: PathBuf,
+    /// The folder of its backbone.
+    pub(crate) backbone_folder: PathBuf,
     _folder: TempDir,
 }
 
@@ -86,6 +90,16 @@ pub(crate) struct Bench {
     pub(crate) folder: TempDir,
     pub(crate) data: PathBuf,
     pub(crate) hub_url: String,
+}
+
+impl Outcome {
+    /// The version as a later job starts from it.
+    pub(crate) fn version(&self, trained_on: &Bench) -> EarlierVersion {
+        EarlierVersion {
+            model: self.model.clone(),
+            dataset: trained_on.data.clone(),
+        }
+    }
 }
 
 impl Bench {
@@ -105,6 +119,30 @@ impl Bench {
             data,
             hub_url: String::new(),
         }
+    }
+
+    /// The data set without one item and whoever took only that.
+    pub(crate) fn without_item(item: u32) -> Self {
+        Self::with(|dataset| {
+            let rows = &mut dataset.interactions;
+            let mut kept = dataset::Interactions::default();
+            for place in 0..rows.users.len() {
+                if rows.items[place] != item {
+                    kept.users.push(rows.users[place]);
+                    kept.items.push(rows.items[place]);
+                    kept.at_ms.push(rows.at_ms[place]);
+                    kept.splits.push(rows.splits[place]);
+                }
+            }
+            dataset.manifest.n_interactions = kept.users.len();
+            dataset.interactions = kept;
+            // It is the last one: no other moves up.
+            dataset.items.truncate(item as usize);
+            dataset.manifest.n_items = dataset.items.len();
+            let texts = &mut dataset.texts;
+            texts.retain(|text| text.item != Some(item));
+            dataset.manifest.n_texts = dataset.texts.len();
+        })
     }
 
     pub(crate) fn input(
@@ -133,12 +171,21 @@ impl Bench {
     }
 
     pub(crate) fn train(&self, spec: &TrainSpec) -> Outcome {
+        self.train_from(None, spec)
+    }
+
+    /// Trains from the rows of a version that was trained on another bench.
+    pub(crate) fn train_from(
+        &self,
+        earlier: Option<EarlierVersion>,
+        spec: &TrainSpec,
+    ) -> Outcome {
         let scratch = tempfile::tempdir().unwrap();
         let (mut progress, _watch) =
             Progress::new("flex", tokio_util::sync::CancellationToken::new());
-        let trained =
-            train(&self.input(spec, scratch.path(), None), &mut progress)
-                .unwrap();
+        let mut input = self.input(spec, scratch.path(), None);
+        input.earlier = earlier;
+        let trained = train(&input, &mut progress).unwrap();
         let artifact = Artifact::read(&trained.model).unwrap();
         let backbone =
             model::Backbone::read(&trained.backbone, &device()).unwrap();
@@ -149,6 +196,8 @@ impl Bench {
             backbone,
             metrics: trained.metrics,
             tables_file,
+            model: trained.model,
+            backbone_folder: trained.backbone,
             _folder: scratch,
         }
     }

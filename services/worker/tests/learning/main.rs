@@ -6,6 +6,7 @@ mod bench;
 
 mod evaluation;
 mod final_fit;
+mod going_on;
 mod hub;
 mod resuming;
 mod stages;
