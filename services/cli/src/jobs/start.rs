@@ -26,7 +26,7 @@ pub(crate) struct StartVersion {
 /// (docs/training.md has the measurement).
 const FEWER_EPOCHS: &str = "
 pretraining = { content_epochs = 0, epochs = 0 }
-finetuning = { epochs = 3 }
+finetuning = { epochs = 2 }
 ";
 
 impl StartVersion {
