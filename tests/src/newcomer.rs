@@ -6,8 +6,10 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
+use service::client::Connection;
 use tempfile::TempDir;
 
+use crate::connection::connection;
 use crate::process::{Process, binary, eventually, free_port};
 
 /// Long enough for all services to start on a busy machine.
@@ -66,6 +68,16 @@ impl Newcomer {
         command
     }
 
+    /// A connection to the coordinator's port for clients.
+    pub(crate) fn coordinator(&self) -> Connection {
+        connection(self.api)
+    }
+
+    /// A connection to the scorer's port.
+    pub(crate) fn scorer(&self) -> Connection {
+        connection(self.scorer)
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
@@ -100,7 +112,14 @@ impl Newcomer {
 
     /// Starts all services (`cllm4rec up`); returns once they answer.
     pub async fn up(&self) -> Process {
-        let process = Process::start(&mut self.command(&["up"]));
+        self.up_with(&[]).await
+    }
+
+    /// Starts all services with more settings; returns once they answer.
+    pub async fn up_with(&self, settings: &[(&str, &str)]) -> Process {
+        let mut command = self.command(&["up"]);
+        command.envs(settings.iter().copied());
+        let process = Process::start(&mut command);
         eventually("up answers", START_TIME, async || {
             self.run(&["train", "list"]).status.success().then_some(())
         })

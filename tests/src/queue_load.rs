@@ -46,6 +46,8 @@ pub struct Figures {
     pub waiting: Use,
     /// Bytes of the store for a job that has ended, with twenty epochs.
     pub bytes_of_a_job: u64,
+    /// The same, with 360 epochs.
+    pub bytes_of_a_long_job: u64,
 }
 
 /// What a coordinator uses for a while.
@@ -61,8 +63,6 @@ pub struct Use {
 const N_CLIENTS: usize = 32;
 /// Pages that are read.
 const N_PAGES: usize = 41;
-/// Jobs that are run to their end, to see what is kept of one.
-const N_ENDED: usize = 100;
 /// Between two heartbeats of a worker.
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -74,7 +74,16 @@ pub async fn measure_queue(
 ) -> Figures {
     // It asks the same Redis for labels.
     cluster.scorer.kill();
-    let bytes_of_a_job = bytes_of_ended_job(cluster, dataset).await;
+    let short = Ended {
+        n_jobs: 100,
+        n_epochs: 20,
+    };
+    let bytes_of_a_job = short.bytes_of_one(cluster, dataset).await;
+    let long = Ended {
+        n_jobs: 20,
+        n_epochs: 360,
+    };
+    let bytes_of_a_long_job = long.bytes_of_one(cluster, dataset).await;
     let submitted_per_second = submit(cluster, dataset, sizes.n_jobs).await;
     let page = page(cluster, pb::ListJobsRequest::default()).await;
     let filter = pb::ListJobsRequest {
@@ -108,6 +117,7 @@ pub async fn measure_queue(
         busy,
         waiting,
         bytes_of_a_job,
+        bytes_of_a_long_job,
     }
 }
 
@@ -254,7 +264,7 @@ fn progress(n_reports: u32, step: u32) -> pb::Progress {
             stage: "finetuning".to_owned(),
             epoch,
             loss: 7.0 / f64::from(epoch),
-            valid_ndcg_100: None,
+            valid_ndcg_100: (epoch % 5 == 0).then_some(0.1 / f64::from(epoch)),
         });
     }
 
@@ -352,20 +362,28 @@ fn info(cluster: &Cluster, section: &str, field: &str) -> u64 {
     value.unwrap().trim().parse().unwrap()
 }
 
-/// Runs jobs to their end; returns what the store has of one then.
-async fn bytes_of_ended_job(cluster: &Cluster, dataset: &str) -> u64 {
-    let before = info(cluster, "memory", "used_memory_dataset:");
-    submit(cluster, dataset, N_ENDED).await;
-    let mut worker = FakeWorker::new("first", cluster.worker_service());
-    while let Some(leased) = worker.lease(0).await.unwrap() {
-        for epoch in 0..20 {
-            let progress = progress(epoch, 20 * epoch + 1);
-            worker.beat(&leased, progress).await.unwrap();
+/// Jobs that are run to their end, to see what is kept of one.
+struct Ended {
+    n_jobs: usize,
+    n_epochs: u32,
+}
+
+impl Ended {
+    /// Runs them; returns what the store has of one then.
+    async fn bytes_of_one(&self, cluster: &Cluster, dataset: &str) -> u64 {
+        let before = info(cluster, "memory", "used_memory_dataset:");
+        submit(cluster, dataset, self.n_jobs).await;
+        let mut worker = FakeWorker::new("first", cluster.worker_service());
+        while let Some(leased) = worker.lease(0).await.unwrap() {
+            for epoch in 0..self.n_epochs {
+                let progress = progress(epoch, 20 * epoch + 1);
+                worker.beat(&leased, progress).await.unwrap();
+            }
+
+            worker.fail(&leased).await.unwrap();
         }
 
-        worker.fail(&leased).await.unwrap();
+        let after = info(cluster, "memory", "used_memory_dataset:");
+        after.saturating_sub(before) / self.n_jobs as u64
     }
-
-    let after = info(cluster, "memory", "used_memory_dataset:");
-    after.saturating_sub(before) / N_ENDED as u64
 }

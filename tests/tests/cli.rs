@@ -146,6 +146,29 @@ async fn check_says_what_an_import_would_and_stores_nothing() {
     assert!(error.contains("`--split-seed` has no effect"), "{error}");
 }
 
+#[test]
+fn an_option_that_says_how_to_read_is_refused_where_nothing_is_read() {
+    let newcomer = Newcomer::new();
+    let submit = |options: &[&str]| {
+        let job = ["train", "submit", "--dataset", "d"];
+        let output = newcomer.run(&[&job, options].concat());
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let options = [
+        "--items=i.csv",
+        "--split=random",
+        "--k-core=5",
+        "--report=r.html",
+    ];
+    for option in options {
+        let error = submit(&[option]);
+        let (name, _) = option.split_once('=').unwrap();
+        let expected = format!("`{name}` has no effect without `--data`");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn exit_codes_tell_a_failure_from_wrong_usage_and_from_a_job_without_a_model()
  {

@@ -89,6 +89,13 @@ async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     assert!(summary["n_bytes"].as_u64().unwrap() > 1_000);
     assert_eq!(cluster.versions().await.len(), 2, "only shown");
 
+    // Nobody knows what a damaged job was to learn from; all else goes.
+    let store = &cluster.store;
+    store.command(&["HSET", "{cllm4rec}:jobs", "job-x", "{"]);
+    let (in_doubt, _) = gc(&cluster, &["--dry-run"]);
+    assert_eq!(in_doubt, [&*old.name, &*old.model_version]);
+    store.command(&["HDEL", "{cllm4rec}:jobs", "job-x"]);
+
     let (removed, summary) = gc(&cluster, &[]);
     assert_eq!(removed, shown);
     assert_eq!(summary["n_garbage"].as_u64(), Some(removed.len() as u64));

@@ -30,6 +30,7 @@ async fn many_queued_jobs_cost_nothing_and_are_leased_at_once() {
     assert!(figures.idle.cores < 0.2, "{figures:?}");
     assert!(figures.waiting.commands_per_second < 800.0, "{figures:?}");
     assert!(figures.bytes_of_a_job < 10_000, "{figures:?}");
+    assert!(figures.bytes_of_a_long_job < 10_000, "{figures:?}");
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Equipment, Needs};
+use domain::{Body, Equipment, Needs};
 
 /// Most workers that a note names.
 const MOST_NAMED: usize = 10;
+
+/// A worker has the weights as f32.
+const BYTES_PER_WEIGHT: f64 = 4.0;
 
 /// Says for people which of the workers that are there can take a job, or what
 /// none of them has.
@@ -72,10 +75,61 @@ fn missing(
     missing
 }
 
+/// Says for people which workers have too little memory for the weights of a
+/// job's language model, the least that a job takes; `None` where none is known
+/// to have.
+pub(crate) fn too_small(
+    body: &Body,
+    workers: &BTreeMap<String, Equipment>,
+) -> Option<String> {
+    let gib = body.n_weights() * BYTES_PER_WEIGHT / f64::from(1 << 30);
+    let mut small = Vec::new();
+    for (name, Equipment { memory_gib, .. }) in workers {
+        // Nothing: it has not said.
+        if *memory_gib > 0 && f64::from(*memory_gib) < gib {
+            small.push(format!("{name} ({memory_gib} GiB)"));
+        }
+    }
+
+    let n_small = small.len();
+    small.truncate(MOST_NAMED);
+    let names = small.join(", ");
+    let least = gib.ceil();
+    (n_small > 0).then(|| {
+        format!(
+            "the weights of its language model alone take {gib:.1} GiB, more than is there on {names}; \
+             with `needs.memory_gib` (`--need-memory-gib {least}`) it waits for one that has it"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::WorkerLabel;
+    use domain::{RandomBackbone, WorkerLabel};
+
+    #[test]
+    fn a_worker_without_room_for_the_weights_is_named() {
+        let body = Body::from(&RandomBackbone {
+            n_embd: 4_096,
+            n_layer: 32,
+            ..RandomBackbone::default()
+        });
+        let workers = BTreeMap::from([
+            ("large".to_owned(), worker(&[], 64)),
+            ("silent".to_owned(), worker(&[], 0)),
+            ("small".to_owned(), worker(&[], 8)),
+        ]);
+        let note = too_small(&body, &workers).unwrap();
+        assert!(note.contains("take 24.8 GiB"), "{note}");
+        assert!(
+            note.contains("more than is there on small (8 GiB)"),
+            "{note}"
+        );
+        assert!(note.contains("--need-memory-gib 25"), "{note}");
+        let body = Body::from(&RandomBackbone::default());
+        assert_eq!(too_small(&body, &workers), None);
+    }
 
     fn worker(labels: &[&str], memory_gib: u32) -> Equipment {
         let label = |name: &&str| WorkerLabel::new(*name).unwrap();

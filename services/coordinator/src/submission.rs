@@ -8,6 +8,7 @@ use domain::{
 use storage::{Created, Kind};
 use tokio::time::Instant;
 
+use crate::body::KnownBody;
 use crate::error::Error;
 use crate::step::step;
 use crate::train_job::TrainJobs;
@@ -193,6 +194,9 @@ impl TrainJobs {
         };
         let mut notes = costs::notes(&work, &known.calibrations);
         notes.push(placement::note(&schedule.needs, &known.equipment));
+        if let KnownBody::Sizes(body) = &work.body {
+            notes.extend(placement::too_small(body, &known.equipment));
+        }
         for before in awaited {
             notes.push(format!("it waits until jobs/{before} has succeeded"));
         }

@@ -25,7 +25,7 @@ mod waiting;
 use domain::{Job, JobId};
 
 use crate::error::Error;
-use crate::record::{LeftOut, Listed, decode, encode};
+use crate::record::{LeftOut, Listed, decode, encode, packed};
 use crate::registry::Publication;
 use crate::store::{Commit, Entry, Store};
 
@@ -44,6 +44,8 @@ const REQUESTS: &str = "job-requests";
 const N_TRIES: usize = 20;
 /// The latest this many events of a job are kept.
 const MOST_EVENTS: u64 = 1_000;
+/// A longer record of a job that has ended is compressed.
+const LONGEST_PLAIN: usize = 4_096;
 /// So many events are read at once.
 const EVENTS_PAGE: u64 = 200;
 
@@ -276,6 +278,17 @@ impl Jobs {
     }
 }
 
+/// The record of a job: a job that goes on is read and written often, one that
+/// has ended is kept for long.
+fn record(job: &Job) -> Vec<u8> {
+    let plain = encode(job);
+    if job.state.is_final() && plain.len() > LONGEST_PLAIN {
+        return packed(&plain);
+    }
+
+    plain
+}
+
 /// Adds to a commit what a changed job comes to: its record, its places in
 /// indexes, and an event where there is a message.
 fn write(
@@ -300,7 +313,7 @@ fn write(
         commit.set(OPEN, job.id.as_str(), Vec::new());
     }
 
-    commit.set(JOBS, job.id.as_str(), encode(job));
+    commit.set(JOBS, job.id.as_str(), record(job));
     index::moved(commit, &index::places(before), job);
 }
 

@@ -4,10 +4,17 @@
 //! same; fields that this program does not know are ignored. A record that
 //! cannot be understood is left out of lists, which name it, so that it never
 //! hides the others. Labels and request ids are bare ids and have no format.
+//!
+//! A record that is long and seldom read may be compressed (zlib): its first
+//! byte tells it from JSON, and whoever reads records reads both.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +27,9 @@ const FORMAT: u32 = 1;
 pub(crate) const EVENTS_FORMAT: u32 = 2;
 /// The newest format that this program knows.
 const NEWEST: u32 = 2;
+
+/// What a compressed record begins with; JSON begins with a brace.
+const ZLIB: u8 = 0x78;
 
 /// Records as a list shows them.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,8 +69,31 @@ pub(crate) fn encode_as(format: u32, content: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(&record).expect("plain data becomes JSON")
 }
 
-/// Reads a record; `what` names it when it cannot be understood.
+/// Compresses the bytes of a record.
+pub(crate) fn packed(record: &[u8]) -> Vec<u8> {
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    let written = packed.write_all(record).and_then(|()| packed.finish());
+    written.expect("memory takes everything")
+}
+
+/// Reads a record, compressed or not; `what` names it when it cannot be
+/// understood.
 pub(crate) fn decode<T: DeserializeOwned>(
+    what: &str,
+    bytes: &[u8],
+) -> Result<T, Error> {
+    if bytes.first() != Some(&ZLIB) {
+        return decode_plain(what, bytes);
+    }
+
+    let mut record = Vec::new();
+    ZlibDecoder::new(bytes)
+        .read_to_end(&mut record)
+        .map_err(|error| Error::corrupt(what, error))?;
+    decode_plain(what, &record)
+}
+
+fn decode_plain<T: DeserializeOwned>(
     what: &str,
     bytes: &[u8],
 ) -> Result<T, Error> {

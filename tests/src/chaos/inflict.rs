@@ -9,11 +9,11 @@ use crate::chaos::site::{Site, Volumes};
 use crate::process::Process;
 
 /// Faults that end by themselves last up to so long.
-const LONGEST_MS: usize = 4_000;
+pub(super) const LONGEST_MS: usize = 4_000;
 /// A coordinator or a Redis is away up to so long.
 const LONGEST_AWAY_MS: usize = 3_000;
 /// Faults that need no aim come so long after a job was submitted, or earlier.
-const LATEST_MS: usize = 1_500;
+pub(super) const LATEST_MS: usize = 1_500;
 
 /// Starts what a fault needs beside the site, before its job is submitted.
 pub(super) async fn prepare(site: &mut Site, kind: Kind) {
@@ -77,6 +77,9 @@ pub(super) async fn inflict(
         Kind::EverythingKilled => {
             tokio::time::sleep(chance.up_to_ms(LATEST_MS)).await;
             kill_everything(site).await;
+        }
+        Kind::UpKilled | Kind::UpDiskFull => {
+            unreachable!("a house of its own has these (`house.rs`)")
         }
     }
     true

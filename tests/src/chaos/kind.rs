@@ -38,6 +38,12 @@ pub(super) enum Kind {
     EverythingKilled,
     /// A file has other bytes than somebody wrote.
     Damaged(Target),
+    /// `cllm4rec up`, all services over an embedded store, gets SIGKILL and is
+    /// started again.
+    UpKilled,
+    /// The disk of `cllm4rec up` is full for seconds: store, artifacts and
+    /// scratch.
+    UpDiskFull,
 }
 
 /// What a worker is doing when the fault comes.
@@ -119,6 +125,7 @@ impl Kind {
             Self::EverythingKilled,
         ]);
         all.extend(TARGETS.map(Self::Damaged));
+        all.extend([Self::UpKilled, Self::UpDiskFull]);
         all
     }
 
@@ -126,8 +133,16 @@ impl Kind {
     pub(super) fn needs_volumes(self) -> bool {
         matches!(
             self,
-            Self::ArtifactsFull | Self::ArtifactsReadOnly | Self::ScratchFull
+            Self::ArtifactsFull
+                | Self::ArtifactsReadOnly
+                | Self::ScratchFull
+                | Self::UpDiskFull
         )
+    }
+
+    /// True where the fault is one of `cllm4rec up`, which has no Redis.
+    pub(super) fn is_of_up(self) -> bool {
+        matches!(self, Self::UpKilled | Self::UpDiskFull)
     }
 }
 

@@ -28,6 +28,8 @@ mod volume;
 mod aim;
 /// Damages files of each kind.
 mod damaged;
+/// `cllm4rec up` with a fault of its own.
+mod house;
 /// Inflicts a fault.
 mod inflict;
 /// Checks what is promised.

@@ -1,9 +1,13 @@
 //! What is promised, whatever has happened.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proto::pb;
 use proto::pb::job::State;
+use proto::pb::recommendation_service_client::RecommendationServiceClient;
+use proto::pb::training_service_client::TrainingServiceClient;
+use service::client::Connection;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::asking::{request, within};
@@ -13,7 +17,7 @@ use crate::damage::entries;
 /// Within so long everything is as it should be.
 const SOON: Duration = Duration::from_secs(120);
 /// What nobody has interrupted takes no longer.
-const AT_ONCE: Duration = Duration::from_secs(5);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(5);
 const CALL_TIME: Duration = Duration::from_secs(5);
 
 /// Checks every promise; the error says which one is broken. `versions` are
@@ -30,7 +34,8 @@ pub(super) async fn check(
         site.ledger.missing(histories).await
     })
     .await?;
-    soon(async || is_served(site, &latest).await).await?;
+    soon(async || is_served(site.cluster.recommendations(), &latest).await)
+        .await?;
     tidy(site).await?;
     soon(async || keep(site, &latest).await).await?;
     site.kept = Some(latest);
@@ -46,24 +51,29 @@ async fn every_job_ended_once(
     let mut latest = String::new();
     // Names ascend in the order of acceptance.
     for (name, spec) in &site.accepted {
-        let job = soon(async || succeeded(site, name).await).await?;
+        let job = soon(async || succeeded(site.cluster.training(), name).await)
+            .await?;
         if job.model_version != versions[*spec] {
             return Err(format!(
                 "{name} has {}, an undisturbed run {}",
                 job.model_version, versions[*spec]
             ));
         }
-        soon(async || published_once(site, name).await).await?;
+        soon(async || published_once(site.cluster.training(), name).await)
+            .await?;
         latest = job.model_version;
     }
     Ok(latest)
 }
 
-async fn succeeded(site: &Site, name: &str) -> Result<pb::Job, String> {
+/// The job, where it has succeeded.
+pub(super) async fn succeeded(
+    mut training: TrainingServiceClient<Connection>,
+    name: &str,
+) -> Result<pb::Job, String> {
     let call = pb::GetJobRequest {
         name: name.to_owned(),
     };
-    let mut training = site.cluster.training();
     let answer = training.get_job(within(CALL_TIME, call)).await;
     let answer = answer.map_err(|status| format!("{name}: {status}"));
     let job = answer?.into_inner();
@@ -78,12 +88,15 @@ async fn succeeded(site: &Site, name: &str) -> Result<pb::Job, String> {
     ))
 }
 
-async fn published_once(site: &Site, name: &str) -> Result<(), String> {
+/// A job's events say once that its version was published.
+pub(super) async fn published_once(
+    mut training: TrainingServiceClient<Connection>,
+    name: &str,
+) -> Result<(), String> {
     let call = pb::WatchJobRequest {
         name: name.to_owned(),
         from_number: 1,
     };
-    let mut training = site.cluster.training();
     let stream = training.watch_job(within(CALL_TIME, call)).await;
     let stream = stream.map_err(|status| format!("{name}: {status}"));
     let mut stream = stream?.into_inner();
@@ -142,9 +155,13 @@ async fn listed(site: &Site) -> Result<Vec<pb::ModelVersion>, String> {
     Ok(answer.into_inner().model_versions)
 }
 
-async fn is_served(site: &Site, latest: &str) -> Result<(), String> {
+/// The scorer serves a version.
+pub(super) async fn is_served(
+    mut recommendations: RecommendationServiceClient<Connection>,
+    latest: &str,
+) -> Result<(), String> {
     let call = within(CALL_TIME, request("u0", 5));
-    let answer = site.cluster.recommendations().recommend(call).await;
+    let answer = recommendations.recommend(call).await;
     let answer = answer.map_err(|status| format!("recommend: {status}"))?;
     let served = answer.into_inner().model_version;
     is_true(served == latest, || {
@@ -168,8 +185,7 @@ async fn tidy(site: &mut Site) -> Result<(), String> {
 /// folders alone.
 fn nothing_is_left(site: &Site) -> Result<(), String> {
     let artifacts = site.cluster.artifacts();
-    let mut left = entries(&artifacts.join("checkpoints"));
-    left.extend(entries(&artifacts.join("staging")));
+    let mut left = half_made(&artifacts);
     let mut n_workers = 0;
     for path in entries(&site.scratch()) {
         if path.ends_with("tokens") || path.is_file() {
@@ -184,6 +200,13 @@ fn nothing_is_left(site: &Site) -> Result<(), String> {
     is_true(left.is_empty(), || format!("left behind: {left:?}"))
 }
 
+/// Checkpoints and half uploads below the artifacts.
+pub(super) fn half_made(artifacts: &Path) -> Vec<PathBuf> {
+    let mut left = entries(&artifacts.join("checkpoints"));
+    left.extend(entries(&artifacts.join("staging")));
+    left
+}
+
 async fn keep(site: &Site, latest: &str) -> Result<(), String> {
     let call = pb::SetLabelRequest {
         label: "kept".to_owned(),
@@ -195,7 +218,7 @@ async fn keep(site: &Site, latest: &str) -> Result<(), String> {
     answer.map(drop)
 }
 
-fn is_true(
+pub(super) fn is_true(
     holds: bool,
     otherwise: impl FnOnce() -> String,
 ) -> Result<(), String> {
@@ -204,13 +227,13 @@ fn is_true(
 
 /// Looks again and again until a promise holds; its last complaint is what is
 /// broken.
-async fn soon<T>(
+pub(super) async fn soon<T>(
     check: impl AsyncFnMut() -> Result<T, String>,
 ) -> Result<T, String> {
     until(SOON, check).await
 }
 
-async fn until<T>(
+pub(super) async fn until<T>(
     time: Duration,
     mut check: impl AsyncFnMut() -> Result<T, String>,
 ) -> Result<T, String> {

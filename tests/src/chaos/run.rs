@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 
 use crate::chaos::aim::Aim;
+use crate::chaos::house;
 use crate::chaos::inflict::{inflict, prepare};
 use crate::chaos::plan::Plan;
 use crate::chaos::promises::check;
@@ -81,6 +82,9 @@ async fn in_time(
     versions: &[String],
 ) -> (Option<Site>, Outcome) {
     let round = tokio::time::timeout(ROUND_TIME, async {
+        if fault.kind.is_of_up() {
+            return (site, house::round(fault, versions).await);
+        }
         let site = match site.filter(|site| site.next_spec().is_some()) {
             Some(site) => site,
             None => Site::start().await,

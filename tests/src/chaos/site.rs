@@ -43,6 +43,15 @@ const FIELDS: [&str; 3] = [
     "evaluation.patience=0",
 ];
 
+/// A specification's fields, over the tiny job.
+pub(super) fn fields(spec: usize) -> Vec<String> {
+    let mut fields: Vec<String> = Vec::new();
+    fields.extend(FIELDS.map(str::to_owned));
+    fields.push(format!("seed={spec}"));
+    fields.push(format!("backbone.random.seed={spec}"));
+    fields
+}
+
 impl Site {
     /// Starts one, with a worker and a data set.
     pub(super) async fn start() -> Self {
@@ -72,10 +81,7 @@ impl Site {
 
     /// Submits a job of a specification; returns its name.
     pub(super) fn submit(&mut self, spec: usize) -> String {
-        let mut fields: Vec<String> = Vec::new();
-        fields.extend(FIELDS.map(str::to_owned));
-        fields.push(format!("seed={spec}"));
-        fields.push(format!("backbone.random.seed={spec}"));
+        let fields = fields(spec);
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let job = self.cluster.submit(&self.dataset, &fields);
         self.accepted.insert(job.clone(), spec);

@@ -31,7 +31,7 @@ pub(crate) async fn run(
     }
     for record in &found.unreadable {
         eprintln!(
-            "{record} cannot be read, so nothing is removed: nobody knows what it needs; the coordinator's log says why"
+            "{record} cannot be read, so whatever it may need stays; the coordinator's log says why"
         );
     }
 

@@ -195,9 +195,11 @@ impl Study<'_> {
     /// Writes the page, and what it says to the terminal.
     fn report(&self, job: &pb::Job, manifest: &Manifest) -> anyhow::Result<()> {
         let n_users = manifest.n_users;
-        let place = self.submit.report.display();
+        let usual = Path::new("report.html");
+        let path = self.submit.report.as_deref().unwrap_or(usual);
+        let place = path.display();
         let page = report::html(job, &manifest.name, n_users);
-        std::fs::write(&self.submit.report, page)
+        std::fs::write(path, page)
             .with_context(|| format!("the report {place} cannot be written"))?;
         self.output.write(&json::job(job), || {
             let text = report::text(job, n_users);

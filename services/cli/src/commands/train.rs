@@ -102,10 +102,11 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    if let Command::Submit(arguments) = &command
-        && arguments.data.is_some()
-    {
-        return study::run(arguments, settings, output).await;
+    if let Command::Submit(arguments) = &command {
+        arguments.refuse_options_without_effect()?;
+        if arguments.data.is_some() {
+            return study::run(arguments, settings, output).await;
+        }
     }
 
     let mut client = training_client(&settings.coordinator)?;

@@ -202,6 +202,41 @@ async fn read_with(
 const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
 impl Reading {
+    /// The first option that says something else than is usual; none where
+    /// nothing is asked for.
+    pub(crate) fn unusual(&self) -> Option<&'static str> {
+        let columns = [
+            (&self.user_column, "--user-column"),
+            (&self.item_column, "--item-column"),
+            (&self.timestamp_column, "--timestamp-column"),
+            (&self.rating_column, "--rating-column"),
+            (&self.split_column, "--split-column"),
+            (&self.text_column, "--text-column"),
+            (&self.title_column, "--title-column"),
+        ];
+        let columns = columns.map(|(column, name)| (column.is_some(), name));
+        let others = [
+            (self.format.is_some(), "--format"),
+            (self.name.is_some(), "--name"),
+            (self.catalog != Catalog::default().as_str(), "--catalog"),
+            (self.items.is_some(), "--items"),
+            (self.split != SplitName::Given, "--split"),
+            (self.split_seed.is_some(), "--split-seed"),
+            (self.k_core != 1, "--k-core"),
+            (self.min_rating.is_some(), "--min-rating"),
+            (self.new_items, "--new-items"),
+            (self.max_refused_share != 0.01, "--max-refused-share"),
+            (!self.columns.is_empty(), "--columns"),
+            (self.delimiter.is_some(), "--delimiter"),
+            (self.dates.is_some(), "--dates"),
+            (!self.missing.is_empty(), "--missing"),
+        ];
+        let mut options = others.into_iter().chain(columns);
+        options
+            .find(|(is_given, _)| *is_given)
+            .map(|(_, name)| name)
+    }
+
     fn options(&self) -> anyhow::Result<ImportOptions> {
         self.refuse_options_without_effect()?;
         Ok(ImportOptions {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use domain::TrainSpec;
 use service::client::Target;
 use toml::Table;
@@ -40,9 +41,9 @@ pub(crate) struct Submit {
     #[arg(long, default_value = "small")]
     preset: Preset,
 
-    /// Where the report of a job with `--data` goes.
-    #[arg(long, default_value = "report.html")]
-    pub(crate) report: PathBuf,
+    /// Where the report of a job with `--data` goes; `report.html` when absent.
+    #[arg(long)]
+    pub(crate) report: Option<PathBuf>,
 
     /// A specification (TOML); every field but the data set has a default.
     #[arg(long)]
@@ -82,6 +83,23 @@ pub(crate) struct ImportedData<'a> {
 }
 
 impl Submit {
+    /// Refuses options that say how `--data` is read where there is none.
+    pub(crate) fn refuse_options_without_effect(&self) -> anyhow::Result<()> {
+        if self.data.is_some() {
+            return Ok(());
+        }
+        if self.report.is_some() {
+            bail!("`--report` has no effect without `--data`");
+        }
+        if let Some(option) = self.reading.unusual() {
+            bail!(
+                "`{option}` has no effect without `--data`: a data set is as it was read by `dataset import`, \
+                 which takes the same option"
+            );
+        }
+        Ok(())
+    }
+
     /// The specification of a job on the data set that `--dataset` or the
     /// specification file names.
     pub(crate) fn spec(

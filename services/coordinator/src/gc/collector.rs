@@ -197,7 +197,7 @@ impl Collection {
         for record in &self.unreadable {
             tracing::warn!(
                 record,
-                "cannot be read, so nothing is removed: nobody knows what it needs"
+                "cannot be read, so whatever it may need stays"
             );
         }
     }

@@ -7,7 +7,7 @@ use domain::{
 };
 use storage::Kind;
 
-use crate::gc::inventory::{Inventory, StoredVersion};
+use crate::gc::inventory::{Doubt, Inventory, StoredVersion};
 use crate::gc::keep::Keep;
 
 /// Something that nothing needs.
@@ -60,13 +60,8 @@ struct Needed {
 
 impl Inventory {
     /// Lists what nothing needs: jobs, then versions, then the artifacts that
-    /// only those named. Nothing, while a record cannot be read: nobody knows
-    /// what it needs.
+    /// only those named. What a record that cannot be read may need is none.
     pub(crate) fn garbage(&self, keep: Keep, now_ms: i64) -> Vec<Garbage> {
-        if !self.unreadable.is_empty() {
-            return Vec::new();
-        }
-
         let older_than_ms = self.artifacts_young_since_ms(keep, now_ms);
         let old_versions = self.old_versions(keep.versions, older_than_ms);
         let young_since_ms = keep.young_since_ms(now_ms);
@@ -82,7 +77,9 @@ impl Inventory {
         let needed = self.needed(&old_jobs, &old_versions);
         for artifact in &self.artifacts {
             let is_old = artifact.stored_ms < older_than_ms;
-            if is_old && !needed.has(artifact.kind, &artifact.id) {
+            let may_be = needed.has(artifact.kind, &artifact.id)
+                || self.may_need(artifact.kind);
+            if is_old && !may_be {
                 let id = artifact.id.clone();
                 garbage.push(Garbage::Artifact(artifact.kind, id));
             }
@@ -114,6 +111,14 @@ impl Inventory {
         old_versions: &BTreeSet<ModelVersion>,
     ) -> BTreeSet<JobId> {
         let mut needed: BTreeSet<&JobId> = BTreeSet::new();
+        needed.extend(&self.doubt.followed);
+        for job in &self.jobs {
+            let version = job.version.as_ref();
+            if version.is_some_and(|id| self.doubt.versions.contains(id)) {
+                needed.insert(&job.id);
+            }
+        }
+
         for StoredVersion { info, .. } in &self.versions {
             if !old_versions.contains(&info.version) {
                 needed.insert(&info.job);
@@ -168,6 +173,10 @@ impl Inventory {
         n_kept: usize,
         young_since_ms: i64,
     ) -> BTreeSet<ModelVersion> {
+        if self.doubt.has_label {
+            return BTreeSet::new();
+        }
+
         let open = self.jobs.iter().filter(|job| !job.state.is_final());
         let started_from: BTreeSet<&ModelVersion> = open
             .filter_map(|job| job.spec.start_from.as_ref())
@@ -238,6 +247,26 @@ impl Inventory {
             needed.backbones.extend(version.backbone.clone());
         }
         needed
+            .models
+            .extend(self.doubt.versions.iter().map(ArtifactId::from));
+        needed
+    }
+
+    /// Whether a record that cannot be read may name any artifact of a kind.
+    fn may_need(&self, kind: Kind) -> bool {
+        let Doubt {
+            has_job,
+            has_manifest,
+            ..
+        } = self.doubt;
+        let has_version = !self.doubt.versions.is_empty();
+        match kind {
+            // One of an attempt that goes on.
+            Kind::Model => has_job,
+            Kind::Dataset => has_job || has_version,
+            Kind::Backbone => has_job || has_version || has_manifest,
+            Kind::Checkpoint => true,
+        }
     }
 }
 
@@ -340,6 +369,7 @@ mod tests {
             checkpoints: BTreeSet::new(),
             with_events: BTreeSet::new(),
             unreadable: Vec::new(),
+            doubt: Doubt::default(),
         }
     }
 
@@ -492,10 +522,61 @@ mod tests {
         assert!(!names.contains(&"datasets/d-gone".to_owned()));
     }
 
-    #[test]
-    fn while_a_record_cannot_be_read_nothing_goes() {
+    fn names_in_doubt(doubt: Doubt) -> Vec<String> {
         let mut inventory = inventory();
-        inventory.unreadable.push("labels/live".to_owned());
-        assert_eq!(names(&inventory, KEEP), Vec::<String>::new());
+        inventory.doubt = doubt;
+        names(&inventory, KEEP)
+    }
+
+    #[test]
+    fn what_a_job_that_cannot_be_read_may_need_stays_and_the_rest_goes() {
+        let has_job = true;
+        let alone = names_in_doubt(Doubt {
+            has_job,
+            ..Doubt::default()
+        });
+        assert_eq!(alone, ["jobs/old", "modelVersions/gone"]);
+
+        let followed = [JobId::new("old").unwrap()].into();
+        let follows = names_in_doubt(Doubt {
+            has_job,
+            followed,
+            ..Doubt::default()
+        });
+        assert_eq!(follows, ["modelVersions/gone"]);
+    }
+
+    #[test]
+    fn what_a_version_that_cannot_be_read_may_need_stays_and_the_rest_goes() {
+        let version = ModelVersion::new("nobody").unwrap();
+        let mut inventory = inventory();
+        inventory.jobs[1].version = Some(version.clone());
+        inventory.doubt.versions.insert(version);
+        let expected = ["modelVersions/gone", "models/open", "models/old"];
+        let found = names(&inventory, KEEP);
+        assert_eq!(found[..3], expected, "its job stays");
+        assert_eq!(found[3..], ["models/late"], "and its model does");
+
+        let has_manifest = true;
+        let found = names_in_doubt(Doubt {
+            has_manifest,
+            ..Doubt::default()
+        });
+        let is_backbone = |name: &String| name.starts_with("backbones/");
+        assert!(!found.iter().any(is_backbone), "{found:?}");
+        assert!(found.contains(&"datasets/d-nobody".to_owned()));
+    }
+
+    #[test]
+    fn what_a_label_that_cannot_be_read_may_point_to_stays_and_the_rest_goes() {
+        let has_label = true;
+        let found = names_in_doubt(Doubt {
+            has_label,
+            ..Doubt::default()
+        });
+        let is_version = |name: &String| name.starts_with("modelVersions/");
+        assert!(!found.iter().any(is_version), "{found:?}");
+        assert!(!found.contains(&"backbones/b-gone".to_owned()));
+        assert!(found.contains(&"datasets/d-nobody".to_owned()));
     }
 }

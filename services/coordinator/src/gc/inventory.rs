@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{ArtifactId, Job, ModelInfo, ModelManifest, ModelVersion};
+use domain::{ArtifactId, Job, JobId, ModelInfo, ModelManifest, ModelVersion};
 use storage::{Artifacts, Kind, Ownership, Storage};
 
 use crate::error::Error;
@@ -19,8 +19,28 @@ pub(crate) struct Inventory {
     pub(crate) artifacts: Vec<StoredArtifact>,
     /// Checkpoints are removed by others; their jobs stay as long as they do.
     pub(crate) checkpoints: BTreeSet<ArtifactId>,
-    /// Names of records that cannot be read: nobody knows what they need.
+    /// Names of records that cannot be read, for people.
     pub(crate) unreadable: Vec<String>,
+    /// What these may need.
+    pub(crate) doubt: Doubt,
+}
+
+/// What records that cannot be read may need: it stays, and so does what that
+/// needs.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt {
+    /// Jobs may have been submitted on any data set or backbone, and may have
+    /// stored any model that is no version yet.
+    pub(crate) has_job: bool,
+    /// Jobs that one of those waits for.
+    pub(crate) followed: BTreeSet<JobId>,
+    /// Versions whose own record cannot be read: their models are known by the
+    /// same name, and what these name is not.
+    pub(crate) versions: BTreeSet<ModelVersion>,
+    /// A version's model may need any backbone.
+    pub(crate) has_manifest: bool,
+    /// A label may point to any version.
+    pub(crate) has_label: bool,
 }
 
 /// A version of the registry.
@@ -53,15 +73,18 @@ impl Inventory {
         inventory.checkpoints = checkpoints.into_iter().collect();
         let jobs = storage.jobs.list().await?;
         inventory.jobs = jobs.records;
+        inventory.doubt_jobs(storage, &jobs.unreadable).await?;
         inventory.cannot_read("jobs", jobs.unreadable);
         inventory.with_events = storage.jobs.with_packed_events().await?;
         let versions = storage.registry.list().await?;
         for info in versions.records {
             inventory.look_into(&storage.artifacts, info).await?;
         }
+        inventory.doubt_versions(&versions.unreadable);
         inventory.cannot_read("modelVersions", versions.unreadable);
         let labels = storage.registry.labels().await?;
         inventory.labelled = labels.versions.into_values().collect();
+        inventory.doubt.has_label = !labels.unreadable.is_empty();
         inventory.cannot_read("labels", labels.unreadable);
         // Last: a folder that is not mounted looks like one that is empty.
         require_ours(storage).await?;
@@ -106,10 +129,39 @@ impl Inventory {
         };
         if manifest.is_none() {
             self.unreadable.push(format!("models/{id}"));
+            self.doubt.has_manifest = true;
         }
         let backbone = manifest.and_then(|manifest| manifest.backbone);
         self.versions.push(StoredVersion { info, backbone });
         Ok(())
+    }
+
+    async fn doubt_jobs(
+        &mut self,
+        storage: &Storage,
+        unreadable: &[String],
+    ) -> Result<(), Error> {
+        self.doubt.has_job = !unreadable.is_empty();
+        if !self.doubt.has_job {
+            return Ok(());
+        }
+
+        for before in storage.jobs.awaited().await? {
+            let followers = storage.jobs.followers(&before).await?;
+            let is_in_doubt = |job: &JobId| {
+                unreadable.iter().any(|name| name == job.as_str())
+            };
+            if followers.iter().any(is_in_doubt) {
+                self.doubt.followed.insert(before);
+            }
+        }
+
+        Ok(())
+    }
+
+    fn doubt_versions(&mut self, unreadable: &[String]) {
+        let versions = unreadable.iter().map(ModelVersion::new);
+        self.doubt.versions.extend(versions.filter_map(Result::ok));
     }
 
     fn cannot_read(&mut self, collection: &str, keys: Vec<String>) {

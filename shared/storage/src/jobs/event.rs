@@ -49,19 +49,51 @@ struct After {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     stage: String,
     #[serde(default, skip_serializing_if = "is_zero")]
-    epoch: usize,
+    epoch: i64,
     #[serde(default, skip_serializing_if = "is_zero")]
-    n_epochs: usize,
+    n_epochs: i64,
     /// Thousandths of the job that are done.
     #[serde(default, skip_serializing_if = "is_zero")]
-    done: usize,
+    done: i64,
     /// How many epochs had been reported.
     #[serde(default, skip_serializing_if = "is_zero")]
-    n_reports: usize,
+    n_reports: i64,
+}
+
+/// What mostly counts up from one event to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) number: u64,
+    pub(super) at_ms: i64,
+    pub(super) epoch: i64,
+    pub(super) done: i64,
+    pub(super) n_reports: i64,
+}
+
+impl Counts {
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            number: self.number.wrapping_sub(other.number),
+            at_ms: self.at_ms.wrapping_sub(other.at_ms),
+            epoch: self.epoch.wrapping_sub(other.epoch),
+            done: self.done.wrapping_sub(other.done),
+            n_reports: self.n_reports.wrapping_sub(other.n_reports),
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            number: self.number.wrapping_add(other.number),
+            at_ms: self.at_ms.wrapping_add(other.at_ms),
+            epoch: self.epoch.wrapping_add(other.epoch),
+            done: self.done.wrapping_add(other.done),
+            n_reports: self.n_reports.wrapping_add(other.n_reports),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(number: &usize) -> bool {
+fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
@@ -83,10 +115,10 @@ impl After {
                 .clone()
                 .filter(|cause| Some(cause) != cause_then),
             stage: progress.stage.clone(),
-            epoch: progress.epoch,
-            n_epochs: progress.n_epochs,
-            done: (progress.done * 1_000.0) as usize,
-            n_reports: progress.epochs.len(),
+            epoch: progress.epoch as i64,
+            n_epochs: progress.n_epochs as i64,
+            done: (progress.done * 1_000.0) as i64,
+            n_reports: progress.epochs.len() as i64,
         }
     }
 
@@ -115,14 +147,14 @@ impl After {
         job.version = None;
         job.progress = Progress {
             stage: self.stage,
-            epoch: self.epoch,
-            n_epochs: self.n_epochs,
+            epoch: usize::try_from(self.epoch).unwrap_or(0),
+            n_epochs: usize::try_from(self.n_epochs).unwrap_or(0),
             done: self.done as f64 / 1_000.0,
             device: now.progress.device.clone(),
             ..Progress::default()
         };
         let mut reports = now.progress.epochs.clone();
-        reports.truncate(self.n_reports);
+        reports.truncate(usize::try_from(self.n_reports).unwrap_or(0));
         job.progress.epochs = reports;
         job
     }
@@ -133,6 +165,28 @@ fn worker(job: &Job) -> Option<&str> {
 }
 
 impl StoredEvent {
+    pub(super) fn counts(&self) -> Counts {
+        let after = self.after.as_ref();
+        Counts {
+            number: self.number,
+            at_ms: self.at_ms,
+            epoch: after.map_or(0, |after| after.epoch),
+            done: after.map_or(0, |after| after.done),
+            n_reports: after.map_or(0, |after| after.n_reports),
+        }
+    }
+
+    /// Sets what [`StoredEvent::counts`] tells, where there is room for it.
+    pub(super) fn set_counts(&mut self, counts: Counts) {
+        self.number = counts.number;
+        self.at_ms = counts.at_ms;
+        if let Some(after) = &mut self.after {
+            after.epoch = counts.epoch;
+            after.done = counts.done;
+            after.n_reports = counts.n_reports;
+        }
+    }
+
     /// Puts together what an event says, from the job as it is now.
     pub(super) fn event(self, now: &Job) -> JobEvent {
         let is_latest = self.number == now.n_events;

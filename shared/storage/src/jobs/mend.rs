@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Job, JobId, State};
+use domain::{Job, JobId, QueueName, State};
 
 use crate::error::Error;
 use crate::jobs::{JOBS, Jobs, OPEN, Ready, index};
@@ -24,6 +24,7 @@ impl Jobs {
             self.store.keys(JOBS).await?.into_iter().collect();
         wrong.extend(all.symmetric_difference(&jobs).cloned());
         wrong.extend(open.symmetric_difference(&indexed).cloned());
+        wrong.extend(self.uncounted().await?);
         let mut n_mended = 0;
         for id in wrong {
             if let Ok(id) = JobId::new(id) {
@@ -65,6 +66,52 @@ impl Jobs {
         }
 
         Ok(ids)
+    }
+
+    /// Jobs that a program without queues queued or leased, which no limit of
+    /// the default queue counts; and those that it has moved on since.
+    async fn uncounted(&self) -> Result<BTreeSet<String>, Error> {
+        let queued = self.uncounted_in(&[State::Queued], index::queued_in);
+        let mut uncounted = queued.await?;
+        let held = &[State::Running, State::Cancelling];
+        uncounted.extend(self.uncounted_in(held, index::held_in).await?);
+        Ok(uncounted)
+    }
+
+    /// Jobs that are in these states and not in their queue's index, or the
+    /// other way round.
+    async fn uncounted_in(
+        &self,
+        states: &[State],
+        index_of: fn(&QueueName) -> String,
+    ) -> Result<BTreeSet<String>, Error> {
+        let mut there = BTreeSet::new();
+        for state in states {
+            there.extend(self.index(&index::in_state(*state)).await?);
+        }
+
+        let default = QueueName::default();
+        let counted = self.index(&index_of(&default)).await?;
+        let mut wrong: BTreeSet<String> =
+            counted.difference(&there).cloned().collect();
+        there.retain(|id| !counted.contains(id));
+        let mut others = BTreeSet::new();
+        others.extend(self.lanes().await?.into_iter().map(|lane| lane.queue));
+        for queue in others {
+            let counted = self.index(&index_of(&queue)).await?;
+            there.retain(|id| !counted.contains(id));
+        }
+
+        // Few are left: those of a queue without a lane are in no doubt.
+        let ids = there.into_iter().filter_map(|id| JobId::new(id).ok());
+        let ids: Vec<JobId> = ids.collect();
+        for job in self.get_all(&ids).await? {
+            if job.schedule.queue == default {
+                wrong.insert(job.id.to_string());
+            }
+        }
+
+        Ok(wrong)
     }
 
     async fn index(&self, name: &str) -> Result<BTreeSet<String>, Error> {
@@ -125,5 +172,75 @@ impl Jobs {
         let is_right = self.store.commit(commit).await?;
         // One that cannot be read is found again each time.
         Ok(is_right && !matches!(job, Some(Err(_))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use domain::{DatasetId, Event, Schedule, TrainSpec};
+    use std::time::Duration;
+
+    async fn create(jobs: &Jobs, id: &str, queue: &QueueName) -> Job {
+        let spec = TrainSpec::new(DatasetId::new("d").unwrap());
+        let schedule = Schedule {
+            queue: queue.clone(),
+            ..Schedule::default()
+        };
+        let job = Job::queued(JobId::new(id).unwrap(), spec, 1);
+        let job = job.scheduled(schedule, Vec::new());
+        jobs.create(job.clone(), None).await.unwrap();
+        job
+    }
+
+    async fn lease(jobs: &Jobs, id: &JobId) {
+        let change = |job: &mut Job| {
+            let leased = Event::Leased {
+                worker: "w".to_owned(),
+                term: Duration::from_secs(1),
+            };
+            job.apply(leased, 2).unwrap();
+            Ok::<_, Error>(None)
+        };
+        jobs.update(id, change).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn jobs_of_a_program_without_queues_count_in_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = crate::settings::embedded(folder.path());
+        let store = Store::open(&settings).await.unwrap();
+        let jobs = Jobs::new(store.clone());
+        let default = QueueName::default();
+        let nightly = QueueName::new("nightly").unwrap();
+        let waits = create(&jobs, "waits", &default).await;
+        let runs = create(&jobs, "runs", &default).await;
+        lease(&jobs, &runs.id).await;
+        let other = create(&jobs, "other", &nightly).await;
+        lease(&jobs, &other.id).await;
+        assert_eq!(jobs.mend_indexes().await.unwrap(), 0);
+
+        // It knew states, and no queues; one job has begun since.
+        let place = |index: String, id: &JobId| Place {
+            index,
+            key: id.to_string(),
+        };
+        let mut commit = Commit::default();
+        commit.left = vec![
+            place(index::queued_in(&default), &waits.id),
+            place(index::held_in(&default), &runs.id),
+        ];
+        commit.entered = vec![place(index::queued_in(&default), &runs.id)];
+        store.commit(commit).await.unwrap();
+        assert_eq!(jobs.n_held(&default, 9).await.unwrap(), 0);
+
+        assert_eq!(jobs.mend_indexes().await.unwrap(), 2);
+        assert_eq!(jobs.n_held(&default, 9).await.unwrap(), 1);
+        let queued = index::queued_in(&default);
+        let queued = store.range(&queued, Range::first(9)).await.unwrap();
+        assert_eq!(queued, ["waits"]);
+        assert_eq!(jobs.n_held(&nightly, 9).await.unwrap(), 1);
+        assert_eq!(jobs.mend_indexes().await.unwrap(), 0);
     }
 }
