@@ -12,6 +12,7 @@ use storage::Artifacts;
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
+use crate::output::writer;
 use crate::settings::Settings;
 
 /// Where lists come from.
@@ -22,6 +23,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Where versions are asked for.
+    pub(crate) fn coordinator(&self) -> &Target {
+        &self.coordinator
+    }
+
     /// Works with the services that run; where none do, with own ones on what
     /// `train submit --data` left in this folder.
     pub(crate) async fn during<T>(
@@ -42,9 +48,9 @@ impl Source {
                 "no services run, and there is no `{OWN_FOLDER}` here to start them on: go to the folder where `train submit --data` was run, or start `cllm4rec up`"
             );
         }
-        eprintln!(
+        writer::note(format_args!(
             "no services run: starting them on `{OWN_FOLDER}` for these lists"
-        );
+        ));
         let own = LocalSettings::below(Path::new(OWN_FOLDER))?;
         LocalServices::during(own, async |services| {
             let source = Self {
