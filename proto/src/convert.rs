@@ -4,6 +4,8 @@
 // Training: what a job is to do, how it goes, what comes out.
 /// How fast a worker's machine is.
 mod calibration;
+/// What a data set holds.
+mod counts;
 /// Jobs, their progress and their ends.
 mod job;
 /// Model versions as the registry shows them.
@@ -25,6 +27,8 @@ mod page_token;
 /// `Recommend` and its relatives.
 mod query;
 
+/// What is said of a number that is no value of an enum.
+mod enums;
 /// Names and times, as the other conversions need them.
 mod name;
 

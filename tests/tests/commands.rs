@@ -62,7 +62,19 @@ async fn submit_with_data_imports_trains_and_writes_a_report() {
         assert!(report.contains(part), "{part} in {report}");
     }
     let ndcg = format!("{:.4}", metric("ndcg@100"));
-    for part in ["mine", "Test split", "popularity", "EASE", "<svg", &ndcg] {
+    let parts = [
+        "mine",
+        "Test split",
+        "popularity",
+        "EASE",
+        "<svg",
+        &ndcg,
+        "<h2>Data</h2>",
+        "<h2>Settings</h2>",
+        "<h2>Time</h2>",
+        "Is recommended:",
+    ];
+    for part in parts {
         assert!(report.contains(part), "{part} in {report}");
     }
 
@@ -108,8 +120,27 @@ async fn submit_with_data_that_comes_to_nothing_says_so_by_its_code_and_writes_n
     let no_model = tiny(&submit, &data, &[NO_BACKBONE]);
     assert_eq!(newcomer.code(&no_model), Some(3));
     assert!(!newcomer.folder().join("report.html").exists());
-    let both = tiny(&["train", "submit", "--validate-only"], &data, &[]);
-    assert_eq!(newcomer.code(&both), Some(2), "nothing to import for");
+}
+
+#[tokio::test]
+async fn submit_with_data_that_is_only_checked_imports_nothing() {
+    let newcomer = Newcomer::new();
+    let data = two_groups(&newcomer);
+    let check = tiny(&["train", "submit", "--validate-only"], &data, &[]);
+    let up = newcomer.up().await;
+    let said = newcomer.json(&check);
+    assert_eq!(said["manifest"]["n_users"], 60);
+    let notes = said["job_notes"].to_string();
+    assert!(
+        notes.contains("60 users") && notes.contains("EASE"),
+        "{notes}"
+    );
+    let out = text(&newcomer.run(&check).stdout);
+    assert!(out.contains("not stored  mine: 60 users"), "{out}");
+    assert!(newcomer.run(&["dataset", "list"]).stdout.is_empty());
+    assert!(newcomer.run(&["train", "list"]).stdout.is_empty());
+    assert!(!newcomer.folder().join("report.html").exists());
+    drop(up);
 }
 
 #[tokio::test]

@@ -164,6 +164,7 @@ async fn the_same_request_id_is_the_same_job() {
         request_id: request_id.to_owned(),
         validate_only,
         schedule: None,
+        counts: None,
     };
     let submit = async |request| {
         cluster

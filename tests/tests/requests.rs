@@ -117,6 +117,15 @@ async fn candidates_and_filters_bound_the_list() {
         "{message}"
     );
     assert_eq!(refused(&cluster, filtered("year >=")).await.0, ["filter"]);
+    for (filter, said) in [
+        (r#"title.matches("x")"#, "is no function of a filter"),
+        ("title == 5", "`title` is text"),
+        ("1/0", "`1 / 0` divides by zero"),
+    ] {
+        let (fields, message) = refused(&cluster, filtered(filter)).await;
+        assert_eq!(fields, ["filter"]);
+        assert!(message.contains(said), "{filter}: {message}");
+    }
 }
 
 #[tokio::test]

@@ -232,3 +232,30 @@ async fn a_thousand_jobs_in_a_hundred_lanes_are_leased_at_once() {
     let took = started.elapsed();
     assert!(took < std::time::Duration::from_secs(5), "{took:?}");
 }
+
+#[tokio::test]
+async fn a_job_that_no_worker_can_take_says_so_and_one_that_waits_does_not() {
+    let cluster = cluster().await;
+    let dataset = cluster.import_two_groups();
+    let shown = |job: &Value| {
+        let job = cluster.cli_json(&["train", "show", &name(job)]);
+        job["no_taker"].as_str().unwrap().to_owned()
+    };
+    let plain = cluster.submit_with(&[], &dataset, &[]);
+    let why = shown(&plain);
+    assert!(why.contains("no worker has asked for work yet"), "{why}");
+    let output = cluster.cli(&["train", "show", &name(&plain)]);
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(page.contains(&why), "{page}");
+
+    let mut worker = FakeWorker::new("w", cluster.worker_service());
+    lease(&mut worker).await.unwrap();
+    let next = cluster.submit_with(&[], &dataset, &[]);
+    assert_eq!(shown(&next), "", "it waits for its turn");
+    let gpu = cluster.submit_with(&["--need-label", "gpu"], &dataset, &[]);
+    let why = shown(&gpu);
+    assert!(why.contains("nobody has the label `gpu`"), "{why}");
+    let after = ["--need-label", "gpu", "--after", &name(&next)];
+    let after = cluster.submit_with(&after, &dataset, &[]);
+    assert_eq!(shown(&after), "", "it waits for another job");
+}

@@ -1,6 +1,6 @@
 //! Interactions, as they are recorded and shown.
 
-use domain::{EventId, Invalid, ItemId, UserId};
+use domain::{EventId, Invalid, ItemId, UserId, Violations};
 
 use crate::convert::name::{millis, timestamp};
 use crate::pb;
@@ -28,11 +28,14 @@ pub fn recorded(
 
     let mut by_user: Vec<(UserId, Vec<domain::Interaction>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
+    let mut wrong = Violations::default();
     for (number, interaction) in interactions.into_iter().enumerate() {
-        let (user, event) =
-            checked(interaction, now_ms).map_err(|invalid| {
-                invalid.under(&format!("interactions[{number}]"))
-            })?;
+        let checked = checked(interaction, now_ms).map_err(|invalid| {
+            invalid.under(&format!("interactions[{number}]"))
+        });
+        let Some((user, event)) = wrong.take(checked) else {
+            continue;
+        };
         let place = *places.entry(user.clone()).or_insert_with(|| {
             by_user.push((user, Vec::new()));
             by_user.len() - 1
@@ -41,34 +44,44 @@ pub fn recorded(
         events.push(event);
     }
 
+    wrong.check()?;
     Ok(by_user)
 }
 
-/// Checks one entry of a batch; the error names its field.
+/// Checks one entry of a batch; the error names its fields.
 fn checked(
     interaction: pb::Interaction,
     now_ms: i64,
 ) -> Result<(UserId, domain::Interaction), Invalid> {
-    let user = UserId::new(interaction.user_id)
-        .map_err(|invalid| invalid.under("user_id"))?;
-    let item = ItemId::new(interaction.item_id)
-        .map_err(|invalid| invalid.under("item_id"))?;
+    let mut wrong = Violations::default();
+    let user = wrong.take(
+        UserId::new(interaction.user_id)
+            .map_err(|invalid| invalid.under("user_id")),
+    );
+    let item = wrong.take(
+        ItemId::new(interaction.item_id)
+            .map_err(|invalid| invalid.under("item_id")),
+    );
     let at_ms = match interaction.time {
-        Some(time) => millis("time", time)?,
+        Some(time) => wrong.or_default(millis("time", time)),
         None => now_ms,
     };
 
     if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
-        let reason = "is more than five minutes in the future";
-        return Err(Invalid::one("time", reason));
+        wrong.add("time", "is more than five minutes in the future");
     }
 
     let mut event = None;
     if !interaction.event_id.is_empty() {
         let id = EventId::new(interaction.event_id);
-        event = Some(id.map_err(|invalid| invalid.under("event_id"))?);
+        event = wrong.take(id.map_err(|invalid| invalid.under("event_id")));
     }
 
+    let (Some(user), Some(item)) = (user, item) else {
+        return Err(wrong.into_invalid());
+    };
+
+    wrong.check()?;
     Ok((user, domain::Interaction { item, at_ms, event }))
 }
 
@@ -121,6 +134,22 @@ mod tests {
             recorded(vec![interaction("a", "1"), interaction("a", "")], 5)
                 .unwrap_err();
         assert_eq!(invalid.0[0].field, "interactions[1].item_id");
+        let wrong = vec![interaction("", ""), interaction("b", "")];
+        let fields: Vec<String> = recorded(wrong, 5)
+            .unwrap_err()
+            .0
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "interactions[0].user_id",
+                "interactions[0].item_id",
+                "interactions[1].item_id"
+            ],
+            "all at once"
+        );
         let future = pb::Interaction {
             time: Some(timestamp(400_000)),
             ..interaction("a", "1")

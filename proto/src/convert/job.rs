@@ -7,6 +7,7 @@ use domain::{
     Progress, Spent, StageReport, State,
 };
 
+use crate::convert::enums::no_value;
 use crate::convert::name::{job_name, timestamp, version_name};
 use crate::pb;
 
@@ -40,6 +41,7 @@ impl From<&Job> for pb::Job {
             schedule: (!job.schedule.is_default())
                 .then(|| (&job.schedule).into()),
             awaits: job.waits.jobs.iter().map(job_name).collect(),
+            no_taker: String::new(),
         }
     }
 }
@@ -72,8 +74,7 @@ impl From<State> for pb::job::State {
 pub fn state(field: &str, number: i32) -> Result<Option<State>, Invalid> {
     use pb::job::State as Wire;
     let Ok(state) = Wire::try_from(number) else {
-        let reason = format!("{number} is no state of a job");
-        return Err(Invalid::one(field, reason));
+        return Err(no_value(field, number, Wire::as_str_name));
     };
     Ok(match state {
         Wire::Unspecified => None,

@@ -1,18 +1,22 @@
-//! Requests for `Recommend` and its relatives, checked field by field.
-
-use std::time::Duration;
+//! Requests for `Recommend` and its relatives, checked field by field; all that
+//! is wrong is told at once.
 
 use domain::{
-    Allowed, History, Inline, Interaction, Invalid, ItemId, Label, Likeness,
-    ModelChoice, Priority, Query, Reader, ScoreQuery, SimilarQuery, TextQuery,
-    TopK, UserId,
+    Allowed, Invalid, ItemId, Likeness, Priority, Query, ScoreQuery,
+    SimilarQuery, TextQuery, TopK, Violations,
 };
 
-use crate::convert::name::{catalog, millis, version_id};
+use crate::convert::enums::no_value;
 use crate::convert::page_token::Pages;
 use crate::convert::query::new_items::{at_most, new_items, text};
+use crate::convert::query::reader::{
+    Choice, Who, choice, reader, recommend_reader,
+};
 use crate::pb;
 use crate::pb::recommend_request::HistoryUse;
+
+/// Whose list is asked for, of which model.
+mod reader;
 
 /// Items that came after training.
 mod new_items;
@@ -20,8 +24,6 @@ mod new_items;
 /// Most inline interactions, excluded items and candidates: bounds what a
 /// client can make the server hold.
 const MAX_IDS: usize = 10_000;
-/// Items that a request gets when it does not say.
-const DEFAULT_K: u32 = 10;
 /// Longest filter, in bytes.
 const MAX_FILTER: usize = 2_048;
 /// Longest query, in bytes.
@@ -43,45 +45,45 @@ impl TryFrom<pb::RecommendRequest> for Asked {
 
     fn try_from(mut request: pb::RecommendRequest) -> Result<Self, Invalid> {
         let pages = Pages::of(&mut request);
-        priority(&request)?;
-        let k = top_k(request.k)?;
+        let mut wrong = Violations::default();
+        wrong.take(priority(&request));
+        let k = wrong.or_default(top_k(request.k));
         if request.explain && k.get() > MAX_EXPLAINED {
             let k = k.get();
             let reason = format!(
                 "must be at most {MAX_EXPLAINED} with `explain`, is {k}"
             );
-            return Err(Invalid::one("k", reason));
+            wrong.add("k", reason);
         }
 
-        let text_query = text_query(&mut request)?;
-        if request.user_id.is_empty()
-            && request.history.is_empty()
-            && text_query.is_none()
+        let has_text = !request.query.trim().is_empty();
+        if request.user_id.is_empty() && request.history.is_empty() && !has_text
         {
             let reason = "must be given, or `history`, or `query`";
-            return Err(Invalid::one("user_id", reason));
+            wrong.add("user_id", reason);
         }
-        let reader = recommend_reader(&mut request)?;
-        let candidates = candidates(request.candidate_item_ids)?;
-        let page = pages.page(&request.page_token)?;
+        let text_query = wrong.or_default(text_query(&mut request));
+        let reader = wrong.or_default(recommend_reader(&mut request));
+        let excluded = wrong
+            .or_default(ids("excluded_item_ids", request.excluded_item_ids));
         let allowed = Allowed {
             exclude_seen: request.exclude_seen.unwrap_or(true),
-            excluded: ids("excluded_item_ids", request.excluded_item_ids)?,
-            candidates,
-            filter: filter(request.filter)?,
+            excluded,
+            candidates: wrong
+                .or_default(candidates(request.candidate_item_ids)),
+            filter: wrong.or_default(filter(request.filter)),
             relax_filter: request.relax_filter,
         };
-
         let query = Query {
             reader,
             text_query,
-            new_items: new_items(request.new_items)?,
+            new_items: wrong.or_default(new_items(request.new_items)),
             k,
-            page,
+            page: wrong.or_default(pages.page(&request.page_token)),
             allowed,
             explain: request.explain,
         };
-
+        wrong.check()?;
         Ok(Self { query, pages })
     }
 }
@@ -109,60 +111,24 @@ fn text_query(
     Ok(Some(TextQuery { text, weight }))
 }
 
-/// Takes what says whose list it is out of a request.
-fn recommend_reader(
-    request: &mut pb::RecommendRequest,
-) -> Result<Reader, Invalid> {
-    use pb::recommend_request::Model;
-    let history_use = HistoryUse::try_from(request.history_use)
-        .map_err(|_| no_value("history_use", request.history_use))?;
-    let at_ms = match request.at_time {
-        Some(time) => Some(millis("at_time", time)?),
-        None => None,
-    };
-
-    let max_staleness = match request.max_staleness {
-        Some(time) => duration("max_staleness", time)?,
-        None => Duration::ZERO,
-    };
-
-    let model = request.model.take().map(|model| match model {
-        Model::Label(label) => Choice::Label(label),
-        Model::ModelVersion(name) => Choice::Version(name),
-    });
-    let who = Who {
-        user: std::mem::take(&mut request.user_id),
-        history: std::mem::take(&mut request.history),
-        history_use,
-        catalog: std::mem::take(&mut request.catalog),
-    };
-
-    Ok(Reader {
-        at_ms,
-        max_staleness,
-        ..reader(who, model)?
-    })
-}
-
 impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
     type Error = Invalid;
 
     fn try_from(request: pb::ScoreItemsRequest) -> Result<Self, Invalid> {
         use pb::score_items_request::Model;
+        let mut wrong = Violations::default();
         let model = request.model.map(|model| match model {
             Model::Label(label) => Choice::Label(label),
             Model::ModelVersion(name) => Choice::Version(name),
         });
-        let items = ids("item_ids", request.item_ids)?;
-        let new_items = new_items(request.new_items)?;
-        if items.is_empty() && new_items.is_empty() {
+        if request.item_ids.is_empty() && request.new_items.is_empty() {
             let reason = format!("must hold 1 to {MAX_IDS} ids");
-            return Err(Invalid::one("item_ids", reason));
+            wrong.add("item_ids", reason);
         }
 
         if request.user_id.is_empty() && request.history.is_empty() {
             let reason = "must be given, or `history`, or both";
-            return Err(Invalid::one("user_id", reason));
+            wrong.add("user_id", reason);
         }
 
         let who = Who {
@@ -171,12 +137,13 @@ impl TryFrom<pb::ScoreItemsRequest> for ScoreQuery {
             history_use: HistoryUse::Replace,
             catalog: request.catalog,
         };
-
-        Ok(Self {
-            reader: reader(who, model)?,
-            items,
-            new_items,
-        })
+        let query = Self {
+            reader: wrong.or_default(reader(who, model)),
+            items: wrong.or_default(ids("item_ids", request.item_ids)),
+            new_items: wrong.or_default(new_items(request.new_items)),
+        };
+        wrong.check()?;
+        Ok(query)
     }
 }
 
@@ -185,15 +152,25 @@ impl TryFrom<pb::SimilarItemsRequest> for SimilarQuery {
 
     fn try_from(request: pb::SimilarItemsRequest) -> Result<Self, Invalid> {
         use pb::similar_items_request::Model;
+        let mut wrong = Violations::default();
         let model = request.model.map(|model| match model {
             Model::Label(label) => Choice::Label(label),
             Model::ModelVersion(name) => Choice::Version(name),
         });
+        let to = wrong.take(likeness(request.item_id, request.text));
+        let k = wrong.or_default(top_k(request.k));
+        let filter = wrong.or_default(filter(request.filter));
+        let model = wrong.or_default(choice(model));
+        let Some(to) = to else {
+            return Err(wrong.into_invalid());
+        };
+
+        wrong.check()?;
         Ok(Self {
-            to: likeness(request.item_id, request.text)?,
-            k: top_k(request.k)?,
-            filter: filter(request.filter)?,
-            model: choice(model)?,
+            to,
+            k,
+            filter,
+            model,
         })
     }
 }
@@ -213,85 +190,6 @@ fn likeness(item: String, about: String) -> Result<Likeness, Invalid> {
     text("text", about).map(Likeness::Text)
 }
 
-/// Names a model; the three requests have a `oneof` of the same two fields
-/// each.
-enum Choice {
-    Label(String),
-    Version(String),
-}
-
-fn choice(model: Option<Choice>) -> Result<ModelChoice, Invalid> {
-    Ok(match model {
-        None => ModelChoice::live(),
-        Some(Choice::Label(label)) => ModelChoice::Label(
-            Label::new(label).map_err(|invalid| invalid.under("label"))?,
-        ),
-        Some(Choice::Version(name)) => {
-            ModelChoice::Version(version_id("model_version", &name)?)
-        }
-    })
-}
-
-/// Whose list is asked for, as two of the requests say it.
-struct Who {
-    user: String,
-    history: Vec<pb::InlineInteraction>,
-    history_use: HistoryUse,
-    catalog: String,
-}
-
-fn reader(who: Who, model: Option<Choice>) -> Result<Reader, Invalid> {
-    let mut user = None;
-    if !who.user.is_empty() {
-        let id = UserId::new(who.user)
-            .map_err(|invalid| invalid.under("user_id"))?;
-        user = Some(id);
-    }
-
-    let inline = inline(who.history, who.history_use)?;
-    let mut namespace = None;
-    if !who.catalog.is_empty() {
-        namespace = Some(catalog("catalog", &who.catalog)?);
-    }
-
-    Ok(Reader {
-        user,
-        catalog: namespace,
-        inline,
-        at_ms: None,
-        max_staleness: Duration::ZERO,
-        model: choice(model)?,
-    })
-}
-
-fn inline(
-    history: Vec<pb::InlineInteraction>,
-    history_use: HistoryUse,
-) -> Result<Inline, Invalid> {
-    if history.is_empty() {
-        return Ok(Inline::Absent);
-    }
-
-    match history_use {
-        HistoryUse::Unspecified | HistoryUse::Replace => {
-            inline_history(history).map(Inline::Instead)
-        }
-        HistoryUse::Merge => {
-            if let Some(place) =
-                history.iter().position(|entry| entry.time.is_none())
-            {
-                let reason = "must be given with MERGE: it says where the item comes in the stored history";
-                return Err(Invalid::one(
-                    format!("history[{place}].time"),
-                    reason,
-                ));
-            }
-
-            inline_history(history).map(Inline::Beside)
-        }
-    }
-}
-
 /// Tells who goes first: known before anything else is made of a request.
 pub fn priority(request: &pb::RecommendRequest) -> Result<Priority, Invalid> {
     match pb::Priority::try_from(request.priority) {
@@ -299,29 +197,33 @@ pub fn priority(request: &pb::RecommendRequest) -> Result<Priority, Invalid> {
             Ok(Priority::Interactive)
         }
         Ok(pb::Priority::Batch) => Ok(Priority::Batch),
-        Err(_) => Err(no_value("priority", request.priority)),
+        Err(_) => Err(no_value(
+            "priority",
+            request.priority,
+            pb::Priority::as_str_name,
+        )),
     }
 }
 
-fn no_value(field: &str, number: i32) -> Invalid {
-    Invalid::one(field, format!("{number} is not one of the values"))
-}
-
 fn top_k(k: Option<u32>) -> Result<TopK, Invalid> {
-    TopK::new(k.unwrap_or(DEFAULT_K) as usize)
-        .map_err(|invalid| invalid.under("k"))
+    let Some(k) = k else {
+        return Ok(TopK::default());
+    };
+    TopK::new(k as usize).map_err(|invalid| invalid.under("k"))
 }
 
 fn ids(field: &str, ids: Vec<String>) -> Result<Vec<ItemId>, Invalid> {
     bounded(field, ids.len())?;
+    let mut wrong = Violations::default();
     let mut checked = Vec::with_capacity(ids.len());
     for (number, id) in ids.into_iter().enumerate() {
         let id = ItemId::new(id);
-        checked.push(
-            id.map_err(|invalid| invalid.under(&format!("{field}[{number}]")))?,
-        );
+        checked.extend(wrong.take(
+            id.map_err(|invalid| invalid.under(&format!("{field}[{number}]"))),
+        ));
     }
 
+    wrong.check()?;
     Ok(checked)
 }
 
@@ -344,14 +246,6 @@ fn filter(filter: String) -> Result<String, Invalid> {
     Ok(filter)
 }
 
-fn duration(
-    field: &str,
-    time: prost_types::Duration,
-) -> Result<Duration, Invalid> {
-    Duration::try_from(time)
-        .map_err(|_| Invalid::one(field, "must not be negative"))
-}
-
 fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
     if n > MAX_IDS {
         let reason = format!("must hold at most {MAX_IDS}, holds {n}");
@@ -359,32 +253,6 @@ fn bounded(field: &str, n: usize) -> Result<(), Invalid> {
     }
 
     Ok(())
-}
-
-/// Makes a history of inline interactions; entries without a time keep the
-/// order given.
-fn inline_history(
-    interactions: Vec<pb::InlineInteraction>,
-) -> Result<History, Invalid> {
-    bounded("history", interactions.len())?;
-    let mut history = Vec::with_capacity(interactions.len());
-    for (number, interaction) in interactions.into_iter().enumerate() {
-        let item = ItemId::new(interaction.item_id).map_err(|invalid| {
-            invalid.under(&format!("history[{number}].item_id"))
-        })?;
-        let at_ms = match interaction.time {
-            Some(time) => millis(&format!("history[{number}].time"), time)?,
-            None => i64::try_from(number).unwrap_or(i64::MAX),
-        };
-
-        history.push(Interaction {
-            item,
-            at_ms,
-            event: None,
-        });
-    }
-
-    Ok(History::inline(history))
 }
 
 #[cfg(test)]

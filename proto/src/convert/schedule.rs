@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Invalid, Needs, QueueName, Schedule, WorkerLabel};
+use domain::{Invalid, Needs, QueueName, Schedule, Violations, WorkerLabel};
 
 use crate::convert::name::{job_id, job_name, millis, timestamp};
 use crate::pb;
@@ -11,35 +11,38 @@ impl TryFrom<pb::Schedule> for Schedule {
     type Error = Invalid;
 
     fn try_from(asked: pb::Schedule) -> Result<Self, Invalid> {
+        let mut wrong = Violations::default();
         let mut schedule = Self {
             priority: asked.priority,
             ..Self::default()
         };
         if !asked.queue.is_empty() {
             let queue = QueueName::new(asked.queue);
-            schedule.queue = queue.map_err(|wrong| wrong.under("queue"))?;
+            schedule.queue =
+                wrong.or_default(queue.map_err(|no| no.under("queue")));
         }
 
         if let Some(time) = asked.start_after {
-            schedule.start_after_ms = Some(millis("start_after", time)?);
+            schedule.start_after_ms = wrong.take(millis("start_after", time));
         }
 
         if let Some(time) = asked.deadline {
-            schedule.deadline_ms = Some(millis("deadline", time)?);
+            schedule.deadline_ms = wrong.take(millis("deadline", time));
         }
 
         for (place, name) in asked.after.iter().enumerate() {
-            schedule
-                .after
-                .push(job_id(&format!("after[{place}]"), name)?);
+            let job = job_id(&format!("after[{place}]"), name);
+            schedule.after.extend(wrong.take(job));
         }
 
         let needs = asked.needs.unwrap_or_default();
         schedule.needs = Needs {
-            labels: worker_labels("needs.labels", needs.labels)?,
+            labels: wrong
+                .or_default(worker_labels("needs.labels", needs.labels)),
             memory_gib: needs.memory_gib,
         };
-        schedule.validate()?;
+        wrong.take(schedule.validate());
+        wrong.check()?;
         Ok(schedule)
     }
 }
@@ -49,14 +52,18 @@ pub fn worker_labels(
     field: &str,
     names: Vec<String>,
 ) -> Result<BTreeSet<WorkerLabel>, Invalid> {
+    let mut wrong = Violations::default();
     let mut labels = BTreeSet::new();
     for (place, name) in names.into_iter().enumerate() {
         let label = WorkerLabel::new(name);
-        labels.insert(
-            label.map_err(|wrong| wrong.under(&format!("{field}[{place}]")))?,
+        labels.extend(
+            wrong.take(
+                label.map_err(|no| no.under(&format!("{field}[{place}]"))),
+            ),
         );
     }
 
+    wrong.check()?;
     Ok(labels)
 }
 
@@ -120,6 +127,16 @@ mod tests {
             ..pb::Schedule::default()
         });
         assert!(message.starts_with("needs.labels[0]: `GPU`"), "{message}");
+        let many = pb::Schedule {
+            priority: 1_000,
+            queue: "A!".to_owned(),
+            after: vec!["b".to_owned()],
+            ..pb::Schedule::default()
+        };
+        let message = refused(many);
+        for field in ["priority: ", "queue: ", "after[0]: "] {
+            assert!(message.contains(field), "{message}");
+        }
         let message = refused(pb::Schedule {
             priority: 1_000,
             ..pb::Schedule::default()

@@ -5,70 +5,66 @@ use domain::{
     Backbone, BackboneLocation, Baselines, ColdItems, DatasetId, Evaluation,
     Finetuning, Hybrid, Invalid, Label, Light, Optimizer, Pretraining,
     RandomBackbone, ReadTexts, Reading, TableInit, Target, TrainSpec,
-    ValuePath,
+    ValuePath, Violations,
 };
 
-use crate::convert::name::{dataset_name, id_of, version_id, version_name};
+use crate::convert::enums::no_value;
+use crate::convert::name::{
+    dataset_id, dataset_name, version_id, version_name,
+};
 use crate::pb;
 
 impl TryFrom<pb::TrainSpec> for TrainSpec {
     type Error = Invalid;
 
     fn try_from(spec: pb::TrainSpec) -> Result<Self, Invalid> {
-        let dataset = id_of("dataset", "datasets", &spec.dataset)?;
-        let mut checked = Self::new(
-            DatasetId::new(dataset)
-                .map_err(|invalid| invalid.under("dataset"))?,
-        );
+        let mut wrong = Violations::default();
+        let dataset = wrong.take(dataset_id("dataset", &spec.dataset));
+        // Where it is not named, what else is wrong is told, too.
+        let mut checked = Self::new(dataset.unwrap_or_else(unnamed));
         checked.seed = spec.seed;
         if let Some(kind) = spec.backbone.and_then(|backbone| backbone.kind) {
-            checked.backbone = backbone(kind)?;
+            checked.backbone = wrong.or_default(backbone(kind));
         }
 
         if !spec.start_from.is_empty() {
-            checked.start_from =
-                Some(version_id("start_from", &spec.start_from)?);
+            let version = version_id("start_from", &spec.start_from);
+            checked.start_from = wrong.take(version);
         }
 
-        checked.init = table_init(spec.init)?;
-        checked.optimizer = optimizer(spec.optimizer)?;
-        checked.pretraining = spec
-            .pretraining
-            .as_ref()
-            .map(pretraining)
-            .unwrap_or_default();
-        checked.finetuning = spec
-            .finetuning
-            .as_ref()
-            .map_or_else(|| Ok(Finetuning::default()), finetuning)?;
+        checked.init = wrong.or_default(table_init(spec.init));
+        checked.optimizer = wrong.or_default(optimizer(spec.optimizer));
+        let stage = spec.pretraining.unwrap_or_default();
+        checked.pretraining = pretraining(&stage);
+        let stage = spec.finetuning.unwrap_or_default();
+        checked.finetuning = finetuning(&stage, &mut wrong);
         checked.spectral_rank = spec.spectral_rank as usize;
         checked.n_sampled_items = spec.n_sampled_items as usize;
-        checked.cold_items = cold_items(spec.cold_items)?;
-        checked.reading = spec
-            .reading
-            .as_ref()
-            .map_or_else(|| Ok(Reading::default()), reading)?;
-        checked.hybrid = spec
-            .hybrid
-            .as_ref()
-            .map_or_else(|| Ok(Hybrid::default()), hybrid)?;
-        checked.evaluation = spec
-            .evaluation
-            .as_ref()
-            .map_or_else(|| Ok(Evaluation::default()), evaluation)?;
+        checked.cold_items = wrong.or_default(cold_items(spec.cold_items));
+        let texts = spec.reading.unwrap_or_default();
+        checked.reading = reading(&texts, &mut wrong);
+        let light = spec.hybrid.unwrap_or_default();
+        checked.hybrid = hybrid(&light, &mut wrong);
+        let stage = spec.evaluation.unwrap_or_default();
+        checked.evaluation = evaluation(&stage, &mut wrong);
         for (number, label) in spec.labels.into_iter().enumerate() {
+            let field = format!("labels[{number}]");
             let label = Label::new(label);
-            let label = label.map_err(|invalid| {
-                invalid.under(&format!("labels[{number}]"))
-            })?;
-            checked.labels.push(label);
+            let label = label.map_err(|invalid| invalid.under(&field));
+            checked.labels.extend(wrong.take(label));
         }
 
         checked.max_attempts =
             spec.max_attempts.unwrap_or(checked.max_attempts);
-        checked.validate()?;
+        wrong.take(checked.validate());
+        wrong.check()?;
         Ok(checked)
     }
+}
+
+/// Stands in the place of a data set that is refused.
+fn unnamed() -> DatasetId {
+    DatasetId::new("unnamed").expect("a word is an id")
 }
 
 fn table_init(value: i32) -> Result<TableInit, Invalid> {
@@ -76,7 +72,7 @@ fn table_init(value: i32) -> Result<TableInit, Invalid> {
         Ok(pb::TableInit::Unspecified) => Ok(TableInit::default()),
         Ok(pb::TableInit::Normal) => Ok(TableInit::Normal),
         Ok(pb::TableInit::Spectral) => Ok(TableInit::Spectral),
-        Err(_) => Err(unknown("init", value)),
+        Err(_) => Err(no_value("init", value, pb::TableInit::as_str_name)),
     }
 }
 
@@ -85,7 +81,7 @@ fn optimizer(value: i32) -> Result<Optimizer, Invalid> {
         Ok(pb::Optimizer::Unspecified) => Ok(Optimizer::default()),
         Ok(pb::Optimizer::Lazy) => Ok(Optimizer::Lazy),
         Ok(pb::Optimizer::Dense) => Ok(Optimizer::Dense),
-        Err(_) => Err(unknown("optimizer", value)),
+        Err(_) => Err(no_value("optimizer", value, pb::Optimizer::as_str_name)),
     }
 }
 
@@ -94,12 +90,10 @@ fn cold_items(value: i32) -> Result<ColdItems, Invalid> {
         Ok(pb::ColdItems::Unspecified) => Ok(ColdItems::default()),
         Ok(pb::ColdItems::Rows) => Ok(ColdItems::Rows),
         Ok(pb::ColdItems::Text) => Ok(ColdItems::Text),
-        Err(_) => Err(unknown("cold_items", value)),
+        Err(_) => {
+            Err(no_value("cold_items", value, pb::ColdItems::as_str_name))
+        }
     }
-}
-
-fn unknown(field: &str, value: i32) -> Invalid {
-    Invalid::one(field, format!("{value} is not a value of this enum"))
 }
 
 fn or(given: Option<u32>, default: usize) -> usize {
@@ -126,9 +120,10 @@ fn random_backbone(
         Ok(pb::ValuePath::Random) => ValuePath::Random,
         Ok(pb::ValuePath::NearIdentity) => ValuePath::NearIdentity,
         Err(_) => {
-            return Err(unknown(
+            return Err(no_value(
                 "backbone.random.value_path",
                 shape.value_path,
+                pb::ValuePath::as_str_name,
             ));
         }
     };
@@ -163,20 +158,15 @@ fn pretraining(stage: &pb::Pretraining) -> Pretraining {
     }
 }
 
-fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
+fn finetuning(stage: &pb::Finetuning, wrong: &mut Violations) -> Finetuning {
     let default = Finetuning::default();
-    Ok(Finetuning {
+    Finetuning {
         epochs: or(stage.epochs, default.epochs),
         batch: or(stage.batch, default.batch),
         learning_rate: stage.learning_rate.unwrap_or(default.learning_rate),
         lambda: stage.lambda.unwrap_or(default.lambda),
         hidden_share: stage.hidden_share.unwrap_or(default.hidden_share),
-        target: match pb::Target::try_from(stage.target) {
-            Ok(pb::Target::Unspecified) => default.target,
-            Ok(pb::Target::All) => Target::All,
-            Ok(pb::Target::Hidden) => Target::Hidden,
-            Err(_) => return Err(unknown("finetuning.target", stage.target)),
-        },
+        target: wrong.take(target(stage.target)).unwrap_or(default.target),
         with_content: stage.with_content.unwrap_or(default.with_content),
         dropout: stage.dropout.unwrap_or(default.dropout),
         logit_scale: stage.logit_scale.unwrap_or(default.logit_scale),
@@ -190,50 +180,81 @@ fn finetuning(stage: &pb::Finetuning) -> Result<Finetuning, Invalid> {
             .teacher_sharpness
             .unwrap_or(default.teacher_sharpness),
         final_fit: stage.final_fit,
-    })
+    }
 }
 
-fn hybrid(hybrid: &pb::Hybrid) -> Result<Hybrid, Invalid> {
+fn target(value: i32) -> Result<Target, Invalid> {
+    match pb::Target::try_from(value) {
+        Ok(pb::Target::Unspecified) => Ok(Finetuning::default().target),
+        Ok(pb::Target::All) => Ok(Target::All),
+        Ok(pb::Target::Hidden) => Ok(Target::Hidden),
+        Err(_) => Err(no_value(
+            "finetuning.target",
+            value,
+            pb::Target::as_str_name,
+        )),
+    }
+}
+
+fn hybrid(hybrid: &pb::Hybrid, wrong: &mut Violations) -> Hybrid {
     let default = Hybrid::default();
-    Ok(Hybrid {
-        light: match pb::Light::try_from(hybrid.light) {
-            Ok(pb::Light::Unspecified) => default.light,
-            Ok(pb::Light::None) => Light::None,
-            Ok(pb::Light::Ease) => Light::Ease,
-            Err(_) => return Err(unknown("hybrid.light", hybrid.light)),
-        },
+    Hybrid {
+        light: wrong.take(light(hybrid.light)).unwrap_or(default.light),
         n_kept: or(hybrid.n_kept, default.n_kept),
-    })
+    }
 }
 
-fn reading(reading: &pb::Reading) -> Result<Reading, Invalid> {
-    Ok(Reading {
-        texts: match pb::ReadTexts::try_from(reading.texts) {
-            Ok(pb::ReadTexts::Unspecified) => ReadTexts::default(),
-            Ok(pb::ReadTexts::None) => ReadTexts::None,
-            Ok(pb::ReadTexts::Words) => ReadTexts::Words,
-            Err(_) => return Err(unknown("reading.texts", reading.texts)),
-        },
+fn light(value: i32) -> Result<Light, Invalid> {
+    match pb::Light::try_from(value) {
+        Ok(pb::Light::Unspecified) => Ok(Hybrid::default().light),
+        Ok(pb::Light::None) => Ok(Light::None),
+        Ok(pb::Light::Ease) => Ok(Light::Ease),
+        Err(_) => Err(no_value("hybrid.light", value, pb::Light::as_str_name)),
+    }
+}
+
+fn reading(reading: &pb::Reading, wrong: &mut Violations) -> Reading {
+    Reading {
+        texts: wrong.or_default(texts(reading.texts)),
         light_strength: reading.light_strength,
         start_strength: reading.start_strength,
-    })
+    }
 }
 
-fn evaluation(stage: &pb::Evaluation) -> Result<Evaluation, Invalid> {
+fn texts(value: i32) -> Result<ReadTexts, Invalid> {
+    match pb::ReadTexts::try_from(value) {
+        Ok(pb::ReadTexts::Unspecified) => Ok(ReadTexts::default()),
+        Ok(pb::ReadTexts::None) => Ok(ReadTexts::None),
+        Ok(pb::ReadTexts::Words) => Ok(ReadTexts::Words),
+        Err(_) => {
+            Err(no_value("reading.texts", value, pb::ReadTexts::as_str_name))
+        }
+    }
+}
+
+fn evaluation(stage: &pb::Evaluation, wrong: &mut Violations) -> Evaluation {
     let default = Evaluation::default();
-    Ok(Evaluation {
+    Evaluation {
         every: or(stage.every, default.every),
         patience: or(stage.patience, default.patience),
-        baselines: match pb::Baselines::try_from(stage.baselines) {
-            Ok(pb::Baselines::Unspecified) => default.baselines,
-            Ok(pb::Baselines::None) => Baselines::None,
-            Ok(pb::Baselines::Popularity) => Baselines::Popularity,
-            Ok(pb::Baselines::All) => Baselines::All,
-            Err(_) => {
-                return Err(unknown("evaluation.baselines", stage.baselines));
-            }
-        },
-    })
+        baselines: wrong
+            .take(baselines(stage.baselines))
+            .unwrap_or(default.baselines),
+    }
+}
+
+fn baselines(value: i32) -> Result<Baselines, Invalid> {
+    match pb::Baselines::try_from(value) {
+        Ok(pb::Baselines::Unspecified) => Ok(Evaluation::default().baselines),
+        Ok(pb::Baselines::None) => Ok(Baselines::None),
+        Ok(pb::Baselines::Popularity) => Ok(Baselines::Popularity),
+        Ok(pb::Baselines::All) => Ok(Baselines::All),
+        Err(_) => Err(no_value(
+            "evaluation.baselines",
+            value,
+            pb::Baselines::as_str_name,
+        )),
+    }
 }
 
 fn small(value: usize) -> Option<u32> {
@@ -463,6 +484,40 @@ mod tests {
         change(&mut spec);
         let mut invalid = TrainSpec::try_from(spec).unwrap_err();
         invalid.0.remove(0).field
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let mut spec = pb::TrainSpec {
+            dataset: "d".to_owned(),
+            init: 9,
+            labels: vec!["A".into(), "live".into(), String::new()],
+            max_attempts: Some(0),
+            ..Default::default()
+        };
+        let finetuning = spec.finetuning.get_or_insert_default();
+        finetuning.target = 7;
+        finetuning.batch = Some(0);
+        let invalid = TrainSpec::try_from(spec).unwrap_err();
+        let fields: Vec<&str> =
+            invalid.0.iter().map(|one| one.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "dataset",
+                "init",
+                "finetuning.target",
+                "labels[0]",
+                "labels[2]",
+                "finetuning.batch",
+                "max_attempts"
+            ]
+        );
+        let said = &invalid.0[1].reason;
+        assert!(
+            said.contains("TABLE_INIT_NORMAL (1), TABLE_INIT_SPECTRAL (2)"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -5,11 +5,6 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command line cannot be parsed, 3 the job
 //! ended without a model.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line speaks on its standard streams"
-)]
 
 /// Where the services are and where data sets are kept, from `config.toml` and
 /// the environment.
@@ -30,12 +25,12 @@ mod local;
 /// Many jobs with different values, and the best of them.
 mod tuning;
 
+/// What people type for a job, a model version or a data set.
+mod lookup;
 /// Resource names as people type them.
 mod names;
 /// How answers are written: JSON, text and the page of a report.
 mod output;
-/// Model versions by what people call them.
-mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +43,7 @@ use crate::commands::{
     similar, status, train, up,
 };
 use crate::output::failure;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::settings::{DEFAULTS, Settings};
 
 /// A production recommender on a language model with user and item tokens
@@ -132,7 +127,7 @@ async fn main() -> ExitCode {
     match run(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", failure::explain(&error));
+            writer::note(format_args!("error: {}", failure::explain(&error)));
             ExitCode::FAILURE
         }
     }
@@ -190,6 +185,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn write_completions(shell: clap_complete::Shell) {
     let mut command = Arguments::command();
-    let mut stdout = std::io::stdout();
-    clap_complete::generate(shell, &mut command, "cllm4rec", &mut stdout);
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "cllm4rec", &mut script);
+    writer::raw(&script);
 }

@@ -1,4 +1,4 @@
-//! Which workers can take a job, said before it is queued.
+//! Which workers can take a job, said before it is queued and while it waits.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,8 @@ pub(crate) fn note(
     needs: &Needs,
     workers: &BTreeMap<String, Equipment>,
 ) -> String {
-    if workers.is_empty() {
-        return "no worker has asked for work yet: the job waits for one that has what it needs"
-            .to_owned();
+    if let Some(nobody) = no_taker(needs, workers) {
+        return nobody;
     }
 
     let mut fitting = Vec::new();
@@ -29,13 +28,6 @@ pub(crate) fn note(
     }
 
     let n = workers.len();
-    if fitting.is_empty() {
-        let missing = missing(needs, workers).join(", ");
-        return format!(
-            "none of the {n} workers that are there can take it: {missing}; it waits for one that can"
-        );
-    }
-
     let n_fitting = fitting.len();
     fitting.truncate(MOST_NAMED);
     let names = fitting.join(", ");
@@ -44,6 +36,50 @@ pub(crate) fn note(
         n_others => format!(" and {n_others} more"),
     };
     format!("{n_fitting} of {n} workers can take it: {names}{others}")
+}
+
+/// Says why none of the workers that are there can take a job, and what to do;
+/// `None` where one can.
+pub(crate) fn no_taker(
+    needs: &Needs,
+    workers: &BTreeMap<String, Equipment>,
+) -> Option<String> {
+    if workers.is_empty() {
+        return Some(format!(
+            "no worker has asked for work yet: the job waits for one{}; \
+             `cllm4rec up` runs all services, the program `worker` one worker",
+            wanted(needs)
+        ));
+    }
+
+    if workers.values().any(|worker| needs.are_met_by(worker)) {
+        return None;
+    }
+
+    let there = match workers.len() {
+        1 => "the only worker that is there cannot take it".to_owned(),
+        n => format!("none of the {n} workers that are there can take it"),
+    };
+    let missing = missing(needs, workers).join(", ");
+    Some(format!(
+        "{there}: {missing}; it waits for a worker{}",
+        wanted(needs)
+    ))
+}
+
+/// What a worker must have, such as ` with label gpu and 24 GiB`.
+fn wanted(needs: &Needs) -> String {
+    let mut wanted = Vec::new();
+    for label in &needs.labels {
+        wanted.push(format!("label {label}"));
+    }
+    if needs.memory_gib > 0 {
+        wanted.push(format!("{} GiB", needs.memory_gib));
+    }
+    if wanted.is_empty() {
+        return String::new();
+    }
+    format!(" with {}", wanted.join(" and "))
 }
 
 /// What no worker has, one by one; or that none has all of it.
@@ -150,6 +186,12 @@ mod tests {
     fn whoever_asks_hears_who_fits_or_what_nobody_has() {
         let nobody = note(&Needs::default(), &BTreeMap::new());
         assert!(nobody.starts_with("no worker has asked"), "{nobody}");
+        let message = no_taker(&needs(&["gpu"], 24), &BTreeMap::new());
+        let message = message.unwrap();
+        assert!(
+            message.contains("one with label gpu and 24 GiB"),
+            "{message}"
+        );
         let workers = BTreeMap::from([
             ("cpu".to_owned(), worker(&[], 64)),
             ("gpu".to_owned(), worker(&["gpu"], 24)),
@@ -159,7 +201,9 @@ mod tests {
         assert_eq!(note(&["gpu"], 24), "1 of 2 workers can take it: gpu");
         let message = note(&["tpu", "gpu"], 80);
         assert!(message.contains("nobody has the label `tpu`, nobody has 80 GiB (the most is 64 GiB)"), "{message}");
+        assert!(message.contains("none of the 2 workers"), "{message}");
         let message = note(&["gpu"], 64);
         assert!(message.contains("nobody has all that"), "{message}");
+        assert_eq!(no_taker(&needs(&["gpu"], 24), &workers), None);
     }
 }

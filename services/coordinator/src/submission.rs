@@ -1,15 +1,18 @@
 //! Whether a job can be accepted, what it will cost, and putting it into the queue;
 //! for the first time, or again.
 
+use std::collections::BTreeSet;
+
 use domain::{
-    ArtifactId, Backbone, BackboneLocation, Event, Invalid, Job, JobId,
-    Schedule, TrainSpec,
+    ArtifactId, Backbone, BackboneLocation, Counts, Event, Invalid, Job, JobId,
+    Schedule, State, TrainSpec,
 };
 use storage::{Created, Kind};
 use tokio::time::Instant;
 
 use crate::body::KnownBody;
 use crate::error::Error;
+use crate::machines::Known;
 use crate::step::step;
 use crate::train_job::TrainJobs;
 use crate::{body, costs, placement};
@@ -31,6 +34,13 @@ impl From<TrainSpec> for Submission {
             schedule: Schedule::default(),
         }
     }
+}
+
+/// What the workers have said that are there.
+struct KnownWorkers {
+    known: Known,
+    /// One holds a job and has said nothing to this coordinator.
+    has_stranger: bool,
 }
 
 impl TrainJobs {
@@ -126,6 +136,12 @@ impl TrainJobs {
         spec: &TrainSpec,
         schedule: &Schedule,
     ) -> Result<(), Error> {
+        self.check_schedule(schedule)?;
+        self.require_dataset(spec).await?;
+        self.require_start(spec).await
+    }
+
+    fn check_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
         self.queues.require(&schedule.queue)?;
         let now_ms = self.clock.now_ms();
         if let Some(deadline_ms) = schedule.deadline_ms
@@ -136,8 +152,7 @@ impl TrainJobs {
             return Err(Invalid::one("schedule.deadline", reason).into());
         }
 
-        self.require_dataset(spec).await?;
-        self.require_start(spec).await
+        Ok(())
     }
 
     /// The version to start from is there, with its files and its data set, and
@@ -172,9 +187,8 @@ impl TrainJobs {
         &self,
         submission: &Submission,
     ) -> Result<Vec<String>, Error> {
-        let Submission { spec, schedule } = submission;
-        self.check(spec, schedule).await?;
-        let awaited = self.awaited_by(schedule).await?;
+        let spec = &submission.spec;
+        self.check(spec, &submission.schedule).await?;
         let dataset = ArtifactId::from(&spec.dataset);
         let artifacts = &self.storage.artifacts;
         let manifest = artifacts
@@ -182,14 +196,23 @@ impl TrainJobs {
             .await?;
         let counts =
             serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
-        let jobs = &self.storage.jobs;
-        let leased = jobs.get_all(&jobs.leased().await?).await?;
-        let leases = leased.iter().filter_map(|job| job.lease.as_ref());
-        let busy = leases.map(|lease| &*lease.worker).collect();
-        let known = self.machines.known(&busy, Instant::now());
+        self.notes_on(submission, &counts).await
+    }
+
+    /// The same for a data set that need not be stored, by what it holds.
+    pub(crate) async fn notes_on(
+        &self,
+        submission: &Submission,
+        counts: &Counts,
+    ) -> Result<Vec<String>, Error> {
+        let Submission { spec, schedule } = submission;
+        self.check_schedule(schedule)?;
+        let awaited = self.awaited_by(schedule).await?;
+        let artifacts = &self.storage.artifacts;
+        let known = self.known_workers().await?.known;
         let work = costs::Work {
             spec,
-            counts: &counts,
+            counts,
             body: body::find(spec, &known.backbones, artifacts).await?,
         };
         let mut notes = costs::notes(&work, &known.calibrations);
@@ -202,6 +225,41 @@ impl TrainJobs {
         }
 
         Ok(notes)
+    }
+
+    /// Why no worker that is there can take a queued job that could begin;
+    /// `None` where it waits for its turn, or for something else.
+    pub(crate) async fn no_taker(
+        &self,
+        job: &Job,
+    ) -> Result<Option<String>, Error> {
+        let waits = !job.may_begin() || !job.pause().is_zero();
+        if job.state != State::Queued || waits {
+            return Ok(None);
+        }
+
+        let workers = self.known_workers().await?;
+        if workers.has_stranger {
+            return Ok(None);
+        }
+
+        let needs = &job.schedule.needs;
+        Ok(placement::no_taker(needs, &workers.known.equipment))
+    }
+
+    async fn known_workers(&self) -> Result<KnownWorkers, Error> {
+        let jobs = &self.storage.jobs;
+        let leased = jobs.get_all(&jobs.leased().await?).await?;
+        let leases = leased.iter().filter_map(|job| job.lease.as_ref());
+        let busy: BTreeSet<&str> = leases.map(|lease| &*lease.worker).collect();
+        let known = self.machines.known(&busy, Instant::now());
+        let has_stranger = busy
+            .iter()
+            .any(|worker| !known.equipment.contains_key(*worker));
+        Ok(KnownWorkers {
+            known,
+            has_stranger,
+        })
     }
 
     /// Puts a job that ended without a model back into the queue. Those of the

@@ -31,6 +31,13 @@ impl TopK {
     }
 }
 
+impl Default for TopK {
+    /// What a request gets when it does not say.
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
 /// Says which model answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelChoice {
@@ -47,10 +54,17 @@ impl ModelChoice {
     }
 }
 
+impl Default for ModelChoice {
+    fn default() -> Self {
+        Self::live()
+    }
+}
+
 /// What a history that comes with a request is for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Inline {
     /// There is no such history: the stored history counts.
+    #[default]
     Absent,
     /// It takes the place of the stored one.
     Instead(History),
@@ -59,7 +73,7 @@ pub enum Inline {
 }
 
 /// Whose list it is: what the user state is made from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Reader {
     /// Whose stored history and user token.
     pub user: Option<UserId>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{Invalid, Item, ItemId, NewItem};
+use domain::{Invalid, Item, ItemId, NewItem, Violations};
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
@@ -28,34 +28,45 @@ pub(super) fn new_items(
         return Err(Invalid::one("new_items", reason));
     }
 
+    let mut wrong = Violations::default();
     let mut ids = HashSet::new();
     let mut checked = Vec::with_capacity(items.len());
     for (number, item) in items.into_iter().enumerate() {
         let field = format!("new_items[{number}]");
-        let item = new_item(item).map_err(|invalid| invalid.under(&field))?;
+        let item = new_item(item).map_err(|invalid| invalid.under(&field));
+        let Some(item) = wrong.take(item) else {
+            continue;
+        };
         if !ids.insert(item.item.id.clone()) {
             let reason = format!("`{}` is given twice", item.item.id);
-            return Err(Invalid::one(format!("{field}.item_id"), reason));
+            wrong.add(format!("{field}.item_id"), reason);
         }
 
         checked.push(item);
     }
 
+    wrong.check()?;
     Ok(checked)
 }
 
 fn new_item(item: pb::NewItem) -> Result<NewItem, Invalid> {
-    let id = ItemId::new(item.item_id).map_err(|e| e.under("item_id"))?;
-    let title = at_most("title", item.title, MAX_TITLE)?;
+    let mut wrong = Violations::default();
+    let id = ItemId::new(item.item_id).map_err(|e| e.under("item_id"));
+    let id = wrong.take(id);
+    let title = wrong.or_default(at_most("title", item.title, MAX_TITLE));
     if item.categories.len() > MAX_CATEGORIES {
         let n = item.categories.len();
         let reason = format!("must hold at most {MAX_CATEGORIES}, holds {n}");
-        return Err(Invalid::one("categories", reason));
+        wrong.add("categories", reason);
     }
 
     let mut categories = Vec::with_capacity(item.categories.len());
     for category in item.categories {
-        categories.push(at_most("categories", category, MAX_TITLE)?);
+        categories.extend(wrong.take(at_most(
+            "categories",
+            category,
+            MAX_TITLE,
+        )));
     }
 
     let attributes = item.attributes.unwrap_or_default();
@@ -63,9 +74,15 @@ fn new_item(item: pb::NewItem) -> Result<NewItem, Invalid> {
     if n_bytes > MAX_ATTRIBUTES {
         let reason =
             format!("must be at most {MAX_ATTRIBUTES} bytes, has {n_bytes}");
-        return Err(Invalid::one("attributes", reason));
+        wrong.add("attributes", reason);
     }
 
+    let description = wrong.or_default(text("description", item.description));
+    let Some(id) = id else {
+        return Err(wrong.into_invalid());
+    };
+
+    wrong.check()?;
     Ok(NewItem {
         item: Item {
             id,
@@ -73,7 +90,7 @@ fn new_item(item: pb::NewItem) -> Result<NewItem, Invalid> {
             categories,
             attributes: fields(attributes),
         },
-        description: text("description", item.description)?,
+        description,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The bounds of each field.
 
 use super::*;
-use domain::{ModelVersion, Page};
+use domain::{Inline, Label, ModelChoice, ModelVersion, Page};
 use prost::Message;
 use prost_types::Timestamp;
 use std::time::{Duration, Instant};
@@ -254,4 +254,63 @@ fn no_bytes_make_the_decoder_or_the_checks_panic() {
             drop(asked(request));
         }
     }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    fn fields(invalid: Invalid) -> Vec<String> {
+        invalid.0.into_iter().map(|one| one.field).collect()
+    }
+    let wrong = pb::RecommendRequest {
+        k: Some(0),
+        priority: 9,
+        history_use: 7,
+        catalog: "..".to_owned(),
+        history: vec![inline("", at(0, -1)), inline("a", None)],
+        excluded_item_ids: vec![String::new(), "a".to_owned(), String::new()],
+        filter: "x".repeat(2_049),
+        page_token: "1".to_owned(),
+        ..pb::RecommendRequest::default()
+    };
+    assert_eq!(
+        fields(asked(wrong).unwrap_err()),
+        [
+            "priority",
+            "k",
+            "history_use",
+            "history[0].item_id",
+            "history[0].time",
+            "catalog",
+            "excluded_item_ids[0]",
+            "excluded_item_ids[2]",
+            "filter",
+            "page_token"
+        ]
+    );
+    let invalid = ScoreQuery::try_from(pb::ScoreItemsRequest {
+        catalog: "..".to_owned(),
+        new_items: vec![pb::NewItem {
+            title: "x".repeat(1_025),
+            description: "x".repeat(8_193),
+            ..pb::NewItem::default()
+        }],
+        ..pb::ScoreItemsRequest::default()
+    });
+    assert_eq!(
+        fields(invalid.unwrap_err()),
+        [
+            "user_id",
+            "catalog",
+            "new_items[0].item_id",
+            "new_items[0].title",
+            "new_items[0].description"
+        ]
+    );
+    let invalid = SimilarQuery::try_from(pb::SimilarItemsRequest {
+        k: Some(0),
+        filter: "x".repeat(2_049),
+        ..pb::SimilarItemsRequest::default()
+    });
+    let expected = ["item_id", "k", "filter"];
+    assert_eq!(fields(invalid.unwrap_err()), expected);
 }

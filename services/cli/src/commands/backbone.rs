@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{Adding, Error, Received, Settings};
 
 use crate::output::backbone as shown;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -189,12 +189,12 @@ fn list(settings: &Settings, output: Output) -> anyhow::Result<()> {
     let shelved = worker::list(&settings.backbone_root)?;
     if output.json {
         for backbone in &shelved {
-            println!("{}", shown::listed_json(backbone));
+            writer::json_line(&shown::listed_json(backbone));
         }
     } else if shelved.is_empty() {
-        println!("{}", shown::none(&settings.backbone_root));
+        writer::line(shown::none(&settings.backbone_root));
     } else {
-        println!("{}", shown::table(&shelved));
+        writer::line(shown::table(&shelved));
     }
     Ok(())
 }

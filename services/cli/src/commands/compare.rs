@@ -10,11 +10,11 @@ use storage::{Artifacts, Kind};
 use worker::{ComparedVersion, Comparison, EarlierVersion};
 
 use crate::lists::source::Source;
+use crate::lookup;
 use crate::names::dataset_id;
 use crate::output::writer::Output;
 use crate::output::{comparison, json};
 use crate::settings::Settings;
-use crate::versions;
 
 /// Which versions are compared, and on what.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ async fn compare(
     let mut models = Vec::new();
     let mut names = BTreeSet::new();
     for typed in &arguments.versions {
-        let model = versions::find(typed, &source.coordinator).await?;
+        let model = lookup::version(&source.coordinator, typed).await?;
         if !names.insert(model.name.clone()) {
             bail!("`{typed}` is {}, which is named already", model.name);
         }

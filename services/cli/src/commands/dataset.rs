@@ -12,7 +12,7 @@ use crate::import::reading::{Reading, read};
 use crate::import::seeding::{SeededSplits, Seeding};
 use crate::import::store::{StoredDataset, forget_histories, store_and_seed};
 use crate::import::summary;
-use crate::names::dataset_id;
+use crate::lookup;
 use crate::output::text;
 use crate::output::writer::{self, Output};
 use crate::settings::Settings;
@@ -29,15 +29,15 @@ pub(crate) enum Command {
     /// All data sets that are stored.
     List,
 
-    /// One data set, by its id.
+    /// One data set, by its id or its name.
     Show {
-        /// The data set's id.
+        /// The data set's id, the beginning of it, or its name.
         id: String,
     },
 
     /// Remove a data set. Models trained on it stay; jobs on it fail.
     Delete {
-        /// The data set's id.
+        /// The data set's id, the beginning of it, or its name.
         id: String,
 
         /// Take back what it seeded, too.
@@ -95,10 +95,11 @@ pub(crate) async fn run(
             Ok(())
         }
         Command::Show { id } => {
-            show(output, &artifacts, &artifact_id(&id)?).await
+            let id = found(&artifacts, &id).await?;
+            show(output, &artifacts, &id).await
         }
         Command::Delete { id, with_histories } => {
-            let id = artifact_id(&id)?;
+            let id = found(&artifacts, &id).await?;
             let mut n_forgotten = 0;
             if with_histories {
                 n_forgotten =
@@ -114,8 +115,14 @@ pub(crate) async fn run(
     }
 }
 
-fn artifact_id(typed: &str) -> anyhow::Result<ArtifactId> {
-    Ok(ArtifactId::new(dataset_id(typed))?)
+/// The data set that was typed: by its id, the beginning of it, or its name.
+async fn found(
+    artifacts: &Artifacts,
+    typed: &str,
+) -> anyhow::Result<ArtifactId> {
+    Ok(ArtifactId::new(
+        lookup::dataset_in(artifacts, typed).await?,
+    )?)
 }
 
 async fn import(

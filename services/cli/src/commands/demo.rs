@@ -27,7 +27,7 @@ use crate::jobs::spec;
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
 use crate::output::text;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 
 /// The whole path on a small data set: import, train through the services,
 /// recommend.
@@ -112,14 +112,14 @@ async fn walk(
         say(output, &shown);
     }
 
-    println!("{}", summary(&job, &id, train_seconds));
+    writer::json_line(&summary(&job, &id, train_seconds));
     Ok(exit_code(&job))
 }
 
 /// A paragraph for people.
 fn say(output: Output, text: &str) {
     if !output.json {
-        println!("{text}\n");
+        writer::line(format_args!("{text}\n"));
     }
 }
 

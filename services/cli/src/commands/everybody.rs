@@ -20,7 +20,8 @@ use crate::lists::part::{Part, beside};
 use crate::lists::source::Source;
 use crate::lists::table::{Format, Row};
 use crate::lists::users;
-use crate::output::writer::Output;
+use crate::lookup;
+use crate::output::writer::{self, Output};
 use crate::settings::Settings;
 
 /// What everybody is asked for, and where the lists go.
@@ -60,7 +61,9 @@ impl Everybody {
     ) -> anyhow::Result<()> {
         let started = Instant::now();
         let version = match &self.request.model {
-            Some(Model::ModelVersion(version)) => version.clone(),
+            Some(Model::ModelVersion(version)) => {
+                lookup::model_version(source.coordinator(), version).await?
+            }
             Some(Model::Label(label)) => source.version_of(label).await?,
             None => source.version_of("live").await?,
         };
@@ -75,7 +78,7 @@ impl Everybody {
         let mut part = Part::open(&self.output, asked(&request))?;
         let n_before = part.n_lists();
         if n_before > 0 {
-            eprintln!("{n_before} lists are there already");
+            writer::note(format_args!("{n_before} lists are there already"));
         }
 
         let missing: VecDeque<String> =
@@ -205,9 +208,9 @@ pub(crate) fn rows(of: &str, items: Vec<pb::RecommendedItem>) -> Vec<Row> {
 
 fn report_refused(refused: &[Refused]) {
     for Refused { user, why } in refused.iter().take(N_NAMED) {
-        eprintln!("no list for {user}: {}", why.message());
+        writer::note(format_args!("no list for {user}: {}", why.message()));
     }
     if refused.len() > N_NAMED {
-        eprintln!("and {} more", refused.len() - N_NAMED);
+        writer::note(format_args!("and {} more", refused.len() - N_NAMED));
     }
 }

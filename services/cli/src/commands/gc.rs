@@ -6,7 +6,7 @@ use proto::pb::upkeep_service_client::UpkeepServiceClient;
 use serde_json::json;
 use service::client::connect;
 
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::settings::Settings;
 
 #[derive(Args)]
@@ -30,9 +30,9 @@ pub(crate) async fn run(
         output.write(&value, || format!("{}  {} bytes", one.name, one.n_bytes));
     }
     for record in &found.unreadable {
-        eprintln!(
+        writer::note(format_args!(
             "{record} cannot be read, so whatever it may need stays; the coordinator's log says why"
-        );
+        ));
     }
 
     let (n, n_bytes) = (found.n_garbage, found.n_bytes);

@@ -7,7 +7,7 @@ use serde_json::json;
 use service::client::{Connection, connect};
 
 use crate::commands::compare;
-use crate::names;
+use crate::lookup;
 use crate::output::writer::{self, Output};
 use crate::output::{json, text, version};
 use crate::settings::Settings;
@@ -19,7 +19,7 @@ pub(crate) enum Command {
 
     /// One version, with its metrics and labels.
     Show {
-        /// The version's name: modelVersions/{version}
+        /// The version's id, the beginning of it, or a label of it.
         version: String,
     },
 
@@ -32,7 +32,7 @@ pub(crate) enum Command {
         /// The label that moves.
         label: String,
 
-        /// The version's name: modelVersions/{version}
+        /// The version's id, the beginning of it, or a label of it.
         version: String,
     },
 
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 
     /// Remove a version that no label points to.
     Delete {
-        /// The version's name: modelVersions/{version}
+        /// The version's id, the beginning of it, or a label of it.
         version: String,
     },
 }
@@ -56,7 +56,8 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut client = ModelServiceClient::new(connect(&settings.coordinator)?);
+    let coordinator = &settings.coordinator;
+    let mut client = ModelServiceClient::new(connect(coordinator)?);
     match command {
         Command::Compare(arguments) => {
             compare::run(arguments, settings, output).await?;
@@ -64,7 +65,7 @@ pub(crate) async fn run(
         Command::List => list(&mut client, output).await?,
         Command::Show { version } => {
             let request = pb::GetModelVersionRequest {
-                name: names::model_version(&version),
+                name: lookup::model_version(coordinator, &version).await?,
             };
             let model = client.get_model_version(request).await?.into_inner();
             output.write(&json::model(&model), || {
@@ -76,7 +77,8 @@ pub(crate) async fn run(
         Command::Label { label, version } => {
             let request = pb::SetLabelRequest {
                 label,
-                model_version: names::model_version(&version),
+                model_version: lookup::model_version(coordinator, &version)
+                    .await?,
             };
             show(client.set_label(request).await?.get_ref(), output);
         }
@@ -90,7 +92,7 @@ pub(crate) async fn run(
             });
         }
         Command::Delete { version } => {
-            let name = names::model_version(&version);
+            let name = lookup::model_version(coordinator, &version).await?;
             let request = pb::DeleteModelVersionRequest { name: name.clone() };
             client.delete_model_version(request).await?;
             output.write(&json!({ "deleted": name }), || {

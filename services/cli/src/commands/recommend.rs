@@ -8,6 +8,7 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::connect;
 
 use crate::commands::everybody::Everybody;
+use crate::lookup;
 use crate::names;
 use crate::output::writer::Output;
 use crate::output::{json, text};
@@ -90,6 +91,11 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
+    let mut arguments = arguments;
+    if let Some(version) = &mut arguments.version {
+        *version =
+            lookup::model_version(&settings.coordinator, version).await?;
+    }
     let users = arguments.users.clone();
     if let Some(file) = arguments.output.clone() {
         let everybody = Everybody {

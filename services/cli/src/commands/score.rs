@@ -6,7 +6,8 @@ use proto::pb::score_items_request::Model;
 use serde_json::{Value, json};
 use service::client::connect;
 
-use crate::names;
+use crate::lookup;
+use crate::output::plain::one_line;
 use crate::output::writer::Output;
 use crate::settings::Settings;
 
@@ -36,7 +37,10 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut client =
         RecommendationServiceClient::new(connect(&settings.scorer)?);
-    let version = arguments.version.as_deref().map(names::model_version);
+    let mut version = arguments.version;
+    if let Some(typed) = &mut version {
+        *typed = lookup::model_version(&settings.coordinator, typed).await?;
+    }
     let label = arguments.label.map(Model::Label);
     let request = pb::ScoreItemsRequest {
         user_id: arguments.user,
@@ -64,7 +68,7 @@ fn as_text(answer: &pb::ScoreItemsResponse) -> String {
             Some(score) => format!("{score:>8.3}"),
             None => "unknown item".to_owned(),
         };
-        lines.push(format!("{score}  {}", item.item_id));
+        lines.push(format!("{score}  {}", one_line(&item.item_id)));
     }
     for missing in &answer.degradations {
         lines.push(format!("  note: {}", missing.message));

@@ -15,7 +15,7 @@ use crate::lists::part::Part;
 use crate::lists::source::Source;
 use crate::lists::table::Format;
 use crate::lists::users;
-use crate::names;
+use crate::lookup;
 use crate::output::writer::Output;
 use crate::output::{json, text};
 use crate::settings::Settings;
@@ -72,7 +72,10 @@ pub(crate) async fn run(
         filter: arguments.filter,
         model: None,
     };
-    let version = arguments.version.as_deref().map(names::model_version);
+    let mut version = arguments.version;
+    if let Some(typed) = &mut version {
+        *typed = lookup::model_version(&settings.coordinator, typed).await?;
+    }
     let Some(file) = arguments.output else {
         let label = arguments.label.map(Model::Label);
         request.model = version.map(Model::ModelVersion).or(label);
@@ -86,7 +89,9 @@ pub(crate) async fn run(
     Format::of(&file)?;
     Source::during(settings, async |source| {
         let version = match version {
-            Some(version) => version,
+            Some(version) => {
+                lookup::model_version(source.coordinator(), &version).await?
+            }
             None => {
                 let label = arguments.label.as_deref().unwrap_or("live");
                 source.version_of(label).await?

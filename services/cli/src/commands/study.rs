@@ -5,24 +5,29 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use dataset::{Manifest, Report};
+use dataset::{Dataset, Manifest, Report};
+use domain::TrainSpec;
 use proto::pb;
+use serde_json::json;
 use service::client::Target;
 
 use crate::import::reading::{Reading, read};
 use crate::import::seeding::SeededSplits;
 use crate::import::store::{import_and_seed, store_in};
 use crate::import::summary;
-use crate::jobs::client::training_client;
+use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::{exit_code, has_succeeded};
 use crate::jobs::follow::follow;
 use crate::jobs::schedule::now_ms;
 use crate::jobs::start::StartVersion;
 use crate::jobs::submission::{ImportedData, Submit};
+use crate::lists::samples::sample_lists;
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
-use crate::output::writer::Output;
+use crate::output::report_parts::SampleLists;
+use crate::output::seeds::Seeds;
+use crate::output::writer::{self, Output};
 use crate::output::{json, report, text};
 use crate::settings::Settings;
 
@@ -38,13 +43,16 @@ pub(crate) async fn run(
         .context("`--data` names what to import")?;
     refuse_at_once(path, submit)?;
     let study = Study { submit, output };
+    if submit.validate_only {
+        return study.only_check(path, settings).await;
+    }
     if somebody_answers(&settings.coordinator).await? {
         return study.on_running_services(path, settings).await;
     }
 
-    eprintln!(
+    writer::note(format_args!(
         "no services run: starting them for this job, everything is kept in `{OWN_FOLDER}` for `cllm4rec up`"
-    );
+    ));
     study.on_own_services(path).await
 }
 
@@ -55,13 +63,13 @@ fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
         .with_context(|| format!("--data {}", path.display()))?;
     submit.schedule.schedule(now_ms()?)?;
     if submit.from.is_none() {
-        submit.spec_on(NOT_IMPORTED_YET, None)?;
+        submit.spec_on(NOT_STORED, None)?;
     }
     Ok(())
 }
 
-/// What stands for a data set while a specification is only checked.
-const NOT_IMPORTED_YET: ImportedData<'_> = ImportedData {
+/// Stands in the place of data that is not imported yet.
+const NOT_STORED: ImportedData<'static> = ImportedData {
     id: "not-imported-yet",
     is_private: true,
 };
@@ -72,14 +80,74 @@ struct Study<'a> {
     output: Output,
 }
 
-/// What was imported, and the version that its job starts from.
-struct NewData<'a> {
-    imported: ImportedData<'a>,
-    manifest: &'a Manifest,
+/// The services that a study works with.
+struct Services<'a> {
+    coordinator: &'a Target,
+    scorer: &'a Target,
+}
+
+/// What was read, and under which id it is stored.
+struct Imported<'a> {
+    data: &'a Dataset,
+    report: &'a Report,
+    stored: ImportedData<'a>,
+    /// The version that its job starts from.
     start: Option<&'a StartVersion>,
 }
 
 impl Study<'_> {
+    /// Says what would be read and what the job will cost; stores nothing.
+    async fn only_check(
+        &self,
+        path: &Path,
+        settings: &Settings,
+    ) -> anyhow::Result<ExitCode> {
+        let start = self.start_version(&settings.coordinator).await?;
+        let reading = self.reading(start.as_ref());
+        let (data, report) = read(path, &reading, &settings.storage).await?;
+        let manifest = &data.manifest;
+        let spec = self.submit.spec_on(NOT_STORED, start.as_ref())?;
+        let notes = self.costs(&spec, manifest, settings).await?;
+        let mut value = summary::json(manifest, &report);
+        value["job_notes"] = json!(notes);
+        self.output.write(&value, || {
+            let mut text = text::dataset("not stored", manifest);
+            text.push_str(&summary::text(&report));
+            text.push_str("\nthe specification is valid");
+            for note in &notes {
+                text.push('\n');
+                text.push_str(note);
+            }
+            text
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the coordinator says of the job; where none runs, that it is not
+    /// known.
+    async fn costs(
+        &self,
+        spec: &TrainSpec,
+        manifest: &Manifest,
+        settings: &Settings,
+    ) -> anyhow::Result<Vec<String>> {
+        if !somebody_answers(&settings.coordinator).await? {
+            let unknown =
+                "no services run: what the job will cost is not known";
+            return Ok(vec![unknown.to_owned()]);
+        }
+        let mut client = training_client(&settings.coordinator)?;
+        let schedule = &self.submit.schedule;
+        let request = pb::TrainJobRequest {
+            spec: Some(spec.into()),
+            request_id: String::new(),
+            validate_only: true,
+            schedule: schedule.found(&mut client, now_ms()?).await?,
+            counts: Some(counts(manifest)),
+        };
+        Ok(client.train_job(request).await?.into_inner().notes)
+    }
+
     async fn on_running_services(
         &self,
         path: &Path,
@@ -90,16 +158,20 @@ impl Study<'_> {
         let (data, report, id) =
             import_and_seed(path, &reading, settings).await?;
         self.tell(&report);
-        let imported = ImportedData {
-            id: &id,
-            is_private: false,
-        };
-        let data = NewData {
-            imported,
-            manifest: &data.manifest,
+        let imported = Imported {
+            data: &data,
+            report: &report,
+            stored: ImportedData {
+                id: &id,
+                is_private: false,
+            },
             start: start.as_ref(),
         };
-        self.train_and_report(data, &settings.coordinator).await
+        let services = Services {
+            coordinator: &settings.coordinator,
+            scorer: &settings.scorer,
+        };
+        self.train_and_report(&imported, services).await
     }
 
     async fn on_own_services(&self, path: &Path) -> anyhow::Result<ExitCode> {
@@ -112,16 +184,20 @@ impl Study<'_> {
             self.tell(&report);
             let id =
                 store_in(&services.storage, &data, SeededSplits::All).await?;
-            let imported = ImportedData {
-                id: &id,
-                is_private: true,
-            };
-            let data = NewData {
-                imported,
-                manifest: &data.manifest,
+            let imported = Imported {
+                data: &data,
+                report: &report,
+                stored: ImportedData {
+                    id: &id,
+                    is_private: true,
+                },
                 start: start.as_ref(),
             };
-            self.train_and_report(data, &services.coordinator).await
+            let services = Services {
+                coordinator: &services.coordinator,
+                scorer: &services.scorer,
+            };
+            self.train_and_report(&imported, services).await
         })
         .await
     }
@@ -133,7 +209,7 @@ impl Study<'_> {
         coordinator: &Target,
     ) -> anyhow::Result<Option<StartVersion>> {
         let start = self.submit.start_version(coordinator).await?;
-        self.submit.spec_on(NOT_IMPORTED_YET, start.as_ref())?;
+        self.submit.spec_on(NOT_STORED, start.as_ref())?;
         Ok(start)
     }
 
@@ -153,58 +229,102 @@ impl Study<'_> {
     /// Says how the data was read; beside JSON, only what is probably wrong.
     fn tell(&self, report: &Report) {
         if !self.output.json {
-            println!("{}", summary::text(report).trim_start_matches('\n'));
+            writer::line(summary::text(report).trim_start_matches('\n'));
             return;
         }
         for warning in &report.warnings {
-            eprintln!("warning: {warning}");
+            writer::note(format_args!("warning: {warning}"));
         }
     }
 
     async fn train_and_report(
         &self,
-        data: NewData<'_>,
-        coordinator: &Target,
+        imported: &Imported<'_>,
+        services: Services<'_>,
     ) -> anyhow::Result<ExitCode> {
-        let NewData {
-            imported,
-            manifest,
-            start,
-        } = data;
+        let manifest = &imported.data.manifest;
         if !self.output.json {
-            println!("{}\n", text::dataset(imported.id, manifest));
+            let line = text::dataset(imported.stored.id, manifest);
+            writer::line(format_args!("{line}\n"));
         }
 
-        let spec = self.submit.spec_on(imported, start)?;
+        let spec = self.submit.spec_on(imported.stored, imported.start)?;
+        let mut client = training_client(services.coordinator)?;
+        let schedule = &self.submit.schedule;
         let request = pb::TrainJobRequest {
             spec: Some((&spec).into()),
             request_id: self.submit.request_id.clone(),
-            validate_only: false,
-            schedule: self.submit.schedule.schedule(now_ms()?)?,
+            schedule: schedule.found(&mut client, now_ms()?).await?,
+            ..pb::TrainJobRequest::default()
         };
-        let mut client = training_client(coordinator)?;
         let job = client.train_job(request).await?.into_inner();
         let job = follow(&mut client, &job.name, 1, self.output).await?;
         if has_succeeded(&job) {
-            self.report(&job, manifest)?;
+            let report = report::Report {
+                job: &job,
+                manifest,
+                times_ms: imported.report.times_ms,
+                seeds: other_seeds(&mut client, &job).await,
+                lists: sample_lists(&job, imported.data, services.scorer).await,
+            };
+            self.report(&report)?;
         }
 
         Ok(exit_code(&job))
     }
 
     /// Writes the page, and what it says to the terminal.
-    fn report(&self, job: &pb::Job, manifest: &Manifest) -> anyhow::Result<()> {
-        let n_users = manifest.n_users;
+    fn report(&self, report: &report::Report<'_>) -> anyhow::Result<()> {
         let usual = Path::new("report.html");
         let path = self.submit.report.as_deref().unwrap_or(usual);
         let place = path.display();
-        let page = report::html(job, &manifest.name, n_users);
-        std::fs::write(path, page)
+        std::fs::write(path, report.html())
             .with_context(|| format!("the report {place} cannot be written"))?;
-        self.output.write(&json::job(job), || {
-            let text = report::text(job, n_users);
-            format!("{text}\n\nwritten to {place}")
+        self.output.write(&json::job(report.job), || {
+            format!("{}\n\nwritten to {place}", report.text())
         });
+        if let SampleLists::LeftOut(why) = &report.lists {
+            writer::note(why);
+        }
         Ok(())
+    }
+}
+
+/// Most finished jobs on the same data that are looked at.
+const MOST_JOBS: i32 = 200;
+
+/// The finished jobs that differ from one in the seed; none where the list
+/// cannot be had: the report does without.
+async fn other_seeds(client: &mut TrainingClient, job: &pb::Job) -> Seeds {
+    let dataset = job.spec.as_ref().map(|spec| spec.dataset.clone());
+    let request = pb::ListJobsRequest {
+        page_size: MOST_JOBS,
+        state: pb::job::State::Succeeded.into(),
+        dataset: dataset.unwrap_or_default(),
+        newest_first: true,
+        ..pb::ListJobsRequest::default()
+    };
+    match client.list_jobs(request).await {
+        Ok(page) => Seeds::of(job, page.into_inner().jobs),
+        Err(status) => {
+            writer::note(format_args!(
+                "the report leaves out other seeds: {}",
+                status.message()
+            ));
+            Seeds::default()
+        }
+    }
+}
+
+/// What a data set holds, as the coordinator is told.
+fn counts(manifest: &Manifest) -> pb::DatasetCounts {
+    let lengths = manifest.text_lengths.iter();
+    pb::DatasetCounts {
+        n_users: manifest.n_users as u64,
+        n_items: manifest.n_items as u64,
+        n_train: manifest.n_train as u64,
+        n_valid: manifest.n_valid as u64,
+        n_test: manifest.n_test as u64,
+        text_lengths: lengths.map(|n| *n as u64).collect(),
     }
 }

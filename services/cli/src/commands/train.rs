@@ -4,15 +4,17 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use proto::pb;
-use service::client::Target;
+use storage::Artifacts;
 
 use crate::commands::{study, tune};
 use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::exit_code;
-use crate::jobs::follow::follow;
+use crate::jobs::follow::{events_so_far, follow};
 use crate::jobs::schedule::now_ms;
 use crate::jobs::submission::Submit;
+use crate::lookup;
 use crate::names;
+use crate::output::job_page::JobPage;
 use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
@@ -28,7 +30,7 @@ pub(crate) enum Command {
 
     /// Follow a job to its end.
     Watch {
-        /// The job's name: jobs/{job}
+        /// The job's id, or the beginning of it.
         job: String,
 
         /// Number of the first event wanted.
@@ -41,20 +43,20 @@ pub(crate) enum Command {
 
     /// One job, and how good its model is.
     Show {
-        /// The job's name: jobs/{job}
+        /// The job's id, or the beginning of it.
         job: String,
     },
 
     /// Ask a job to stop.
     Cancel {
-        /// The job's name: jobs/{job}
+        /// The job's id, or the beginning of it.
         job: String,
     },
 
     /// Put a job that failed or was cancelled back into the queue; it goes on
     /// from its last checkpoint.
     Retry {
-        /// The job's name: jobs/{job}
+        /// The job's id, or the beginning of it.
         job: String,
     },
 }
@@ -66,7 +68,7 @@ pub(crate) struct List {
     #[arg(long)]
     state: Option<ListedState>,
 
-    /// Only jobs on this data set: its id.
+    /// Only jobs on this data set: its id, the beginning of it, or its name.
     #[arg(long)]
     dataset: Option<String>,
 
@@ -115,33 +117,29 @@ pub(crate) async fn run(
             return tune::run(&arguments, settings, output).await;
         }
         Command::Submit(arguments) => {
-            return submit(&settings.coordinator, &arguments, output).await;
+            return submit(&mut client, &arguments, settings, output).await;
         }
         Command::Watch { job, from } => {
-            let name = names::job(&job);
+            let name = lookup::job(&mut client, &job).await?;
             return watch(&mut client, &name, from, output).await;
         }
         Command::List(arguments) => {
-            list(&mut client, &arguments, output).await?;
+            let request = arguments.request(settings).await?;
+            list(&mut client, request, arguments.limit, output).await?;
         }
         Command::Show { job } => {
-            let request = pb::GetJobRequest {
-                name: names::job(&job),
-            };
-            let job = client.get_job(request).await?.into_inner();
-            output.write(&json::job(&job), || text::job_with_metrics(&job));
+            let name = lookup::job(&mut client, &job).await?;
+            show(&mut client, &name, settings, output).await?;
         }
         Command::Cancel { job } => {
-            let request = pb::CancelJobRequest {
-                name: names::job(&job),
-            };
+            let name = lookup::job(&mut client, &job).await?;
+            let request = pb::CancelJobRequest { name };
             let job = client.cancel_job(request).await?.into_inner();
             output.write(&json::job(&job), || text::job(&job));
         }
         Command::Retry { job } => {
-            let request = pb::RetryJobRequest {
-                name: names::job(&job),
-            };
+            let name = lookup::job(&mut client, &job).await?;
+            let request = pb::RetryJobRequest { name };
             let job = client.retry_job(request).await?.into_inner();
             output.write(&json::job(&job), || text::job(&job));
         }
@@ -152,17 +150,18 @@ pub(crate) async fn run(
 
 /// Queues a job, or only checks it; follows it where that is wanted.
 async fn submit(
-    coordinator: &Target,
+    client: &mut TrainingClient,
     arguments: &Submit,
+    settings: &Settings,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let client = &mut training_client(coordinator)?;
-    let start = arguments.start_version(coordinator).await?;
+    let start = arguments.start_version(&settings.coordinator).await?;
     let request = pb::TrainJobRequest {
         request_id: arguments.request_id.clone(),
         validate_only: arguments.validate_only,
-        spec: Some((&arguments.spec(start.as_ref())?).into()),
-        schedule: arguments.schedule.schedule(now_ms()?)?,
+        spec: Some((&arguments.spec(start.as_ref(), settings).await?).into()),
+        schedule: arguments.schedule.found(client, now_ms()?).await?,
+        counts: None,
     };
     let job = client.train_job(request).await?.into_inner();
     if arguments.validate_only {
@@ -171,11 +170,48 @@ async fn submit(
     }
 
     output.write(&json::job(&job), || job.name.clone());
+    if !arguments.watch && !job.no_taker.is_empty() {
+        writer::note(&job.no_taker);
+    }
     if arguments.watch {
         return watch(client, &job.name, 1, output).await;
     }
 
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows one job: all of its record for programs, a page for people.
+async fn show(
+    client: &mut TrainingClient,
+    name: &str,
+    settings: &Settings,
+    output: Output,
+) -> anyhow::Result<()> {
+    let request = pb::GetJobRequest {
+        name: name.to_owned(),
+    };
+    let job = client.get_job(request).await?.into_inner();
+    if output.json {
+        writer::json_line(&json::job(&job));
+        return Ok(());
+    }
+
+    let page = JobPage {
+        events: events_so_far(client, &job).await?,
+        dataset: dataset_name(settings, &job).await,
+        now_ms: now_ms()?,
+        job: &job,
+    };
+    writer::line(page.text());
+    Ok(())
+}
+
+/// What a job's data set is called, where the store can be read.
+async fn dataset_name(settings: &Settings, job: &pb::Job) -> Option<String> {
+    let spec = job.spec.as_ref()?;
+    let id = names::dataset_id(&spec.dataset);
+    let artifacts = Artifacts::open(&settings.storage).ok()?;
+    lookup::name_of(&artifacts, id).await
 }
 
 /// Follows a job to its end and shows its metrics.
@@ -187,7 +223,7 @@ async fn watch(
 ) -> anyhow::Result<ExitCode> {
     let job = follow(client, name, from, output).await?;
     if !output.json && !job.metrics.is_empty() {
-        println!("{}", text::metrics_table(&job));
+        writer::line(text::metrics_table(&job));
     }
 
     Ok(exit_code(&job))
@@ -195,11 +231,12 @@ async fn watch(
 
 async fn list(
     client: &mut TrainingClient,
-    arguments: &List,
+    first_page: pb::ListJobsRequest,
+    limit: Option<usize>,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut request = arguments.request();
-    let mut n_left = arguments.limit.unwrap_or(usize::MAX);
+    let mut request = first_page;
+    let mut n_left = limit.unwrap_or(usize::MAX);
     loop {
         let page = client.list_jobs(request.clone()).await?.into_inner();
         for job in page.jobs.iter().take(n_left) {
@@ -217,18 +254,25 @@ async fn list(
 
 impl List {
     /// The first page's request.
-    fn request(&self) -> pb::ListJobsRequest {
+    async fn request(
+        &self,
+        settings: &Settings,
+    ) -> anyhow::Result<pb::ListJobsRequest> {
         let state = self.state.map(pb::job::State::from).unwrap_or_default();
-        let dataset = self.dataset.as_deref().map(names::dataset);
+        let mut dataset = None;
+        if let Some(typed) = &self.dataset {
+            let id = lookup::dataset(settings, typed).await?;
+            dataset = Some(names::dataset(&id));
+        }
         let page_size = self.limit.map_or(0, |limit| limit.min(MOST) as i32);
-        pb::ListJobsRequest {
+        Ok(pb::ListJobsRequest {
             page_size,
             state: state.into(),
             dataset: dataset.unwrap_or_default(),
             label: self.label.clone().unwrap_or_default(),
             newest_first: self.newest_first,
             ..pb::ListJobsRequest::default()
-        }
+        })
     }
 }
 

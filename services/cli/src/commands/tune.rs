@@ -15,8 +15,8 @@ use crate::jobs::exit::NO_MODEL;
 use crate::jobs::preset::Preset;
 use crate::jobs::schedule::{ScheduleArguments, now_ms};
 use crate::jobs::spec::{checked, merge, read_spec, set};
-use crate::names::dataset_id;
-use crate::output::writer::Output;
+use crate::jobs::submission::find_dataset;
+use crate::output::writer::{self, Output};
 use crate::settings::Settings;
 use crate::tuning::axis::Axis;
 use crate::tuning::combinations::{Combination, grid, random};
@@ -25,7 +25,8 @@ use crate::tuning::sweep::{Sweep, Trial};
 
 #[derive(clap::Args)]
 pub(crate) struct Tune {
-    /// Id of the data set; over the specification's.
+    /// Id of the data set, the beginning of it, or its name; over the
+    /// specification's.
     #[arg(long)]
     dataset: Option<String>,
 
@@ -76,16 +77,16 @@ pub(crate) async fn run(
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let trials = tune.trials()?;
+    let trials = tune.trials(settings).await?;
     if tune.validate_only {
         return validate(trials, settings, output).await;
     }
 
     let mut client = training_client(&settings.coordinator)?;
-    eprintln!(
+    writer::note(format_args!(
         "{} jobs; they go on when this command is interrupted",
         trials.len()
-    );
+    ));
     let mut sweep = Sweep {
         client: &mut client,
         trials,
@@ -99,9 +100,9 @@ pub(crate) async fn run(
     });
     let Some(best) = ranking::best(&trials, tune.by) else {
         let key = tune.by.key();
-        eprintln!(
+        writer::note(format_args!(
             "no job has a {key}: none left a model, or the data set holds nothing out for validation"
-        );
+        ));
         return Ok(ExitCode::from(NO_MODEL));
     };
     tune.label_best(best, settings).await?;
@@ -132,7 +133,7 @@ async fn validate(
 
 impl Tune {
     /// A job for each combination, checked before anything is sent.
-    fn trials(&self) -> anyhow::Result<Vec<Trial>> {
+    async fn trials(&self, settings: &Settings) -> anyhow::Result<Vec<Trial>> {
         let mut axes = Vec::new();
         for field in &self.fields {
             let axis = Axis::parse(field)?;
@@ -147,15 +148,19 @@ impl Tune {
             Some(n) => random(&axes, n, self.draw_seed)?,
             None => grid(&axes)?,
         };
-        let schedule = self.schedule.schedule(now_ms()?)?;
+        let mut client = training_client(&settings.coordinator)?;
+        let schedule = self.schedule.found(&mut client, now_ms()?).await?;
         let mut trials = Vec::new();
         for (place, combination) in combinations.into_iter().enumerate() {
-            let spec = checked(self.table(&combination)?)?;
+            let mut table = self.table(&combination)?;
+            find_dataset(&mut table, settings).await?;
+            let spec = checked(table)?;
             let request = pb::TrainJobRequest {
                 spec: Some((&spec).into()),
                 request_id: self.request_id_of(place),
                 validate_only: false,
                 schedule: schedule.clone(),
+                counts: None,
             };
             let mut fields = combination;
             fields.retain(|(field, _)| {
@@ -178,8 +183,8 @@ impl Tune {
             merge(&mut table, read_spec(path)?);
         }
 
-        if let Some(id) = &self.dataset {
-            table.insert("dataset".to_owned(), dataset_id(id).into());
+        if let Some(typed) = &self.dataset {
+            table.insert("dataset".to_owned(), typed.as_str().into());
         }
 
         for (field, value) in combination {
@@ -210,7 +215,10 @@ impl Tune {
                 model_version: best.model_version.clone(),
             };
             client.set_label(request).await?;
-            eprintln!("{label} points to {}", best.model_version);
+            writer::note(format_args!(
+                "{label} points to {}",
+                best.model_version
+            ));
         }
 
         Ok(())

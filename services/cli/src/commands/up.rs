@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
+use crate::output::writer;
 
 /// Coordinator, worker and scorer in one process, everything kept in one
 /// folder.
@@ -22,12 +23,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signalled = service::shutdown_on_signal(shutdown.clone())?;
     let services = LocalServices::start(settings, shutdown).await?;
-    eprintln!(
+    writer::note(format_args!(
         "coordinator {}   scorer {}   data {}",
         services.coordinator.url,
         services.scorer.url,
         arguments.data_dir.display()
-    );
+    ));
     tokio::try_join!(services.wait(), async {
         signalled.await;
         Ok(())

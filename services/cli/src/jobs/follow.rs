@@ -14,6 +14,8 @@ use crate::output::writer::Output;
 
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A queued job of which nothing is heard for so long is asked why.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Shows a job's events until it ends, beginning with event number `from`; a
 /// broken stream goes on after the last event seen.
@@ -29,6 +31,7 @@ pub(crate) async fn follow(
         next: from,
         reconnects: Reconnects::default(),
         view: JobView::new(output),
+        remark: String::new(),
     };
     loop {
         match follower.until_broken().await {
@@ -56,6 +59,8 @@ struct Follower<'a> {
     next: u64,
     reconnects: Reconnects,
     view: JobView,
+    /// What was said last of a job that stands still.
+    remark: String,
 }
 
 impl Follower<'_> {
@@ -66,14 +71,42 @@ impl Follower<'_> {
             from_number: self.next,
         };
         let mut events = self.client.watch_job(request).await?.into_inner();
-        while let Some(event) = events.message().await? {
+        let mut is_queued = true;
+        loop {
+            let next = events.message();
+            let event = if is_queued {
+                let Ok(event) = tokio::time::timeout(SILENCE, next).await
+                else {
+                    self.remark_why_it_waits().await?;
+                    continue;
+                };
+                event?
+            } else {
+                next.await?
+            };
+            let Some(event) = event else {
+                return Ok(None);
+            };
             self.reconnects.saw_event();
+            let state = event.job.as_ref().map(pb::Job::state);
+            is_queued = state == Some(State::Queued);
             if let Some(ended) = self.show(event) {
                 return Ok(Some(ended));
             }
         }
+    }
 
-        Ok(None)
+    /// Says, once, why no worker takes the job.
+    async fn remark_why_it_waits(&mut self) -> Result<(), Status> {
+        let request = pb::GetJobRequest {
+            name: self.job.to_owned(),
+        };
+        let job = self.client.get_job(request).await?.into_inner();
+        if !job.no_taker.is_empty() && job.no_taker != self.remark {
+            self.view.remark(&job, &job.no_taker);
+            self.remark = job.no_taker;
+        }
+        Ok(())
     }
 
     /// Shows one event; the job, if this is the event that ended it.
@@ -90,6 +123,30 @@ impl Follower<'_> {
         let has_ended = is_new && is_terminal(job.state());
         has_ended.then_some(job)
     }
+}
+
+/// The events of a job so far, oldest first.
+pub(crate) async fn events_so_far(
+    client: &mut TrainingClient,
+    job: &pb::Job,
+) -> anyhow::Result<Vec<pb::JobEvent>> {
+    let request = pb::WatchJobRequest {
+        name: job.name.clone(),
+        from_number: 1,
+    };
+    let mut stream = client.watch_job(request).await?.into_inner();
+    let mut events: Vec<pb::JobEvent> = Vec::new();
+    while let Some(event) = stream.message().await? {
+        let number = event.number;
+        // The latest is repeated with fresher progress.
+        if events.last().is_none_or(|last| last.number < number) {
+            events.push(event);
+        }
+        if number >= job.n_events {
+            break;
+        }
+    }
+    Ok(events)
 }
 
 fn is_terminal(state: State) -> bool {

@@ -4,6 +4,8 @@ use anyhow::{Context, bail};
 use domain::Schedule;
 use proto::pb;
 
+use crate::jobs::client::TrainingClient;
+use crate::lookup;
 use crate::names;
 
 /// When and where a job is to run.
@@ -41,6 +43,24 @@ pub(crate) struct ScheduleArguments {
 }
 
 impl ScheduleArguments {
+    /// [`ScheduleArguments::schedule`], with the ids of the jobs to follow
+    /// looked up.
+    pub(crate) async fn found(
+        &self,
+        client: &mut TrainingClient,
+        now_ms: i64,
+    ) -> anyhow::Result<Option<pb::Schedule>> {
+        let mut after = Vec::new();
+        for job in &self.after {
+            after.push(lookup::job(client, job).await?);
+        }
+        let arguments = Self {
+            after,
+            ..self.clone()
+        };
+        arguments.schedule(now_ms)
+    }
+
     /// Makes a schedule of what was typed at a time, in milliseconds since
     /// 1970-01-01 UTC; `None` where nothing was typed.
     pub(crate) fn schedule(

@@ -17,10 +17,30 @@ pub(crate) fn read_spec(path: &Path) -> anyhow::Result<Table> {
 
 /// Puts `over` over `under`, section by section.
 pub(crate) fn merge(under: &mut Table, over: Table) {
+    if let Some(Value::Table(backbone)) = over.get(BACKBONE) {
+        for kind in backbone.keys() {
+            forget_other_backbones(under, kind);
+        }
+    }
+
+    merge_sections(under, over);
+}
+
+/// The section that is of one kind: `backbone.path` or `backbone.random`.
+const BACKBONE: &str = "backbone";
+
+/// A backbone of one kind takes the place of one of another.
+fn forget_other_backbones(spec: &mut Table, kind: &str) {
+    if let Some(Value::Table(backbone)) = spec.get_mut(BACKBONE) {
+        backbone.retain(|other, _| other == kind);
+    }
+}
+
+fn merge_sections(under: &mut Table, over: Table) {
     for (name, value) in over {
         match (under.get_mut(&name), value) {
             (Some(Value::Table(under)), Value::Table(over)) => {
-                merge(under, over)
+                merge_sections(under, over)
             }
             (_, value) => {
                 under.insert(name, value);
@@ -35,6 +55,10 @@ pub(crate) fn set(spec: &mut Table, field: &str) -> anyhow::Result<()> {
         .split_once('=')
         .with_context(|| format!("`{field}` is not FIELD=VALUE"))?;
     let mut sections: Vec<&str> = path.split('.').collect();
+    if let [BACKBONE, kind, ..] = sections[..] {
+        forget_other_backbones(spec, kind);
+    }
+
     let name = sections.pop().unwrap_or(path);
     let mut table = spec;
     for section in sections {
@@ -74,4 +98,64 @@ pub(crate) fn checked(mut spec: Table) -> anyhow::Result<TrainSpec> {
     spec.validate()
         .context("the specification cannot be used")?;
     Ok(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Backbone;
+
+    fn made(under: &str, fields: &[&str]) -> anyhow::Result<TrainSpec> {
+        let mut table: Table = "dataset = 'd'".parse()?;
+        merge(&mut table, under.parse()?);
+        for field in fields {
+            set(&mut table, field)?;
+        }
+        checked(table)
+    }
+
+    #[test]
+    fn a_backbone_of_one_kind_takes_the_place_of_the_other() {
+        let random = "backbone.random = { n_embd = 64, n_head = 4 }";
+        let spec = made(random, &["backbone.path=smollm2"]).unwrap();
+        assert!(matches!(spec.backbone, Backbone::Path(_)));
+        let path = "backbone.path = 'smollm2'";
+        let spec = made(path, &["backbone.random.n_layer=2"]).unwrap();
+        assert!(matches!(spec.backbone, Backbone::Random(_)));
+        let several = ["backbone.random.n_layer=2", "backbone.random.n_head=8"];
+        let Backbone::Random(shape) = made(random, &several).unwrap().backbone
+        else {
+            panic!("a random one");
+        };
+        assert_eq!(
+            (shape.n_embd, shape.n_layer, shape.n_head),
+            (64, 2, 8),
+            "fields of the same kind join"
+        );
+
+        let mut table: Table = random.parse().unwrap();
+        merge(&mut table, path.parse().unwrap());
+        assert_eq!(table, path.parse().unwrap());
+    }
+
+    #[test]
+    fn an_unknown_value_lists_those_that_there_are() {
+        for (field, values) in [
+            ("optimizer=sparse", ["lazy", "dense"]),
+            ("init=zero", ["normal", "spectral"]),
+            ("hybrid.light=knn", ["none", "ease"]),
+            ("evaluation.baselines=some", ["popularity", "all"]),
+            ("backbone.random.value_path=x", ["random", "near_identity"]),
+            ("backbone.paht=x", ["path", "random"]),
+        ] {
+            let refused = format!("{:#}", made("", &[field]).unwrap_err());
+            let (path, value) = field.split_once('=').unwrap();
+            let name = path.rsplit('.').next().unwrap();
+            let is_named = refused.contains(value) || refused.contains(name);
+            assert!(is_named, "{field}: {refused}");
+            for known in values {
+                assert!(refused.contains(known), "{field}: {refused}");
+            }
+        }
+    }
 }

@@ -8,8 +8,8 @@ use service::client::Target;
 use toml::Table;
 
 use crate::jobs::spec::merge;
+use crate::lookup;
 use crate::names::dataset_id;
-use crate::versions;
 
 /// A version that a job starts from.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl StartVersion {
         typed: &str,
         coordinator: &Target,
     ) -> anyhow::Result<Self> {
-        let model = versions::find(typed, coordinator).await;
+        let model = lookup::version(coordinator, typed).await;
         Self::of(model.context("--from")?)
     }
 

@@ -5,25 +5,27 @@ use std::path::PathBuf;
 use anyhow::bail;
 use domain::TrainSpec;
 use service::client::Target;
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::import::reading::Reading;
 use crate::jobs::preset::Preset;
 use crate::jobs::schedule::ScheduleArguments;
 use crate::jobs::spec::{checked, merge, read_spec, set};
 use crate::jobs::start::StartVersion;
-use crate::names::dataset_id;
+use crate::lookup;
+use crate::settings::Settings;
 
 #[derive(clap::Args)]
 pub(crate) struct Submit {
-    /// Id of the data set; over the specification's.
+    /// Id of the data set, the beginning of it, or its name; over the
+    /// specification's.
     #[arg(long, conflicts_with = "data")]
     dataset: Option<String>,
 
     /// Import this first (any form that `dataset import` reads), follow the job
     /// and write a report. Without running services they are started for it,
     /// and the model gets the label `live`.
-    #[arg(long, conflicts_with = "validate_only")]
+    #[arg(long)]
     pub(crate) data: Option<PathBuf>,
 
     #[command(flatten)]
@@ -65,7 +67,8 @@ pub(crate) struct Submit {
     #[arg(long, default_value = "")]
     pub(crate) request_id: String,
 
-    /// Only check, and say what the baselines will cost.
+    /// Only check, and say what the job will cost; with `--data`, what would be
+    /// read.
     #[arg(long)]
     pub(crate) validate_only: bool,
 
@@ -102,15 +105,18 @@ impl Submit {
 
     /// The specification of a job on the data set that `--dataset` or the
     /// specification file names.
-    pub(crate) fn spec(
+    pub(crate) async fn spec(
         &self,
         start: Option<&StartVersion>,
+        settings: &Settings,
     ) -> anyhow::Result<TrainSpec> {
         let mut table = self.base_and_file(start)?;
-        if let Some(id) = &self.dataset {
-            table.insert("dataset".to_owned(), dataset_id(id).into());
+        if let Some(typed) = &self.dataset {
+            table.insert("dataset".to_owned(), typed.as_str().into());
         }
-        self.with_single_fields(table)
+        let mut table = self.with_single_fields(table)?;
+        find_dataset(&mut table, settings).await?;
+        checked(table)
     }
 
     /// The specification of a job on the data set of `--data`.
@@ -124,7 +130,7 @@ impl Submit {
         if imported.is_private && !table.contains_key("labels") {
             table.insert("labels".to_owned(), vec!["live"].into());
         }
-        self.with_single_fields(table)
+        checked(self.with_single_fields(table)?)
     }
 
     /// The version that `--from` names.
@@ -156,17 +162,26 @@ impl Submit {
         Ok(table)
     }
 
-    /// `--label` and each `--set` over everything else; the result is checked.
-    fn with_single_fields(
-        &self,
-        mut table: Table,
-    ) -> anyhow::Result<TrainSpec> {
+    /// `--label` and each `--set` over everything else.
+    fn with_single_fields(&self, mut table: Table) -> anyhow::Result<Table> {
         if !self.label.is_empty() {
             table.insert("labels".to_owned(), self.label.clone().into());
         }
         for field in &self.fields {
             set(&mut table, field)?;
         }
-        checked(table)
+        Ok(table)
     }
+}
+
+/// Puts the id in the place of what was typed for the data set.
+pub(crate) async fn find_dataset(
+    spec: &mut Table,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    if let Some(Value::String(typed)) = spec.get("dataset") {
+        let id = lookup::dataset(settings, typed).await?;
+        spec.insert("dataset".to_owned(), id.into());
+    }
+    Ok(())
 }

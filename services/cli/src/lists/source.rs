@@ -4,14 +4,16 @@
 use std::path::Path;
 
 use anyhow::bail;
-use service::client::Target;
+use proto::pb;
+use proto::pb::model_service_client::ModelServiceClient;
+use service::client::{Target, connect};
 use storage::Artifacts;
 
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
+use crate::output::writer;
 use crate::settings::Settings;
-use crate::versions;
 
 /// Where lists come from.
 pub(crate) struct Source {
@@ -21,6 +23,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Where versions are asked for.
+    pub(crate) fn coordinator(&self) -> &Target {
+        &self.coordinator
+    }
+
     /// Works with the services that run; where none do, with own ones on what
     /// `train submit --data` left in this folder.
     pub(crate) async fn during<T>(
@@ -41,9 +48,9 @@ impl Source {
                 "no services run, and there is no `{OWN_FOLDER}` here to start them on: go to the folder where `train submit --data` was run, or start `cllm4rec up`"
             );
         }
-        eprintln!(
+        writer::note(format_args!(
             "no services run: starting them on `{OWN_FOLDER}` for these lists"
-        );
+        ));
         let own = LocalSettings::below(Path::new(OWN_FOLDER))?;
         LocalServices::during(own, async |services| {
             let source = Self {
@@ -62,12 +69,24 @@ impl Source {
         &self,
         label: &str,
     ) -> anyhow::Result<String> {
-        let found = versions::labelled(label, &self.coordinator).await?;
-        let Some(model) = found else {
-            bail!(
-                "no version has the label `{label}`: `cllm4rec models list` shows them, `cllm4rec models label {label} VERSION` moves it, --version names one"
-            );
-        };
-        Ok(model.name)
+        let mut models = ModelServiceClient::new(connect(&self.coordinator)?);
+        let mut request = pb::ListModelVersionsRequest::default();
+        loop {
+            let page = models.list_model_versions(request).await?.into_inner();
+            for model in page.model_versions {
+                if model.labels.iter().any(|other| other == label) {
+                    return Ok(model.name);
+                }
+            }
+            if page.next_page_token.is_empty() {
+                bail!(
+                    "no version has the label `{label}`: `cllm4rec models list` shows them, `cllm4rec models label {label} VERSION` moves it, --version names one"
+                );
+            }
+            request = pb::ListModelVersionsRequest {
+                page_size: 0,
+                page_token: page.next_page_token,
+            };
+        }
     }
 }

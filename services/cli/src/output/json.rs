@@ -33,6 +33,7 @@ pub(crate) fn job(job: &pb::Job) -> Value {
         "outage": job.outage.as_ref().map(outage),
         "schedule": job.schedule.as_ref().map(schedule),
         "awaits": job.awaits,
+        "no_taker": job.no_taker,
         "metrics": sorted(&job.metrics),
         "model_version": job.model_version,
         "notes": job.notes,

@@ -1,62 +1,157 @@
-//! What a finished job says about itself: does the model add anything, and how
-//! did training go? As text and as one HTML page that needs nothing else.
+//! What a finished job says about itself: does the model add anything, what
+//! does it recommend, and how did training go? As text and as one HTML page that
+//! needs nothing else.
 
+use dataset::{Manifest, date_of};
 use domain::{Metric, RankedBy};
 use proto::pb;
 
 use crate::output::advice::advice;
-use crate::output::chart::{EpochValue, curve};
 use crate::output::html::escaped;
+use crate::output::job_page::{millis, parts_by_length};
+use crate::output::progress::duration;
+use crate::output::report_parts::{SampleLists, charts, lists, row};
+use crate::output::seeds::Seeds;
+use crate::output::spec_fields::important;
 use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
 
-/// The report for a terminal.
-pub(crate) fn text(job: &pb::Job, n_users: usize) -> String {
-    let table = metrics_table(job);
-    let advice = advice(job, n_users).join("\n");
-    format!("{table}\n\n{advice}")
+/// A finished job, its data, and what else the report tells.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) job: &'a pb::Job,
+    pub(crate) manifest: &'a Manifest,
+    /// The earliest and the latest time of an interaction, in milliseconds since
+    /// 1970-01-01 UTC; absent where there are no times.
+    pub(crate) times_ms: Option<(i64, i64)>,
+    /// The jobs that differ from this one in the seed.
+    pub(crate) seeds: Seeds,
+    pub(crate) lists: SampleLists,
 }
 
-/// The report as a page; `what` names the data set.
-pub(crate) fn html(job: &pb::Job, what: &str, n_users: usize) -> String {
-    let mut page = head(job, what);
-    for line in advice(job, n_users) {
-        page.push_str(&format!("<p><strong>{}</strong></p>\n", escaped(&line)));
+impl Report<'_> {
+    /// The report for a terminal.
+    pub(crate) fn text(&self) -> String {
+        let mut text = metrics_table(self.job);
+        text.push_str("\n\n");
+        text.push_str(&self.advice().join("\n"));
+        text
     }
 
-    page.push_str("<h2>Test split</h2>\n");
-    page.push_str(&metrics(job));
-    page.push_str("<h2>Training</h2>\n");
-    if let Some(progress) = &job.progress {
-        page.push_str(&charts(progress));
+    fn advice(&self) -> Vec<String> {
+        let mut advice = advice(self.job, self.manifest.n_users);
+        advice.extend(self.seeds.sentence(self.job));
+        advice
     }
 
-    page.push_str("</body></html>\n");
-    page
+    /// The report as a page.
+    pub(crate) fn html(&self) -> String {
+        let mut page = self.head();
+        for line in self.advice() {
+            let line = escaped(&line);
+            page.push_str(&format!("<p><strong>{line}</strong></p>\n"));
+        }
+
+        page.push_str("<h2>Test split</h2>\n");
+        page.push_str(&metrics(self.job));
+        page.push_str(&self.seeds.table(self.job));
+        page.push_str("<h2>What three users get</h2>\n");
+        page.push_str(&lists(&self.lists));
+        page.push_str("<h2>Data</h2>\n");
+        page.push_str(&self.data());
+        page.push_str("<h2>Settings</h2>\n");
+        page.push_str(&settings(self.job));
+        page.push_str("<h2>Time</h2>\n");
+        page.push_str(&time(self.job));
+        page.push_str("<h2>Training</h2>\n");
+        if let Some(progress) = &self.job.progress {
+            page.push_str(&charts(progress));
+        }
+
+        page.push_str("</body></html>\n");
+        page
+    }
+
+    fn head(&self) -> String {
+        let what = escaped(&self.manifest.name);
+        let ended_ms = self.job.update_time.map_or(0, millis);
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <title>cllm4rec: {what}</title>\n<style>{STYLE}</style></head><body>\n\
+             <h1>{what}</h1>\n<p class=\"ids\">{}<br>{}<br>{}</p>\n",
+            escaped(&self.job.name),
+            escaped(&self.job.model_version),
+            date_of(ended_ms)
+        )
+    }
+
+    fn data(&self) -> String {
+        let Manifest {
+            n_users,
+            n_items,
+            n_interactions,
+            n_train,
+            n_valid,
+            n_test,
+            n_titles,
+            n_texts,
+            ..
+        } = self.manifest;
+        let mut table = "<table>\n".to_owned();
+        table.push_str(&row("users", &grouped(*n_users)));
+        table.push_str(&row("items", &grouped(*n_items)));
+        table.push_str(&row("interactions", &grouped(*n_interactions)));
+        let splits = format!(
+            "{} train, {} validation, {} test",
+            grouped(*n_train),
+            grouped(*n_valid),
+            grouped(*n_test)
+        );
+        table.push_str(&row("splits", &splits));
+        let times = match self.times_ms {
+            Some((first, last)) => {
+                format!("{} to {}", date_of(first), date_of(last))
+            }
+            None => "no times".to_owned(),
+        };
+        table.push_str(&row("time range", &times));
+        let titles = format!("{} of {}", grouped(*n_titles), grouped(*n_items));
+        table.push_str(&row("items with a title", &titles));
+        table.push_str(&row("texts", &grouped(*n_texts)));
+        table.push_str("</table>\n");
+        table
+    }
 }
 
-fn head(job: &pb::Job, what: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>cllm4rec: {what}</title>\n<style>\
-         body{{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222}}\
-         table{{border-collapse:collapse}}td,th{{padding:.3em 1em;text-align:right;border-bottom:1px solid #ddd}}\
-         td:first-child,th:first-child{{text-align:left}}svg{{width:100%;height:auto}}</style></head><body>\n\
-         <h1>{what}</h1>\n<p>{}, {}</p>\n",
-        escaped(&job.name),
-        escaped(&job.model_version),
-        what = escaped(what)
-    )
-}
+const STYLE: &str = "\
+body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222}\
+h1,h2{line-height:1.2;overflow-wrap:anywhere}h2{margin-top:2em}\
+.ids{color:#555;font-size:.85em;overflow-wrap:anywhere}\
+.wide{overflow-x:auto}\
+table{border-collapse:collapse}td,th{padding:.3em 1em .3em 0;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}\
+.numbers td,.numbers th{text-align:right;padding:.3em 0 .3em 1.2em;white-space:nowrap}\
+.numbers td:first-child,.numbers th:first-child{text-align:left;padding-left:0}\
+.served{font-weight:bold}\
+.settings td{overflow-wrap:anywhere}.settings .default{color:#777}\
+.many{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20em,100%),1fr));gap:1.5em}\
+.users{grid-template-columns:repeat(auto-fit,minmax(min(14em,100%),1fr));gap:1em}\
+.user{border:1px solid #ddd;border-radius:.5em;padding:0 1em;overflow-wrap:anywhere}.user h3{font-size:1em}.user ul,.user ol{padding-left:1.5em}\
+.bar{display:grid;grid-template-columns:8em 1fr 6em;gap:.7em;align-items:center}.bar i{display:block;height:.8em;background:#1565c0}\
+figure{margin:0}figcaption small{color:#555}svg{width:100%;height:auto}";
 
 /// A row for each ranking that is compared.
 fn metrics(job: &pb::Job) -> String {
-    let mut table = "<table><tr><th></th>".to_owned();
+    let mut table =
+        "<div class=\"wide\"><table class=\"numbers\"><tr><th></th>".to_owned();
     for metric in Metric::ALL {
         table.push_str(&format!("<th>{}</th>", metric.name()));
     }
 
     table.push_str("</tr>\n");
     for ranker in RankedBy::COMPARED {
-        table.push_str(&format!("<tr><td>{}</td>", ranker.label()));
+        let is_served = ranker == RankedBy::Served;
+        let class = if is_served { " class=\"served\"" } else { "" };
+        table.push_str(&format!("<tr{class}><td>{}</td>", ranker.label()));
         for metric in Metric::ALL {
             let value = job.metrics.get(&ranker.key(metric));
             let cell =
@@ -67,89 +162,67 @@ fn metrics(job: &pb::Job) -> String {
         table.push_str("</tr>\n");
     }
 
-    table.push_str("</table>\n");
+    table.push_str("</table></div>\n");
     if is_fitted_finally(job) {
         table.push_str(&format!("<p>{FINAL_FIT}.</p>\n"));
     }
     table
 }
 
-/// A curve of the validation, and one of each stage's losses.
-fn charts(progress: &pb::Progress) -> String {
-    let mut validated = Vec::new();
-    for (place, epoch) in progress.epochs.iter().enumerate() {
-        let Some(value) = epoch.valid_ndcg_100 else {
-            continue;
-        };
-        validated.push(EpochValue {
-            epoch: place + 1,
-            value,
-        });
+/// The fields that are not the defaults, and the important ones.
+fn settings(job: &pb::Job) -> String {
+    let mut table = "<table class=\"settings\">\n".to_owned();
+    for field in important(job) {
+        let mut value = escaped(&field.value);
+        if field.is_default {
+            value.push_str(" <span class=\"default\">(default)</span>");
+        }
+        table.push_str(&format!(
+            "<tr><td>{}</td><td>{value}</td></tr>\n",
+            escaped(&field.path)
+        ));
     }
-
-    let mut charts =
-        curve("NDCG@100 on validation, by epoch of the job", &validated);
-    for stage in &progress.stages {
-        let title = format!("Loss of {}, by epoch", stage.stage);
-        charts.push_str(&curve(&title, &losses(progress, &stage.stage)));
-    }
-
-    charts
+    table.push_str("</table>\n");
+    table
 }
 
-fn losses(progress: &pb::Progress, stage: &str) -> Vec<EpochValue> {
-    let mut losses = Vec::new();
-    for epoch in &progress.epochs {
-        if epoch.stage == stage {
-            losses.push(EpochValue {
-                epoch: epoch.epoch as usize,
-                value: epoch.loss,
-            });
-        }
+/// How long the job took, and what its time went to.
+fn time(job: &pb::Job) -> String {
+    let created_ms = job.create_time.map_or(0, millis);
+    let ended_ms = job.update_time.map_or(created_ms, millis);
+    let seconds = (ended_ms - created_ms).max(0) as f64 / 1_000.0;
+    let device = job.progress.as_ref().map(|progress| &progress.device);
+    let device = device.filter(|device| !device.is_empty());
+    let on = device
+        .map_or(String::new(), |device| format!(" on {}", escaped(device)));
+    let mut text = format!(
+        "<p>{} from submission to model{on}.</p>\n",
+        duration(seconds)
+    );
+    let parts = parts_by_length(job);
+    let longest = parts.first().map_or(1.0, |(_, seconds)| *seconds);
+    for (name, seconds) in parts {
+        let percent = 100.0 * seconds / longest;
+        text.push_str(&format!(
+            "<div class=\"bar\"><span>{name}</span><i style=\"width:{percent:.1}%\"></i><span>{}</span></div>\n",
+            duration(seconds)
+        ));
     }
+    text
+}
 
-    losses
+/// A number with its thousands apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(metrics: &[(&str, f64)]) -> pb::Job {
-        let metrics = metrics
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), *value))
-            .collect();
-        let epoch = |epoch, loss| pb::EpochReport {
-            stage: "finetuning".into(),
-            epoch,
-            loss,
-            valid_ndcg_100: Some(0.1),
-        };
-        let stages = vec![pb::StageReport {
-            stage: "finetuning".into(),
-            ..Default::default()
-        }];
-        let progress = pb::Progress {
-            epochs: vec![epoch(1, 3.0), epoch(2, 2.5)],
-            stages,
-            ..Default::default()
-        };
-        pb::Job {
-            metrics,
-            progress: Some(progress),
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn the_page_shows_a_curve_and_escapes_what_users_named() {
-        let page = html(&job(&[("ndcg@100", 0.12)]), "<my> data", 500);
-        assert!(page.contains("&lt;my&gt; data") && !page.contains("<my>"));
-        assert_eq!(
-            page.matches("<polyline").count(),
-            2,
-            "validation and one stage"
-        );
-    }
-}
+mod tests;

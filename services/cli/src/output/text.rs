@@ -8,12 +8,13 @@ use proto::pb;
 use proto::pb::job::State;
 
 use crate::output::json::sorted;
+use crate::output::plain::one_line;
 
 /// A data set in one line.
 pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {
     format!(
         "{id}  {}: {} users, {} items, {} interactions ({} train, {} valid, {} test), {} titles, {} texts",
-        manifest.name,
+        one_line(&manifest.name),
         manifest.n_users,
         manifest.n_items,
         manifest.n_interactions,
@@ -62,14 +63,6 @@ fn waiting(outage: &pb::Outage) -> String {
         "  ({} attempts met it; tried again {next} s after the first, given up after {until} s)",
         outage.n_attempts
     )
-}
-
-/// A job, and how good its model is when there is one.
-pub(crate) fn job_with_metrics(of_job: &pb::Job) -> String {
-    if of_job.metrics.is_empty() {
-        return job(of_job);
-    }
-    format!("{}\n{}", job(of_job), metrics_table(of_job))
 }
 
 /// A specification that was only checked, with what the coordinator has to say
@@ -196,13 +189,19 @@ pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
     for item in items {
         let line = format!(
             "{:>4}. {:>8.3}  {}  {}",
-            item.rank, item.score, item.item_id, item.title
+            item.rank,
+            item.score,
+            one_line(&item.item_id),
+            one_line(&item.title)
         );
         lines.push(line.trim_end().to_owned());
         for reason in item.reasons.iter().take(N_REASONS) {
             let line = format!(
                 "{:>14}{:+.3}  because of {}  {}",
-                "", reason.contribution, reason.item_id, reason.title
+                "",
+                reason.contribution,
+                one_line(&reason.item_id),
+                one_line(&reason.title)
             );
             lines.push(line.trim_end().to_owned());
         }
@@ -224,7 +223,7 @@ pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> String {
 pub(crate) fn history(history: &pb::GetHistoryResponse) -> String {
     let mut ids = Vec::new();
     for interaction in &history.interactions {
-        ids.push(interaction.item_id.as_str());
+        ids.push(one_line(&interaction.item_id));
     }
     ids.join("\n")
 }

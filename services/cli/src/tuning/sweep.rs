@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 
 use crate::jobs::client::TrainingClient;
 use crate::jobs::reconnects::Reconnects;
+use crate::output::writer;
 use crate::tuning::combinations::Combination;
 use crate::tuning::ranking::Measure;
 
@@ -144,6 +145,10 @@ impl Sweep<'_> {
             Some(value) => format!("{} {value:.4}", self.measure.key()),
             None => job.state().as_str_name().to_owned(),
         };
-        eprintln!("{n_ended} of {n}: {came}  {}  {}", trial.shown(), job.name);
+        writer::note(format_args!(
+            "{n_ended} of {n}: {came}  {}  {}",
+            trial.shown(),
+            job.name
+        ));
     }
 }

@@ -1,6 +1,6 @@
 //! What clients ask about model versions and labels.
 
-use domain::Label;
+use domain::{Invalid, Label, ModelVersion, Violations};
 use proto::{pb, version_id};
 use tonic::{Request, Response, Status};
 
@@ -59,10 +59,7 @@ impl pb::model_service_server::ModelService for Registry {
         request: Request<pb::SetLabelRequest>,
     ) -> Result<Response<pb::ModelVersion>, Status> {
         let request = request.into_inner();
-        let label = Label::new(request.label)
-            .map_err(|invalid| Error::from(invalid.under("label")))?;
-        let version = version_id("model_version", &request.model_version)
-            .map_err(Error::from)?;
+        let (label, version) = labelling(request).map_err(Error::from)?;
         let version = self.models.set_label(&label, &version).await?;
         Ok(Response::new(encoded(&version)))
     }
@@ -75,6 +72,21 @@ impl pb::model_service_server::ModelService for Registry {
             .map_err(|invalid| Error::from(invalid.under("label")))?;
         self.models.remove_label(&label).await?;
         Ok(Response::new(pb::RemoveLabelResponse {}))
+    }
+}
+
+/// Which label is to move, and where to.
+fn labelling(
+    request: pb::SetLabelRequest,
+) -> Result<(Label, ModelVersion), Invalid> {
+    let mut wrong = Violations::default();
+    let label = Label::new(request.label);
+    let label = wrong.take(label.map_err(|invalid| invalid.under("label")));
+    let version = version_id("model_version", &request.model_version);
+    let version = wrong.take(version);
+    match (label, version) {
+        (Some(label), Some(version)) => Ok((label, version)),
+        (None, _) | (_, None) => Err(wrong.into_invalid()),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::pin::Pin;
 
-use domain::{Invalid, JobId, Label, Schedule, TrainSpec};
+use domain::{
+    Counts, Invalid, Job, JobId, Label, Schedule, TrainSpec, Violations,
+};
 use futures::{Stream, StreamExt};
 use proto::{dataset_id, job_id, pb, state, timestamp};
 use storage::{JobFilter, JobQuery, Order};
@@ -20,19 +22,34 @@ pub(crate) struct Training {
     pub(crate) shutdown: CancellationToken,
 }
 
+impl Training {
+    /// A job, and why no worker takes it where that is so.
+    async fn with_taker(&self, job: &Job) -> Result<pb::Job, Error> {
+        let no_taker = self.jobs.no_taker(job).await?;
+        Ok(pb::Job {
+            no_taker: no_taker.unwrap_or_default(),
+            ..pb::Job::from(job)
+        })
+    }
+}
+
 #[tonic::async_trait]
 impl pb::training_service_server::TrainingService for Training {
     async fn train_job(
         &self,
         request: Request<pb::TrainJobRequest>,
     ) -> Result<Response<pb::Job>, Status> {
-        let request = request.into_inner();
-        let spec = checked_spec(request.spec)?;
-        let schedule = checked_schedule(request.schedule)?;
-        let id = checked_request_id(&request.request_id)?;
-        let submission = Submission { spec, schedule };
+        let mut request = request.into_inner();
+        let submission = submission(&mut request).map_err(Error::from)?;
+        let id = Some(&*request.request_id).filter(|id| !id.is_empty());
         if request.validate_only {
-            let notes = self.jobs.notes(&submission).await?;
+            let notes = match request.counts.take() {
+                Some(counts) => {
+                    let counts = Counts::from(counts);
+                    self.jobs.notes_on(&submission, &counts).await?
+                }
+                None => self.jobs.notes(&submission).await?,
+            };
             return Ok(Response::new(pb::Job {
                 spec: Some((&submission.spec).into()),
                 schedule: Some((&submission.schedule).into()),
@@ -42,7 +59,7 @@ impl pb::training_service_server::TrainingService for Training {
         }
 
         let job = self.jobs.submit(submission, id).await?;
-        Ok(Response::new((&job).into()))
+        Ok(Response::new(self.with_taker(&job).await?))
     }
 
     async fn get_job(
@@ -51,7 +68,8 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
-        Ok(Response::new((&self.jobs.get(&id).await?).into()))
+        let job = self.jobs.get(&id).await?;
+        Ok(Response::new(self.with_taker(&job).await?))
     }
 
     async fn list_jobs(
@@ -113,28 +131,32 @@ impl pb::training_service_server::TrainingService for Training {
 
 /// Reads which jobs are wanted. A page's token is the id of the job before it.
 fn job_query(request: pb::ListJobsRequest) -> Result<JobQuery, Invalid> {
-    let size = page_size(request.page_size)?;
+    let mut wrong = Violations::default();
+    let size = wrong.or_default(page_size(request.page_size));
     let mut after = None;
     if !request.page_token.is_empty() {
-        let Ok(id) = JobId::new(request.page_token) else {
+        let id = JobId::new(request.page_token).map_err(|_| {
             let reason = "is not a token of this list; start again";
-            return Err(Invalid::one("page_token", reason));
-        };
-        after = Some(id.into());
+            Invalid::one("page_token", reason)
+        });
+        after = wrong.take(id).map(String::from);
     }
 
     let mut filter = JobFilter {
-        state: state("state", request.state)?,
+        state: wrong.or_default(state("state", request.state)),
         ..JobFilter::default()
     };
     if !request.dataset.is_empty() {
-        filter.dataset = Some(dataset_id("dataset", &request.dataset)?);
+        filter.dataset = wrong.take(dataset_id("dataset", &request.dataset));
     }
 
     if !request.label.is_empty() {
         let label = Label::new(request.label);
-        filter.label = Some(label.map_err(|invalid| invalid.under("label"))?);
+        filter.label =
+            wrong.take(label.map_err(|invalid| invalid.under("label")));
     }
+
+    wrong.check()?;
 
     let order = if request.newest_first {
         Order::Descending
@@ -149,26 +171,84 @@ fn job_query(request: pb::ListJobsRequest) -> Result<JobQuery, Invalid> {
     })
 }
 
-fn checked_spec(spec: Option<pb::TrainSpec>) -> Result<TrainSpec, Error> {
-    let Some(spec) = spec else {
-        return Err(Invalid::one("spec", "must be given").into());
+/// Longest request id, in bytes.
+const LONGEST_REQUEST_ID: usize = 256;
+
+/// Reads what is to be done, when and where; all that is wrong with the request
+/// is told at once.
+fn submission(
+    request: &mut pb::TrainJobRequest,
+) -> Result<Submission, Invalid> {
+    let mut wrong = Violations::default();
+    let spec = match request.spec.take() {
+        Some(spec) => TrainSpec::try_from(spec),
+        None => Err(Invalid::one("", "must be given")),
     };
-
-    TrainSpec::try_from(spec).map_err(|invalid| invalid.under("spec").into())
-}
-
-fn checked_schedule(schedule: Option<pb::Schedule>) -> Result<Schedule, Error> {
-    let schedule = Schedule::try_from(schedule.unwrap_or_default());
-    schedule.map_err(|invalid| invalid.under("schedule").into())
-}
-
-fn checked_request_id(id: &str) -> Result<Option<&str>, Error> {
-    const LONGEST: usize = 256;
-    if id.len() > LONGEST {
+    let spec = wrong.take(spec.map_err(|invalid| invalid.under("spec")));
+    let schedule = request.schedule.take().unwrap_or_default();
+    let schedule = Schedule::try_from(schedule);
+    let schedule =
+        wrong.or_default(schedule.map_err(|no| no.under("schedule")));
+    let n = request.request_id.len();
+    if n > LONGEST_REQUEST_ID {
         let reason =
-            format!("must be at most {LONGEST} bytes, has {}", id.len());
-        return Err(Invalid::one("request_id", reason).into());
+            format!("must be at most {LONGEST_REQUEST_ID} bytes, has {n}");
+        wrong.add("request_id", reason);
     }
 
-    Ok(Some(id).filter(|id| !id.is_empty()))
+    if request.counts.is_some() && !request.validate_only {
+        wrong.add("counts", "is for `validate_only` alone");
+    }
+
+    let Some(spec) = spec else {
+        return Err(wrong.into_invalid());
+    };
+
+    wrong.check()?;
+    Ok(Submission { spec, schedule })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_with_a_request_is_told_at_once() {
+        let spec = pb::TrainSpec {
+            max_attempts: Some(0),
+            ..pb::TrainSpec::default()
+        };
+        let schedule = pb::Schedule {
+            priority: 101,
+            ..pb::Schedule::default()
+        };
+        let mut request = pb::TrainJobRequest {
+            spec: Some(spec),
+            schedule: Some(schedule),
+            request_id: "x".repeat(257),
+            counts: Some(pb::DatasetCounts::default()),
+            validate_only: false,
+        };
+        let invalid = submission(&mut request).unwrap_err();
+        let fields: Vec<&str> =
+            invalid.0.iter().map(|one| one.field.as_str()).collect();
+        let expected = [
+            "spec.dataset",
+            "spec.max_attempts",
+            "schedule.priority",
+            "request_id",
+            "counts",
+        ];
+        assert_eq!(fields, expected);
+
+        let list = pb::ListJobsRequest {
+            page_size: -1,
+            page_token: "?".to_owned(),
+            state: 99,
+            dataset: "d".to_owned(),
+            label: "A!".to_owned(),
+            ..pb::ListJobsRequest::default()
+        };
+        assert_eq!(job_query(list).unwrap_err().0.len(), 5);
+    }
 }

@@ -4,29 +4,35 @@
 //! Names are `id`, `title`, `category` (the narrowest), `categories`, and the
 //! catalogue's attributes by their own names, or all of them as `attributes`.
 //! An item for which the expression has no value (it lacks an attribute, or has
-//! one of another type) does not pass. Macros over lists are refused: the time
-//! for an item would have no bound.
+//! one of another type) does not pass; an expression that has a value for no
+//! item of the catalogue is refused. Macros over lists are refused: the time for
+//! an item would have no bound.
 
-use std::collections::{BTreeSet, HashSet};
+/// Whether an expression can mean anything for a catalogue.
+mod check;
+/// What kind of value a field or an expression has.
+mod kinds;
+/// What an operator or a function makes of the kinds of its values.
+mod operation;
+/// A part of an expression as it would be typed.
+mod words;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, Program, Value};
 use domain::{Invalid, Item, ModelVersion};
 use fixedbitset::FixedBitSet;
 
 use crate::compute::bounded_work::BoundedWork;
 use crate::error::Error;
+use crate::request::filter::kinds::Fields;
 use crate::versions::loaded::LoadedModel;
 
 /// Memory for the bits of filters that were asked for, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 /// New filters that are evaluated at once: each takes a core.
 const AT_ONCE: usize = 2;
-/// Attributes that are named when a filter asks for one that there is not.
-const NAMED: usize = 20;
-/// Fields of an item that have names of their own.
-const OWN: [&str; 5] = ["id", "title", "category", "categories", "attributes"];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Filters {
@@ -90,9 +96,8 @@ impl Filters {
 /// field's name.
 fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
     let filter = ItemFilter::new(text)?;
-    for name in &filter.names {
-        check_name(name, items)?;
-    }
+    let expression = filter.program.expression();
+    check::check(expression, &Fields::of(items)).map_err(refused)?;
     let mut rows = FixedBitSet::with_capacity(items.len());
     for (row, item) in items.iter().enumerate() {
         if filter.holds_for(item)? {
@@ -111,7 +116,8 @@ pub(super) struct ItemFilter {
 }
 
 impl ItemFilter {
-    /// Refuses an expression that cannot be used.
+    /// Reads an expression; what it says of a catalogue is checked by
+    /// [`Filters::rows`], before it is asked of any item.
     pub(super) fn new(text: &str) -> Result<Self, Invalid> {
         let program = compiled(text)?;
         let references = program.references();
@@ -148,76 +154,11 @@ fn refused(reason: String) -> Invalid {
 }
 
 fn compiled(text: &str) -> Result<Program, Invalid> {
-    let program = Program::compile(text).map_err(|errors| {
+    Program::compile(text).map_err(|errors| {
         let first = errors.errors.first();
         let first = first.map(ToString::to_string).unwrap_or_default();
         refused(format!("is no expression: {first}"))
-    })?;
-    check(&program.expression().expr).map_err(refused)?;
-    Ok(program)
-}
-
-fn check_name(name: &str, items: &[Item]) -> Result<(), Invalid> {
-    let mut items_with_it = items
-        .iter()
-        .filter(|item| item.attributes.contains_key(name));
-    if OWN.contains(&name) || items_with_it.next().is_some() {
-        return Ok(());
-    }
-    let attributes: BTreeSet<&String> = items
-        .iter()
-        .flat_map(|item| item.attributes.keys())
-        .collect();
-    let attributes = attributes.into_iter().map(String::as_str);
-    let mut known = OWN.to_vec();
-    known.extend(attributes.take(NAMED));
-    let known = known.join(", ");
-    Err(refused(format!(
-        "`{name}` is no field of this catalogue; there are {known}"
-    )))
-}
-
-/// Refuses what would take unbounded time or means nothing here.
-fn check(expression: &Expr) -> Result<(), String> {
-    match expression {
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
-        Expr::Comprehension(_) => {
-            let reason =
-                "macros (all, exists, filter, map) are not supported; use `in`";
-            return Err(reason.to_owned());
-        }
-        Expr::Struct(_) => return Err("messages are not supported".to_owned()),
-        Expr::Select(select) => check(&select.operand.expr)?,
-        Expr::Call(call) => {
-            if let Some(target) = &call.target {
-                check(&target.expr)?;
-            }
-            for arg in &call.args {
-                check(&arg.expr)?;
-            }
-        }
-        Expr::List(list) => {
-            for element in &list.elements {
-                check(&element.expr)?;
-            }
-        }
-        Expr::Map(map) => {
-            for entry in &map.entries {
-                check_entry(&entry.expr)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_entry(entry: &EntryExpr) -> Result<(), String> {
-    match entry {
-        EntryExpr::MapEntry(entry) => {
-            check(&entry.key.expr)?;
-            check(&entry.value.expr)
-        }
-        EntryExpr::StructField(field) => check(&field.value.expr),
-    }
+    })
 }
 
 /// A field of an item as CEL knows it; `None` for an attribute that it lacks.
@@ -229,9 +170,34 @@ fn field(item: &Item, name: &str) -> Option<Value> {
             let narrowest = item.categories.last()?;
             Some(narrowest.as_str().into())
         }
-        "categories" => cel::to_value(&item.categories).ok(),
-        "attributes" => cel::to_value(&item.attributes).ok(),
-        attribute => cel::to_value(item.attributes.get(attribute)?).ok(),
+        "categories" => Some(item.categories.clone().into()),
+        "attributes" => Some(map(&item.attributes)),
+        attribute => item.attributes.get(attribute).map(value),
+    }
+}
+
+fn map(fields: &serde_json::Map<String, serde_json::Value>) -> Value {
+    let mut map = HashMap::with_capacity(fields.len());
+    for (name, of_field) in fields {
+        map.insert(name.clone(), value(of_field));
+    }
+    map.into()
+}
+
+/// A value of an attribute as CEL knows it. Whole numbers are signed, as those
+/// of a filter's text are: CEL computes with two of a kind only.
+fn value(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(list) => list.iter().map(value).collect::<Vec<_>>().into(),
+        Json::Object(fields) => map(fields),
     }
 }
 
@@ -308,6 +274,64 @@ mod tests {
             refusal("categories.exists(c, c == \"RPG\")").contains("macros")
         );
         assert!(refusal("title").contains("true or false"));
+    }
+
+    #[test]
+    fn what_has_a_value_for_no_item_is_refused_where_it_is_wrong() {
+        for (text, said) in [
+            (
+                r#"title.matches("x")"#,
+                "`matches` in `title.matches(\"x\")` is no function",
+            ),
+            (
+                "title == 5",
+                "`title == 5` does not fit: `title` is text, `5` is a whole number",
+            ),
+            ("year > 2000 && title < 5", "`title < 5` does not fit"),
+            ("1/0", "`1 / 0` divides by zero"),
+            ("year / (2 - 2) > 1", "`year / (2 - 2)` divides by zero"),
+            ("year > 9223372036854775807 + 1", "has no value"),
+            ("true || 1 / 0 == 1", "`1 / 0` divides by zero"),
+            ("price * 2 > 10", "write whole numbers as 2.0"),
+            (
+                r#"title in ["a"] || 5 in categories"#,
+                "`5 in categories` never holds",
+            ),
+            (r#"brand in [1, 2]"#, "the list holds a whole number"),
+            (
+                "!title",
+                "`title` is text, but `!title` needs true or false",
+            ),
+            ("brand && true", "needs true or false"),
+            (r#"attributes["colour"] == 3"#, "`colour` is no field"),
+            ("attributes.colour == 3", "`colour` is no field"),
+            ("title.size == 3", "it has no field `size`"),
+            (r#"contains(title, "a")"#, "write `text.contains"),
+            ("size(year) > 3 && size() > 1", "`size()` is not how"),
+            (r#"categories["a"] == "b""#, "needs a whole number there"),
+            (
+                "year",
+                "must be true or false, `year` is a whole number or text",
+            ),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(said), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_can_hold_for_some_item_is_asked_of_each() {
+        assert_eq!(passes(r#"year == "unknown" || year == 2012"#), [1, 2]);
+        assert_eq!(passes("brand != null && size(brand) == 5"), [0, 1]);
+        assert_eq!(passes(r#"has(attributes.price) && price * 2.0 > 10"#), [0]);
+        assert_eq!(passes(r#"(year > 2014 ? "new" : "old") == "new""#), [0]);
+        assert_eq!(
+            passes(r#"categories[0] == "Games" && year % 2 == 0"#),
+            [0, 1]
+        );
+        assert_eq!(passes(r#"string(year).endsWith("2")"#), [1]);
+        assert_eq!(passes("title in []"), [0; 0]);
+        assert_eq!(passes(r#"year + "s" == "unknowns""#), [2]);
     }
 
     /// What the texts are made of, with spaces between.

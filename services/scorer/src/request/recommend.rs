@@ -85,13 +85,14 @@ impl Recommender {
         if text.is_some() && part.is_none() {
             degradations.push(Degradation::UnknownWords);
         }
-        let new = NewItems::of(query, &reader.unknown);
-        let new = self.read_new_items(new, model).await?;
-        degradations.extend(new.degradation());
         let seen = &reader.listener.seen;
+        // Checks the filter, before it is asked of new items.
         let allowed =
             AllowedRows::new(model, &query.allowed, seen, &self.filters)
                 .await?;
+        let new = NewItems::of(query, &reader.unknown);
+        let new = self.read_new_items(new, model).await?;
+        degradations.extend(new.degradation());
         let material = Material {
             allowed,
             query: part,

@@ -1,6 +1,6 @@
 //! `HistoryService`: records, reads, takes back and deletes histories.
 
-use domain::{Priority, UserId};
+use domain::{Catalog, Invalid, Priority, UserId, Violations};
 use proto::pb::history_service_server::HistoryService;
 use proto::{catalog, pb, recorded};
 use tonic::{Request, Response, Status};
@@ -22,8 +22,11 @@ impl HistoryRpc {
         &self,
         request: pb::RecordInteractionsRequest,
     ) -> Result<usize, Error> {
-        let catalog = catalog("catalog", &request.catalog)?;
-        let batch = recorded(request.interactions, storage::now_ms())?;
+        let mut wrong = Violations::default();
+        let catalog = wrong.or_default(catalog("catalog", &request.catalog));
+        let batch = recorded(request.interactions, storage::now_ms());
+        let batch = wrong.or_default(batch);
+        wrong.check()?;
         self.recommender.histories.record(&catalog, &batch).await
     }
 
@@ -31,8 +34,11 @@ impl HistoryRpc {
         &self,
         request: pb::ForgetInteractionsRequest,
     ) -> Result<usize, Error> {
-        let catalog = catalog("catalog", &request.catalog)?;
-        let batch = recorded(request.interactions, storage::now_ms())?;
+        let mut wrong = Violations::default();
+        let catalog = wrong.or_default(catalog("catalog", &request.catalog));
+        let batch = recorded(request.interactions, storage::now_ms());
+        let batch = wrong.or_default(batch);
+        wrong.check()?;
         self.recommender.histories.forget(&catalog, &batch).await
     }
 
@@ -40,8 +46,7 @@ impl HistoryRpc {
         &self,
         request: pb::GetHistoryRequest,
     ) -> Result<pb::GetHistoryResponse, Error> {
-        let catalog = catalog("catalog", &request.catalog)?;
-        let user = user_id(request.user_id)?;
+        let (catalog, user) = whose(&request.catalog, request.user_id)?;
         let history =
             self.recommender.histories.stored(&catalog, &user).await?;
         let all = history.interactions();
@@ -64,14 +69,21 @@ impl HistoryRpc {
         &self,
         request: pb::DeleteUserRequest,
     ) -> Result<(), Error> {
-        let catalog = catalog("catalog", &request.catalog)?;
-        let user = user_id(request.user_id)?;
+        let (catalog, user) = whose(&request.catalog, request.user_id)?;
         self.recommender.delete(&catalog, &user).await
     }
 }
 
-fn user_id(id: String) -> Result<UserId, Error> {
-    UserId::new(id).map_err(|invalid| invalid.under("user_id").into())
+/// Whose history is meant, in which namespace.
+fn whose(named: &str, id: String) -> Result<(Catalog, UserId), Invalid> {
+    let mut wrong = Violations::default();
+    let catalog = wrong.or_default(catalog("catalog", named));
+    let user = UserId::new(id).map_err(|invalid| invalid.under("user_id"));
+    let Some(user) = wrong.take(user) else {
+        return Err(wrong.into_invalid());
+    };
+    wrong.check()?;
+    Ok((catalog, user))
 }
 
 #[tonic::async_trait]

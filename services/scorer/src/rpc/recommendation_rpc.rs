@@ -82,8 +82,9 @@ impl RecommendationService for RecommendationRpc {
         &self,
         request: Request<pb::RecommendRequest>,
     ) -> Result<Response<pb::RecommendResponse>, Status> {
-        let priority =
-            self.way_in.counted(proto::priority(request.get_ref()))?;
+        // One that is none is refused below, with all else that is wrong.
+        let priority = proto::priority(request.get_ref());
+        let priority = priority.unwrap_or(Priority::Batch);
         let call = self.way_in.admit(&request, priority)?;
         let asked =
             self.way_in.counted(Asked::try_from(request.into_inner()))?;
