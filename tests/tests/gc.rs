@@ -57,6 +57,15 @@ fn gc(cluster: &Cluster, options: &[&str]) -> (Vec<String>, Value) {
     (names, summary)
 }
 
+/// What would go while nobody knows what one of the jobs needs.
+fn gc_beside_a_damaged_job(cluster: &Cluster) -> Vec<String> {
+    let store = &cluster.store;
+    store.command(&["HSET", "{cllm4rec}:jobs", "job-x", "{"]);
+    let (shown, _) = gc(cluster, &["--dry-run"]);
+    store.command(&["HDEL", "{cllm4rec}:jobs", "job-x"]);
+    shown
+}
+
 #[tokio::test]
 async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     let settings = [
@@ -89,12 +98,8 @@ async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     assert!(summary["n_bytes"].as_u64().unwrap() > 1_000);
     assert_eq!(cluster.versions().await.len(), 2, "only shown");
 
-    // Nobody knows what a damaged job was to learn from; all else goes.
-    let store = &cluster.store;
-    store.command(&["HSET", "{cllm4rec}:jobs", "job-x", "{"]);
-    let (in_doubt, _) = gc(&cluster, &["--dry-run"]);
+    let in_doubt = gc_beside_a_damaged_job(&cluster);
     assert_eq!(in_doubt, [&*old.name, &*old.model_version]);
-    store.command(&["HDEL", "{cllm4rec}:jobs", "job-x"]);
 
     let (removed, summary) = gc(&cluster, &[]);
     assert_eq!(removed, shown);

@@ -22,13 +22,13 @@ pub(crate) struct Leases {
 
 /// A lease as it was last seen.
 #[derive(Debug, Clone, Default)]
-struct Known {
+pub(crate) struct Known {
     /// Absent until it was seen for the first time.
-    lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
     /// For how long nobody has renewed it.
-    age: Duration,
+    pub(crate) age: Duration,
     /// Its worker speaks to this coordinator.
-    is_ours: bool,
+    pub(crate) is_ours: bool,
 }
 
 impl Leases {
@@ -113,6 +113,23 @@ impl Leases {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<JobId, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For who tries out what may follow a state, all of it.
+#[cfg(test)]
+impl Leases {
+    /// The same, apart from what becomes of this one.
+    pub(crate) fn fork(&self) -> Self {
+        let known = self.known().clone();
+        Self {
+            known: Arc::new(Mutex::new(known)),
+        }
+    }
+
+    /// What is known of a job's lease.
+    pub(crate) fn of(&self, job: &JobId) -> Option<Known> {
+        self.known().get(job).cloned()
     }
 }
 

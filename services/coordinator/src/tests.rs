@@ -2,6 +2,8 @@
 
 /// Wall clocks that jump, or are ten minutes wrong.
 mod clocks;
+/// All orders in which workers, coordinators and a network can meet.
+mod protocol;
 /// Who is faster: a collection, or whoever needs what it is about to remove.
 mod races;
 /// Which job comes when, and to whom.
