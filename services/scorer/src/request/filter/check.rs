@@ -54,7 +54,8 @@ impl Checker<'_> {
             Expr::Select(select) => self.selected(select),
             Expr::Call(call) => self.called(expression, call),
             Expr::List(list) => {
-                self.all(list.elements.iter().collect(), Kinds::LIST)
+                let elements: Vec<&IdedExpr> = list.elements.iter().collect();
+                self.all(&elements, Kinds::LIST)
             }
             Expr::Map(map) => {
                 let mut parts = Vec::new();
@@ -69,7 +70,7 @@ impl Checker<'_> {
                         }
                     }
                 }
-                self.all(parts, Kinds::MAP)
+                self.all(&parts, Kinds::MAP)
             }
             Expr::Comprehension(_) => Err(
                 "macros (all, exists, filter, map) are not supported; use `in`"
@@ -81,12 +82,8 @@ impl Checker<'_> {
 
     /// Checks the parts of something that is of the given kind whatever they
     /// are.
-    fn all(
-        &self,
-        parts: Vec<&IdedExpr>,
-        kinds: Kinds,
-    ) -> Result<Found, String> {
-        let found = self.parts(&parts)?;
+    fn all(&self, parts: &[&IdedExpr], kinds: Kinds) -> Result<Found, String> {
+        let found = self.parts(parts)?;
         let is_constant = found.iter().all(|found| found.is_constant);
         Ok(Found { kinds, is_constant })
     }
@@ -124,22 +121,22 @@ impl Checker<'_> {
     }
 
     fn selected(&self, select: &SelectExpr) -> Result<Found, String> {
-        let kinds = match &select.operand.expr {
-            Expr::Ident(name) if name == "attributes" => {
-                self.fields.attribute(&select.field)?
+        let operand = &select.operand;
+        let is_attributes =
+            matches!(&operand.expr, Expr::Ident(name) if name == "attributes");
+        let kinds = if is_attributes {
+            self.fields.attribute(&select.field)?
+        } else {
+            let found = self.found(operand)?;
+            if !found.kinds.may_be(Kinds::MAP) {
+                return Err(format!(
+                    "{} is {}: it has no field `{}`",
+                    quoted(&operand.expr),
+                    found.kinds.words(),
+                    select.field
+                ));
             }
-            operand => {
-                let found = self.found(&select.operand)?;
-                if !found.kinds.may_be(Kinds::MAP) {
-                    return Err(format!(
-                        "{} is {}: it has no field `{}`",
-                        quoted(operand),
-                        found.kinds.words(),
-                        select.field
-                    ));
-                }
-                Kinds::ANY
-            }
+            Kinds::ANY
         };
         Ok(of_item(if select.test { Kinds::TRUTH } else { kinds }))
     }
