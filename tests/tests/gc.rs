@@ -99,7 +99,11 @@ async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     assert_eq!(cluster.versions().await.len(), 2, "only shown");
 
     let in_doubt = gc_beside_a_damaged_job(&cluster);
-    assert_eq!(in_doubt, [&*old.name, &*old.model_version]);
+    assert_eq!(
+        in_doubt,
+        Vec::<String>::new(),
+        "it may start from any version"
+    );
 
     let (removed, summary) = gc(&cluster, &[]);
     assert_eq!(removed, shown);

@@ -173,7 +173,8 @@ impl Inventory {
         n_kept: usize,
         young_since_ms: i64,
     ) -> BTreeSet<ModelVersion> {
-        if self.doubt.has_label {
+        // A job that cannot be read may start from any version.
+        if self.doubt.has_label || self.doubt.has_job {
             return BTreeSet::new();
         }
 
@@ -535,7 +536,7 @@ mod tests {
             has_job,
             ..Doubt::default()
         });
-        assert_eq!(alone, ["jobs/old", "modelVersions/gone"]);
+        assert_eq!(alone, ["jobs/old"]);
 
         let followed = [JobId::new("old").unwrap()].into();
         let follows = names_in_doubt(Doubt {
@@ -543,7 +544,7 @@ mod tests {
             followed,
             ..Doubt::default()
         });
-        assert_eq!(follows, ["modelVersions/gone"]);
+        assert_eq!(follows, Vec::<String>::new());
     }
 
     #[test]

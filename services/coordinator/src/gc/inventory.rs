@@ -29,7 +29,8 @@ pub(crate) struct Inventory {
 /// needs.
 #[derive(Debug, Default)]
 pub(crate) struct Doubt {
-    /// Jobs may have been submitted on any data set or backbone, and may have
+    /// Jobs may have been submitted on any data set or backbone, may start from
+    /// any version, and may have
     /// stored any model that is no version yet.
     pub(crate) has_job: bool,
     /// Jobs that one of those waits for.
