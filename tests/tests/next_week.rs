@@ -101,6 +101,6 @@ async fn a_start_that_cannot_be_is_refused_before_the_import() {
     let refused = newcomer.run(&submit);
     assert_eq!(refused.status.code(), Some(1));
     let why = String::from_utf8_lossy(&refused.stderr);
-    assert!(why.contains("no version has the name or label"), "{why}");
+    assert!(why.contains("--from live: `cllm4rec models list`"), "{why}");
     assert!(newcomer.json_lines(&["dataset", "list"]).is_empty());
 }

@@ -60,6 +60,9 @@ pub(crate) async fn job(
 
     candidates
         .retain(|one| starts.iter().any(|start| one.id.starts_with(start)));
+    // A job may stand on both pages.
+    candidates.sort_by(|one, other| one.id.cmp(&other.id));
+    candidates.dedup();
     let found = the_only("job", start, candidates)?;
     Ok(names::job(&found.unwrap_or_else(|| start.to_owned())))
 }

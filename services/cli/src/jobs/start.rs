@@ -36,7 +36,11 @@ impl StartVersion {
         coordinator: &Target,
     ) -> anyhow::Result<Self> {
         let model = lookup::version(coordinator, typed).await;
-        Self::of(model.context("--from")?)
+        Self::of(model.with_context(|| {
+            format!(
+                "--from {typed}: `cllm4rec models list` shows the versions and labels"
+            )
+        })?)
     }
 
     fn of(model: pb::ModelVersion) -> anyhow::Result<Self> {
