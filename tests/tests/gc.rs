@@ -98,12 +98,8 @@ async fn gc_removes_what_it_showed_and_nothing_that_is_live() {
     assert!(summary["n_bytes"].as_u64().unwrap() > 1_000);
     assert_eq!(cluster.versions().await.len(), 2, "only shown");
 
-    let in_doubt = gc_beside_a_damaged_job(&cluster);
-    assert_eq!(
-        in_doubt,
-        Vec::<String>::new(),
-        "it may start from any version"
-    );
+    // It may start from any version.
+    assert!(gc_beside_a_damaged_job(&cluster).is_empty());
 
     let (removed, summary) = gc(&cluster, &[]);
     assert_eq!(removed, shown);
