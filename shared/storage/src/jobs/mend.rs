@@ -226,12 +226,14 @@ mod tests {
             index,
             key: id.to_string(),
         };
-        let mut commit = Commit::default();
-        commit.left = vec![
-            place(index::queued_in(&default), &waits.id),
-            place(index::held_in(&default), &runs.id),
-        ];
-        commit.entered = vec![place(index::queued_in(&default), &runs.id)];
+        let commit = Commit {
+            left: vec![
+                place(index::queued_in(&default), &waits.id),
+                place(index::held_in(&default), &runs.id),
+            ],
+            entered: vec![place(index::queued_in(&default), &runs.id)],
+            ..Commit::default()
+        };
         store.commit(commit).await.unwrap();
         assert_eq!(jobs.n_held(&default, 9).await.unwrap(), 0);
 

@@ -87,7 +87,7 @@ impl Explored {
         let mut at = 0;
         while let Some(world) = frontier.pop_front() {
             let n = explored.reached.len();
-            assert!(n < MOST_STATES, "{scope:?} does not end, at {:#?}", world);
+            assert!(n < MOST_STATES, "{scope:?} does not end, at {world:#?}");
             for next in world.next_steps(scope) {
                 if let Some(new) = explored.arrive(at, next) {
                     frontier.push_back(new);
