@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
 use std::path::Path;
 
 use e2e::{Newcomer, TINY_JOB, write_two_groups};
@@ -70,6 +71,43 @@ async fn everybody_gets_a_list_of_what_they_do_not_have() {
         .map(|item| item["item_id"].as_str().unwrap())
         .collect();
     assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn of_2498_users_of_the_demos_data_nobody_gets_what_they_own() {
+    let games = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/games");
+    let newcomer = Newcomer::new();
+    let _up = newcomer.up().await;
+    let mut submit = vec!["train", "submit", "--label", "live", "--data"];
+    submit.push(games.to_str().unwrap());
+    let quick = [
+        "hybrid.light=none",
+        "finetuning.distilled_share=0.0",
+        "evaluation.baselines=none",
+        "finetuning.epochs=1",
+    ];
+    for field in TINY_JOB.iter().chain(&quick) {
+        submit.extend(["--set", field]);
+    }
+    newcomer.json(&submit);
+    let all = ["recommend", "--all", "-k", "20", "--output", "lists.csv"];
+    let summary = newcomer.json(&all);
+    assert_eq!(summary["n_users"], 2_498);
+    assert_eq!(summary["n_rows"], 2_498 * 20);
+
+    let file = std::fs::File::open(games.join("interactions.csv.gz")).unwrap();
+    let mut interactions = String::new();
+    let mut unpacked = flate2::read::GzDecoder::new(file);
+    unpacked.read_to_string(&mut interactions).unwrap();
+    let mut owned = HashSet::new();
+    for line in interactions.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        owned.insert((cells[0].to_owned(), cells[1].to_owned()));
+    }
+    assert_eq!(owned.len(), 37_243);
+    for pair in pairs(&newcomer.folder().join("lists.csv")) {
+        assert!(!owned.contains(&pair), "{pair:?} is theirs already");
+    }
 }
 
 #[tokio::test]

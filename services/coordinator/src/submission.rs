@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    ArtifactId, Backbone, BackboneLocation, Counts, Event, Invalid, Job, JobId,
-    Schedule, State, TrainSpec,
+    ArtifactId, Backbone, BackboneLocation, Catalog, Counts, Event, Invalid,
+    Job, JobId, Schedule, State, TrainSpec,
 };
 use storage::{Created, Kind};
 use tokio::time::Instant;
@@ -25,6 +25,12 @@ const N_TRIES: usize = 20;
 pub(crate) struct Submission {
     pub(crate) spec: TrainSpec,
     pub(crate) schedule: Schedule,
+}
+
+/// What a data set's manifest says of the namespace of its ids.
+#[derive(serde::Deserialize)]
+struct OfCatalog {
+    catalog: Catalog,
 }
 
 impl From<TrainSpec> for Submission {
@@ -169,9 +175,23 @@ impl TrainJobs {
             return Err(Invalid::one("spec.backbone", reason).into());
         }
         let artifacts = &self.storage.artifacts;
+        let dataset = ArtifactId::from(&spec.dataset);
+        let manifest = artifacts
+            .read(Kind::Dataset, &dataset, "dataset.json")
+            .await?;
+        let own: OfCatalog =
+            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
+        if own.catalog != info.catalog {
+            let reason = format!(
+                "ranks the catalog `{}`; the data set is of `{}`, whose items may have the same ids",
+                info.catalog, own.catalog
+            );
+            return Err(Invalid::one("spec.start_from", reason).into());
+        }
         artifacts.require(Kind::Model, &version.into()).await?;
         // It says what the version has learned from.
         let dataset = ArtifactId::from(&info.dataset);
+        artifacts.touch(Kind::Dataset, &dataset).await;
         Ok(artifacts.require(Kind::Dataset, &dataset).await?)
     }
 
@@ -271,6 +291,7 @@ impl TrainJobs {
         if job.state.is_final() {
             self.hold(&job.spec).await;
             self.require_dataset(&job.spec).await?;
+            self.require_start(&job.spec).await?;
             let unmet = Schedule {
                 after: std::mem::take(&mut waits.jobs),
                 ..job.schedule.clone()

@@ -257,6 +257,19 @@ impl TrainJobs {
             return Ok(Cause { kind, ..cause });
         }
 
+        if let Some(version) = &spec.start_from
+            && let Err(storage::Error::NotFound { .. }) =
+                self.storage.registry.get(version).await
+        {
+            return Ok(Cause {
+                kind: CauseKind::BadData,
+                message: format!(
+                    "modelVersions/{version}, which the job was to start from, is gone: {}",
+                    cause.message
+                ),
+            });
+        }
+
         let Backbone::Path(BackboneLocation::Artifact(backbone)) =
             &spec.backbone
         else {

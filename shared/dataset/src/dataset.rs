@@ -163,19 +163,24 @@ impl Dataset {
     }
 
     /// Learns from each held-out interaction that an earlier data set has in
-    /// one of some splits: what a model has learned from cannot measure it.
-    /// Returns how many these are.
+    /// one of some splits, and from each of the test split that was for
+    /// validation there: what a model has learned from or was chosen by cannot
+    /// measure it. Returns how many these are.
     pub fn learn_from(&mut self, earlier: &Self, splits: &[Split]) -> usize {
         let known = SplitsOf::new(earlier);
         let mut n_moved = 0;
         for place in 0..self.interactions.users.len() {
-            if self.interactions.splits[place] == Split::Train {
+            let own = self.interactions.splits[place];
+            if own == Split::Train {
                 continue;
             }
             let user = &self.users[self.interactions.users[place] as usize];
             let item = &self.items[self.interactions.items[place] as usize];
-            let split = known.split(user, item.id.as_str());
-            if split.is_some_and(|split| splits.contains(&split)) {
+            let Some(split) = known.split(user, item.id.as_str()) else {
+                continue;
+            };
+            let has_chosen = split == Split::Valid && own == Split::Test;
+            if has_chosen || splits.contains(&split) {
                 self.interactions.splits[place] = Split::Train;
                 n_moved += 1;
             }

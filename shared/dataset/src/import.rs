@@ -41,9 +41,11 @@ pub struct ImportOptions {
     pub catalog: Catalog,
     /// How interactions are split into training, validation and test.
     pub split: SplitRule,
-    /// An earlier data set: interactions that it has keep its splits, where
-    /// they would be split at random.
+    /// An earlier data set: interactions that it has keep its splits in a random
+    /// split.
     pub splits_of: Option<Arc<Dataset>>,
+    /// Refuse data that chance does not split: `splits_of` was asked for.
+    pub needs_random_split: bool,
     /// Users and items keep at least this many interactions.
     pub k_core: usize,
     /// Interactions rated lower are left out.
@@ -70,6 +72,7 @@ impl Default for ImportOptions {
             catalog: Catalog::default(),
             split: SplitRule::Given,
             splits_of: None,
+            needs_random_split: false,
             k_core: 1,
             min_rating: None,
             with_new_items: false,
@@ -187,6 +190,12 @@ fn finish(
     let split = all_in_one_split(&rows);
     let rows = number(builder, rows, &taken)?;
     let mut dataset = Dataset::new(name, options.catalog.clone(), rows);
+    if options.needs_random_split && !is_random {
+        return Err(Error::Option(
+            "`--splits-of` has no effect: the rows say their split themselves, or times do"
+                .to_owned(),
+        ));
+    }
     if let Some(earlier) = &options.splits_of
         && is_random
     {

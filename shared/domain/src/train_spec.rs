@@ -344,7 +344,7 @@ impl TrainSpec {
         {
             wrong.push(Violation::new(
                 "backbone.random.warmup_epochs",
-                "a backbone that is warmed up anew is not the one of `start_from`: name that one by backbone.path = \"artifact://ID\"",
+                "a backbone that is warmed up anew is not the one of `start_from`: such a version cannot be started from",
             ));
         }
     }

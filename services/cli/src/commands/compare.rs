@@ -11,7 +11,6 @@ use worker::{ComparedVersion, Comparison, EarlierVersion};
 
 use crate::lists::source::Source;
 use crate::lookup;
-use crate::names::dataset_id;
 use crate::output::writer::Output;
 use crate::output::{comparison, json};
 use crate::settings::Settings;
@@ -57,7 +56,8 @@ async fn compare(
     let newest = models.iter().max_by_key(|model| created(model));
     let of_newest = newest.map(|model| model.dataset.clone());
     let typed = arguments.dataset.clone().or(of_newest).unwrap_or_default();
-    let on = ArtifactId::new(dataset_id(&typed)).context("--dataset")?;
+    let on = lookup::dataset_in(&source.artifacts, &typed).await?;
+    let on = ArtifactId::new(on).context("--dataset")?;
     let folder = source.artifacts.open_verified(Kind::Dataset, &on).await?;
     let manifest = dataset::Manifest::read(&folder)?;
     if let Some(other) = models

@@ -220,8 +220,7 @@ impl Study<'_> {
         if let Some(start) = start
             && reading.splits_at_random()
         {
-            let dataset = start.dataset.clone();
-            reading.splits_of.get_or_insert(dataset);
+            reading.starts_from = Some(start.dataset.clone());
         }
         reading
     }

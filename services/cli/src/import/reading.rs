@@ -13,7 +13,7 @@ use dataset::{
 use domain::{ArtifactId, Catalog};
 use storage::{Artifacts, Kind};
 
-use crate::names::dataset_id;
+use crate::lookup;
 
 /// How a file becomes a data set.
 #[derive(Clone, clap::Args)]
@@ -42,7 +42,12 @@ pub(crate) struct Reading {
     /// Interactions that this data set has keep its splits in a random split: what
     /// was held out from one model is not learned by the next.
     #[arg(long, value_name = "DATASET")]
-    pub(crate) splits_of: Option<String>,
+    splits_of: Option<String>,
+
+    /// The data set of the version that a job starts from: its splits are kept
+    /// where chance would split.
+    #[arg(skip)]
+    pub(crate) starts_from: Option<String>,
 
     /// Seed of a random split; 0 when absent.
     #[arg(long)]
@@ -171,9 +176,12 @@ pub(crate) async fn read(
     storage: &storage::Settings,
 ) -> anyhow::Result<(Dataset, Report)> {
     let mut options = reading.options()?;
-    if let Some(typed) = &reading.splits_of {
-        let id = ArtifactId::new(dataset_id(typed)).context("--splits-of")?;
+    options.needs_random_split = reading.splits_of.is_some();
+    let earlier = reading.splits_of.as_ref().or(reading.starts_from.as_ref());
+    if let Some(typed) = earlier {
         let artifacts = Artifacts::open(storage)?;
+        let id = lookup::dataset_in(&artifacts, typed).await?;
+        let id = ArtifactId::new(id).context("--splits-of")?;
         let folder = artifacts.open_verified(Kind::Dataset, &id).await;
         let folder = folder.context("--splits-of")?;
         let earlier = Dataset::read_without_texts(&folder)?;
@@ -222,6 +230,7 @@ impl Reading {
             (self.items.is_some(), "--items"),
             (self.split != SplitName::Given, "--split"),
             (self.split_seed.is_some(), "--split-seed"),
+            (self.splits_of.is_some(), "--splits-of"),
             (self.k_core != 1, "--k-core"),
             (self.min_rating.is_some(), "--min-rating"),
             (self.new_items, "--new-items"),
@@ -255,6 +264,7 @@ impl Reading {
             catalog: Catalog::new(self.catalog.clone()).context("--catalog")?,
             split: self.split_rule(),
             splits_of: None,
+            needs_random_split: false,
             k_core: self.k_core,
             min_rating: self.min_rating,
             with_new_items: self.new_items,

@@ -49,7 +49,7 @@ impl Source {
             );
         }
         writer::note(format_args!(
-            "no services run: starting them on `{OWN_FOLDER}` for these lists"
+            "no services run: starting them on `{OWN_FOLDER}` for this command"
         ));
         let own = LocalSettings::below(Path::new(OWN_FOLDER))?;
         LocalServices::during(own, async |services| {

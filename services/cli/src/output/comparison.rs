@@ -56,9 +56,9 @@ fn row(
 }
 
 fn cells(name: &str, values: &[String]) -> String {
-    let mut line = format!("{name:<20}");
+    let mut line = format!("{name:<28}");
     for value in values {
-        line.push_str(&format!("  {value:<26}"));
+        line.push_str(&format!("  {value:<30}"));
     }
     line.trim_end().to_owned()
 }

@@ -24,12 +24,21 @@ pub(crate) struct Training {
 
 impl Training {
     /// A job, and why no worker takes it where that is so.
-    async fn with_taker(&self, job: &Job) -> Result<pb::Job, Error> {
-        let no_taker = self.jobs.no_taker(job).await?;
-        Ok(pb::Job {
+    async fn with_taker(&self, job: &Job) -> pb::Job {
+        // The job is stored: not knowing its workers is no reason to say
+        // otherwise.
+        let no_taker = match self.jobs.no_taker(job).await {
+            Ok(no_taker) => no_taker,
+            Err(error) => {
+                let error = service::chain(&error);
+                tracing::warn!(job = %job.id, error, "cannot tell who could take a job");
+                None
+            }
+        };
+        pb::Job {
             no_taker: no_taker.unwrap_or_default(),
             ..pb::Job::from(job)
-        })
+        }
     }
 }
 
@@ -59,7 +68,7 @@ impl pb::training_service_server::TrainingService for Training {
         }
 
         let job = self.jobs.submit(submission, id).await?;
-        Ok(Response::new(self.with_taker(&job).await?))
+        Ok(Response::new(self.with_taker(&job).await))
     }
 
     async fn get_job(
@@ -69,7 +78,7 @@ impl pb::training_service_server::TrainingService for Training {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
         let job = self.jobs.get(&id).await?;
-        Ok(Response::new(self.with_taker(&job).await?))
+        Ok(Response::new(self.with_taker(&job).await))
     }
 
     async fn list_jobs(

@@ -2,6 +2,7 @@
 //! interactions, where there is nothing left to choose by.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use domain::UserToken;
@@ -55,7 +56,7 @@ const FORMAT: u32 = 1;
 
 /// The choices as a model's folder keeps them.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct ChoicesFile {
     format: u32,
     choices: Choices,
 }
@@ -63,27 +64,34 @@ struct Kept {
 impl Choices {
     /// Writes them among a model's files.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
-        let kept = Kept {
+        let file = ChoicesFile {
             format: FORMAT,
             choices: self.clone(),
         };
-        let bytes = serde_json::to_vec(&kept).expect("plain data becomes JSON");
+        let bytes = serde_json::to_vec(&file).expect("plain data becomes JSON");
         disk::write(&folder.join(FILE), &bytes)
     }
 
     /// Reads them from a model's folder; `None` where the model is from before
     /// they were kept, or from a program that kept them in another form: then
     /// everything is chosen anew.
-    pub(crate) fn read(folder: &Path) -> Option<Self> {
-        let bytes = std::fs::read(folder.join(FILE)).ok()?;
-        match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) => Some(kept.choices),
-            Err(error) => {
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Error> {
+        let path = folder.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::file(path)(error)),
+        };
+        match serde_json::from_slice::<ChoicesFile>(&bytes) {
+            Ok(file) if file.format == FORMAT => Ok(Some(file.choices)),
+            Ok(_) | Err(_) => {
                 tracing::warn!(
-                    %error,
-                    "what was chosen for the earlier version cannot be read and is chosen anew"
+                    file = %path.display(),
+                    "what was chosen for the earlier version is in another form and is chosen anew"
                 );
-                None
+                Ok(None)
             }
         }
     }

@@ -70,7 +70,8 @@ pub fn compare(
     let n_test = dataset.manifest.n_test;
     for version in versions {
         let earlier = Earlier::open(&version.files)?;
-        earlier.leave_out_learned(&mut dataset)?;
+        // What it has learned from is no part of the test split any more.
+        earlier.learn_again(&mut dataset)?;
     }
     let n_held_out = dataset.manifest.n_test;
     if n_held_out == 0 {

@@ -7,15 +7,17 @@
 //! from the rows that are served.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use dataset::{Dataset, Split};
-use domain::{LEARNED_BEFORE, ModelManifest, TrainSpec};
+use domain::{ModelManifest, TableInit, TrainSpec};
 use model::{
     Backbone, FitKind, RowMap, RowPair, Table, Tables, TokenTables, Vocabulary,
     has_measured, read_manifest, read_tables,
 };
 
 use crate::contract::input::EarlierVersion;
+use crate::disk;
 use crate::error::Error;
 use crate::evaluation::choices::Choices;
 
@@ -41,8 +43,31 @@ pub(crate) struct EarlierRows {
     spec: TrainSpec,
 }
 
-/// All splits of a data set.
+/// All splits of a data set, in the order of their numbers.
 const ALL: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
+/// The splits of a measured fit among a model's files, a byte an interaction of
+/// its data set; absent where they are the stored ones.
+const SPLITS: &str = "measured-splits.bin";
+
+/// Writes the splits of a measured fit that learns from more than its data set
+/// says.
+pub(super) fn write_splits(
+    folder: &Path,
+    dataset: &Dataset,
+) -> Result<(), Error> {
+    let splits = dataset.interactions.splits.iter();
+    let bytes: Vec<u8> = splits.map(|&split| split as u8).collect();
+    disk::write(&folder.join(SPLITS), &bytes)
+}
+
+/// Copies them among the files of a model; nothing where there are none.
+pub(crate) fn copy_splits(from: &Path, to: &Path) -> Result<(), Error> {
+    let (from, to) = (from.join(SPLITS), to.join(SPLITS));
+    if from.exists() {
+        std::fs::copy(&from, &to).map_err(Error::file(to))?;
+    }
+    Ok(())
+}
 
 impl<'a> Earlier<'a> {
     pub(crate) fn open(version: &'a EarlierVersion) -> Result<Self, Error> {
@@ -51,38 +76,55 @@ impl<'a> Earlier<'a> {
             version,
             manifest: read_manifest(folder).map_err(Error::Earlier)?,
             vocabulary: Vocabulary::read(folder).map_err(Error::Earlier)?,
-            choices: Choices::read(folder),
+            choices: Choices::read(folder)?,
         })
     }
 
     /// Learns from what the version has learned from, where the data set holds
     /// it out; returns how many interactions these are.
-    pub(crate) fn leave_out_learned(
+    pub(crate) fn learn_again(
         &self,
         dataset: &mut Dataset,
     ) -> Result<usize, Error> {
-        let before = Dataset::read_without_texts(&self.version.dataset)
+        let mut before = Dataset::read_without_texts(&self.version.dataset)
             .map_err(Error::Data)?;
+        let splits = self.splits_of_its_fit()?;
+        if splits.len() == before.interactions.splits.len() {
+            before.interactions.splits = splits;
+        }
         let n_learned = dataset.learn_from(&before, self.learned());
+        let n_left = dataset.manifest.n_test;
         tracing::info!(
             n_learned,
+            n_left,
             "held-out interactions that the earlier version learned from are learned from"
         );
+        if n_learned > 0 && n_left == 0 {
+            tracing::warn!("nothing is left to measure the model on");
+        }
         Ok(n_learned)
+    }
+
+    /// The splits that its data set had in its measured fit, where these are not
+    /// the stored ones.
+    fn splits_of_its_fit(&self) -> Result<Vec<Split>, Error> {
+        let path = self.version.model.join(SPLITS);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let bytes = std::fs::read(&path).map_err(Error::file(path))?;
+        let mut splits = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            splits.push(ALL[usize::from(byte) % ALL.len()]);
+        }
+        Ok(splits)
     }
 
     /// The splits of its data set that its measured fit has learned from.
     fn learned(&self) -> &'static [Split] {
-        let metrics = &self.manifest.metrics;
-        let n_before = metrics.get(LEARNED_BEFORE).copied();
         let is_measured_fit =
             !self.manifest.is_final_fit || has_measured(&self.version.model);
-        // Which interactions it had taken over is not known any more.
-        if is_measured_fit && n_before.unwrap_or(0.0) == 0.0 {
-            &ALL[..1]
-        } else {
-            &ALL
-        }
+        if is_measured_fit { &ALL[..1] } else { &ALL }
     }
 
     /// The rows of one of its fits, for the users and items of a job.
@@ -153,30 +195,52 @@ impl EarlierRows {
         fresh: &TokenTables,
         earlier: &TokenTables,
     ) -> TokenTables {
+        let (users, items) = (&self.users, &self.items);
+        // Rows that were drawn at random mean nothing in any direction.
+        if self.spec.init == TableInit::Normal {
+            return TokenTables {
+                users: replaced(&fresh.users, &earlier.users, users),
+                items: replaced(&fresh.items, &earlier.items, items),
+            };
+        }
         TokenTables {
-            users: carried_on(&fresh.users, &earlier.users, &self.users),
-            items: carried_on(&fresh.items, &earlier.items, &self.items),
+            users: mapped(&fresh.users, &earlier.users, users),
+            items: mapped(&fresh.items, &earlier.items, items),
         }
     }
 }
 
-fn carried_on(fresh: &Table, earlier: &Table, places: &[Option<u32>]) -> Table {
+/// The earlier rows; for the new ones what their fresh rows become under the map
+/// from the fresh rows of the known ones to their earlier rows.
+fn mapped(fresh: &Table, earlier: &Table, places: &[Option<u32>]) -> Table {
     let mut pairs = Vec::new();
     for (row, place) in (0..).zip(places) {
         pairs.extend(place.map(|to| RowPair { from: row, to }));
     }
-    let is_complete = pairs.len() == places.len();
-    let map = if is_complete {
-        None
-    } else {
-        RowMap::fit(fresh, earlier, &pairs)
+    if pairs.len() == places.len() {
+        return replaced(fresh, earlier, places);
+    }
+    let Some(map) = RowMap::fit(fresh, earlier, &pairs) else {
+        tracing::warn!("no row is known: the job starts as if from nothing");
+        return replaced(fresh, earlier, places);
     };
     let mut values = Vec::with_capacity(places.len() * fresh.width());
     for (row, place) in (0..).zip(places) {
-        match (place, &map) {
-            (Some(place), _) => values.extend_from_slice(&earlier.row(*place)),
-            (None, Some(map)) => values.extend(map.row(&fresh.row(row))),
-            (None, None) => values.extend_from_slice(&fresh.row(row)),
+        match place {
+            Some(place) => values.extend_from_slice(&earlier.row(*place)),
+            None => values.extend(map.row(&fresh.row(row))),
+        }
+    }
+    Table::new(values, fresh.width())
+}
+
+/// The earlier rows; the fresh ones where there are none.
+fn replaced(fresh: &Table, earlier: &Table, places: &[Option<u32>]) -> Table {
+    let mut values = Vec::with_capacity(places.len() * fresh.width());
+    for (row, place) in (0..).zip(places) {
+        match place {
+            Some(place) => values.extend_from_slice(&earlier.row(*place)),
+            None => values.extend_from_slice(&fresh.row(row)),
         }
     }
     Table::new(values, fresh.width())

@@ -78,6 +78,11 @@ impl Fit {
         Self { earlier, ..self }
     }
 
+    /// True for the fit on all interactions, which chooses nothing.
+    pub(super) fn is_final(&self) -> bool {
+        self.evaluated.is_some()
+    }
+
     /// What was chosen before this fit: by the one that was measured, or by the
     /// job of the version that this one starts from.
     pub(super) fn choices(&self) -> Option<&Choices> {

@@ -60,8 +60,10 @@ impl Run {
         let (spec, corpus) = (&fit.spec, &fit.corpus);
         progress.begins(Part::Ease);
         let ease = match fit.choices() {
-            Some(choices) => ChosenEase::fit_again(choices, corpus),
-            None => ease::choose(spec, corpus, progress)?,
+            Some(choices) if choices.ease.is_some() || fit.is_final() => {
+                ChosenEase::fit_again(choices, spec, corpus)
+            }
+            Some(_) | None => ease::choose(spec, corpus, progress)?,
         };
         progress.begins(Part::Start);
         let Started {

@@ -23,7 +23,7 @@ use crate::evaluation::write::{Finished, keep_measured, write};
 use crate::material::backbone::{self, is_warmed_up};
 use crate::material::corpus::Corpus;
 use crate::training::context::Context;
-use crate::training::earlier::{Earlier, EarlierRows};
+use crate::training::earlier::{Earlier, EarlierRows, write_splits};
 use crate::training::fit::Fit;
 use crate::training::run::Run;
 use crate::training::{checkpoint, stages};
@@ -56,7 +56,10 @@ fn train_from(
     let earlier = input.earlier.as_ref().map(Earlier::open).transpose()?;
     let mut n_learned_before = 0;
     if let Some(earlier) = &earlier {
-        n_learned_before = earlier.leave_out_learned(&mut dataset)?;
+        n_learned_before = earlier.learn_again(&mut dataset)?;
+        if n_learned_before > 0 {
+            write_splits(&input.scratch, &dataset)?;
+        }
     }
     let backbone = backbone::start(input, progress)?;
     let evaluated = match &input.resume {

@@ -68,9 +68,15 @@ fn what_the_version_learned_from_is_not_measured_on() {
     let after = bench.train_from(Some(version), &spec(false));
     let n_users = Dataset::read(&bench.data).unwrap().users.len();
     assert_eq!(after.metrics[LEARNED_BEFORE], n_users as f64);
+    let version_of_second = after.version(&bench);
     let popularity = after.artifact.popularity.unwrap();
     let n_learned: u32 = popularity.iter().sum();
     assert_eq!(n_learned as usize, 6 * n_users, "as before");
+
+    // What is left of the second test split measures the third version, too.
+    let later = bench.train_from(Some(version_of_second), &no_epochs());
+    assert_eq!(later.metrics[LEARNED_BEFORE], n_users as f64);
+    assert!(later.metrics.contains_key("ndcg@100"));
 }
 
 #[test]

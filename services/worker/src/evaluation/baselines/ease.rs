@@ -46,13 +46,18 @@ pub(crate) struct Settings {
 }
 
 impl ChosenEase {
-    /// Fits EASE as was chosen before; `None` where there was none, or where
-    /// the matrix cannot be inverted.
+    /// Fits EASE as was chosen before; `None` where there was none, where the
+    /// catalogue has become too large for it, or where the matrix cannot be
+    /// inverted.
     pub(crate) fn fit_again(
         choices: &Choices,
+        spec: &TrainSpec,
         corpus: &Corpus,
     ) -> Option<Self> {
         let reading = choices.ease?;
+        if !spec.fits_ease(corpus.histories.n_items) {
+            return None;
+        }
         let gram = Gram::new(&corpus.histories.train, &corpus.item_words);
         let weights = fit(&gram, reading)?;
         Some(Self {
