@@ -49,6 +49,13 @@ async fn next_weeks_job_starts_from_the_live_version_and_both_are_compared() {
     let options = ["--from", "live", "--label", "candidate"];
     let second = submit(&newcomer, &orders, &options);
     assert_eq!(second["state"], "SUCCEEDED");
+    let other = ["--from", "live", "--catalog", "other", "--data"];
+    let orders = orders.to_str().unwrap();
+    let refused =
+        newcomer.run(&[&["train", "submit"], &other[..], &[orders]].concat());
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("ranks the catalog `default`"), "{why}");
+
     let metrics = &second["metrics"];
     assert!(metrics["ndcg@100"].as_f64().unwrap() > 0.0, "{metrics}");
     assert!(

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use dataset::{Dataset, Manifest, Report};
 use domain::TrainSpec;
 use proto::pb;
@@ -209,6 +209,15 @@ impl Study<'_> {
         coordinator: &Target,
     ) -> anyhow::Result<Option<StartVersion>> {
         let start = self.submit.start_version(coordinator).await?;
+        let own = self.submit.reading.catalog();
+        if let Some(start) = &start
+            && start.catalog != own
+        {
+            bail!(
+                "--from: that version ranks the catalog `{}`, this data is of `{own}`: `--catalog` says of which it is",
+                start.catalog
+            );
+        }
         self.submit.spec_on(NOT_STORED, start.as_ref())?;
         Ok(start)
     }

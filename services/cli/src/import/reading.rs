@@ -272,6 +272,11 @@ impl Reading {
         })
     }
 
+    /// Namespace of the item ids.
+    pub(crate) fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
     /// True where chance splits a file that does not split itself.
     pub(crate) fn splits_at_random(&self) -> bool {
         match self.split {

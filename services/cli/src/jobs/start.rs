@@ -15,6 +15,8 @@ use crate::names::dataset_id;
 #[derive(Debug)]
 pub(crate) struct StartVersion {
     name: String,
+    /// Namespace of its item ids.
+    pub(crate) catalog: String,
     /// Id of the data set that it was trained on.
     pub(crate) dataset: String,
     /// How it was trained.
@@ -47,6 +49,7 @@ impl StartVersion {
         let spec = model.spec.unwrap_or_default();
         Ok(Self {
             name: model.name,
+            catalog: model.catalog,
             dataset: dataset_id(&model.dataset).to_owned(),
             spec: TrainSpec::try_from(spec)
                 .context("--from: the version's specification")?,
