@@ -35,7 +35,8 @@ mod name;
 pub use history::recorded;
 pub use job::state;
 pub use name::{
-    catalog, dataset_id, job_id, job_name, timestamp, version_id, version_name,
+    catalog, dataset_id, job_id, job_name, milliseconds, timestamp, version_id,
+    version_name,
 };
 pub use page_token::Pages;
 pub use query::{Asked, priority};

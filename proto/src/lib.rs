@@ -23,8 +23,9 @@ pub mod pb {
 }
 
 pub use convert::{
-    Asked, Pages, catalog, dataset_id, job_id, job_name, priority, recorded,
-    state, timestamp, version_id, version_name, worker_labels,
+    Asked, Pages, catalog, dataset_id, job_id, job_name, milliseconds,
+    priority, recorded, state, timestamp, version_id, version_name,
+    worker_labels,
 };
 pub use error::{invalid_argument, overloaded};
 

@@ -57,6 +57,19 @@ impl From<&Outage> for pb::Outage {
     }
 }
 
+impl pb::job::State {
+    /// True for a state that a job leaves only when it is retried.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+            Self::Unspecified
+            | Self::Queued
+            | Self::Running
+            | Self::Cancelling => false,
+        }
+    }
+}
+
 impl From<State> for pb::job::State {
     fn from(state: State) -> Self {
         match state {

@@ -70,7 +70,12 @@ pub fn timestamp(ms: i64) -> prost_types::Timestamp {
     }
 }
 
-/// Makes milliseconds since 1970-01-01 UTC of a timestamp.
+/// Makes milliseconds since 1970-01-01 UTC of a timestamp that a service wrote.
+pub fn milliseconds(time: prost_types::Timestamp) -> i64 {
+    time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000
+}
+
+/// Makes milliseconds since 1970-01-01 UTC of a timestamp that a client wrote.
 pub(crate) fn millis(
     field: &str,
     time: prost_types::Timestamp,

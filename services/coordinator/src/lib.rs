@@ -16,6 +16,8 @@ mod rpc;
 mod body;
 /// What a job will cost, said before it is queued.
 mod costs;
+/// What is read of a data set's manifest.
+mod dataset;
 /// Lets workers leave first.
 mod farewell;
 /// Jobs that begin when others have succeeded.

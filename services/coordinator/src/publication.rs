@@ -5,6 +5,7 @@ use domain::{
 };
 use storage::{Artifacts, Kind, now_ms};
 
+use crate::dataset::{self, About};
 use crate::error::{BadModel, Error};
 
 /// Checks a stored model, and says what the registry will know about it: every
@@ -50,14 +51,12 @@ pub(crate) async fn verified(
 /// What people call a data set; empty where its manifest cannot be read, which
 /// is no reason to lose a model.
 async fn dataset_name(artifacts: &Artifacts, id: &DatasetId) -> String {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        name: String,
+    match dataset::read::<About>(artifacts, id).await {
+        Ok(about) => about.name,
+        Err(error) => {
+            let error = service::chain(&error);
+            tracing::warn!(dataset = %id, error, "a version's data set has no name");
+            String::new()
+        }
     }
-    let id = ArtifactId::from(id);
-    let read = artifacts.read(Kind::Dataset, &id, "dataset.json").await;
-    let named = read
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Named>(&bytes).ok());
-    named.map(|named| named.name).unwrap_or_default()
 }

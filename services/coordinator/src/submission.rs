@@ -4,18 +4,19 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    ArtifactId, Backbone, BackboneLocation, Catalog, Counts, Event, Invalid,
-    Job, JobId, Schedule, State, TrainSpec,
+    ArtifactId, Backbone, BackboneLocation, Counts, Event, Invalid, Job, JobId,
+    Schedule, State, TrainSpec,
 };
 use storage::{Created, Kind};
 use tokio::time::Instant;
 
 use crate::body::KnownBody;
+use crate::dataset::About;
 use crate::error::Error;
 use crate::machines::Known;
 use crate::step::step;
 use crate::train_job::TrainJobs;
-use crate::{body, costs, placement};
+use crate::{body, costs, dataset, placement};
 
 /// Coordinators that meet while they add to a queue with a limit.
 const N_TRIES: usize = 20;
@@ -25,12 +26,6 @@ const N_TRIES: usize = 20;
 pub(crate) struct Submission {
     pub(crate) spec: TrainSpec,
     pub(crate) schedule: Schedule,
-}
-
-/// What a data set's manifest says of the namespace of its ids.
-#[derive(serde::Deserialize)]
-struct OfCatalog {
-    catalog: Catalog,
 }
 
 impl From<TrainSpec> for Submission {
@@ -175,12 +170,7 @@ impl TrainJobs {
             return Err(Invalid::one("spec.backbone", reason).into());
         }
         let artifacts = &self.storage.artifacts;
-        let dataset = ArtifactId::from(&spec.dataset);
-        let manifest = artifacts
-            .read(Kind::Dataset, &dataset, "dataset.json")
-            .await?;
-        let own: OfCatalog =
-            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
+        let own: About = dataset::read(artifacts, &spec.dataset).await?;
         if own.catalog != info.catalog {
             let reason = format!(
                 "ranks the catalog `{}`; the data set is of `{}`, whose items may have the same ids",
@@ -209,17 +199,13 @@ impl TrainJobs {
     ) -> Result<Vec<String>, Error> {
         let spec = &submission.spec;
         self.check(spec, &submission.schedule).await?;
-        let dataset = ArtifactId::from(&spec.dataset);
         let artifacts = &self.storage.artifacts;
-        let manifest = artifacts
-            .read(Kind::Dataset, &dataset, "dataset.json")
-            .await?;
-        let counts =
-            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
+        let counts = dataset::read(artifacts, &spec.dataset).await?;
         self.notes_on(submission, &counts).await
     }
 
-    /// The same for a data set that need not be stored, by what it holds.
+    /// Says what a submission will cost, and who can take it, for a data set that
+    /// need not be stored, by what it holds.
     pub(crate) async fn notes_on(
         &self,
         submission: &Submission,

@@ -3,7 +3,9 @@
 //!
 //! `model.json` (the manifest), `tables.safetensors`, `users.json`,
 //! `items.jsonl`, `popularity.json`, for a hybrid `light.safetensors`, for a
-//! model that reads texts `words.json` and `texts.safetensors`. The backbone is kept once for all models that share it, in a folder of its own.
+//! model that reads texts `words.json` and `texts.safetensors`; beside them what
+//! the worker keeps for later jobs, `choices.json` and the numbers of the fit that
+//! was measured (`measured.rs`). The backbone is kept once for all models that share it, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -74,8 +74,8 @@ pub use light::row_map::{RowMap, RowPair};
 pub use light::spectral::{Matrix, Spectrum};
 pub use light::{ease, hybrid};
 pub use measured::{
-    FitKind, copy_measured, has_measured, read_measured_light, read_tables,
-    write_measured,
+    FitKind, MEASURED_SPLITS, copy_measured, has_measured, n_measured_bytes,
+    read_measured_light, read_tables, write_measured,
 };
 pub use reading::cold::rows_from_texts;
 pub use reading::item_words::ItemWords;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use domain::{ArtifactId, Metric, ModelManifest, TrainSpec};
+use domain::{ArtifactId, Metric, ModelVersion};
 use proto::pb;
 use serde_json::{Value, json};
-use storage::{Artifacts, Kind};
-use worker::{ComparedVersion, Comparison, EarlierVersion};
+use storage::Kind;
+use worker::{ComparedVersion, Comparison};
 
 use crate::lists::source::Source;
 use crate::lookup;
@@ -73,14 +73,21 @@ async fn compare(
     }
     let mut compared = Vec::new();
     for model in &models {
-        compared.push(files(model, &source.artifacts).await?);
+        let id = model.name.trim_start_matches("modelVersions/");
+        let version = ModelVersion::new(id)?;
+        let files = ComparedVersion::open(&source.artifacts, &version).await;
+        compared.push(
+            files.with_context(|| {
+                format!("{} cannot be compared", model.name)
+            })?,
+        );
     }
     let settings = service::load("worker", worker::DEFAULTS, None)?;
     let measuring = tokio::task::spawn_blocking(move || {
         worker::compare(&folder, &compared, &settings)
     });
     let measured = measuring.await??;
-    let differing = differing_fields(&models)?;
+    let differing = comparison::differing_fields(&models)?;
     let shown = comparison::Shown {
         models: &models,
         measured: &measured,
@@ -93,95 +100,6 @@ async fn compare(
 
 fn created(model: &pb::ModelVersion) -> i64 {
     model.create_time.unwrap_or_default().seconds
-}
-
-/// The folders of a version.
-async fn files(
-    model: &pb::ModelVersion,
-    artifacts: &Artifacts,
-) -> anyhow::Result<ComparedVersion> {
-    let id = model.name.trim_start_matches("modelVersions/");
-    let folder = artifacts
-        .open_verified(Kind::Model, &ArtifactId::new(id)?)
-        .await?;
-    let manifest: ModelManifest =
-        serde_json::from_slice(&std::fs::read(folder.join("model.json"))?)?;
-    let Some(backbone) = manifest.backbone else {
-        bail!("{} has no language model to rank with", model.name);
-    };
-    let dataset = ArtifactId::from(&manifest.dataset);
-    let dataset = artifacts
-        .open_verified(Kind::Dataset, &dataset)
-        .await
-        .with_context(|| {
-            format!(
-                "the data set of {} says what it has learned from",
-                model.name
-            )
-        })?;
-    Ok(ComparedVersion {
-        files: EarlierVersion {
-            model: folder,
-            dataset,
-        },
-        backbone: artifacts.open_verified(Kind::Backbone, &backbone).await?,
-    })
-}
-
-/// The fields of the specifications in which the versions differ, but for the
-/// data set and the labels.
-fn differing_fields(
-    models: &[pb::ModelVersion],
-) -> anyhow::Result<Vec<comparison::Field>> {
-    let mut specs = Vec::new();
-    for model in models {
-        let spec = model.spec.clone().unwrap_or_default();
-        let spec = json!(TrainSpec::try_from(spec)?);
-        let mut fields = Vec::new();
-        flatten(String::new(), &spec, &mut fields);
-        specs.push(fields);
-    }
-    let mut names: BTreeSet<&str> = BTreeSet::new();
-    for field in specs.iter().flatten() {
-        names.insert(&field.name);
-    }
-    let mut differing = Vec::new();
-    for name in names {
-        let mut values = Vec::new();
-        for spec in &specs {
-            let field = spec.iter().find(|field| field.name == name);
-            values.push(field.map_or("-", |field| field.value.as_str()));
-        }
-        let is_same = values.iter().all(|value| *value == values[0]);
-        if !is_same && name != "dataset" && !name.starts_with("labels") {
-            differing.push(comparison::Field {
-                name: name.to_owned(),
-                values: values.into_iter().map(str::to_owned).collect(),
-            });
-        }
-    }
-    Ok(differing)
-}
-
-/// A field of a specification, as it is typed.
-struct TypedField {
-    name: String,
-    value: String,
-}
-
-/// Adds a value's fields, with the path to each.
-fn flatten(path: String, value: &Value, fields: &mut Vec<TypedField>) {
-    if let Value::Object(inner) = value {
-        for (name, value) in inner {
-            let dot = if path.is_empty() { "" } else { "." };
-            flatten(format!("{path}{dot}{name}"), value, fields);
-        }
-        return;
-    }
-    fields.push(TypedField {
-        name: path,
-        value: value.to_string(),
-    });
 }
 
 fn as_json(shown: &comparison::Shown<'_>, on: &ArtifactId) -> Value {

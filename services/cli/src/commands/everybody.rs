@@ -62,7 +62,7 @@ impl Everybody {
         let started = Instant::now();
         let version = match &self.request.model {
             Some(Model::ModelVersion(version)) => {
-                lookup::model_version(source.coordinator(), version).await?
+                lookup::model_version(&source.coordinator, version).await?
             }
             Some(Model::Label(label)) => source.version_of(label).await?,
             None => source.version_of("live").await?,

@@ -90,7 +90,7 @@ pub(crate) async fn run(
     Source::during(settings, async |source| {
         let version = match version {
             Some(version) => {
-                lookup::model_version(source.coordinator(), &version).await?
+                lookup::model_version(&source.coordinator, &version).await?
             }
             None => {
                 let label = arguments.label.as_deref().unwrap_or("live");

@@ -120,7 +120,7 @@ impl Follower<'_> {
             self.view.progress(&job);
         }
 
-        let has_ended = is_new && is_terminal(job.state());
+        let has_ended = is_new && job.state().is_final();
         has_ended.then_some(job)
     }
 }
@@ -147,14 +147,4 @@ pub(crate) async fn events_so_far(
         }
     }
     Ok(events)
-}
-
-fn is_terminal(state: State) -> bool {
-    match state {
-        State::Succeeded | State::Failed | State::Cancelled => true,
-        State::Unspecified
-        | State::Queued
-        | State::Running
-        | State::Cancelling => false,
-    }
 }

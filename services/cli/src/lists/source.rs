@@ -23,11 +23,6 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Where versions are asked for.
-    pub(crate) fn coordinator(&self) -> &Target {
-        &self.coordinator
-    }
-
     /// Works with the services that run; where none do, with own ones on what
     /// `train submit --data` left in this folder.
     pub(crate) async fn during<T>(

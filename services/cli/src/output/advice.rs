@@ -1,6 +1,8 @@
 //! What to do with a model, in sentences: does it add anything to the simpler
 //! methods?
 
+use std::collections::HashMap;
+
 use domain::{HYBRID_WEIGHT, Metric, RankedBy};
 use proto::pb;
 
@@ -30,13 +32,17 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
 }
 
 fn ndcg(job: &pb::Job, ranker: RankedBy) -> Option<f64> {
+    ndcg_of(&job.metrics, ranker)
+}
+
+fn ndcg_of(metrics: &HashMap<String, f64>, ranker: RankedBy) -> Option<f64> {
     let key = ranker.key(Metric::Ndcg100);
-    job.metrics.get(&key).copied()
+    metrics.get(&key).copied()
 }
 
 /// Whether the model beats the best of the simpler methods by enough.
 fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
-    let Some(simpler) = best_simpler_method(job) else {
+    let Some(simpler) = best_simpler_method(&job.metrics) else {
         return "No simpler method was measured: set evaluation.baselines = \"all\" to compare."
             .to_owned();
     };
@@ -62,16 +68,18 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
 }
 
 /// A simpler method, and how good its ranking is.
-struct SimplerMethod {
-    ranker: RankedBy,
-    ndcg: f64,
+pub(super) struct SimplerMethod {
+    pub(super) ranker: RankedBy,
+    pub(super) ndcg: f64,
 }
 
 /// The best of those that were measured; of equals the simplest.
-fn best_simpler_method(job: &pb::Job) -> Option<SimplerMethod> {
+pub(super) fn best_simpler_method(
+    metrics: &HashMap<String, f64>,
+) -> Option<SimplerMethod> {
     let mut best: Option<SimplerMethod> = None;
     for ranker in RankedBy::BASELINES {
-        let Some(ndcg) = ndcg(job, ranker) else {
+        let Some(ndcg) = ndcg_of(metrics, ranker) else {
             continue;
         };
         if best

@@ -1,9 +1,12 @@
 //! Versions side by side, for people.
 
-use domain::Metric;
+use std::collections::BTreeSet;
+
+use domain::{Metric, TrainSpec};
 use proto::pb;
 use worker::Comparison;
 
+use crate::output::spec_fields::leaves;
 use crate::output::version;
 
 /// What is shown of a comparison.
@@ -19,6 +22,36 @@ pub(crate) struct Shown<'a> {
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) values: Vec<String>,
+}
+
+/// The fields of the specifications in which the versions differ, but for the
+/// data set and the labels.
+pub(crate) fn differing_fields(
+    models: &[pb::ModelVersion],
+) -> anyhow::Result<Vec<Field>> {
+    let mut specs = Vec::new();
+    for model in models {
+        let spec = model.spec.clone().unwrap_or_default();
+        specs.push(leaves(&TrainSpec::try_from(spec)?));
+    }
+    let names: BTreeSet<&String> =
+        specs.iter().flat_map(|spec| spec.keys()).collect();
+    let mut differing = Vec::new();
+    for name in names {
+        let mut values = Vec::new();
+        for spec in &specs {
+            let value = spec.get(name).map_or("-", String::as_str);
+            values.push(value.to_owned());
+        }
+        let is_same = values.iter().all(|value| *value == values[0]);
+        if !is_same && name != "dataset" && name != "labels" {
+            differing.push(Field {
+                name: name.clone(),
+                values,
+            });
+        }
+    }
+    Ok(differing)
 }
 
 /// A column a version: what each is, how good it is on the same interactions,

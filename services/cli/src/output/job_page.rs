@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use dataset::date_of;
 use domain::Part;
-use proto::pb;
 use proto::pb::job::State;
+use proto::{milliseconds, pb};
 
 use crate::output::plain::one_line;
 use crate::output::progress::{duration, now_line};
@@ -87,10 +87,10 @@ impl JobPage<'_> {
             parts.push(format!("priority {}", schedule.priority));
         }
         if let Some(time) = schedule.start_after {
-            parts.push(format!("not before {}", date_of(millis(time))));
+            parts.push(format!("not before {}", date_of(milliseconds(time))));
         }
         if let Some(time) = schedule.deadline {
-            parts.push(format!("deadline {}", date_of(millis(time))));
+            parts.push(format!("deadline {}", date_of(milliseconds(time))));
         }
         if !schedule.after.is_empty() {
             parts.push(format!("after {}", schedule.after.join(", ")));
@@ -129,7 +129,7 @@ impl JobPage<'_> {
                 matches!(job.state(), State::Running | State::Cancelling);
             if is_held && attempt.worker.is_empty() {
                 attempt.worker = &job.worker;
-                attempt.start_ms = event.time.map(millis);
+                attempt.start_ms = event.time.map(milliseconds);
             }
             if !is_held && attempt.end.is_none() {
                 attempt.end = Some(&event.message);
@@ -145,18 +145,22 @@ impl JobPage<'_> {
     /// How long it waited and took, and what the latest attempt's time went to.
     fn time(&self) -> Vec<String> {
         let job = self.job;
-        let created_ms = job.create_time.map_or(0, millis);
+        let created_ms = job.create_time.map_or(0, milliseconds);
         let mut line = format!("submitted {}", date_of(created_ms));
         if let Some(start_ms) = self.start_ms() {
-            let end_ms = if is_over(job) {
-                job.update_time.map_or(self.now_ms, millis)
+            let end_ms = if job.state().is_final() {
+                job.update_time.map_or(self.now_ms, milliseconds)
             } else {
                 self.now_ms
             };
             line.push_str(&format!(
                 ", waited {}, {} {}",
                 since(created_ms, start_ms),
-                if is_over(job) { "took" } else { "runs for" },
+                if job.state().is_final() {
+                    "took"
+                } else {
+                    "runs for"
+                },
                 since(start_ms, end_ms)
             ));
         }
@@ -177,7 +181,7 @@ impl JobPage<'_> {
         let first = self.events.iter().find(|event| {
             event.job.as_ref().is_some_and(|job| job.attempts > 0)
         });
-        first?.time.map(millis)
+        first?.time.map(milliseconds)
     }
 
     fn stages(&self) -> Vec<String> {
@@ -231,20 +235,8 @@ pub(super) fn parts_by_length(job: &pb::Job) -> Vec<(&'static str, f64)> {
     parts
 }
 
-fn is_over(job: &pb::Job) -> bool {
-    matches!(
-        job.state(),
-        State::Succeeded | State::Failed | State::Cancelled
-    )
-}
-
 fn since(from_ms: i64, until_ms: i64) -> String {
     duration((until_ms - from_ms).max(0) as f64 / 1_000.0)
-}
-
-/// A time in milliseconds since 1970-01-01 UTC.
-pub(super) fn millis(time: prost_types::Timestamp) -> i64 {
-    time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000
 }
 
 fn push(lines: &mut Vec<String>, name: &str, of_name: Vec<String>) {

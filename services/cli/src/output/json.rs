@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use proto::pb;
+use proto::{milliseconds, pb};
 use serde_json::{Value, json};
 
 pub(crate) fn job(job: &pb::Job) -> Value {
@@ -84,8 +84,8 @@ fn schedule(schedule: &pb::Schedule) -> Value {
     json!({
         "priority": schedule.priority,
         "queue": schedule.queue,
-        "start_after_ms": schedule.start_after.map(|time| millis(Some(time))),
-        "deadline_ms": schedule.deadline.map(|time| millis(Some(time))),
+        "start_after_ms": millis(schedule.start_after),
+        "deadline_ms": millis(schedule.deadline),
         "after": schedule.after,
         "needs": {
             "labels": needs.labels,
@@ -227,5 +227,5 @@ pub(crate) fn sorted<T: Copy>(
 
 /// A time in milliseconds since 1970.
 fn millis(time: Option<prost_types::Timestamp>) -> Option<i64> {
-    time.map(|time| time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000)
+    time.map(milliseconds)
 }

@@ -4,11 +4,11 @@
 
 use dataset::{Manifest, date_of};
 use domain::{Metric, RankedBy};
-use proto::pb;
+use proto::{milliseconds, pb};
 
 use crate::output::advice::advice;
 use crate::output::html::escaped;
-use crate::output::job_page::{millis, parts_by_length};
+use crate::output::job_page::parts_by_length;
 use crate::output::progress::duration;
 use crate::output::report_parts::{SampleLists, charts, lists, row};
 use crate::output::seeds::Seeds;
@@ -73,7 +73,7 @@ impl Report<'_> {
 
     fn head(&self) -> String {
         let what = escaped(&self.manifest.name);
-        let ended_ms = self.job.update_time.map_or(0, millis);
+        let ended_ms = self.job.update_time.map_or(0, milliseconds);
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -188,8 +188,8 @@ fn settings(job: &pb::Job) -> String {
 
 /// How long the job took, and what its time went to.
 fn time(job: &pb::Job) -> String {
-    let created_ms = job.create_time.map_or(0, millis);
-    let ended_ms = job.update_time.map_or(created_ms, millis);
+    let created_ms = job.create_time.map_or(0, milliseconds);
+    let ended_ms = job.update_time.map_or(created_ms, milliseconds);
     let seconds = (ended_ms - created_ms).max(0) as f64 / 1_000.0;
     let device = job.progress.as_ref().map(|progress| &progress.device);
     let device = device.filter(|device| !device.is_empty());

@@ -65,8 +65,8 @@ fn all(job: &pb::Job) -> Vec<SpecField> {
     fields
 }
 
-/// Every field of a specification by its path.
-fn leaves(spec: &TrainSpec) -> BTreeMap<String, String> {
+/// Every field of a specification by its path, as it is typed.
+pub(super) fn leaves(spec: &TrainSpec) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     if let Ok(value) = serde_json::to_value(spec) {
         add(&mut found, String::new(), &value);

@@ -3,9 +3,10 @@
 
 use dataset::date_of;
 use domain::{Metric, RankedBy};
-use proto::pb;
+use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
+use crate::output::advice::best_simpler_method;
 
 /// A version in one line.
 pub(crate) fn line(model: &pb::ModelVersion) -> String {
@@ -53,8 +54,8 @@ pub(crate) fn short_name(model: &pb::ModelVersion) -> String {
 
 /// When it was published, to the minute.
 pub(crate) fn date(model: &pb::ModelVersion) -> String {
-    let seconds = model.create_time.unwrap_or_default().seconds;
-    date_of(seconds * 1_000).chars().take(16).collect()
+    let at_ms = model.create_time.map_or(0, milliseconds);
+    date_of(at_ms).chars().take(16).collect()
 }
 
 /// What people call its data set; the first digits of the id where that is not
@@ -66,7 +67,7 @@ pub(crate) fn dataset(model: &pb::ModelVersion) -> String {
     model.dataset_name.clone()
 }
 
-/// How long its training took.
+/// How long the attempt took that trained it.
 pub(crate) fn cost(model: &pb::ModelVersion) -> String {
     match model.train_seconds {
         seconds if seconds <= 0.0 => "time not known".to_owned(),
@@ -82,17 +83,10 @@ pub(crate) fn lift(model: &pb::ModelVersion) -> String {
     let Some(served) = model.metrics.get(&served) else {
         return "not measured".to_owned();
     };
-    let mut best: Option<(f64, RankedBy)> = None;
-    for ranker in RankedBy::BASELINES {
-        let key = ranker.key(Metric::Ndcg100);
-        let value = model.metrics.get(&key).copied().unwrap_or(0.0);
-        if value > best.map_or(0.0, |best| best.0) {
-            best = Some((value, ranker));
-        }
-    }
-    let Some((value, ranker)) = best else {
+    let best = best_simpler_method(&model.metrics);
+    let Some(best) = best.filter(|best| best.ndcg > 0.0) else {
         return "no simpler method".to_owned();
     };
-    let percent = 100.0 * (served / value - 1.0);
-    format!("{percent:+.1} % over {}", ranker.label())
+    let percent = 100.0 * (served / best.ndcg - 1.0);
+    format!("{percent:+.1} % over {}", best.ranker.label())
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use proto::pb;
-use proto::pb::job::State;
 use service::client::is_passing;
 use tonic::{Code, Status};
 
@@ -36,16 +35,8 @@ pub(crate) struct Sweep<'a> {
 
 impl Trial {
     pub(crate) fn has_ended(&self) -> bool {
-        match self.job.as_ref().map(pb::Job::state) {
-            Some(State::Succeeded | State::Failed | State::Cancelled) => true,
-            Some(
-                State::Unspecified
-                | State::Queued
-                | State::Running
-                | State::Cancelling,
-            )
-            | None => false,
-        }
+        let job = self.job.as_ref();
+        job.is_some_and(|job| job.state().is_final())
     }
 
     /// The fields as they are typed.

@@ -2,12 +2,14 @@
 //! manifest, there is room for it before gigabytes are hashed, and its files
 //! are verified before they are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use domain::{ArtifactId, ModelVersion};
-use model::{Artifact, ComputeDevice, Device, Precision, read_manifest};
+use model::{
+    Artifact, ComputeDevice, Device, Precision, n_measured_bytes, read_manifest,
+};
 use storage::{Kind, Storage};
 use tokio_util::task::TaskTracker;
 
@@ -130,7 +132,7 @@ impl Loader {
     ) -> Result<LoadedModel, Unloadable> {
         let artifacts = &self.storage.artifacts;
         let backbone = self.backbone_needed(version, folder.clone()).await?;
-        let n_bytes = self.bytes_needed(version, &backbone).await?;
+        let n_bytes = self.bytes_needed(version, &folder, &backbone).await?;
         // Before gigabytes are hashed for nothing; nothing is dropped for a
         // version that is damaged.
         self.check_room(n_bytes, &backbone)?;
@@ -183,6 +185,7 @@ impl Loader {
     async fn bytes_needed(
         &self,
         version: &ModelVersion,
+        folder: &Path,
         backbone: &BackboneNeeded,
     ) -> Result<u64, Unloadable> {
         let artifacts = &self.storage.artifacts;
@@ -192,7 +195,9 @@ impl Loader {
         };
         let model = ArtifactId::from(version);
         let of_model = artifacts.n_bytes(Kind::Model, &model).await?;
-        Ok(of_model + of_backbone)
+        let folder = folder.to_owned();
+        let unread = blocking(move || Ok(n_measured_bytes(&folder))).await?;
+        Ok(of_model.saturating_sub(unread) + of_backbone)
     }
 
     async fn verify(&self, version: &ModelVersion) -> Result<(), Unloadable> {
@@ -234,7 +239,7 @@ impl Loader {
 impl BackboneNeeded {
     fn get(
         self,
-        folder: &std::path::Path,
+        folder: &Path,
         device: &Device,
         precision: Precision,
     ) -> Result<Arc<SharedBackbone>, model::Error> {

@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use dataset::{Dataset, Split};
-use domain::UserToken;
+use domain::{ModelVersion, UserToken};
 use model::metrics::RankingMetrics;
 use model::{
     Artifact, Backbone, Device, FitKind, ItemWeights, PromptTexts, TokenTables,
     has_measured, read_measured_light, read_tables,
 };
+use storage::{Artifacts, Kind};
 use tokio_util::sync::CancellationToken;
 
 use crate::contract::input::EarlierVersion;
@@ -35,6 +36,30 @@ pub struct ComparedVersion {
     pub files: EarlierVersion,
     /// The folder of its backbone.
     pub backbone: PathBuf,
+}
+
+impl ComparedVersion {
+    /// Opens the files of a version, verified.
+    ///
+    /// # Errors
+    /// When its model, data set or backbone is not there or damaged, or when it
+    /// has no language model.
+    pub async fn open(
+        artifacts: &Artifacts,
+        version: &ModelVersion,
+    ) -> Result<Self, Error> {
+        let files = EarlierVersion::open(artifacts, version).await?;
+        let manifest =
+            model::read_manifest(&files.model).map_err(Error::Earlier)?;
+        let Some(backbone) = manifest.backbone else {
+            return Err(Error::Spec(
+                "it has no language model to rank with".to_owned(),
+            ));
+        };
+        let backbone =
+            artifacts.open_verified(Kind::Backbone, &backbone).await?;
+        Ok(Self { files, backbone })
+    }
 }
 
 /// What a comparison came to.

@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::evaluation::choices::Evaluated;
 use crate::evaluation::choose::Chosen;
 use crate::material::corpus::Corpus;
-use crate::training::earlier::copy_splits;
 
 /// How long a full disk is waited for with a trained model at hand.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,10 +106,7 @@ pub(crate) fn write(
     };
     write_folder(&model, progress, |folder| {
         artifact.write(folder)?;
-        copy_splits(&input.scratch, folder)?;
-        if is_final_fit {
-            copy_measured(&input.scratch, folder)?;
-        }
+        copy_measured(&input.scratch, folder)?;
         choices.write(folder)
     })?;
     // Beginning a part ends the one before: what writing took is noted.

@@ -65,18 +65,11 @@ async fn earlier(
     artifacts: &Artifacts,
     version: &ModelVersion,
 ) -> Result<EarlierVersion, Cause> {
-    let id = ArtifactId::from(version);
-    let unusable = |error| unusable(&error, CauseKind::BadData);
-    let model = artifacts.open_verified(Kind::Model, &id).await;
-    let model = model.map_err(unusable)?;
-    let manifest = model::read_manifest(&model)
-        .map_err(|error| Error::Earlier(error).cause())?;
-    let dataset = ArtifactId::from(&manifest.dataset);
-    let dataset = artifacts.open_verified(Kind::Dataset, &dataset).await;
-    Ok(EarlierVersion {
-        model,
-        dataset: dataset.map_err(unusable)?,
-    })
+    match EarlierVersion::open(artifacts, version).await {
+        Ok(files) => Ok(files),
+        Err(Error::Storage(error)) => Err(unusable(&error, CauseKind::BadData)),
+        Err(error) => Err(error.cause()),
+    }
 }
 
 /// The folder of the artifact that the job's backbone is, if it is one.

@@ -4,6 +4,8 @@
 pub(crate) mod backbone;
 /// The backbones that a job here may name.
 pub(crate) mod seen;
+/// The files of a version that a job starts from.
+mod version;
 
 /// The words of each item.
 mod item_words;

@@ -12,8 +12,8 @@ use std::path::Path;
 use dataset::{Dataset, Split};
 use domain::{ModelManifest, TableInit, TrainSpec};
 use model::{
-    Backbone, FitKind, RowMap, RowPair, Table, Tables, TokenTables, Vocabulary,
-    has_measured, read_manifest, read_tables,
+    Backbone, FitKind, MEASURED_SPLITS, RowMap, RowPair, Table, Tables,
+    TokenTables, Vocabulary, has_measured, read_manifest, read_tables,
 };
 
 use crate::contract::input::EarlierVersion;
@@ -21,7 +21,8 @@ use crate::disk;
 use crate::error::Error;
 use crate::evaluation::choices::Choices;
 
-/// A version that a job starts from, without its numbers.
+/// A version that a job starts from: its manifest, ids and choices. Its tables
+/// are read by [`Earlier::rows`].
 pub(crate) struct Earlier<'a> {
     version: &'a EarlierVersion,
     manifest: ModelManifest,
@@ -45,10 +46,6 @@ pub(crate) struct EarlierRows {
 
 /// All splits of a data set, in the order of their numbers.
 const ALL: [Split; 3] = [Split::Train, Split::Valid, Split::Test];
-/// The splits of a measured fit among a model's files, a byte an interaction of
-/// its data set; absent where they are the stored ones.
-const SPLITS: &str = "measured-splits.bin";
-
 /// Writes the splits of a measured fit that learns from more than its data set
 /// says.
 pub(super) fn write_splits(
@@ -57,16 +54,7 @@ pub(super) fn write_splits(
 ) -> Result<(), Error> {
     let splits = dataset.interactions.splits.iter();
     let bytes: Vec<u8> = splits.map(|&split| split as u8).collect();
-    disk::write(&folder.join(SPLITS), &bytes)
-}
-
-/// Copies them among the files of a model; nothing where there are none.
-pub(crate) fn copy_splits(from: &Path, to: &Path) -> Result<(), Error> {
-    let (from, to) = (from.join(SPLITS), to.join(SPLITS));
-    if from.exists() {
-        std::fs::copy(&from, &to).map_err(Error::file(to))?;
-    }
-    Ok(())
+    disk::write(&folder.join(MEASURED_SPLITS), &bytes)
 }
 
 impl<'a> Earlier<'a> {
@@ -88,8 +76,7 @@ impl<'a> Earlier<'a> {
     ) -> Result<usize, Error> {
         let mut before = Dataset::read_without_texts(&self.version.dataset)
             .map_err(Error::Data)?;
-        let splits = self.splits_of_its_fit()?;
-        if splits.len() == before.interactions.splits.len() {
+        if let Some(splits) = self.splits_of_its_fit(&before)? {
             before.interactions.splits = splits;
         }
         let n_learned = dataset.learn_from(&before, self.learned());
@@ -105,19 +92,28 @@ impl<'a> Earlier<'a> {
         Ok(n_learned)
     }
 
-    /// The splits that its data set had in its measured fit, where these are not
-    /// the stored ones.
-    fn splits_of_its_fit(&self) -> Result<Vec<Split>, Error> {
-        let path = self.version.model.join(SPLITS);
+    /// The splits that its data set had in its measured fit; `None` where these
+    /// are the stored ones.
+    fn splits_of_its_fit(
+        &self,
+        before: &Dataset,
+    ) -> Result<Option<Vec<Split>>, Error> {
+        let path = self.version.model.join(MEASURED_SPLITS);
         if !path.exists() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let bytes = std::fs::read(&path).map_err(Error::file(path))?;
+        let bytes = std::fs::read(&path).map_err(Error::file(&path))?;
         let mut splits = Vec::with_capacity(bytes.len());
         for byte in bytes {
-            splits.push(ALL[usize::from(byte) % ALL.len()]);
+            splits.extend(ALL.get(usize::from(byte)));
         }
-        Ok(splits)
+        if splits.len() != before.interactions.splits.len() {
+            return Err(Error::damaged(
+                &path,
+                "it has not one split for each interaction of the data set",
+            ));
+        }
+        Ok(Some(splits))
     }
 
     /// The splits of its data set that its measured fit has learned from.
@@ -221,7 +217,9 @@ fn mapped(fresh: &Table, earlier: &Table, places: &[Option<u32>]) -> Table {
         return replaced(fresh, earlier, places);
     }
     let Some(map) = RowMap::fit(fresh, earlier, &pairs) else {
-        tracing::warn!("no row is known: the job starts as if from nothing");
+        tracing::warn!(
+            "no map to the earlier rows: new ones start as if from nothing"
+        );
         return replaced(fresh, earlier, places);
     };
     let mut values = Vec::with_capacity(places.len() * fresh.width());

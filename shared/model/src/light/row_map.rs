@@ -30,7 +30,8 @@ pub struct RowMap {
 }
 
 impl RowMap {
-    /// Fits the map to pairs of rows; `None` without any.
+    /// Fits the map to pairs of rows; `None` without any, and where their
+    /// products are no finite numbers.
     pub fn fit(from: &Table, to: &Table, pairs: &[RowPair]) -> Option<Self> {
         let step = pairs.len().div_ceil(MOST_FITTED).max(1);
         let pairs: Vec<RowPair> = pairs.iter().step_by(step).copied().collect();
