@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use e2e::{Newcomer, TINY_JOB};
 use serde_json::Value;
@@ -110,4 +112,73 @@ async fn a_start_that_cannot_be_is_refused_before_the_import() {
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(why.contains("--from live: `cllm4rec models list`"), "{why}");
     assert!(newcomer.json_lines(&["dataset", "list"]).is_empty());
+}
+
+/// `train submit --data` without running services.
+fn alone(newcomer: &Newcomer, data: &Path) -> Command {
+    let mut submit = vec!["--json", "train", "submit", "--data"];
+    submit.push(data.to_str().unwrap());
+    for field in TINY_JOB {
+        submit.extend(["--set", field]);
+    }
+    let mut command = newcomer.command(&submit);
+    // Only where the usual place has no coordinator does it start its own.
+    command.env_remove("CLLM4REC__COORDINATOR__URL");
+    command.env_remove("CLLM4REC__SCORER__URL");
+    command.env("COORDINATOR__LEASE_TERM_S", "1");
+    command
+}
+
+/// Starts the command and kills it once its job is in the queue.
+fn kill_half_way(mut command: Command) {
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let lines = BufReader::new(running.stdout.take().unwrap());
+    let mut lines = lines.lines();
+    while !first.contains("\"event\"") {
+        first = lines.next().expect("an event of the job").unwrap();
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+}
+
+/// Runs the command to its end; what it said beside its answer.
+fn to_its_end(mut command: Command) -> String {
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_killed_command_goes_on_and_an_older_export_does_not_come_back() {
+    let usual = std::net::TcpStream::connect("127.0.0.1:7071");
+    assert!(
+        usual.is_err(),
+        "stop the coordinator at 127.0.0.1:7071 first"
+    );
+    let newcomer = Newcomer::new();
+    let orders = newcomer.folder().join("orders.csv");
+    write_orders(&orders, 6);
+    kill_half_way(alone(&newcomer, &orders));
+    let said = to_its_end(alone(&newcomer, &orders));
+    assert!(said.contains("is the same job and has not ended"), "{said}");
+
+    write_orders(&orders, 8);
+    kill_half_way(alone(&newcomer, &orders));
+    write_orders(&orders, 4);
+    let said = to_its_end(alone(&newcomer, &orders));
+    assert!(said.contains("is cancelled: this one takes its"), "{said}");
+    assert!(
+        said.contains("lacks 240 of its 480 interactions"),
+        "a warning before histories lose orders: {said}"
+    );
+
+    let _up = newcomer.up().await;
+    let models = newcomer.json_lines(&["models", "list"]);
+    assert_eq!(models.len(), 2, "the first and the last: {models:?}");
+    let named = newcomer.json(&["dataset", "show", "orders.csv"]);
+    let live = newcomer.json(&["models", "show", "live"]);
+    let latest = named["dataset"].as_str().unwrap();
+    assert_eq!(live["dataset"], format!("datasets/{latest}"));
 }

@@ -6,7 +6,7 @@ use anyhow::bail;
 use dataset::Manifest;
 use proto::pb;
 use proto::pb::model_service_client::ModelServiceClient;
-use service::client::{Target, connect};
+use service::client::{Connection, Target, connect};
 use storage::{Artifacts, Kind};
 use tonic::{Code, Status};
 
@@ -26,6 +26,9 @@ struct Candidate {
     id: String,
     /// What else it is called by: a data set's name, a version's labels.
     names: Vec<String>,
+    /// When it got that name, in milliseconds since 1970-01-01 UTC; 0 where
+    /// nobody else can have it.
+    named_ms: i64,
 }
 
 /// The name of a job in the API, of its id or the beginning of one; `job-` in
@@ -54,6 +57,7 @@ pub(crate) async fn job(
             candidates.push(Candidate {
                 id,
                 names: Vec::new(),
+                named_ms: 0,
             });
         }
     }
@@ -80,34 +84,56 @@ pub(crate) async fn model_version(
 
     let mut client = ModelServiceClient::new(connect(coordinator)?);
     let mut candidates = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = pb::ListModelVersionsRequest {
-            page_size: 1_000,
-            page_token,
-        };
-        let page = match client.list_model_versions(request).await {
-            Ok(page) => page.into_inner(),
-            Err(status) if is_no_answer(&status) => break,
-            Err(status) => return Err(status.into()),
-        };
-        for version in page.model_versions {
-            let id = version.name.trim_start_matches("modelVersions/");
-            candidates.push(Candidate {
-                id: id.to_owned(),
-                names: version.labels,
-            });
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
+    let listed = match versions(&mut client).await {
+        Ok(listed) => listed,
+        Err(status) if is_no_answer(&status) => Vec::new(),
+        Err(status) => return Err(status.into()),
+    };
+    for version in listed {
+        let id = version.name.trim_start_matches("modelVersions/");
+        candidates.push(Candidate {
+            id: id.to_owned(),
+            names: version.labels,
+            named_ms: 0,
+        });
     }
 
     let found = meant("model version", start, candidates)?;
     Ok(names::model_version(
         &found.unwrap_or_else(|| start.to_owned()),
     ))
+}
+
+type ModelClient = ModelServiceClient<Connection>;
+
+/// All model versions, newest first.
+async fn versions(
+    client: &mut ModelClient,
+) -> Result<Vec<pb::ModelVersion>, Status> {
+    let mut versions = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListModelVersionsRequest {
+            page_size: 1_000,
+            page_token,
+        };
+        let page = client.list_model_versions(request).await?.into_inner();
+        versions.extend(page.model_versions);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(versions);
+        }
+    }
+}
+
+/// The version that a label points to, where it points to one.
+pub(crate) async fn labelled(
+    client: &mut ModelClient,
+    label: &str,
+) -> anyhow::Result<Option<pb::ModelVersion>> {
+    let mut versions = versions(client).await?;
+    versions.retain(|version| version.labels.iter().any(|one| one == label));
+    Ok(versions.pop())
 }
 
 /// The model version that is meant.
@@ -150,9 +176,11 @@ pub(crate) async fn dataset_in(
     for id in ids {
         // A damaged one may still be meant by its id.
         let name = name_of(artifacts, id.as_str()).await;
+        let put_ms = artifacts.put_ms(Kind::Dataset, &id).await;
         candidates.push(Candidate {
             id: id.into(),
             names: name.into_iter().collect(),
+            named_ms: put_ms.ok().flatten().unwrap_or_default(),
         });
     }
 
@@ -190,7 +218,8 @@ fn is_no_answer(status: &Status) -> bool {
 }
 
 /// The one that has the name or whose id begins so; `None` where there is none.
-/// A whole id goes first, then a name.
+/// A whole id goes first, then a name; of data sets of the same name the one
+/// that was imported last has taken the others' place.
 fn meant(
     kind: &str,
     typed: &str,
@@ -203,7 +232,9 @@ fn meant(
     let typed_name = typed.to_owned();
     let mut called = candidates.clone();
     called.retain(|one| one.names.contains(&typed_name));
-    if !called.is_empty() {
+    let latest = called.iter().map(|one| one.named_ms).max();
+    if let Some(latest) = latest {
+        called.retain(|one| one.named_ms == latest);
         return the_only(kind, typed, called);
     }
 
@@ -247,15 +278,17 @@ mod tests {
     use super::*;
 
     fn found(typed: &str) -> Result<Option<String>, String> {
-        let candidate = |id: &str, name: &str| Candidate {
+        let candidate = |id: &str, name: &str, named_ms| Candidate {
             id: id.to_owned(),
             names: vec![name.to_owned()],
+            named_ms,
         };
         let candidates = vec![
-            candidate("ab1", "orders"),
-            candidate("ab2", "games"),
-            candidate("c", "games"),
-            candidate("cd", "ab"),
+            candidate("ab1", "orders", 1),
+            candidate("ab2", "games", 2),
+            candidate("c", "games", 2),
+            candidate("cd", "ab", 3),
+            candidate("e", "orders", 4),
         ];
         let found = meant("data set", typed, candidates);
         found.map_err(|error| error.to_string())
@@ -265,7 +298,7 @@ mod tests {
     fn an_id_its_beginning_and_a_name_are_found() {
         assert_eq!(found("ab1"), Ok(Some("ab1".to_owned())));
         assert_eq!(found("c"), Ok(Some("c".to_owned())), "a whole id");
-        assert_eq!(found("orders"), Ok(Some("ab1".to_owned())));
+        assert_eq!(found("orders"), Ok(Some("e".to_owned())), "the latest");
         assert_eq!(found("ab"), Ok(Some("cd".to_owned())), "a whole name");
         assert_eq!(found("never"), Ok(None));
         assert_eq!(found(""), Ok(None));

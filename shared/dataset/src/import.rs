@@ -128,17 +128,16 @@ fn read_items(
     };
     let layout = named.as_ref().unwrap_or(layout);
     let is_none = layout.items.is_empty() && layout.movielens_items.is_none();
-    if is_none && options.columns.title.is_some() {
-        return Err(Error::Option(
-            "`--title-column` has no effect: there is no items' file; `--items` names it"
-                .to_owned(),
-        ));
-    }
-    if is_none && options.with_new_items {
-        return Err(Error::Option(
-            "`--new-items` has no effect: there is no items' file; `--items` names it"
-                .to_owned(),
-        ));
+    let about_items = [
+        ("--title-column", options.columns.title.is_some()),
+        ("--category-column", options.columns.category.is_some()),
+        ("--new-items", options.with_new_items),
+    ];
+    let given = about_items.iter().find(|(_, is_given)| *is_given);
+    if let Some((option, _)) = given.filter(|_| is_none) {
+        return Err(Error::Option(format!(
+            "`{option}` has no effect: there is no items' file; `--items` names it"
+        )));
     }
     for part in &layout.items {
         items::read(builder, part, &options.columns)?;

@@ -385,6 +385,29 @@ fn an_item_that_nobody_took_is_in_the_catalogue_when_wanted() {
 }
 
 #[test]
+fn a_column_of_categories_that_was_named_is_it() {
+    let (_folder, path) = write("user,item\nu,a\nu,b\nv,a\n");
+    let items = path.with_file_name("products.csv");
+    let lines = "item,title,category,warengruppe\na,Pot,1,Kitchen > Tea\nb,Cup,2,Kitchen\n";
+    std::fs::write(&items, lines).unwrap();
+    let mut options = ImportOptions {
+        items: Some(items),
+        ..ImportOptions::default()
+    };
+    options.columns.category = Some("warengruppe".to_owned());
+    let (data, _) = import(&path, &options).unwrap();
+    assert_eq!(item(&data, "a").categories, ["Kitchen", "Tea"]);
+    assert_eq!(item(&data, "a").attributes["category"], 1);
+
+    options.columns.category = Some("group".to_owned());
+    let refused = import(&path, &options).unwrap_err().to_string();
+    assert!(refused.contains("no column `group`"), "{refused}");
+    options.items = None;
+    let refused = import(&path, &options).unwrap_err().to_string();
+    assert!(refused.contains("`--category-column` has no"), "{refused}");
+}
+
+#[test]
 fn the_only_written_dates_are_the_times_and_numbers_are_only_hinted_at() {
     let rows = "user,item,when,birth_date,count\na,x,2020-09-13,1980-01-01,1600000000\na,y,2020-09-14,1980-01-01,1600000000\nb,x,2020-09-15,1980-01-01,1600000000\n";
     let (data, report) = import_text(rows, &ImportOptions::default()).unwrap();

@@ -102,17 +102,22 @@ impl Artifacts {
         let id = index.id();
         // What somebody wants again is nobody's garbage.
         self.folder.touch(kind, &id);
-        match self.verify_now(kind, &id) {
-            Ok(_) => return Ok(id),
-            Err(Error::NotFound { .. }) => {}
+        let is_there = match self.verify_now(kind, &id) {
+            Ok(_) => true,
+            Err(Error::NotFound { .. }) => false,
             Err(damage @ Error::Corrupt { .. }) => {
                 tracing::warn!(%damage, "replacing a damaged artifact");
+                false
             }
             Err(error) => return Err(error),
+        };
+        if !is_there {
+            let staged =
+                self.folder.stage(&self.owner, source, index.clone())?;
+            self.folder.publish(&staged, kind)?;
         }
 
-        let staged = self.folder.stage(&self.owner, source, index.clone())?;
-        self.folder.publish(&staged, kind)?;
+        self.folder.mark_put(kind, &id, &index);
         let stamps = stamps(&self.folder.place(kind, &id), &index)?;
         self.verified.note(kind, &id, stamps);
         Ok(id)

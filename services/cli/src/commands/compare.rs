@@ -1,6 +1,6 @@
 //! `models compare`: versions side by side, measured on the same interactions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use domain::{ArtifactId, Metric, ModelVersion};
@@ -45,11 +45,14 @@ async fn compare(
     output: Output,
 ) -> anyhow::Result<()> {
     let mut models = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut named: BTreeMap<String, &String> = BTreeMap::new();
     for typed in &arguments.versions {
         let model = lookup::version(&source.coordinator, typed).await?;
-        if !names.insert(model.name.clone()) {
-            bail!("`{typed}` is {}, which is named already", model.name);
+        if let Some(first) = named.insert(model.name.clone(), typed) {
+            bail!(
+                "`{first}` and `{typed}` are the same version, {}: there is nothing to compare",
+                model.name
+            );
         }
         models.push(model);
     }

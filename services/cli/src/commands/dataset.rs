@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use dataset::{Dataset, Manifest, Report};
+use dataset::{Dataset, Manifest, Report, date_of};
 use domain::ArtifactId;
 use serde_json::json;
 use storage::{Artifacts, Kind};
@@ -133,8 +133,10 @@ async fn import(
     // Before anything is stored: a store that cannot be opened is found out
     // about first.
     let seeding = Seeding::open(settings, arguments.seed_histories).await?;
-    let Import { path, reading, .. } = arguments;
-    let (dataset, report) = read(path, reading, &settings.storage).await?;
+    let mut reading = arguments.reading.clone();
+    reading.seeds_nothing = arguments.seed_histories == SeededSplits::None;
+    let read = read(&arguments.path, &reading, &settings.storage).await;
+    let (dataset, report) = read?;
     let stored = store_and_seed(&dataset, seeding, settings).await?;
     show_import(output, &stored, &WhatWasRead { dataset, report });
     Ok(())
@@ -193,7 +195,18 @@ async fn show(
     id: &ArtifactId,
 ) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
-    let value = json!({ "dataset": id, "manifest": manifest });
-    output.write(&value, || text::dataset(id.as_str(), &manifest));
+    let put_ms = artifacts.put_ms(Kind::Dataset, id).await?;
+    let imported = put_ms.map(date_of);
+    let value = json!({
+        "dataset": id,
+        "imported": imported,
+        "manifest": manifest,
+    });
+    output.write(&value, || {
+        let imported = imported.unwrap_or_default();
+        let minute: String = imported.chars().take(16).collect();
+        let line = text::dataset(id.as_str(), &manifest);
+        format!("{line}, imported {minute}, catalog {}", manifest.catalog)
+    });
     Ok(())
 }

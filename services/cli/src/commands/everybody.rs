@@ -16,7 +16,7 @@ use service::client::{Target, connect};
 use tonic::Code;
 
 use crate::lists::batch::{Batch, Refused};
-use crate::lists::part::{Part, beside};
+use crate::lists::part::{Finished, Part, beside};
 use crate::lists::source::Source;
 use crate::lists::table::{Format, Row};
 use crate::lists::users;
@@ -94,8 +94,9 @@ impl Everybody {
             )
         })?;
         report_refused(&refused);
-        let n_lists = all.len() - refused.len();
-        let n_rows = part.finish(&self.output, &all, "user_id")?;
+        let Finished { n_rows, n_empty } =
+            part.finish(&self.output, &all, "user_id")?;
+        let n_lists = all.len() - refused.len() - n_empty;
         let seconds = started.elapsed().as_secs_f64();
         let place = self.output.display();
         let summary = json!({
@@ -103,6 +104,7 @@ impl Everybody {
             "model_version": version,
             "n_users": n_lists,
             "n_rows": n_rows,
+            "n_empty": n_empty,
             "n_refused": refused.len(),
             "seconds": seconds,
         });
@@ -111,6 +113,11 @@ impl Everybody {
                 "{place}: {n_rows} rows for {n_lists} users in {seconds:.1} s ({version})"
             )
         });
+        if n_empty > 0 {
+            writer::note(format_args!(
+                "for {n_empty} users no item is left: the filter, the candidates and what they have already leave none"
+            ));
+        }
         if refused.is_empty() {
             return Ok(());
         }

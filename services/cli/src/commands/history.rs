@@ -6,7 +6,7 @@ use proto::pb::history_service_client::HistoryServiceClient;
 use serde_json::json;
 use service::client::connect;
 
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::output::{json, text};
 use crate::settings::Settings;
 
@@ -66,8 +66,18 @@ pub(crate) async fn run(
             let answer =
                 client.record_interactions(request).await?.into_inner();
             let n_recorded = answer.n_recorded;
-            let value = json!({ "n_recorded": n_recorded });
+            let unknown = answer.unknown_item_ids;
+            let value = json!({
+                "n_recorded": n_recorded,
+                "unknown_item_ids": unknown,
+            });
             output.write(&value, || format!("{n_recorded} recorded"));
+            if !unknown.is_empty() && !output.json {
+                writer::note(format_args!(
+                    "no version that is served knows {}: recorded all the same, and counts once a version is trained on it",
+                    unknown.join(", ")
+                ));
+            }
         }
         Command::Show { user, catalog } => {
             let request = pb::GetHistoryRequest {

@@ -75,12 +75,19 @@ pub(crate) async fn run(
             });
         }
         Command::Label { label, version } => {
+            let name = lookup::model_version(coordinator, &version).await?;
+            let before = lookup::labelled(&mut client, &label).await?;
             let request = pb::SetLabelRequest {
-                label,
-                model_version: lookup::model_version(coordinator, &version)
-                    .await?,
+                label: label.clone(),
+                model_version: name.clone(),
             };
             show(client.set_label(request).await?.get_ref(), output);
+            if let Some(before) = before.filter(|one| one.name != name) {
+                let id = version::short_name(&before);
+                writer::note(format_args!(
+                    "`{label}` was {id} before: `cllm4rec models label {label} {id}` goes back"
+                ));
+            }
         }
         Command::Unlabel { label } => {
             let request = pb::RemoveLabelRequest {

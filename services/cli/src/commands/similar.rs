@@ -11,7 +11,7 @@ use service::client::{Target, connect};
 use tokio::task::JoinSet;
 
 use crate::commands::everybody::{bar, rows};
-use crate::lists::part::Part;
+use crate::lists::part::{Finished, Part};
 use crate::lists::source::Source;
 use crate::lists::table::Format;
 use crate::lists::users;
@@ -131,7 +131,8 @@ impl EachItem {
         let made = self.ask(&source.scorer, missing, &mut part).await;
         part.save()?;
         made?;
-        let n_rows = part.finish(&self.output, &all, "of_item_id")?;
+        let Finished { n_rows, .. } =
+            part.finish(&self.output, &all, "of_item_id")?;
         let seconds = started.elapsed().as_secs_f64();
         let place = self.output.display();
         let summary = json!({

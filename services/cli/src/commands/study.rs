@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use dataset::{Dataset, Manifest, Report};
-use domain::TrainSpec;
+use domain::{ArtifactId, TrainSpec};
 use proto::pb;
 use serde_json::json;
 use service::client::Target;
 
 use crate::import::reading::{Reading, read};
+use crate::import::replaced::Replaced;
 use crate::import::seeding::SeededSplits;
 use crate::import::store::{import_and_seed, store_in};
 use crate::import::summary;
@@ -21,6 +22,7 @@ use crate::jobs::follow::follow;
 use crate::jobs::schedule::now_ms;
 use crate::jobs::start::StartVersion;
 use crate::jobs::submission::{ImportedData, Submit};
+use crate::jobs::unfinished;
 use crate::lists::samples::sample_lists;
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
@@ -93,6 +95,8 @@ struct Imported<'a> {
     stored: ImportedData<'a>,
     /// The version that its job starts from.
     start: Option<&'a StartVersion>,
+    /// Earlier exports whose jobs, where they have not ended, end now.
+    replaced: Vec<ArtifactId>,
 }
 
 impl Study<'_> {
@@ -166,6 +170,8 @@ impl Study<'_> {
                 is_private: false,
             },
             start: start.as_ref(),
+            // Somebody else may want their models.
+            replaced: Vec::new(),
         };
         let services = Services {
             coordinator: &settings.coordinator,
@@ -184,6 +190,8 @@ impl Study<'_> {
             self.tell(&report);
             let id =
                 store_in(&services.storage, &data, SeededSplits::All).await?;
+            let artifacts = &services.storage.artifacts;
+            let replaced = Replaced::all_by(&data.manifest, artifacts).await?;
             let imported = Imported {
                 data: &data,
                 report: &report,
@@ -192,6 +200,7 @@ impl Study<'_> {
                     is_private: true,
                 },
                 start: start.as_ref(),
+                replaced: replaced.into_iter().map(|one| one.id).collect(),
             };
             let services = Services {
                 coordinator: &services.coordinator,
@@ -218,7 +227,14 @@ impl Study<'_> {
                 start.catalog
             );
         }
-        self.submit.spec_on(NOT_STORED, start.as_ref())?;
+        let spec = self.submit.spec_on(NOT_STORED, start.as_ref())?;
+        if let Some(start) = &start
+            && start.backbone() != &spec.backbone
+        {
+            bail!(
+                "--from: that version was trained on another backbone, in which its rows mean nothing: leave out the `backbone` fields"
+            );
+        }
         Ok(start)
     }
 
@@ -258,14 +274,9 @@ impl Study<'_> {
 
         let spec = self.submit.spec_on(imported.stored, imported.start)?;
         let mut client = training_client(services.coordinator)?;
-        let schedule = &self.submit.schedule;
-        let request = pb::TrainJobRequest {
-            spec: Some((&spec).into()),
-            request_id: self.submit.request_id.clone(),
-            schedule: schedule.found(&mut client, now_ms()?).await?,
-            ..pb::TrainJobRequest::default()
-        };
-        let job = client.train_job(request).await?.into_inner();
+        let replaced = &imported.replaced;
+        unfinished::cancel_replaced(&mut client, &spec, replaced).await?;
+        let job = self.job(&mut client, &spec).await?;
         let job = follow(&mut client, &job.name, 1, self.output).await?;
         if has_succeeded(&job) {
             let report = report::Report {
@@ -279,6 +290,35 @@ impl Study<'_> {
         }
 
         Ok(exit_code(&job))
+    }
+
+    /// A new job; or the one that the same command submitted before it was
+    /// killed, which goes on.
+    async fn job(
+        &self,
+        client: &mut TrainingClient,
+        spec: &TrainSpec,
+    ) -> anyhow::Result<pb::Job> {
+        let schedule = &self.submit.schedule;
+        let schedule = schedule.found(client, now_ms()?).await?;
+        let request_id = self.submit.request_id.clone();
+        if schedule.is_none()
+            && request_id.is_empty()
+            && let Some(job) = unfinished::same(client, spec).await?
+        {
+            writer::note(format_args!(
+                "{} is the same job and has not ended: following it",
+                job.name
+            ));
+            return Ok(job);
+        }
+        let request = pb::TrainJobRequest {
+            spec: Some(spec.into()),
+            request_id,
+            schedule,
+            ..pb::TrainJobRequest::default()
+        };
+        Ok(client.train_job(request).await?.into_inner())
     }
 
     /// Writes the page, and what it says to the terminal.

@@ -1,5 +1,6 @@
 //! `train`: submit, tune, watch, list, show, cancel, retry.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -124,8 +125,7 @@ pub(crate) async fn run(
             return watch(&mut client, &name, from, output).await;
         }
         Command::List(arguments) => {
-            let request = arguments.request(settings).await?;
-            list(&mut client, request, arguments.limit, output).await?;
+            list(&mut client, &arguments, settings, output).await?;
         }
         Command::Show { job } => {
             let name = lookup::job(&mut client, &job).await?;
@@ -231,16 +231,26 @@ async fn watch(
 
 async fn list(
     client: &mut TrainingClient,
-    first_page: pb::ListJobsRequest,
-    limit: Option<usize>,
+    arguments: &List,
+    settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut request = first_page;
-    let mut n_left = limit.unwrap_or(usize::MAX);
+    let mut request = arguments.request(settings).await?;
+    let mut n_left = arguments.limit.unwrap_or(usize::MAX);
+    // By the data set's id: many jobs have the same one.
+    let mut dataset_names: HashMap<String, Option<String>> = HashMap::new();
     loop {
         let page = client.list_jobs(request.clone()).await?.into_inner();
         for job in page.jobs.iter().take(n_left) {
-            output.write(&json::job(job), || text::job(job));
+            let dataset = job.spec.clone().unwrap_or_default().dataset;
+            if !output.json && !dataset_names.contains_key(&dataset) {
+                let name = dataset_name(settings, job).await;
+                dataset_names.insert(dataset.clone(), name);
+            }
+            output.write(&json::job(job), || {
+                let name = dataset_names.get(&dataset).cloned().flatten();
+                text::listed_job(job, name.as_deref())
+            });
         }
         writer::unreadable("job", &page.unreadable);
 

@@ -13,6 +13,7 @@ use dataset::{
 use domain::{ArtifactId, Catalog};
 use storage::{Artifacts, Kind};
 
+use crate::import::replaced;
 use crate::lookup;
 
 /// How a file becomes a data set.
@@ -48,6 +49,10 @@ pub(crate) struct Reading {
     /// where chance would split.
     #[arg(skip)]
     pub(crate) starts_from: Option<String>,
+
+    /// No history is seeded from it, or taken back for it.
+    #[arg(skip)]
+    pub(crate) seeds_nothing: bool,
 
     /// Seed of a random split; 0 when absent.
     #[arg(long)]
@@ -97,6 +102,11 @@ pub(crate) struct Reading {
     /// Column of the titles in the items file.
     #[arg(long)]
     title_column: Option<String>,
+
+    /// Column of the categories in the items file, the widest first: `Kitchen >
+    /// Tea`, `Kitchen|Tea` or a list.
+    #[arg(long)]
+    category_column: Option<String>,
 
     /// Names of the columns of a file without a header, in their order:
     /// `user,item,timestamp,rating,split,text`; `_` for one that is not read.
@@ -187,7 +197,11 @@ pub(crate) async fn read(
         let earlier = Dataset::read_without_texts(&folder)?;
         options.splits_of = Some(Arc::new(earlier));
     }
-    read_with(path, options).await
+    let (dataset, mut report) = read_with(path, options).await?;
+    if !reading.seeds_nothing {
+        replaced::tell(&mut report, &dataset, storage).await?;
+    }
+    Ok((dataset, report))
 }
 
 /// Reads a path with the usual options.
@@ -221,6 +235,7 @@ impl Reading {
             (&self.split_column, "--split-column"),
             (&self.text_column, "--text-column"),
             (&self.title_column, "--title-column"),
+            (&self.category_column, "--category-column"),
         ];
         let columns = columns.map(|(column, name)| (column.is_some(), name));
         let others = [
@@ -338,6 +353,7 @@ impl Reading {
             split: self.split_column.clone(),
             text: self.text_column.clone(),
             title: self.title_column.clone(),
+            category: self.category_column.clone(),
             all: names,
         })
     }

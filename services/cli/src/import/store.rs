@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use dataset::{Dataset, Manifest, Report};
+use dataset::{Dataset, Report};
 use domain::ArtifactId;
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
@@ -13,6 +13,7 @@ use storage::{Artifacts, Kind, Storage};
 use tonic::Code;
 
 use crate::import::reading::{Reading, read};
+use crate::import::replaced::Replaced;
 use crate::import::seeding::{SeededSplits, Seeding};
 use crate::settings::Settings;
 
@@ -114,19 +115,9 @@ async fn replace(
     dataset: &Dataset,
     seeding: &mut Seeding,
 ) -> anyhow::Result<usize> {
-    let own = &dataset.manifest;
     let mut n_replaced = 0;
-    for id in artifacts.list(Kind::Dataset).await? {
-        let folder = artifacts.folder(Kind::Dataset, &id).await;
-        // A damaged one says nothing of what it seeded.
-        let Ok(folder) = folder else { continue };
-        let Ok(manifest) = Manifest::read(&folder) else {
-            continue;
-        };
-        let is_same = manifest.name == own.name
-            && manifest.catalog == own.catalog
-            && manifest != *own;
-        if is_same && let Ok(old) = Dataset::read_without_texts(&folder) {
+    for old in Replaced::all_by(&dataset.manifest, artifacts).await? {
+        if let Some(old) = old.dataset() {
             n_replaced += seeding.forget_replaced(&old, dataset).await?;
         }
     }

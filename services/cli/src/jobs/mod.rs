@@ -14,6 +14,9 @@ pub(crate) mod start;
 /// The arguments of `train submit`, and the specification that they make.
 pub(crate) mod submission;
 
+/// Jobs of commands that were killed.
+pub(crate) mod unfinished;
+
 /// Follows a job's events until it ends.
 pub(crate) mod follow;
 /// How often a broken stream of events is opened again.

@@ -2,7 +2,7 @@
 //! then.
 
 use anyhow::Context;
-use domain::TrainSpec;
+use domain::{Backbone, TrainSpec};
 use proto::pb;
 use service::client::Target;
 use toml::Table;
@@ -54,6 +54,11 @@ impl StartVersion {
             spec: TrainSpec::try_from(spec)
                 .context("--from: the version's specification")?,
         })
+    }
+
+    /// The language model that its rows belong to.
+    pub(crate) fn backbone(&self) -> &Backbone {
+        &self.spec.backbone
     }
 
     /// The fields of a job that goes on from the version: those of its own job,

@@ -42,6 +42,14 @@ pub(crate) struct Part {
     unsaved: usize,
 }
 
+/// What an output holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) n_rows: usize,
+    /// Lists without a row.
+    pub(crate) n_empty: usize,
+}
+
 /// Lines between two writes to the file.
 const LINES_A_WRITE: usize = 64;
 
@@ -115,14 +123,15 @@ impl Part {
     }
 
     /// Writes the lists into the output, in the order of `all`, and removes
-    /// this file. Returns the number of rows.
+    /// this file.
     pub(crate) fn finish(
         mut self,
         output: &Path,
         all: &[String],
         of: &str,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<Finished> {
         self.save()?;
+        let mut n_empty = 0;
         let whole = with_ending(output, ".new");
         let mut table = Table::create(&whole, Format::of(output)?, of)?;
         let mut reader = BufReader::new(File::open(&self.path)?);
@@ -134,12 +143,13 @@ impl Part {
             let mut line = String::new();
             reader.read_line(&mut line)?;
             let list: List<'_> = serde_json::from_str(&line)?;
+            n_empty += usize::from(list.rows.is_empty());
             table.push(list.rows.into_owned())?;
         }
         let n_rows = table.finish()?;
         std::fs::rename(&whole, output)?;
         std::fs::remove_file(&self.path)?;
-        Ok(n_rows)
+        Ok(Finished { n_rows, n_empty })
     }
 
     fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
@@ -237,7 +247,12 @@ mod tests {
         assert!(part.has("b") && part.has("nobody") && !part.has("a"));
         part.push("a", &rows("a")).unwrap();
         let all = ["a", "nobody", "b"].map(str::to_owned);
-        assert_eq!(part.finish(&output, &all, "user_id").unwrap(), 2);
+        let finished = part.finish(&output, &all, "user_id").unwrap();
+        let wanted = Finished {
+            n_rows: 2,
+            n_empty: 1,
+        };
+        assert_eq!(finished, wanted, "nobody's list is empty");
         let text = std::fs::read_to_string(&output).unwrap();
         let lists: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(lists, ["a,1,i,1.0,,", "b,1,i,1.0,,"]);

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use domain::{HYBRID_WEIGHT, Metric, RankedBy};
 use proto::pb;
 
+use crate::output::plain::change;
+
 /// A lift smaller than this is not worth a model.
 const WORTH: f64 = 0.02;
 /// Seeds and splits move the metrics of fewer users by more than a model does.
@@ -54,10 +56,9 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
     }
 
     let lift = served / simpler.ndcg - 1.0;
-    let percent = 100.0 * lift;
-    let lift_text = format!(
-        "{percent:+.1} % NDCG@100 over {name}, the best simpler method"
-    );
+    let change = change(served / simpler.ndcg);
+    let lift_text =
+        format!("{change} NDCG@100 over {name}, the best simpler method");
     if lift < WORTH {
         return format!(
             "The model adds nothing here ({lift_text}): {name} alone would do, at a fraction of the cost."

@@ -6,6 +6,7 @@ use domain::{Metric, TrainSpec};
 use proto::pb;
 use worker::Comparison;
 
+use crate::output::plain::change;
 use crate::output::spec_fields::leaves;
 use crate::output::version;
 
@@ -121,8 +122,8 @@ fn measured(metric: Metric, shown: &Shown<'_>) -> String {
             first = value;
             values.push(format!("{value:.4}"));
         } else if first > 0.0 {
-            let percent = 100.0 * (value / first - 1.0);
-            values.push(format!("{value:.4}  ({percent:+.1} %)"));
+            let change = change(value / first);
+            values.push(format!("{value:.4}  ({change})"));
         } else {
             values.push(format!("{value:.4}"));
         }

@@ -3,9 +3,15 @@
 use tonic::{Code, Status};
 
 /// An error with its causes; for a refused call, what the service said and
-/// which fields it named.
+/// which fields it named. What caused a refusal is in its message already.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
-    let causes: Vec<String> = error.chain().map(cause).collect();
+    let mut causes = Vec::new();
+    for one in error.chain() {
+        causes.push(cause(one));
+        if one.is::<Status>() {
+            break;
+        }
+    }
     causes.join(": ")
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use dataset::Manifest;
+use dataset::{Manifest, date_of};
 use domain::{Metric, RankedBy, TrainSpec};
-use proto::pb;
 use proto::pb::job::State;
+use proto::{milliseconds, pb};
 
+use crate::names::dataset_id;
 use crate::output::json::sorted;
 use crate::output::plain::one_line;
 
@@ -24,6 +25,21 @@ pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {
         manifest.n_titles,
         manifest.n_texts
     )
+}
+
+/// A job in one line of a list: also when it was submitted, on which data set,
+/// and the labels that its model gets.
+pub(crate) fn listed_job(job: &pb::Job, dataset: Option<&str>) -> String {
+    let spec = job.spec.clone().unwrap_or_default();
+    let at_ms = job.create_time.map_or(0, milliseconds);
+    let minute: String = date_of(at_ms).chars().take(16).collect();
+    let id: String = dataset_id(&spec.dataset).chars().take(12).collect();
+    let mut line = self::job(job);
+    line.push_str(&format!("  {minute}  {}", one_line(dataset.unwrap_or(&id))));
+    if !spec.labels.is_empty() {
+        line.push_str(&format!("  for {}", spec.labels.join(", ")));
+    }
+    line
 }
 
 /// A job in one line.
@@ -213,6 +229,9 @@ pub(crate) fn ranking(items: &[pb::RecommendedItem]) -> String {
 /// A ranked list, and what was missing when it was made.
 pub(crate) fn recommendation(answer: &pb::RecommendResponse) -> String {
     let mut text = ranking(&answer.items);
+    if answer.items.is_empty() {
+        text.push_str("no item is left: the filter, the candidates and what the user has already leave none");
+    }
     for degradation in &answer.degradations {
         text.push_str(&format!("\n  note: {}", degradation.message));
     }

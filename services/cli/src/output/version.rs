@@ -7,6 +7,7 @@ use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
 use crate::output::advice::best_simpler_method;
+use crate::output::plain::change;
 
 /// A version in one line.
 pub(crate) fn line(model: &pb::ModelVersion) -> String {
@@ -87,6 +88,6 @@ pub(crate) fn lift(model: &pb::ModelVersion) -> String {
     let Some(best) = best.filter(|best| best.ndcg > 0.0) else {
         return "no simpler method".to_owned();
     };
-    let percent = 100.0 * (served / best.ndcg - 1.0);
-    format!("{percent:+.1} % over {}", best.ranker.label())
+    let change = change(served / best.ndcg);
+    format!("{change} over {}", best.ranker.label())
 }

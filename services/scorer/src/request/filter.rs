@@ -155,10 +155,28 @@ fn refused(reason: String) -> Invalid {
 
 fn compiled(text: &str) -> Result<Program, Invalid> {
     Program::compile(text).map_err(|errors| {
-        let first = errors.errors.first();
-        let first = first.map(ToString::to_string).unwrap_or_default();
-        refused(format!("is no expression: {first}"))
+        let place = errors.errors.first().map_or((1, 1), |error| error.pos);
+        refused(unreadable(text, place))
     })
+}
+
+/// Letters that are shown of what cannot be read.
+const N_SHOWN: usize = 30;
+
+/// Where an expression stops being one: line and column, from 1.
+fn unreadable(text: &str, (line, column): (isize, isize)) -> String {
+    let before = |n: isize| usize::try_from(n - 1).unwrap_or_default();
+    let line = text.lines().nth(before(line)).unwrap_or_default();
+    let rest = line.chars().skip(before(column));
+    let rest: String = rest.take(N_SHOWN).collect();
+    let where_it_is = if rest.trim().is_empty() {
+        "it ends too early".to_owned()
+    } else {
+        format!("it cannot be read from `{rest}` on")
+    };
+    format!(
+        "is no expression: {where_it_is}; equal is `==`, and is `&&`, or is `||`, text stands in quotes (docs/api.md)"
+    )
 }
 
 /// A field of an item as CEL knows it; `None` for an attribute that it lacks.
@@ -265,7 +283,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_with_the_reason() {
-        assert!(refusal("year >=").contains("no expression"));
+        let refused = refusal("year >=");
+        assert!(refused.contains("no expression: it ends too"), "{refused}");
+        let refused = refusal(r#"category = "RPG""#);
+        assert!(refused.contains(r#"from `= "RPG"` on"#), "{refused}");
         assert!(
             refusal("colour == 3").contains("`colour` is no field")
                 && refusal("colour == 3").contains("brand")

@@ -1,6 +1,8 @@
 //! `HistoryService`: records, reads, takes back and deletes histories.
 
-use domain::{Catalog, Invalid, Priority, UserId, Violations};
+use std::collections::BTreeSet;
+
+use domain::{Catalog, Interaction, Invalid, Priority, UserId, Violations};
 use proto::pb::history_service_server::HistoryService;
 use proto::{catalog, pb, recorded};
 use tonic::{Request, Response, Status};
@@ -8,6 +10,9 @@ use tonic::{Request, Response, Status};
 use crate::error::Error;
 use crate::request::recommend::Recommender;
 use crate::rpc::way_in::WayIn;
+
+/// Unknown items that an answer names.
+const MOST_UNKNOWN: usize = 20;
 
 #[derive(Debug)]
 pub(crate) struct HistoryRpc {
@@ -21,13 +26,43 @@ impl HistoryRpc {
     async fn record(
         &self,
         request: pb::RecordInteractionsRequest,
-    ) -> Result<usize, Error> {
+    ) -> Result<pb::RecordInteractionsResponse, Error> {
         let mut wrong = Violations::default();
         let catalog = wrong.or_default(catalog("catalog", &request.catalog));
         let batch = recorded(request.interactions, storage::now_ms());
         let batch = wrong.or_default(batch);
         wrong.check()?;
-        self.recommender.histories.record(&catalog, &batch).await
+        let histories = &self.recommender.histories;
+        let n_recorded = histories.record(&catalog, &batch).await?;
+        Ok(pb::RecordInteractionsResponse {
+            n_recorded: u32::try_from(n_recorded).unwrap_or(u32::MAX),
+            unknown_item_ids: self.unknown_items(&catalog, &batch),
+        })
+    }
+
+    /// Items that no version of their catalogue knows, the first ones; none
+    /// where no version of it is in memory.
+    fn unknown_items(
+        &self,
+        catalog: &Catalog,
+        batch: &[(UserId, Vec<Interaction>)],
+    ) -> Vec<String> {
+        let mut models = self.recommender.models.in_memory();
+        models.retain(|model| model.catalog == *catalog);
+        let mut unknown = BTreeSet::new();
+        if models.is_empty() {
+            return Vec::new();
+        }
+        for (_, interactions) in batch {
+            for Interaction { item, .. } in interactions {
+                let is_known =
+                    models.iter().any(|model| model.item_row(item).is_some());
+                if !is_known && unknown.len() < MOST_UNKNOWN {
+                    unknown.insert(item.to_string());
+                }
+            }
+        }
+        unknown.into_iter().collect()
     }
 
     async fn forget(
@@ -93,10 +128,8 @@ impl HistoryService for HistoryRpc {
         request: Request<pb::RecordInteractionsRequest>,
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
-        let n_recorded = call.in_time(self.record(request.into_inner())).await;
-        let n_recorded = self.way_in.counted(n_recorded)?;
-        let n_recorded = u32::try_from(n_recorded).unwrap_or(u32::MAX);
-        Ok(Response::new(pb::RecordInteractionsResponse { n_recorded }))
+        let recorded = call.in_time(self.record(request.into_inner())).await;
+        Ok(Response::new(self.way_in.counted(recorded)?))
     }
 
     async fn forget_interactions(

@@ -60,19 +60,15 @@ impl ItemRoles {
             id,
             ..Self::default()
         };
-        roles.title = match &columns.title {
-            Some(given) => {
-                let found = position_of(names, given);
-                Some(found.ok_or_else(|| {
-                    table.source.malformed(format!(
-                        "no column `{given}` among {}",
-                        listed(names)
-                    ))
-                })?)
-            }
-            None => roles.free(names, TITLES),
-        };
-        roles.categories = roles.category_columns(names);
+        let title = given_column(table, names, columns.title.as_deref())?;
+        let categories =
+            given_column(table, names, columns.category.as_deref())?;
+        // A column that was named is nothing else.
+        roles.categories.extend(categories);
+        roles.title = title.or_else(|| roles.free(names, TITLES));
+        if categories.is_none() {
+            roles.categories = roles.category_columns(names);
+        }
         roles.description = roles.free(names, DESCRIPTIONS);
         for (place, name) in names.iter().enumerate() {
             if roles.is_free(place) && is_attribute(sample, place, name) {
@@ -146,6 +142,25 @@ impl ItemRoles {
         }
         uses
     }
+}
+
+/// The column that somebody named, where they named one.
+fn given_column(
+    table: &Table,
+    names: &[String],
+    given: Option<&str>,
+) -> Result<Option<usize>, Error> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let found = position_of(names, given);
+    let place = found.ok_or_else(|| {
+        let listed = listed(names);
+        table
+            .source
+            .malformed(format!("no column `{given}` among {listed}"))
+    })?;
+    Ok(Some(place))
 }
 
 /// The column of the items' ids: by the name that was given, by a usual one,

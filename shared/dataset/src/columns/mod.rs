@@ -31,6 +31,8 @@ pub struct Columns {
     pub text: Option<String>,
     /// Name of the column with the item's title, in a file of items.
     pub title: Option<String>,
+    /// Name of the column with the item's categories, in a file of items.
+    pub category: Option<String>,
     /// Names of all columns of a file without a header, in their order.
     pub all: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Columns {
             &self.split,
             &self.text,
             &self.title,
+            &self.category,
         ];
         given.into_iter().flatten().cloned().collect()
     }

@@ -16,7 +16,7 @@ use domain::ArtifactId;
 
 use crate::artifacts::Artifacts;
 use crate::artifacts::folder::{Folder, name_of};
-use crate::artifacts::index::{INDEX, is_absent};
+use crate::artifacts::index::{INDEX, Index, is_absent};
 use crate::artifacts::kind::Kind;
 use crate::error::Error;
 
@@ -48,6 +48,31 @@ impl Artifacts {
         let id = id.clone();
         self.blocking(move |own| stored_ms(&own.folder.place(kind, &id)))
             .await
+    }
+
+    /// Tells when an artifact was put last, whether it was there already or
+    /// not, in milliseconds since 1970-01-01 UTC; that somebody needed it since
+    /// does not count. `None` for one that is gone.
+    pub async fn put_ms(
+        &self,
+        kind: Kind,
+        id: &ArtifactId,
+    ) -> Result<Option<i64>, Error> {
+        let id = id.clone();
+        self.blocking(move |own| {
+            let index = match own.folder.index(kind, &id) {
+                Ok(index) => index,
+                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            match index.files.keys().next() {
+                Some(first) => {
+                    modified_ms(&own.folder.place(kind, &id).join(first))
+                }
+                None => Ok(None),
+            }
+        })
+        .await
     }
 
     /// Removes an artifact that was stored before a time (in milliseconds since
@@ -82,6 +107,16 @@ impl Folder {
             Err(error) => {
                 tracing::warn!(%id, %error, "an artifact keeps its age");
             }
+        }
+    }
+
+    /// Notes that an artifact was put now: its first file has the time.
+    pub(super) fn mark_put(&self, kind: Kind, id: &ArtifactId, index: &Index) {
+        let Some(first) = index.files.keys().next() else {
+            return;
+        };
+        if let Err(error) = set_to_now(&self.place(kind, id).join(first)) {
+            tracing::warn!(%id, %error, "an artifact keeps the time that it was put at");
         }
     }
 
@@ -151,14 +186,19 @@ fn set_to_now(index: &Path) -> io::Result<()> {
 }
 
 fn stored_ms(folder: &Path) -> Result<Option<i64>, Error> {
-    let index = folder.join(INDEX);
-    let found = fs::metadata(&index).and_then(|found| found.modified());
+    modified_ms(&folder.join(INDEX))
+}
+
+/// When a file was written to, in milliseconds since 1970-01-01 UTC; `None`
+/// where there is none.
+fn modified_ms(path: &Path) -> Result<Option<i64>, Error> {
+    let found = fs::metadata(path).and_then(|found| found.modified());
     let modified = match found {
         Ok(modified) => modified,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(None);
         }
-        Err(error) => return Err(Error::file(index)(error)),
+        Err(error) => return Err(Error::file(path)(error)),
     };
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Some(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
@@ -188,6 +228,30 @@ mod tests {
         let file = File::options().append(true).open(index).unwrap();
         let hour = Duration::from_secs(3_600);
         file.set_modified(SystemTime::now() - hour).unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_putting_it_again_makes_it_the_latest_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (artifacts, id) = stored(folder.path()).await;
+        let kind = Kind::Dataset;
+        let file = artifacts.folder.place(kind, &id).join("f");
+        let earlier = SystemTime::now() - Duration::from_secs(3_600);
+        let opened = File::options().append(true).open(&file).unwrap();
+        opened.set_modified(earlier).unwrap();
+        let then = now_ms() - HOUR_MS / 2;
+
+        artifacts.touch(kind, &id).await;
+        let put_ms = artifacts.put_ms(kind, &id).await.unwrap();
+        assert!(put_ms.unwrap() < then, "a job that needs it");
+
+        let source = folder.path().join("source");
+        artifacts.put(kind, &source).await.unwrap();
+        let put_ms = artifacts.put_ms(kind, &id).await.unwrap();
+        assert!(put_ms.unwrap() > then);
+
+        artifacts.delete(kind, &id).await.unwrap();
+        assert_eq!(artifacts.put_ms(kind, &id).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -1,0 +1,147 @@
+//! What an import takes the place of: the data set that was imported last under
+//! the same name and catalogue.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use dataset::{Dataset, Manifest, Report, date_of};
+use domain::ArtifactId;
+use storage::{Artifacts, Kind};
+
+/// A data set that another one of its name takes the place of.
+pub(crate) struct Replaced {
+    pub(crate) id: ArtifactId,
+    name: String,
+    folder: PathBuf,
+    put_ms: i64,
+}
+
+impl Replaced {
+    /// All data sets of the name and catalogue of a new one that are not the
+    /// same, the latest first. A damaged one says nothing of what it seeded.
+    pub(crate) async fn all_by(
+        new: &Manifest,
+        artifacts: &Artifacts,
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut replaced = Vec::new();
+        for id in artifacts.list(Kind::Dataset).await? {
+            let folder = artifacts.folder(Kind::Dataset, &id).await;
+            let Ok(folder) = folder else { continue };
+            let Ok(manifest) = Manifest::read(&folder) else {
+                continue;
+            };
+            let is_same_name =
+                manifest.name == new.name && manifest.catalog == new.catalog;
+            if is_same_name && manifest != *new {
+                let put_ms = artifacts.put_ms(Kind::Dataset, &id).await?;
+                replaced.push(Self {
+                    id,
+                    name: manifest.name,
+                    folder,
+                    put_ms: put_ms.unwrap_or_default(),
+                });
+            }
+        }
+        replaced.sort_by_key(|one| std::cmp::Reverse(one.put_ms));
+        Ok(replaced)
+    }
+
+    /// The data set without its texts; `None` where it is damaged.
+    pub(crate) fn dataset(&self) -> Option<Dataset> {
+        Dataset::read_without_texts(&self.folder).ok()
+    }
+
+    /// Says how many of its interactions the new one lacks, and which share
+    /// that is; `None` where it has all of them.
+    fn lacking(&self, new: &Dataset) -> Option<(f64, String)> {
+        let before = self.dataset()?;
+        let n_lacking = n_lacking(&before, new);
+        if n_lacking == 0 {
+            return None;
+        }
+        let n_before = before.interactions.users.len();
+        let id: String = self.id.as_str().chars().take(12).collect();
+        let imported: String = date_of(self.put_ms).chars().take(16).collect();
+        let text = format!(
+            "this takes the place of `{}` of {imported} ({id}), and lacks {n_lacking} of its {n_before} interactions: \
+             they leave the histories (export everything again, or `--name` keeps both)",
+            self.name
+        );
+        Some((n_lacking as f64 / n_before as f64, text))
+    }
+}
+
+/// A data set that lacks a larger share of what it replaces may be a part of an
+/// export.
+const SHARE_OF_A_PART: f64 = 0.1;
+
+/// Adds to a report what the histories lose by an import.
+pub(crate) async fn tell(
+    report: &mut Report,
+    dataset: &Dataset,
+    storage: &storage::Settings,
+) -> anyhow::Result<()> {
+    // To open a store would make its folder.
+    if !Path::new(&storage.artifacts).is_dir() {
+        return Ok(());
+    }
+    let artifacts = Artifacts::open(storage)?;
+    let replaced = Replaced::all_by(&dataset.manifest, &artifacts).await?;
+    // What the others seeded has been replaced already.
+    let latest = replaced.first();
+    if let Some((share, text)) = latest.and_then(|one| one.lacking(dataset)) {
+        if share > SHARE_OF_A_PART {
+            report.warnings.push(text);
+        } else {
+            report.notes.push(text);
+        }
+    }
+    Ok(())
+}
+
+/// How many interactions of a data set are of a user and an item that never
+/// meet in another one; a corrected time does not count.
+fn n_lacking(before: &Dataset, after: &Dataset) -> usize {
+    let items: HashSet<(usize, &str)> = (0..after.interactions.users.len())
+        .map(|row| {
+            let item = after.interactions.items[row] as usize;
+            let user = after.interactions.users[row] as usize;
+            (user, after.items[item].id.as_str())
+        })
+        .collect();
+    let users: Vec<Option<usize>> = before
+        .users
+        .iter()
+        .map(|user| after.users.binary_search(user).ok())
+        .collect();
+    let rows = &before.interactions;
+    let mut n = 0;
+    for (user, item) in rows.users.iter().zip(&rows.items) {
+        let item = before.items[*item as usize].id.as_str();
+        let is_there = users[*user as usize]
+            .is_some_and(|user| items.contains(&(user, item)));
+        n += usize::from(!is_there);
+    }
+    n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataset::{ImportOptions, import};
+
+    async fn read(folder: &Path, rows: &str) -> Dataset {
+        let path = folder.join("orders.csv");
+        std::fs::write(&path, format!("user,item,timestamp\n{rows}")).unwrap();
+        import(&path, &ImportOptions::default()).unwrap().0
+    }
+
+    #[tokio::test]
+    async fn pairs_that_are_gone_are_counted_and_corrected_times_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = read(folder.path(), "a,x,1\na,y,2\nb,x,3\nc,z,4\n").await;
+        let after = read(folder.path(), "a,x,9\nb,y,3\nc,z,4\n").await;
+        assert_eq!(n_lacking(&before, &after), 2, "a's y and b's x");
+        assert_eq!(n_lacking(&before, &before), 0);
+    }
+}
