@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test backbones --test cli --test commands --test next_week --test lists --test gc --test scheduling --test terminal --test trained --test kept --test texts
+	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test attacks --test backbones --test cli --test commands --test next_week --test lists --test gc --test scheduling --test terminal --test trained --test kept --test texts
 
 chaos: ## 15 minutes of faults of every kind on real processes, and what is promised after each; ARGS='--seed N --minutes N --times N --lanes N --only KIND'; the services' log is target/chaos.log
 	tests/redis.sh && cargo build --workspace --bins && cargo run -q --bin chaos -- $(ARGS) 2>target/chaos.log

@@ -4,6 +4,8 @@
 //! A request becomes a domain value in `convert`, and is checked on the way;
 //! past that nothing sees `pb`.
 
+/// Which roles may call which method.
+mod access;
 /// Conversions between the wire and the domain, with all checks.
 mod convert;
 /// Refusals as gRPC statuses with details.
@@ -22,6 +24,7 @@ pub mod pb {
     tonic::include_proto!("cllm4rec.v1");
 }
 
+pub use access::{ACCESS, PUBLISH};
 pub use convert::{
     Asked, Pages, catalog, dataset_id, job_id, job_name, milliseconds,
     priority, recorded, state, timestamp, version_id, version_name,

@@ -248,6 +248,11 @@ impl Cluster {
         self.cli_json(&arguments)
     }
 
+    /// The coordinator's port for clients.
+    pub fn coordinator_port(&self) -> u16 {
+        self.ports.coordinator
+    }
+
     /// A connection to each port: coordinator, workers, scorer.
     pub fn ports(&self) -> [Connection; 3] {
         let Ports {

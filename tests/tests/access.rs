@@ -174,7 +174,8 @@ async fn tls_and_a_token_keep_others_out_of_the_scorers_port() {
     let api = Guarded {
         certificate: &Certificate::write(folder.path()),
         port: free_port(),
-        token: "let-me-in",
+        // It is no number, though it looks like one.
+        token: "00012345",
     };
     let mut command = Command::new(binary("scorer"));
     command.current_dir(folder.path());
@@ -197,6 +198,43 @@ async fn tls_and_a_token_keep_others_out_of_the_scorers_port() {
         Ok(())
     })
     .await;
+    api.assert_keeps_others_out("12345", list_services).await;
+    api.assert_keeps_others_out("12345", list_services_v1alpha)
+        .await;
+}
+
+/// Asks a port for its services.
+async fn list_services(connection: Connection) -> Result<(), Status> {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(connection);
+    let requests = tokio_stream::iter([request]);
+    let answers = client.server_reflection_info(requests).await?;
+    answers.into_inner().message().await?;
+    Ok(())
+}
+
+/// The same as older clients ask it.
+async fn list_services_v1alpha(connection: Connection) -> Result<(), Status> {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(connection);
+    let requests = tokio_stream::iter([request]);
+    let answers = client.server_reflection_info(requests).await?;
+    answers.into_inner().message().await?;
+    Ok(())
 }
 
 #[tokio::test]
@@ -301,4 +339,62 @@ async fn every_port_lists_its_services() {
             "{names:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn who_may_train_does_not_decide_what_customers_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let settings = [
+        ("API__ADDRESS", format!("127.0.0.1:{port}")),
+        ("API__TOKENS__SCIENCE__TOKEN", "s".to_owned()),
+        ("API__TOKENS__SCIENCE__ROLES", "train".to_owned()),
+        ("API__TOKENS__RELEASE__TOKEN", "r".to_owned()),
+        ("API__TOKENS__RELEASE__ROLES", "train, publish".to_owned()),
+    ];
+    let mut command = coordinator(folder.path(), &settings);
+    let _coordinator = Process::start(&mut command);
+    let connection = |token: &str| {
+        let target = Target {
+            url: format!("http://127.0.0.1:{port}"),
+            token: token.to_owned(),
+            ca: None,
+        };
+        connect(&target).unwrap()
+    };
+    eventually("a token opens the port", START_TIME, async || {
+        let mut client = TrainingServiceClient::new(connection("s"));
+        client.list_jobs(pb::ListJobsRequest::default()).await.ok()
+    })
+    .await;
+
+    let submit = async |token: &str, labels: &[&str]| {
+        let spec = pb::TrainSpec {
+            dataset: "datasets/4e0889d9c2806cd4e736a9ff8a61e394".to_owned(),
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+            ..pb::TrainSpec::default()
+        };
+        let request = pb::TrainJobRequest {
+            spec: Some(spec),
+            ..pb::TrainJobRequest::default()
+        };
+        let mut client = TrainingServiceClient::new(connection(token));
+        client.train_job(request).await.unwrap_err().code()
+    };
+    // There is no such data set, for those who may ask.
+    assert_eq!(submit("s", &[]).await, Code::NotFound);
+    assert_eq!(submit("s", &["live"]).await, Code::PermissionDenied);
+    assert_eq!(submit("r", &["live"]).await, Code::NotFound);
+
+    let set_label = async |token: &str| {
+        let request = pb::SetLabelRequest {
+            label: "live".to_owned(),
+            model_version: "modelVersions/4e0889d9c2806cd4e736a9ff8a61e394"
+                .to_owned(),
+        };
+        let mut client = ModelServiceClient::new(connection(token));
+        client.set_label(request).await.unwrap_err().code()
+    };
+    assert_eq!(set_label("s").await, Code::PermissionDenied);
+    assert_eq!(set_label("r").await, Code::NotFound);
 }

@@ -37,9 +37,17 @@ impl TryFrom<pb::Calibration> for Calibration {
     fn try_from(machine: pb::Calibration) -> Result<Self, Invalid> {
         let mut rates = Vec::new();
         for rate in machine.rates {
-            if !(rate.seconds.is_finite() && rate.seconds > 0.0) {
-                let reason =
-                    format!("{} seconds for {}", rate.seconds, rate.part);
+            let is_time = rate.seconds.is_finite() && rate.seconds > 0.0;
+            let is_number = rate.tokens_per_second.is_finite()
+                && rate.block_weights.is_finite();
+            if !(is_time && is_number) {
+                let reason = format!(
+                    "{} seconds for {} at {} tokens/s and {} weights",
+                    rate.seconds,
+                    rate.part,
+                    rate.tokens_per_second,
+                    rate.block_weights
+                );
                 return Err(Invalid::one("calibration.rates", reason));
             }
 
@@ -52,6 +60,16 @@ impl TryFrom<pb::Calibration> for Calibration {
                     tokens_per_second: rate.tokens_per_second,
                     block_weights: rate.block_weights,
                 });
+            }
+        }
+
+        for (name, speed) in [
+            ("calibration.gemm_f32", Some(machine.gemm_f32)),
+            ("calibration.gemm_bf16", machine.gemm_bf16),
+        ] {
+            let speed = speed.unwrap_or_default();
+            if !speed.is_finite() {
+                return Err(Invalid::one(name, format!("is {speed}")));
             }
         }
 

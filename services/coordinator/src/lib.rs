@@ -82,6 +82,12 @@ pub use gc::keep::Keep;
 pub use queues::QueueLimits;
 pub use settings::{DEFAULTS, Settings};
 
+/// Longest message of a client, in bytes: what half a message of each of its
+/// calls can hold in memory.
+const LONGEST_REQUEST: usize = 256 << 10;
+/// Longest message of a worker: its progress has all epochs.
+const LONGEST_OF_WORKER: usize = 1 << 20;
+
 /// A coordinator whose ports are open.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -157,14 +163,13 @@ impl Coordinator {
             grace: farewell::CALLS_END,
             ..lifecycle.clone()
         };
-        let descriptors = proto::DESCRIPTORS;
-        let api = service::serve(self.api, api_routes, descriptors, lifecycle);
-        let workers = service::serve(
-            self.workers,
-            worker_routes,
-            descriptors,
-            of_workers,
-        );
+        let what = service::Api {
+            descriptors: proto::DESCRIPTORS,
+            access: proto::ACCESS,
+        };
+        let api = service::serve(self.api, api_routes, what, lifecycle);
+        let workers =
+            service::serve(self.workers, worker_routes, what, of_workers);
         let keep = self.keep_checkpoints;
         let (jobs, grace) = (self.jobs, self.grace);
         let upkeep = async {
@@ -186,7 +191,6 @@ impl Coordinator {
 
     /// What clients call.
     fn api_routes(&self, shutdown: &CancellationToken) -> Routes {
-        let token = self.api.token();
         let training = Training {
             jobs: self.jobs.clone(),
             shutdown: shutdown.clone(),
@@ -197,11 +201,12 @@ impl Coordinator {
         let upkeep = Upkeep {
             collector: self.collector.clone(),
         };
-        let training =
-            TrainingServiceServer::with_interceptor(training, token.clone());
-        let registry =
-            ModelServiceServer::with_interceptor(registry, token.clone());
-        let upkeep = UpkeepServiceServer::with_interceptor(upkeep, token);
+        let training = TrainingServiceServer::new(training)
+            .max_decoding_message_size(LONGEST_REQUEST);
+        let registry = ModelServiceServer::new(registry)
+            .max_decoding_message_size(LONGEST_REQUEST);
+        let upkeep = UpkeepServiceServer::new(upkeep)
+            .max_decoding_message_size(LONGEST_REQUEST);
         Routes::new(training)
             .add_service(registry)
             .add_service(upkeep)
@@ -213,8 +218,9 @@ impl Coordinator {
             jobs: self.jobs.clone(),
             shutdown: shutdown.clone(),
         };
-        let token = self.workers.token();
-        Routes::new(WorkerServiceServer::with_interceptor(workers, token))
+        let workers = WorkerServiceServer::new(workers)
+            .max_decoding_message_size(LONGEST_OF_WORKER);
+        Routes::new(workers)
     }
 }
 

@@ -34,9 +34,11 @@ pub(crate) async fn verified(
     }
 
     let parts = job.progress.parts.values();
+    let seconds: f64 = parts.map(|spent| spent.seconds).sum();
     Ok(ModelInfo {
         dataset_name: dataset_name(artifacts, &manifest.dataset).await,
-        train_seconds: parts.map(|spent| spent.seconds).sum(),
+        // No record holds more than a number.
+        train_seconds: seconds.min(f64::MAX),
         version: version.clone(),
         catalog: manifest.catalog,
         dataset: manifest.dataset,

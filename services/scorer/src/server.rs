@@ -96,13 +96,9 @@ impl Scorer {
 
     /// Serves until `shutdown`; ready once the label `live` has a model.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let token = self.api.token();
-        let recommendations = RecommendationServiceServer::with_interceptor(
-            self.recommendations,
-            token.clone(),
-        );
-        let histories =
-            HistoryServiceServer::with_interceptor(self.histories, token);
+        let recommendations =
+            RecommendationServiceServer::new(self.recommendations);
+        let histories = HistoryServiceServer::new(self.histories);
         let routes = Routes::new(recommendations).add_service(histories);
         let health = Health::new().await;
         let lifecycle = Lifecycle {
@@ -110,8 +106,11 @@ impl Scorer {
             shutdown: shutdown.clone(),
             grace: self.grace,
         };
-        let serving =
-            service::serve(self.api, routes, proto::DESCRIPTORS, lifecycle);
+        let what = service::Api {
+            descriptors: proto::DESCRIPTORS,
+            access: proto::ACCESS,
+        };
+        let serving = service::serve(self.api, routes, what, lifecycle);
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
         tokio::try_join!(serving, async {
             upkeep.await;

@@ -38,6 +38,9 @@ mod scratch;
 /// The worker's own files and folders.
 mod disk;
 
+/// The memory that the worker may take.
+mod memory;
+
 /// Why an attempt at a job ends early.
 mod error;
 

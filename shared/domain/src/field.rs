@@ -15,13 +15,24 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// Says what is wrong with `field`.
+    /// Says what is wrong with `field`. What quotes a long input is cut off.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
-            field: field.into(),
-            reason: reason.into(),
+            field: shortened(field.into()),
+            reason: shortened(reason.into()),
         }
     }
+}
+
+/// Bytes of what is said of a field, about.
+const LONGEST: usize = 1_000;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// Everything that is wrong with one input; never empty.

@@ -10,8 +10,10 @@ pub mod telemetry;
 mod tls;
 
 // How it serves.
-/// Checks the bearer token of a call, and sends one with each.
-mod auth;
+/// Checks who calls, and what they may call.
+mod access;
+/// Accepts a port's connections, within bounds.
+mod incoming;
 /// Says where to listen, with which TLS and which token.
 mod port;
 /// Opens a port, serves it, drains it.
@@ -26,13 +28,15 @@ mod deadline;
 mod status;
 
 // How it asks others.
+/// Sends a bearer token with each call.
+mod auth;
 /// Connects to one of the services.
 pub mod client;
 
-pub use auth::Token;
+pub use access::{Access, Caller};
 pub use deadline::deadline;
-pub use port::{Port, PortError, Tls};
-pub use serve::{Bound, Health, Lifecycle, serve};
+pub use port::{NamedToken, Port, PortError, Tls};
+pub use serve::{Api, Bound, Health, Lifecycle, serve};
 pub use settings::{SettingsError, load};
 pub use shutdown::shutdown_on_signal;
 pub use status::{chain, status};

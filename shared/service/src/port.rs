@@ -1,9 +1,10 @@
 //! One listening port: where, with which TLS and which token.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tonic::transport::{Identity, ServerTlsConfig};
 
 /// Settings of a listening port.
@@ -12,15 +13,59 @@ use tonic::transport::{Identity, ServerTlsConfig};
 pub struct Port {
     /// Where to listen: address and port; 127.0.0.1 unless there is a reason.
     pub address: SocketAddr,
-    /// Static bearer token that every call must carry; empty: none.
+    /// Bearer token whose holder may call everything; empty: none.
     #[serde(default)]
     pub token: String,
+    /// Further tokens by the names of their holders, each for some roles.
+    #[serde(default)]
+    pub tokens: BTreeMap<String, NamedToken>,
     /// Certificate and key for TLS; absent: plain text.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// Allow another address than the local machine's without TLS and token.
+    /// Allow plain text on another address than the local machine's, as behind
+    /// a mesh that encrypts; calls need the token all the same.
     #[serde(default)]
     pub insecure: bool,
+}
+
+/// A token that opens some of a port's methods.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedToken {
+    /// The bearer token.
+    pub token: String,
+    /// The roles of whoever has it: a list, or names with commas between.
+    #[serde(deserialize_with = "names")]
+    pub roles: Vec<String>,
+}
+
+/// Shows everything but the token, which is a secret.
+impl std::fmt::Debug for NamedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NamedToken")
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A list, or one text: the environment has no lists.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Text(String),
+}
+
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let text = match Names::deserialize(from)? {
+        Names::List(names) => return Ok(names),
+        Names::Text(text) => text,
+    };
+    let names = text.split(',').map(str::trim);
+    Ok(names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// A certificate and its key, as PEM files.
@@ -38,11 +83,19 @@ pub struct Tls {
 pub enum PortError {
     /// The port would be reachable by anybody.
     #[error(
-        "{address} is reachable from other machines: set `tls` and `token`, or `insecure = true`"
+        "{address} is reachable from other machines: set `token`, and `tls` or, where something else encrypts, `insecure = true`"
     )]
     Exposed {
         /// The address that the settings ask for.
         address: SocketAddr,
+    },
+    /// A token cannot be used.
+    #[error("the token `{name}` in `tokens`: {reason}")]
+    Token {
+        /// Whose it is.
+        name: String,
+        /// What is wrong, and what would be right.
+        reason: String,
     },
     /// Another process has the address, or this one may not have it.
     #[error("cannot listen on {address}")]
@@ -76,8 +129,10 @@ impl std::fmt::Debug for Port {
 impl Port {
     /// Refuses what would be open to the world by accident.
     pub(crate) fn check(&self) -> Result<(), PortError> {
-        let is_protected = self.tls.is_some() && !self.token.is_empty();
-        if self.address.ip().is_loopback() || is_protected || self.insecure {
+        let is_encrypted = self.tls.is_some() || self.insecure;
+        let has_token = !self.token.is_empty() || !self.tokens.is_empty();
+        let is_protected = is_encrypted && has_token;
+        if self.address.ip().is_loopback() || is_protected {
             return Ok(());
         }
         Err(PortError::Exposed {
@@ -115,6 +170,7 @@ mod tests {
         let port = |address: &str| Port {
             address: address.parse().unwrap(),
             token: String::new(),
+            tokens: BTreeMap::new(),
             tls: None,
             insecure: false,
         };
@@ -128,14 +184,16 @@ mod tests {
             .check()
             .is_err()
         );
-        assert!(
-            Port {
-                insecure: true,
-                ..port("0.0.0.0:1")
-            }
-            .check()
-            .is_ok()
-        );
+        let in_plain_text = Port {
+            insecure: true,
+            ..port("0.0.0.0:1")
+        };
+        assert!(in_plain_text.check().is_err(), "anybody could call it");
+        let with_token = Port {
+            token: "t".into(),
+            ..in_plain_text
+        };
+        assert!(with_token.check().is_ok());
         let tls = Some(Tls {
             certificate: "c".into(),
             key: "k".into(),

@@ -8,12 +8,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::auth::Token;
+use crate::access::{Access, Gate};
+use crate::incoming::Incoming;
 use crate::port::{Port, PortError};
 
 /// A port that is open but not served yet.
@@ -41,11 +41,6 @@ impl Bound {
     /// asked for.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap_or(self.port.address)
-    }
-
-    /// The token that calls must carry.
-    pub fn token(&self) -> Token {
-        Token::required(&self.port.token)
     }
 }
 
@@ -88,16 +83,24 @@ pub struct Lifecycle {
     pub grace: Duration,
 }
 
+/// What a port's services are.
+#[derive(Debug, Clone, Copy)]
+pub struct Api {
+    /// Their descriptions, for reflection.
+    pub descriptors: &'static [u8],
+    /// Which roles may call which of their methods.
+    pub access: Access,
+}
+
 /// Serves `routes` with health and reflection until the shutdown, then drains
-/// for at most the grace period. `descriptors` are the services' descriptions,
-/// for reflection.
+/// for at most the grace period.
 ///
 /// # Errors
-/// When the certificate or key cannot be used, or the port fails.
+/// When the certificate, a key or a token cannot be used, or the port fails.
 pub async fn serve(
     bound: Bound,
     routes: Routes,
-    descriptors: &'static [u8],
+    api: Api,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
     let Lifecycle {
@@ -105,25 +108,34 @@ pub async fn serve(
         shutdown,
         grace,
     } = lifecycle;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(descriptors)
-        .register_encoded_file_descriptor_set(
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-        )
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api.descriptors)
+            .register_encoded_file_descriptor_set(
+                tonic_health::pb::FILE_DESCRIPTOR_SET,
+            )
+    };
+    let v1 = reflection().build_v1()?.max_decoding_message_size(SHORT);
+    let v1alpha = reflection().build_v1alpha()?;
+    let v1alpha = v1alpha.max_decoding_message_size(SHORT);
     let health_service =
         HealthService::from_health_reporter(health.reporter.clone());
+    let health_service =
+        HealthServer::new(health_service).max_decoding_message_size(SHORT);
     let routes = routes
-        .add_service(HealthServer::new(health_service))
-        .add_service(reflection);
-    let mut server = server(&bound.port)?;
+        .add_service(health_service)
+        .add_service(v1)
+        // What Postman and Python's reflection client speak.
+        .add_service(v1alpha);
+    let gate = Gate::of(&bound.port, api.access)?;
+    let mut server = server(&bound.port)?.layer(gate);
     tracing::info!(address = %bound.address(), tls = bound.port.tls.is_some(), "serving");
     let leaving = shutdown.clone();
     let stop = async move {
         leaving.cancelled().await;
         health.set_ready(false).await;
     };
-    let incoming = TcpIncoming::from(bound.listener).with_nodelay(Some(true));
+    let incoming = Incoming::new(bound.listener);
     let served = server
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop);
@@ -143,12 +155,27 @@ fn server(port: &Port) -> anyhow::Result<Server> {
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
-        .tcp_nodelay(true);
+        .max_concurrent_streams(Some(MOST_STREAMS))
+        .timeout(LONGEST_CALL);
     Ok(match port.tls_config()? {
-        Some(tls) => server.tls_config(tls)?,
+        Some(tls) => server.tls_config(tls.timeout(HANDSHAKE))?,
         None => server,
     })
 }
+
+/// Bytes of a message to the services that need no token or few words: what
+/// half a message of an outsider can hold in memory.
+const SHORT: usize = 16 << 10;
+
+/// Calls at a time on one connection; a client waits with further ones.
+const MOST_STREAMS: u32 = 200;
+
+/// How long a call may take until its answer begins: longer than any that is
+/// meant, such as a lease's wait or the check of a large model's bytes.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Calls that a client may give up before they are looked at; with more its
 /// connection is closed. Under load many deadlines pass at once, and h2's 20

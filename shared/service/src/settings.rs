@@ -45,10 +45,10 @@ fn read<T: DeserializeOwned>(
         let file = File::from(file).format(FileFormat::Toml);
         builder = builder.add_source(file);
     }
+    // Text, until a setting wants a number: a token may look like one.
     let environment = Environment::with_prefix(&service.to_uppercase())
         .prefix_separator("__")
-        .separator("__")
-        .try_parsing(true);
+        .separator("__");
     builder.add_source(environment).build()?.try_deserialize()
 }
 

@@ -6,7 +6,9 @@ use domain::{
     Counts, Invalid, Job, JobId, Label, Schedule, TrainSpec, Violations,
 };
 use futures::{Stream, StreamExt};
-use proto::{dataset_id, job_id, pb, state, timestamp};
+use prost::Message;
+use proto::{PUBLISH, dataset_id, job_id, pb, state, timestamp};
+use service::Caller;
 use storage::{JobFilter, JobQuery, Order};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -48,8 +50,10 @@ impl pb::training_service_server::TrainingService for Training {
         &self,
         request: Request<pb::TrainJobRequest>,
     ) -> Result<Response<pb::Job>, Status> {
+        let caller = request.extensions().get().cloned();
         let mut request = request.into_inner();
         let submission = submission(&mut request).map_err(Error::from)?;
+        may_move(caller.as_ref(), &submission.spec)?;
         let id = Some(&*request.request_id).filter(|id| !id.is_empty());
         if request.validate_only {
             let notes = match request.counts.take() {
@@ -109,6 +113,8 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let caller = request.extensions().get();
+        may_move(caller, &self.jobs.get(&id).await?.spec)?;
         Ok(Response::new((&self.jobs.retry(&id).await?).into()))
     }
 
@@ -190,7 +196,7 @@ fn submission(
 ) -> Result<Submission, Invalid> {
     let mut wrong = Violations::default();
     let spec = match request.spec.take() {
-        Some(spec) => TrainSpec::try_from(spec),
+        Some(spec) => bounded(spec).and_then(TrainSpec::try_from),
         None => Err(Invalid::one("", "must be given")),
     };
     let spec = wrong.take(spec.map_err(|invalid| invalid.under("spec")));
@@ -217,9 +223,64 @@ fn submission(
     Ok(Submission { spec, schedule })
 }
 
+/// Refuses a job that moves labels where its caller may only train: that is
+/// what customers get.
+fn may_move(caller: Option<&Caller>, spec: &TrainSpec) -> Result<(), Status> {
+    let may_publish = caller.is_none_or(|caller| caller.has(PUBLISH));
+    if may_publish || spec.labels.is_empty() {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!(
+        "`spec.labels`: moving a label takes the role {PUBLISH}; without labels the job may run"
+    )))
+}
+
+/// Most labels that a job moves.
+const MOST_LABELS: usize = 16;
+/// Most bytes of a specification: it is kept with the job and with its model.
+const MOST_SPEC_BYTES: usize = 64 << 10;
+
+/// Refuses a specification that is larger than any that is meant. Jobs that are
+/// stored already are not held to it.
+fn bounded(spec: pb::TrainSpec) -> Result<pb::TrainSpec, Invalid> {
+    let n_bytes = spec.encoded_len();
+    if n_bytes > MOST_SPEC_BYTES {
+        let reason =
+            format!("must be at most {MOST_SPEC_BYTES} bytes, has {n_bytes}");
+        return Err(Invalid::one("", reason));
+    }
+    let n_labels = spec.labels.len();
+    if n_labels > MOST_LABELS {
+        let reason =
+            format!("must be at most {MOST_LABELS} labels, has {n_labels}");
+        return Err(Invalid::one("labels", reason));
+    }
+    Ok(spec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_specification_is_no_place_to_keep_things() {
+        let refusal = |labels: Vec<String>| {
+            let mut request = pb::TrainJobRequest {
+                spec: Some(pb::TrainSpec {
+                    dataset: "d".repeat(8),
+                    labels,
+                    ..pb::TrainSpec::default()
+                }),
+                ..pb::TrainJobRequest::default()
+            };
+            submission(&mut request).unwrap_err().to_string()
+        };
+        let labels = (0..17).map(|n| format!("label-{n}")).collect();
+        let refused = refusal(labels);
+        assert!(refused.contains("at most 16 labels"), "{refused}");
+        let refused = refusal(vec!["l".repeat(70_000)]);
+        assert!(refused.contains("at most 65536 bytes"), "{refused}");
+    }
 
     #[test]
     fn all_that_is_wrong_with_a_request_is_told_at_once() {

@@ -1,5 +1,6 @@
 //! What workers ask for and tell.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::{
@@ -20,6 +21,8 @@ pub(crate) struct Workers {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// Longest name of a worker or a metric, in bytes.
+const LONGEST_NAME: usize = 256;
 /// Longest wait for work.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// So long before the caller's deadline the answer is given.
@@ -33,12 +36,12 @@ impl pb::worker_service_server::WorkerService for Workers {
     ) -> Result<Response<pb::LeaseResponse>, Status> {
         let deadline = service::deadline(request.metadata());
         let mut request = request.into_inner();
-        if request.worker.is_empty() {
-            return Err(Error::from(Invalid::one(
-                "worker",
-                "must name the worker",
-            ))
-            .into());
+        let n = request.worker.len();
+        if !(1..=LONGEST_NAME).contains(&n) {
+            let reason = format!(
+                "must name the worker in at most {LONGEST_NAME} bytes, has {n}"
+            );
+            return Err(Error::from(Invalid::one("worker", reason)).into());
         }
 
         let wait = Duration::from_millis(request.wait_ms.into()).min(MAX_WAIT);
@@ -101,7 +104,7 @@ impl pb::worker_service_server::WorkerService for Workers {
         let committed = Committed {
             epoch: request.epoch,
             version,
-            metrics: request.metrics.into_iter().collect(),
+            metrics: metrics(request.metrics).map_err(Error::from)?,
         };
 
         self.jobs.commit_model(&id, &committed).await?;
@@ -125,6 +128,33 @@ impl pb::worker_service_server::WorkerService for Workers {
 
 /// Takes what a worker says of itself out of its request. A backbone that only
 /// a newer worker could name is left out.
+/// Most metrics of a model.
+const MOST_METRICS: usize = 1_000;
+
+/// The metrics of a model. A number that no record can hold is refused: the
+/// model's and the job's could never be read again.
+fn metrics(
+    sent: HashMap<String, f64>,
+) -> Result<BTreeMap<String, f64>, Invalid> {
+    if sent.len() > MOST_METRICS {
+        let reason =
+            format!("must be at most {MOST_METRICS}, has {}", sent.len());
+        return Err(Invalid::one("metrics", reason));
+    }
+    let wrong = sent
+        .iter()
+        .find(|(name, value)| !value.is_finite() || name.len() > LONGEST_NAME);
+    match wrong {
+        Some((name, value)) => Err(Invalid::one(
+            "metrics",
+            format!(
+                "`{name}` is {value}: names are at most {LONGEST_NAME} bytes, values finite"
+            ),
+        )),
+        None => Ok(sent.into_iter().collect()),
+    }
+}
+
 fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
     let calibration = match request.calibration.take() {
         Some(calibration) => Some(calibration.try_into()?),
@@ -154,5 +184,26 @@ fn encoded(leased: Leased) -> pb::LeasedJob {
         epoch: job.epoch(),
         term_ms: u32::try_from(term.as_millis()).unwrap_or(u32::MAX),
         checkpoint: job.checkpoint.map(String::from).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_that_no_record_holds_is_refused() {
+        let sent =
+            |name: &str, value| HashMap::from([(name.to_owned(), value)]);
+        assert!(metrics(sent("ndcg@100", 0.25)).is_ok());
+        for (name, value) in [
+            ("ndcg@100", f64::NAN),
+            ("ndcg@100", f64::INFINITY),
+            (&*"n".repeat(257), 0.0),
+        ] {
+            assert!(metrics(sent(name, value)).is_err(), "{value}");
+        }
+        let many = (0..1_001).map(|n| (n.to_string(), 0.0)).collect();
+        assert!(metrics(many).is_err());
     }
 }

@@ -10,6 +10,8 @@
 
 /// Whether an expression can mean anything for a catalogue.
 mod check;
+/// How much work an expression is.
+mod cost;
 /// What kind of value a field or an expression has.
 mod kinds;
 /// What an operator or a function makes of the kinds of its values.
@@ -19,6 +21,7 @@ mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cel::{Context, Program, Value};
 use domain::{Invalid, Item, ModelVersion};
@@ -87,19 +90,42 @@ impl Filters {
     ) -> Result<Arc<FixedBitSet>, Error> {
         let items = Arc::clone(&model.items);
         let text = text.to_owned();
-        let rows = self.evaluations.run(move || passing(&text, &items)).await?;
+        let waits = Waits::default();
+        let is_given_up = Arc::clone(&waits.is_given_up);
+        let work = move || passing(&text, &items, &is_given_up);
+        let rows = self.evaluations.run(work).await?;
         Ok(Arc::new(rows?))
     }
 }
 
+/// Somebody waits for a filter; once nobody does, its evaluation stops.
+#[derive(Default)]
+struct Waits {
+    is_given_up: Arc<AtomicBool>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Which items pass an expression; one that cannot be used is refused in the
-/// field's name.
-fn passing(text: &str, items: &[Item]) -> Result<FixedBitSet, Invalid> {
+/// field's name. What nobody waits for any more is left half-done.
+fn passing(
+    text: &str,
+    items: &[Item],
+    is_given_up: &AtomicBool,
+) -> Result<FixedBitSet, Invalid> {
     let filter = ItemFilter::new(text)?;
     let expression = filter.program.expression();
+    cost::check(expression, items.len()).map_err(refused)?;
     check::check(expression, &Fields::of(items)).map_err(refused)?;
     let mut rows = FixedBitSet::with_capacity(items.len());
     for (row, item) in items.iter().enumerate() {
+        if is_given_up.load(Ordering::Relaxed) {
+            return Err(refused("was given up".to_owned()));
+        }
         if filter.holds_for(item)? {
             rows.insert(row);
         }
@@ -251,11 +277,23 @@ mod tests {
     }
 
     fn passes(text: &str) -> Vec<usize> {
-        passing(text, &items()).unwrap().ones().collect()
+        let rows = passing(text, &items(), &AtomicBool::new(false));
+        rows.unwrap().ones().collect()
     }
 
     fn refusal(text: &str) -> String {
-        passing(text, &items()).unwrap_err().to_string()
+        let rows = passing(text, &items(), &AtomicBool::new(false));
+        rows.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_left_half_done() {
+        let waits = Waits::default();
+        let is_given_up = Arc::clone(&waits.is_given_up);
+        let rows = || passing("year > 2000", &items(), &is_given_up);
+        assert!(rows().is_ok());
+        drop(waits);
+        assert!(rows().is_err());
     }
 
     #[test]
@@ -283,6 +321,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_with_the_reason() {
+        let refused = refusal("categories + categories == []");
+        assert!(refused.contains("filter"), "{refused}");
         let refused = refusal("year >=");
         assert!(refused.contains("no expression: it ends too"), "{refused}");
         let refused = refusal(r#"category = "RPG""#);
@@ -367,7 +407,8 @@ mod tests {
                 .map(|w| w.repeat(2_000 / w.len()))
                 .collect();
         for text in deep {
-            drop(passing(&text, &items()));
+            let never = AtomicBool::new(false);
+            drop(passing(&text, &items(), &never));
         }
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         // `make fuzz` goes on for longer.
@@ -395,7 +436,8 @@ mod tests {
                 state =
                     state.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             }
-            drop(passing(&text, &items()));
+            let never = AtomicBool::new(false);
+            drop(passing(&text, &items(), &never));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Asks the coordinator for work and takes one job after the other.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::job::attempt;
 use crate::job::equipment::Equipment;
 use crate::job::pauses::Pauses;
 use crate::material::seen::{self, Look, SizesRead};
+use crate::memory::memory_bytes;
 use crate::scratch::{self, Scratch};
 use crate::settings::Settings;
 
@@ -61,7 +61,7 @@ impl Worker {
         proto::worker_labels("labels", settings.labels())?;
         let is_host = !model::has_own_memory(&computing.device);
         if settings.memory_gib == 0 && is_host {
-            settings.memory_gib = memory_gib(Path::new("/proc/meminfo"));
+            settings.memory_gib = memory_gib();
         }
         let scratch = Arc::new(Scratch::open(&settings.scratch)?);
         scratch::sweep_unfinished(&settings.backbone_root);
@@ -171,12 +171,8 @@ impl Worker {
     }
 }
 
-/// The machine's memory, in whole GiB; 0 where it does not say so.
-fn memory_gib(meminfo: &Path) -> u32 {
-    const KIB_PER_GIB: u32 = 1 << 20;
-    let told = std::fs::read_to_string(meminfo).unwrap_or_default();
-    let total = told.lines().find(|line| line.starts_with("MemTotal:"));
-    let kib = total.and_then(|line| line.split_whitespace().nth(1));
-    let kib: Option<u32> = kib.and_then(|kib| kib.parse().ok());
-    kib.unwrap_or_default() / KIB_PER_GIB
+/// The memory that this process may take, in whole GiB; 0 where nobody says.
+fn memory_gib() -> u32 {
+    let gib = memory_bytes().unwrap_or_default() >> 30;
+    u32::try_from(gib).unwrap_or(u32::MAX)
 }

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use domain::BackboneLocation;
+use domain::{BackboneLocation, Body, RandomBackbone};
 use model::Backbone;
 
 use crate::backbones::{hub, shelf};
 use crate::contract::input::Input;
 use crate::contract::progress::Progress;
 use crate::error::Error;
+use crate::memory::memory_bytes;
 
 /// True when the backbone is the job's own work, not somebody's file or seed.
 pub(crate) fn is_warmed_up(named: &domain::Backbone) -> bool {
@@ -28,6 +29,7 @@ pub(crate) fn start(
                 .map_err(Error::checkpoint(checkpoint))
         }
         (domain::Backbone::Random(shape), _) => {
+            refuse_without_memory(shape, memory_bytes())?;
             Ok(Backbone::random(shape, &input.device))
         }
         (domain::Backbone::Path(location), _) => {
@@ -38,6 +40,29 @@ pub(crate) fn start(
             Ok(backbone)
         }
     }
+}
+
+/// Bytes of a weight while it is drawn: the weight, and its copy in the order in
+/// which it is computed with.
+const BYTES_PER_WEIGHT: f64 = 8.0;
+
+/// Refuses random weights for which there is no memory: to take it would end
+/// the process, and with it whatever else runs there.
+fn refuse_without_memory(
+    shape: &RandomBackbone,
+    memory: Option<u64>,
+) -> Result<(), Error> {
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    let wanted = gib(Body::from(shape).n_weights() * BYTES_PER_WEIGHT);
+    let there = memory.map_or(f64::INFINITY, |bytes| gib(bytes as f64));
+    if wanted <= there {
+        return Ok(());
+    }
+    Err(Error::Spec(format!(
+        "backbone.random: to draw its weights takes {wanted:.1} GiB, this worker has {there:.1}: \
+         make n_layer or n_embd smaller, or let a larger worker have it (`--need-memory-gib {:.0}`)",
+        wanted.ceil()
+    )))
 }
 
 /// The folder of a backbone that the specification names; a hub's is fetched
@@ -83,4 +108,26 @@ fn resolved(path: &Path) -> Result<PathBuf, Error> {
     path.canonicalize()
         .map_err(model::Error::file(path))
         .map_err(Error::Backbone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_for_which_there_is_no_memory_are_not_drawn() {
+        let shape = RandomBackbone {
+            n_embd: 4_096,
+            n_layer: 7,
+            ..RandomBackbone::default()
+        };
+        let refused = refuse_without_memory(&shape, Some(8 << 30));
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("12.0 GiB, this worker has 8.0"),
+            "{refused}"
+        );
+        assert!(refuse_without_memory(&shape, Some(16 << 30)).is_ok());
+        assert!(refuse_without_memory(&shape, None).is_ok(), "nobody says");
+    }
 }

@@ -1,9 +1,13 @@
 //! Lines of text with their numbers: `\n`, `\r\n` and lone `\r` end one. UTF-8,
 //! and Windows' Latin-1 for the lines that are none.
 
-use std::io::{BufRead, Result};
+use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
 use encoding_rs::WINDOWS_1252;
+
+/// Most bytes of a line. A few megabytes that are packed a thousand times
+/// smaller must not fill the memory.
+const LONGEST: u64 = 64 << 20;
 
 /// Reads a file line by line.
 pub(crate) struct Lines {
@@ -34,10 +38,21 @@ impl Lines {
     /// The next line without its end; `None` after the last.
     pub(crate) fn next(&mut self) -> Result<Option<&str>> {
         self.bytes.clear();
-        if self.reader.read_until(self.end, &mut self.bytes)? == 0 {
+        let mut part = self.reader.by_ref().take(LONGEST + 1);
+        if part.read_until(self.end, &mut self.bytes)? == 0 {
             return Ok(None);
         }
         self.number += 1;
+        if self.bytes.len() as u64 > LONGEST {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                format!(
+                    "line {} has more than {} MiB: no file of rows is like that",
+                    self.number,
+                    LONGEST >> 20
+                ),
+            ));
+        }
         if self.bytes.last() == Some(&self.end) {
             self.bytes.pop();
         }

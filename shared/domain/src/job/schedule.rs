@@ -100,7 +100,9 @@ impl Schedule {
             wrong.push(Violation::new("after", reason));
         }
 
-        for (place, id) in self.after.iter().enumerate() {
+        // Of too many only the first are compared with each other.
+        let few = self.after.iter().take(MOST_AFTER);
+        for (place, id) in few.enumerate() {
             if self.after[..place].contains(id) {
                 let reason = format!("jobs/{id} is named twice");
                 let field = format!("after[{place}]");

@@ -13,6 +13,10 @@ const MOST_LOOKED_AT: usize = 2_000;
 /// So many records are read at once where a filter may leave some out.
 const LOOK: usize = 200;
 
+/// A page ends after so many bytes of records: four such pages are as long as
+/// the longest answer that clients take.
+const MOST_PAGE_BYTES: usize = 1 << 20;
+
 /// Which jobs are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
@@ -46,6 +50,8 @@ pub struct JobPage {
     pub unreadable: Vec<String>,
     /// The id that the next page follows; `None` on the last page.
     pub next: Option<String>,
+    /// Bytes of its jobs' records.
+    n_bytes: usize,
 }
 
 impl JobFilter {
@@ -97,6 +103,7 @@ impl Jobs {
             jobs: Vec::new(),
             unreadable: Vec::new(),
             next: query.after.clone(),
+            n_bytes: 0,
         };
         let mut n_looked_at = 0;
         while n_looked_at < MOST_LOOKED_AT {
@@ -137,16 +144,19 @@ impl Jobs {
     ) -> Result<bool, Error> {
         let last = keys.last().cloned();
         for pair in self.store.get_pairs(JOBS, keys).await? {
-            if page.jobs.len() == query.size {
+            let is_long = page.n_bytes >= MOST_PAGE_BYTES;
+            if page.jobs.len() == query.size || is_long {
                 return Ok(true);
             }
 
             let key = pair.key.clone();
+            let n_bytes = pair.value.len();
             let read = self.left_out.read_all::<Job>("job", &[pair]);
             page.unreadable.extend(read.unreadable);
-            let wanted = read.records.into_iter();
-            page.jobs
-                .extend(wanted.filter(|job| query.filter.takes(job)));
+            let mut wanted = read.records;
+            wanted.retain(|job| query.filter.takes(job));
+            page.n_bytes += n_bytes * wanted.len();
+            page.jobs.extend(wanted);
             page.next = Some(key);
         }
 

@@ -39,7 +39,8 @@ impl Operation<'_> {
                 self.must_compare(left.and(ordered), right.and(ordered))
             }
             (operators::ADD, [left, right]) => {
-                let added = Kinds::NUMBER.or(Kinds::TEXT).or(Kinds::LIST);
+                // Lists would be copied as often as there are `+`.
+                let added = Kinds::NUMBER.or(Kinds::TEXT);
                 self.must_join(left.and(added), right.and(added))
             }
             (

@@ -5,7 +5,9 @@
 //! keeps all others: reads go on. Writes are refused for a moment, then one
 //! tries; when it succeeds, all is well again.
 
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -50,6 +52,22 @@ struct Opened {
     failed_at: Option<Instant>,
 }
 
+/// Makes an empty file that only its owner reads, where there is none: it will
+/// hold everybody's histories.
+fn keep_from_others(path: &Path) -> Result<(), Error> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(Error::file(path)(error))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 impl StoreFile {
     /// Opens a store, or makes an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
@@ -57,6 +75,7 @@ impl StoreFile {
             std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         }
 
+        keep_from_others(path)?;
         let database = match Database::create(path) {
             Err(DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(Error::InUse(path.to_owned()));

@@ -1,0 +1,271 @@
+//! Who may call what: the tokens of a port, and the roles that each method
+//! wants.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use subtle::ConstantTimeEq;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tower_layer::Layer;
+
+use crate::port::{Port, PortError};
+
+/// The methods of an API by their paths (`/package.Service/Method`), with the
+/// roles that may call each. A method that is not in it wants a valid token and
+/// no role.
+pub type Access = &'static [(&'static str, &'static [&'static str])];
+
+/// The role that may call everything.
+const ADMIN: &str = "admin";
+/// Whether a process is alive is no secret.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Who calls, as the token says; an extension of each request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    name: Arc<str>,
+    roles: Arc<BTreeSet<String>>,
+}
+
+impl Caller {
+    fn new(name: &str, roles: &[String]) -> Self {
+        Self {
+            name: name.into(),
+            roles: Arc::new(roles.iter().cloned().collect()),
+        }
+    }
+
+    /// Whether the caller has a role.
+    pub fn has(&self, role: &str) -> bool {
+        self.roles.contains(ADMIN) || self.roles.contains(role)
+    }
+}
+
+/// Lets calls in that carry a token with the right role.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    keys: Arc<Keys>,
+}
+
+struct Keys {
+    /// Each header that lets somebody in; none: everybody may do everything.
+    headers: Vec<(String, Caller)>,
+    anybody: Caller,
+    access: Access,
+}
+
+impl Gate {
+    /// The gate of a port.
+    ///
+    /// # Errors
+    /// A token is empty or somebody else's, or a role is none.
+    pub(crate) fn of(port: &Port, access: Access) -> Result<Self, PortError> {
+        let mut headers = Vec::new();
+        if !port.token.is_empty() {
+            let owner = Caller::new("token", &[ADMIN.to_owned()]);
+            headers.push((header(&port.token), owner));
+        }
+        let mut known: BTreeSet<&str> = access
+            .iter()
+            .flat_map(|(_, roles)| roles.iter().copied())
+            .collect();
+        known.insert(ADMIN);
+        for (name, named) in &port.tokens {
+            let wrong = |reason: String| PortError::Token {
+                name: name.clone(),
+                reason,
+            };
+            if named.token.is_empty() {
+                return Err(wrong("its `token` is empty".to_owned()));
+            }
+            let unknown =
+                named.roles.iter().find(|role| !known.contains(&***role));
+            if named.roles.is_empty() || unknown.is_some() {
+                let known: Vec<&str> = known.iter().copied().collect();
+                return Err(wrong(format!(
+                    "`roles` must be some of {}",
+                    known.join(", ")
+                )));
+            }
+            let value = header(&named.token);
+            if headers.iter().any(|(other, _)| *other == value) {
+                return Err(wrong("another one has the same token".to_owned()));
+            }
+            headers.push((value, Caller::new(name, &named.roles)));
+        }
+        Ok(Self {
+            keys: Arc::new(Keys {
+                headers,
+                anybody: Caller::new("anybody", &[ADMIN.to_owned()]),
+                access,
+            }),
+        })
+    }
+}
+
+fn header(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+impl Keys {
+    /// Who calls a method; refuses those who may not.
+    fn caller(
+        &self,
+        path: &str,
+        headers: &http::HeaderMap,
+    ) -> Result<Caller, Status> {
+        if self.headers.is_empty() || path.starts_with(HEALTH) {
+            return Ok(self.anybody.clone());
+        }
+        let given = headers.get(http::header::AUTHORIZATION);
+        let given = given.map(|value| value.as_bytes()).unwrap_or_default();
+        let mut found = None;
+        // All are compared: how long it takes says nothing of the token.
+        for (header, caller) in &self.headers {
+            if bool::from(given.ct_eq(header.as_bytes())) {
+                found = Some(caller);
+            }
+        }
+        let Some(caller) = found else {
+            return Err(Status::unauthenticated(
+                "a valid bearer token is required: set `authorization: Bearer …`",
+            ));
+        };
+        let wanted = self.access.iter().find(|(method, _)| *method == path);
+        let Some((_, roles)) = wanted else {
+            return Ok(caller.clone());
+        };
+        if roles.iter().any(|role| caller.has(role)) {
+            return Ok(caller.clone());
+        }
+        Err(Status::permission_denied(format!(
+            "the token of `{}` may not call {path}: that takes a role of {}",
+            caller.name,
+            roles.join(", ")
+        )))
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gated {
+            inner,
+            keys: Arc::clone(&self.keys),
+        }
+    }
+}
+
+/// A service behind a gate.
+#[derive(Clone)]
+pub(crate) struct Gated<S> {
+    inner: S,
+    keys: Arc<Keys>,
+}
+
+impl<S> Service<http::Request<Body>> for Gated<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        match self.keys.caller(request.uri().path(), request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                Box::pin(self.inner.call(request))
+            }
+            Err(status) => Box::pin(async move { Ok(status.into_http()) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::NamedToken;
+    use tonic::Code;
+
+    const ACCESS: Access = &[
+        ("/s/Read", &["reader", "writer"]),
+        ("/s/Write", &["writer"]),
+    ];
+
+    fn port(tokens: &[(&str, &str, &[&str])]) -> Port {
+        let named = |(name, token, roles): &(&str, &str, &[&str])| {
+            let token = NamedToken {
+                token: (*token).to_owned(),
+                roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            };
+            ((*name).to_owned(), token)
+        };
+        Port {
+            address: "127.0.0.1:1".parse().unwrap(),
+            token: "owner's".to_owned(),
+            tokens: tokens.iter().map(named).collect(),
+            tls: None,
+            insecure: false,
+        }
+    }
+
+    fn code(gate: &Gate, path: &str, token: &str) -> Code {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", header(token).parse().unwrap());
+        let caller = gate.keys.caller(path, &headers);
+        caller.err().map_or(Code::Ok, |status| status.code())
+    }
+
+    #[test]
+    fn a_token_opens_what_its_roles_may_call() {
+        let tokens: [(&str, &str, &[&str]); 2] =
+            [("shop", "r", &["reader"]), ("import", "w", &["writer"])];
+        let gate = Gate::of(&port(&tokens), ACCESS).unwrap();
+        for (token, read, write, other) in [
+            ("owner's", Code::Ok, Code::Ok, Code::Ok),
+            ("r", Code::Ok, Code::PermissionDenied, Code::Ok),
+            ("w", Code::Ok, Code::Ok, Code::Ok),
+            (
+                "",
+                Code::Unauthenticated,
+                Code::Unauthenticated,
+                Code::Unauthenticated,
+            ),
+        ] {
+            assert_eq!(code(&gate, "/s/Read", token), read, "{token}");
+            assert_eq!(code(&gate, "/s/Write", token), write, "{token}");
+            assert_eq!(code(&gate, "/reflection/x", token), other, "{token}");
+            let health = "/grpc.health.v1.Health/Check";
+            assert_eq!(code(&gate, health, token), Code::Ok);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_no_use_or_no_secret_is_refused_at_the_start() {
+        let refusal = |tokens: &[(&str, &str, &[&str])]| {
+            let refused = Gate::of(&port(tokens), ACCESS).err();
+            refused.map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refusal(&[("a", "x", &["reader"])]), "");
+        assert!(refusal(&[("a", "", &["reader"])]).contains("is empty"));
+        let unknown = refusal(&[("a", "x", &["redaer"])]);
+        assert!(unknown.contains("admin, reader, writer"), "{unknown}");
+        assert!(refusal(&[("a", "x", &[])]).contains("`roles` must be"));
+        let same = [("a", "x", &["reader"][..]), ("b", "x", &["writer"][..])];
+        assert!(refusal(&same).contains("the same token"));
+    }
+}

@@ -1,0 +1,332 @@
+//! The connections of a port: how many, of whom, and how long one may be
+//! silent. Whoever connects and says nothing, or stops half-way, keeps no place
+//! for long, and nobody can have all places.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep};
+use tokio_stream::Stream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// Most connections of a port, where the system allows as many open files.
+const MOST: usize = 4_096;
+/// Files that are kept for everything else that a process opens: the store,
+/// artifacts, connections to others.
+const OTHER_FILES: usize = 128;
+/// How long a new connection may take for its first bytes.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// How long nothing may be heard of a connection: more than two of the pings
+/// that every HTTP/2 client answers (`KEEPALIVE` of [`crate::serve`]).
+const SILENCE: Duration = Duration::from_secs(50);
+/// How long a peer may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(50);
+/// Pause after the system gave no connection: it has no file left.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Time between two lines of the log on the same thing.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Accepts connections, within the bounds above.
+pub(crate) struct Incoming {
+    listener: TcpListener,
+    places: Arc<Places>,
+    pause: Option<Pin<Box<Sleep>>>,
+    refused: Remark,
+    failed: Remark,
+}
+
+impl Incoming {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        let most = most_connections(open_files_limit());
+        Self {
+            listener,
+            places: Arc::new(Places::new(most)),
+            pause: None,
+            refused: Remark::default(),
+            failed: Remark::default(),
+        }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                std::task::ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            match std::task::ready!(self.listener.poll_accept(context)) {
+                Ok((stream, peer)) => {
+                    let Some(place) = Places::take(&self.places, peer) else {
+                        if self.refused.is_due() {
+                            let most = self.places.most;
+                            tracing::warn!(%peer, most, "a connection is refused: too many are open, or too many of this address");
+                        }
+                        continue;
+                    };
+                    return Poll::Ready(Some(Connection::new(stream, place)));
+                }
+                Err(error) => {
+                    // Without a pause the loop would take a core for itself.
+                    if self.failed.is_due() {
+                        tracing::warn!(%error, "no connection can be accepted");
+                    }
+                    self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
+                }
+            }
+        }
+    }
+}
+
+/// Says whether something that may happen a thousand times a second is worth
+/// another line of the log.
+#[derive(Default)]
+struct Remark {
+    last: Option<Instant>,
+}
+
+impl Remark {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.last.is_none_or(|last| now - last >= QUIET);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
+    }
+}
+
+/// How many connections there are, by address.
+struct Places {
+    most: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The place of one connection; free again when it is dropped.
+struct Place {
+    places: Arc<Places>,
+    of: IpAddr,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            taken: Mutex::default(),
+        }
+    }
+
+    /// A place for one more connection. One address gets no more than three
+    /// quarters of all: somebody else always finds one.
+    fn take(places: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+        let of = peer.ip();
+        let mut taken =
+            places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_all: usize = taken.values().sum();
+        let n_own = taken.get(&of).copied().unwrap_or_default();
+        if n_all >= places.most || n_own >= places.most * 3 / 4 {
+            return None;
+        }
+        taken.insert(of, n_own + 1);
+        drop(taken);
+        Some(Place {
+            places: Arc::clone(places),
+            of,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = &self.places.taken;
+        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = taken.get_mut(&self.of) {
+            *n -= 1;
+            if *n == 0 {
+                taken.remove(&self.of);
+            }
+        }
+    }
+}
+
+/// How many connections a port may have beside the files that a process needs.
+fn most_connections(open_files: Option<usize>) -> usize {
+    let limit = open_files.unwrap_or(1_024);
+    MOST.min(limit.saturating_sub(OTHER_FILES) / 2).max(1)
+}
+
+/// How many files this process may have open, where the system says so.
+fn open_files_limit() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// A connection with its place, closed when its peer is silent or takes
+/// nothing for too long.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// When the peer has been silent for too long.
+    silent: Pin<Box<Sleep>>,
+    /// When the peer has taken nothing for too long; while something waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+    _place: Place,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: Place) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            silent: Box::pin(tokio::time::sleep(FIRST_BYTES)),
+            stalled: None,
+            _place: place,
+        })
+    }
+
+    /// What came of a write; an error once the peer has taken nothing for too
+    /// long.
+    fn written<T>(
+        &mut self,
+        result: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        std::task::ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.silent.as_mut().reset(Instant::now() + SILENCE);
+            return read;
+        }
+        std::task::ready!(self.silent.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written =
+            Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.written(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio_stream::StreamExt;
+
+    fn peer(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 1))
+    }
+
+    #[test]
+    fn one_address_leaves_places_for_others_and_a_place_is_free_again() {
+        let places = Arc::new(Places::new(8));
+        let mut of_one = Vec::new();
+        while let Some(place) = Places::take(&places, peer(1)) {
+            of_one.push(place);
+        }
+        assert_eq!(of_one.len(), 6);
+        let others = [2, 3].map(|last| Places::take(&places, peer(last)));
+        assert!(others.iter().all(Option::is_some));
+        assert!(Places::take(&places, peer(4)).is_none(), "all are taken");
+        of_one.pop();
+        assert!(Places::take(&places, peer(4)).is_some());
+    }
+
+    #[test]
+    fn connections_stay_below_the_limit_of_open_files() {
+        assert_eq!(most_connections(Some(1_048_576)), MOST);
+        assert_eq!(most_connections(Some(1_024)), 448);
+        assert_eq!(most_connections(Some(10)), 1);
+        assert!(open_files_limit().is_none_or(|limit| limit > 10));
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_closed_and_its_place_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = Incoming::new(listener);
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let mut accepted = incoming.next().await.unwrap().unwrap();
+        let places = Arc::clone(&incoming.places);
+        assert_eq!(places.taken.lock().unwrap().len(), 1);
+
+        tokio::time::pause();
+        let closed = accepted.read_u8().await.unwrap_err();
+        assert_eq!(closed.kind(), io::ErrorKind::TimedOut);
+        drop(accepted);
+        assert!(places.taken.lock().unwrap().is_empty());
+    }
+}
