@@ -94,10 +94,29 @@ impl Everybody {
             )
         })?;
         report_refused(&refused);
-        let Finished { n_rows, n_empty } =
-            part.finish(&self.output, &all, "user_id")?;
-        let n_lists = all.len() - refused.len() - n_empty;
-        let seconds = started.elapsed().as_secs_f64();
+        let finished = part.finish(&self.output, &all, "user_id")?;
+        let made = Made {
+            n_lists: all.len() - refused.len() - finished.n_empty,
+            n_refused: refused.len(),
+            seconds: started.elapsed().as_secs_f64(),
+            finished,
+            version,
+        };
+        self.tell(&made, output);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        bail!("{} users have no list", refused.len())
+    }
+
+    fn tell(&self, made: &Made, output: Output) {
+        let Made {
+            finished: Finished { n_rows, n_empty },
+            n_lists,
+            n_refused,
+            version,
+            seconds,
+        } = made;
         let place = self.output.display();
         let summary = json!({
             "output": place.to_string(),
@@ -105,7 +124,7 @@ impl Everybody {
             "n_users": n_lists,
             "n_rows": n_rows,
             "n_empty": n_empty,
-            "n_refused": refused.len(),
+            "n_refused": n_refused,
             "seconds": seconds,
         });
         output.write(&summary, || {
@@ -113,16 +132,22 @@ impl Everybody {
                 "{place}: {n_rows} rows for {n_lists} users in {seconds:.1} s ({version})"
             )
         });
-        if n_empty > 0 {
+        if *n_empty > 0 {
             writer::note(format_args!(
                 "for {n_empty} users no item is left: the filter, the candidates and what they have already leave none"
             ));
         }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        bail!("{} users have no list", refused.len())
     }
+}
+
+/// What a run has made.
+struct Made {
+    finished: Finished,
+    /// Users who got an item.
+    n_lists: usize,
+    n_refused: usize,
+    version: String,
+    seconds: f64,
 }
 
 /// What must be the same for a run to go on where another one stopped.

@@ -130,17 +130,17 @@ mod tests {
     use super::*;
     use dataset::{ImportOptions, import};
 
-    async fn read(folder: &Path, rows: &str) -> Dataset {
+    fn read(folder: &Path, rows: &str) -> Dataset {
         let path = folder.join("orders.csv");
         std::fs::write(&path, format!("user,item,timestamp\n{rows}")).unwrap();
         import(&path, &ImportOptions::default()).unwrap().0
     }
 
-    #[tokio::test]
-    async fn pairs_that_are_gone_are_counted_and_corrected_times_are_not() {
+    #[test]
+    fn pairs_that_are_gone_are_counted_and_corrected_times_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let before = read(folder.path(), "a,x,1\na,y,2\nb,x,3\nc,z,4\n").await;
-        let after = read(folder.path(), "a,x,9\nb,y,3\nc,z,4\n").await;
+        let before = read(folder.path(), "a,x,1\na,y,2\nb,x,3\nc,z,4\n");
+        let after = read(folder.path(), "a,x,9\nb,y,3\nc,z,4\n");
         assert_eq!(n_lacking(&before, &after), 2, "a's y and b's x");
         assert_eq!(n_lacking(&before, &before), 0);
     }
