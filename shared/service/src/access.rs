@@ -38,6 +38,11 @@ impl Caller {
         }
     }
 
+    /// Whose token it was; `anybody` where none is wanted.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether the caller has a role.
     pub fn has(&self, role: &str) -> bool {
         self.roles.contains(ADMIN) || self.roles.contains(role)

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::request::recommend::Recommender;
 use crate::rpc::status::serving_status;
 use crate::rpc::stream::{Numbered, answers};
-use crate::rpc::way_in::WayIn;
+use crate::rpc::way_in::{WayIn, origin};
 use crate::upkeep::shadow::ShadowReports;
 
 /// A stream that found no place may come back then: others stay open for long.
@@ -104,7 +104,12 @@ impl RecommendationService for RecommendationRpc {
         request: Request<Streaming<pb::BatchRecommendRequest>>,
     ) -> Result<Response<Self::BatchRecommendStream>, Status> {
         // Streams are alike; it is their requests that are batches.
-        let caller = self.way_in.caller(&request, Priority::Interactive);
+        let caller = Caller {
+            // A stream may stay for long: no name that a client gives itself
+            // gets it another one.
+            client: origin(&request),
+            ..self.way_in.caller(&request, Priority::Interactive)
+        };
         let stream = self.streams.enter(caller);
         let stream = stream.map_err(|_| Error::overloaded(STREAM_RETRY));
         let stream = self.way_in.counted(stream)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use domain::Priority;
 use tonic::Request;
 
-use crate::admission::caller::Caller;
+use crate::admission::caller::{Caller, Client};
 use crate::admission::gate::{Call, Gate};
 use crate::counters::Counters;
 use crate::error::Error;
@@ -64,13 +64,41 @@ impl WayIn {
     }
 }
 
+/// Where a request comes from, which its client does not choose: whose token it
+/// carries, and the address.
+pub(super) fn origin<T>(request: &Request<T>) -> Client {
+    let holder = request.extensions().get::<service::Caller>();
+    let holder = holder.map_or("", service::Caller::name);
+    format!("{holder}@{}", address(request)).into()
+}
+
+fn address<T>(request: &Request<T>) -> String {
+    let address = request.remote_addr();
+    address
+        .map(|address| address.ip().to_string())
+        .unwrap_or_default()
+}
+
 fn client_name<T>(request: &Request<T>) -> String {
     let own = request.metadata().get(CLIENT_ID);
     if let Some(name) = own.and_then(|name| name.to_str().ok()) {
         return name.to_owned();
     }
-    let address = request.remote_addr();
-    address
-        .map(|address| address.ip().to_string())
-        .unwrap_or_default()
+    address(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_chooses_its_name_and_not_its_origin() {
+        let mut request = Request::new(());
+        let before = origin(&request);
+        request
+            .metadata_mut()
+            .insert(CLIENT_ID, "somebody else".parse().unwrap());
+        assert_eq!(client_name(&request), "somebody else");
+        assert_eq!(origin(&request), before);
+    }
 }
