@@ -48,6 +48,9 @@ pub fn recorded(
     Ok(by_user)
 }
 
+/// The beginning of the year 1: no earlier time can be sent back.
+const EARLIEST_MS: i64 = -62_135_596_800_000;
+
 /// Checks one entry of a batch; the error names its fields.
 fn checked(
     interaction: pb::Interaction,
@@ -69,6 +72,10 @@ fn checked(
 
     if at_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS) {
         wrong.add("time", "is more than five minutes in the future");
+    }
+
+    if at_ms < EARLIEST_MS {
+        wrong.add("time", "is before the year 1: seconds since 1970 are meant");
     }
 
     let mut event = None;
@@ -156,6 +163,14 @@ mod tests {
         };
         assert_eq!(
             recorded(vec![future], 5).unwrap_err().0[0].field,
+            "interactions[0].time"
+        );
+        let ancient = pb::Interaction {
+            time: Some(timestamp(EARLIEST_MS - 1)),
+            ..interaction("a", "1")
+        };
+        assert_eq!(
+            recorded(vec![ancient], 5).unwrap_err().0[0].field,
             "interactions[0].time"
         );
         assert_eq!(

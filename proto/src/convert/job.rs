@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     Cause, CauseKind, EndOfAttempt, EpochReport, Invalid, Job, Outage, Part,
-    Progress, Spent, StageReport, State,
+    Progress, Spent, StageReport, State, shortened,
 };
 
 use crate::convert::enums::no_value;
@@ -143,10 +143,15 @@ impl From<pb::Cause> for Cause {
 
         Self {
             kind,
-            message: cause.message,
+            message: shortened(cause.message, LONGEST_MESSAGE),
         }
     }
 }
+
+/// Bytes of a worker's message that are kept with the job, about.
+const LONGEST_MESSAGE: usize = 4_000;
+/// Bytes of a name that a worker tells, about.
+const LONGEST_NAME: usize = 256;
 
 fn small(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
@@ -226,7 +231,7 @@ impl From<pb::Progress> for Progress {
         }
 
         Self {
-            stage: progress.stage,
+            stage: shortened(progress.stage, LONGEST_NAME),
             epoch: progress.epoch as usize,
             n_epochs: progress.n_epochs as usize,
             step: progress.step as usize,
@@ -235,7 +240,7 @@ impl From<pb::Progress> for Progress {
             tokens_per_second: finite(progress.tokens_per_second),
             done: finite(progress.done),
             eta_seconds: finite(progress.eta_seconds),
-            device: progress.device,
+            device: shortened(progress.device, LONGEST_NAME),
             stages: progress.stages.into_iter().map(Into::into).collect(),
             epochs: progress.epochs.into_iter().map(Into::into).collect(),
             parts,
@@ -247,7 +252,7 @@ impl From<pb::Progress> for Progress {
 impl From<pb::StageReport> for StageReport {
     fn from(stage: pb::StageReport) -> Self {
         Self {
-            stage: stage.stage,
+            stage: shortened(stage.stage, LONGEST_NAME),
             first_loss: finite(stage.first_loss),
             last_loss: finite(stage.last_loss),
             n_epochs: stage.n_epochs as usize,
@@ -258,7 +263,7 @@ impl From<pb::StageReport> for StageReport {
 impl From<pb::EpochReport> for EpochReport {
     fn from(epoch: pb::EpochReport) -> Self {
         Self {
-            stage: epoch.stage,
+            stage: shortened(epoch.stage, LONGEST_NAME),
             epoch: epoch.epoch as usize,
             loss: finite(epoch.loss),
             valid_ndcg_100: epoch.valid_ndcg_100.map(finite),

@@ -18,8 +18,8 @@ impl Violation {
     /// Says what is wrong with `field`. What quotes a long input is cut off.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
-            field: shortened(field.into()),
-            reason: shortened(reason.into()),
+            field: shortened(field.into(), LONGEST),
+            reason: shortened(reason.into(), LONGEST),
         }
     }
 }
@@ -27,9 +27,10 @@ impl Violation {
 /// Bytes of what is said of a field, about.
 const LONGEST: usize = 1_000;
 
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
+/// Cuts a text off after so many bytes, about.
+pub fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 use tonic::Status;
@@ -22,6 +23,9 @@ pub type Access = &'static [(&'static str, &'static [&'static str])];
 const ADMIN: &str = "admin";
 /// Whether a process is alive is no secret.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// How long anybody may take to ask for it; what was sent is held so long.
+const HEALTH_TIME: Duration = Duration::from_secs(5);
 
 /// Who calls, as the token says; an extension of each request.
 #[derive(Debug, Clone)]
@@ -69,7 +73,14 @@ impl Gate {
     /// A token is empty or somebody else's, or a role is none.
     pub(crate) fn of(port: &Port, access: Access) -> Result<Self, PortError> {
         let mut headers = Vec::new();
+        let is_blank = |token: &str| token.trim().is_empty();
         if !port.token.is_empty() {
+            if is_blank(&port.token) {
+                return Err(PortError::Token {
+                    name: "token".to_owned(),
+                    reason: "it is blank".to_owned(),
+                });
+            }
             let owner = Caller::new("token", &[ADMIN.to_owned()]);
             headers.push((header(&port.token), owner));
         }
@@ -83,8 +94,8 @@ impl Gate {
                 name: name.clone(),
                 reason,
             };
-            if named.token.is_empty() {
-                return Err(wrong("its `token` is empty".to_owned()));
+            if is_blank(&named.token) {
+                return Err(wrong("its `token` is blank".to_owned()));
             }
             let unknown =
                 named.roles.iter().find(|role| !known.contains(&***role));
@@ -193,7 +204,20 @@ where
         match self.keys.caller(request.uri().path(), request.headers()) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
-                Box::pin(self.inner.call(request))
+                let is_health = request.uri().path().starts_with(HEALTH);
+                let answer = self.inner.call(request);
+                if !is_health {
+                    return Box::pin(answer);
+                }
+                Box::pin(async move {
+                    match tokio::time::timeout(HEALTH_TIME, answer).await {
+                        Ok(answer) => answer,
+                        Err(_) => Ok(Status::deadline_exceeded(
+                            "the request did not come to its end",
+                        )
+                        .into_http()),
+                    }
+                })
             }
             Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }
@@ -266,7 +290,8 @@ mod tests {
             refused.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(&[("a", "x", &["reader"])]), "");
-        assert!(refusal(&[("a", "", &["reader"])]).contains("is empty"));
+        assert!(refusal(&[("a", "", &["reader"])]).contains("is blank"));
+        assert!(refusal(&[("a", " ", &["reader"])]).contains("is blank"));
         let unknown = refusal(&[("a", "x", &["redaer"])]);
         assert!(unknown.contains("admin, reader, writer"), "{unknown}");
         assert!(refusal(&[("a", "x", &[])]).contains("`roles` must be"));

@@ -21,8 +21,10 @@ const MOST: usize = 4_096;
 /// Files that are kept for everything else that a process opens: the store,
 /// artifacts, connections to others.
 const OTHER_FILES: usize = 128;
-/// How long a new connection may take for its first bytes.
+/// How long a new connection may take for its beginning.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// Bytes of that beginning: HTTP/2's preface; a TLS handshake's is longer.
+const BEGINNING: usize = 24;
 /// How long nothing may be heard of a connection: more than two of the pings
 /// that every HTTP/2 client answers (`KEEPALIVE` of [`crate::serve`]).
 const SILENCE: Duration = Duration::from_secs(50);
@@ -180,6 +182,8 @@ fn open_files_limit() -> Option<usize> {
 /// nothing for too long.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// Bytes heard so far, up to the beginning's.
+    n_heard: usize,
     /// When the peer has been silent for too long.
     silent: Pin<Box<Sleep>>,
     /// When the peer has taken nothing for too long; while something waits.
@@ -192,6 +196,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
+            n_heard: 0,
             silent: Box::pin(tokio::time::sleep(FIRST_BYTES)),
             stalled: None,
             _place: place,
@@ -223,9 +228,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let n_before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.silent.as_mut().reset(Instant::now() + SILENCE);
+            let n = buffer.filled().len() - n_before;
+            self.n_heard = self.n_heard.saturating_add(n).min(BEGINNING);
+            if self.n_heard == BEGINNING {
+                self.silent.as_mut().reset(Instant::now() + SILENCE);
+            }
             return read;
         }
         std::task::ready!(self.silent.as_mut().poll(context));
@@ -283,7 +293,7 @@ impl Connected for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_stream::StreamExt;
 
     fn peer(last: u8) -> SocketAddr {
@@ -311,6 +321,24 @@ mod tests {
         assert_eq!(most_connections(Some(1_024)), 448);
         assert_eq!(most_connections(Some(10)), 1);
         assert!(open_files_limit().is_none_or(|limit| limit > 10));
+    }
+
+    #[tokio::test]
+    async fn a_beginning_that_trickles_is_closed_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = Incoming::new(listener);
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let mut accepted = incoming.next().await.unwrap().unwrap();
+        let began = Instant::now();
+        slow.write_all(b"PRI * HTTP/2.0").await.unwrap();
+        let mut heard = [0; 14];
+        accepted.read_exact(&mut heard).await.unwrap();
+
+        tokio::time::pause();
+        let closed = accepted.read_u8().await.unwrap_err();
+        assert_eq!(closed.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < FIRST_BYTES * 2);
     }
 
     #[tokio::test]

@@ -130,7 +130,8 @@ impl Port {
     /// Refuses what would be open to the world by accident.
     pub(crate) fn check(&self) -> Result<(), PortError> {
         let is_encrypted = self.tls.is_some() || self.insecure;
-        let has_token = !self.token.is_empty() || !self.tokens.is_empty();
+        let has_token =
+            !self.token.trim().is_empty() || !self.tokens.is_empty();
         let is_protected = is_encrypted && has_token;
         if self.address.ip().is_loopback() || is_protected {
             return Ok(());

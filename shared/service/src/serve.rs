@@ -121,7 +121,7 @@ pub async fn serve(
     let health_service =
         HealthService::from_health_reporter(health.reporter.clone());
     let health_service =
-        HealthServer::new(health_service).max_decoding_message_size(SHORT);
+        HealthServer::new(health_service).max_decoding_message_size(NAME);
     let routes = routes
         .add_service(health_service)
         .add_service(v1)
@@ -163,8 +163,10 @@ fn server(port: &Port) -> anyhow::Result<Server> {
     })
 }
 
-/// Bytes of a message to the services that need no token or few words: what
-/// half a message of an outsider can hold in memory.
+/// Bytes of a question for a service's health: what half a message of an
+/// outsider can hold in memory, for a few seconds.
+const NAME: usize = 512;
+/// Bytes of a question to reflection.
 const SHORT: usize = 16 << 10;
 
 /// Calls at a time on one connection; a client waits with further ones.

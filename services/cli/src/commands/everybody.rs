@@ -85,6 +85,10 @@ impl Everybody {
             all.iter().filter(|user| !part.has(user)).cloned().collect();
         let refused = ask(&source.scorer, request, missing, &mut part).await;
         part.save()?;
+        let refused = match refused {
+            Err(error) if part.n_lists() == 0 => return Err(error),
+            refused => refused,
+        };
         let refused = refused.with_context(|| {
             format!(
                 "{} of {} lists are kept in {}; the same command goes on",

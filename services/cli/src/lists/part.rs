@@ -188,6 +188,11 @@ fn lines_of(
             return Ok((places, end));
         }
         if end == 0 {
+            let is_empty = reader.fill_buf()?.is_empty();
+            if is_empty && !is_header(&line, header) {
+                // Nothing is lost.
+                return Ok((places, 0));
+            }
             check_header(&line, header, path)?;
         } else {
             let Ok(list) = serde_json::from_slice::<List<'_>>(&line) else {
@@ -199,13 +204,17 @@ fn lines_of(
     }
 }
 
+fn is_header(line: &[u8], header: &Header) -> bool {
+    let found: Option<Header> = serde_json::from_slice(line).ok();
+    found.as_ref() == Some(header)
+}
+
 fn check_header(
     line: &[u8],
     header: &Header,
     path: &Path,
 ) -> anyhow::Result<()> {
-    let found: Option<Header> = serde_json::from_slice(line).ok();
-    if found.as_ref() != Some(header) {
+    if !is_header(line, header) {
         bail!(
             "{} holds lists that were asked for otherwise (another version, -k, filter …): remove it, or name another --output",
             path.display()
@@ -263,10 +272,14 @@ mod tests {
     fn lists_of_another_request_are_not_mixed_in() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("lists.csv");
-        Part::open(&output, json!({"k": 1}))
+        Part::open(&output, json!({"k": 0}))
             .unwrap()
             .save()
             .unwrap();
+        // It has no list yet, so nothing is lost.
+        let mut part = Part::open(&output, json!({"k": 1})).unwrap();
+        part.push("a", &rows("a")).unwrap();
+        part.save().unwrap();
         let refused = Part::open(&output, json!({"k": 2})).err().unwrap();
         assert!(refused.to_string().contains("another --output"));
     }

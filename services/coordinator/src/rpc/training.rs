@@ -72,6 +72,8 @@ impl pb::training_service_server::TrainingService for Training {
         }
 
         let job = self.jobs.submit(submission, id).await?;
+        // The id may be somebody else's, and so the job.
+        may_move(caller.as_ref(), &job.spec)?;
         Ok(Response::new(self.with_taker(&job).await))
     }
 
@@ -104,6 +106,8 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
+        let caller = request.extensions().get();
+        may_move(caller, &self.jobs.get(&id).await?.spec)?;
         Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
     }
 
@@ -223,15 +227,15 @@ fn submission(
     Ok(Submission { spec, schedule })
 }
 
-/// Refuses a job that moves labels where its caller may only train: that is
-/// what customers get.
+/// Refuses to submit, cancel or retry a job that moves labels where the caller
+/// may only train: that is what customers get.
 fn may_move(caller: Option<&Caller>, spec: &TrainSpec) -> Result<(), Status> {
     let may_publish = caller.is_none_or(|caller| caller.has(PUBLISH));
     if may_publish || spec.labels.is_empty() {
         return Ok(());
     }
     Err(Status::permission_denied(format!(
-        "`spec.labels`: moving a label takes the role {PUBLISH}; without labels the job may run"
+        "`spec.labels`: a job that moves a label takes the role {PUBLISH}, too"
     )))
 }
 

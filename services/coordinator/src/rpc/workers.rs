@@ -136,11 +136,7 @@ const MOST_METRICS: usize = 1_000;
 fn metrics(
     sent: HashMap<String, f64>,
 ) -> Result<BTreeMap<String, f64>, Invalid> {
-    if sent.len() > MOST_METRICS {
-        let reason =
-            format!("must be at most {MOST_METRICS}, has {}", sent.len());
-        return Err(Invalid::one("metrics", reason));
-    }
+    at_most("metrics", sent.len(), MOST_METRICS)?;
     let wrong = sent
         .iter()
         .find(|(name, value)| !value.is_finite() || name.len() > LONGEST_NAME);
@@ -155,11 +151,28 @@ fn metrics(
     }
 }
 
+/// Most labels that a worker has.
+const MOST_LABELS: usize = 32;
+/// Most backbones that it tells of.
+const MOST_BACKBONES: usize = 1_000;
+
+fn at_most(field: &str, n: usize, most: usize) -> Result<(), Invalid> {
+    if n <= most {
+        return Ok(());
+    }
+    Err(Invalid::one(
+        field,
+        format!("must be at most {most}, are {n}"),
+    ))
+}
+
 fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
     let calibration = match request.calibration.take() {
         Some(calibration) => Some(calibration.try_into()?),
         None => None,
     };
+    at_most("backbones", request.backbones.len(), MOST_BACKBONES)?;
+    at_most("labels", request.labels.len(), MOST_LABELS)?;
     let mut backbones = Vec::new();
     for seen in std::mem::take(&mut request.backbones) {
         backbones.extend(SeenBackbone::try_from(seen));
