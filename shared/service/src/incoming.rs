@@ -110,29 +110,29 @@ impl Remark {
     }
 }
 
-/// How many connections there are, by address.
-struct Places {
+/// How many of something there are, such as connections, by address.
+pub(crate) struct Places {
     most: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The place of one connection; free again when it is dropped.
-struct Place {
+/// The place of one; free again when it is dropped.
+pub(crate) struct Place {
     places: Arc<Places>,
     of: IpAddr,
 }
 
 impl Places {
-    fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             taken: Mutex::default(),
         }
     }
 
-    /// A place for one more connection. One address gets no more than three
+    /// A place for one more. One address gets no more than three
     /// quarters of all: somebody else always finds one.
-    fn take(places: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+    pub(crate) fn take(places: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
         let of = peer.ip();
         let mut taken =
             places.taken.lock().unwrap_or_else(PoisonError::into_inner);
