@@ -169,7 +169,8 @@ async fn a_cancelled_job_keeps_its_checkpoint_and_goes_on_from_it() {
     assert!(
         !messages
             .iter()
-            .any(|said| said.contains("finetuning epoch 1 of")),
+            // The final fit has an epoch 1 of its own.
+            .any(|said| said.starts_with("finetuning epoch 1 of")),
         "{messages:?}"
     );
     assert!(entries(&cluster.artifacts().join("checkpoints")).is_empty());

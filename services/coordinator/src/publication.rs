@@ -37,7 +37,7 @@ pub(crate) async fn verified(
     let seconds: f64 = parts.map(|spent| spent.seconds).sum();
     Ok(ModelInfo {
         dataset_name: dataset_name(artifacts, &manifest.dataset).await,
-        // No record holds more than a number.
+        // The sum may overflow, and JSON has no infinity.
         train_seconds: seconds.min(f64::MAX),
         version: version.clone(),
         catalog: manifest.catalog,

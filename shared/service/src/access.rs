@@ -27,7 +27,7 @@ const ADMIN: &str = "admin";
 /// Whether a process is alive is no secret.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// How long anybody may take to ask for it; what was sent is held so long.
+/// Within this time a question for the health must be whole.
 const HEALTH_TIME: Duration = Duration::from_secs(5);
 /// How many may ask for it at a time, three quarters of them from one address.
 /// Each takes 9 kB while its question is not whole.

@@ -127,6 +127,20 @@ impl std::fmt::Debug for Port {
 }
 
 impl Port {
+    /// A token of this port that has all of some roles, for a client in the
+    /// same process; empty where there is none.
+    pub fn token_with(&self, roles: &[&str]) -> &str {
+        if !self.token.is_empty() {
+            return &self.token;
+        }
+        let has = |named: &&NamedToken| {
+            let own = |role: &str| named.roles.iter().any(|one| one == role);
+            own("admin") || roles.iter().all(|role| own(role))
+        };
+        let named = self.tokens.values().find(has);
+        named.map_or("", |named| &named.token)
+    }
+
     /// Refuses what would be open to the world by accident.
     pub(crate) fn check(&self) -> Result<(), PortError> {
         let is_encrypted = self.tls.is_some() || self.insecure;
@@ -167,7 +181,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_others_can_reach_needs_tls_and_a_token_or_a_word() {
+    fn a_client_in_the_same_process_takes_a_token_with_its_roles() {
+        let named = |token: &str, roles: &[&str]| NamedToken {
+            token: token.to_owned(),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+        };
+        let mut port = Port {
+            address: "127.0.0.1:1".parse().unwrap(),
+            token: String::new(),
+            tokens: [("a", &["train"][..]), ("b", &["train", "publish"])]
+                .map(|(name, roles)| (name.to_owned(), named(name, roles)))
+                .into(),
+            tls: None,
+            insecure: false,
+        };
+        assert_eq!(port.token_with(&["train"]), "a");
+        assert_eq!(port.token_with(&["train", "publish"]), "b");
+        assert_eq!(port.token_with(&["worker"]), "");
+        port.tokens.insert("c".to_owned(), named("c", &["admin"]));
+        assert_eq!(port.token_with(&["worker"]), "c");
+        port.token = "owner's".to_owned();
+        assert_eq!(port.token_with(&["train"]), "owner's");
+    }
+
+    #[test]
+    fn a_port_that_others_can_reach_needs_a_token_and_tls_or_insecure() {
         let port = |address: &str| Port {
             address: address.parse().unwrap(),
             token: String::new(),

@@ -275,8 +275,8 @@ impl Study<'_> {
         let spec = self.submit.spec_on(imported.stored, imported.start)?;
         let mut client = training_client(services.coordinator)?;
         let replaced = &imported.replaced;
-        unfinished::cancel_replaced(&mut client, &spec, replaced).await?;
         let job = self.job(&mut client, &spec).await?;
+        unfinished::cancel_replaced(&mut client, &spec, replaced).await?;
         let job = follow(&mut client, &job.name, 1, self.output).await?;
         if has_succeeded(&job) {
             let report = report::Report {

@@ -4,6 +4,7 @@
 use domain::{ArtifactId, TrainSpec};
 use proto::pb;
 use proto::pb::job::State;
+use tonic::Code;
 
 use crate::jobs::client::TrainingClient;
 use crate::names;
@@ -48,9 +49,15 @@ pub(crate) async fn cancel_replaced(
                 continue;
             }
             let name = job.name;
-            client
-                .cancel_job(pb::CancelJobRequest { name: name.clone() })
-                .await?;
+            let request = pb::CancelJobRequest { name: name.clone() };
+            match client.cancel_job(request).await {
+                Ok(_) => {}
+                // It has ended meanwhile.
+                Err(status) if status.code() == Code::FailedPrecondition => {
+                    continue;
+                }
+                Err(status) => return Err(status.into()),
+            }
             writer::note(format_args!(
                 "{name}, of an earlier export, had not ended and is cancelled: this one takes its place"
             ));

@@ -38,11 +38,14 @@ impl LocalServices {
             Coordinator::bind(&coordinator_settings, storage.clone()).await?;
         let scorer = Scorer::bind(&scorer_settings, storage.clone()).await?;
         let (api, workers) = coordinator.addresses();
-        let coordinator_target = target(api, &coordinator_settings.api.token);
-        let scorer_target =
-            target(scorer.address(), &scorer_settings.api.token);
+        let ours = &coordinator_settings;
+        let coordinator_target =
+            target(api, ours.api.token_with(&["train", "publish"]));
+        let scorer_token =
+            scorer_settings.api.token_with(&["recommend", "record"]);
+        let scorer_target = target(scorer.address(), scorer_token);
         worker_settings.coordinator =
-            target(workers, &coordinator_settings.workers.token);
+            target(workers, ours.workers.token_with(&["worker"]));
         let worker = Worker::new(worker_settings, storage.artifacts.clone())?;
 
         let mut tasks = JoinSet::new();

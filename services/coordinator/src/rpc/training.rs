@@ -72,7 +72,7 @@ impl pb::training_service_server::TrainingService for Training {
         }
 
         let job = self.jobs.submit(submission, id).await?;
-        // The id may be somebody else's, and so the job.
+        // The request id may belong to an earlier job that moves labels.
         may_move(caller.as_ref(), &job.spec)?;
         Ok(Response::new(self.with_taker(&job).await))
     }

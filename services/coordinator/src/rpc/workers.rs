@@ -126,8 +126,6 @@ impl pb::worker_service_server::WorkerService for Workers {
     }
 }
 
-/// Takes what a worker says of itself out of its request. A backbone that only
-/// a newer worker could name is left out.
 /// Most metrics of a model.
 const MOST_METRICS: usize = 1_000;
 
@@ -166,6 +164,8 @@ fn at_most(field: &str, n: usize, most: usize) -> Result<(), Invalid> {
     ))
 }
 
+/// Takes what a worker says of itself out of its request. A backbone that only
+/// a newer worker could name is left out.
 fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
     let calibration = match request.calibration.take() {
         Some(calibration) => Some(calibration.try_into()?),

@@ -55,9 +55,12 @@ impl HistoryRpc {
         }
         for (_, interactions) in batch {
             for Interaction { item, .. } in interactions {
+                if unknown.len() == MOST_UNKNOWN {
+                    return unknown.into_iter().collect();
+                }
                 let is_known =
                     models.iter().any(|model| model.item_row(item).is_some());
-                if !is_known && unknown.len() < MOST_UNKNOWN {
+                if !is_known {
                     unknown.insert(item.to_string());
                 }
             }

@@ -29,7 +29,10 @@ pub(crate) fn start(
                 .map_err(Error::checkpoint(checkpoint))
         }
         (domain::Backbone::Random(shape), _) => {
-            refuse_without_memory(shape, memory_bytes())?;
+            // A device of its own memory gets the weights matrix by matrix.
+            let is_host = !model::has_own_memory(&input.device);
+            let memory = memory_bytes().filter(|_| is_host);
+            refuse_without_memory(shape, memory)?;
             Ok(Backbone::random(shape, &input.device))
         }
         (domain::Backbone::Path(location), _) => {

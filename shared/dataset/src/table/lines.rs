@@ -5,8 +5,7 @@ use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
 use encoding_rs::WINDOWS_1252;
 
-/// Most bytes of a line. A few megabytes that are packed a thousand times
-/// smaller must not fill the memory.
+/// Most bytes of a line: a small gzip file can unpack to one enormous line.
 const LONGEST: u64 = 64 << 20;
 
 /// Reads a file line by line.

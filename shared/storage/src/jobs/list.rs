@@ -13,8 +13,8 @@ const MOST_LOOKED_AT: usize = 2_000;
 /// So many records are read at once where a filter may leave some out.
 const LOOK: usize = 200;
 
-/// A page ends after so many bytes of records: four such pages are as long as
-/// the longest answer that clients take.
+/// A page ends after so many bytes of records: clients take answers of up to
+/// 4 MiB.
 const MOST_PAGE_BYTES: usize = 1 << 20;
 
 /// Which jobs are wanted.
