@@ -169,7 +169,7 @@ pub(crate) fn counted(
 }
 
 /// Adds a violation unless the value is 0 to `most`.
-pub(crate) fn at_most(
+pub fn at_most(
     wrong: &mut Vec<Violation>,
     field: &str,
     value: usize,

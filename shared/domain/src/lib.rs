@@ -56,7 +56,7 @@ pub use cost::operations::{
     Counts, N_TEXT_STEPS, TEXT_STEP, content_epoch, operations,
 };
 pub use cost::part::{Part, Spent};
-pub use field::{Invalid, Violation, Violations, shortened};
+pub use field::{Invalid, Violation, Violations, at_most, shortened};
 pub use history::{History, Interaction, Retention};
 pub use ids::{
     ArtifactId, Catalog, DatasetId, EventId, ItemId, JobId, Label,

@@ -14,16 +14,14 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower_layer::Layer;
 
-use crate::incoming::Places;
-use crate::port::{Port, PortError};
+use crate::places::Places;
+use crate::port::{ADMIN, Port, PortError, opens};
 
 /// The methods of an API by their paths (`/package.Service/Method`), with the
 /// roles that may call each. A method that is not in it wants a valid token and
 /// no role.
 pub type Access = &'static [(&'static str, &'static [&'static str])];
 
-/// The role that may call everything.
-const ADMIN: &str = "admin";
 /// Whether a process is alive is no secret.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
@@ -33,18 +31,18 @@ const HEALTH_TIME: Duration = Duration::from_secs(5);
 /// Each takes 9 kB while its question is not whole.
 const MOST_ASKING: usize = 256;
 
-/// Who calls, as the token says; an extension of each request.
+/// Whose token a call carries, and what it opens; an extension of each request.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct Holder {
     name: Arc<str>,
-    roles: Arc<BTreeSet<String>>,
+    roles: Arc<[String]>,
 }
 
-impl Caller {
+impl Holder {
     fn new(name: &str, roles: &[String]) -> Self {
         Self {
             name: name.into(),
-            roles: Arc::new(roles.iter().cloned().collect()),
+            roles: roles.into(),
         }
     }
 
@@ -53,32 +51,32 @@ impl Caller {
         &self.name
     }
 
-    /// Whether the caller has a role.
+    /// Whether the token has a role.
     pub fn has(&self, role: &str) -> bool {
-        self.roles.contains(ADMIN) || self.roles.contains(role)
+        opens(&self.roles, role)
     }
 }
 
 /// Lets calls in that carry a token with the right role.
 #[derive(Clone)]
-pub(crate) struct Gate {
+pub(crate) struct RoleCheck {
     keys: Arc<Keys>,
 }
 
 struct Keys {
     /// Each header that lets somebody in; none: everybody may do everything.
-    headers: Vec<(String, Caller)>,
-    anybody: Caller,
+    headers: Vec<(String, Holder)>,
+    anybody: Holder,
     access: Access,
     /// Of those who ask for the health.
     asking: Arc<Places>,
 }
 
-impl Gate {
-    /// The gate of a port.
+impl RoleCheck {
+    /// The check of a port.
     ///
     /// # Errors
-    /// A token is empty or somebody else's, or a role is none.
+    /// A token is blank or somebody else's, or a role is none.
     pub(crate) fn of(port: &Port, access: Access) -> Result<Self, PortError> {
         let mut headers = Vec::new();
         let is_blank = |token: &str| token.trim().is_empty();
@@ -89,7 +87,7 @@ impl Gate {
                     reason: "it is blank".to_owned(),
                 });
             }
-            let owner = Caller::new("token", &[ADMIN.to_owned()]);
+            let owner = Holder::new("token", &[ADMIN.to_owned()]);
             headers.push((header(&port.token), owner));
         }
         let mut known: BTreeSet<&str> = access
@@ -118,12 +116,12 @@ impl Gate {
             if headers.iter().any(|(other, _)| *other == value) {
                 return Err(wrong("another one has the same token".to_owned()));
             }
-            headers.push((value, Caller::new(name, &named.roles)));
+            headers.push((value, Holder::new(name, &named.roles)));
         }
         Ok(Self {
             keys: Arc::new(Keys {
                 headers,
-                anybody: Caller::new("anybody", &[ADMIN.to_owned()]),
+                anybody: Holder::new("anybody", &[ADMIN.to_owned()]),
                 access,
                 asking: Arc::new(Places::new(MOST_ASKING)),
             }),
@@ -136,12 +134,12 @@ fn header(token: &str) -> String {
 }
 
 impl Keys {
-    /// Who calls a method; refuses those who may not.
-    fn caller(
+    /// Whose token opens a method; refuses those who may not call it.
+    fn holder(
         &self,
         path: &str,
         headers: &http::HeaderMap,
-    ) -> Result<Caller, Status> {
+    ) -> Result<Holder, Status> {
         if self.headers.is_empty() || path.starts_with(HEALTH) {
             return Ok(self.anybody.clone());
         }
@@ -149,36 +147,36 @@ impl Keys {
         let given = given.map(|value| value.as_bytes()).unwrap_or_default();
         let mut found = None;
         // All are compared: how long it takes says nothing of the token.
-        for (header, caller) in &self.headers {
+        for (header, holder) in &self.headers {
             if bool::from(given.ct_eq(header.as_bytes())) {
-                found = Some(caller);
+                found = Some(holder);
             }
         }
-        let Some(caller) = found else {
+        let Some(holder) = found else {
             return Err(Status::unauthenticated(
                 "a valid bearer token is required: set `authorization: Bearer …`",
             ));
         };
         let wanted = self.access.iter().find(|(method, _)| *method == path);
         let Some((_, roles)) = wanted else {
-            return Ok(caller.clone());
+            return Ok(holder.clone());
         };
-        if roles.iter().any(|role| caller.has(role)) {
-            return Ok(caller.clone());
+        if roles.iter().any(|role| holder.has(role)) {
+            return Ok(holder.clone());
         }
         Err(Status::permission_denied(format!(
             "the token of `{}` may not call {path}: that takes a role of {}",
-            caller.name,
+            holder.name,
             roles.join(", ")
         )))
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
+impl<S> Layer<S> for RoleCheck {
+    type Service = Checked<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gated {
+        Checked {
             inner,
             keys: Arc::clone(&self.keys),
         }
@@ -193,14 +191,14 @@ fn peer(extensions: &http::Extensions) -> Option<SocketAddr> {
     info.remote_addr()
 }
 
-/// A service behind a gate.
+/// A service behind the check.
 #[derive(Clone)]
-pub(crate) struct Gated<S> {
+pub(crate) struct Checked<S> {
     inner: S,
     keys: Arc<Keys>,
 }
 
-impl<S> Service<http::Request<Body>> for Gated<S>
+impl<S> Service<http::Request<Body>> for Checked<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>>,
     S::Future: Send + 'static,
@@ -218,37 +216,52 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        match self.keys.caller(request.uri().path(), request.headers()) {
-            Ok(caller) => {
-                request.extensions_mut().insert(caller);
-                let is_health = request.uri().path().starts_with(HEALTH);
-                let peer = peer(request.extensions());
-                let place = peer
-                    .filter(|_| is_health)
-                    .map(|peer| Places::take(&self.keys.asking, peer));
-                if let Some(None) = place {
-                    let status = Status::resource_exhausted(
-                        "too many ask for the health at a time",
-                    );
-                    return Box::pin(async move { Ok(status.into_http()) });
-                }
-                let answer = self.inner.call(request);
-                if !is_health {
-                    return Box::pin(answer);
-                }
-                Box::pin(async move {
-                    let _until_answered = place;
-                    match tokio::time::timeout(HEALTH_TIME, answer).await {
-                        Ok(answer) => answer,
-                        Err(_) => Ok(Status::deadline_exceeded(
-                            "the request did not come to its end",
-                        )
-                        .into_http()),
-                    }
-                })
+        let path = request.uri().path();
+        let is_health = path.starts_with(HEALTH);
+        match self.keys.holder(path, request.headers()) {
+            Ok(_) if is_health => self.health(request),
+            Ok(holder) => {
+                request.extensions_mut().insert(holder);
+                Box::pin(self.inner.call(request))
             }
             Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }
+    }
+}
+
+impl<S> Checked<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    /// Answers a question for the health, which wants no token: only so many
+    /// are asked at a time, and each must be whole soon.
+    fn health(
+        &mut self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<S::Response, S::Error> {
+        let mut place = None;
+        if let Some(peer) = peer(request.extensions()) {
+            place = Places::take(&self.keys.asking, peer);
+            if place.is_none() {
+                let status = Status::resource_exhausted(
+                    "too many ask for the health at a time",
+                );
+                return Box::pin(async move { Ok(status.into_http()) });
+            }
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let _until_answered = place;
+            match tokio::time::timeout(HEALTH_TIME, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(Status::deadline_exceeded(
+                    "the request did not come to its end",
+                )
+                .into_http()),
+            }
+        })
     }
 }
 
@@ -280,18 +293,18 @@ mod tests {
         }
     }
 
-    fn code(gate: &Gate, path: &str, token: &str) -> Code {
+    fn code(check: &RoleCheck, path: &str, token: &str) -> Code {
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", header(token).parse().unwrap());
-        let caller = gate.keys.caller(path, &headers);
-        caller.err().map_or(Code::Ok, |status| status.code())
+        let holder = check.keys.holder(path, &headers);
+        holder.err().map_or(Code::Ok, |status| status.code())
     }
 
     #[test]
     fn a_token_opens_what_its_roles_may_call() {
         let tokens: [(&str, &str, &[&str]); 2] =
             [("shop", "r", &["reader"]), ("import", "w", &["writer"])];
-        let gate = Gate::of(&port(&tokens), ACCESS).unwrap();
+        let check = RoleCheck::of(&port(&tokens), ACCESS).unwrap();
         for (token, read, write, other) in [
             ("owner's", Code::Ok, Code::Ok, Code::Ok),
             ("r", Code::Ok, Code::PermissionDenied, Code::Ok),
@@ -303,18 +316,18 @@ mod tests {
                 Code::Unauthenticated,
             ),
         ] {
-            assert_eq!(code(&gate, "/s/Read", token), read, "{token}");
-            assert_eq!(code(&gate, "/s/Write", token), write, "{token}");
-            assert_eq!(code(&gate, "/reflection/x", token), other, "{token}");
+            assert_eq!(code(&check, "/s/Read", token), read, "{token}");
+            assert_eq!(code(&check, "/s/Write", token), write, "{token}");
+            assert_eq!(code(&check, "/reflection/x", token), other, "{token}");
             let health = "/grpc.health.v1.Health/Check";
-            assert_eq!(code(&gate, health, token), Code::Ok);
+            assert_eq!(code(&check, health, token), Code::Ok);
         }
     }
 
     #[test]
     fn a_token_that_is_no_use_or_no_secret_is_refused_at_the_start() {
         let refusal = |tokens: &[(&str, &str, &[&str])]| {
-            let refused = Gate::of(&port(tokens), ACCESS).err();
+            let refused = RoleCheck::of(&port(tokens), ACCESS).err();
             refused.map(|error| error.to_string()).unwrap_or_default()
         };
         assert_eq!(refusal(&[("a", "x", &["reader"])]), "");

@@ -2,11 +2,9 @@
 //! silent. Whoever connects and says nothing, or stops half-way, keeps no place
 //! for long, and nobody can have all places.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::places::{Place, Places};
 
 /// Most connections of a port, where the system allows as many open files.
 const MOST: usize = 4_096;
@@ -73,7 +73,7 @@ impl Stream for Incoming {
                 Ok((stream, peer)) => {
                     let Some(place) = Places::take(&self.places, peer) else {
                         if self.refused.is_due() {
-                            let most = self.places.most;
+                            let most = self.places.most();
                             tracing::warn!(%peer, most, "a connection is refused: too many are open, or too many of this address");
                         }
                         continue;
@@ -107,59 +107,6 @@ impl Remark {
             self.last = Some(now);
         }
         is_due
-    }
-}
-
-/// How many of something there are, such as connections, by address.
-pub(crate) struct Places {
-    most: usize,
-    taken: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// The place of one; free again when it is dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
-    of: IpAddr,
-}
-
-impl Places {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            most,
-            taken: Mutex::default(),
-        }
-    }
-
-    /// A place for one more. One address gets no more than three
-    /// quarters of all: somebody else always finds one.
-    pub(crate) fn take(places: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
-        let of = peer.ip();
-        let mut taken =
-            places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let n_all: usize = taken.values().sum();
-        let n_own = taken.get(&of).copied().unwrap_or_default();
-        if n_all >= places.most || n_own >= places.most * 3 / 4 {
-            return None;
-        }
-        taken.insert(of, n_own + 1);
-        drop(taken);
-        Some(Place {
-            places: Arc::clone(places),
-            of,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let taken = &self.places.taken;
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(n) = taken.get_mut(&self.of) {
-            *n -= 1;
-            if *n == 0 {
-                taken.remove(&self.of);
-            }
-        }
     }
 }
 
@@ -296,25 +243,6 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_stream::StreamExt;
 
-    fn peer(last: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, last], 1))
-    }
-
-    #[test]
-    fn one_address_leaves_places_for_others_and_a_place_is_free_again() {
-        let places = Arc::new(Places::new(8));
-        let mut of_one = Vec::new();
-        while let Some(place) = Places::take(&places, peer(1)) {
-            of_one.push(place);
-        }
-        assert_eq!(of_one.len(), 6);
-        let others = [2, 3].map(|last| Places::take(&places, peer(last)));
-        assert!(others.iter().all(Option::is_some));
-        assert!(Places::take(&places, peer(4)).is_none(), "all are taken");
-        of_one.pop();
-        assert!(Places::take(&places, peer(4)).is_some());
-    }
-
     #[test]
     fn connections_stay_below_the_limit_of_open_files() {
         assert_eq!(most_connections(Some(1_048_576)), MOST);
@@ -349,12 +277,12 @@ mod tests {
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut accepted = incoming.next().await.unwrap().unwrap();
         let places = Arc::clone(&incoming.places);
-        assert_eq!(places.taken.lock().unwrap().len(), 1);
+        assert_eq!(places.n_taken(), 1);
 
         tokio::time::pause();
         let closed = accepted.read_u8().await.unwrap_err();
         assert_eq!(closed.kind(), io::ErrorKind::TimedOut);
         drop(accepted);
-        assert!(places.taken.lock().unwrap().is_empty());
+        assert_eq!(places.n_taken(), 0);
     }
 }

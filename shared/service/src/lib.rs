@@ -14,6 +14,8 @@ mod tls;
 mod access;
 /// Accepts a port's connections, within bounds.
 mod incoming;
+/// Counts who is inside, by address.
+mod places;
 /// Says where to listen, with which TLS and which token.
 mod port;
 /// Opens a port, serves it, drains it.
@@ -33,7 +35,7 @@ mod auth;
 /// Connects to one of the services.
 pub mod client;
 
-pub use access::{Access, Caller};
+pub use access::{Access, Holder};
 pub use deadline::deadline;
 pub use port::{NamedToken, Port, PortError, Tls};
 pub use serve::{Api, Bound, Health, Lifecycle, serve};

@@ -12,7 +12,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::access::{Access, Gate};
+use crate::access::{Access, RoleCheck};
 use crate::incoming::Incoming;
 use crate::port::{Port, PortError};
 
@@ -127,8 +127,8 @@ pub async fn serve(
         .add_service(v1)
         // What Postman and Python's reflection client speak.
         .add_service(v1alpha);
-    let gate = Gate::of(&bound.port, api.access)?;
-    let mut server = server(&bound.port)?.layer(gate);
+    let check = RoleCheck::of(&bound.port, api.access)?;
+    let mut server = server(&bound.port)?.layer(check);
     tracing::info!(address = %bound.address(), tls = bound.port.tls.is_some(), "serving");
     let leaving = shutdown.clone();
     let stop = async move {

@@ -13,6 +13,7 @@ use crate::import::seeding::{SeededSplits, Seeding};
 use crate::import::store::{StoredDataset, forget_histories, store_and_seed};
 use crate::import::summary;
 use crate::lookup;
+use crate::output::plain::minute;
 use crate::output::text;
 use crate::output::writer::{self, Output};
 use crate::settings::Settings;
@@ -196,17 +197,15 @@ async fn show(
 ) -> anyhow::Result<()> {
     let manifest = Manifest::read(&artifacts.folder(Kind::Dataset, id).await?)?;
     let put_ms = artifacts.put_ms(Kind::Dataset, id).await?;
-    let imported = put_ms.map(date_of);
     let value = json!({
         "dataset": id,
-        "imported": imported,
+        "imported": put_ms.map(date_of),
         "manifest": manifest,
     });
     output.write(&value, || {
-        let imported = imported.unwrap_or_default();
-        let minute: String = imported.chars().take(16).collect();
         let line = text::dataset(id.as_str(), &manifest);
-        format!("{line}, imported {minute}, catalog {}", manifest.catalog)
+        let imported = put_ms.map(minute).unwrap_or_default();
+        format!("{line}, imported {imported}, catalog {}", manifest.catalog)
     });
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::ProgressBar;
 use proto::pb;
 use proto::pb::recommend_request::Model;
@@ -86,17 +86,16 @@ impl Everybody {
         let refused = ask(&source.scorer, request, missing, &mut part).await;
         part.save()?;
         let refused = match refused {
-            Err(error) if part.n_lists() == 0 => return Err(error),
-            refused => refused,
+            Err(error) if part.n_lists() > 0 => {
+                return Err(error.context(format!(
+                    "{} of {} lists are kept in {}; the same command goes on",
+                    part.n_lists(),
+                    all.len(),
+                    beside(&self.output).display()
+                )));
+            }
+            refused => refused?,
         };
-        let refused = refused.with_context(|| {
-            format!(
-                "{} of {} lists are kept in {}; the same command goes on",
-                part.n_lists(),
-                all.len(),
-                beside(&self.output).display()
-            )
-        })?;
         report_refused(&refused);
         let finished = part.finish(&self.output, &all, "user_id")?;
         let made = Made {

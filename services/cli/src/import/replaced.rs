@@ -4,9 +4,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Manifest, Report, date_of};
+use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use storage::{Artifacts, Kind};
+
+use crate::output::plain::{minute, short};
 
 /// A data set that another one of its name takes the place of.
 pub(crate) struct Replaced {
@@ -60,8 +62,8 @@ impl Replaced {
             return None;
         }
         let n_before = before.interactions.users.len();
-        let id: String = self.id.as_str().chars().take(12).collect();
-        let imported: String = date_of(self.put_ms).chars().take(16).collect();
+        let id = short(self.id.as_str());
+        let imported = minute(self.put_ms);
         let text = format!(
             "this takes the place of `{}` of {imported} ({id}), and lacks {n_lacking} of its {n_before} interactions: \
              they leave the histories (export everything again, or `--name` keeps both)",

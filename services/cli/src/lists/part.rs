@@ -188,12 +188,17 @@ fn lines_of(
             return Ok((places, end));
         }
         if end == 0 {
-            let is_empty = reader.fill_buf()?.is_empty();
-            if is_empty && !is_header(&line, header) {
-                // Nothing is lost.
-                return Ok((places, 0));
+            let found: Option<Header> = serde_json::from_slice(&line).ok();
+            if found.as_ref() != Some(header) {
+                if reader.fill_buf()?.is_empty() {
+                    // It has no list yet, so nothing is lost.
+                    return Ok((places, 0));
+                }
+                bail!(
+                    "{} holds lists that were asked for otherwise (another version, -k, filter …): remove it, or name another --output",
+                    path.display()
+                );
             }
-            check_header(&line, header, path)?;
         } else {
             let Ok(list) = serde_json::from_slice::<List<'_>>(&line) else {
                 return Ok((places, end));
@@ -202,25 +207,6 @@ fn lines_of(
         }
         end += line.len() as u64 + 1;
     }
-}
-
-fn is_header(line: &[u8], header: &Header) -> bool {
-    let found: Option<Header> = serde_json::from_slice(line).ok();
-    found.as_ref() == Some(header)
-}
-
-fn check_header(
-    line: &[u8],
-    header: &Header,
-    path: &Path,
-) -> anyhow::Result<()> {
-    if !is_header(line, header) {
-        bail!(
-            "{} holds lists that were asked for otherwise (another version, -k, filter …): remove it, or name another --output",
-            path.display()
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

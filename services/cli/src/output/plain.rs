@@ -1,6 +1,8 @@
 //! Text that somebody else wrote, made safe for a terminal: a title may hold
 //! characters that move the cursor, colour what follows or hide it.
 
+use dataset::date_of;
+
 /// A text of several lines with every character that a terminal would act on
 /// written out, line ends and tabs aside.
 pub(crate) fn lines(text: &str) -> String {
@@ -22,6 +24,16 @@ pub(crate) fn one_line(text: &str) -> String {
         push(&mut plain, letter);
     }
     plain
+}
+
+/// A time to the minute, in UTC.
+pub(crate) fn minute(at_ms: i64) -> String {
+    date_of(at_ms).chars().take(16).collect()
+}
+
+/// The first digits of an id, enough to tell it from others by eye.
+pub(crate) fn short(id: &str) -> String {
+    id.chars().take(12).collect()
 }
 
 /// A change in percent, `+1.2 %`; what rounds to nothing has no minus sign.

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use dataset::{Manifest, date_of};
+use dataset::Manifest;
 use domain::{Metric, RankedBy, TrainSpec};
 use proto::pb::job::State;
 use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
 use crate::output::json::sorted;
-use crate::output::plain::one_line;
+use crate::output::plain::{minute, one_line, short};
 
 /// A data set in one line.
 pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {
@@ -31,11 +31,11 @@ pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {
 /// and the labels that its model gets.
 pub(crate) fn listed_job(job: &pb::Job, dataset: Option<&str>) -> String {
     let spec = job.spec.clone().unwrap_or_default();
-    let at_ms = job.create_time.map_or(0, milliseconds);
-    let minute: String = date_of(at_ms).chars().take(16).collect();
-    let id: String = dataset_id(&spec.dataset).chars().take(12).collect();
+    let submitted = minute(job.create_time.map_or(0, milliseconds));
+    let id = short(dataset_id(&spec.dataset));
     let mut line = self::job(job);
-    line.push_str(&format!("  {minute}  {}", one_line(dataset.unwrap_or(&id))));
+    let dataset = one_line(dataset.unwrap_or(&id));
+    line.push_str(&format!("  {submitted}  {dataset}"));
     if !spec.labels.is_empty() {
         line.push_str(&format!("  for {}", spec.labels.join(", ")));
     }

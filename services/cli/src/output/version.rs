@@ -1,13 +1,12 @@
 //! What is said of a model version: when and on what it was trained, how good it
 //! is, and what it cost.
 
-use dataset::date_of;
 use domain::{Metric, RankedBy};
 use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
 use crate::output::advice::best_simpler_method;
-use crate::output::plain::change;
+use crate::output::plain::{change, minute, short};
 
 /// A version in one line.
 pub(crate) fn line(model: &pb::ModelVersion) -> String {
@@ -47,23 +46,21 @@ pub(crate) fn page(model: &pb::ModelVersion, metrics_table: &str) -> String {
     )
 }
 
-/// The first digits of its name, enough to tell it from others by eye.
+/// The first digits of its name.
 pub(crate) fn short_name(model: &pb::ModelVersion) -> String {
-    let id = model.name.trim_start_matches("modelVersions/");
-    id.chars().take(12).collect()
+    short(model.name.trim_start_matches("modelVersions/"))
 }
 
 /// When it was published, to the minute.
 pub(crate) fn date(model: &pb::ModelVersion) -> String {
-    let at_ms = model.create_time.map_or(0, milliseconds);
-    date_of(at_ms).chars().take(16).collect()
+    minute(model.create_time.map_or(0, milliseconds))
 }
 
 /// What people call its data set; the first digits of the id where that is not
 /// known.
 pub(crate) fn dataset(model: &pb::ModelVersion) -> String {
     if model.dataset_name.is_empty() {
-        return dataset_id(&model.dataset).chars().take(12).collect();
+        return short(dataset_id(&model.dataset));
     }
     model.dataset_name.clone()
 }

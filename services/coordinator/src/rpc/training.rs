@@ -8,7 +8,7 @@ use domain::{
 use futures::{Stream, StreamExt};
 use prost::Message;
 use proto::{PUBLISH, dataset_id, job_id, pb, state, timestamp};
-use service::Caller;
+use service::Holder;
 use storage::{JobFilter, JobQuery, Order};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -50,10 +50,10 @@ impl pb::training_service_server::TrainingService for Training {
         &self,
         request: Request<pb::TrainJobRequest>,
     ) -> Result<Response<pb::Job>, Status> {
-        let caller = request.extensions().get().cloned();
+        let holder = request.extensions().get().cloned();
         let mut request = request.into_inner();
         let submission = submission(&mut request).map_err(Error::from)?;
-        may_move(caller.as_ref(), &submission.spec)?;
+        may_move(holder.as_ref(), &submission.spec)?;
         let id = Some(&*request.request_id).filter(|id| !id.is_empty());
         if request.validate_only {
             let notes = match request.counts.take() {
@@ -73,7 +73,7 @@ impl pb::training_service_server::TrainingService for Training {
 
         let job = self.jobs.submit(submission, id).await?;
         // The request id may belong to an earlier job that moves labels.
-        may_move(caller.as_ref(), &job.spec)?;
+        may_move(holder.as_ref(), &job.spec)?;
         Ok(Response::new(self.with_taker(&job).await))
     }
 
@@ -106,8 +106,8 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
-        let caller = request.extensions().get();
-        may_move(caller, &self.jobs.get(&id).await?.spec)?;
+        let holder = request.extensions().get();
+        may_move(holder, &self.jobs.get(&id).await?.spec)?;
         Ok(Response::new((&self.jobs.cancel(&id).await?).into()))
     }
 
@@ -117,8 +117,8 @@ impl pb::training_service_server::TrainingService for Training {
     ) -> Result<Response<pb::Job>, Status> {
         let id =
             job_id("name", &request.get_ref().name).map_err(Error::from)?;
-        let caller = request.extensions().get();
-        may_move(caller, &self.jobs.get(&id).await?.spec)?;
+        let holder = request.extensions().get();
+        may_move(holder, &self.jobs.get(&id).await?.spec)?;
         Ok(Response::new((&self.jobs.retry(&id).await?).into()))
     }
 
@@ -229,8 +229,8 @@ fn submission(
 
 /// Refuses to submit, cancel or retry a job that moves labels where the caller
 /// may only train: that is what customers get.
-fn may_move(caller: Option<&Caller>, spec: &TrainSpec) -> Result<(), Status> {
-    let may_publish = caller.is_none_or(|caller| caller.has(PUBLISH));
+fn may_move(holder: Option<&Holder>, spec: &TrainSpec) -> Result<(), Status> {
+    let may_publish = holder.is_none_or(|holder| holder.has(PUBLISH));
     if may_publish || spec.labels.is_empty() {
         return Ok(());
     }

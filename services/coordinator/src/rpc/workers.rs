@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::{
     ArtifactId, EndOfAttempt, Equipment, Invalid, ModelVersion, SeenBackbone,
+    at_most,
 };
 use proto::{job_id, job_name, pb, version_name};
 use tokio::time::Instant;
@@ -134,7 +135,9 @@ const MOST_METRICS: usize = 1_000;
 fn metrics(
     sent: HashMap<String, f64>,
 ) -> Result<BTreeMap<String, f64>, Invalid> {
-    at_most("metrics", sent.len(), MOST_METRICS)?;
+    let mut many = Vec::new();
+    at_most(&mut many, "metrics", sent.len(), MOST_METRICS);
+    Invalid::check(many)?;
     let wrong = sent
         .iter()
         .find(|(name, value)| !value.is_finite() || name.len() > LONGEST_NAME);
@@ -151,18 +154,8 @@ fn metrics(
 
 /// Most labels that a worker has.
 const MOST_LABELS: usize = 32;
-/// Most backbones that it tells of.
+/// Most backbones that it tells of; fewer are remembered of it.
 const MOST_BACKBONES: usize = 1_000;
-
-fn at_most(field: &str, n: usize, most: usize) -> Result<(), Invalid> {
-    if n <= most {
-        return Ok(());
-    }
-    Err(Invalid::one(
-        field,
-        format!("must be at most {most}, are {n}"),
-    ))
-}
 
 /// Takes what a worker says of itself out of its request. A backbone that only
 /// a newer worker could name is left out.
@@ -171,8 +164,11 @@ fn machine(request: &mut pb::LeaseRequest) -> Result<Machine, Error> {
         Some(calibration) => Some(calibration.try_into()?),
         None => None,
     };
-    at_most("backbones", request.backbones.len(), MOST_BACKBONES)?;
-    at_most("labels", request.labels.len(), MOST_LABELS)?;
+    let mut many = Vec::new();
+    let n_backbones = request.backbones.len();
+    at_most(&mut many, "backbones", n_backbones, MOST_BACKBONES);
+    at_most(&mut many, "labels", request.labels.len(), MOST_LABELS);
+    Invalid::check(many)?;
     let mut backbones = Vec::new();
     for seen in std::mem::take(&mut request.backbones) {
         backbones.extend(SeenBackbone::try_from(seen));

@@ -181,8 +181,9 @@ fn refused(reason: String) -> Invalid {
 
 fn compiled(text: &str) -> Result<Program, Invalid> {
     Program::compile(text).map_err(|errors| {
-        let place = errors.errors.first().map_or((1, 1), |error| error.pos);
-        refused(unreadable(text, place))
+        let first = errors.errors.first();
+        let (line, column) = first.map_or((1, 1), |error| error.pos);
+        refused(unreadable(text, line, column))
     })
 }
 
@@ -190,7 +191,7 @@ fn compiled(text: &str) -> Result<Program, Invalid> {
 const N_SHOWN: usize = 30;
 
 /// Where an expression stops being one: line and column, from 1.
-fn unreadable(text: &str, (line, column): (isize, isize)) -> String {
+fn unreadable(text: &str, line: isize, column: isize) -> String {
     let before = |n: isize| usize::try_from(n - 1).unwrap_or_default();
     let line = text.lines().nth(before(line)).unwrap_or_default();
     let rest = line.chars().skip(before(column));

@@ -67,8 +67,8 @@ impl WayIn {
 /// Where a request comes from, which its client does not choose: whose token it
 /// carries, and the address.
 pub(super) fn origin<T>(request: &Request<T>) -> Client {
-    let holder = request.extensions().get::<service::Caller>();
-    let holder = holder.map_or("", service::Caller::name);
+    let holder = request.extensions().get::<service::Holder>();
+    let holder = holder.map_or("", service::Holder::name);
     format!("{holder}@{}", address(request)).into()
 }
 
