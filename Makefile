@@ -15,7 +15,7 @@ layers: ## dependencies between our crates point one way
 	tests/layers.sh
 
 e2e: ## the end-to-end tests alone
-	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test attacks --test backbones --test cli --test commands --test next_week --test lists --test gc --test scheduling --test terminal --test trained --test kept --test texts
+	tests/run.sh --test jobs --test leases --test queue --test deploys --test registry --test damage --test outages --test estimates --test serving --test requests --test scores --test replicas --test histories --test stored_histories --test full_disk --test versions --test overload --test faults --test access --test attacks --test http --test certificates --test backbones --test cli --test commands --test next_week --test lists --test gc --test scheduling --test terminal --test trained --test kept --test texts
 
 chaos: ## 15 minutes of faults of every kind on real processes, and what is promised after each; ARGS='--seed N --minutes N --times N --lanes N --only KIND'; the services' log is target/chaos.log
 	tests/redis.sh && cargo build --workspace --bins && cargo run -q --bin chaos -- $(ARGS) 2>target/chaos.log
@@ -41,6 +41,12 @@ bench-serving: ## requests a second and latencies; DATA=folder, SECONDS_A_POINT=
 
 bench-queue: ## what ten thousand queued jobs, fifty workers and two hundred watchers cost a coordinator; a minute
 	cargo build --release --bin coordinator --bin scorer --bin cllm4rec && cargo run --release --bin queue-bench
+
+console-walk: ## a headless Chromium walks the console while a model is trained; screenshots in target/screenshots
+	cargo build --workspace --bins && tests/console.sh
+
+clients: ## the Python and the TypeScript client: built, installed and tried in clean folders against real services
+	cargo build --workspace --bins && tests/clients.sh
 
 fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
@@ -75,6 +81,6 @@ quality-check: ## docs/quality.md is what quality/results.jsonl gives
 images: ## container images of all services
 	docker build -t cllm4rec .
 
-ci: lint layers deny k8s quality-check bench-smoke chaos-short test ## everything that CI runs
+ci: lint layers deny k8s quality-check bench-smoke chaos-short console-walk clients test ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e chaos chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images ci
+.PHONY: help demo test lint layers e2e chaos chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images console-walk clients ci

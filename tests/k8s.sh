@@ -10,15 +10,7 @@ if [ "${minor:-0}" -lt 27 ]; then
   exit 0
 fi
 venv=target/k8s-venv
-if [ ! -x $venv/bin/kubernetes-validate ]; then
-  if ! python3 -m venv $venv; then
-    # Debian's own Python comes without venv.
-    [ "$(id -u)" = 0 ] || { echo "k8s: install python3-venv" >&2; exit 1; }
-    apt-get update -qq && apt-get install -y -qq python3-venv
-    python3 -m venv $venv
-  fi
-  $venv/bin/pip install -q kubernetes-validate==1.32.0
-fi
+tests/venv.sh $venv kubernetes-validate==1.32.0
 for overlay in k8s/overlays/*/; do
   rendered=target/$(basename "$overlay").yaml
   kubectl kustomize "$overlay" >"$rendered"

@@ -16,7 +16,8 @@ declare -A allowed=(
   [quality]="dataset domain model storage worker"
   [bench]="dataset domain model worker"
   [load]="dataset proto service"
-  [cli]="coordinator dataset domain proto scorer service storage worker"
+  [cllm4rec-console]="domain proto service"
+  [cli]="cllm4rec-console coordinator dataset domain proto scorer service storage worker"
 )
 
 status=0

@@ -44,6 +44,10 @@ pub const ACCESS: &[(&str, &[&str])] = &[
     ("/cllm4rec.v1.TrainingService/RetryJob", &[TRAIN]),
     ("/cllm4rec.v1.TrainingService/WatchJob", &[TRAIN]),
     (
+        "/cllm4rec.v1.DatasetService/ListDatasets",
+        &[TRAIN, PUBLISH],
+    ),
+    (
         "/cllm4rec.v1.ModelService/GetModelVersion",
         &[TRAIN, PUBLISH],
     ),

@@ -20,6 +20,12 @@ pub fn invalid_argument(invalid: &Invalid) -> Status {
     )
 }
 
+/// When a status says it is worth trying again.
+pub fn retry_delay(status: &Status) -> Option<prost_types::Duration> {
+    let retry = status.get_details_retry_info()?;
+    retry.retry_delay?.try_into().ok()
+}
+
 /// Makes a `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`: when it is worth
 /// trying again.
 pub fn overloaded(message: &str, retry_after: Duration) -> Status {

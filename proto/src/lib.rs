@@ -30,7 +30,7 @@ pub use convert::{
     priority, recorded, state, timestamp, version_id, version_name,
     worker_labels,
 };
-pub use error::{invalid_argument, overloaded};
+pub use error::{invalid_argument, overloaded, retry_delay};
 
 /// The file descriptors of all services, for reflection.
 pub const DESCRIPTORS: &[u8] =

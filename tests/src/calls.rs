@@ -12,6 +12,7 @@ use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
 use tonic::Streaming;
 
+use crate::both_ways::BothWays;
 use crate::cluster::Cluster;
 use crate::connection::connection;
 use crate::process::eventually;
@@ -125,7 +126,7 @@ fn has_ended(job: &pb::Job) -> bool {
 /// What tests ask scorers to recommend.
 impl Cluster {
     /// A client of the scorer's `RecommendationService`.
-    pub fn recommendations(&self) -> RecommendationServiceClient<Connection> {
+    pub fn recommendations(&self) -> RecommendationServiceClient<BothWays> {
         self.recommendations_at(self.ports.scorer)
     }
 
@@ -133,8 +134,12 @@ impl Cluster {
     pub fn recommendations_at(
         &self,
         port: u16,
-    ) -> RecommendationServiceClient<Connection> {
-        RecommendationServiceClient::new(connection(port))
+    ) -> RecommendationServiceClient<BothWays> {
+        RecommendationServiceClient::new(if self.asks_both_ways {
+            BothWays::both(port)
+        } else {
+            BothWays::grpc(port)
+        })
     }
 
     /// An answer of the scorer.

@@ -32,6 +32,8 @@ pub struct Cluster {
     /// The scorer that was started with the cluster.
     pub scorer: Process,
     pub(crate) ports: Ports,
+    /// Whether what is asked of scorers is asked over HTTP as well.
+    pub(crate) asks_both_ways: bool,
     environment: Vec<(String, String)>,
     folder: TempDir,
 }
@@ -104,6 +106,7 @@ impl Cluster {
             workers,
             scorer,
             ports,
+            asks_both_ways: false,
             environment,
             folder,
         };
@@ -119,6 +122,19 @@ impl Cluster {
         cluster.train(&dataset, &[]).await;
         cluster.wait_until_ready().await;
         cluster
+    }
+
+    /// The same cluster, which is asked over gRPC and over HTTP, and has to
+    /// say the same.
+    #[must_use]
+    pub fn asked_both_ways(mut self) -> Self {
+        self.asks_both_ways = true;
+        self
+    }
+
+    /// The scorer's port.
+    pub fn scorer_port(&self) -> u16 {
+        self.ports.scorer
     }
 
     /// A folder that ends with the cluster.
@@ -164,13 +180,22 @@ impl Cluster {
         settings: &[(&str, &str)],
     ) -> (Process, u16) {
         let port = free_port();
+        let scorer = self.start_scorer_at(port, settings);
+        wait_for_answer(port).await;
+        (scorer, port)
+    }
+
+    /// Starts one more scorer at a port; returns at once.
+    pub fn start_scorer_at(
+        &self,
+        port: u16,
+        settings: &[(&str, &str)],
+    ) -> Process {
         let mut command = Command::new(binary("scorer"));
         command.envs(self.environment.iter().cloned());
         command.envs(settings.iter().copied());
         command.env("SCORER__API__ADDRESS", format!("127.0.0.1:{port}"));
-        let scorer = Process::start(&mut command);
-        wait_for_answer(port).await;
-        (scorer, port)
+        Process::start(&mut command)
     }
 
     /// Starts one more coordinator on the same store, on ports of its own.

@@ -14,10 +14,14 @@ mod newcomer;
 // What a test asks.
 /// Makes requests and reads answers in few words.
 mod asking;
+/// Asks over HTTP what is asked over gRPC, and compares.
+mod both_ways;
 /// Asks a cluster over gRPC.
 mod calls;
 /// Workers that hold leases and train nothing.
 mod fake_worker;
+/// Speaks HTTP with JSON.
+mod http;
 /// Measures what many jobs cost a coordinator.
 mod queue_load;
 
@@ -51,6 +55,7 @@ pub use asking::{
     PATIENT, bad_fields, ids, inline, interaction, kinds, new_history, request,
     within,
 };
+pub use both_ways::BothWays;
 pub use chaos::{Plan, run as run_chaos};
 pub use cluster::{Cluster, Options};
 pub use damage::{cut_the_end_off, entries, flip_a_bit, largest_file};
@@ -58,6 +63,7 @@ pub use data::{CHECKPOINTED_JOB, SLOW_JOB, TINY_JOB, write_two_groups};
 pub use fake_worker::FakeWorker;
 pub use files::{Answer, serve_files};
 pub use gguf::tiny_gguf;
+pub use http::{HttpAnswer, http};
 pub use newcomer::Newcomer;
 pub use process::{Process, binary, eventually, free_port};
 pub use queue_load::{Figures, Sizes, measure_queue};

@@ -22,6 +22,7 @@ pub struct Newcomer {
     api: u16,
     workers: u16,
     scorer: u16,
+    console: u16,
 }
 
 impl Newcomer {
@@ -36,6 +37,7 @@ impl Newcomer {
             api: free_port(),
             workers: free_port(),
             scorer: free_port(),
+            console: free_port(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Newcomer {
             ("COORDINATOR__API__ADDRESS", self.api),
             ("COORDINATOR__WORKERS__ADDRESS", self.workers),
             ("SCORER__API__ADDRESS", self.scorer),
+            ("CONSOLE__PAGES__ADDRESS", self.console),
         ] {
             command.env(name, format!("127.0.0.1:{port}"));
         }
@@ -71,6 +74,16 @@ impl Newcomer {
     /// A connection to the coordinator's port for clients.
     pub(crate) fn coordinator(&self) -> Connection {
         connection(self.api)
+    }
+
+    /// The console's port.
+    pub fn console_port(&self) -> u16 {
+        self.console
+    }
+
+    /// The scorer's port.
+    pub fn scorer_port(&self) -> u16 {
+        self.scorer
     }
 
     /// A connection to the scorer's port.

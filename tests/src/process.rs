@@ -3,8 +3,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -90,17 +89,40 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens on. Each test process takes its own stretch below
-/// the ports that outgoing connections get: one that was just found free is not
-/// taken by another test before its service listens.
+/// A port that nobody listens on. Each test process takes its own stretches
+/// below the ports that outgoing connections get, and gives no port twice: one
+/// that was just found free, or whose service is down for a moment, is not
+/// taken by another before its service listens.
 pub fn free_port() -> u16 {
-    static OWN: LazyLock<Stretch> = LazyLock::new(Stretch::take);
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    loop {
-        let port =
-            OWN.first + NEXT.fetch_add(1, Ordering::Relaxed) % Stretch::LENGTH;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+    static OWN: Mutex<Own> = Mutex::new(Own {
+        stretches: Vec::new(),
+        n_given: 0,
+    });
+    OWN.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// The ports of this process.
+struct Own {
+    stretches: Vec<Stretch>,
+    /// How many of the last stretch were given away.
+    n_given: u16,
+}
+
+impl Own {
+    fn next(&mut self) -> u16 {
+        loop {
+            let last = self.stretches.last();
+            let Some(last) = last.filter(|_| self.n_given < Stretch::REST)
+            else {
+                self.stretches.push(Stretch::take());
+                self.n_given = 0;
+                continue;
+            };
+            self.n_given += 1;
+            let port = last.first + self.n_given;
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
         }
     }
 }
@@ -115,6 +137,8 @@ struct Stretch {
 impl Stretch {
     const FIRST_OF_ALL: u16 = 10_000;
     const LENGTH: u16 = 50;
+    /// Those beside the first.
+    const REST: u16 = Self::LENGTH - 1;
     const N_STRETCHES: u32 = 440;
 
     fn take() -> Self {
@@ -125,7 +149,7 @@ impl Stretch {
                 return Self { first, _held: held };
             }
         }
-        panic!("fewer tests run at once than there are stretches");
+        panic!("all {} stretches of ports are taken", Self::N_STRETCHES);
     }
 }
 

@@ -32,7 +32,7 @@ fn at(seconds: i64) -> Option<prost_types::Timestamp> {
 
 #[tokio::test]
 async fn pages_follow_each_other_and_stay_of_one_list() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let whole = cluster.recommend(request("u0", 13)).await;
     assert_eq!(whole.next_page_token, "");
     let first = cluster.recommend(request("u0", 5)).await;
@@ -68,7 +68,7 @@ async fn pages_follow_each_other_and_stay_of_one_list() {
 
 #[tokio::test]
 async fn candidates_and_filters_bound_the_list() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let whole = cluster.recommend(request("u0", 20)).await;
     let candidates: Vec<String> = ["i12", "i07", "never-heard-of", "i00"]
         .map(str::to_owned)
@@ -131,7 +131,7 @@ async fn candidates_and_filters_bound_the_list() {
 #[tokio::test]
 async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_which()
  {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let relaxed = |k| pb::RecommendRequest {
         filter: r#"category == "Space""#.into(),
         relax_filter: true,
@@ -166,7 +166,7 @@ async fn a_relaxed_list_goes_on_with_others_in_the_middle_of_a_page_and_says_on_
 #[tokio::test]
 async fn the_history_is_as_of_a_time_or_joined_by_what_comes_with_the_request()
 {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     // The data set's times are 0, 1, … seconds.
     let early = cluster
         .recommend(pb::RecommendRequest {
@@ -340,7 +340,7 @@ async fn an_item_that_nobody_has_had_is_said_to_be_one_and_a_history_that_does_n
 
 #[tokio::test]
 async fn reasons_are_items_of_the_history() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let answer = cluster
         .recommend(pb::RecommendRequest {
             explain: true,

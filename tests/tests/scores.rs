@@ -24,7 +24,7 @@ fn of_user_0(item_ids: &[String]) -> pb::ScoreItemsRequest {
 
 #[tokio::test]
 async fn items_are_scored_as_they_are_ranked() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let ranked = cluster.recommend(request("u0", 13)).await;
     let best_last = ids(&ranked.items).into_iter().rev();
     let mut item_ids: Vec<String> = best_last.map(str::to_owned).collect();
@@ -41,7 +41,7 @@ async fn items_are_scored_as_they_are_ranked() {
 
 #[tokio::test]
 async fn items_are_scored_by_the_history_that_comes_with_the_request() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let by_inline = pb::RecommendRequest {
         history: inline(&["i12"]),
         ..request("u0", 3)
@@ -61,14 +61,14 @@ async fn items_are_scored_by_the_history_that_comes_with_the_request() {
 
 #[tokio::test]
 async fn a_request_to_score_nothing_is_refused() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let refused = scores(&cluster, of_user_0(&[])).await.unwrap_err();
     assert_eq!(bad_fields(&refused), ["item_ids"]);
 }
 
 #[tokio::test]
 async fn similar_items_are_of_the_same_group() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let similar = |item: &str, filter: &str| pb::SimilarItemsRequest {
         item_id: item.into(),
         k: Some(5),

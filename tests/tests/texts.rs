@@ -31,7 +31,7 @@ fn new_item(id: &str, title: &str, year: f64) -> pb::NewItem {
 
 #[tokio::test]
 async fn a_query_brings_up_what_it_names_as_far_as_it_counts() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let own = cluster.recommend(request("u0", 5)).await;
     assert!(own.items.iter().all(|item| item.query_contribution == 0.0));
     let found = cluster.recommend(asking_for("Garden GAMES")).await;
@@ -71,7 +71,7 @@ async fn a_query_brings_up_what_it_names_as_far_as_it_counts() {
 
 #[tokio::test]
 async fn a_query_that_cannot_be_used_is_refused_by_field() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let refused = async |request: pb::RecommendRequest| {
         let answer = cluster.recommendations().recommend(request).await;
         let status = answer.unwrap_err();
@@ -183,7 +183,7 @@ async fn an_item_that_came_after_training_is_ranked_by_its_text() {
 
 #[tokio::test]
 async fn a_text_has_similar_items() {
-    let cluster = Cluster::start_with_model().await;
+    let cluster = Cluster::start_with_model().await.asked_both_ways();
     let about = |text: &str| pb::SimilarItemsRequest {
         text: text.into(),
         k: Some(8),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use dataset::{Dataset, ImportOptions, Split, import};
-use e2e::{Cluster, inline, request};
+use e2e::{BothWays, Cluster, inline, request};
 use model::metrics::RankingMetrics;
 use model::recommender::user_states;
 use model::{
@@ -15,7 +15,6 @@ use model::{
 };
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
-use service::client::Connection;
 
 /// The default shape, for a few epochs.
 const JOB: [&str; 6] = [
@@ -45,7 +44,7 @@ async fn with_games() -> (Cluster, Dataset) {
 
 /// Ids of a user's list.
 async fn list(
-    client: &mut RecommendationServiceClient<Connection>,
+    client: &mut RecommendationServiceClient<BothWays>,
     user: &str,
 ) -> Vec<String> {
     client
@@ -170,7 +169,7 @@ async fn reasons_agree_with_leaving_items_out(
 }
 
 async fn score(
-    client: &mut RecommendationServiceClient<Connection>,
+    client: &mut RecommendationServiceClient<BothWays>,
     history: &[&str],
     item: &str,
 ) -> f32 {

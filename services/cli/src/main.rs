@@ -31,6 +31,8 @@ mod lookup;
 mod names;
 /// How answers are written: JSON, text and the page of a report.
 mod output;
+/// Training runs in the tools of others.
+mod tracking;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,8 +41,8 @@ use anyhow::bail;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    backbone, calibrate, dataset, demo, gc, history, models, recommend, score,
-    similar, status, train, up,
+    backbone, calibrate, dataset, demo, gc, history, models, openapi,
+    recommend, score, similar, status, train, up,
 };
 use crate::output::failure;
 use crate::output::writer::{self, Output};
@@ -113,6 +115,9 @@ enum Command {
     #[command(subcommand)]
     History(history::Command),
 
+    /// Write what the services answer over HTTP, as OpenAPI 3.1.
+    Openapi,
+
     /// Write a completion script for a shell.
     Completions {
         /// The shell that will read the script.
@@ -124,7 +129,8 @@ enum Command {
 async fn main() -> ExitCode {
     service::install_tls_provider();
     let arguments = Arguments::parse();
-    match run(arguments).await {
+    // On the heap: a command is as large as all that it may do.
+    match Box::pin(run(arguments)).await {
         Ok(code) => code,
         Err(error) => {
             writer::note(format_args!("error: {}", failure::explain(&error)));
@@ -146,7 +152,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     match arguments.command {
         Command::Up(_) if arguments.config.is_some() => bail!(
-            "`up` takes its services' settings from the environment (COORDINATOR__…, WORKER__…, SCORER__…), not from --config"
+            "`up` takes its services' settings from the environment (COORDINATOR__…, WORKER__…, SCORER__…, CONSOLE__…), not from --config"
         ),
         Command::Up(arguments) => up::run(&arguments).await?,
         Command::Demo(arguments) => return demo::run(&arguments, output).await,
@@ -177,6 +183,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::History(command) => {
             history::run(command, &settings, output).await?
         }
+        Command::Openapi => openapi::run(output)?,
         Command::Completions { shell } => write_completions(shell),
     }
 

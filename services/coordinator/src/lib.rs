@@ -59,6 +59,7 @@ mod models;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proto::pb::dataset_service_server::DatasetServiceServer;
 use proto::pb::model_service_server::ModelServiceServer;
 use proto::pb::training_service_server::TrainingServiceServer;
 use proto::pb::upkeep_service_server::UpkeepServiceServer;
@@ -71,6 +72,7 @@ use tonic::service::Routes;
 use crate::gc::collector::Collector;
 use crate::models::Models;
 use crate::queues::Queues;
+use crate::rpc::datasets::Datasets;
 use crate::rpc::registry::Registry;
 use crate::rpc::training::Training;
 use crate::rpc::upkeep::Upkeep;
@@ -198,6 +200,9 @@ impl Coordinator {
         let registry = Registry {
             models: self.models.clone(),
         };
+        let datasets = Datasets {
+            artifacts: self.collector.storage.artifacts.clone(),
+        };
         let upkeep = Upkeep {
             collector: self.collector.clone(),
         };
@@ -208,6 +213,10 @@ impl Coordinator {
         let upkeep = UpkeepServiceServer::new(upkeep)
             .max_decoding_message_size(LONGEST_REQUEST);
         Routes::new(training)
+            .add_service(
+                DatasetServiceServer::new(datasets)
+                    .max_decoding_message_size(LONGEST_REQUEST),
+            )
             .add_service(registry)
             .add_service(upkeep)
     }

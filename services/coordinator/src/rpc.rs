@@ -3,6 +3,8 @@
 /// One page of a list.
 mod page;
 
+/// The methods that clients call for data sets.
+pub(crate) mod datasets;
 /// The methods that clients call for model versions.
 pub(crate) mod registry;
 /// The methods that clients call for jobs.

@@ -4,12 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto::pb::recommendation_service_client::RecommendationServiceClient;
-use service::client::Connection;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-pub(crate) type Stub = RecommendationServiceClient<Connection>;
+use crate::stub::Stub;
 
 /// A connection; its clones have one throttle.
 #[derive(Clone)]

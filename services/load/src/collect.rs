@@ -7,8 +7,9 @@ use hdrhistogram::Histogram;
 use tokio::sync::mpsc::Receiver;
 use tonic::{Code, Status};
 
-use crate::flight::{Answer, Outcome};
+use crate::flight::Outcome;
 use crate::report::Failures;
+use crate::stub::Answer;
 
 /// All outcomes of a point; times in microseconds.
 pub(crate) struct Collected {
@@ -72,9 +73,9 @@ impl Collected {
 
     fn add_answer(&mut self, answer: Answer) {
         self.cached += u64::from(answer.cached);
-        self.degraded += u64::from(answer.degraded);
-        self.scored_items += answer.scored_items;
-        *self.versions.entry(answer.version).or_default() += 1;
+        self.degraded += u64::from(answer.is_degraded());
+        self.scored_items += answer.n_scored();
+        *self.versions.entry(answer.model_version).or_default() += 1;
     }
 
     fn add_failure(&mut self, status: &Status) {

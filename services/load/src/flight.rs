@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use proto::pb;
 use tokio::time::Instant;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Status};
 
-use crate::client::{Client, Stub};
+use crate::client::Client;
+use crate::stub::{Answer, Stub};
 
 /// A request on its way.
 pub(crate) struct Flight {
@@ -28,15 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) answer: Result<Answer, Status>,
 }
 
-/// What counts of an answer.
-pub(crate) struct Answer {
-    pub(crate) cached: bool,
-    pub(crate) degraded: bool,
-    pub(crate) scored_items: u64,
-    pub(crate) version: String,
-}
-
-type Call = Result<Response<pb::RecommendResponse>, Status>;
+type Call = Result<Answer, Status>;
 
 impl Flight {
     /// Asks one scorer and, where it is not there, another: what a client with
@@ -54,7 +47,7 @@ impl Flight {
         Outcome {
             latency: self.intended.elapsed(),
             retried,
-            answer: call.map(answer),
+            answer: call,
         }
     }
 
@@ -76,15 +69,5 @@ impl Flight {
         let code = status.code();
         let is_cut = code == Code::Cancelled && Instant::now() < self.deadline;
         code == Code::Unavailable || is_cut
-    }
-}
-
-fn answer(response: Response<pb::RecommendResponse>) -> Answer {
-    let response = response.into_inner();
-    Answer {
-        cached: response.cached,
-        degraded: !response.degradations.is_empty(),
-        scored_items: response.n_scored.into(),
-        version: response.model_version,
     }
 }

@@ -14,6 +14,8 @@ mod requests;
 mod client;
 /// One request from its sending to its answer.
 mod flight;
+/// What is spoken to a scorer: gRPC, or HTTP with JSON.
+mod stub;
 
 /// Adds up what became of a point's requests.
 mod collect;
@@ -26,12 +28,15 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use service::client::{Target, connect};
 use tokio::task::JoinSet;
+use tonic::Request;
 
-use crate::client::{Client, Stub};
+use crate::client::Client;
 use crate::point::Point;
 use crate::requests::Requests;
+use crate::stub::Stub;
 use crate::workload::Workload;
 
 #[global_allocator]
@@ -92,6 +97,10 @@ struct Arguments {
     #[arg(long)]
     warm_users: bool,
 
+    /// Ask over HTTP with JSON instead of gRPC.
+    #[arg(long)]
+    json: bool,
+
     /// Send half as much again as is accepted, where a scorer refuses: what a
     /// client should do.
     #[arg(long)]
@@ -118,6 +127,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.warm_users {
         for (number, request) in requests.each_user().enumerate() {
             let place = number % clients.len();
+            let request = Request::new(request);
             clients[place].stub.recommend(request).await?;
         }
     }
@@ -145,7 +155,12 @@ fn clients(arguments: &Arguments) -> anyhow::Result<Vec<Client>> {
                 token: arguments.token.clone(),
                 ca: None,
             };
-            let stub = Stub::new(connect(&target)?);
+            let connection = connect(&target)?;
+            let stub = if arguments.json {
+                Stub::Json(connection)
+            } else {
+                Stub::Grpc(RecommendationServiceClient::new(connection))
+            };
             clients.push(Client::new(stub, arguments.throttle));
         }
     }

@@ -70,7 +70,7 @@ pub use job::{
 };
 pub use metric::{
     EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,
-    LEARNED_BEFORE, Metric, RankedBy,
+    LEARNED_BEFORE, Metric, RankedBy, SimplerMethod, best_simpler_method,
 };
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{

@@ -1,6 +1,8 @@
 //! How good a ranking is and whose it is: the keys under which a model version
 //! keeps its metrics.
 
+use std::collections::HashMap;
+
 /// What is measured of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
@@ -112,6 +114,35 @@ impl RankedBy {
     pub fn lift_key(self, metric: Metric) -> String {
         format!("lift_over_{}", self.key(metric))
     }
+}
+
+/// A simpler method, and how good its ranking is.
+#[derive(Debug, Clone, Copy)]
+pub struct SimplerMethod {
+    /// Which one.
+    pub ranker: RankedBy,
+    /// Its NDCG@100 on the test split.
+    pub ndcg: f64,
+}
+
+/// The best of those that were measured; of equals the simplest.
+pub fn best_simpler_method(
+    metrics: &HashMap<String, f64>,
+) -> Option<SimplerMethod> {
+    let mut best: Option<SimplerMethod> = None;
+    for ranker in RankedBy::BASELINES {
+        let Some(&ndcg) = metrics.get(&ranker.key(Metric::Ndcg100)) else {
+            continue;
+        };
+        if best
+            .as_ref()
+            .is_none_or(|best| ndcg.total_cmp(&best.ndcg).is_gt())
+        {
+            best = Some(SimplerMethod { ranker, ndcg });
+        }
+    }
+
+    best
 }
 
 /// The key of the light model's weight in the hybrid that validation chose, 0

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TcpConnectInfo;
 use tower_layer::Layer;
 
 use crate::places::Places;
@@ -129,6 +129,23 @@ impl RoleCheck {
     }
 }
 
+impl RoleCheck {
+    /// Whether calls need a token.
+    pub(crate) fn wants_token(&self) -> bool {
+        !self.keys.headers.is_empty()
+    }
+
+    /// Lets in who may see what is at a path beside the methods: whoever has a
+    /// token.
+    pub(crate) fn admit(
+        &self,
+        path: &str,
+        headers: &http::HeaderMap,
+    ) -> Result<(), Status> {
+        self.keys.holder(path, headers).map(drop)
+    }
+}
+
 fn header(token: &str) -> String {
     format!("Bearer {token}")
 }
@@ -185,9 +202,7 @@ impl<S> Layer<S> for RoleCheck {
 
 /// The address of a request's connection.
 fn peer(extensions: &http::Extensions) -> Option<SocketAddr> {
-    let plain = extensions.get::<TcpConnectInfo>();
-    let encrypted = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
-    let info = plain.or_else(|| encrypted.map(TlsConnectInfo::get_ref))?;
+    let info = extensions.get::<TcpConnectInfo>()?;
     info.remote_addr()
 }
 

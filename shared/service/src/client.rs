@@ -77,6 +77,27 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the target's URL, certificate authority or token cannot be used.
 pub fn connect(target: &Target) -> Result<Connection, TargetError> {
+    with_token(channel(target)?, &target.token)
+}
+
+/// A channel that carries a token; empty: none.
+///
+/// # Errors
+/// When a header cannot carry the token.
+pub fn with_token(
+    channel: Channel,
+    token: &str,
+) -> Result<Connection, TargetError> {
+    let token = SendToken::new(token).map_err(TargetError::Token)?;
+    Ok(InterceptedService::new(channel, token))
+}
+
+/// A channel without the target's token, for callers who have tokens of their
+/// own.
+///
+/// # Errors
+/// When the target's URL or certificate authority cannot be used.
+pub fn channel(target: &Target) -> Result<Channel, TargetError> {
     let mut endpoint = Endpoint::from_shared(target.url.clone())
         .map_err(bad_url(target))?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -87,8 +108,7 @@ pub fn connect(target: &Target) -> Result<Connection, TargetError> {
         let tls = tls_config(target.ca.as_deref())?;
         endpoint = endpoint.tls_config(tls).map_err(bad_url(target))?;
     }
-    let token = SendToken::new(&target.token).map_err(TargetError::Token)?;
-    Ok(InterceptedService::new(endpoint.connect_lazy(), token))
+    Ok(endpoint.connect_lazy())
 }
 
 /// Whether a call failed in a way that a repeat may not meet: the service is

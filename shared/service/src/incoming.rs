@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::places::{Place, Places};
+use crate::wire::Wire;
 
 /// Most connections of a port, where the system allows as many open files.
 const MOST: usize = 4_096;
@@ -23,11 +25,17 @@ const MOST: usize = 4_096;
 const OTHER_FILES: usize = 128;
 /// How long a new connection may take for its beginning.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
-/// Bytes of that beginning: HTTP/2's preface; a TLS handshake's is longer.
+/// Bytes of that beginning, after what TLS needs: HTTP/2's preface; no request
+/// of HTTP/1.1 is shorter.
 const BEGINNING: usize = 24;
+/// How HTTP/2's preface begins.
+const PREFACE: &[u8; 3] = b"PRI";
 /// How long nothing may be heard of a connection: more than two of the pings
 /// that every HTTP/2 client answers (`KEEPALIVE` of [`crate::serve`]).
 const SILENCE: Duration = Duration::from_secs(50);
+/// The same for HTTP/1.1, which has no pings: whoever waits for a long call is
+/// silent. One that asks for nothing is closed by hyper within half a minute.
+const SILENCE_WITHOUT_PINGS: Duration = Duration::from_secs(600);
 /// How long a peer may take nothing of what it is sent.
 const STALL: Duration = Duration::from_secs(50);
 /// Pause after the system gave no connection: it has no file left.
@@ -38,6 +46,7 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Accepts connections, within the bounds above.
 pub(crate) struct Incoming {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     places: Arc<Places>,
     pause: Option<Pin<Box<Sleep>>>,
     refused: Remark,
@@ -45,10 +54,11 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(listener: TcpListener) -> Self {
+    pub(crate) fn new(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
         let most = most_connections(open_files_limit());
         Self {
             listener,
+            tls,
             places: Arc::new(Places::new(most)),
             pause: None,
             refused: Remark::default(),
@@ -78,7 +88,13 @@ impl Stream for Incoming {
                         }
                         continue;
                     };
-                    return Poll::Ready(Some(Connection::new(stream, place)));
+                    let address = stream.connect_info();
+                    if let Err(error) = stream.set_nodelay(true) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    let wire = Wire::new(stream, self.tls.as_ref());
+                    let connection = Connection::new(wire, address, place);
+                    return Poll::Ready(Some(Ok(connection)));
                 }
                 Err(error) => {
                     // Without a pause the loop would take a core for itself.
@@ -128,9 +144,12 @@ fn open_files_limit() -> Option<usize> {
 /// A connection with its place, closed when its peer is silent or takes
 /// nothing for too long.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    wire: Wire,
+    address: TcpConnectInfo,
     /// Bytes heard so far, up to the beginning's.
     n_heard: usize,
+    /// The first of them.
+    opening: [u8; PREFACE.len()],
     /// When the peer has been silent for too long.
     silent: Pin<Box<Sleep>>,
     /// When the peer has taken nothing for too long; while something waits.
@@ -139,15 +158,42 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
+    fn new(wire: Wire, address: TcpConnectInfo, place: Place) -> Self {
+        Self {
+            wire,
+            address,
             n_heard: 0,
+            opening: [0; PREFACE.len()],
             silent: Box::pin(tokio::time::sleep(FIRST_BYTES)),
             stalled: None,
             _place: place,
-        })
+        }
+    }
+
+    /// Takes note of what was heard: a whole beginning gives the connection
+    /// more time.
+    fn heard(&mut self, bytes: &[u8]) {
+        for (n, byte) in bytes.iter().enumerate() {
+            match self.opening.get_mut(self.n_heard + n) {
+                Some(place) => *place = *byte,
+                None => break,
+            }
+        }
+        let n_heard = self.n_heard.saturating_add(bytes.len());
+        self.n_heard = n_heard.min(BEGINNING);
+        if self.n_heard == BEGINNING {
+            let until = Instant::now() + self.silence();
+            self.silent.as_mut().reset(until);
+        }
+    }
+
+    /// How long it may be silent from now on.
+    fn silence(&self) -> Duration {
+        if self.opening == *PREFACE {
+            SILENCE
+        } else {
+            SILENCE_WITHOUT_PINGS
+        }
     }
 
     /// What came of a write; an error once the peer has taken nothing for too
@@ -176,13 +222,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let n_before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = Pin::new(&mut self.wire).poll_read(context, buffer);
         if read.is_ready() {
-            let n = buffer.filled().len() - n_before;
-            self.n_heard = self.n_heard.saturating_add(n).min(BEGINNING);
-            if self.n_heard == BEGINNING {
-                self.silent.as_mut().reset(Instant::now() + SILENCE);
-            }
+            let heard = buffer.filled().get(n_before..).unwrap_or_default();
+            self.heard(heard);
             return read;
         }
         std::task::ready!(self.silent.as_mut().poll(context));
@@ -196,7 +239,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = Pin::new(&mut self.wire).poll_write(context, bytes);
         self.written(written, context)
     }
 
@@ -206,26 +249,26 @@ impl AsyncWrite for Connection {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written =
-            Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+            Pin::new(&mut self.wire).poll_write_vectored(context, parts);
         self.written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
     fn poll_flush(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.wire).poll_flush(context)
     }
 
     fn poll_shutdown(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.wire).poll_shutdown(context)
     }
 }
 
@@ -233,7 +276,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+        self.address.clone()
     }
 }
 
@@ -241,6 +284,7 @@ impl Connected for Connection {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio_stream::StreamExt;
 
     #[test]
@@ -255,7 +299,7 @@ mod tests {
     async fn a_beginning_that_trickles_is_closed_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Incoming::new(listener);
+        let mut incoming = Incoming::new(listener, None);
         let mut slow = TcpStream::connect(address).await.unwrap();
         let mut accepted = incoming.next().await.unwrap().unwrap();
         let began = Instant::now();
@@ -273,7 +317,7 @@ mod tests {
     async fn who_says_nothing_is_closed_and_its_place_is_free() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Incoming::new(listener);
+        let mut incoming = Incoming::new(listener, None);
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut accepted = incoming.next().await.unwrap().unwrap();
         let places = Arc::clone(&incoming.places);

@@ -12,6 +12,8 @@ mod tls;
 // How it serves.
 /// Checks who calls, and what they may call.
 mod access;
+/// Reads a port's certificate, and again when it changes.
+mod certificate;
 /// Accepts a port's connections, within bounds.
 mod incoming;
 /// Counts who is inside, by address.
@@ -22,10 +24,14 @@ mod port;
 mod serve;
 /// Makes one cancellation of SIGTERM and SIGINT.
 mod shutdown;
+/// Reads and writes a connection, encrypted or not.
+mod wire;
 
 // How it answers.
 /// Reads how long a caller waits.
 mod deadline;
+/// Takes HTTP with JSON for gRPC.
+mod http;
 /// Makes the status that a client sees of an error.
 mod status;
 
@@ -37,8 +43,9 @@ pub mod client;
 
 pub use access::{Access, Holder};
 pub use deadline::deadline;
+pub use http::{check_origin, openapi};
 pub use port::{NamedToken, Port, PortError, Tls};
-pub use serve::{Api, Bound, Health, Lifecycle, serve};
+pub use serve::{Api, Bound, Health, Lifecycle, serve, serve_pages};
 pub use settings::{SettingsError, load};
 pub use shutdown::shutdown_on_signal;
 pub use status::{chain, status};

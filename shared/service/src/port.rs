@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
-use tonic::transport::{Identity, ServerTlsConfig};
+use tokio_rustls::TlsAcceptor;
 
 /// Settings of a listening port.
 #[derive(Clone, Deserialize)]
@@ -97,6 +98,14 @@ pub enum PortError {
         /// The address that the settings ask for.
         address: SocketAddr,
     },
+    /// Visitors' tokens would travel in plain text.
+    #[error(
+        "{address} is reachable from other machines: set `tls` or, where something else encrypts, `insecure = true`"
+    )]
+    Unencrypted {
+        /// The address that the settings ask for.
+        address: SocketAddr,
+    },
     /// A token cannot be used.
     #[error("the token `{name}` in `tokens`: {reason}")]
     Token {
@@ -113,6 +122,14 @@ pub enum PortError {
         /// What the operating system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A file is no certificate or key, or the two do not belong together.
+    #[error("{path} cannot be used: {reason}")]
+    Certificate {
+        /// The file that the settings name.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A certificate or key cannot be read.
     #[error("cannot read {path}")]
@@ -162,25 +179,31 @@ impl Port {
         })
     }
 
+    /// The same for pages, whose visitors bring tokens of their own.
+    pub(crate) fn check_pages(&self) -> Result<(), PortError> {
+        if !self.token.is_empty() || !self.tokens.is_empty() {
+            return Err(PortError::Token {
+                name: "token".to_owned(),
+                reason: "pages take none: visitors log in with a token of the services".to_owned(),
+            });
+        }
+        let is_encrypted = self.tls.is_some() || self.insecure;
+        if self.address.ip().is_loopback() || is_encrypted {
+            return Ok(());
+        }
+        Err(PortError::Unencrypted {
+            address: self.address,
+        })
+    }
+
     /// The server's side of TLS; `None` where the port is in plain text.
-    pub(crate) fn tls_config(
-        &self,
-    ) -> Result<Option<ServerTlsConfig>, PortError> {
+    pub(crate) fn acceptor(&self) -> Result<Option<TlsAcceptor>, PortError> {
         let Some(tls) = &self.tls else {
             return Ok(None);
         };
-        let certificate = read(&tls.certificate)?;
-        let key = read(&tls.key)?;
-        let identity = Identity::from_pem(certificate, key);
-        Ok(Some(ServerTlsConfig::new().identity(identity)))
+        let config = crate::certificate::server_config(tls)?;
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, PortError> {
-    std::fs::read(path).map_err(|source| PortError::Read {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

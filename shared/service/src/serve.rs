@@ -13,6 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::access::{Access, RoleCheck};
+use crate::http::JsonLayer;
 use crate::incoming::Incoming;
 use crate::port::{Port, PortError};
 
@@ -27,6 +28,20 @@ impl Bound {
     /// Opens the port; one that would be exposed by accident is refused.
     pub async fn bind(port: &Port) -> Result<Self, PortError> {
         port.check()?;
+        Self::open(port).await
+    }
+
+    /// Opens a port for pages: each visitor brings a token for the services
+    /// behind them, so the port has none of its own.
+    ///
+    /// # Errors
+    /// The address is taken, or reachable from other machines without TLS.
+    pub async fn bind_pages(port: &Port) -> Result<Self, PortError> {
+        port.check_pages()?;
+        Self::open(port).await
+    }
+
+    async fn open(port: &Port) -> Result<Self, PortError> {
         let listener = TcpListener::bind(port.address).await;
         Ok(Self {
             listener: listener.map_err(|source| PortError::Bind {
@@ -35,6 +50,14 @@ impl Bound {
             })?,
             port: port.clone(),
         })
+    }
+
+    /// What comes in, with the port's TLS, if it has any.
+    fn connections(self) -> Result<Incoming, PortError> {
+        let address = self.address();
+        let tls = self.port.acceptor()?;
+        tracing::info!(%address, tls = tls.is_some(), "serving");
+        Ok(Incoming::new(self.listener, tls))
     }
 
     /// The address that clients find it at, with the real port when port 0 was
@@ -103,11 +126,6 @@ pub async fn serve(
     api: Api,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
-    let Lifecycle {
-        health,
-        shutdown,
-        grace,
-    } = lifecycle;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(api.descriptors)
@@ -119,7 +137,7 @@ pub async fn serve(
     let v1alpha = reflection().build_v1alpha()?;
     let v1alpha = v1alpha.max_decoding_message_size(SHORT);
     let health_service =
-        HealthService::from_health_reporter(health.reporter.clone());
+        HealthService::from_health_reporter(lifecycle.health.reporter.clone());
     let health_service =
         HealthServer::new(health_service).max_decoding_message_size(NAME);
     let routes = routes
@@ -128,19 +146,51 @@ pub async fn serve(
         // What Postman and Python's reflection client speak.
         .add_service(v1alpha);
     let check = RoleCheck::of(&bound.port, api.access)?;
-    let mut server = server(&bound.port)?.layer(check);
-    tracing::info!(address = %bound.address(), tls = bound.port.tls.is_some(), "serving");
-    let leaving = shutdown.clone();
-    let stop = async move {
+    let json = JsonLayer::of(api.descriptors, check.clone())?;
+    let router = server().layer(json).layer(check).add_routes(routes);
+    let connections = bound.connections()?;
+    let stop = stop(&lifecycle);
+    let served = router.serve_with_incoming_shutdown(connections, stop);
+    until_drained(served, &lifecycle).await
+}
+
+/// Serves pages until the shutdown, then drains for at most the grace period.
+/// Connections are bounded and may be encrypted as on other ports; who may see
+/// what is the pages' own business.
+///
+/// # Errors
+/// When the certificate or key cannot be used, or the port fails.
+pub async fn serve_pages(
+    bound: Bound,
+    pages: Routes,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<()> {
+    let router = server().add_routes(pages);
+    let connections = bound.connections()?;
+    let stop = stop(&lifecycle);
+    let served = router.serve_with_incoming_shutdown(connections, stop);
+    until_drained(served, &lifecycle).await
+}
+
+/// Ends when no further call is to be accepted.
+fn stop(lifecycle: &Lifecycle) -> impl Future<Output = ()> + use<> {
+    let (leaving, health) =
+        (lifecycle.shutdown.clone(), lifecycle.health.clone());
+    async move {
         leaving.cancelled().await;
         health.set_ready(false).await;
-    };
-    let incoming = Incoming::new(bound.listener);
-    let served = server
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop);
+    }
+}
+
+/// Waits for what is served, after the shutdown for no longer than the grace
+/// period.
+async fn until_drained(
+    served: impl Future<Output = Result<(), tonic::transport::Error>>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
+    let grace = lifecycle.grace;
     let too_late = async {
-        shutdown.cancelled().await;
+        lifecycle.shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
@@ -150,17 +200,14 @@ pub async fn serve(
     Ok(())
 }
 
-/// A server with the port's TLS, if it has any.
-fn server(port: &Port) -> anyhow::Result<Server> {
-    let server = Server::builder()
+/// A server that speaks HTTP/2, for gRPC, and HTTP/1.1, for JSON.
+fn server() -> Server {
+    Server::builder()
+        .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
         .max_concurrent_streams(Some(MOST_STREAMS))
-        .timeout(LONGEST_CALL);
-    Ok(match port.tls_config()? {
-        Some(tls) => server.tls_config(tls.timeout(HANDSHAKE))?,
-        None => server,
-    })
+        .timeout(LONGEST_CALL)
 }
 
 /// Bytes of a question for a service's health: what half a message of an
@@ -175,9 +222,6 @@ const MOST_STREAMS: u32 = 200;
 /// How long a call may take until its answer begins: longer than any that is
 /// meant, such as a lease's wait or the check of a large model's bytes.
 const LONGEST_CALL: Duration = Duration::from_secs(600);
-
-/// How long a client may take to agree on TLS.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Calls that a client may give up before they are looked at; with more its
 /// connection is closed. Under load many deadlines pass at once, and h2's 20

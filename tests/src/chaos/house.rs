@@ -9,6 +9,7 @@ use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::Connection;
 
+use crate::both_ways::BothWays;
 use crate::chaos::inflict::{LATEST_MS, LONGEST_MS};
 use crate::chaos::kind::Kind;
 use crate::chaos::ledger::Ledger;
@@ -143,8 +144,9 @@ impl House {
         HistoryServiceClient::new(self.newcomer.scorer())
     }
 
-    fn recommendations(&self) -> RecommendationServiceClient<Connection> {
-        RecommendationServiceClient::new(self.newcomer.scorer())
+    fn recommendations(&self) -> RecommendationServiceClient<BothWays> {
+        let port = self.newcomer.scorer_port();
+        RecommendationServiceClient::new(BothWays::grpc(port))
     }
 
     fn training(&self) -> TrainingServiceClient<Connection> {

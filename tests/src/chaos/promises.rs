@@ -11,6 +11,7 @@ use service::client::Connection;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::asking::{request, within};
+use crate::both_ways::BothWays;
 use crate::chaos::site::Site;
 use crate::damage::entries;
 
@@ -157,7 +158,7 @@ async fn listed(site: &Site) -> Result<Vec<pb::ModelVersion>, String> {
 
 /// The scorer serves a version.
 pub(super) async fn is_served(
-    mut recommendations: RecommendationServiceClient<Connection>,
+    mut recommendations: RecommendationServiceClient<BothWays>,
     latest: &str,
 ) -> Result<(), String> {
     let call = within(CALL_TIME, request("u0", 5));

@@ -24,6 +24,9 @@ pub(crate) mod train;
 /// Imports a path, trains on it and writes a report: `train submit --data`.
 mod study;
 
+/// Jobs for TensorBoard and MLflow: `train export`.
+mod export;
+
 /// A job for each combination of values: `train tune`.
 mod tune;
 
@@ -40,6 +43,8 @@ pub(crate) mod models;
 mod everybody;
 /// Records, shows and deletes histories.
 pub(crate) mod history;
+/// Describes the paths of HTTP.
+pub(crate) mod openapi;
 /// Ranks items for a user.
 pub(crate) mod recommend;
 /// Scores items for a user.

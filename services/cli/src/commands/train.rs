@@ -1,4 +1,4 @@
-//! `train`: submit, tune, watch, list, show, cancel, retry.
+//! `train`: submit, tune, watch, list, show, export, cancel, retry.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use proto::pb;
 use storage::Artifacts;
 
-use crate::commands::{study, tune};
+use crate::commands::{export, study, tune};
 use crate::jobs::client::{TrainingClient, training_client};
 use crate::jobs::exit::exit_code;
 use crate::jobs::follow::{events_so_far, follow};
@@ -47,6 +47,9 @@ pub(crate) enum Command {
         /// The job's id, or the beginning of it.
         job: String,
     },
+
+    /// Write jobs for TensorBoard, or send them to MLflow.
+    Export(export::Export),
 
     /// Ask a job to stop.
     Cancel {
@@ -130,6 +133,9 @@ pub(crate) async fn run(
         Command::Show { job } => {
             let name = lookup::job(&mut client, &job).await?;
             show(&mut client, &name, settings, output).await?;
+        }
+        Command::Export(arguments) => {
+            export::run(&mut client, &arguments, output).await?;
         }
         Command::Cancel { job } => {
             let name = lookup::job(&mut client, &job).await?;

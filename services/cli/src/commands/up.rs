@@ -1,4 +1,4 @@
-//! `up`: all three services in one process on embedded storage, until a signal.
+//! `up`: all services in one process on embedded storage, until a signal.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
 use crate::output::writer;
 
-/// Coordinator, worker and scorer in one process, everything kept in one
+/// Coordinator, worker, scorer and console in one process, everything kept in one
 /// folder.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -22,13 +22,21 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     service::telemetry::start(&settings.coordinator.log);
     let shutdown = CancellationToken::new();
     let signalled = service::shutdown_on_signal(shutdown.clone())?;
-    let services = LocalServices::start(settings, shutdown).await?;
+    let pages = settings.console.clone();
+    let mut services = LocalServices::start(settings, shutdown).await?;
     writer::note(format_args!(
         "coordinator {}   scorer {}   data {}",
         services.coordinator.url,
         services.scorer.url,
         arguments.data_dir.display()
     ));
+    match services.add_console(pages).await {
+        Ok(address) => writer::note(format_args!("console http://{address}")),
+        // Nothing else needs it.
+        Err(error) => writer::note(format_args!(
+            "no console: {error:#}; CONSOLE__PAGES__ADDRESS names another port"
+        )),
+    }
     tokio::try_join!(services.wait(), async {
         signalled.await;
         Ok(())

@@ -90,10 +90,23 @@ impl Follower<'_> {
             self.reconnects.saw_event();
             let state = event.job.as_ref().map(pb::Job::state);
             is_queued = state == Some(State::Queued);
-            if let Some(ended) = self.show(event) {
+            let number = event.number;
+            if let Some(ended) = self.show(event)
+                && self.is_last(number).await?
+            {
                 return Ok(Some(ended));
             }
         }
+    }
+
+    /// Whether nothing came after an event that ended the job: one that was
+    /// tried again goes on.
+    async fn is_last(&mut self, number: u64) -> Result<bool, Status> {
+        let request = pb::GetJobRequest {
+            name: self.job.to_owned(),
+        };
+        let job = self.client.get_job(request).await?.into_inner();
+        Ok(job.n_events <= number)
     }
 
     /// Says, once, why no worker takes the job.

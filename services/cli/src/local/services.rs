@@ -1,8 +1,10 @@
-//! Coordinator, worker and scorer, running in this process on embedded storage.
+//! Coordinator, worker and scorer, running in this process on embedded storage,
+//! and the console beside them.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, anyhow};
+use console::{Console, Settings as ConsoleSettings};
 use coordinator::Coordinator;
 use scorer::Scorer;
 use service::client::Target;
@@ -32,6 +34,7 @@ impl LocalServices {
             coordinator: coordinator_settings,
             worker: mut worker_settings,
             scorer: scorer_settings,
+            console: _,
         } = settings;
         let storage = Storage::open(&coordinator_settings.storage).await?;
         let coordinator =
@@ -61,6 +64,20 @@ impl LocalServices {
         })
     }
 
+    /// Starts the console in front of these services; returns its address.
+    pub(crate) async fn add_console(
+        &mut self,
+        mut settings: ConsoleSettings,
+    ) -> anyhow::Result<SocketAddr> {
+        // What a visitor may do is what their own token may do.
+        settings.coordinator = without_token(&self.coordinator);
+        settings.scorer = without_token(&self.scorer);
+        let console = Console::bind(&settings).await?;
+        let address = console.address();
+        self.tasks.spawn(console.run(self.shutdown.clone()));
+        Ok(address)
+    }
+
     /// Everything on free ports, for one piece of work; stopped whatever comes
     /// of it.
     pub(crate) async fn during<T>(
@@ -69,9 +86,12 @@ impl LocalServices {
     ) -> anyhow::Result<T> {
         let shutdown = CancellationToken::new();
         let signalled = service::shutdown_on_signal(shutdown.clone())?;
-        let services = Self::start(settings.on_free_ports(), shutdown).await?;
+        // On the heap: the settings of all services, and whatever the work is,
+        // would make every command's future large.
+        let starting = Self::start(settings.on_free_ports(), shutdown);
+        let services = Box::pin(starting).await?;
         let result = tokio::select! {
-            result = work(&services) => result,
+            result = Box::pin(work(&services)) => result,
             () = signalled => Err(anyhow!("stopped")),
         };
         services.stop().await?;
@@ -104,6 +124,13 @@ async fn run_worker(
 ) -> anyhow::Result<()> {
     worker.run(shutdown).await;
     Ok(())
+}
+
+fn without_token(target: &Target) -> Target {
+    Target {
+        token: String::new(),
+        ..target.clone()
+    }
 }
 
 fn target(address: SocketAddr, token: &str) -> Target {

@@ -1,8 +1,9 @@
-//! The settings of all three services, as one process needs them.
+//! The settings of all services, as one process needs them.
 
 use std::path::Path;
 
 use anyhow::bail;
+use console::Settings as ConsoleSettings;
 use coordinator::Settings as CoordinatorSettings;
 use scorer::Settings as ScorerSettings;
 use worker::Settings as WorkerSettings;
@@ -13,6 +14,7 @@ pub(crate) struct LocalSettings {
     pub(crate) coordinator: CoordinatorSettings,
     pub(crate) worker: WorkerSettings,
     pub(crate) scorer: ScorerSettings,
+    pub(crate) console: ConsoleSettings,
 }
 
 impl LocalSettings {
@@ -26,6 +28,7 @@ impl LocalSettings {
             )?,
             worker: service::load("worker", worker::DEFAULTS, None)?,
             scorer: service::load("scorer", scorer::DEFAULTS, None)?,
+            console: service::load("console", console::DEFAULTS, None)?,
         };
         refuse_what_cannot_be_kept(&settings.coordinator)?;
         let storage = &mut settings.coordinator.storage;

@@ -1,9 +1,7 @@
 //! What to do with a model, in sentences: does it add anything to the simpler
 //! methods?
 
-use std::collections::HashMap;
-
-use domain::{HYBRID_WEIGHT, Metric, RankedBy};
+use domain::{HYBRID_WEIGHT, Metric, RankedBy, best_simpler_method};
 use proto::pb;
 
 use crate::output::plain::change;
@@ -34,12 +32,8 @@ pub(crate) fn advice(job: &pb::Job, n_users: usize) -> Vec<String> {
 }
 
 fn ndcg(job: &pb::Job, ranker: RankedBy) -> Option<f64> {
-    ndcg_of(&job.metrics, ranker)
-}
-
-fn ndcg_of(metrics: &HashMap<String, f64>, ranker: RankedBy) -> Option<f64> {
     let key = ranker.key(Metric::Ndcg100);
-    metrics.get(&key).copied()
+    job.metrics.get(&key).copied()
 }
 
 /// Whether the model beats the best of the simpler methods by enough.
@@ -66,32 +60,6 @@ fn on_simpler_methods(job: &pb::Job, served: f64) -> String {
     }
 
     format!("The model is worth its cost: {lift_text}.")
-}
-
-/// A simpler method, and how good its ranking is.
-pub(super) struct SimplerMethod {
-    pub(super) ranker: RankedBy,
-    pub(super) ndcg: f64,
-}
-
-/// The best of those that were measured; of equals the simplest.
-pub(super) fn best_simpler_method(
-    metrics: &HashMap<String, f64>,
-) -> Option<SimplerMethod> {
-    let mut best: Option<SimplerMethod> = None;
-    for ranker in RankedBy::BASELINES {
-        let Some(ndcg) = ndcg_of(metrics, ranker) else {
-            continue;
-        };
-        if best
-            .as_ref()
-            .is_none_or(|best| ndcg.total_cmp(&best.ndcg).is_gt())
-        {
-            best = Some(SimplerMethod { ranker, ndcg });
-        }
-    }
-
-    best
 }
 
 /// What mixing the language model with EASE came to, where there is something

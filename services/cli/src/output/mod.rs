@@ -21,7 +21,7 @@ pub(crate) mod job_page;
 /// How far a job is, in one line.
 pub(crate) mod progress;
 /// The fields of a specification that are not the defaults.
-mod spec_fields;
+pub(crate) mod spec_fields;
 /// What is said of a model version.
 pub(crate) mod version;
 

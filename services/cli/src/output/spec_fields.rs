@@ -21,10 +21,10 @@ const ALWAYS: [&str; 8] = [
 
 /// A field by its path, as it is typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SpecField {
-    pub(super) path: String,
-    pub(super) value: String,
-    pub(super) is_default: bool,
+pub(crate) struct SpecField {
+    pub(crate) path: String,
+    pub(crate) value: String,
+    pub(crate) is_default: bool,
 }
 
 /// The fields that are not the defaults; none where the specification cannot be
@@ -36,7 +36,7 @@ pub(super) fn changed(job: &pb::Job) -> Vec<SpecField> {
 }
 
 /// The fields that are not the defaults, and those that always count.
-pub(super) fn important(job: &pb::Job) -> Vec<SpecField> {
+pub(crate) fn important(job: &pb::Job) -> Vec<SpecField> {
     let mut fields = all(job);
     fields.retain(|field| {
         !field.is_default || ALWAYS.contains(&field.path.as_str())

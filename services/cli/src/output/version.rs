@@ -1,11 +1,10 @@
 //! What is said of a model version: when and on what it was trained, how good it
 //! is, and what it cost.
 
-use domain::{Metric, RankedBy};
+use domain::{Metric, RankedBy, best_simpler_method};
 use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
-use crate::output::advice::best_simpler_method;
 use crate::output::plain::{change, minute, short};
 
 /// A version in one line.

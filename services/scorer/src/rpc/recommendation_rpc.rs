@@ -170,6 +170,7 @@ fn batch_response(
         Err(status) => Outcome::Failure(Failure {
             code: status.code().into(),
             message: status.message().to_owned(),
+            retry_delay: proto::retry_delay(&status),
         }),
     };
     pb::BatchRecommendResponse {

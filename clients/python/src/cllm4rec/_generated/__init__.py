@@ -1,0 +1,1 @@
+"""Made from the repository's `proto` folder by `generate.py`; not for editing."""

@@ -1,0 +1,92 @@
+//! What every request passes. Pages of other sites are refused, a visitor gets
+//! the key that their forms repeat, and browsers are told to load nothing from
+//! elsewhere.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::visitor::{FORM_KEY, FormKey, cookie, set_cookie};
+
+/// How long a form may stay open, in seconds: a day.
+const FORM_SECONDS: u32 = 86_400;
+
+/// Nothing is loaded from elsewhere, no script stands in a page, and no page of
+/// ours is inside another.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Whether the console can be reached from other machines. There a name in a
+/// request's `Host` may be any; on the local machine a name that is not the
+/// machine's own was pointed here by somebody.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    pub(crate) is_local: bool,
+}
+
+pub(crate) async fn guard(
+    reach: Reach,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let asked = service::check_origin(
+        request.uri(),
+        request.headers(),
+        !reach.is_local,
+    );
+    if let Err(status) = asked {
+        return Failure::from(status).into_response();
+    }
+    let is_encrypted = is_encrypted(&request);
+    let known = cookie(request.headers(), FORM_KEY);
+    let is_new = known.is_none();
+    let key = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    request.extensions_mut().insert(FormKey(key.clone()));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if is_new
+        && let Ok(cookie) = set_cookie(FORM_KEY, &key, FORM_SECONDS).parse()
+    {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    if is_encrypted {
+        keep_to_encrypted(headers);
+    }
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // What a page shows is of its visitor and of this moment.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether the browser speaks TLS, with the console or with what is before it.
+fn is_encrypted(request: &Request) -> bool {
+    let forwarded = request.headers().get("x-forwarded-proto");
+    let scheme = request.uri().scheme_str();
+    forwarded.is_some_and(|it| it == "https") || scheme == Some("https")
+}
+
+/// Browsers then send no cookie of ours in plain text.
+fn keep_to_encrypted(headers: &mut HeaderMap) {
+    let mut cookies = Vec::new();
+    for cookie in headers.get_all(header::SET_COOKIE) {
+        if let Ok(text) = cookie.to_str() {
+            cookies.push(format!("{text}; Secure"));
+        }
+    }
+    headers.remove(header::SET_COOKIE);
+    for cookie in cookies {
+        if let Ok(cookie) = cookie.parse() {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! All data sets, and one of them.
+
+use axum::extract::Path;
+use maud::{Markup, html};
+use proto::pb;
+use tonic::Status;
+
+use crate::failure::Failure;
+use crate::view::job::badge;
+use crate::view::layout;
+use crate::view::metrics::lift;
+use crate::view::written::{grouped, id, minute, query, short};
+use crate::visitor::Visitor;
+
+/// What people call the data sets.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Vec<pb::Dataset>);
+
+impl Names {
+    /// Those that can be had: a page is shown without names, too.
+    pub(crate) async fn of(visitor: &Visitor) -> Self {
+        match visitor.services.datasets().await {
+            Ok(listed) => Self(listed.datasets),
+            Err(error) => {
+                tracing::debug!(%error, "data sets cannot be listed");
+                Self::default()
+            }
+        }
+    }
+
+    /// A data set as people know it.
+    pub(crate) fn shown(&self, name: &str) -> String {
+        let found = self.0.iter().find(|dataset| dataset.name == name);
+        match found {
+            Some(dataset) => dataset.display_name.clone(),
+            None => short(name),
+        }
+    }
+
+    /// Each data set's name, and how people know it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|dataset| {
+            let day = minute(dataset.import_time);
+            let shown = format!("{}, {day}", dataset.display_name);
+            (dataset.name.as_str(), shown)
+        })
+    }
+}
+
+pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
+    let listed = visitor.services.datasets().await?;
+    Ok(layout::page(
+        &visitor,
+        "Data sets",
+        &html! {
+            h1 { "Data sets" }
+            @if !listed.unreadable.is_empty() {
+                p.wrong {
+                    "These cannot be read; importing the same data again makes them whole: "
+                    (listed.unreadable.join(", "))
+                }
+            }
+            @if listed.datasets.is_empty() {
+                p.hint {
+                    "There is no data set. " code { "cllm4rec dataset import orders.csv --items products.csv" }
+                    " imports one; " code { "dataset check" } " shows beforehand what would be read."
+                }
+            } @else {
+                (table(&listed.datasets))
+            }
+        },
+    ))
+}
+
+fn table(datasets: &[pb::Dataset]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="group" aria-label="Data sets" {
+            table.numbers {
+                thead {
+                    tr {
+                        th scope="col" { "Name" }
+                        th scope="col" { "Imported" }
+                        th scope="col" { "Users" }
+                        th scope="col" { "Items" }
+                        th scope="col" { "Interactions" }
+                        th scope="col" { "a user" }
+                        th scope="col" { "Texts" }
+                    }
+                }
+                tbody {
+                    @for dataset in datasets {
+                        tr {
+                            th scope="row" {
+                                a href=(format!("/datasets/{}", id(&dataset.name))) { (dataset.display_name) }
+                            }
+                            td { (minute(dataset.import_time)) }
+                            td { (grouped(dataset.n_users)) }
+                            td { (grouped(dataset.n_items)) }
+                            td { (grouped(n_interactions(dataset))) }
+                            td { (per(n_interactions(dataset), dataset.n_users)) }
+                            td { (grouped(dataset.n_texts)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn n_interactions(dataset: &pb::Dataset) -> u64 {
+    dataset.n_train + dataset.n_valid + dataset.n_test
+}
+
+/// How many of something each has on average.
+fn per(n: u64, of: u64) -> String {
+    format!("{:.1}", n as f64 / of.max(1) as f64)
+}
+
+pub(crate) async fn dataset(
+    visitor: Visitor,
+    Path(wanted): Path<String>,
+) -> Result<Markup, Failure> {
+    let name = format!("datasets/{wanted}");
+    let listed = visitor.services.datasets().await?;
+    let found = listed.datasets.into_iter().find(|it| it.name == name);
+    let dataset = found.ok_or_else(|| {
+        Status::not_found(format!("there is no data set {wanted}"))
+    })?;
+    let request = pb::ListJobsRequest {
+        page_size: 20,
+        dataset: name,
+        newest_first: true,
+        ..Default::default()
+    };
+    let jobs = visitor.services.jobs(request).await?;
+    let title = format!("Data set {}", dataset.display_name);
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            p.hint { (dataset.name) ", imported " (minute(dataset.import_time)) }
+            (counts(&dataset))
+            p {
+                a.button href=(format!("/jobs/new?{}", query(&[("dataset", id(&dataset.name))]))) {
+                    "Train on it"
+                }
+            }
+            h2 { "Jobs on it" }
+            (jobs_on_it(&jobs.jobs))
+        },
+    ))
+}
+
+fn counts(dataset: &pb::Dataset) -> Markup {
+    let n = n_interactions(dataset);
+    html! {
+        dl.facts {
+            div { dt { "Users" } dd { (grouped(dataset.n_users)) } }
+            div { dt { "Items" } dd { (grouped(dataset.n_items)) ", " (grouped(dataset.n_titles)) " with a title" } }
+            div { dt { "Interactions" } dd { (grouped(n)) } }
+            div {
+                dt { "Splits" }
+                dd {
+                    (grouped(dataset.n_train)) " train, " (grouped(dataset.n_valid)) " validation, "
+                    (grouped(dataset.n_test)) " test"
+                }
+            }
+            div {
+                dt { "On average" }
+                dd {
+                    (per(n, dataset.n_users)) " interactions a user, " (per(n, dataset.n_items)) " an item"
+                }
+            }
+            div { dt { "Texts" } dd { (grouped(dataset.n_texts)) } }
+            div { dt { "Catalog" } dd { (dataset.catalog) } }
+        }
+    }
+}
+
+fn jobs_on_it(jobs: &[pb::Job]) -> Markup {
+    html! {
+        @if jobs.is_empty() {
+            p.hint { "There is none." }
+        } @else {
+            ul.plain {
+                @for job in jobs {
+                    li {
+                        (badge(job)) " "
+                        a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+                        " " (minute(job.create_time))
+                        @if !job.metrics.is_empty() { ", " (lift(&job.metrics)) }
+                    }
+                }
+            }
+        }
+    }
+}

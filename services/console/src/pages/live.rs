@@ -1,0 +1,109 @@
+//! What happens to a job, as it happens: server-sent events, which the job's
+//! page takes in.
+
+use std::convert::Infallible;
+
+use axum::extract::{Path, Query};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::{Stream, stream};
+use maud::{Markup, html};
+use proto::pb;
+use serde::Deserialize;
+use tonic::Streaming;
+
+use crate::failure::Failure;
+use crate::pages::job::{has_ended, now};
+use crate::view::curves::Curves;
+use crate::view::written::{minute, state};
+use crate::visitor::Visitor;
+
+/// A line of what happened.
+pub(crate) fn event_line(event: &pb::JobEvent) -> Markup {
+    let job = event.job.clone().unwrap_or_default();
+    html! {
+        li {
+            time { (minute(event.time)) } " "
+            span.quiet { (state(job.state())) } " "
+            (event.message)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct From {
+    /// The first event that the page does not have.
+    #[serde(default)]
+    from: u64,
+}
+
+/// The events `now` (what the page's head shows), `curves`, `line` and, once
+/// the job has ended, `end`.
+pub(crate) async fn events(
+    visitor: Visitor,
+    Path(wanted): Path<String>,
+    Query(From { from }): Query<From>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    let events = visitor.services.watch(&wanted, from).await?;
+    let following = Following {
+        events,
+        next: from,
+        is_over: false,
+    };
+    let batches = stream::unfold(following, |mut following| async move {
+        let events = following.next().await?;
+        Some((stream::iter(events.into_iter().map(Ok)), following))
+    });
+    let events = futures::StreamExt::flatten(batches);
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// A job that is followed.
+struct Following {
+    events: Streaming<pb::JobEvent>,
+    /// The number of the first event that was not told.
+    next: u64,
+    is_over: bool,
+}
+
+impl Following {
+    /// What the page is told next; `None` after the end.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        if self.is_over {
+            return None;
+        }
+        match self.events.message().await {
+            Ok(Some(event)) => Some(self.told(&event)),
+            Ok(None) => {
+                self.is_over = true;
+                Some(vec![named("end", "")])
+            }
+            // The browser asks again by itself.
+            Err(error) => {
+                tracing::debug!(%error, "a job is not followed any more");
+                None
+            }
+        }
+    }
+
+    fn told(&mut self, event: &pb::JobEvent) -> Vec<Event> {
+        let job = event.job.clone().unwrap_or_default();
+        let mut told = Vec::new();
+        // Between two numbered events the latest number is repeated.
+        if event.number >= self.next {
+            self.next = event.number + 1;
+            told.push(named("line", &event_line(event).into_string()));
+        }
+        if job.progress.is_some() && !has_ended(&job) {
+            told.push(named("now", &now(&job).into_string()));
+        }
+        let curves = serde_json::to_string(&[Curves::of(&job)]);
+        if let Ok(curves) = curves {
+            told.push(named("curves", &curves));
+        }
+        told
+    }
+}
+
+fn named(name: &str, data: &str) -> Event {
+    Event::default().event(name).data(data)
+}

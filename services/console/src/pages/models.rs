@@ -1,0 +1,321 @@
+//! All model versions, one of them, and its labels: what customers get.
+
+use axum::Form;
+use axum::extract::{Path, Query};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use proto::pb;
+use serde::Deserialize;
+use tonic::Status;
+
+use crate::failure::Failure;
+use crate::view::job::changed_fields;
+use crate::view::layout::{self, form_key};
+use crate::view::metrics::{lift, table};
+use crate::view::written::{duration, id, minute, query, short};
+use crate::visitor::Visitor;
+
+/// Labels that scorers act on by themselves, and what each does.
+const LABELS: [(&str, &str); 3] = [
+    ("live", "all who ask for no other version get its lists"),
+    (
+        "canary",
+        "a share of the users get its lists (the scorer's setting `canary_share`)",
+    ),
+    (
+        "shadow",
+        "its lists are compared with the live ones, and nobody gets them",
+    ),
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Shown {
+    page: String,
+}
+
+pub(crate) async fn page(
+    visitor: Visitor,
+    Query(shown): Query<Shown>,
+) -> Result<Markup, Failure> {
+    let listed = visitor.services.versions(&shown.page).await?;
+    let next = query(&[("page", &listed.next_page_token)]);
+    Ok(layout::page(
+        &visitor,
+        "Models",
+        &html! {
+            h1 { "Models" }
+            @if !listed.unreadable.is_empty() {
+                p.wrong {
+                    "The records of these cannot be read; the coordinator's log says why: "
+                    (listed.unreadable.join(", "))
+                }
+            }
+            @if listed.model_versions.is_empty() {
+                p.hint {
+                    "There is no model. " a href="/jobs/new" { "Train one" } "."
+                }
+            } @else {
+                (versions(&listed.model_versions))
+            }
+            @if !next.is_empty() {
+                p { a href=(format!("/models?{next}")) { "Older ones" } }
+            }
+        },
+    ))
+}
+
+fn versions(versions: &[pb::ModelVersion]) -> Markup {
+    html! {
+        form action="/models/compare" {
+            div.wide tabindex="0" role="group" aria-label="Model versions" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "One" }
+                            th scope="col" { "Other" }
+                            th scope="col" { "Version" }
+                            th scope="col" { "Labels" }
+                            th scope="col" { "Data set" }
+                            th scope="col" { "Trained" }
+                            th scope="col" { "Took" }
+                            th scope="col" { "NDCG@100" }
+                        }
+                    }
+                    tbody {
+                        @for (n, version) in versions.iter().enumerate() {
+                            (row(version, n))
+                        }
+                    }
+                }
+            }
+            button { "Compare the two" }
+        }
+    }
+}
+
+fn row(version: &pb::ModelVersion, n: usize) -> Markup {
+    let this = id(&version.name);
+    let shown = short(this);
+    html! {
+        tr {
+            td { input type="radio" name="one" value=(this) checked[n == 0] aria-label=(format!("First: {shown}")); }
+            td { input type="radio" name="other" value=(this) checked[n == 1] aria-label=(format!("Second: {shown}")); }
+            td { a href=(format!("/models/{this}")) { (shown) } }
+            td { @for label in &version.labels { span.badge data-state=(label) { (label) } " " } }
+            td { (dataset_name(version)) }
+            td.nowrap { (minute(version.create_time)) }
+            td.nowrap { (cost(version)) }
+            td { (lift(&version.metrics)) }
+        }
+    }
+}
+
+/// What people call a version's data set.
+pub(crate) fn dataset_name(version: &pb::ModelVersion) -> String {
+    if version.dataset_name.is_empty() {
+        return short(&version.dataset);
+    }
+    version.dataset_name.clone()
+}
+
+fn cost(version: &pb::ModelVersion) -> String {
+    if version.train_seconds > 0.0 {
+        duration(version.train_seconds)
+    } else {
+        "not known".to_owned()
+    }
+}
+
+pub(crate) async fn version(
+    visitor: Visitor,
+    Path(wanted): Path<String>,
+) -> Result<Markup, Failure> {
+    let version = visitor.services.version(&wanted).await?;
+    let title = format!("Model {}", short(&version.name));
+    let job = id(&version.job);
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            p.hint { (version.name) }
+            p.big { (lift(&version.metrics)) }
+            dl.facts {
+                div { dt { "Labels" } dd { (labels(&visitor, &version)) } }
+                div { dt { "Trained" } dd { (minute(version.create_time)) ", took " (cost(&version)) } }
+                div { dt { "Data set" } dd { a href=(format!("/datasets/{}", id(&version.dataset))) { (dataset_name(&version)) } } }
+                div { dt { "Job" } dd { a href=(format!("/jobs/{job}")) { (short(job)) } } }
+                div { dt { "Catalog" } dd { (version.catalog) } }
+                @for (path, value) in changed_fields(version.spec.as_ref()) {
+                    div { dt { code { (path) } } dd { (value) } }
+                }
+            }
+            h2 { "Test split" }
+            (table(&version.metrics))
+            @if version.final_fit {
+                p.hint {
+                    "It was fitted once more on all interactions after it was measured; the metrics are those of the fit before."
+                }
+            }
+            h2 { "Let it serve" }
+            (moves(&wanted))
+            p { a href=(format!("/try?version={wanted}")) { "Try its lists" } }
+        },
+    ))
+}
+
+fn labels(visitor: &Visitor, version: &pb::ModelVersion) -> Markup {
+    html! {
+        @if version.labels.is_empty() { "none" }
+        @for label in &version.labels {
+            form.inline method="post" action=(format!("/labels/{label}/remove")) {
+                (form_key(visitor))
+                input type="hidden" name="version" value=(id(&version.name));
+                span.badge data-state=(label) { (label) } " "
+                button.quiet { "Take " (label) " away" }
+            }
+        }
+    }
+}
+
+fn moves(version: &str) -> Markup {
+    html! {
+        ul.plain {
+            @for (label, effect) in LABELS {
+                li {
+                    a.button href=(format!("/models/{version}/labels/{label}")) { "Move " (label) " here" }
+                    " " (effect)
+                }
+            }
+        }
+    }
+}
+
+/// Asks whether a label is really to move, and says what that does.
+pub(crate) async fn confirm(
+    visitor: Visitor,
+    Path((wanted, label)): Path<(String, String)>,
+) -> Result<Markup, Failure> {
+    let version = visitor.services.version(&wanted).await?;
+    let now = holder(&visitor, &label).await?;
+    let title = format!("Move {label} to {}?", short(&version.name));
+    let effect = LABELS.iter().find(|(name, _)| *name == label);
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            @if let Some((_, effect)) = effect {
+                p { "With " b { (label) } ", " (effect) ". Scorers follow within two seconds." }
+            }
+            dl.facts {
+                div {
+                    dt { "Now" }
+                    dd { (summary(now.as_ref())) }
+                }
+                div { dt { "Then" } dd { (summary(Some(&version))) } }
+            }
+            form method="post" {
+                (form_key(&visitor))
+                input type="hidden" name="from" value=(now.as_ref().map_or("", |it| id(&it.name)));
+                button.main { "Move " (label) }
+                " " a href=(format!("/models/{wanted}")) { "Leave it" }
+            }
+        },
+    ))
+}
+
+fn summary(version: Option<&pb::ModelVersion>) -> String {
+    let Some(version) = version else {
+        return "no version".to_owned();
+    };
+    format!(
+        "{}, trained {} on {}: {}",
+        short(&version.name),
+        minute(version.create_time),
+        dataset_name(version),
+        lift(&version.metrics)
+    )
+}
+
+/// The version that a label points to.
+async fn holder(
+    visitor: &Visitor,
+    label: &str,
+) -> Result<Option<pb::ModelVersion>, Status> {
+    let mut page = String::new();
+    loop {
+        let listed = visitor.services.versions(&page).await?;
+        let mut versions = listed.model_versions.into_iter();
+        let has_it =
+            |it: &pb::ModelVersion| it.labels.iter().any(|it| it == label);
+        if let Some(version) = versions.find(has_it) {
+            return Ok(Some(version));
+        }
+        if listed.next_page_token.is_empty() {
+            return Ok(None);
+        }
+        page = listed.next_page_token;
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Move {
+    form_key: String,
+    /// The version that had the label when the page was shown; empty: none.
+    #[serde(default)]
+    from: String,
+}
+
+/// Moves a label, and offers the way back.
+pub(crate) async fn move_label(
+    visitor: Visitor,
+    Path((wanted, label)): Path<(String, String)>,
+    Form(form): Form<Move>,
+) -> Result<Markup, Failure> {
+    visitor.check(&form.form_key)?;
+    let now = holder(&visitor, &label).await?;
+    let now = now.map_or(String::new(), |it| id(&it.name).to_owned());
+    if now != form.from {
+        return Err(Failure::from(Status::aborted(format!(
+            "somebody else moved {label} meanwhile: load the page again and look what it points to now"
+        ))));
+    }
+    visitor.services.set_label(&label, &wanted).await?;
+    let title = format!("{label} was moved");
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            p.fine role="status" { (label) " points to " (short(&wanted)) " now. Scorers follow within two seconds." }
+            @if form.from.is_empty() {
+                p { "It pointed to no version before." }
+            } @else if form.from != wanted {
+                form method="post" action=(format!("/models/{}/labels/{label}", form.from)) {
+                    (form_key(&visitor))
+                    input type="hidden" name="from" value=(wanted);
+                    button { "Back to " (short(&form.from)) }
+                }
+            }
+            p { a href="/models" { "All models" } }
+        },
+    ))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Removal {
+    form_key: String,
+    version: String,
+}
+
+pub(crate) async fn remove_label(
+    visitor: Visitor,
+    Path(label): Path<String>,
+    Form(form): Form<Removal>,
+) -> Result<Redirect, Failure> {
+    visitor.check(&form.form_key)?;
+    visitor.services.remove_label(&label).await?;
+    Ok(Redirect::to(&format!("/models/{}", form.version)))
+}

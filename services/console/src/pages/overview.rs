@@ -1,0 +1,223 @@
+//! How things are: what is live, what runs, what is wrong.
+
+use maud::{Markup, html};
+use proto::pb;
+use proto::pb::job::State;
+use tonic::{Code, Status};
+
+use crate::failure::{Failure, said};
+use crate::pages::models::dataset_name;
+use crate::view::job::{badge, progress};
+use crate::view::layout;
+use crate::view::metrics::{lift, table};
+use crate::view::written::{bytes, grouped, id, minute, short};
+use crate::visitor::Visitor;
+
+pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
+    let now = Now::of(&visitor).await?;
+    Ok(layout::page(
+        &visitor,
+        "Overview",
+        &html! {
+            h1 { "Overview" }
+            div hx-get="/overview/now" hx-trigger="every 5s" { (now.markup()) }
+        },
+    ))
+}
+
+/// The page's inside, which it fetches again every few seconds.
+pub(crate) async fn now(visitor: Visitor) -> Result<Markup, Failure> {
+    Ok(Now::of(&visitor).await?.markup())
+}
+
+/// What the services say; a service that does not answer hides nothing of the
+/// other.
+struct Now {
+    versions: Result<Vec<pb::ModelVersion>, Status>,
+    jobs: Result<Vec<pb::Job>, Status>,
+    serving: Result<pb::ServingStatus, Status>,
+}
+
+impl Now {
+    async fn of(visitor: &Visitor) -> Result<Self, Failure> {
+        let services = &visitor.services;
+        let of_state = |state: State| pb::ListJobsRequest {
+            page_size: 20,
+            state: state.into(),
+            newest_first: true,
+            ..Default::default()
+        };
+        let (versions, running, queued, serving) = futures::join!(
+            services.versions(""),
+            services.jobs(of_state(State::Running)),
+            services.jobs(of_state(State::Queued)),
+            services.serving(),
+        );
+        let jobs = running.and_then(|running| {
+            let mut jobs = running.jobs;
+            jobs.extend(queued?.jobs);
+            Ok(jobs)
+        });
+        let now = Self {
+            versions: versions.map(|page| page.model_versions),
+            jobs,
+            serving,
+        };
+        // Whoever may see nothing at all has to log in.
+        for status in [now.jobs.as_ref().err(), now.serving.as_ref().err()] {
+            if let Some(status) = status
+                && status.code() == Code::Unauthenticated
+            {
+                return Err(Failure::from(status.clone()));
+            }
+        }
+        Ok(now)
+    }
+
+    fn markup(&self) -> Markup {
+        html! {
+            section aria-labelledby="wrong" {
+                h2 id="wrong" { "What is wrong" }
+                (problems(&self.problems()))
+            }
+            section aria-labelledby="live" {
+                h2 id="live" { "Live" }
+                (self.live())
+            }
+            section aria-labelledby="running" {
+                h2 id="running" { "Jobs that run or wait" }
+                (self.running())
+            }
+            section aria-labelledby="scorer" {
+                h2 id="scorer" { "The scorer since its start" }
+                (self.scorer())
+            }
+        }
+    }
+
+    /// What somebody should look at.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Err(status) = &self.jobs {
+            problems.push(format!("The coordinator: {}", said(status)));
+        } else if let Err(status) = &self.versions {
+            problems.push(format!("The registry: {}", said(status)));
+        }
+        match &self.serving {
+            Err(status) => {
+                problems.push(format!("The scorer: {}", said(status)));
+            }
+            Ok(serving) => {
+                for version in &serving.unloadable {
+                    problems.push(format!(
+                        "{} cannot be served: {}",
+                        version.model_version, version.message
+                    ));
+                }
+            }
+        }
+        for job in self.jobs.iter().flatten() {
+            if !job.no_taker.is_empty() {
+                problems.push(format!("{}: {}", job.name, job.no_taker));
+            }
+            if let Some(cause) = &job.cause
+                && job.outage.is_some()
+            {
+                problems.push(format!("{} waits: {}", job.name, cause.message));
+            }
+        }
+        if self.versions.is_ok() && self.live_version().is_none() {
+            problems.push("No version is live: nobody gets a list.".to_owned());
+        }
+        problems
+    }
+
+    fn live_version(&self) -> Option<&pb::ModelVersion> {
+        let mut versions = self.versions.iter().flatten();
+        versions.find(|version| version.labels.iter().any(|it| it == "live"))
+    }
+
+    fn live(&self) -> Markup {
+        let Some(version) = self.live_version() else {
+            return html! {
+                p.hint {
+                    "Nothing is live. A job with the label " code { "live" }
+                    " changes that: " a href="/jobs/new" { "train a model" }
+                    ", or " code { "cllm4rec train submit --data orders.csv" } "."
+                }
+            };
+        };
+        html! {
+            p.big { (lift(&version.metrics)) }
+            p {
+                a href=(format!("/models/{}", id(&version.name))) {
+                    "Version " (short(&version.name))
+                }
+                ", trained " (minute(version.create_time)) " on "
+                (dataset_name(version))
+            }
+            (table(&version.metrics))
+        }
+    }
+
+    fn running(&self) -> Markup {
+        let jobs: Vec<&pb::Job> = self.jobs.iter().flatten().collect();
+        html! {
+            @if jobs.is_empty() {
+                p.hint {
+                    "No job runs or waits. " a href="/jobs/new" { "Train a model" } "."
+                }
+            } @else {
+                ul.plain {
+                    @for job in jobs {
+                        li {
+                            (badge(job)) " "
+                            a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+                            " " (progress(job))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn scorer(&self) -> Markup {
+        let Ok(serving) = &self.serving else {
+            return html! { p.hint { "It does not answer." } };
+        };
+        let mut counters: Vec<_> = serving.counters.iter().collect();
+        counters.sort();
+        html! {
+            @if serving.versions.is_empty() {
+                p.hint { "No version is in memory." }
+            } @else {
+                p {
+                    "In memory: "
+                    @for version in &serving.versions {
+                        (short(&version.model_version))
+                        " (" (bytes(version.memory_bytes)) ") "
+                    }
+                }
+            }
+            @if !counters.is_empty() {
+                dl.counters {
+                    @for (name, count) in counters {
+                        div { dt { (name) } dd { (grouped(*count)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn problems(problems: &[String]) -> Markup {
+    html! {
+        @if problems.is_empty() {
+            p.fine { "Nothing." }
+        } @else {
+            div role="status" {
+                ul.wrong { @for problem in problems { li { (problem) } } }
+            }
+        }
+    }
+}

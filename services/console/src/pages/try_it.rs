@@ -1,0 +1,387 @@
+//! Lists for any user, any history, any version: what is in them, and why.
+
+use std::collections::HashMap;
+
+use axum::extract::Query;
+use maud::{Markup, html};
+use proto::pb;
+use proto::pb::recommended_item::Source;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::failure::{Failure, said};
+use crate::view::layout;
+use crate::view::written::{grouped, in_path, minute, query, short};
+use crate::visitor::Visitor;
+
+/// Items of a history that are shown.
+const N_SHOWN: usize = 20;
+
+/// What is asked for, as the form has it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    user: String,
+    /// Items in the place of the stored history, a line each; empty: the
+    /// stored one.
+    history: String,
+    /// An item that joins the history.
+    add: String,
+    query: String,
+    filter: String,
+    /// A version's id; empty: the live one.
+    version: String,
+    /// Another one whose list stands beside it.
+    beside: String,
+    k: String,
+    /// `on`, or empty.
+    explain: String,
+}
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        self.user.is_empty() && self.items().is_empty() && self.query.is_empty()
+    }
+
+    /// The items that take the place of the stored history.
+    fn items(&self) -> Vec<&str> {
+        let lines = self.history.lines().chain([self.add.as_str()]);
+        lines.map(str::trim).filter(|it| !it.is_empty()).collect()
+    }
+
+    fn request(&self, version: &str) -> pb::RecommendRequest {
+        let inline = |item: &&str| pb::InlineInteraction {
+            item_id: (*item).to_owned(),
+            time: None,
+        };
+        let model = format!("modelVersions/{version}");
+        pb::RecommendRequest {
+            user_id: self.user.clone(),
+            history: self.items().iter().map(inline).collect(),
+            k: Some(self.k.parse().unwrap_or(10)),
+            filter: self.filter.clone(),
+            query: self.query.clone(),
+            explain: !self.explain.is_empty(),
+            model: (!version.is_empty())
+                .then_some(pb::recommend_request::Model::ModelVersion(model)),
+            ..Default::default()
+        }
+    }
+
+    /// The address of the page with another history.
+    fn with_history(&self, history: &str) -> String {
+        let fields = [
+            ("user", self.user.as_str()),
+            ("history", history),
+            ("query", &self.query),
+            ("filter", &self.filter),
+            ("version", &self.version),
+            ("beside", &self.beside),
+            ("k", &self.k),
+            ("explain", &self.explain),
+        ];
+        format!("/try?{}", query(&fields))
+    }
+}
+
+pub(crate) async fn page(
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Result<Markup, Failure> {
+    let versions = visitor.services.versions("").await;
+    let versions = versions.map(|it| it.model_versions).unwrap_or_default();
+    let answers = if asked.is_empty() {
+        html! { p.hint { "Name a user, or items that somebody has, or what they look for." } }
+    } else {
+        answers(&visitor, &asked).await?
+    };
+    Ok(layout::page(
+        &visitor,
+        "Try it",
+        &html! {
+            h1 { "Try it" }
+            (form(&asked, &versions))
+            div id="answers" { (answers) }
+        },
+    ))
+}
+
+fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
+    html! {
+        form.grid action="/try" hx-get="/try" hx-target="#answers" hx-select="#answers" hx-swap="outerHTML"
+            hx-trigger="submit, change" hx-push-url="true" {
+            label { "User" input name="user" value=(asked.user); }
+            label { "Looks for" input name="query" value=(asked.query) placeholder="co-op games for the evening"; }
+            label { "Filter" input name="filter" value=(asked.filter) placeholder="category in [\"RPG\"]"; }
+            label { "How many" input name="k" type="number" min="1" max="100" value=(if asked.k.is_empty() { "10" } else { &asked.k }); }
+            label { "Version" (choice("version", &asked.version, "live", versions)) }
+            label { "Beside it" (choice("beside", &asked.beside, "nothing", versions)) }
+            label.tall {
+                "Items in the place of the stored history, oldest first"
+                textarea name="history" rows="3" spellcheck="false" { (asked.history) }
+            }
+            label.check {
+                input type="checkbox" name="explain" checked[!asked.explain.is_empty()];
+                " with reasons (at most 20 items)"
+            }
+            button.main { "Show" }
+        }
+    }
+}
+
+fn choice(
+    name: &str,
+    chosen: &str,
+    none: &str,
+    versions: &[pb::ModelVersion],
+) -> Markup {
+    html! {
+        select name=(name) {
+            option value="" { (none) }
+            @for version in versions {
+                @let id = version.name.trim_start_matches("modelVersions/");
+                option value=(id) selected[id == chosen] {
+                    (short(id)) " " (minute(version.create_time)) " " (version.labels.join(" "))
+                }
+            }
+        }
+    }
+}
+
+async fn answers(visitor: &Visitor, asked: &Asked) -> Result<Markup, Failure> {
+    let services = &visitor.services;
+    let request = asked.request(&asked.version);
+    let answer = services.recommend(request.clone()).await;
+    if let Err(status) = &answer
+        && status.code() == tonic::Code::Unauthenticated
+    {
+        return Err(Failure::from(status.clone()));
+    }
+    let beside = match asked.beside.as_str() {
+        "" => None,
+        version => Some(services.recommend(asked.request(version)).await),
+    };
+    Ok(html! {
+        div.columns {
+            (history(visitor, asked).await)
+            (answered("List", &answer))
+            @if let Some(beside) = &beside { (answered("Beside it", beside)) }
+        }
+        (to_copy(visitor, &request))
+    })
+}
+
+fn answered(
+    title: &str,
+    answer: &Result<pb::RecommendResponse, tonic::Status>,
+) -> Markup {
+    html! {
+        section aria-label=(title) {
+            h2 { (title) }
+            @match answer {
+                Ok(answer) => (list(answer)),
+                Err(status) => p.wrong { (said(status)) },
+            }
+        }
+    }
+}
+
+/// The items of an answer, with where they come from and why.
+pub(crate) fn list(answer: &pb::RecommendResponse) -> Markup {
+    html! {
+        p.hint {
+            "By " (short(&answer.model_version)) ", from " (answer.history_length)
+            " items of the history, out of " (grouped(answer.n_scored.into()))
+        }
+        @for degradation in &answer.degradations {
+            p.wrong { (degradation.message) }
+        }
+        @if answer.items.is_empty() {
+            p.hint { "Nothing is left to recommend." }
+        }
+        ol.items {
+            @for item in &answer.items {
+                li {
+                    a href=(format!("/items/{}", in_path(&item.item_id))) { (shown(&item.title, &item.item_id)) }
+                    " " span.quiet { (source(item.source())) ", " (format!("{:.3}", item.score)) }
+                    @if !item.reasons.is_empty() { (reasons(&item.reasons)) }
+                }
+            }
+        }
+    }
+}
+
+fn reasons(reasons: &[pb::Reason]) -> Markup {
+    html! {
+        ul.reasons {
+            @for reason in reasons.iter().take(3) {
+                li { (format!("{:+.3} ", reason.contribution)) (shown(&reason.title, &reason.item_id)) }
+            }
+        }
+    }
+}
+
+/// A title, or the id of what has none.
+pub(crate) fn shown(title: &str, id: &str) -> String {
+    if title.is_empty() { id } else { title }.to_owned()
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Unspecified => "",
+        Source::Model => "language model",
+        Source::CoOccurrence => "taken together",
+        Source::Both => "both models",
+        Source::ColdStart => "by its text",
+        Source::Popularity => "popular",
+        Source::Query => "the query",
+    }
+}
+
+/// The history that a list goes by, with the ways to change it.
+async fn history(visitor: &Visitor, asked: &Asked) -> Markup {
+    let inline = asked.items();
+    let (title, items) = if inline.is_empty() {
+        match stored(visitor, &asked.user).await {
+            Ok(items) => ("Stored history, the latest first", items),
+            Err(status) => {
+                return html! {
+                    section { h2 { "History" } p.wrong { (said(&status)) } }
+                };
+            }
+        }
+    } else {
+        let items = inline.iter().rev().map(|it| (*it).to_owned()).collect();
+        ("This history, the latest first", items)
+    };
+    let without = |left_out: usize| {
+        let kept = items.iter().enumerate().rev();
+        let kept = kept.filter(|(n, _)| *n != left_out);
+        let kept: Vec<&str> = kept.map(|(_, it)| it.as_str()).collect();
+        asked.with_history(&kept.join("\n"))
+    };
+    let titles = titles(visitor, asked, &items).await;
+    html! {
+        section aria-label="History" {
+            h2 { (title) }
+            @if items.is_empty() { p.hint { "There is none." } }
+            ul.plain {
+                @for (n, item) in items.iter().take(N_SHOWN).enumerate() {
+                    @let title = titles.get(item).map_or("", String::as_str);
+                    li {
+                        a href=(format!("/items/{}", in_path(item))) { (shown(title, item)) } " "
+                        a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "without" }
+                    }
+                }
+            }
+            @if items.len() > N_SHOWN { p.hint { "and " (items.len() - N_SHOWN) " more" } }
+            (add(asked, &items))
+        }
+    }
+}
+
+/// The titles of the items that are shown, as far as the version knows them: it
+/// is asked to rank these alone.
+async fn titles(
+    visitor: &Visitor,
+    asked: &Asked,
+    items: &[String],
+) -> HashMap<String, String> {
+    let shown: Vec<String> = items.iter().take(N_SHOWN).cloned().collect();
+    let request = pb::RecommendRequest {
+        k: Some(N_SHOWN as u32),
+        candidate_item_ids: shown,
+        exclude_seen: Some(false),
+        filter: String::new(),
+        explain: false,
+        ..asked.request(&asked.version)
+    };
+    let titled = match visitor.services.recommend(request).await {
+        Ok(answer) => answer.items,
+        // Without titles there are the ids.
+        Err(error) => {
+            tracing::debug!(%error, "titles cannot be had");
+            Vec::new()
+        }
+    };
+    titled
+        .into_iter()
+        .map(|it| (it.item_id, it.title))
+        .collect()
+}
+
+/// A form that adds an item to what the list goes by.
+fn add(asked: &Asked, items: &[String]) -> Markup {
+    let oldest_first: Vec<&str> =
+        items.iter().rev().map(String::as_str).collect();
+    html! {
+        form.row action="/try" {
+            input type="hidden" name="user" value=(asked.user);
+            input type="hidden" name="query" value=(asked.query);
+            input type="hidden" name="filter" value=(asked.filter);
+            input type="hidden" name="version" value=(asked.version);
+            input type="hidden" name="beside" value=(asked.beside);
+            textarea.hidden name="history" aria-hidden="true" tabindex="-1" { (oldest_first.join("\n")) }
+            label { "Item " input name="add" size="12" required; }
+            button { "Add it" }
+        }
+    }
+}
+
+/// The items of a user's stored history, the latest first.
+async fn stored(
+    visitor: &Visitor,
+    user: &str,
+) -> Result<Vec<String>, tonic::Status> {
+    if user.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = pb::GetHistoryRequest {
+        user_id: user.to_owned(),
+        limit: 200,
+        ..Default::default()
+    };
+    let history = visitor.services.history(request).await?;
+    let items = history.interactions.into_iter().rev();
+    Ok(items.map(|interaction| interaction.item_id).collect())
+}
+
+/// The request as others send it.
+fn to_copy(visitor: &Visitor, request: &pb::RecommendRequest) -> Markup {
+    let mut body = json!({"user_id": request.user_id, "k": request.k});
+    for (name, value) in
+        [("filter", &request.filter), ("query", &request.query)]
+    {
+        if !value.is_empty() {
+            body[name] = json!(value);
+        }
+    }
+    if !request.history.is_empty() {
+        let items = request.history.iter();
+        let items: Vec<_> =
+            items.map(|it| json!({"item_id": it.item_id})).collect();
+        body["history"] = json!(items);
+    }
+    if request.explain {
+        body["explain"] = json!(true);
+    }
+    if let Some(pb::recommend_request::Model::ModelVersion(version)) =
+        &request.model
+    {
+        body["model_version"] = json!(version);
+    }
+    let body = body.to_string();
+    // A single quote would end the shell's.
+    let quoted = body.replace('\'', r"'\''");
+    let url = visitor.backend.scorer_url();
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    html! {
+        details {
+            summary { "This request for a program" }
+            h3 { "curl" }
+            pre { code { "curl " (url) "/v1/recommend -H 'content-type: application/json' -d '" (quoted) "'" } }
+            h3 { "grpcurl" }
+            pre { code { "grpcurl -plaintext -d '" (quoted) "' " (address) " cllm4rec.v1.RecommendationService/Recommend" } }
+        }
+    }
+}

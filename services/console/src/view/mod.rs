@@ -1,0 +1,12 @@
+//! What pages consist of.
+
+/// Curves of training, as data for a script and as a table.
+pub(crate) mod curves;
+/// A job: its state, its settings.
+pub(crate) mod job;
+/// Head, navigation and foot of every page.
+pub(crate) mod layout;
+/// How good a model is, beside simpler methods.
+pub(crate) mod metrics;
+/// Numbers, times and names as people read them.
+pub(crate) mod written;

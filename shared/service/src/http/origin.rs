@@ -1,0 +1,79 @@
+//! Whose page a browser's request comes from. A port on the local machine that
+//! wants no token would else be open to every page that its user looks at.
+
+use std::net::IpAddr;
+
+use tonic::Status;
+use tonic::codegen::http::{HeaderMap, Uri, header};
+
+/// Refuses a request that a page of another host made, and one for a name that
+/// somebody else's domain server may have pointed here.
+///
+/// # Errors
+/// `PERMISSION_DENIED` with what to do.
+pub fn check_origin(
+    uri: &Uri,
+    headers: &HeaderMap,
+    wants_token: bool,
+) -> Result<(), Status> {
+    let host = headers.get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    // HTTP/2 has it in the address.
+    let host = host.or_else(|| uri.authority().map(|it| it.as_str()));
+    let Some(host) = host else {
+        return Err(Status::invalid_argument("the request names no host"));
+    };
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        let from = origin.split_once("://").map(|(_, from)| from);
+        if from != Some(host) {
+            return Err(Status::permission_denied(format!(
+                "pages of {origin} may not call this port: let their own server call it"
+            )));
+        }
+    }
+    if wants_token || is_local_name(host) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!(
+        "without a token this port answers to its address and to localhost, not to {host}: set `token`"
+    )))
+}
+
+/// Whether a host, with or without a port, is an address or `localhost`.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || address.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_let_in(host: &str, origin: &str, wants_token: bool) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if !origin.is_empty() {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        check_origin(&Uri::from_static("/v1/jobs"), &headers, wants_token)
+            .is_ok()
+    }
+
+    #[test]
+    fn other_peoples_pages_are_refused() {
+        assert!(is_let_in("127.0.0.1:7070", "", false));
+        assert!(is_let_in("[::1]:7070", "", false));
+        assert!(is_let_in("localhost:7070", "http://localhost:7070", false));
+        assert!(!is_let_in("127.0.0.1:7070", "https://evil.example", false));
+        assert!(!is_let_in("127.0.0.1:7070", "null", true));
+        // A name that was pointed here after the page had been loaded.
+        let rebound = "http://evil.example:7070";
+        assert!(!is_let_in("evil.example:7070", rebound, false));
+        assert!(is_let_in("scorer.internal:7070", "", true));
+    }
+}
