@@ -33,9 +33,10 @@ use crate::output::writer::{self, Output};
 /// recommend.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A data set in any form that `dataset import` reads.
-    #[arg(long, default_value = "examples/games")]
-    data: PathBuf,
+    /// A data set in any form that `dataset import` reads; absent: the video
+    /// games that this program brings along.
+    #[arg(long)]
+    data: Option<PathBuf>,
 
     /// What the job starts from; the specification and single fields go over
     /// it.
@@ -88,7 +89,10 @@ async fn walk(
     services: &LocalServices,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let data = read_as_usual(&arguments.data).await?;
+    let data = match &arguments.data {
+        Some(path) => read_as_usual(path).await?,
+        None => games().await?,
+    };
     let id =
         store_in(&services.storage, &data, SeededSplits::TrainValid).await?;
     say(output, &text::dataset(&id, &data.manifest));
@@ -115,6 +119,29 @@ async fn walk(
     writer::json_line(&summary(&job, &id, train_seconds));
     Ok(exit_code(&job))
 }
+
+/// The data set of `examples/games`, from inside the program.
+async fn games() -> anyhow::Result<Dataset> {
+    let temporary = tempfile::tempdir()?;
+    // A data set is called as its folder.
+    let folder = temporary.path().join("games");
+    std::fs::create_dir(&folder)?;
+    for (name, bytes) in GAMES {
+        std::fs::write(folder.join(name), bytes)?;
+    }
+    read_as_usual(&folder).await
+}
+
+const GAMES: [(&str, &[u8]); 2] = [
+    (
+        "interactions.csv.gz",
+        include_bytes!("../../../../examples/games/interactions.csv.gz"),
+    ),
+    (
+        "items.jsonl.gz",
+        include_bytes!("../../../../examples/games/items.jsonl.gz"),
+    ),
+];
 
 /// A paragraph for people.
 fn say(output: Output, text: &str) {
