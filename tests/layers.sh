@@ -10,14 +10,15 @@ declare -A allowed=(
   [model]="domain"
   [storage]="domain"
   [service]=""
+  [wording]=""
   [coordinator]="domain proto service storage"
   [worker]="dataset domain model proto service storage"
   [scorer]="domain model proto service storage"
   [quality]="dataset domain model storage worker"
   [bench]="dataset domain model worker"
   [load]="dataset proto service"
-  [cllm4rec-console]="domain proto service"
-  [cli]="cllm4rec-console coordinator dataset domain proto scorer service storage worker"
+  [cllm4rec-console]="domain proto service wording"
+  [cli]="cllm4rec-console coordinator dataset domain proto scorer service storage wording worker"
 )
 
 status=0

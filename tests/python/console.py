@@ -115,6 +115,11 @@ def during_training(walk: Walk) -> None:
         "text => document.querySelector('#now').innerText !== text", arg=before, timeout=60_000)
     # The curves come by themselves, without the page being loaded again.
     page.wait_for_selector("#charts canvas", timeout=PATIENCE_S * 1_000)
+    # And the page says by itself how the job ended.
+    page.wait_for_selector("#now [data-state=succeeded]", timeout=PATIENCE_S * 1_000)
+    events = page.locator("#events li").all_inner_texts()
+    assert len(events) == len(set(events)), f"an event stands twice: {events}"
+    assert "published" in events[-1], events
 
 
 def after_training(walk: Walk) -> None:
@@ -137,6 +142,7 @@ def after_training(walk: Walk) -> None:
     walk.look("move-label", f"/models/{version}/labels/live")
     walk.look("datasets", "/datasets")
     walk.look("dataset", f"/{versions[0]['dataset']}")
+    walk.look("take-label", "/labels/live/remove")
     walk.look("login", "/login")
     walk.look("try", f"/try?user={USER}&explain=on&k=5")
     walk.look("try-beside", f"/try?user={USER}&beside={other}&filter=title+!%3D+%22%22")
@@ -151,7 +157,7 @@ def changes(walk: Walk) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"{services.console}/try?user={USER}")
     before = page.locator("ol.items").inner_text()
-    page.locator("a", has_text="without").first.click()
+    page.locator("a", has_text="leave out").first.click()
     page.wait_for_function(
         "text => document.querySelector('ol.items').innerText !== text", arg=before)
 
@@ -164,6 +170,13 @@ def changes(walk: Walk) -> None:
     assert labels_of(services, other) == ["live"], "the label moved"
     page.get_by_role("button", name="Back to").click()
     assert labels_of(services, live) == ["live"], "and back"
+
+    page.goto(f"{services.console}/models/{live}")
+    page.get_by_role("link", name="Take live away").click()
+    page.get_by_role("button", name="Take live away").click()
+    assert labels_of(services, live) == [], "the label went"
+    page.get_by_role("button", name="Back to").click()
+    assert labels_of(services, live) == ["live"], "and came back"
 
     page.goto(f"{services.console}/jobs/new")
     page.get_by_label("What differs from the defaults").fill("sede = 1")

@@ -149,8 +149,8 @@ async fn what_is_wrong_is_said_with_its_place() {
     let recommend = "POST /v1/recommend";
     let large = format!("{{\"user_id\": \"{}\"}}", "x".repeat(5 << 20));
     assert_refused(scorer, recommend, &large, Told(413, "than 4 MiB")).await;
-    let many = format!("{{\"history\": [{}{{}}]}}", "{},".repeat(200_001));
-    assert_refused(scorer, recommend, &many, Told(413, "200000 values")).await;
+    let many = format!("{{\"history\": [{}{{}}]}}", "{},".repeat(60_001));
+    assert_refused(scorer, recommend, &many, Told(413, "60000 values")).await;
     let elsewhere = Told(501, "another service's");
     assert_refused(scorer, "GET /v1/jobs", "", elsewhere).await;
 
@@ -160,6 +160,12 @@ async fn what_is_wrong_is_said_with_its_place() {
     assert!(wrong.any(|it| it["field"] == "spec.finetuning.batch"));
     let verbs = http(scorer, "GET /v1/interactions", "", "").await;
     assert_eq!(verbs.header("allow"), Some("POST"));
+    // A page whose host's name was pointed here could send it.
+    let grpc = "content-type: application/grpc\r\ncontent-length: 0\r\n";
+    let path = "POST /cllm4rec.v1.HistoryService/DeleteUser";
+    let grpc = http(scorer, path, grpc, "").await;
+    assert_eq!(grpc.status, 400, "{grpc:?}");
+    assert!(grpc.body.contains("gRPC needs HTTP/2"));
     let origin = "origin: https://shop.example\r\n";
     let page = http(scorer, "GET /v1/status", origin, "").await;
     assert_eq!(page.status, 403, "{page:?}");

@@ -83,7 +83,7 @@ enum Command {
     #[command(subcommand)]
     Backbone(backbone::Command),
 
-    /// Training jobs: submit, watch, list, show, cancel, retry.
+    /// Training jobs: submit, tune, watch, list, show, export, cancel, retry.
     #[command(subcommand)]
     Train(train::Command),
 

@@ -45,8 +45,10 @@ function chart(section, curves) {
   const ink = style.getPropertyValue("--quiet").trim();
   const line = style.getPropertyValue("--line").trim();
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
-  // An axis from zero: what hardly changes looks flat.
-  const scales = { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] } };
+  // From zero what hardly changes looks flat; else the axis says where it begins.
+  const isFromZero = document.getElementById("from-zero")?.checked ?? true;
+  const fromZero = (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1];
+  const scales = { x: { time: false }, y: isFromZero ? { range: fromZero } : {} };
   const series = curves.names.map((name, nth) => ({
     label: name,
     stroke: colours[nth % colours.length],
@@ -111,6 +113,7 @@ const curves = document.getElementById("curves");
 let latest = curves ? read(curves.textContent) : [];
 draw(latest);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(latest));
+document.getElementById("from-zero")?.addEventListener("change", () => draw(latest));
 let drawnAgain;
 window.addEventListener("resize", () => {
   clearTimeout(drawnAgain);

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use tonic::{Code, Status};
 
-use crate::view::layout::bare;
+use crate::view::layout::aside;
 
 /// A page that cannot be shown.
 #[derive(Debug)]
@@ -47,12 +47,11 @@ impl IntoResponse for Failure {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something failed")
             }
         };
-        let page = bare(
+        let page = aside(
             title,
             &html! {
                 h1 { (title) }
                 p.wrong { (said(&status)) }
-                p { a href="/" { "To the overview" } }
             },
         );
         (code, page).into_response()

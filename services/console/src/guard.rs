@@ -24,6 +24,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reach {
     pub(crate) is_local: bool,
+    /// Whether the port itself speaks TLS.
+    pub(crate) is_encrypted: bool,
 }
 
 pub(crate) async fn guard(
@@ -39,7 +41,7 @@ pub(crate) async fn guard(
     if let Err(status) = asked {
         return Failure::from(status).into_response();
     }
-    let is_encrypted = is_encrypted(&request);
+    let is_encrypted = reach.is_encrypted || is_forwarded_encrypted(&request);
     let known = cookie(request.headers(), FORM_KEY);
     let is_new = known.is_none();
     let key = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
@@ -68,11 +70,10 @@ pub(crate) async fn guard(
     response
 }
 
-/// Whether the browser speaks TLS, with the console or with what is before it.
-fn is_encrypted(request: &Request) -> bool {
+/// Whether what is before the console says that the browser speaks TLS.
+fn is_forwarded_encrypted(request: &Request) -> bool {
     let forwarded = request.headers().get("x-forwarded-proto");
-    let scheme = request.uri().scheme_str();
-    forwarded.is_some_and(|it| it == "https") || scheme == Some("https")
+    forwarded.is_some_and(|it| it == "https")
 }
 
 /// Browsers then send no cookie of ours in plain text.

@@ -1,13 +1,16 @@
 //! Opens the port and says which path is which page.
 
 use axum::Router;
+use axum::http::Uri;
 use axum::middleware;
 use axum::routing::{get, post};
 use service::{Bound, Health, Lifecycle};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::assets;
 use crate::backend::Backend;
+use crate::failure::Failure;
 use crate::guard::{Reach, guard};
 use crate::pages::{
     compare, curves, datasets, item, job, jobs, live, login, models, overview,
@@ -39,6 +42,7 @@ impl Console {
             backend: Backend::new(&settings.coordinator, &settings.scorer)?,
             reach: Reach {
                 is_local: address.ip().is_loopback(),
+                is_encrypted: settings.pages.tls.is_some(),
             },
         })
     }
@@ -62,6 +66,11 @@ impl Console {
     }
 }
 
+async fn nothing_there(uri: Uri) -> Failure {
+    let path = uri.path();
+    Failure::from(Status::not_found(format!("there is no page {path}")))
+}
+
 fn router(backend: Backend, reach: Reach) -> Router {
     Router::new()
         .route("/", get(overview::page))
@@ -80,7 +89,10 @@ fn router(backend: Backend, reach: Reach) -> Router {
             "/models/{id}/labels/{label}",
             get(models::confirm).post(models::move_label),
         )
-        .route("/labels/{label}/remove", post(models::remove_label))
+        .route(
+            "/labels/{label}/remove",
+            get(models::confirm_removal).post(models::remove_label),
+        )
         .route("/datasets", get(datasets::page))
         .route("/datasets/{id}", get(datasets::dataset))
         .route("/try", get(try_it::page))
@@ -88,6 +100,7 @@ fn router(backend: Backend, reach: Reach) -> Router {
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/assets/{name}", get(assets::asset))
+        .fallback(nothing_there)
         .layer(middleware::from_fn(move |request, next| {
             guard(reach, request, next)
         }))

@@ -89,7 +89,10 @@ impl FromRequestParts<Backend> for Visitor {
     }
 }
 
-/// A cookie's value; `None` where it is absent or empty.
+/// Bytes of a cookie's value: more cannot be sent in a header of a call.
+const LONGEST: usize = 4_096;
+
+/// A cookie's value; `None` where it is absent, empty or too long.
 pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     for header in headers.get_all(header::COOKIE) {
         let Ok(cookies) = header.to_str() else {
@@ -99,7 +102,7 @@ pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
             let Some((key, value)) = pair.trim().split_once('=') else {
                 continue;
             };
-            if key == name && !value.is_empty() {
+            if key == name && (1..=LONGEST).contains(&value.len()) {
                 let value = percent_decode_str(value).decode_utf8().ok()?;
                 return Some(value.into_owned());
             }

@@ -5,6 +5,8 @@
 //! fields that it does not know; [`crate::strict`] refuses them in what people
 //! write.
 
+/// The fields by their paths.
+mod fields;
 /// What the two stages of training are to do.
 mod stages;
 

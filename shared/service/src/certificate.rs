@@ -17,6 +17,9 @@ use crate::port::{PortError, Tls};
 /// Pause between two looks at the files.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Bytes of a file with a chain of certificates, or a key.
+const LARGEST: u64 = 1 << 20;
+
 /// The server's side of TLS with a port's certificate, for HTTP/2 and HTTP/1.1.
 ///
 /// # Errors
@@ -125,8 +128,17 @@ fn read(files: &Tls) -> Result<CertifiedKey, PortError> {
 }
 
 fn bytes(path: &PathBuf) -> Result<Vec<u8>, PortError> {
-    std::fs::read(path).map_err(|source| PortError::Read {
+    let unreadable = |source| PortError::Read {
         path: path.clone(),
         source,
-    })
+    };
+    let metadata = path.metadata().map_err(unreadable)?;
+    // It is read while somebody waits: nothing that could block, or is large.
+    if !metadata.is_file() || metadata.len() > LARGEST {
+        return Err(PortError::Certificate {
+            path: path.clone(),
+            reason: format!("it is no file of at most {LARGEST} bytes"),
+        });
+    }
+    std::fs::read(path).map_err(unreadable)
 }

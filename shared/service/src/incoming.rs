@@ -28,6 +28,8 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// Bytes of that beginning, after what TLS needs: HTTP/2's preface; no request
 /// of HTTP/1.1 is shorter.
 const BEGINNING: usize = 24;
+/// How the head of a request of HTTP/1.1 ends; it belongs to the beginning.
+const HEAD_END: &[u8; 4] = b"\r\n\r\n";
 /// How HTTP/2's preface begins.
 const PREFACE: &[u8; 3] = b"PRI";
 /// How long nothing may be heard of a connection: more than two of the pings
@@ -150,6 +152,8 @@ pub(crate) struct Connection {
     n_heard: usize,
     /// The first of them.
     opening: [u8; PREFACE.len()],
+    /// How much of [`HEAD_END`] was heard last.
+    n_head_end: usize,
     /// When the peer has been silent for too long.
     silent: Pin<Box<Sleep>>,
     /// When the peer has taken nothing for too long; while something waits.
@@ -164,6 +168,7 @@ impl Connection {
             address,
             n_heard: 0,
             opening: [0; PREFACE.len()],
+            n_head_end: 0,
             silent: Box::pin(tokio::time::sleep(FIRST_BYTES)),
             stalled: None,
             _place: place,
@@ -181,7 +186,20 @@ impl Connection {
         }
         let n_heard = self.n_heard.saturating_add(bytes.len());
         self.n_heard = n_heard.min(BEGINNING);
-        if self.n_heard == BEGINNING {
+        for byte in bytes {
+            if self.n_head_end == HEAD_END.len() {
+                break;
+            }
+            let is_next = HEAD_END.get(self.n_head_end) == Some(byte);
+            self.n_head_end = match (is_next, *byte) {
+                (true, _) => self.n_head_end + 1,
+                (false, b'\r') => 1,
+                (false, _) => 0,
+            };
+        }
+        let is_http2 = self.opening == *PREFACE;
+        let is_begun = is_http2 || self.n_head_end == HEAD_END.len();
+        if self.n_heard == BEGINNING && is_begun {
             let until = Instant::now() + self.silence();
             self.silent.as_mut().reset(until);
         }
@@ -305,6 +323,25 @@ mod tests {
         let began = Instant::now();
         slow.write_all(b"PRI * HTTP/2.0").await.unwrap();
         let mut heard = [0; 14];
+        accepted.read_exact(&mut heard).await.unwrap();
+
+        tokio::time::pause();
+        let closed = accepted.read_u8().await.unwrap_err();
+        assert_eq!(closed.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < FIRST_BYTES * 2);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_trickles_is_closed_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = Incoming::new(listener, None);
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let mut accepted = incoming.next().await.unwrap().unwrap();
+        let began = Instant::now();
+        let head = b"GET /v1/jobs HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ";
+        slow.write_all(head).await.unwrap();
+        let mut heard = vec![0; head.len()];
         accepted.read_exact(&mut heard).await.unwrap();
 
         tokio::time::pause();

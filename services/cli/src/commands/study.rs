@@ -8,8 +8,9 @@ use anyhow::{Context, bail};
 use dataset::{Dataset, Manifest, Report};
 use domain::{ArtifactId, TrainSpec};
 use proto::pb;
+use proto::pb::model_service_client::ModelServiceClient;
 use serde_json::json;
-use service::client::Target;
+use service::client::{Target, connect};
 
 use crate::import::reading::{Reading, read};
 use crate::import::replaced::Replaced;
@@ -27,6 +28,7 @@ use crate::lists::samples::sample_lists;
 use crate::local::running::{OWN_FOLDER, somebody_answers};
 use crate::local::services::LocalServices;
 use crate::local::settings::LocalSettings;
+use crate::lookup;
 use crate::output::report_parts::SampleLists;
 use crate::output::seeds::Seeds;
 use crate::output::writer::{self, Output};
@@ -73,7 +75,7 @@ fn refuse_at_once(path: &Path, submit: &Submit) -> anyhow::Result<()> {
 /// Stands in the place of data that is not imported yet.
 const NOT_STORED: ImportedData<'static> = ImportedData {
     id: "not-imported-yet",
-    is_private: true,
+    may_go_live: true,
 };
 
 /// What is to be trained, and how its end is told.
@@ -159,6 +161,7 @@ impl Study<'_> {
     ) -> anyhow::Result<ExitCode> {
         let start = self.start_version(&settings.coordinator).await?;
         let reading = self.reading(start.as_ref());
+        let may_go_live = self.may_go_live(&settings.coordinator).await?;
         let (data, report, id) =
             import_and_seed(path, &reading, settings).await?;
         self.tell(&report);
@@ -167,7 +170,7 @@ impl Study<'_> {
             report: &report,
             stored: ImportedData {
                 id: &id,
-                is_private: false,
+                may_go_live,
             },
             start: start.as_ref(),
             // Somebody else may want their models.
@@ -197,7 +200,7 @@ impl Study<'_> {
                 report: &report,
                 stored: ImportedData {
                     id: &id,
-                    is_private: true,
+                    may_go_live: true,
                 },
                 start: start.as_ref(),
                 replaced: replaced.into_iter().map(|one| one.id).collect(),
@@ -209,6 +212,22 @@ impl Study<'_> {
             self.train_and_report(&imported, services).await
         })
         .await
+    }
+
+    /// Whether the model becomes `live` on services that run already: nothing is
+    /// yet, and no other label was asked for.
+    async fn may_go_live(&self, coordinator: &Target) -> anyhow::Result<bool> {
+        if self.submit.names_labels() {
+            return Ok(false);
+        }
+        let mut models = ModelServiceClient::new(connect(coordinator)?);
+        let is_first = lookup::labelled(&mut models, "live").await?.is_none();
+        if is_first {
+            writer::note(format_args!(
+                "nothing is live yet: this model will be (`--set labels=[]` leaves that)"
+            ));
+        }
+        Ok(is_first)
     }
 
     /// The version that `--from` names; a wrong field of the job is found before

@@ -8,7 +8,8 @@ use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use storage::{Artifacts, Kind};
 
-use crate::output::plain::{minute, short};
+use crate::output::plain::minute;
+use wording::short;
 
 /// A data set that another one of its name takes the place of.
 pub(crate) struct Replaced {

@@ -24,7 +24,8 @@ pub(crate) struct Submit {
 
     /// Import this first (any form that `dataset import` reads), follow the job
     /// and write a report. Without running services they are started for it,
-    /// and the model gets the label `live`.
+    /// and the model gets the label `live`; on services that run it does where
+    /// nothing is live yet.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
 
@@ -81,8 +82,9 @@ pub(crate) struct Submit {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImportedData<'a> {
     pub(crate) id: &'a str,
-    /// The services are this command's own: nobody else's `live` is moved.
-    pub(crate) is_private: bool,
+    /// Nobody else's `live` is moved: the services are this command's own, or
+    /// nothing is live yet.
+    pub(crate) may_go_live: bool,
 }
 
 impl Submit {
@@ -101,6 +103,12 @@ impl Submit {
             );
         }
         Ok(())
+    }
+
+    /// Whether labels are asked for, or none.
+    pub(crate) fn names_labels(&self) -> bool {
+        let is_labels = |field: &String| field.starts_with("labels");
+        !self.label.is_empty() || self.fields.iter().any(is_labels)
     }
 
     /// The specification of a job on the data set that `--dataset` or the
@@ -127,7 +135,7 @@ impl Submit {
     ) -> anyhow::Result<TrainSpec> {
         let mut table = self.base_and_file(start)?;
         table.insert("dataset".to_owned(), imported.id.into());
-        if imported.is_private && !table.contains_key("labels") {
+        if imported.may_go_live && !table.contains_key("labels") {
             table.insert("labels".to_owned(), vec!["live"].into());
         }
         checked(self.with_single_fields(table)?)

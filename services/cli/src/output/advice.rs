@@ -4,7 +4,7 @@
 use domain::{HYBRID_WEIGHT, Metric, RankedBy, best_simpler_method};
 use proto::pb;
 
-use crate::output::plain::change;
+use wording::change;
 
 /// A lift smaller than this is not worth a model.
 const WORTH: f64 = 0.02;

@@ -6,9 +6,8 @@ use domain::{Metric, TrainSpec};
 use proto::pb;
 use worker::Comparison;
 
-use crate::output::plain::change;
-use crate::output::spec_fields::leaves;
 use crate::output::version;
+use wording::change;
 
 /// What is shown of a comparison.
 pub(crate) struct Shown<'a> {
@@ -33,7 +32,7 @@ pub(crate) fn differing_fields(
     let mut specs = Vec::new();
     for model in models {
         let spec = model.spec.clone().unwrap_or_default();
-        specs.push(leaves(&TrainSpec::try_from(spec)?));
+        specs.push(TrainSpec::try_from(spec)?.fields());
     }
     let names: BTreeSet<&String> =
         specs.iter().flat_map(|spec| spec.keys()).collect();

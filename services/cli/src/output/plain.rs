@@ -31,20 +31,6 @@ pub(crate) fn minute(at_ms: i64) -> String {
     date_of(at_ms).chars().take(16).collect()
 }
 
-/// The first digits of an id, enough to tell it from others by eye.
-pub(crate) fn short(id: &str) -> String {
-    id.chars().take(12).collect()
-}
-
-/// A change in percent, `+1.2 %`; what rounds to nothing has no minus sign.
-pub(crate) fn change(ratio: f64) -> String {
-    let percent = 100.0 * (ratio - 1.0);
-    if percent.abs() < 0.05 {
-        return "+0.0 %".to_owned();
-    }
-    format!("{percent:+.1} %")
-}
-
 fn push(plain: &mut String, letter: char) {
     if letter.is_control() || turns_text(letter) {
         plain.extend(letter.escape_default());

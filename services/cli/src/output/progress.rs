@@ -1,6 +1,7 @@
 //! How far a job is, in one line: now, or at the end of an epoch.
 
 use proto::pb;
+use wording::duration;
 
 /// What a job is at: the stage, the loss, the latest validation, the time left.
 pub(crate) fn now_line(progress: &pb::Progress) -> String {
@@ -51,21 +52,6 @@ fn time_left(progress: &pb::Progress) -> Option<String> {
     (left >= 1.0).then(|| format!("{} left", duration(left)))
 }
 
-/// A while in words that fit its length: `45 s`, `12 min 5 s`, `3 h 20 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let all = seconds.max(0.0).round() as u64;
-    let (hours, minutes, rest) = (all / 3_600, all / 60 % 60, all % 60);
-    if all < 10 {
-        format!("{:.1} s", seconds.max(0.0))
-    } else if all < 60 {
-        format!("{all} s")
-    } else if hours == 0 {
-        format!("{minutes} min {rest} s")
-    } else {
-        format!("{hours} h {minutes} min")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,17 +89,5 @@ mod tests {
             epoch_line(&progress.epochs[1], &progress),
             "finetuning epoch 2 ended  loss 5.500  validation NDCG@100 0.1235  1 min 15 s left"
         );
-    }
-
-    #[test]
-    fn a_while_is_said_as_long_as_it_is() {
-        for (seconds, said) in [
-            (0.44, "0.4 s"),
-            (45.2, "45 s"),
-            (725.0, "12 min 5 s"),
-            (12_000.0, "3 h 20 min"),
-        ] {
-            assert_eq!(duration(seconds), said);
-        }
     }
 }

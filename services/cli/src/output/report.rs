@@ -9,11 +9,11 @@ use proto::{milliseconds, pb};
 use crate::output::advice::advice;
 use crate::output::html::escaped;
 use crate::output::job_page::parts_by_length;
-use crate::output::progress::duration;
 use crate::output::report_parts::{SampleLists, charts, lists, row};
 use crate::output::seeds::Seeds;
 use crate::output::spec_fields::important;
 use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
+use wording::duration;
 
 /// A finished job, its data, and what else the report tells.
 #[derive(Debug)]
@@ -211,17 +211,9 @@ fn time(job: &pb::Job) -> String {
     text
 }
 
-/// A number with its thousands apart.
+/// A count with its thousands apart.
 fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    wording::grouped(number as u64)
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! The fields of a specification that matter to who looks at a job: those that
 //! are not the defaults, and a few that always count.
 
-use std::collections::BTreeMap;
-
 use domain::TrainSpec;
 use proto::pb;
-use serde_json::Value;
 
 /// Fields that are shown whatever they are.
 const ALWAYS: [&str; 8] = [
@@ -49,9 +46,9 @@ fn all(job: &pb::Job) -> Vec<SpecField> {
     let Some(Ok(spec)) = spec else {
         return Vec::new();
     };
-    let defaults = leaves(&TrainSpec::new(spec.dataset.clone()));
+    let defaults = TrainSpec::new(spec.dataset.clone()).fields();
     let mut fields = Vec::new();
-    for (path, value) in leaves(&spec) {
+    for (path, value) in spec.fields() {
         if path == "dataset" {
             continue;
         }
@@ -63,36 +60,6 @@ fn all(job: &pb::Job) -> Vec<SpecField> {
         });
     }
     fields
-}
-
-/// Every field of a specification by its path, as it is typed.
-pub(super) fn leaves(spec: &TrainSpec) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    if let Ok(value) = serde_json::to_value(spec) {
-        add(&mut found, String::new(), &value);
-    }
-    found
-}
-
-fn add(found: &mut BTreeMap<String, String>, path: String, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                add(found, path, value);
-            }
-        }
-        Value::String(text) => drop(found.insert(path, text.clone())),
-        Value::Null => {}
-        Value::Array(list) if list.is_empty() => {}
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            found.insert(path, value.to_string());
-        }
-    }
 }
 
 /// True for two specifications that differ in the seed at most.

@@ -9,7 +9,8 @@ use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
 use crate::output::json::sorted;
-use crate::output::plain::{minute, one_line, short};
+use crate::output::plain::{minute, one_line};
+use wording::short;
 
 /// A data set in one line.
 pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {

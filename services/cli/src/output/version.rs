@@ -5,7 +5,8 @@ use domain::{Metric, RankedBy, best_simpler_method};
 use proto::{milliseconds, pb};
 
 use crate::names::dataset_id;
-use crate::output::plain::{change, minute, short};
+use crate::output::plain::minute;
+use wording::{beside, short};
 
 /// A version in one line.
 pub(crate) fn line(model: &pb::ModelVersion) -> String {
@@ -84,6 +85,5 @@ pub(crate) fn lift(model: &pb::ModelVersion) -> String {
     let Some(best) = best.filter(|best| best.ndcg > 0.0) else {
         return "no simpler method".to_owned();
     };
-    let change = change(served / best.ndcg);
-    format!("{change} over {}", best.ranker.label())
+    beside(served / best.ndcg, best.ranker.label())
 }

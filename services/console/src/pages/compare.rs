@@ -10,13 +10,13 @@ use proto::pb;
 use serde::Deserialize;
 
 use crate::failure::{Failure, said};
-use crate::pages::models::dataset_name;
 use crate::pages::try_it::list;
 use crate::view::job::changed_fields;
 use crate::view::layout;
-use crate::view::metrics::{change, value};
+use crate::view::metrics::value;
 use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;
+use wording::change;
 
 /// Items of each list.
 const K: u32 = 10;
@@ -38,7 +38,7 @@ pub(crate) async fn page(
         services.version(&two.one),
         services.version(&two.other)
     )?;
-    let title = format!("{} and {}", short(&one.name), short(&other.name));
+    let title = format!("From {} to {}", short(&one.name), short(&other.name));
     let lists = if two.user.is_empty() {
         html! { p.hint { "Name a user to see what they get from each." } }
     } else {
@@ -74,9 +74,8 @@ fn metrics(one: &pb::ModelVersion, other: &pb::ModelVersion) -> Markup {
     html! {
         @if !is_same_data {
             p.wrong {
-                "They were measured on different data sets (" (dataset_name(one)) ", " (dataset_name(other))
-                "): the figures do not say which is better. "
-                code { "cllm4rec models compare" } " measures both on the same held-out interactions."
+                "They were measured on different data sets: the figures do not say which is better. This measures both on the same held-out interactions: "
+                code { "cllm4rec models compare " (short(&one.name)) " " (short(&other.name)) }
             }
         }
         div.wide tabindex="0" role="group" aria-label="Metrics of both" {

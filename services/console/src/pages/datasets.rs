@@ -9,8 +9,9 @@ use crate::failure::Failure;
 use crate::view::job::badge;
 use crate::view::layout;
 use crate::view::metrics::lift;
-use crate::view::written::{grouped, id, minute, query, short};
+use crate::view::written::{id, minute, query, short};
 use crate::visitor::Visitor;
+use wording::grouped;
 
 /// What people call the data sets.
 #[derive(Debug, Default)]

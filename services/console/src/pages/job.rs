@@ -16,8 +16,9 @@ use crate::view::curves::{Curves, charts};
 use crate::view::job::{badge, changed_fields, progress};
 use crate::view::layout::{self, form_key};
 use crate::view::metrics::{lift, table};
-use crate::view::written::{duration, id, minute, short};
+use crate::view::written::{id, in_path, minute, short};
 use crate::visitor::Visitor;
+use wording::duration;
 
 /// Events that are shown of the past.
 const N_EVENTS: u64 = 200;
@@ -141,7 +142,7 @@ fn actions(visitor: &Visitor, job: &pb::Job) -> Markup {
             @if may_retry {
                 form method="post" action=(format!("{path}/retry")) {
                     (form_key(visitor))
-                    button { "Try again from its last checkpoint" }
+                    button { "Try again" }
                 }
             }
             a.button href=(format!("/jobs/new?like={}", id(&job.name))) {
@@ -194,7 +195,8 @@ async fn past(
     Ok(events)
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Change {
     form_key: String,
 }
@@ -206,7 +208,7 @@ pub(crate) async fn cancel(
 ) -> Result<Redirect, Failure> {
     visitor.check(&form.form_key)?;
     visitor.services.cancel(&wanted).await?;
-    Ok(Redirect::to(&format!("/jobs/{wanted}")))
+    Ok(Redirect::to(&format!("/jobs/{}", in_path(&wanted))))
 }
 
 pub(crate) async fn retry(
@@ -216,5 +218,5 @@ pub(crate) async fn retry(
 ) -> Result<Redirect, Failure> {
     visitor.check(&form.form_key)?;
     visitor.services.retry(&wanted).await?;
-    Ok(Redirect::to(&format!("/jobs/{wanted}")))
+    Ok(Redirect::to(&format!("/jobs/{}", in_path(&wanted))))
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use axum::extract::{Path, Query};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, stream};
 use maud::{Markup, html};
@@ -14,16 +15,19 @@ use tonic::Streaming;
 use crate::failure::Failure;
 use crate::pages::job::{has_ended, now};
 use crate::view::curves::Curves;
-use crate::view::written::{minute, state};
+use crate::view::written::{second, state};
 use crate::visitor::Visitor;
 
 /// A line of what happened.
 pub(crate) fn event_line(event: &pb::JobEvent) -> Markup {
     let job = event.job.clone().unwrap_or_default();
+    let state = state(job.state());
+    // Some messages begin with it.
+    let is_said = event.message.starts_with(state);
     html! {
         li {
-            time { (minute(event.time)) } " "
-            span.quiet { (state(job.state())) } " "
+            time { (second(event.time)) } " "
+            @if !is_said { span.quiet { (state) } " " }
             (event.message)
         }
     }
@@ -42,7 +46,12 @@ pub(crate) async fn events(
     visitor: Visitor,
     Path(wanted): Path<String>,
     Query(From { from }): Query<From>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    // A browser whose connection broke says what it had last.
+    let last = headers.get("last-event-id");
+    let last = last.and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
+    let from = last.map_or(from, |last| last + 1);
     let events = visitor.services.watch(&wanted, from).await?;
     let following = Following {
         events,
@@ -75,7 +84,7 @@ impl Following {
             Ok(Some(event)) => Some(self.told(&event)),
             Ok(None) => {
                 self.is_over = true;
-                Some(vec![named("end", "")])
+                Some(vec![named("end", "ended")])
             }
             // The browser asks again by itself.
             Err(error) => {
@@ -91,7 +100,8 @@ impl Following {
         // Between two numbered events the latest number is repeated.
         if event.number >= self.next {
             self.next = event.number + 1;
-            told.push(named("line", &event_line(event).into_string()));
+            let line = named("line", &event_line(event).into_string());
+            told.push(line.id(event.number.to_string()));
         }
         if job.progress.is_some() && !has_ended(&job) {
             told.push(named("now", &now(&job).into_string()));

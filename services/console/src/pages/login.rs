@@ -33,11 +33,11 @@ pub(crate) async fn page(visitor: Visitor) -> Markup {
     )
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct LogIn {
     form_key: String,
     coordinator: String,
-    #[serde(default)]
     scorer: String,
 }
 
@@ -49,7 +49,8 @@ pub(crate) async fn log_in(
     Ok(with_tokens(form.coordinator.trim(), form.scorer.trim()))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct LogOut {
     form_key: String,
 }

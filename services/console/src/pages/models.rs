@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::extract::{Path, Query};
-use axum::response::Redirect;
+use domain::{Metric, RankedBy};
 use maud::{Markup, html};
 use proto::pb;
 use serde::Deserialize;
@@ -11,16 +11,17 @@ use tonic::Status;
 use crate::failure::Failure;
 use crate::view::job::changed_fields;
 use crate::view::layout::{self, form_key};
-use crate::view::metrics::{lift, table};
-use crate::view::written::{duration, id, minute, query, short};
+use crate::view::metrics::{lift, table, value};
+use crate::view::written::{id, minute, query, short};
 use crate::visitor::Visitor;
+use wording::duration;
 
 /// Labels that scorers act on by themselves, and what each does.
 const LABELS: [(&str, &str); 3] = [
     ("live", "all who ask for no other version get its lists"),
     (
         "canary",
-        "a share of the users get its lists (the scorer's setting `canary_share`)",
+        "a share of the users get its lists (the scorer's setting canary_share)",
     ),
     (
         "shadow",
@@ -72,20 +73,19 @@ fn versions(versions: &[pb::ModelVersion]) -> Markup {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "One" }
-                            th scope="col" { "Other" }
+                            th scope="col" { "From" }
+                            th scope="col" { "To" }
                             th scope="col" { "Version" }
                             th scope="col" { "Labels" }
                             th scope="col" { "Data set" }
                             th scope="col" { "Trained" }
                             th scope="col" { "Took" }
-                            th scope="col" { "NDCG@100" }
+                            th scope="col" { "NDCG@100 on its test split" }
                         }
                     }
                     tbody {
-                        @for (n, version) in versions.iter().enumerate() {
-                            (row(version, n))
-                        }
+                        @let chosen = Chosen::of(versions);
+                        @for version in versions { (row(version, &chosen)) }
                     }
                 }
             }
@@ -94,19 +94,44 @@ fn versions(versions: &[pb::ModelVersion]) -> Markup {
     }
 }
 
-fn row(version: &pb::ModelVersion, n: usize) -> Markup {
+/// The two that are compared unless others are chosen: from the live one to
+/// the newest other.
+struct Chosen<'a> {
+    from: &'a str,
+    to: &'a str,
+}
+
+impl<'a> Chosen<'a> {
+    fn of(versions: &'a [pb::ModelVersion]) -> Self {
+        let is_live = |it: &&pb::ModelVersion| {
+            it.labels.iter().any(|label| label == "live")
+        };
+        let from = versions.iter().find(is_live).or(versions.last());
+        let from = from.map_or("", |it| it.name.as_str());
+        let to = versions.iter().find(|it| it.name != from);
+        Self {
+            from,
+            to: to.map_or(from, |it| it.name.as_str()),
+        }
+    }
+}
+
+fn row(version: &pb::ModelVersion, chosen: &Chosen<'_>) -> Markup {
     let this = id(&version.name);
     let shown = short(this);
     html! {
         tr {
-            td { input type="radio" name="one" value=(this) checked[n == 0] aria-label=(format!("First: {shown}")); }
-            td { input type="radio" name="other" value=(this) checked[n == 1] aria-label=(format!("Second: {shown}")); }
+            td { input type="radio" name="one" value=(this) checked[version.name == chosen.from] aria-label=(format!("From {shown}")); }
+            td { input type="radio" name="other" value=(this) checked[version.name == chosen.to] aria-label=(format!("To {shown}")); }
             td { a href=(format!("/models/{this}")) { (shown) } }
             td { @for label in &version.labels { span.badge data-state=(label) { (label) } " " } }
             td { (dataset_name(version)) }
             td.nowrap { (minute(version.create_time)) }
             td.nowrap { (cost(version)) }
-            td { (lift(&version.metrics)) }
+            td {
+                (value(&version.metrics, RankedBy::Served, Metric::Ndcg100))
+                ", " (lift(&version.metrics))
+            }
         }
     }
 }
@@ -142,7 +167,7 @@ pub(crate) async fn version(
             p.hint { (version.name) }
             p.big { (lift(&version.metrics)) }
             dl.facts {
-                div { dt { "Labels" } dd { (labels(&visitor, &version)) } }
+                div { dt { "Labels" } dd { (labels(&version)) } }
                 div { dt { "Trained" } dd { (minute(version.create_time)) ", took " (cost(&version)) } }
                 div { dt { "Data set" } dd { a href=(format!("/datasets/{}", id(&version.dataset))) { (dataset_name(&version)) } } }
                 div { dt { "Job" } dd { a href=(format!("/jobs/{job}")) { (short(job)) } } }
@@ -159,33 +184,32 @@ pub(crate) async fn version(
                 }
             }
             h2 { "Let it serve" }
-            (moves(&wanted))
+            (moves(&version))
             p { a href=(format!("/try?version={wanted}")) { "Try its lists" } }
         },
     ))
 }
 
-fn labels(visitor: &Visitor, version: &pb::ModelVersion) -> Markup {
+fn labels(version: &pb::ModelVersion) -> Markup {
     html! {
         @if version.labels.is_empty() { "none" }
         @for label in &version.labels {
-            form.inline method="post" action=(format!("/labels/{label}/remove")) {
-                (form_key(visitor))
-                input type="hidden" name="version" value=(id(&version.name));
-                span.badge data-state=(label) { (label) } " "
-                button.quiet { "Take " (label) " away" }
-            }
+            span.badge data-state=(label) { (label) } " "
+            a href=(format!("/labels/{label}/remove")) { "Take " (label) " away" } " "
         }
     }
 }
 
-fn moves(version: &str) -> Markup {
+fn moves(version: &pb::ModelVersion) -> Markup {
+    let this = id(&version.name);
     html! {
         ul.plain {
             @for (label, effect) in LABELS {
-                li {
-                    a.button href=(format!("/models/{version}/labels/{label}")) { "Move " (label) " here" }
-                    " " (effect)
+                @if !version.labels.iter().any(|it| it == label) {
+                    li {
+                        a.button href=(format!("/models/{this}/labels/{label}")) { "Move " (label) " here" }
+                        " " (effect)
+                    }
                 }
             }
         }
@@ -260,11 +284,11 @@ async fn holder(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Move {
     form_key: String,
     /// The version that had the label when the page was shown; empty: none.
-    #[serde(default)]
     from: String,
 }
 
@@ -293,29 +317,80 @@ pub(crate) async fn move_label(
             @if form.from.is_empty() {
                 p { "It pointed to no version before." }
             } @else if form.from != wanted {
-                form method="post" action=(format!("/models/{}/labels/{label}", form.from)) {
-                    (form_key(&visitor))
-                    input type="hidden" name="from" value=(wanted);
-                    button { "Back to " (short(&form.from)) }
-                }
+                (way_back(&visitor, &label, &form.from, &wanted))
             }
             p { a href="/models" { "All models" } }
         },
     ))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Removal {
     form_key: String,
-    version: String,
 }
 
+/// Asks whether a label is really to go, and says what that does.
+pub(crate) async fn confirm_removal(
+    visitor: Visitor,
+    Path(label): Path<String>,
+) -> Result<Markup, Failure> {
+    let now = holder(&visitor, &label).await?;
+    let title = format!("Take {label} away?");
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            @if label == "live" {
+                p.wrong { "Nothing is live then: whoever asks for no other version gets no list." }
+            }
+            dl.facts { div { dt { "Now" } dd { (summary(now.as_ref())) } } }
+            form method="post" {
+                (form_key(&visitor))
+                button.main { "Take " (label) " away" }
+                " " a href="/models" { "Leave it" }
+            }
+        },
+    ))
+}
+
+/// Takes a label away, and offers the way back.
 pub(crate) async fn remove_label(
     visitor: Visitor,
     Path(label): Path<String>,
     Form(form): Form<Removal>,
-) -> Result<Redirect, Failure> {
+) -> Result<Markup, Failure> {
     visitor.check(&form.form_key)?;
+    let before = holder(&visitor, &label).await?;
     visitor.services.remove_label(&label).await?;
-    Ok(Redirect::to(&format!("/models/{}", form.version)))
+    let title = format!("{label} was taken away");
+    Ok(layout::page(
+        &visitor,
+        &title,
+        &html! {
+            h1 { (title) }
+            @if let Some(before) = &before {
+                (way_back(&visitor, &label, id(&before.name), ""))
+            }
+            p { a href="/models" { "All models" } }
+        },
+    ))
+}
+
+/// A button that points a label to the version it had, from the one it has;
+/// empty: none.
+fn way_back(
+    visitor: &Visitor,
+    label: &str,
+    version: &str,
+    from: &str,
+) -> Markup {
+    html! {
+        form method="post" action=(format!("/models/{version}/labels/{label}")) {
+            (form_key(visitor))
+            input type="hidden" name="from" value=(from);
+            button { "Back to " (short(version)) }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! How things are: what is live, what runs, what is wrong.
 
+use std::time::{Duration, SystemTime};
+
 use maud::{Markup, html};
 use proto::pb;
 use proto::pb::job::State;
@@ -9,9 +11,10 @@ use crate::failure::{Failure, said};
 use crate::pages::models::dataset_name;
 use crate::view::job::{badge, progress};
 use crate::view::layout;
-use crate::view::metrics::{lift, table};
-use crate::view::written::{bytes, grouped, id, minute, short};
+use crate::view::metrics::{better_method, lift, table};
+use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;
+use wording::{bytes, grouped};
 
 pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
     let now = Now::of(&visitor).await?;
@@ -35,6 +38,8 @@ pub(crate) async fn now(visitor: Visitor) -> Result<Markup, Failure> {
 struct Now {
     versions: Result<Vec<pb::ModelVersion>, Status>,
     jobs: Result<Vec<pb::Job>, Status>,
+    /// Those that failed within the last day.
+    failed: Result<Vec<pb::Job>, Status>,
     serving: Result<pb::ServingStatus, Status>,
 }
 
@@ -47,10 +52,11 @@ impl Now {
             newest_first: true,
             ..Default::default()
         };
-        let (versions, running, queued, serving) = futures::join!(
+        let (versions, running, queued, failed, serving) = futures::join!(
             services.versions(""),
             services.jobs(of_state(State::Running)),
             services.jobs(of_state(State::Queued)),
+            services.jobs(of_state(State::Failed)),
             services.serving(),
         );
         let jobs = running.and_then(|running| {
@@ -61,6 +67,7 @@ impl Now {
         let now = Self {
             versions: versions.map(|page| page.model_versions),
             jobs,
+            failed: failed.map(|failed| of_the_last_day(failed.jobs)),
             serving,
         };
         // Whoever may see nothing at all has to log in.
@@ -126,8 +133,25 @@ impl Now {
                 problems.push(format!("{} waits: {}", job.name, cause.message));
             }
         }
-        if self.versions.is_ok() && self.live_version().is_none() {
-            problems.push("No version is live: nobody gets a list.".to_owned());
+        for job in self.failed.iter().flatten() {
+            let cause = job.cause.as_ref().map_or("", |it| &it.message);
+            problems.push(format!(
+                "{} failed at {}: {cause}",
+                job.name,
+                minute(job.update_time)
+            ));
+        }
+        match self.live_version() {
+            None if self.versions.is_ok() => problems
+                .push("No version is live: nobody gets a list.".to_owned()),
+            None => {}
+            Some(live) => {
+                if let Some(method) = better_method(&live.metrics) {
+                    problems.push(format!(
+                        "The live version ranks worse than {method} did on the test split."
+                    ));
+                }
+            }
         }
         problems
     }
@@ -143,7 +167,7 @@ impl Now {
                 p.hint {
                     "Nothing is live. A job with the label " code { "live" }
                     " changes that: " a href="/jobs/new" { "train a model" }
-                    ", or " code { "cllm4rec train submit --data orders.csv" } "."
+                    ", or " code { "cllm4rec train submit --data orders.csv" } " (the first model becomes live by itself)" "."
                 }
             };
         };
@@ -193,9 +217,12 @@ impl Now {
             } @else {
                 p {
                     "In memory: "
-                    @for version in &serving.versions {
+                    @for (n, version) in serving.versions.iter().enumerate() {
+                        @if n > 0 { ", " }
                         (short(&version.model_version))
-                        " (" (bytes(version.memory_bytes)) ") "
+                        " (" (bytes(version.memory_bytes))
+                        @for label in &version.labels { ", " (label) }
+                        ")"
                     }
                 }
             }
@@ -220,4 +247,14 @@ fn problems(problems: &[String]) -> Markup {
             }
         }
     }
+}
+
+/// The jobs that changed within the last day, by this machine's clock.
+fn of_the_last_day(mut jobs: Vec<pb::Job>) -> Vec<pb::Job> {
+    let day_ago = SystemTime::now() - Duration::from_secs(86_400);
+    jobs.retain(|job| {
+        let ended = job.update_time.and_then(|it| it.try_into().ok());
+        ended.is_none_or(|ended: SystemTime| ended > day_ago)
+    });
+    jobs
 }

@@ -132,8 +132,8 @@ pub(crate) async fn send(
             return Ok(Redirect::to(&path).into_response());
         }
         Ok(job) => html! {
-            div.fine role="status" {
-                p { "It can be trained." }
+            div.told role="status" {
+                p { "The specification is valid. What the coordinator says of it:" }
                 ul { @for note in &job.notes { li { (note) } } }
             }
         },

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use crate::failure::{Failure, said};
 use crate::view::layout;
-use crate::view::written::{grouped, in_path, minute, query, short};
+use crate::view::written::{in_path, minute, query, short};
 use crate::visitor::Visitor;
+use wording::grouped;
 
 /// Items of a history that are shown.
 const N_SHOWN: usize = 20;
@@ -22,8 +23,8 @@ const N_SHOWN: usize = 20;
 #[serde(default)]
 pub(crate) struct Asked {
     user: String,
-    /// Items in the place of the stored history, a line each; empty: the
-    /// stored one.
+    /// Items in the place of the stored history, with line ends or commas
+    /// between; empty: the stored one.
     history: String,
     /// An item that joins the history.
     add: String,
@@ -45,8 +46,9 @@ impl Asked {
 
     /// The items that take the place of the stored history.
     fn items(&self) -> Vec<&str> {
-        let lines = self.history.lines().chain([self.add.as_str()]);
-        lines.map(str::trim).filter(|it| !it.is_empty()).collect()
+        let items = self.history.split(['\n', ',']);
+        let items = items.chain([self.add.as_str()]).map(str::trim);
+        items.filter(|it| !it.is_empty()).collect()
     }
 
     fn request(&self, version: &str) -> pb::RecommendRequest {
@@ -111,13 +113,13 @@ fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
         form.grid action="/try" hx-get="/try" hx-target="#answers" hx-select="#answers" hx-swap="outerHTML"
             hx-trigger="submit, change" hx-push-url="true" {
             label { "User" input name="user" value=(asked.user); }
-            label { "Looks for" input name="query" value=(asked.query) placeholder="co-op games for the evening"; }
-            label { "Filter" input name="filter" value=(asked.filter) placeholder="category in [\"RPG\"]"; }
+            label { "Looks for" input name="query" value=(asked.query) placeholder="in their own words"; }
+            label { "Filter" input name="filter" value=(asked.filter) placeholder="category in [\"…\"] && price < 20"; }
             label { "How many" input name="k" type="number" min="1" max="100" value=(if asked.k.is_empty() { "10" } else { &asked.k }); }
             label { "Version" (choice("version", &asked.version, "live", versions)) }
             label { "Beside it" (choice("beside", &asked.beside, "nothing", versions)) }
             label.tall {
-                "Items in the place of the stored history, oldest first"
+                "Items in the place of the stored history, oldest first: one a line, or with commas between"
                 textarea name="history" rows="3" spellcheck="false" { (asked.history) }
             }
             label.check {
@@ -230,8 +232,8 @@ fn source(source: Source) -> &'static str {
     match source {
         Source::Unspecified => "",
         Source::Model => "language model",
-        Source::CoOccurrence => "taken together",
-        Source::Both => "both models",
+        Source::CoOccurrence => "what others took with it",
+        Source::Both => "language model and what others took",
         Source::ColdStart => "by its text",
         Source::Popularity => "popular",
         Source::Query => "the query",
@@ -270,7 +272,7 @@ async fn history(visitor: &Visitor, asked: &Asked) -> Markup {
                     @let title = titles.get(item).map_or("", String::as_str);
                     li {
                         a href=(format!("/items/{}", in_path(item))) { (shown(title, item)) } " "
-                        a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "without" }
+                        a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "leave out" }
                     }
                 }
             }

@@ -54,11 +54,13 @@ pub(crate) fn charts(jobs: &[Curves]) -> Markup {
         return html! {
             p.hint id="no-curve" { "There is no curve before the first epoch has ended." }
             (data(jobs))
+            label.check { input type="checkbox" id="from-zero" checked; " axes from zero" }
             div.charts id="charts" {}
         };
     }
     html! {
         (data(jobs))
+        label.check { input type="checkbox" id="from-zero" checked; " axes from zero" }
         div.charts id="charts" {}
         details {
             summary { "The numbers" }

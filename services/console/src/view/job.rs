@@ -6,9 +6,9 @@ use domain::TrainSpec;
 use maud::{Markup, html};
 use proto::pb;
 use proto::pb::job::State;
-use serde_json::Value;
 
-use crate::view::written::{duration, percent, state};
+use crate::view::written::{percent, state};
+use wording::duration;
 
 /// The state as a coloured word.
 pub(crate) fn badge(job: &pb::Job) -> Markup {
@@ -53,43 +53,7 @@ pub(crate) fn changed_fields(
     let Some(Ok(spec)) = spec else {
         return BTreeMap::new();
     };
-    let defaults = fields(&TrainSpec::new(spec.dataset.clone()));
-    let mut changed = fields(&spec);
-    changed.retain(|path, value| {
-        let is_shown_elsewhere = path == "dataset" || path == "labels";
-        !is_shown_elsewhere && defaults.get(path) != Some(value)
-    });
+    let mut changed = spec.changed_fields();
+    changed.retain(|path, _| path != "dataset" && path != "labels");
     changed
-}
-
-/// Every field of a specification by its path.
-fn fields(spec: &TrainSpec) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    if let Ok(value) = serde_json::to_value(spec) {
-        add(&mut found, "", &value);
-    }
-    found
-}
-
-fn add(found: &mut BTreeMap<String, String>, path: &str, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let inner = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                add(found, &inner, value);
-            }
-        }
-        Value::String(text) => {
-            drop(found.insert(path.to_owned(), text.clone()))
-        }
-        Value::Null => {}
-        Value::Array(list) if list.is_empty() => {}
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            found.insert(path.to_owned(), value.to_string());
-        }
-    }
 }

@@ -20,16 +20,7 @@ pub(crate) fn page(visitor: &Visitor, title: &str, body: &Markup) -> Markup {
         title,
         &html! {
             header {
-                a.skip href="#content" { "To the content" }
-                a.name href="/" { "cllm4rec" }
-                nav aria-label="Pages" {
-                    @for (path, name) in PAGES {
-                        @let is_here = is_below(place, path);
-                        a href=(path) aria-current=[is_here.then_some("page")] {
-                            (name)
-                        }
-                    }
-                }
+                (navigation(place))
                 @if visitor.has_token {
                     form.logout method="post" action="/logout" {
                         (form_key(visitor))
@@ -42,7 +33,34 @@ pub(crate) fn page(visitor: &Visitor, title: &str, body: &Markup) -> Markup {
     )
 }
 
-/// A page for somebody who is not inside, or that has nothing to lead to.
+/// A page for what went wrong, whoever asked.
+pub(crate) fn aside(title: &str, body: &Markup) -> Markup {
+    document(
+        title,
+        &html! {
+            header { (navigation("")) }
+            main id="content" { (body) }
+        },
+    )
+}
+
+/// The ways to the pages; `place` is the path of the one that is shown.
+fn navigation(place: &str) -> Markup {
+    html! {
+        a.skip href="#content" { "To the content" }
+        a.name href="/" { "cllm4rec" }
+        nav aria-label="Pages" {
+            @for (path, name) in PAGES {
+                @let is_here = is_below(place, path);
+                a href=(path) aria-current=[is_here.then_some("page")] {
+                    (name)
+                }
+            }
+        }
+    }
+}
+
+/// A page for somebody who is not inside.
 pub(crate) fn bare(title: &str, body: &Markup) -> Markup {
     document(title, &html! { main id="content" { (body) } })
 }

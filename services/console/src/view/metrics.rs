@@ -4,17 +4,9 @@ use std::collections::HashMap;
 
 use domain::{Metric, RankedBy, best_simpler_method};
 use maud::{Markup, html};
+use wording::beside;
 
 use crate::view::written::NONE;
-
-/// A change in percent, `+1.2 %`; what rounds to nothing has no minus sign.
-pub(crate) fn change(ratio: f64) -> String {
-    let percent = 100.0 * (ratio - 1.0);
-    if percent.abs() < 0.05 {
-        return "+0.0 %".to_owned();
-    }
-    format!("{percent:+.1} %")
-}
 
 /// A metric of a ranker, with four digits.
 pub(crate) fn value(
@@ -34,11 +26,19 @@ pub(crate) fn lift(metrics: &HashMap<String, f64>) -> String {
     };
     match best_simpler_method(metrics) {
         Some(best) if best.ndcg > 0.0 => {
-            let change = change(served / best.ndcg);
-            format!("{change} over {}", best.ranker.label())
+            beside(served / best.ndcg, best.ranker.label())
         }
         _ => "no simpler method was measured".to_owned(),
     }
+}
+
+/// The name of a simpler method that ranks better than what is served.
+pub(crate) fn better_method(
+    metrics: &HashMap<String, f64>,
+) -> Option<&'static str> {
+    let served = metrics.get(&RankedBy::Served.key(Metric::Ndcg100))?;
+    let best = best_simpler_method(metrics)?;
+    (best.ndcg > *served).then(|| best.ranker.label())
 }
 
 /// A row for each ranker, a column for each metric.
@@ -51,7 +51,7 @@ pub(crate) fn table(metrics: &HashMap<String, f64>) -> Markup {
             table.numbers {
                 thead {
                     tr {
-                        th scope="col" { "Test split" }
+                        th scope="col" { "Ranked by" }
                         @for metric in Metric::ALL {
                             th scope="col" { (metric.name()) }
                         }

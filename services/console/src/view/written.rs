@@ -7,51 +7,21 @@ pub(crate) const NONE: &str = "–";
 
 /// A time to the minute, in UTC.
 pub(crate) fn minute(time: Option<prost_types::Timestamp>) -> String {
-    match time {
-        None => NONE.to_owned(),
-        Some(time) => {
-            let text = time.to_string().replace('T', " ");
-            let minute: String = text.chars().take(16).collect();
-            format!("{minute} UTC")
-        }
-    }
+    cut(time, "2024-05-01 09:30".len())
 }
 
-/// A while in words that fit its length: `4.2 s`, `45 s`, `12 min 5 s`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let all = seconds.max(0.0).round() as u64;
-    let (hours, minutes, rest) = (all / 3_600, all / 60 % 60, all % 60);
-    if all < 10 {
-        format!("{:.1} s", seconds.max(0.0))
-    } else if all < 60 {
-        format!("{all} s")
-    } else if hours == 0 {
-        format!("{minutes} min {rest} s")
-    } else {
-        format!("{hours} h {minutes} min")
-    }
+/// A time to the second, in UTC.
+pub(crate) fn second(time: Option<prost_types::Timestamp>) -> String {
+    cut(time, "2024-05-01 09:30:15".len())
 }
 
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// Bytes in the unit that fits.
-pub(crate) fn bytes(n: u64) -> String {
-    match n {
-        0..1_000_000 => format!("{:.0} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.2} GB", n as f64 / 1e9),
-    }
+fn cut(time: Option<prost_types::Timestamp>, n_letters: usize) -> String {
+    let Some(time) = time else {
+        return NONE.to_owned();
+    };
+    let text = time.to_string().replace('T', " ");
+    let text: String = text.chars().take(n_letters).collect();
+    format!("{text} UTC")
 }
 
 /// A share as a whole percent.
@@ -66,9 +36,8 @@ pub(crate) fn id(name: &str) -> &str {
 
 /// The first digits of an id, enough to tell it from others by eye.
 pub(crate) fn short(name: &str) -> String {
-    let id = id(name);
     // All jobs begin so.
-    id.trim_start_matches("job-").chars().take(12).collect()
+    wording::short(id(name).trim_start_matches("job-"))
 }
 
 /// A text as a part of a path.
@@ -106,11 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_units_and_their_thousands_apart() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!((grouped(0), grouped(999)), ("0".into(), "999".into()));
-        assert_eq!(bytes(1_500_000), "1.5 MB");
-        assert_eq!(duration(75.0), "1 min 15 s");
+    fn a_time_is_said_to_the_minute() {
         assert_eq!(minute(None), NONE);
         let time = prost_types::Timestamp {
             seconds: 86_460,

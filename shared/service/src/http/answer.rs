@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, stream};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, HeaderValue, Response, header};
+use tonic::codegen::http::{HeaderMap, Response, header};
 use tonic::{Code, Status};
 
 use super::problem::{self, Problem};
+use super::response::{whole, with_type};
 
 /// Bytes before each message of gRPC: whether it is compressed, its length.
 const HEAD: usize = 5;
@@ -121,25 +122,7 @@ pub(super) fn streaming(
         is_over: false,
     };
     let body = StreamBody::new(messages.frames());
-    let mut response = with_type(form.media_type(), Body::new(body));
-    let headers = response.headers_mut();
-    let fresh = HeaderValue::from_static("no-store");
-    headers.insert(header::CACHE_CONTROL, fresh);
-    response
-}
-
-/// An answer that is there as a whole.
-pub(super) fn whole(media_type: &'static str, body: Bytes) -> Response<Body> {
-    with_type(media_type, Body::new(Full::new(body)))
-}
-
-fn with_type(media_type: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let media_type = HeaderValue::from_static(media_type);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, media_type);
-    response
+    with_type(form.media_type(), Body::new(body))
 }
 
 /// The status that headers or trailers tell, where it is a refusal.

@@ -16,6 +16,7 @@ use super::openapi;
 use super::origin::check_origin;
 use super::problem;
 use super::request::{self, Fields};
+use super::response::whole;
 use super::routes::{Found, Route, Routes};
 use crate::access::RoleCheck;
 
@@ -95,8 +96,16 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if is_grpc(request.headers()) {
+        let is_grpc = is_grpc(request.headers());
+        if is_grpc && request.version() == http::Version::HTTP_2 {
             return Box::pin(self.inner.call(request));
+        }
+        if is_grpc {
+            // Only a browser's page, or a mistake, sends it so.
+            let refusal = problem::response(&Status::invalid_argument(
+                "gRPC needs HTTP/2",
+            ));
+            return Box::pin(async move { Ok(refusal) });
         }
         let form = Form::of(request.headers());
         let (method, request) = match self.paths.grpc_call(request) {
@@ -130,7 +139,7 @@ enum Asked {
 
 impl Paths {
     fn openapi(&self) -> http::Response<Body> {
-        answer::whole("application/json", self.openapi.clone())
+        whole("application/json", self.openapi.clone())
     }
 
     /// The request of gRPC that a request of HTTP stands for, or its refusal.

@@ -15,6 +15,8 @@ mod origin;
 mod problem;
 /// Makes a method's request of a path, a query and a body.
 mod request;
+/// Says what every answer says beside its body.
+mod response;
 /// Finds the method for a path.
 mod routes;
 

@@ -1,7 +1,7 @@
 //! Whose page a browser's request comes from. A port on the local machine that
 //! wants no token would else be open to every page that its user looks at.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, Uri, header};
@@ -16,8 +16,22 @@ pub fn check_origin(
     headers: &HeaderMap,
     wants_token: bool,
 ) -> Result<(), Status> {
+    for name in [header::HOST, header::ORIGIN] {
+        if headers.get_all(&name).iter().count() > 1 {
+            return Err(Status::invalid_argument(format!(
+                "the request has several headers `{name}`"
+            )));
+        }
+    }
     let host = headers.get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok());
+    if let (Some(host), Some(authority)) = (host, uri.authority())
+        && host != authority.as_str()
+    {
+        return Err(Status::invalid_argument(
+            "the request is for one host and names another",
+        ));
+    }
     // HTTP/2 has it in the address.
     let host = host.or_else(|| uri.authority().map(|it| it.as_str()));
     let Some(host) = host else {
@@ -46,8 +60,12 @@ fn is_local_name(host: &str) -> bool {
         Some((name, port)) if port.parse::<u16>().is_ok() => name,
         _ => host,
     };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || address.parse::<IpAddr>().is_ok()
+    let inner = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_address = match inner {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => name.parse::<Ipv4Addr>().is_ok(),
+    };
+    name.eq_ignore_ascii_case("localhost") || is_address
 }
 
 #[cfg(test)]
@@ -65,6 +83,17 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_for_one_host() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::HOST, "127.0.0.1:1".parse().unwrap());
+        let elsewhere = Uri::from_static("http://evil.example/v1/jobs");
+        assert!(check_origin(&elsewhere, &headers, true).is_err());
+        headers.append(header::HOST, "evil.example".parse().unwrap());
+        let here = Uri::from_static("/v1/jobs");
+        assert!(check_origin(&here, &headers, true).is_err());
+    }
+
+    #[test]
     fn other_peoples_pages_are_refused() {
         assert!(is_let_in("127.0.0.1:7070", "", false));
         assert!(is_let_in("[::1]:7070", "", false));
@@ -75,5 +104,7 @@ mod tests {
         let rebound = "http://evil.example:7070";
         assert!(!is_let_in("evil.example:7070", rebound, false));
         assert!(is_let_in("scorer.internal:7070", "", true));
+        assert!(is_let_in("LOCALHOST", "", false));
+        assert!(!is_let_in("[[127.0.0.1]:7070", "", false));
     }
 }

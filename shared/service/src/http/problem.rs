@@ -8,6 +8,8 @@ use tonic::codegen::http::{HeaderValue, Response, StatusCode, header};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::response::whole;
+
 /// What a refused caller reads.
 #[derive(Debug, Serialize)]
 pub(super) struct Problem {
@@ -71,12 +73,10 @@ pub(super) fn response(status: &Status) -> Response<Body> {
 /// The same, with another status of HTTP than the code's own.
 pub(super) fn response_as(status: &Status, http: StatusCode) -> Response<Body> {
     let problem = Problem::with(status, http);
-    let body = http_body_util::Full::new(Bytes::from(problem.to_json()));
-    let mut response = Response::new(Body::new(body));
+    let json = Bytes::from(problem.to_json());
+    let mut response = whole("application/problem+json", json);
     *response.status_mut() = http;
     let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/problem+json");
-    headers.insert(header::CONTENT_TYPE, json);
     if let Some(seconds) = problem.retry_after_s {
         // The header takes whole seconds; the problem has the fraction.
         let seconds = HeaderValue::from(seconds.ceil() as u64);

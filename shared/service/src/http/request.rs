@@ -1,6 +1,8 @@
 //! The request of a method: JSON's body, or what path and query give, becomes
 //! the message, and that one frame of gRPC.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream;
 use http_body::Frame;
@@ -8,14 +10,28 @@ use http_body_util::{BodyExt, Limited, StreamBody};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
-use tonic::Status;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 /// Bytes of a body: the messages of gRPC have the same bound.
 const LONGEST: usize = 4 << 20;
 /// Values in a body. Each takes a few hundred bytes while it is read; ten
 /// thousand interactions have fifty thousand.
-const MOST_VALUES: usize = 200_000;
+const MOST_VALUES: usize = 60_000;
+/// How long a body may take to come to its end.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Bytes up to which a body is small: it has a budget of its own, and is read
+/// on the spot. Larger ones take milliseconds.
+const SMALL: usize = 64 << 10;
+
+/// Bytes that the small bodies of a process may hold, in KiB.
+static OF_SMALL: Semaphore = Semaphore::const_new(16 << 10);
+/// Bytes that the others may hold, in KiB.
+static OF_LARGE: Semaphore = Semaphore::const_new(64 << 10);
+/// Who may read a large body: the other cores go on answering.
+static READERS: Semaphore = Semaphore::const_new(1);
 
 /// What a request says beside its body.
 #[derive(Debug)]
@@ -36,30 +52,85 @@ pub(super) fn body(
     body: Body,
 ) -> Body {
     let frame = async move {
-        let bytes = if fields.has_body {
-            whole(body).await?
+        if !fields.has_body {
+            let message = message(&input, &fields, b"{}")?;
+            return Ok(Frame::data(message));
+        }
+        let n_most = n_most(&body);
+        let _held = hold(n_most)?;
+        let bytes = whole(body, n_most).await?;
+        let message = if bytes.len() <= SMALL {
+            message(&input, &fields, &bytes)?
         } else {
-            Bytes::new()
+            read_apart(input, fields, bytes).await?
         };
-        let message = message(&input, &fields, &bytes)?;
-        Ok::<_, Status>(Frame::data(framed(&message)))
+        Ok::<_, Status>(Frame::data(message))
     };
     Body::new(StreamBody::new(stream::once(frame)))
 }
 
-async fn whole(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, LONGEST).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+/// How many bytes a body can have: what its length says, and never more than
+/// any may have.
+fn n_most(body: &Body) -> usize {
+    let said = http_body::Body::size_hint(body).exact();
+    let said = said.and_then(|said| usize::try_from(said).ok());
+    said.unwrap_or(LONGEST).min(LONGEST)
+}
+
+/// A share of what bodies may hold in memory until they are read.
+fn hold(n_bytes: usize) -> Result<SemaphorePermit<'static>, Status> {
+    let budget = if n_bytes <= SMALL {
+        &OF_SMALL
+    } else {
+        &OF_LARGE
+    };
+    let kib = u32::try_from(n_bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+    budget.try_acquire_many(kib.max(1)).map_err(|_| {
+        let details = ErrorDetails::with_retry_info(Some(AGAIN));
+        Status::with_error_details(
+            Code::ResourceExhausted,
+            "too many bodies are on their way at once",
+            details,
+        )
+    })
+}
+
+/// When it is worth sending a body again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+async fn whole(body: Body, n_most: usize) -> Result<Bytes, Status> {
+    let collected = Limited::new(body, n_most).collect();
+    match tokio::time::timeout(BODY_TIME, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Err(Status::out_of_range(format!(
                 "the body is longer than {} MiB: send it in parts",
                 LONGEST >> 20
             )))
         }
-        Err(error) => Err(Status::cancelled(format!(
+        Ok(Err(error)) => Err(Status::invalid_argument(format!(
             "the body did not come to its end: {error}"
         ))),
+        Err(_) => Err(Status::invalid_argument(format!(
+            "the body took longer than {} s",
+            BODY_TIME.as_secs()
+        ))),
     }
+}
+
+/// Reads a large body on a thread of its own.
+async fn read_apart(
+    input: MessageDescriptor,
+    fields: Fields,
+    bytes: Bytes,
+) -> Result<Bytes, Status> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Status::internal(format!("the body was not read: {error}"))
+    };
+    let _turn = READERS.acquire().await.map_err(|error| failed(&error))?;
+    let reading =
+        tokio::task::spawn_blocking(move || message(&input, &fields, &bytes));
+    reading.await.map_err(|error| failed(&error))?
 }
 
 /// One uncompressed message with its length before it.
@@ -73,7 +144,16 @@ fn framed(message: &DynamicMessage) -> Bytes {
     bytes.freeze()
 }
 
+/// The frame with the message of a request.
 fn message(
+    input: &MessageDescriptor,
+    fields: &Fields,
+    body: &[u8],
+) -> Result<Bytes, Status> {
+    Ok(framed(&dynamic(input, fields, body)?))
+}
+
+fn dynamic(
     input: &MessageDescriptor,
     fields: &Fields,
     body: &[u8],
