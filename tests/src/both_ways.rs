@@ -20,7 +20,8 @@ use crate::http::{HttpAnswer, http};
 
 /// Bytes before each message of gRPC.
 const HEAD: usize = 5;
-/// What differs from one answer to the next by itself.
+/// May differ from one answer to the next: whether it was `cached`, and of a
+/// page token all but whether there is one.
 const OF_THE_MOMENT: [&str; 2] = ["cached", "next_page_token"];
 
 /// A connection whose calls may be repeated over HTTP.
@@ -57,9 +58,9 @@ impl BothWays {
     fn posted(&self, path: &str) -> Option<(MethodDescriptor, String)> {
         let pool = self.pool.as_ref()?;
         let (service, name) = path.trim_start_matches('/').split_once('/')?;
-        let service = pool.get_service_by_name(service)?;
-        let method = service.methods().find(|it| it.name() == name)?;
-        let rule = pool.get_extension_by_name("google.api.http")?;
+        let service = pool.get_service_by_name(service).unwrap();
+        let method = service.methods().find(|it| it.name() == name).unwrap();
+        let rule = pool.get_extension_by_name("google.api.http").unwrap();
         let options = method.options();
         let rule = options.get_extension(&rule);
         let path = rule.as_message()?.get_field_by_name("post")?;
@@ -189,6 +190,7 @@ fn compare_refusals(status: &Status, over_http: &HttpAnswer) {
     let problem = over_http.json();
     let code = problem["code"].as_str().unwrap().replace('_', "");
     let ours = format!("{:?}", status.code()).to_uppercase();
+    assert!(over_http.status >= 400, "{over_http:?}");
     assert_eq!(code, ours, "{problem}");
     assert_eq!(problem["detail"], status.message());
     let there = problem["violations"].as_array().cloned();

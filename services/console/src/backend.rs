@@ -15,7 +15,7 @@ use tonic::{Request, Status, Streaming};
 use crate::visitor::Tokens;
 
 /// How long a page waits for a service.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long for a list with reasons, which cost twenty forward passes an item.
 const PATIENCE_FOR_REASONS: Duration = Duration::from_secs(20);
 

@@ -3,7 +3,7 @@
 //! elsewhere.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::failure::Failure;
 use crate::visitor::{FORM_KEY, FormKey, cookie, set_cookie};
 
-/// How long a form may stay open, in seconds: a day.
+/// How long a visitor's form key lasts from their first page, in seconds: a
+/// day. Forms that are open then are refused.
 const FORM_SECONDS: u32 = 86_400;
 
 /// Nothing is loaded from elsewhere, no script stands in a page, and no page of
@@ -46,9 +47,17 @@ pub(crate) async fn guard(
     let is_new = known.is_none();
     let key = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
     request.extensions_mut().insert(FormKey(key.clone()));
+    let is_part = request.headers().contains_key("hx-request");
     let mut response = next.run(request).await;
+    if is_part && response.status().is_redirection() {
+        // A whole page would be put inside another one.
+        response = lead_to_login();
+    }
     let headers = response.headers_mut();
+    // What a cache may keep is everybody's.
+    let is_page = !headers.contains_key(header::CACHE_CONTROL);
     if is_new
+        && is_page
         && let Ok(cookie) = set_cookie(FORM_KEY, &key, FORM_SECONDS).parse()
     {
         headers.append(header::SET_COOKIE, cookie);
@@ -68,6 +77,11 @@ pub(crate) async fn guard(
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Tells htmx to show the page to log in.
+fn lead_to_login() -> Response {
+    ([("hx-redirect", "/login")], StatusCode::OK).into_response()
 }
 
 /// Whether what is before the console says that the browser speaks TLS.

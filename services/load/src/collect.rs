@@ -74,7 +74,7 @@ impl Collected {
     fn add_answer(&mut self, answer: Answer) {
         self.cached += u64::from(answer.cached);
         self.degraded += u64::from(answer.is_degraded());
-        self.scored_items += answer.n_scored();
+        self.scored_items += answer.n_scored;
         *self.versions.entry(answer.model_version).or_default() += 1;
     }
 

@@ -17,17 +17,13 @@ use tonic::{Code, Request, Status};
 pub(crate) struct Answer {
     pub(crate) cached: bool,
     degradations: Vec<serde::de::IgnoredAny>,
-    n_scored: u64,
+    pub(crate) n_scored: u64,
     pub(crate) model_version: String,
 }
 
 impl Answer {
     pub(crate) fn is_degraded(&self) -> bool {
         !self.degradations.is_empty()
-    }
-
-    pub(crate) fn n_scored(&self) -> u64 {
-        self.n_scored
     }
 }
 

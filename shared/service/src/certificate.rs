@@ -26,10 +26,12 @@ const LARGEST: u64 = 1 << 20;
 /// A file cannot be read, holds nothing of its kind, or the two do not belong
 /// together.
 pub(crate) fn server_config(tls: &Tls) -> Result<ServerConfig, PortError> {
+    // First: files that are replaced meanwhile are looked at again.
+    let times = times(tls);
     let certificate = Certificate {
         state: Mutex::new(State {
             current: Arc::new(read(tls)?),
-            times: times(tls),
+            times,
             looked: Instant::now(),
         }),
         files: tls.clone(),

@@ -279,14 +279,16 @@ impl AsyncWrite for Connection {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(context)
+        let flushed = Pin::new(&mut self.wire).poll_flush(context);
+        self.written(flushed, context)
     }
 
     fn poll_shutdown(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(context)
+        let ended = Pin::new(&mut self.wire).poll_shutdown(context);
+        self.written(ended, context)
     }
 }
 

@@ -112,7 +112,13 @@ impl Study<'_> {
         let reading = self.reading(start.as_ref());
         let (data, report) = read(path, &reading, &settings.storage).await?;
         let manifest = &data.manifest;
-        let spec = self.submit.spec_on(NOT_STORED, start.as_ref())?;
+        let mut imported = NOT_STORED;
+        if somebody_answers(&settings.coordinator).await? {
+            imported.may_go_live = self
+                .may_go_live(&settings.coordinator, start.as_ref())
+                .await?;
+        }
+        let spec = self.submit.spec_on(imported, start.as_ref())?;
         let notes = self.costs(&spec, manifest, settings).await?;
         let mut value = summary::json(manifest, &report);
         value["job_notes"] = json!(notes);
@@ -161,7 +167,9 @@ impl Study<'_> {
     ) -> anyhow::Result<ExitCode> {
         let start = self.start_version(&settings.coordinator).await?;
         let reading = self.reading(start.as_ref());
-        let may_go_live = self.may_go_live(&settings.coordinator).await?;
+        let may_go_live = self
+            .may_go_live(&settings.coordinator, start.as_ref())
+            .await?;
         let (data, report, id) =
             import_and_seed(path, &reading, settings).await?;
         self.tell(&report);
@@ -216,8 +224,12 @@ impl Study<'_> {
 
     /// Whether the model becomes `live` on services that run already: nothing is
     /// yet, and no other label was asked for.
-    async fn may_go_live(&self, coordinator: &Target) -> anyhow::Result<bool> {
-        if self.submit.names_labels() {
+    async fn may_go_live(
+        &self,
+        coordinator: &Target,
+        start: Option<&StartVersion>,
+    ) -> anyhow::Result<bool> {
+        if self.submit.names_labels(start)? {
             return Ok(false);
         }
         let mut models = ModelServiceClient::new(connect(coordinator)?);

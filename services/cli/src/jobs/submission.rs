@@ -105,10 +105,15 @@ impl Submit {
         Ok(())
     }
 
-    /// Whether labels are asked for, or none.
-    pub(crate) fn names_labels(&self) -> bool {
-        let is_labels = |field: &String| field.starts_with("labels");
-        !self.label.is_empty() || self.fields.iter().any(is_labels)
+    /// Whether labels are asked for, or none at all.
+    pub(crate) fn names_labels(
+        &self,
+        start: Option<&StartVersion>,
+    ) -> anyhow::Result<bool> {
+        let is_labels = |field: &String| field.starts_with("labels=");
+        let is_set = self.fields.iter().any(is_labels);
+        let of_file = self.base_and_file(start)?.contains_key("labels");
+        Ok(is_set || of_file || !self.label.is_empty())
     }
 
     /// The specification of a job on the data set that `--dataset` or the

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, bail};
 use proto::pb::job::State;
 use serde_json::{Value, json};
-use ureq::Agent;
+use ureq::{Agent, RequestBuilder};
 
 use crate::tracking::run::{Point, Run};
 
@@ -15,8 +15,9 @@ const TAG: &str = "cllm4rec.job";
 /// Most metrics and most parameters that a server takes at once.
 const MOST_METRICS: usize = 1_000;
 const MOST_PARAMS: usize = 100;
-/// Most bytes of a parameter's value that all servers take.
-const LONGEST_PARAM: usize = 500;
+/// Letters of a parameter's value: all servers take 500 bytes, and a letter has
+/// four at most.
+const LONGEST_PARAM: usize = 125;
 /// How long a server may take for an answer.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -66,6 +67,7 @@ impl Mlflow {
             Some(id) => id,
             None => self.create(run)?,
         };
+        self.log_settings(run, &id)?;
         let known = self.known(&id)?;
         let new: Vec<&Point> =
             run.points.iter().filter(|it| !known.has(it)).collect();
@@ -108,17 +110,21 @@ impl Mlflow {
             "tags": [{"key": TAG, "value": run.id}],
         });
         let made = self.tell("runs/create", &create)?;
-        let id = text(&made["run"]["info"]["run_id"])?;
+        text(&made["run"]["info"]["run_id"])
+    }
+
+    /// Tells the settings; the same value again changes nothing.
+    fn log_settings(&self, run: &Run, id: &str) -> anyhow::Result<()> {
         let mut params = Vec::new();
         for (key, value) in &run.settings {
-            let value: String = value.chars().take(LONGEST_PARAM / 4).collect();
+            let value: String = value.chars().take(LONGEST_PARAM).collect();
             params.push(json!({"key": key, "value": value}));
         }
         for params in params.chunks(MOST_PARAMS) {
             let batch = json!({"run_id": id, "params": params});
             self.tell("runs/log-batch", &batch)?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// The latest step of each metric that the server has.
@@ -140,11 +146,7 @@ impl Mlflow {
         for (name, value) in query.as_object().into_iter().flatten() {
             request = request.query(name, value.as_str().unwrap_or_default());
         }
-        if !self.token.is_empty() {
-            let bearer = format!("Bearer {}", self.token);
-            request = request.header("authorization", bearer);
-        }
-        let answer = request.call();
+        let answer = self.with_token(request).call();
         let mut answer = answer.with_context(|| self.place(what))?;
         if answer.status() == 404 {
             return Ok(None);
@@ -154,16 +156,20 @@ impl Mlflow {
 
     /// Changes or searches something.
     fn tell(&self, what: &str, body: &Value) -> anyhow::Result<Value> {
-        let mut request = self.agent.post(self.address(what));
-        if !self.token.is_empty() {
-            let bearer = format!("Bearer {}", self.token);
-            request = request.header("authorization", bearer);
-        }
-        let answer = request
+        let request = self.agent.post(self.address(what));
+        let answer = self
+            .with_token(request)
             .header("content-type", "application/json")
             .send(body.to_string());
         let mut answer = answer.with_context(|| self.place(what))?;
         self.read(what, &mut answer)
+    }
+
+    fn with_token<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        if self.token.is_empty() {
+            return request;
+        }
+        request.header("authorization", format!("Bearer {}", self.token))
     }
 
     fn read(

@@ -38,8 +38,8 @@ struct Value {
     simple_value: f32,
 }
 
-/// Writes a run as a folder below `root`, in the place of what was there before
-/// of it; returns the file.
+/// Writes a run as a folder below `root`, over an earlier export of the same
+/// run; returns the file.
 pub(crate) fn write(root: &Path, run: &Run) -> anyhow::Result<PathBuf> {
     let folder = root.join(&run.id);
     std::fs::create_dir_all(&folder)
@@ -92,8 +92,7 @@ fn record(bytes: &mut Vec<u8>, event: &Event) {
     bytes.extend_from_slice(&masked_crc(&event).to_le_bytes());
 }
 
-/// CRC-32C, turned and shifted as TFRecord wants it, so that the checksum of
-/// bytes with checksums in them is a good one.
+/// CRC-32C, rotated and offset as TFRecord defines it.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)

@@ -117,10 +117,15 @@ fn change_of(
 }
 
 fn differences(one: &pb::ModelVersion, other: &pb::ModelVersion) -> Markup {
-    let (ours, theirs) = (
+    let (ours, theirs) = match (
         changed_fields(one.spec.as_ref()),
         changed_fields(other.spec.as_ref()),
-    );
+    ) {
+        (Ok(ours), Ok(theirs)) => (ours, theirs),
+        (Err(status), _) | (_, Err(status)) => {
+            return html! { p.wrong { (said(&status)) } };
+        }
+    };
     let paths: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let differing: Vec<&String> = paths
         .into_iter()

@@ -9,11 +9,12 @@ use proto::pb::job::State;
 use serde::Deserialize;
 use tonic::Status;
 
+use crate::backend::PATIENCE;
 use crate::failure::Failure;
 use crate::pages::datasets::Names;
 use crate::pages::live::event_line;
 use crate::view::curves::{Curves, charts};
-use crate::view::job::{badge, changed_fields, progress};
+use crate::view::job::{badge, field_rows, progress};
 use crate::view::layout::{self, form_key};
 use crate::view::metrics::{lift, table};
 use crate::view::written::{id, in_path, minute, short};
@@ -28,7 +29,10 @@ pub(crate) async fn page(
     Path(wanted): Path<String>,
 ) -> Result<Markup, Failure> {
     let job = visitor.services.job(&wanted).await?;
-    let events = past(&visitor, &job).await?;
+    let events = tokio::time::timeout(PATIENCE, past(&visitor, &job)).await;
+    let events = events.map_err(|_| {
+        Status::deadline_exceeded("the coordinator does not tell what happened")
+    })??;
     let names = Names::of(&visitor).await;
     let title = format!("Job {}", short(&job.name));
     let live = (!has_ended(&job))
@@ -165,9 +169,7 @@ fn settings(job: &pb::Job, names: &Names) -> Markup {
             @if !spec.labels.is_empty() {
                 div { dt { "Moves" } dd { (spec.labels.join(", ")) } }
             }
-            @for (path, value) in changed_fields(Some(spec)) {
-                div { dt { code { (path) } } dd { (value) } }
-            }
+            (field_rows(Some(spec)))
         }
         p.hint { "Everything else is as by default." }
     }

@@ -34,7 +34,7 @@ pub(crate) fn event_line(event: &pb::JobEvent) -> Markup {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct From {
+pub(crate) struct Start {
     /// The first event that the page does not have.
     #[serde(default)]
     from: u64,
@@ -45,7 +45,7 @@ pub(crate) struct From {
 pub(crate) async fn events(
     visitor: Visitor,
     Path(wanted): Path<String>,
-    Query(From { from }): Query<From>,
+    Query(Start { from }): Query<Start>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     // A browser whose connection broke says what it had last.
@@ -56,6 +56,7 @@ pub(crate) async fn events(
     let following = Following {
         events,
         next: from,
+        has_ended: false,
         is_over: false,
     };
     let batches = stream::unfold(following, |mut following| async move {
@@ -71,6 +72,8 @@ struct Following {
     events: Streaming<pb::JobEvent>,
     /// The number of the first event that was not told.
     next: u64,
+    /// What the latest event says.
+    has_ended: bool,
     is_over: bool,
 }
 
@@ -82,11 +85,13 @@ impl Following {
         }
         match self.events.message().await {
             Ok(Some(event)) => Some(self.told(&event)),
-            Ok(None) => {
+            Ok(None) if self.has_ended => {
                 self.is_over = true;
                 Some(vec![named("end", "ended")])
             }
-            // The browser asks again by itself.
+            // The coordinator leaves; the browser asks again by itself.
+            Ok(None) => None,
+            // Here too.
             Err(error) => {
                 tracing::debug!(%error, "a job is not followed any more");
                 None
@@ -96,6 +101,7 @@ impl Following {
 
     fn told(&mut self, event: &pb::JobEvent) -> Vec<Event> {
         let job = event.job.clone().unwrap_or_default();
+        self.has_ended = has_ended(&job);
         let mut told = Vec::new();
         // Between two numbered events the latest number is repeated.
         if event.number >= self.next {

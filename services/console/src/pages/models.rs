@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tonic::Status;
 
 use crate::failure::Failure;
-use crate::view::job::changed_fields;
+use crate::view::job::field_rows;
 use crate::view::layout::{self, form_key};
 use crate::view::metrics::{lift, table, value};
 use crate::view::written::{id, minute, query, short};
@@ -94,8 +94,8 @@ fn versions(versions: &[pb::ModelVersion]) -> Markup {
     }
 }
 
-/// The two that are compared unless others are chosen: from the live one to
-/// the newest other.
+/// The two that are chosen at first: of this page's versions the live one, or
+/// the oldest, and the newest other.
 struct Chosen<'a> {
     from: &'a str,
     to: &'a str,
@@ -172,9 +172,7 @@ pub(crate) async fn version(
                 div { dt { "Data set" } dd { a href=(format!("/datasets/{}", id(&version.dataset))) { (dataset_name(&version)) } } }
                 div { dt { "Job" } dd { a href=(format!("/jobs/{job}")) { (short(job)) } } }
                 div { dt { "Catalog" } dd { (version.catalog) } }
-                @for (path, value) in changed_fields(version.spec.as_ref()) {
-                    div { dt { code { (path) } } dd { (value) } }
-                }
+                (field_rows(version.spec.as_ref()))
             }
             h2 { "Test split" }
             (table(&version.metrics))
@@ -222,7 +220,7 @@ pub(crate) async fn confirm(
     Path((wanted, label)): Path<(String, String)>,
 ) -> Result<Markup, Failure> {
     let version = visitor.services.version(&wanted).await?;
-    let now = holder(&visitor, &label).await?;
+    let now = labelled(&visitor, &label).await?;
     let title = format!("Move {label} to {}?", short(&version.name));
     let effect = LABELS.iter().find(|(name, _)| *name == label);
     Ok(layout::page(
@@ -264,7 +262,7 @@ fn summary(version: Option<&pb::ModelVersion>) -> String {
 }
 
 /// The version that a label points to.
-async fn holder(
+pub(crate) async fn labelled(
     visitor: &Visitor,
     label: &str,
 ) -> Result<Option<pb::ModelVersion>, Status> {
@@ -284,6 +282,22 @@ async fn holder(
     }
 }
 
+/// Refuses where a label has moved since the page was shown; a move in the same
+/// moment wins.
+async fn refuse_if_moved(
+    visitor: &Visitor,
+    label: &str,
+    from: &str,
+) -> Result<(), Status> {
+    let now = labelled(visitor, label).await?;
+    if now.as_ref().map_or("", |it| id(&it.name)) == from {
+        return Ok(());
+    }
+    Err(Status::aborted(format!(
+        "somebody else moved {label} meanwhile: load the page again and look what it points to now"
+    )))
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Move {
@@ -299,13 +313,7 @@ pub(crate) async fn move_label(
     Form(form): Form<Move>,
 ) -> Result<Markup, Failure> {
     visitor.check(&form.form_key)?;
-    let now = holder(&visitor, &label).await?;
-    let now = now.map_or(String::new(), |it| id(&it.name).to_owned());
-    if now != form.from {
-        return Err(Failure::from(Status::aborted(format!(
-            "somebody else moved {label} meanwhile: load the page again and look what it points to now"
-        ))));
-    }
+    refuse_if_moved(&visitor, &label, &form.from).await?;
     visitor.services.set_label(&label, &wanted).await?;
     let title = format!("{label} was moved");
     Ok(layout::page(
@@ -328,6 +336,8 @@ pub(crate) async fn move_label(
 #[serde(default)]
 pub(crate) struct Removal {
     form_key: String,
+    /// The version that had the label when the page was shown; empty: none.
+    from: String,
 }
 
 /// Asks whether a label is really to go, and says what that does.
@@ -335,7 +345,7 @@ pub(crate) async fn confirm_removal(
     visitor: Visitor,
     Path(label): Path<String>,
 ) -> Result<Markup, Failure> {
-    let now = holder(&visitor, &label).await?;
+    let now = labelled(&visitor, &label).await?;
     let title = format!("Take {label} away?");
     Ok(layout::page(
         &visitor,
@@ -348,6 +358,7 @@ pub(crate) async fn confirm_removal(
             dl.facts { div { dt { "Now" } dd { (summary(now.as_ref())) } } }
             form method="post" {
                 (form_key(&visitor))
+                input type="hidden" name="from" value=(now.as_ref().map_or("", |it| id(&it.name)));
                 button.main { "Take " (label) " away" }
                 " " a href="/models" { "Leave it" }
             }
@@ -362,7 +373,7 @@ pub(crate) async fn remove_label(
     Form(form): Form<Removal>,
 ) -> Result<Markup, Failure> {
     visitor.check(&form.form_key)?;
-    let before = holder(&visitor, &label).await?;
+    refuse_if_moved(&visitor, &label, &form.from).await?;
     visitor.services.remove_label(&label).await?;
     let title = format!("{label} was taken away");
     Ok(layout::page(
@@ -370,8 +381,8 @@ pub(crate) async fn remove_label(
         &title,
         &html! {
             h1 { (title) }
-            @if let Some(before) = &before {
-                (way_back(&visitor, &label, id(&before.name), ""))
+            @if !form.from.is_empty() {
+                (way_back(&visitor, &label, &form.from, ""))
             }
             p { a href="/models" { "All models" } }
         },

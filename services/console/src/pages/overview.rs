@@ -8,7 +8,7 @@ use proto::pb::job::State;
 use tonic::{Code, Status};
 
 use crate::failure::{Failure, said};
-use crate::pages::models::dataset_name;
+use crate::pages::models::{dataset_name, labelled};
 use crate::view::job::{badge, progress};
 use crate::view::layout;
 use crate::view::metrics::{better_method, lift, table};
@@ -36,9 +36,10 @@ pub(crate) async fn now(visitor: Visitor) -> Result<Markup, Failure> {
 /// What the services say; a service that does not answer hides nothing of the
 /// other.
 struct Now {
-    versions: Result<Vec<pb::ModelVersion>, Status>,
+    /// The live version, if there is one.
+    live: Result<Option<pb::ModelVersion>, Status>,
     jobs: Result<Vec<pb::Job>, Status>,
-    /// Those that failed within the last day.
+    /// Those of the 20 newest failed jobs that changed within the last day.
     failed: Result<Vec<pb::Job>, Status>,
     serving: Result<pb::ServingStatus, Status>,
 }
@@ -52,8 +53,8 @@ impl Now {
             newest_first: true,
             ..Default::default()
         };
-        let (versions, running, queued, failed, serving) = futures::join!(
-            services.versions(""),
+        let (live, running, queued, failed, serving) = futures::join!(
+            labelled(visitor, "live"),
             services.jobs(of_state(State::Running)),
             services.jobs(of_state(State::Queued)),
             services.jobs(of_state(State::Failed)),
@@ -65,7 +66,7 @@ impl Now {
             Ok(jobs)
         });
         let now = Self {
-            versions: versions.map(|page| page.model_versions),
+            live,
             jobs,
             failed: failed.map(|failed| of_the_last_day(failed.jobs)),
             serving,
@@ -107,7 +108,9 @@ impl Now {
         let mut problems = Vec::new();
         if let Err(status) = &self.jobs {
             problems.push(format!("The coordinator: {}", said(status)));
-        } else if let Err(status) = &self.versions {
+        } else if let Err(status) = &self.failed {
+            problems.push(format!("Failed jobs: {}", said(status)));
+        } else if let Err(status) = &self.live {
             problems.push(format!("The registry: {}", said(status)));
         }
         match &self.serving {
@@ -141,11 +144,11 @@ impl Now {
                 minute(job.update_time)
             ));
         }
-        match self.live_version() {
-            None if self.versions.is_ok() => problems
+        match &self.live {
+            Ok(None) => problems
                 .push("No version is live: nobody gets a list.".to_owned()),
-            None => {}
-            Some(live) => {
+            Err(_) => {}
+            Ok(Some(live)) => {
                 if let Some(method) = better_method(&live.metrics) {
                     problems.push(format!(
                         "The live version ranks worse than {method} did on the test split."
@@ -156,13 +159,11 @@ impl Now {
         problems
     }
 
-    fn live_version(&self) -> Option<&pb::ModelVersion> {
-        let mut versions = self.versions.iter().flatten();
-        versions.find(|version| version.labels.iter().any(|it| it == "live"))
-    }
-
     fn live(&self) -> Markup {
-        let Some(version) = self.live_version() else {
+        let Ok(live) = &self.live else {
+            return html! { p.hint { "Not known: the registry does not answer." } };
+        };
+        let Some(version) = live else {
             return html! {
                 p.hint {
                     "Nothing is live. A job with the label " code { "live" }
@@ -185,7 +186,9 @@ impl Now {
     }
 
     fn running(&self) -> Markup {
-        let jobs: Vec<&pb::Job> = self.jobs.iter().flatten().collect();
+        let Ok(jobs) = &self.jobs else {
+            return html! { p.hint { "Not known: the coordinator does not answer." } };
+        };
         html! {
             @if jobs.is_empty() {
                 p.hint {

@@ -41,16 +41,16 @@ pub(crate) async fn page(
         let job = visitor.services.job(&beginning.like).await?;
         let spec = job.spec.unwrap_or_default();
         form.labels = spec.labels.join(" ");
-        form.spec = written(&spec);
+        form.spec = written(&spec)?;
         form.dataset = spec.dataset;
     }
     Ok(filled(&visitor, &form, Markup::default()).await)
 }
 
 /// The fields that are not the defaults, a line each.
-fn written(spec: &pb::TrainSpec) -> String {
+fn written(spec: &pb::TrainSpec) -> Result<String, Status> {
     let mut lines = String::new();
-    for (path, value) in changed_fields(Some(spec)) {
+    for (path, value) in changed_fields(Some(spec))? {
         let is_plain = value.parse::<toml::Table>().is_err()
             && format!("x = {value}").parse::<toml::Table>().is_ok();
         let value = if is_plain {
@@ -60,7 +60,7 @@ fn written(spec: &pb::TrainSpec) -> String {
         };
         lines.push_str(&format!("{path} = {value}\n"));
     }
-    lines
+    Ok(lines)
 }
 
 /// The form as it was sent.
@@ -181,7 +181,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!((wanted.seed, wanted.labels.len()), (7, 2));
-        let lines = written(&(&wanted).into());
+        let lines = written(&(&wanted).into()).unwrap();
         let again = spec(&Submitted {
             dataset: "datasets/d".to_owned(),
             spec: lines.clone(),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::failure::{Failure, said};
 use crate::view::layout;
-use crate::view::written::{in_path, minute, query, short};
+use crate::view::written::{id, in_path, minute, query, short};
 use crate::visitor::Visitor;
 use wording::grouped;
 
@@ -90,8 +90,10 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(asked): Query<Asked>,
 ) -> Result<Markup, Failure> {
-    let versions = visitor.services.versions("").await;
-    let versions = versions.map(|it| it.model_versions).unwrap_or_default();
+    let (versions, unlisted) = match visitor.services.versions("").await {
+        Ok(listed) => (listed.model_versions, None),
+        Err(status) => (Vec::new(), Some(status)),
+    };
     let answers = if asked.is_empty() {
         html! { p.hint { "Name a user, or items that somebody has, or what they look for." } }
     } else {
@@ -102,6 +104,9 @@ pub(crate) async fn page(
         "Try it",
         &html! {
             h1 { "Try it" }
+            @if let Some(status) = unlisted {
+                p.wrong { "The versions cannot be listed: " (said(&status)) }
+            }
             (form(&asked, &versions))
             div id="answers" { (answers) }
         },
@@ -140,10 +145,13 @@ fn choice(
     html! {
         select name=(name) {
             option value="" { (none) }
+            @if !chosen.is_empty() && !versions.iter().any(|it| id(&it.name) == chosen) {
+                option value=(chosen) selected { (short(chosen)) }
+            }
             @for version in versions {
-                @let id = version.name.trim_start_matches("modelVersions/");
-                option value=(id) selected[id == chosen] {
-                    (short(id)) " " (minute(version.create_time)) " " (version.labels.join(" "))
+                @let this = id(&version.name);
+                option value=(this) selected[this == chosen] {
+                    (short(this)) " " (minute(version.create_time)) " " (version.labels.join(" "))
                 }
             }
         }
@@ -272,7 +280,9 @@ async fn history(visitor: &Visitor, asked: &Asked) -> Markup {
                     @let title = titles.get(item).map_or("", String::as_str);
                     li {
                         a href=(format!("/items/{}", in_path(item))) { (shown(title, item)) } " "
+                        @if items.len() > 1 {
                         a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "leave out" }
+                        }
                     }
                 }
             }
@@ -323,6 +333,8 @@ fn add(asked: &Asked, items: &[String]) -> Markup {
             input type="hidden" name="filter" value=(asked.filter);
             input type="hidden" name="version" value=(asked.version);
             input type="hidden" name="beside" value=(asked.beside);
+            input type="hidden" name="k" value=(asked.k);
+            input type="hidden" name="explain" value=(asked.explain);
             textarea.hidden name="history" aria-hidden="true" tabindex="-1" { (oldest_first.join("\n")) }
             label { "Item " input name="add" size="12" required; }
             button { "Add it" }

@@ -6,6 +6,7 @@ use domain::TrainSpec;
 use maud::{Markup, html};
 use proto::pb;
 use proto::pb::job::State;
+use tonic::Status;
 
 use crate::view::written::{percent, state};
 use wording::duration;
@@ -45,15 +46,32 @@ pub(crate) fn progress(job: &pb::Job) -> Markup {
 
 /// The fields of a specification that are not the defaults, by their paths, as
 /// they are typed; without its data set and labels, which have places of their
-/// own. None where it cannot be read.
+/// own. An error where it cannot be read.
 pub(crate) fn changed_fields(
     spec: Option<&pb::TrainSpec>,
-) -> BTreeMap<String, String> {
-    let spec = spec.cloned().map(TrainSpec::try_from);
-    let Some(Ok(spec)) = spec else {
-        return BTreeMap::new();
-    };
+) -> Result<BTreeMap<String, String>, Status> {
+    let spec = spec.cloned().unwrap_or_default();
+    let spec = TrainSpec::try_from(spec).map_err(|error| {
+        Status::failed_precondition(format!(
+            "its specification cannot be read: {error}"
+        ))
+    })?;
     let mut changed = spec.changed_fields();
     changed.retain(|path, _| path != "dataset" && path != "labels");
-    changed
+    Ok(changed)
+}
+
+/// The fields that are not the defaults, as rows of a list of facts; or that
+/// they cannot be read.
+pub(crate) fn field_rows(spec: Option<&pb::TrainSpec>) -> Markup {
+    match changed_fields(spec) {
+        Ok(fields) => html! {
+            @for (path, value) in fields {
+                div { dt { code { (path) } } dd { (value) } }
+            }
+        },
+        Err(status) => html! {
+            div { dt { "Settings" } dd { (status.message()) } }
+        },
+    }
 }

@@ -1,11 +1,12 @@
 //! What clients ask about data sets.
 
-use domain::{ArtifactId, Catalog};
+use domain::{ArtifactId, Catalog, DatasetId};
 use proto::{pb, timestamp};
 use serde::Deserialize;
 use storage::{Artifacts, Kind};
 use tonic::{Request, Response, Status};
 
+use crate::dataset::read;
 use crate::error::Error;
 
 /// Data sets in one answer.
@@ -35,7 +36,7 @@ struct Counted {
 /// A data set, and when it was imported.
 struct Found {
     id: ArtifactId,
-    put_ms: i64,
+    put_ms: Option<i64>,
 }
 
 #[tonic::async_trait]
@@ -66,7 +67,6 @@ impl Datasets {
         let mut found = Vec::new();
         for id in self.artifacts.list(Kind::Dataset).await? {
             let put_ms = self.artifacts.put_ms(Kind::Dataset, &id).await?;
-            let put_ms = put_ms.unwrap_or_default();
             found.push(Found { id, put_ms });
         }
         found.sort_by_key(|found| std::cmp::Reverse(found.put_ms));
@@ -76,17 +76,13 @@ impl Datasets {
 
     async fn described(&self, found: &Found) -> Result<pb::Dataset, Error> {
         let Found { id, put_ms } = found;
-        let manifest = self
-            .artifacts
-            .read(Kind::Dataset, id, "dataset.json")
-            .await?;
-        let counted: Counted =
-            serde_json::from_slice(&manifest).map_err(Error::BadDataset)?;
+        let dataset = DatasetId::new(id.to_string()).map_err(Error::from)?;
+        let counted: Counted = read(&self.artifacts, &dataset).await?;
         Ok(pb::Dataset {
             name: format!("datasets/{id}"),
             display_name: counted.name,
             catalog: counted.catalog.to_string(),
-            import_time: Some(timestamp(*put_ms)),
+            import_time: put_ms.map(timestamp),
             n_users: counted.n_users,
             n_items: counted.n_items,
             n_train: counted.n_train,

@@ -10,9 +10,9 @@ impl TrainSpec {
     /// Every field by its path, such as `finetuning.epochs`, as it is typed.
     pub fn fields(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        if let Ok(value) = serde_json::to_value(self) {
-            add(&mut found, "", &value);
-        }
+        let value = serde_json::to_value(self);
+        let value = value.expect("a specification is plain text and numbers");
+        add(&mut found, "", &value);
         found
     }
 

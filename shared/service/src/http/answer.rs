@@ -19,8 +19,8 @@ use super::response::{whole, with_type};
 /// Bytes before each message of gRPC: whether it is compressed, its length.
 const HEAD: usize = 5;
 
-/// After so long without a message an empty line says that there is none: who
-/// is gone is noticed, and what is between does not give up.
+/// After so long without a message an empty line is sent, so that a caller who
+/// has gone is noticed and proxies keep the connection.
 const PAUSE: Duration = Duration::from_secs(15);
 
 /// How the messages of a stream are written.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as _;
@@ -9,6 +10,7 @@ use prost_reflect::DescriptorPool;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
+use tonic::metadata::MetadataMap;
 use tower_layer::Layer;
 
 use super::answer::{self, Form};
@@ -22,8 +24,13 @@ use crate::access::RoleCheck;
 
 /// Where the description of all paths is.
 const OPENAPI: &str = "/v1/openapi.json";
-/// How many seconds the caller waits; gRPC's own header counts too.
+/// How many seconds the caller waits.
 const WAITS: &str = "x-server-timeout";
+/// How gRPC says it.
+const GRPC_WAITS: &str = "grpc-timeout";
+/// How long a call may take where the caller names no deadline: less than the
+/// server's own bound, which would answer as gRPC does.
+const LONGEST_CALL: Duration = Duration::from_secs(590);
 
 /// Puts HTTP with JSON in front of the services of gRPC.
 #[derive(Clone)]
@@ -116,15 +123,25 @@ where
             }
             Err(refusal) => return Box::pin(async move { Ok(*refusal) }),
         };
+        let left = crate::deadline(&metadata(request.headers()));
+        let left = left.unwrap_or(LONGEST_CALL).min(LONGEST_CALL);
         let answer = self.inner.call(*request);
         Box::pin(async move {
-            let answer = answer.await?;
             let output = method.output();
-            Ok(if method.is_server_streaming() {
-                answer::streaming(output, answer, form)
-            } else {
-                answer::unary(output, answer).await
-            })
+            let whole = async {
+                let answer = answer.await?;
+                Ok(if method.is_server_streaming() {
+                    answer::streaming(output, answer, form)
+                } else {
+                    answer::unary(output, answer).await
+                })
+            };
+            match tokio::time::timeout(left, whole).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(problem::response(&Status::deadline_exceeded(
+                    "the deadline has passed",
+                ))),
+            }
         })
     }
 }
@@ -170,6 +187,10 @@ impl Paths {
     }
 }
 
+fn metadata(headers: &http::HeaderMap) -> MetadataMap {
+    MetadataMap::from_headers(headers.clone())
+}
+
 fn is_grpc(headers: &http::HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
@@ -203,8 +224,9 @@ fn call(
         has_body: route.has_body,
     };
     let headers = &mut head.headers;
+    headers.remove(GRPC_WAITS);
     if let Some(timeout) = timeout(headers)? {
-        headers.insert("grpc-timeout", timeout);
+        headers.insert(GRPC_WAITS, timeout);
     }
     let grpc = http::HeaderValue::from_static("application/grpc");
     headers.insert(http::header::CONTENT_TYPE, grpc);

@@ -50,7 +50,7 @@ pub fn check_origin(
         return Ok(());
     }
     Err(Status::permission_denied(format!(
-        "without a token this port answers to its address and to localhost, not to {host}: set `token`"
+        "this port answers to its address and to localhost, not to {host}"
     )))
 }
 
