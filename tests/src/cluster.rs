@@ -198,11 +198,16 @@ impl Cluster {
         Process::start(&mut command)
     }
 
-    /// Starts one more coordinator on the same store, on ports of its own.
-    pub async fn start_coordinator(&self) -> OtherCoordinator {
+    /// Starts one more coordinator on the same store, on ports of its own and
+    /// with these variables over the cluster's.
+    pub async fn start_coordinator(
+        &self,
+        variables: &[(String, String)],
+    ) -> OtherCoordinator {
         let ports = Ports::free();
         let mut command = Command::new(binary("coordinator"));
         command.envs(self.environment.iter().cloned());
+        command.envs(variables.iter().cloned());
         for (name, port) in [
             ("COORDINATOR__API__ADDRESS", ports.coordinator),
             ("COORDINATOR__WORKERS__ADDRESS", ports.workers),

@@ -36,7 +36,7 @@ async fn many_queued_jobs_cost_nothing_and_are_leased_at_once() {
 #[tokio::test]
 async fn two_coordinators_give_each_job_to_one_worker() {
     let cluster = Cluster::start_without_worker().await;
-    let other = cluster.start_coordinator().await;
+    let other = cluster.start_coordinator(&[]).await;
     let dataset = cluster.import_two_groups();
     let n_jobs = 60;
     let mut asking = JoinSet::new();

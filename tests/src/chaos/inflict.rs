@@ -2,6 +2,7 @@
 
 use crate::chaos::aim::Aim;
 use crate::chaos::chance::Chance;
+use crate::chaos::clocks::Whose;
 use crate::chaos::damaged::damage;
 use crate::chaos::kind::{Kind, Phase};
 use crate::chaos::schedule::Fault;
@@ -16,9 +17,18 @@ const LONGEST_AWAY_MS: usize = 3_000;
 pub(super) const LATEST_MS: usize = 1_500;
 
 /// Starts what a fault needs beside the site, before its job is submitted.
-pub(super) async fn prepare(site: &mut Site, kind: Kind) {
+pub(super) async fn prepare(site: &mut Site, fault: &Fault) {
+    let kind = fault.kind;
+    let is_fast = fault.chance.clone().below(2) == 0;
     if matches!(kind, Kind::OneOfTwoKilled | Kind::OneOfTwoStopped) {
-        site.other = Some(site.cluster.start_coordinator().await);
+        site.other = Some(site.cluster.start_coordinator(&[]).await);
+    }
+    if kind == Kind::ClocksApart {
+        let clocks = site.clocks.as_ref();
+        let clocks = clocks.expect("kinds that need them are left out");
+        clocks.put_wrong(Whose::SecondCoordinator, is_fast);
+        let with = clocks.environment(Whose::SecondCoordinator);
+        site.other = Some(site.cluster.start_coordinator(&with).await);
     }
 }
 
@@ -69,6 +79,9 @@ pub(super) async fn inflict(
             let volumes = site.volumes.as_ref();
             let volumes = volumes.expect("kinds that need them are left out");
             volume(volumes, fault.kind, chance).await;
+        }
+        Kind::ClocksJump | Kind::ClocksApart => {
+            clocks(site, fault.kind, chance).await;
         }
         Kind::Deploy => {
             tokio::time::sleep(chance.up_to_ms(LATEST_MS)).await;
@@ -183,6 +196,22 @@ async fn volume(volumes: &Volumes, kind: Kind, chance: &mut Chance) {
     }
     tokio::time::sleep(chance.up_to_ms(LONGEST_MS)).await;
     volume.mend();
+}
+
+async fn clocks(site: &mut Site, kind: Kind, chance: &mut Chance) {
+    if kind == Kind::ClocksApart {
+        // The second coordinator has had the wrong time since before the job.
+        tokio::time::sleep(chance.up_to_ms(LONGEST_MS)).await;
+        site.other = None;
+        return;
+    }
+    let is_fast = chance.below(2) == 0;
+    tokio::time::sleep(chance.up_to_ms(LATEST_MS)).await;
+    let clocks = site.clocks.as_ref();
+    let clocks = clocks.expect("kinds that need them are left out");
+    clocks.put_wrong(Whose::Site, is_fast);
+    tokio::time::sleep(chance.up_to_ms(LONGEST_MS)).await;
+    clocks.put_right(Whose::Site);
 }
 
 fn services(site: &mut Site) -> Vec<&mut Process> {

@@ -32,6 +32,10 @@ pub(super) enum Kind {
     ArtifactsReadOnly,
     /// The scratch folder's file system is full for seconds.
     ScratchFull,
+    /// All wall clocks are ten minutes fast or slow for seconds.
+    ClocksJump,
+    /// The wall clock of a second coordinator is ten minutes fast or slow.
+    ClocksApart,
     /// SIGTERM for all services at once, and another start.
     Deploy,
     /// SIGKILL for everything at once, Redis as well, and another start.
@@ -121,6 +125,8 @@ impl Kind {
             Self::ArtifactsFull,
             Self::ArtifactsReadOnly,
             Self::ScratchFull,
+            Self::ClocksJump,
+            Self::ClocksApart,
             Self::Deploy,
             Self::EverythingKilled,
         ]);
@@ -138,6 +144,11 @@ impl Kind {
                 | Self::ScratchFull
                 | Self::UpDiskFull
         )
+    }
+
+    /// True where the fault needs clocks that can be put wrong.
+    pub(super) fn needs_clocks(self) -> bool {
+        matches!(self, Self::ClocksJump | Self::ClocksApart)
     }
 
     /// True where the fault is one of `cllm4rec up`, which has no Redis.

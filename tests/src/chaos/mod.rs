@@ -16,6 +16,8 @@ mod plan;
 mod schedule;
 
 // Where it happens.
+/// Wall clocks that are wrong.
+mod clocks;
 /// Records interactions and remembers which were acknowledged.
 mod ledger;
 /// A cluster with what was promised to its users.

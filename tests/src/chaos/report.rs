@@ -38,7 +38,12 @@ pub(super) fn announce(plan: &Plan, skipped: &[Kind]) {
     let (seed, seconds) = (plan.seed, plan.time.as_secs());
     println!("chaos --seed {seed}: {seconds} s, {} lanes", plan.n_lanes);
     for kind in skipped {
-        println!("{kind} is left out: only root may mount a file system");
+        let why = if kind.needs_clocks() {
+            "there is no C compiler for the wrong clocks"
+        } else {
+            "only root may mount a file system"
+        };
+        println!("{kind} is left out: {why}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 
 use crate::chaos::aim::Aim;
+use crate::chaos::clocks::Clocks;
 use crate::chaos::house;
 use crate::chaos::inflict::{inflict, prepare};
 use crate::chaos::plan::Plan;
@@ -21,10 +22,11 @@ const ROUND_TIME: Duration = Duration::from_secs(400);
 
 /// Inflicts faults as a plan has it; true when every promise was kept.
 pub fn run(plan: &Plan) -> bool {
-    let (kinds, skipped) = plan
-        .kinds
-        .iter()
-        .partition(|kind| can_mount() || !kind.needs_volumes());
+    let has_clocks = Clocks::new().is_some();
+    let (kinds, skipped) = plan.kinds.iter().partition(|kind| {
+        (can_mount() || !kind.needs_volumes())
+            && (has_clocks || !kind.needs_clocks())
+    });
     let skipped: Vec<_> = skipped;
     announce(plan, &skipped);
     let versions = block_on(undisturbed_versions());
@@ -103,7 +105,7 @@ async fn round(
     versions: &[String],
 ) -> (Option<Site>, Outcome) {
     let spec = site.next_spec().expect("a site without one was replaced");
-    prepare(&mut site, fault.kind).await;
+    prepare(&mut site, fault).await;
     let aim = Aim::before(&site);
     let job = site.submit(spec);
     let is_over = Cell::new(false);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::chaos::clocks::{Clocks, Whose};
 use crate::chaos::ledger::Ledger;
 use crate::chaos::volume::Volume;
 use crate::cluster::{Cluster, Options, OtherCoordinator};
@@ -14,6 +15,8 @@ pub(super) struct Site {
     /// mount any. They go before the cluster's folder.
     pub(super) volumes: Option<Volumes>,
     pub(super) cluster: Cluster,
+    /// The wall clocks of its processes; `None` where they cannot be put wrong.
+    pub(super) clocks: Option<Clocks>,
     /// A second coordinator, while a fault needs one.
     pub(super) other: Option<OtherCoordinator>,
     /// The data set that jobs learn from.
@@ -56,7 +59,11 @@ impl Site {
     /// Starts one, with a worker and a data set.
     pub(super) async fn start() -> Self {
         let often = [("WORKER__CHECKPOINT_EVERY_S", "0")];
-        let options = Options::settings(&often).without_worker();
+        let mut options = Options::settings(&often).without_worker();
+        let clocks = Clocks::new();
+        if let Some(clocks) = &clocks {
+            options.environment.extend(clocks.environment(Whose::Site));
+        }
         let mut cluster = Cluster::start_with(options).await;
         // Nobody has written there yet.
         let volumes = Volumes::mount(&cluster);
@@ -65,6 +72,7 @@ impl Site {
         Self {
             volumes,
             cluster,
+            clocks,
             other: None,
             dataset,
             accepted: BTreeMap::new(),
