@@ -90,7 +90,10 @@ export class Bulk {
         replica.hasAnswered();
         const result = this.#read(answer, stream);
         if (result !== undefined) {
+          // What the caller does with it is not the scorer's silence.
+          stream.stopWatching();
           yield result;
+          stream.watchForSilence();
         }
       }
       if (stream.nWaiting > 0) {
@@ -218,7 +221,7 @@ class OneStream {
       throw new Cllm4recError("INTERNAL", "the scorer answered what nobody asked");
     }
     this.#waiting.delete(id);
-    this.#watchForSilence();
+    this.watchForSilence();
     this.#wake?.();
     return user;
   }
@@ -243,12 +246,13 @@ class OneStream {
     this.#nextId += 1n;
     this.#waiting.set(id, user);
     if (this.#waiting.size === 1) {
-      this.#watchForSilence();
+      this.watchForSilence();
     }
     return { id, request: this.requestOf(user.userId) };
   }
 
-  #watchForSilence(): void {
+  /** From now on the scorer has so long for its next answer. */
+  watchForSilence(): void {
     clearTimeout(this.#silence);
     if (this.#waiting.size > 0) {
       this.#silence = setTimeout(() => {
@@ -256,6 +260,11 @@ class OneStream {
         this.abort(undefined);
       }, SILENCE_MS);
     }
+  }
+
+  /** Nobody waits for the scorer. */
+  stopWatching(): void {
+    clearTimeout(this.#silence);
   }
 
   /** Settles at the next answer, or when the stream ends. */
