@@ -51,8 +51,8 @@ clients: ## the Python and the TypeScript client: built, installed and tried in 
 tracking: ## jobs exported to TensorBoard and a real MLflow server, read back by their own packages
 	cargo build --workspace --bins && tests/tracking.sh
 
-wheel: ## the command line as a wheel in target/wheels
-	tests/venv.sh target/maturin-venv maturin==1.16.0 && cd clients/cli && ../../target/maturin-venv/bin/maturin build --release --out ../../target/wheels
+wheel: ## the command line as a wheel in target/wheels, and the demo from it in a clean folder
+	tests/wheel.sh
 
 fuzz: ## random bytes and words for the decoder and the filter parser, FUZZ_SECONDS=600 each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --lib -- no_bytes_make no_text_makes
@@ -87,6 +87,6 @@ quality-check: ## docs/quality.md is what quality/results.jsonl gives
 images: ## container images of all services
 	docker build -t cllm4rec .
 
-ci: lint layers deny k8s quality-check bench-smoke chaos-short console-walk clients tracking test ## everything that CI runs
+ci: lint layers deny k8s quality-check bench-smoke chaos-short console-walk clients tracking wheel test ## everything that CI runs
 
 .PHONY: help demo test lint layers e2e chaos chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images console-walk clients tracking wheel ci
