@@ -76,11 +76,6 @@ impl Newcomer {
         connection(self.api)
     }
 
-    /// The console's port.
-    pub fn console_port(&self) -> u16 {
-        self.console
-    }
-
     /// The scorer's port.
     pub fn scorer_port(&self) -> u16 {
         self.scorer

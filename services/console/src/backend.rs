@@ -12,6 +12,7 @@ use service::client::{Connection, Target, TargetError, channel, with_token};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+use crate::view::written::version_name;
 use crate::visitor::Tokens;
 
 /// How long a page waits for a service.
@@ -179,7 +180,7 @@ impl Services {
         &self,
         id: &str,
     ) -> Result<pb::ModelVersion, Status> {
-        let name = format!("modelVersions/{id}");
+        let name = version_name(id);
         let request = timed(PATIENCE, pb::GetModelVersionRequest { name });
         let mut client = self.models.clone();
         let answer = client.get_model_version(request).await?;
@@ -193,7 +194,7 @@ impl Services {
     ) -> Result<pb::ModelVersion, Status> {
         let request = pb::SetLabelRequest {
             label: label.to_owned(),
-            model_version: format!("modelVersions/{id}"),
+            model_version: version_name(id),
         };
         let mut client = self.models.clone();
         let answer = client.set_label(timed(PATIENCE, request)).await?;

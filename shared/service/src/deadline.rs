@@ -7,7 +7,14 @@ use tonic::metadata::MetadataMap;
 /// The deadline of a call (`grpc-timeout`: up to eight digits and a unit);
 /// `None` where the caller names none.
 pub fn deadline(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    of_text(metadata.get(HEADER)?.to_str().ok()?)
+}
+
+/// The header that names the deadline.
+pub(crate) const HEADER: &str = "grpc-timeout";
+
+/// The deadline that the header's text says.
+pub(crate) fn of_text(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     match unit {

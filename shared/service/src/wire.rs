@@ -18,6 +18,8 @@ pub(crate) enum Wire {
     Agreeing(Box<Accept<TcpStream>>),
     /// With TLS.
     Encrypted(Box<TlsStream<TcpStream>>),
+    /// They did not agree.
+    Failed,
 }
 
 impl Wire {
@@ -28,36 +30,33 @@ impl Wire {
         }
     }
 
-    /// Goes on agreeing, where that is not over.
+    /// What is read and written once both sides have agreed; goes on agreeing
+    /// until then.
     fn poll_agreed(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<Pin<&mut dyn ReadWrite>>> {
         if let Self::Agreeing(accept) = self {
-            let stream = ready!(Pin::new(&mut **accept).poll(context))?;
-            *self = Self::Encrypted(Box::new(stream));
+            let agreed = ready!(Pin::new(&mut **accept).poll(context));
+            // A handshake that is over must not be polled again.
+            *self = Self::Failed;
+            *self = Self::Encrypted(Box::new(agreed?));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(match self {
+            Self::Plain(stream) => Ok(Pin::new(stream)),
+            Self::Encrypted(stream) => Ok(Pin::new(&mut **stream)),
+            Self::Agreeing(_) | Self::Failed => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
+        })
     }
 }
 
-/// What reads and writes a wire on which both sides have agreed.
-macro_rules! agreed {
-    ($wire:ident, $stream:ident => $call:expr, $context:ident) => {{
-        ready!($wire.poll_agreed($context))?;
-        match &mut *$wire {
-            Wire::Plain(stream) => {
-                let $stream = Pin::new(stream);
-                $call
-            }
-            Wire::Encrypted(stream) => {
-                let $stream = Pin::new(&mut **stream);
-                $call
-            }
-            Wire::Agreeing(_) => Poll::Pending,
-        }
-    }};
-}
+/// A plain or an encrypted stream.
+trait ReadWrite: AsyncRead + AsyncWrite + Unpin {}
+
+impl ReadWrite for TcpStream {}
+impl ReadWrite for TlsStream<TcpStream> {}
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -65,7 +64,7 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        agreed!(self, stream => stream.poll_read(context, buffer), context)
+        ready!(self.poll_agreed(context))?.poll_read(context, buffer)
     }
 }
 
@@ -75,7 +74,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        agreed!(self, stream => stream.poll_write(context, bytes), context)
+        ready!(self.poll_agreed(context))?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -83,11 +82,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        agreed!(
-            self,
-            stream => stream.poll_write_vectored(context, parts),
-            context
-        )
+        ready!(self.poll_agreed(context))?.poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -98,13 +93,13 @@ impl AsyncWrite for Wire {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        agreed!(self, stream => stream.poll_flush(context), context)
+        ready!(self.poll_agreed(context))?.poll_flush(context)
     }
 
     fn poll_shutdown(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        agreed!(self, stream => stream.poll_shutdown(context), context)
+        ready!(self.poll_agreed(context))?.poll_shutdown(context)
     }
 }

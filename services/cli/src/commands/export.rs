@@ -1,6 +1,7 @@
 //! `train export`: jobs for TensorBoard and MLflow.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::jobs::client::TrainingClient;
 use crate::jobs::follow::events_so_far;
 use crate::lookup;
-use crate::output::writer::Output;
+use crate::output::writer::{self, Output};
 use crate::tracking::mlflow::Mlflow;
 use crate::tracking::{Run, tensorboard};
 
@@ -68,11 +69,19 @@ pub(crate) async fn run(
     if names.is_empty() {
         names = all(client).await?;
     }
+    let mlflow = mlflow(arguments).await?;
     let n_jobs = names.len();
     loop {
         let mut going_on = Vec::new();
         for name in names {
-            let run = exported(client, arguments, &name).await?;
+            let run = run_of(client, &name).await?;
+            if let Some(folder) = &arguments.tensorboard {
+                tensorboard::write(folder, &run)?;
+            }
+            let run = match &mlflow {
+                Some(mlflow) => sent(run, Arc::clone(mlflow)).await?,
+                None => run,
+            };
             if run.ended_ms.is_none() {
                 going_on.push(name);
             }
@@ -98,6 +107,7 @@ async fn all(client: &mut TrainingClient) -> anyhow::Result<Vec<String>> {
             ..Default::default()
         };
         let page = client.list_jobs(request).await?.into_inner();
+        writer::unreadable("job", &page.unreadable);
         names.extend(page.jobs.into_iter().map(|job| job.name));
         if page.next_page_token.is_empty() {
             return Ok(names);
@@ -106,10 +116,9 @@ async fn all(client: &mut TrainingClient) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Exports a job as it is now.
-async fn exported(
+/// A job as it is now.
+async fn run_of(
     client: &mut TrainingClient,
-    arguments: &Export,
     name: &str,
 ) -> anyhow::Result<Run> {
     let request = pb::GetJobRequest {
@@ -117,18 +126,27 @@ async fn exported(
     };
     let job = client.get_job(request).await?.into_inner();
     let events = events_so_far(client, &job).await?;
-    let run = Run::of(&job, &events);
-    if let Some(folder) = &arguments.tensorboard {
-        tensorboard::write(folder, &run)?;
-    }
+    Ok(Run::of(&job, &events))
+}
+
+/// The server of MLflow, where one is named.
+async fn mlflow(arguments: &Export) -> anyhow::Result<Option<Arc<Mlflow>>> {
     let Some(url) = arguments.mlflow.clone() else {
-        return Ok(run);
+        return Ok(None);
     };
     let token = arguments.mlflow_token.clone();
     let experiment = arguments.experiment.clone();
-    // It waits for the network.
+    // It waits for the network, and so below.
+    let mlflow = tokio::task::spawn_blocking(move || {
+        Mlflow::open(&url, &token, &experiment)
+    });
+    Ok(Some(Arc::new(mlflow.await??)))
+}
+
+/// The run, once MLflow knows it.
+async fn sent(run: Run, mlflow: Arc<Mlflow>) -> anyhow::Result<Run> {
     tokio::task::spawn_blocking(move || {
-        Mlflow::open(&url, &token, &experiment)?.log(&run)?;
+        mlflow.log(&run)?;
         Ok(run)
     })
     .await?

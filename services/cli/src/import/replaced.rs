@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use dataset::{Dataset, Manifest, Report};
 use domain::ArtifactId;
 use storage::{Artifacts, Kind};
+use wording::short;
 
 use crate::output::plain::minute;
-use wording::short;
 
 /// A data set that another one of its name takes the place of.
 pub(crate) struct Replaced {

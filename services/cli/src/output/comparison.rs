@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::{Metric, TrainSpec};
 use proto::pb;
+use wording::change;
 use worker::Comparison;
 
 use crate::output::version;
-use wording::change;
 
 /// What is shown of a comparison.
 pub(crate) struct Shown<'a> {

@@ -7,12 +7,12 @@ use dataset::date_of;
 use domain::Part;
 use proto::pb::job::State;
 use proto::{milliseconds, pb};
+use wording::duration;
 
 use crate::output::plain::one_line;
 use crate::output::progress::now_line;
 use crate::output::spec_fields::changed;
 use crate::output::text::metrics_table;
-use wording::duration;
 
 /// A job, and what is known beside its record.
 pub(crate) struct JobPage<'a> {

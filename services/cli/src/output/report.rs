@@ -5,6 +5,7 @@
 use dataset::{Manifest, date_of};
 use domain::{Metric, RankedBy};
 use proto::{milliseconds, pb};
+use wording::duration;
 
 use crate::output::advice::advice;
 use crate::output::html::escaped;
@@ -13,7 +14,6 @@ use crate::output::report_parts::{SampleLists, charts, lists, row};
 use crate::output::seeds::Seeds;
 use crate::output::spec_fields::important;
 use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
-use wording::duration;
 
 /// A finished job, its data, and what else the report tells.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use dataset::Manifest;
 use domain::{Metric, RankedBy, TrainSpec};
 use proto::pb::job::State;
 use proto::{milliseconds, pb};
+use wording::short;
 
 use crate::names::dataset_id;
 use crate::output::json::sorted;
 use crate::output::plain::{minute, one_line};
-use wording::short;
 
 /// A data set in one line.
 pub(crate) fn dataset(id: &str, manifest: &Manifest) -> String {

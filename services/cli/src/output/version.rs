@@ -3,10 +3,10 @@
 
 use domain::{Metric, RankedBy, best_simpler_method};
 use proto::{milliseconds, pb};
+use wording::{beside, short};
 
 use crate::names::dataset_id;
 use crate::output::plain::minute;
-use wording::{beside, short};
 
 /// A version in one line.
 pub(crate) fn line(model: &pb::ModelVersion) -> String {

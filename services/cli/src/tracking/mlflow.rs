@@ -60,9 +60,8 @@ impl Mlflow {
         Ok(mlflow)
     }
 
-    /// Tells the server what it does not know of a run; returns the run's id
-    /// there.
-    pub(crate) fn log(&self, run: &Run) -> anyhow::Result<String> {
+    /// Tells the server what it does not know of a run.
+    pub(crate) fn log(&self, run: &Run) -> anyhow::Result<()> {
         let id = match self.find(run)? {
             Some(id) => id,
             None => self.create(run)?,
@@ -88,7 +87,7 @@ impl Mlflow {
             });
             self.tell("runs/set-tag", &tag)?;
         }
-        Ok(id)
+        Ok(())
     }
 
     fn find(&self, run: &Run) -> anyhow::Result<Option<String>> {

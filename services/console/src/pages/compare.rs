@@ -8,6 +8,7 @@ use domain::{Metric, RankedBy};
 use maud::{Markup, html};
 use proto::pb;
 use serde::Deserialize;
+use wording::change;
 
 use crate::failure::{Failure, said};
 use crate::pages::try_it::list;
@@ -16,7 +17,6 @@ use crate::view::layout;
 use crate::view::metrics::value;
 use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;
-use wording::change;
 
 /// Items of each list.
 const K: u32 = 10;

@@ -7,10 +7,10 @@ use tonic::Status;
 
 use crate::failure::Failure;
 use crate::view::curves::{Curves, charts};
-use crate::view::job::badge;
+use crate::view::job::place;
 use crate::view::layout;
 use crate::view::metrics::lift;
-use crate::view::written::{id, minute, short};
+use crate::view::written::minute;
 use crate::visitor::Visitor;
 
 /// Jobs whose curves can be told from each other by eye.
@@ -47,8 +47,7 @@ pub(crate) async fn page(
             ul.plain {
                 @for job in &jobs {
                     li {
-                        (badge(job)) " "
-                        a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+                        (place(job))
                         " " (minute(job.create_time)) ", " (lift(&job.metrics))
                     }
                 }

@@ -4,14 +4,14 @@ use axum::extract::Path;
 use maud::{Markup, html};
 use proto::pb;
 use tonic::Status;
+use wording::grouped;
 
 use crate::failure::Failure;
-use crate::view::job::badge;
+use crate::view::job::place;
 use crate::view::layout;
 use crate::view::metrics::lift;
 use crate::view::written::{id, minute, query, short};
 use crate::visitor::Visitor;
-use wording::grouped;
 
 /// What people call the data sets.
 #[derive(Debug, Default)]
@@ -187,8 +187,7 @@ fn jobs_on_it(jobs: &[pb::Job]) -> Markup {
             ul.plain {
                 @for job in jobs {
                     li {
-                        (badge(job)) " "
-                        a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+                        (place(job))
                         " " (minute(job.create_time))
                         @if !job.metrics.is_empty() { ", " (lift(&job.metrics)) }
                     }

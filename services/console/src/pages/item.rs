@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::pages::try_it::shown;
 use crate::view::layout;
-use crate::view::written::{in_path, query, short};
+use crate::view::written::{in_path, query, short, version_name};
 use crate::visitor::Visitor;
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) async fn page(
     Path(item): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Markup, Failure> {
-    let version = format!("modelVersions/{}", asked.version);
+    let version = version_name(&asked.version);
     let request = pb::SimilarItemsRequest {
         item_id: item.clone(),
         k: Some(20),

@@ -8,6 +8,7 @@ use proto::pb;
 use proto::pb::job::State;
 use serde::Deserialize;
 use tonic::Status;
+use wording::duration;
 
 use crate::backend::PATIENCE;
 use crate::failure::Failure;
@@ -19,7 +20,6 @@ use crate::view::layout::{self, form_key};
 use crate::view::metrics::{lift, table};
 use crate::view::written::{id, in_path, minute, short};
 use crate::visitor::Visitor;
-use wording::duration;
 
 /// Events that are shown of the past.
 const N_EVENTS: u64 = 200;
@@ -35,7 +35,7 @@ pub(crate) async fn page(
     })??;
     let names = Names::of(&visitor).await;
     let title = format!("Job {}", short(&job.name));
-    let live = (!has_ended(&job))
+    let live = (!job.state().is_final())
         .then(|| format!("/jobs/{wanted}/live?from={}", job.n_events + 1));
     Ok(layout::page(
         &visitor,
@@ -71,7 +71,7 @@ pub(crate) fn now(job: &pb::Job) -> Markup {
         }
         dl.facts {
             div { dt { "Submitted" } dd { (minute(job.create_time)) } }
-            @if has_ended(job) {
+            @if job.state().is_final() {
                 div { dt { "Ended" } dd { (minute(job.update_time)) } }
             }
             div { dt { "Attempts" } dd { (job.attempts) } }
@@ -82,10 +82,10 @@ pub(crate) fn now(job: &pb::Job) -> Markup {
                 @if !progress.device.is_empty() {
                     div { dt { "Device" } dd { (progress.device) } }
                 }
-                @if progress.tokens_per_second > 0.0 && !has_ended(job) {
+                @if progress.tokens_per_second > 0.0 && !job.state().is_final() {
                     div { dt { "Speed" } dd { (format!("{:.0} tokens/s", progress.tokens_per_second)) } }
                 }
-                @if progress.loss > 0.0 && !has_ended(job) {
+                @if progress.loss > 0.0 && !job.state().is_final() {
                     div { dt { "Loss of the latest step" } dd { (format!("{:.4} nats", progress.loss)) } }
                 }
             }
@@ -125,19 +125,12 @@ fn spent(job: &pb::Job) -> Markup {
     }
 }
 
-pub(crate) fn has_ended(job: &pb::Job) -> bool {
-    matches!(
-        job.state(),
-        State::Succeeded | State::Failed | State::Cancelled
-    )
-}
-
 fn actions(visitor: &Visitor, job: &pb::Job) -> Markup {
     let path = format!("/jobs/{}", id(&job.name));
     let may_retry = matches!(job.state(), State::Failed | State::Cancelled);
     html! {
         div.row {
-            @if !has_ended(job) && job.state() != State::Cancelling {
+            @if !job.state().is_final() && job.state() != State::Cancelling {
                 form method="post" action=(format!("{path}/cancel")) {
                     (form_key(visitor))
                     button { "Cancel" }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tonic::Streaming;
 
 use crate::failure::Failure;
-use crate::pages::job::{has_ended, now};
+use crate::pages::job::now;
 use crate::view::curves::Curves;
 use crate::view::written::{second, state};
 use crate::visitor::Visitor;
@@ -56,6 +56,7 @@ pub(crate) async fn events(
     let following = Following {
         events,
         next: from,
+        n_epochs: None,
         has_ended: false,
         is_over: false,
     };
@@ -72,6 +73,8 @@ struct Following {
     events: Streaming<pb::JobEvent>,
     /// The number of the first event that was not told.
     next: u64,
+    /// Epochs of the curves that were told last.
+    n_epochs: Option<usize>,
     /// What the latest event says.
     has_ended: bool,
     is_over: bool,
@@ -101,7 +104,7 @@ impl Following {
 
     fn told(&mut self, event: &pb::JobEvent) -> Vec<Event> {
         let job = event.job.clone().unwrap_or_default();
-        self.has_ended = has_ended(&job);
+        self.has_ended = job.state().is_final();
         let mut told = Vec::new();
         // Between two numbered events the latest number is repeated.
         if event.number >= self.next {
@@ -109,11 +112,15 @@ impl Following {
             let line = named("line", &event_line(event).into_string());
             told.push(line.id(event.number.to_string()));
         }
-        if job.progress.is_some() && !has_ended(&job) {
+        if job.progress.is_some() && !self.has_ended {
             told.push(named("now", &now(&job).into_string()));
         }
-        let curves = serde_json::to_string(&[Curves::of(&job)]);
-        if let Ok(curves) = curves {
+        // Most events repeat the epochs of the one before.
+        let epochs = job.progress.as_ref().map(|it| it.epochs.len());
+        if self.n_epochs != epochs {
+            self.n_epochs = epochs;
+            let curves = serde_json::to_string(&[Curves::of(&job)]);
+            let curves = curves.expect("curves are plain text and numbers");
             told.push(named("curves", &curves));
         }
         told

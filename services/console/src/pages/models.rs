@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use proto::pb;
 use serde::Deserialize;
 use tonic::Status;
+use wording::duration;
 
 use crate::failure::Failure;
 use crate::view::job::field_rows;
@@ -14,7 +15,6 @@ use crate::view::layout::{self, form_key};
 use crate::view::metrics::{lift, table, value};
 use crate::view::written::{id, minute, query, short};
 use crate::visitor::Visitor;
-use wording::duration;
 
 /// Labels that scorers act on by themselves, and what each does.
 const LABELS: [(&str, &str); 3] = [

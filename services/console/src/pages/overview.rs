@@ -6,15 +6,15 @@ use maud::{Markup, html};
 use proto::pb;
 use proto::pb::job::State;
 use tonic::{Code, Status};
+use wording::{bytes, grouped};
 
 use crate::failure::{Failure, said};
 use crate::pages::models::{dataset_name, labelled};
-use crate::view::job::{badge, progress};
+use crate::view::job::{place, progress};
 use crate::view::layout;
 use crate::view::metrics::{better_method, lift, table};
 use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;
-use wording::{bytes, grouped};
 
 pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
     let now = Now::of(&visitor).await?;
@@ -198,8 +198,7 @@ impl Now {
                 ul.plain {
                     @for job in jobs {
                         li {
-                            (badge(job)) " "
-                            a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+                            (place(job))
                             " " (progress(job))
                         }
                     }

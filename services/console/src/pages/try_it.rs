@@ -8,12 +8,12 @@ use proto::pb;
 use proto::pb::recommended_item::Source;
 use serde::Deserialize;
 use serde_json::json;
+use wording::grouped;
 
 use crate::failure::{Failure, said};
 use crate::view::layout;
-use crate::view::written::{id, in_path, minute, query, short};
+use crate::view::written::{id, in_path, minute, query, short, version_name};
 use crate::visitor::Visitor;
-use wording::grouped;
 
 /// Items of a history that are shown.
 const N_SHOWN: usize = 20;
@@ -56,7 +56,7 @@ impl Asked {
             item_id: (*item).to_owned(),
             time: None,
         };
-        let model = format!("modelVersions/{version}");
+        let model = version_name(version);
         pb::RecommendRequest {
             user_id: self.user.clone(),
             history: self.items().iter().map(inline).collect(),
@@ -281,7 +281,7 @@ async fn history(visitor: &Visitor, asked: &Asked) -> Markup {
                     li {
                         a href=(format!("/items/{}", in_path(item))) { (shown(title, item)) } " "
                         @if items.len() > 1 {
-                        a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "leave out" }
+                            a.quiet href=(without(n)) aria-label=(format!("Show the list without {item}")) { "leave out" }
                         }
                     }
                 }

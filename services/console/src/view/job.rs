@@ -7,14 +7,22 @@ use maud::{Markup, html};
 use proto::pb;
 use proto::pb::job::State;
 use tonic::Status;
-
-use crate::view::written::{percent, state};
 use wording::duration;
+
+use crate::view::written::{id, percent, short, state};
 
 /// The state as a coloured word.
 pub(crate) fn badge(job: &pb::Job) -> Markup {
     let name = state(job.state());
     html! { span.badge data-state=(name) { (name) } }
+}
+
+/// The state, and the way to the job's page.
+pub(crate) fn place(job: &pb::Job) -> Markup {
+    html! {
+        (badge(job)) " "
+        a href=(format!("/jobs/{}", id(&job.name))) { (short(&job.name)) }
+    }
 }
 
 /// How far a job is that has not ended: a bar, the stage, the time left.

@@ -34,6 +34,11 @@ pub(crate) fn id(name: &str) -> &str {
     name.split_once('/').map_or(name, |(_, id)| id)
 }
 
+/// A version's name in the API.
+pub(crate) fn version_name(id: &str) -> String {
+    format!("modelVersions/{id}")
+}
+
 /// The first digits of an id, enough to tell it from others by eye.
 pub(crate) fn short(name: &str) -> String {
     // All jobs begin so.

@@ -10,7 +10,6 @@ use prost_reflect::DescriptorPool;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
-use tonic::metadata::MetadataMap;
 use tower_layer::Layer;
 
 use super::answer::{self, Form};
@@ -21,13 +20,12 @@ use super::request::{self, Fields};
 use super::response::whole;
 use super::routes::{Found, Route, Routes};
 use crate::access::RoleCheck;
+use crate::deadline;
 
 /// Where the description of all paths is.
 const OPENAPI: &str = "/v1/openapi.json";
 /// How many seconds the caller waits.
 const WAITS: &str = "x-server-timeout";
-/// How gRPC says it.
-const GRPC_WAITS: &str = "grpc-timeout";
 /// How long a call may take where the caller names no deadline: less than the
 /// server's own bound, which would answer as gRPC does.
 const LONGEST_CALL: Duration = Duration::from_secs(590);
@@ -123,7 +121,8 @@ where
             }
             Err(refusal) => return Box::pin(async move { Ok(*refusal) }),
         };
-        let left = crate::deadline(&metadata(request.headers()));
+        let left = request.headers().get(deadline::HEADER);
+        let left = left.and_then(|left| deadline::of_text(left.to_str().ok()?));
         let left = left.unwrap_or(LONGEST_CALL).min(LONGEST_CALL);
         let answer = self.inner.call(*request);
         Box::pin(async move {
@@ -187,10 +186,6 @@ impl Paths {
     }
 }
 
-fn metadata(headers: &http::HeaderMap) -> MetadataMap {
-    MetadataMap::from_headers(headers.clone())
-}
-
 fn is_grpc(headers: &http::HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
@@ -224,9 +219,9 @@ fn call(
         has_body: route.has_body,
     };
     let headers = &mut head.headers;
-    headers.remove(GRPC_WAITS);
+    headers.remove(deadline::HEADER);
     if let Some(timeout) = timeout(headers)? {
-        headers.insert(GRPC_WAITS, timeout);
+        headers.insert(deadline::HEADER, timeout);
     }
     let grpc = http::HeaderValue::from_static("application/grpc");
     headers.insert(http::header::CONTENT_TYPE, grpc);

@@ -6,15 +6,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, Uri, header};
 
-/// Refuses a request that a page of another host made, and one for a name that
-/// somebody else's domain server may have pointed here.
+/// Refuses a request that a page of another host made and, unless the port
+/// may have any name, one for a name that somebody else's domain server may
+/// have pointed here.
 ///
 /// # Errors
 /// `PERMISSION_DENIED` with what to do.
 pub fn check_origin(
     uri: &Uri,
     headers: &HeaderMap,
-    wants_token: bool,
+    has_any_name: bool,
 ) -> Result<(), Status> {
     for name in [header::HOST, header::ORIGIN] {
         if headers.get_all(&name).iter().count() > 1 {
@@ -46,7 +47,7 @@ pub fn check_origin(
             )));
         }
     }
-    if wants_token || is_local_name(host) {
+    if has_any_name || is_local_name(host) {
         return Ok(());
     }
     Err(Status::permission_denied(format!(
