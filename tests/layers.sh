@@ -11,14 +11,15 @@ declare -A allowed=(
   [storage]="domain"
   [service]=""
   [wording]=""
-  [coordinator]="domain proto service storage"
+  [ingestion]="dataset domain storage wording"
+  [coordinator]="dataset domain ingestion proto service storage"
   [worker]="dataset domain model proto service storage"
   [scorer]="domain model proto service storage"
   [quality]="dataset domain model storage worker"
   [bench]="dataset domain model worker"
   [load]="dataset proto service"
   [cllm4rec-console]="domain proto service wording"
-  [cli]="cllm4rec-console coordinator dataset domain proto scorer service storage wording worker"
+  [cli]="cllm4rec-console coordinator dataset domain ingestion proto scorer service storage wording worker"
 )
 
 status=0

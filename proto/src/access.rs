@@ -29,6 +29,11 @@ pub const ACCESS: &[(&str, &[&str])] = &[
         "/cllm4rec.v1.RecommendationService/SimilarItems",
         &[RECOMMEND],
     ),
+    ("/cllm4rec.v1.RecommendationService/GetItem", &[RECOMMEND]),
+    (
+        "/cllm4rec.v1.RecommendationService/ListFields",
+        &[RECOMMEND],
+    ),
     (
         "/cllm4rec.v1.RecommendationService/GetStatus",
         &[RECOMMEND, PUBLISH],
@@ -36,6 +41,7 @@ pub const ACCESS: &[(&str, &[&str])] = &[
     ("/cllm4rec.v1.HistoryService/RecordInteractions", &[RECORD]),
     ("/cllm4rec.v1.HistoryService/ForgetInteractions", &[RECORD]),
     ("/cllm4rec.v1.HistoryService/GetHistory", &[RECORD]),
+    ("/cllm4rec.v1.HistoryService/ListUsers", &[RECORD]),
     ("/cllm4rec.v1.HistoryService/DeleteUser", &[ADMIN]),
     ("/cllm4rec.v1.TrainingService/TrainJob", &[TRAIN]),
     ("/cllm4rec.v1.TrainingService/GetJob", &[TRAIN]),
@@ -47,6 +53,8 @@ pub const ACCESS: &[(&str, &[&str])] = &[
         "/cllm4rec.v1.DatasetService/ListDatasets",
         &[TRAIN, PUBLISH],
     ),
+    ("/cllm4rec.v1.DatasetService/GetDataset", &[TRAIN]),
+    ("/cllm4rec.v1.DatasetService/ImportDataset", &[PUBLISH]),
     (
         "/cllm4rec.v1.ModelService/GetModelVersion",
         &[TRAIN, PUBLISH],

@@ -20,6 +20,8 @@ mod spec;
 // Serving: what is asked and answered.
 /// Answers to `Recommend` and its relatives.
 mod answer;
+/// What is known of an item beside title and categories.
+mod attributes;
 /// Interactions that are recorded or shown.
 mod history;
 /// The tokens with which a list goes on.
@@ -32,12 +34,13 @@ mod enums;
 /// Names and times, as the other conversions need them.
 mod name;
 
-pub use history::recorded;
+pub use attributes::attributes;
+pub use history::{UsersAsked, recorded};
 pub use job::state;
 pub use name::{
     catalog, dataset_id, job_id, job_name, milliseconds, timestamp, version_id,
     version_name,
 };
 pub use page_token::Pages;
-pub use query::{Asked, priority};
+pub use query::{Asked, fields_model, priority};
 pub use schedule::worker_labels;

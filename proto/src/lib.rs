@@ -26,9 +26,9 @@ pub mod pb {
 
 pub use access::{ACCESS, PUBLISH};
 pub use convert::{
-    Asked, Pages, catalog, dataset_id, job_id, job_name, milliseconds,
-    priority, recorded, state, timestamp, version_id, version_name,
-    worker_labels,
+    Asked, Pages, UsersAsked, attributes, catalog, dataset_id, fields_model,
+    job_id, job_name, milliseconds, priority, recorded, state, timestamp,
+    version_id, version_name, worker_labels,
 };
 pub use error::{invalid_argument, overloaded, retry_delay};
 

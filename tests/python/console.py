@@ -100,6 +100,8 @@ def before_training(walk: Walk) -> None:
     walk.look("empty-models", "/models")
     walk.look("empty-datasets", "/datasets")
     walk.look("empty-try", "/try")
+    walk.look("empty-users", "/users")
+    walk.look("upload", "/datasets/new")
 
 
 def during_training(walk: Walk) -> None:
@@ -151,6 +153,11 @@ def after_training(walk: Walk) -> None:
     page.goto(f"{services.console}/try?user={USER}")
     item = page.locator("ol.items a").first.get_attribute("href")
     walk.look("item", item)
+    walk.look("item-users", item.split("?")[0] + "/users")
+    walk.look("users", "/users?user=u")
+    page.goto(f"{services.console}{item}")
+    page.wait_for_selector("#takers")
+    assert "users with a history" in page.locator("#takers").inner_text()
 
 
 def changes(walk: Walk) -> None:
@@ -185,6 +192,43 @@ def changes(walk: Walk) -> None:
     page.get_by_role("button", name="Train", exact=True).click()
     assert "sede" in page.get_by_role("alert").inner_text()
     assert page.get_by_label("What differs from the defaults").input_value() == "sede = 1"
+
+
+def completion(walk: Walk) -> None:
+    """What is typed is completed: a user, a field of a filter, its values."""
+    page = walk.page
+    page.goto(f"{walk.services.console}/try")
+    options = "id => [...document.querySelectorAll(`#${id} option`)].map(it => it.value)"
+    page.get_by_label("User", exact=True).fill(USER[:2])
+    page.wait_for_function(f"() => ({options})('users').length > 0")
+    assert all(user.startswith(USER[:2]) for user in page.evaluate(options, "users"))
+    page.get_by_label("Filter", exact=True).fill("id != \"x\" && tit")
+    assert page.evaluate(options, "filters") == ["id != \"x\" && title"]
+
+
+def upload(walk: Walk) -> None:
+    """A small file: what would be read, then the import; one that cannot be read says why."""
+    services, page = walk.services, walk.page
+    rows = "".join(f"c{user},p{(user + place) % 8}\n" for user in range(12) for place in range(5))
+    good = {"name": "orders.csv", "mimeType": "text/csv", "buffer": f"customer,sku\n{rows}".encode()}
+    bad = {"name": "orders.csv", "mimeType": "text/csv", "buffer": b"one\n1\n"}
+    before = len(services.get("/v1/datasets")["datasets"])
+    page.goto(f"{services.console}/datasets/new")
+    page.get_by_label("Interactions", exact=True).set_input_files(bad)
+    page.get_by_role("button", name="Say what would be read").click()
+    page.wait_for_selector("#read .wrong")
+    assert "orders.csv" in page.locator("#read").inner_text()
+    page.get_by_label("Interactions", exact=True).set_input_files(good)
+    page.get_by_role("button", name="Say what would be read").click()
+    page.wait_for_selector("#read .told")
+    assert len(services.get("/v1/datasets")["datasets"]) == before, "a look stores nothing"
+    page.get_by_role("button", name="Import it").click()
+    page.wait_for_selector("#read .fine")
+    assert "60 interactions are new" in page.locator("#read").inner_text()
+    link = page.locator("#read h2 a").get_attribute("href")
+    walk.look("uploaded-dataset", link)
+    page.goto(f"{services.console}{link}")
+    assert "5 to 8" in page.locator("table.bars").first.inner_text()
 
 
 def labels_of(services: Services, version: str) -> list[str]:
@@ -239,6 +283,8 @@ def main() -> None:
         assert again.wait(PATIENCE_S) == 0, again.stderr.read()
         until("the scorer serves", 60, lambda: services.serves(USER))
         after_training(walk)
+        completion(walk)
+        upload(walk)
         changes(walk)
         walk.wrong.extend(forged(services))
         for name, times in walk.first_ms.items():

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::pb;
+use proto::pb::dataset_service_client::DatasetServiceClient;
 use proto::pb::history_service_client::HistoryServiceClient;
 use proto::pb::job::State;
 use proto::pb::model_service_client::ModelServiceClient;
@@ -30,6 +31,11 @@ impl Cluster {
     /// A client of the coordinator's `ModelService`.
     pub fn models(&self) -> ModelServiceClient<Connection> {
         ModelServiceClient::new(connection(self.ports.coordinator))
+    }
+
+    /// A client of the coordinator's `DatasetService`.
+    pub fn datasets(&self) -> DatasetServiceClient<Connection> {
+        DatasetServiceClient::new(connection(self.ports.coordinator))
     }
 
     /// A client of the coordinator's `WorkerService`: for a test that is a

@@ -6,7 +6,7 @@ use domain::{
     Catalog, EventId, History, Interaction, ItemId, Retention, UserId,
 };
 use e2e::Redis;
-use storage::{Error, Histories, Settings, Storage, now_ms};
+use storage::{Error, Histories, Settings, Storage, UsersPage, now_ms};
 use tempfile::TempDir;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -383,4 +383,46 @@ async fn a_redis_that_cannot_write_is_read_on_and_says_what_to_do() {
         stored.record("u", vec![event("c", now_ms)]).await.unwrap(),
         1
     );
+}
+
+#[tokio::test]
+async fn all_users_with_a_history_are_listed_page_by_page() {
+    for stored in both().await {
+        let mut expected = Vec::new();
+        for number in 0..250 {
+            let name = format!("user-{number:03}");
+            stored
+                .record(&name, vec![event("i", now_ms())])
+                .await
+                .unwrap();
+            expected.push(name);
+        }
+        stored
+            .record("gone", vec![event("i", now_ms())])
+            .await
+            .unwrap();
+        stored.delete("gone").await;
+        let catalog = Catalog::new("other").unwrap();
+        let batch = [(user("elsewhere"), vec![event("i", now_ms())])];
+        stored.histories.record_all(&catalog, &batch).await.unwrap();
+
+        let mut page = UsersPage {
+            most: 40,
+            ..UsersPage::default()
+        };
+        let (mut listed, mut n_pages) = (Vec::new(), 0);
+        loop {
+            let catalog = Catalog::default();
+            let found = stored.histories.users(&catalog, &page).await.unwrap();
+            listed.extend(found.users.into_iter().map(String::from));
+            n_pages += 1;
+            if found.next.is_empty() {
+                break;
+            }
+            page.from = found.next;
+        }
+        assert!(n_pages > 1);
+        listed.sort_unstable();
+        assert_eq!(listed, expected);
+    }
 }

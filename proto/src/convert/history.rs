@@ -1,8 +1,8 @@
 //! Interactions, as they are recorded and shown.
 
-use domain::{EventId, Invalid, ItemId, UserId, Violations};
+use domain::{Catalog, EventId, Invalid, ItemId, UserId, Violations};
 
-use crate::convert::name::{millis, timestamp};
+use crate::convert::name::{catalog, millis, timestamp};
 use crate::pb;
 
 /// Most interactions in one call: bounds what a client can make the server
@@ -46,6 +46,61 @@ pub fn recorded(
 
     wrong.check()?;
     Ok(by_user)
+}
+
+/// Whose histories a page is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersAsked {
+    /// Their namespace.
+    pub catalog: Catalog,
+    /// What their ids begin with.
+    pub prefix: String,
+    /// How many are wanted, about.
+    pub page_size: usize,
+    /// Where the page before ended; empty for the first one.
+    pub page_token: String,
+}
+
+/// Users of a page where the request does not say.
+const USERS_A_PAGE: usize = 100;
+/// Most users of a page.
+const MOST_USERS: usize = 1_000;
+/// Longest beginning of an id, and longest token, in bytes.
+const LONGEST_ID: usize = 300;
+
+impl TryFrom<pb::ListUsersRequest> for UsersAsked {
+    type Error = Invalid;
+
+    fn try_from(request: pb::ListUsersRequest) -> Result<Self, Invalid> {
+        let mut wrong = Violations::default();
+        let catalog = wrong.or_default(catalog("catalog", &request.catalog));
+        let page_size = match request.page_size as usize {
+            0 => USERS_A_PAGE,
+            n => n,
+        };
+        if page_size > MOST_USERS {
+            let reason = format!("must be 1 to {MOST_USERS}, is {page_size}");
+            wrong.add("page_size", reason);
+        }
+        for (field, text) in [
+            ("prefix", &request.prefix),
+            ("page_token", &request.page_token),
+        ] {
+            if text.len() > LONGEST_ID {
+                let n = text.len();
+                let reason =
+                    format!("must be at most {LONGEST_ID} bytes, has {n}");
+                wrong.add(field, reason);
+            }
+        }
+        wrong.check()?;
+        Ok(Self {
+            catalog,
+            prefix: request.prefix,
+            page_size,
+            page_token: request.page_token,
+        })
+    }
 }
 
 /// The beginning of the year 1: no earlier time can be sent back.

@@ -2,8 +2,8 @@
 //! is wrong is told at once.
 
 use domain::{
-    Allowed, Invalid, ItemId, Likeness, Priority, Query, ScoreQuery,
-    SimilarQuery, TextQuery, TopK, Violations,
+    Allowed, Invalid, ItemId, ItemQuery, Likeness, ModelChoice, Priority,
+    Query, ScoreQuery, SimilarQuery, TextQuery, TopK, Violations,
 };
 
 use crate::convert::enums::no_value;
@@ -173,6 +173,39 @@ impl TryFrom<pb::SimilarItemsRequest> for SimilarQuery {
             model,
         })
     }
+}
+
+impl TryFrom<pb::GetItemRequest> for ItemQuery {
+    type Error = Invalid;
+
+    fn try_from(request: pb::GetItemRequest) -> Result<Self, Invalid> {
+        use pb::get_item_request::Model;
+        let mut wrong = Violations::default();
+        let model = request.model.map(|model| match model {
+            Model::Label(label) => Choice::Label(label),
+            Model::ModelVersion(name) => Choice::Version(name),
+        });
+        let item = ItemId::new(request.item_id);
+        let item = wrong.take(item.map_err(|it| it.under("item_id")));
+        let model = wrong.or_default(choice(model));
+        let Some(item) = item else {
+            return Err(wrong.into_invalid());
+        };
+
+        wrong.check()?;
+        Ok(Self { item, model })
+    }
+}
+
+/// Tells of which model the fields are asked for.
+pub fn fields_model(
+    request: pb::ListFieldsRequest,
+) -> Result<ModelChoice, Invalid> {
+    use pb::list_fields_request::Model;
+    choice(request.model.map(|model| match model {
+        Model::Label(label) => Choice::Label(label),
+        Model::ModelVersion(name) => Choice::Version(name),
+    }))
 }
 
 fn likeness(item: String, about: String) -> Result<Likeness, Invalid> {

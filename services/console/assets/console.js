@@ -1,4 +1,4 @@
-// Draws the curves of a job's page, and takes in what happens to the job.
+// Draws the curves of a job's page, takes in what happens to the job, and completes what is typed as a filter.
 "use strict";
 
 const colours = ["#2f7bd0", "#c8612a", "#2e9960", "#a4509b", "#8a7a1d", "#3a9aa6", "#b23b4e", "#6c6ad1"];
@@ -122,4 +122,34 @@ window.addEventListener("resize", () => {
 const now = document.getElementById("now");
 if (now && now.dataset.live) {
   follow(now);
+}
+
+// What a filter that ends so may go on with: the values of the field that it compares, or the fields that begin so.
+function completions(text, fields) {
+  const compared = text.match(/(\w+)\s*(?:==|!=)\s*("?[^"]*)$/);
+  if (compared) {
+    const [, name, begun] = compared;
+    const values = fields.find((field) => field.name === name)?.values ?? [];
+    const before = text.slice(0, text.length - begun.length);
+    return values.filter((value) => value.startsWith(begun)).map((value) => before + value);
+  }
+  const begun = text.match(/\w*$/)[0];
+  const before = text.slice(0, text.length - begun.length);
+  return fields.filter(({ name }) => name.startsWith(begun)).map(({ name }) => before + name);
+}
+
+const filter = document.getElementById("filter");
+const known = document.getElementById("fields");
+if (filter && known) {
+  const fields = read(known.textContent);
+  const complete = () => {
+    const options = completions(filter.value, fields).map((text) => {
+      const option = document.createElement("option");
+      option.value = text;
+      return option;
+    });
+    document.getElementById("filters").replaceChildren(...options);
+  };
+  filter.addEventListener("input", complete);
+  filter.addEventListener("focus", complete);
 }

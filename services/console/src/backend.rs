@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::Stream;
 use proto::pb;
 use proto::pb::dataset_service_client::DatasetServiceClient;
 use proto::pb::history_service_client::HistoryServiceClient;
@@ -12,7 +13,7 @@ use service::client::{Connection, Target, TargetError, channel, with_token};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use crate::view::written::version_name;
+use crate::view::written::{dataset_name, version_name};
 use crate::visitor::Tokens;
 
 /// How long a page waits for a service.
@@ -218,8 +219,77 @@ impl Services {
     }
 }
 
+/// How long the import of a file may take, its way here included.
+const PATIENCE_FOR_IMPORTS: Duration = Duration::from_secs(180);
+
+/// Data sets, one by one.
+impl Services {
+    pub(crate) async fn dataset(
+        &self,
+        id: &str,
+    ) -> Result<pb::DatasetDetails, Status> {
+        let name = dataset_name(id);
+        let request = timed(PATIENCE, pb::GetDatasetRequest { name });
+        let mut client = self.datasets.clone();
+        let answer = client.get_dataset(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn import_dataset(
+        &self,
+        messages: impl Stream<Item = pb::ImportDatasetRequest> + Send + 'static,
+    ) -> Result<pb::ImportDatasetResponse, Status> {
+        let request = timed(PATIENCE_FOR_IMPORTS, messages);
+        let mut client = self.datasets.clone();
+        let answer = client.import_dataset(request).await?;
+        Ok(answer.into_inner())
+    }
+}
+
 /// Lists and histories.
 impl Services {
+    /// Lists of many users, as they come.
+    pub(crate) async fn recommend_many(
+        &self,
+        requests: Vec<pb::BatchRecommendRequest>,
+    ) -> Result<Streaming<pb::BatchRecommendResponse>, Status> {
+        let requests = futures::stream::iter(requests);
+        let request = timed(PATIENCE, requests);
+        let mut client = self.recommendations.clone();
+        let answer = client.batch_recommend(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn item(
+        &self,
+        request: pb::GetItemRequest,
+    ) -> Result<pb::Item, Status> {
+        let request = timed(PATIENCE, request);
+        let mut client = self.recommendations.clone();
+        let answer = client.get_item(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn fields(
+        &self,
+        request: pb::ListFieldsRequest,
+    ) -> Result<pb::ListFieldsResponse, Status> {
+        let request = timed(PATIENCE, request);
+        let mut client = self.recommendations.clone();
+        let answer = client.list_fields(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn users(
+        &self,
+        request: pb::ListUsersRequest,
+    ) -> Result<pb::ListUsersResponse, Status> {
+        let request = timed(PATIENCE, request);
+        let mut client = self.histories.clone();
+        let answer = client.list_users(request).await?;
+        Ok(answer.into_inner())
+    }
+
     pub(crate) async fn recommend(
         &self,
         request: pb::RecommendRequest,

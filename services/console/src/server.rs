@@ -1,6 +1,7 @@
 //! Opens the port and says which path is which page.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware;
 use axum::routing::{get, post};
@@ -13,8 +14,8 @@ use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::guard::{Reach, guard};
 use crate::pages::{
-    compare, curves, datasets, item, job, jobs, live, login, models, overview,
-    submit, try_it,
+    compare, curves, dataset, datasets, item, job, jobs, live, login, models,
+    overview, submit, try_it, upload, users,
 };
 use crate::settings::Settings;
 
@@ -93,10 +94,16 @@ fn router(backend: Backend, reach: Reach) -> Router {
             "/labels/{label}/remove",
             get(models::confirm_removal).post(models::remove_label),
         )
-        .route("/datasets", get(datasets::page))
-        .route("/datasets/{id}", get(datasets::dataset))
+        .route("/datasets", get(datasets::page).post(upload::import))
+        .route("/datasets/check", post(upload::check))
+        // The two above: a form with files is longer than other bodies.
+        .layer(DefaultBodyLimit::max(upload::LONGEST))
+        .route("/datasets/new", get(upload::page))
+        .route("/datasets/{id}", get(dataset::page))
         .route("/try", get(try_it::page))
+        .route("/users", get(users::page))
         .route("/items/{id}", get(item::page))
+        .route("/items/{id}/users", get(item::users))
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/assets/{name}", get(assets::asset))

@@ -12,12 +12,12 @@ mod settings;
 mod rpc;
 
 // Jobs, from the specification to the version.
+/// What is read of a data set's manifest.
+mod about_dataset;
 /// The sizes of a job's backbone, where they can be known.
 mod body;
 /// What a job will cost, said before it is queued.
 mod costs;
-/// What is read of a data set's manifest.
-mod dataset;
 /// Lets workers leave first.
 mod farewell;
 /// Jobs that begin when others have succeeded.
@@ -48,6 +48,8 @@ mod submission;
 mod sweep;
 /// A job's way from `Queued` to its end.
 mod train_job;
+/// Makes data sets of small files that clients send.
+mod upload;
 /// Follows a job's events.
 mod watch;
 
@@ -64,9 +66,10 @@ use proto::pb::model_service_server::ModelServiceServer;
 use proto::pb::training_service_server::TrainingServiceServer;
 use proto::pb::upkeep_service_server::UpkeepServiceServer;
 use proto::pb::worker_service_server::WorkerServiceServer;
-use service::{Bound, Health};
+use service::{Bound, Health, Traffic};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::gc::collector::Collector;
@@ -99,6 +102,8 @@ pub struct Coordinator {
     models: Models,
     keep_checkpoints: Duration,
     collector: Collector,
+    /// Files that become data sets.
+    imports: TaskTracker,
     grace: Duration,
 }
 
@@ -137,6 +142,7 @@ impl Coordinator {
                 keep: settings.keep,
             },
             models: Models::new(storage),
+            imports: TaskTracker::new(),
             grace: Duration::from_secs(settings.grace_s),
         })
     }
@@ -168,8 +174,9 @@ impl Coordinator {
         let what = service::Api {
             descriptors: proto::DESCRIPTORS,
             access: proto::ACCESS,
+            traffic: Traffic::of(proto::ACCESS),
         };
-        let api = service::serve(self.api, api_routes, what, lifecycle);
+        let api = service::serve(self.api, api_routes, what.clone(), lifecycle);
         let workers =
             service::serve(self.workers, worker_routes, what, of_workers);
         let keep = self.keep_checkpoints;
@@ -188,6 +195,11 @@ impl Coordinator {
         };
 
         tokio::try_join!(api, workers, upkeep)?;
+        self.imports.close();
+        let ended = tokio::time::timeout(grace, self.imports.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("an import did not end within the grace period");
+        }
         Ok(())
     }
 
@@ -200,9 +212,8 @@ impl Coordinator {
         let registry = Registry {
             models: self.models.clone(),
         };
-        let datasets = Datasets {
-            artifacts: self.collector.storage.artifacts.clone(),
-        };
+        let datasets =
+            Datasets::new(self.collector.storage.clone(), self.imports.clone());
         let upkeep = Upkeep {
             collector: self.collector.clone(),
         };

@@ -5,7 +5,7 @@ use domain::{
 };
 use storage::{Artifacts, Kind, now_ms};
 
-use crate::dataset::{self, About};
+use crate::about_dataset::{self, About};
 use crate::error::{BadModel, Error};
 
 /// Checks a stored model, and says what the registry will know about it: every
@@ -53,7 +53,7 @@ pub(crate) async fn verified(
 /// What people call a data set; empty where its manifest cannot be read, which
 /// is no reason to lose a model.
 async fn dataset_name(artifacts: &Artifacts, id: &DatasetId) -> String {
-    match dataset::read::<About>(artifacts, id).await {
+    match about_dataset::read::<About>(artifacts, id).await {
         Ok(about) => about.name,
         Err(error) => {
             let error = service::chain(&error);

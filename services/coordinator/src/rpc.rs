@@ -3,6 +3,8 @@
 /// One page of a list.
 mod page;
 
+/// What an import said and what a data set looks like, on the wire.
+mod dataset_details;
 /// The methods that clients call for data sets.
 pub(crate) mod datasets;
 /// The methods that clients call for model versions.

@@ -10,13 +10,13 @@ use domain::{
 use storage::{Created, Kind};
 use tokio::time::Instant;
 
+use crate::about_dataset::About;
 use crate::body::KnownBody;
-use crate::dataset::About;
 use crate::error::Error;
 use crate::machines::Known;
 use crate::step::step;
 use crate::train_job::TrainJobs;
-use crate::{body, costs, dataset, placement};
+use crate::{about_dataset, body, costs, placement};
 
 /// Coordinators that meet while they add to a queue with a limit.
 const N_TRIES: usize = 20;
@@ -170,7 +170,7 @@ impl TrainJobs {
             return Err(Invalid::one("spec.backbone", reason).into());
         }
         let artifacts = &self.storage.artifacts;
-        let own: About = dataset::read(artifacts, &spec.dataset).await?;
+        let own: About = about_dataset::read(artifacts, &spec.dataset).await?;
         if own.catalog != info.catalog {
             let reason = format!(
                 "ranks the catalog `{}`; the data set is of `{}`, whose items may have the same ids",
@@ -200,7 +200,7 @@ impl TrainJobs {
         let spec = &submission.spec;
         self.check(spec, &submission.schedule).await?;
         let artifacts = &self.storage.artifacts;
-        let counts = dataset::read(artifacts, &spec.dataset).await?;
+        let counts = about_dataset::read(artifacts, &spec.dataset).await?;
         self.notes_on(submission, &counts).await
     }
 

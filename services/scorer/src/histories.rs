@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use domain::{
     Catalog, Degradation, History, Inline, Interaction, Reader, UserId,
 };
-use storage::Storage;
+use storage::{Storage, Users, UsersPage};
 
 use crate::error::Error;
 
@@ -84,6 +84,15 @@ impl RememberedHistories {
             known.history = Arc::new(known.history.until(at_ms));
         }
         Ok(known)
+    }
+
+    /// Some of the users who have a stored history.
+    pub(crate) async fn users(
+        &self,
+        catalog: &Catalog,
+        page: &UsersPage,
+    ) -> Result<Users, Error> {
+        Ok(self.storage.histories.users(catalog, page).await?)
     }
 
     async fn stored_or_remembered(

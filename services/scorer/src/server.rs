@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::pb::history_service_server::HistoryServiceServer;
 use proto::pb::recommendation_service_server::RecommendationServiceServer;
-use service::{Bound, Health, Lifecycle};
+use service::{Bound, Health, Lifecycle, Traffic};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -20,7 +20,7 @@ use crate::histories::RememberedHistories;
 use crate::request::filter::Filters;
 use crate::request::follow_up::FollowUps;
 use crate::request::recommend::Recommender;
-use crate::rpc::{HistoryRpc, RecommendationRpc, WayIn};
+use crate::rpc::{HistoryRpc, RecommendationRpc, StatusSource, WayIn};
 use crate::settings::Settings;
 use crate::upkeep::Upkeep;
 use crate::upkeep::shadow::ShadowReports;
@@ -41,6 +41,7 @@ pub struct Scorer {
     recommendations: RecommendationRpc,
     histories: HistoryRpc,
     upkeep: Upkeep,
+    traffic: Traffic,
     /// Time that calls get to end after `shutdown`.
     grace: Duration,
 }
@@ -76,15 +77,22 @@ impl Scorer {
             shadow_reports: shadow_reports.clone(),
             every: Duration::from_millis(settings.follow_ms),
         };
+        let traffic = Traffic::of(proto::ACCESS);
+        let status = StatusSource {
+            shadow_reports,
+            traffic: traffic.clone(),
+            canary_share: settings.canary_share,
+        };
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
             recommendations: recommendation_rpc(
                 settings,
                 recommender.clone(),
-                shadow_reports,
+                status,
             ),
             histories: history_rpc(settings, recommender),
             upkeep,
+            traffic,
             grace: Duration::from_secs(settings.grace_s),
         })
     }
@@ -109,6 +117,7 @@ impl Scorer {
         let what = service::Api {
             descriptors: proto::DESCRIPTORS,
             access: proto::ACCESS,
+            traffic: self.traffic,
         };
         let serving = service::serve(self.api, routes, what, lifecycle);
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
@@ -123,7 +132,7 @@ impl Scorer {
 fn recommendation_rpc(
     settings: &Settings,
     recommender: Recommender,
-    shadow_reports: ShadowReports,
+    status: StatusSource,
 ) -> RecommendationRpc {
     let way_in = WayIn {
         gate: Gate::new(settings.max_requests, settings.n_running()),
@@ -135,7 +144,7 @@ fn recommendation_rpc(
         way_in,
         streams: Gate::new(settings.max_streams, settings.max_streams),
         stream_idle: Duration::from_secs(settings.stream_idle_s),
-        shadow_reports,
+        status,
     }
 }
 

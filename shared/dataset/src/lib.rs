@@ -41,6 +41,10 @@ mod dataset;
 mod error;
 /// Writes a data set to a folder and reads it back.
 mod files;
+/// Says what the interactions of a data set look like.
+mod profile;
+/// Keeps what an import said.
+mod record;
 
 pub use columns::{ColumnUse, Columns};
 pub use dataset::{Dataset, Interactions, Manifest, Split, Text, TextKind};
@@ -48,6 +52,8 @@ pub use error::Error;
 pub use files::texts;
 pub use import::{ImportOptions, import};
 pub use layout::Format;
+pub use profile::{Band, Profile, SampleInteraction, SampleItem, ShareOfItems};
+pub use record::ImportRecord;
 pub use split::SplitRule;
 pub use summary::{ItemsReport, Report};
 pub use tally::Refusal;

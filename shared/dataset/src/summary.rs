@@ -157,6 +157,14 @@ fn note_readings(tally: &Tally, notes: &mut Vec<String>) {
 }
 
 impl Report {
+    /// Says what each column was read as, a line a file: `orders.csv: customer
+    /// as user, sku as item`.
+    pub fn column_lines(&self) -> Vec<String> {
+        lines_of(&self.columns)
+    }
+}
+
+impl Report {
     /// Adds what the splits and times of the kept rows say.
     pub(crate) fn add_rows(&mut self, rows: &[Row], has_times: bool) {
         if !has_times {
@@ -332,4 +340,48 @@ pub(crate) fn all_in_one_split(rows: &[Row]) -> Option<&'static str> {
         (Some(_), Some(_)) => Some("valid or test"),
         (None, _) => None,
     }
+}
+
+/// A line a file: what each column was read as. Files of the same columns, as
+/// parts are, have one line.
+fn lines_of(uses: &[ColumnUse]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for of_file in uses.chunk_by(|a, b| a.file == b.file) {
+        let said = said_of(of_file);
+        let file = of_file[0].file.as_str();
+        match lines.iter_mut().find(|(line, _)| *line == said) {
+            Some((_, files)) => files.push(file),
+            None => lines.push((said, vec![file])),
+        }
+    }
+    let mut shown = Vec::new();
+    for (said, files) in lines {
+        let more = match files.len() {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        shown.push(format!("{}{more}: {said}", files[0]));
+    }
+    shown
+}
+
+fn said_of(uses: &[ColumnUse]) -> String {
+    let (mut read, mut ignored) = (Vec::new(), Vec::new());
+    for one in uses {
+        match (&one.read_as, &one.hint) {
+            (Some(as_what), _) => {
+                read.push(format!("{} as {as_what}", one.column));
+            }
+            (None, Some(hint)) => {
+                ignored.push(format!("{} ({hint})", one.column));
+            }
+            (None, None) => ignored.push(one.column.clone()),
+        }
+    }
+    let mut said = read.join(", ");
+    if !ignored.is_empty() {
+        said.push_str("; ignored: ");
+        said.push_str(&ignored.join(", "));
+    }
+    said
 }

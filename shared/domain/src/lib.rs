@@ -74,8 +74,8 @@ pub use metric::{
 };
 pub use model_version::{ModelInfo, ModelManifest, UserToken};
 pub use query::{
-    Allowed, Inline, Likeness, ModelChoice, NewItem, Page, Priority, Query,
-    Reader, ScoreQuery, SimilarQuery, TextQuery, TopK,
+    Allowed, Inline, ItemQuery, Likeness, ModelChoice, NewItem, Page, Priority,
+    Query, Reader, ScoreQuery, SimilarQuery, TextQuery, TopK,
 };
 pub use stage::Stage;
 pub use strict::read_strictly;

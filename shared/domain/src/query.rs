@@ -213,6 +213,15 @@ pub enum Likeness {
     Text(String),
 }
 
+/// Asks for what a version knows of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemQuery {
+    /// The item.
+    pub item: ItemId,
+    /// The model that answers.
+    pub model: ModelChoice,
+}
+
 /// A checked `SimilarItems` request.
 #[derive(Debug, Clone)]
 pub struct SimilarQuery {

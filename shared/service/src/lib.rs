@@ -24,6 +24,8 @@ mod port;
 mod serve;
 /// Makes one cancellation of SIGTERM and SIGINT.
 mod shutdown;
+/// Counts the calls of the last minute.
+mod traffic;
 /// Reads and writes a connection, encrypted or not.
 mod wire;
 
@@ -50,3 +52,4 @@ pub use settings::{SettingsError, load};
 pub use shutdown::shutdown_on_signal;
 pub use status::{chain, status};
 pub use tls::install_tls_provider;
+pub use traffic::{MethodTraffic, Traffic};

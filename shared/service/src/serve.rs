@@ -16,6 +16,7 @@ use crate::access::{Access, RoleCheck};
 use crate::http::JsonLayer;
 use crate::incoming::Incoming;
 use crate::port::{Port, PortError};
+use crate::traffic::Traffic;
 
 /// A port that is open but not served yet.
 #[derive(Debug)]
@@ -107,12 +108,14 @@ pub struct Lifecycle {
 }
 
 /// What a port's services are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Api {
     /// Their descriptions, for reflection.
     pub descriptors: &'static [u8],
     /// Which roles may call which of their methods.
     pub access: Access,
+    /// Counts the calls of these methods.
+    pub traffic: Traffic,
 }
 
 /// Serves `routes` with health and reflection until the shutdown, then drains
@@ -147,7 +150,12 @@ pub async fn serve(
         .add_service(v1alpha);
     let check = RoleCheck::of(&bound.port, api.access)?;
     let json = JsonLayer::of(api.descriptors, check.clone())?;
-    let router = server().layer(json).layer(check).add_routes(routes);
+    // Calls over HTTP with JSON are counted too, and so are refused ones.
+    let router = server()
+        .layer(json)
+        .layer(api.traffic)
+        .layer(check)
+        .add_routes(routes);
     let connections = bound.connections()?;
     let stop = stop(&lifecycle);
     let served = router.serve_with_incoming_shutdown(connections, stop);

@@ -17,6 +17,9 @@ mod verified;
 /// When an artifact was last wanted, and removing what nobody wants.
 mod age;
 
+/// What is known of an artifact beside its files.
+mod notes;
+
 /// Which stores' records name these artifacts.
 mod claims;
 

@@ -8,6 +8,8 @@ use crate::error::{Error, RefusedUsers};
 use crate::store::Store;
 use crate::store::history::{Additions, Kept};
 
+pub use crate::store::history::{Users, UsersPage};
+
 /// Keeps the histories of users.
 #[derive(Debug, Clone)]
 pub struct Histories {
@@ -27,6 +29,15 @@ impl Histories {
         user: &UserId,
     ) -> Result<History, Error> {
         self.store.history(catalog, user).await
+    }
+
+    /// Some of the users who have a history.
+    pub async fn users(
+        &self,
+        catalog: &Catalog,
+        page: &UsersPage,
+    ) -> Result<Users, Error> {
+        self.store.users_with_history(catalog, page).await
     }
 
     /// Records the interactions of several users; returns how many are new and

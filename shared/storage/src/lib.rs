@@ -39,7 +39,7 @@ pub use artifacts::{Artifacts, Kind, content_id, is_idle};
 pub use cache::Cache;
 pub use clock::now_ms;
 pub use error::{Error, RefusedUsers};
-pub use histories::Histories;
+pub use histories::{Histories, Users, UsersPage};
 pub use identity::Ownership;
 pub use jobs::{
     Created, JobEvent, JobFilter, JobPage, JobQuery, Jobs, Lane, Ready, Timed,

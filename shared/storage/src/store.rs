@@ -24,7 +24,7 @@ use domain::{Catalog, History, Interaction, UserId};
 
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::store::history::Additions;
+use crate::store::history::{Additions, Users, UsersPage};
 
 pub(crate) use commit::{Commit, Entry, Pair, Place};
 pub use range::Order;
@@ -181,6 +181,21 @@ impl Store {
             Self::Embedded(store) => store.history(catalog, user).await,
             Self::Redis(store) => {
                 redis_histories::read(store, catalog, user).await
+            }
+        }
+    }
+
+    /// Some of the users who have a history. One whose history only an earlier
+    /// program has written is there from the next event on.
+    pub(crate) async fn users_with_history(
+        &self,
+        catalog: &Catalog,
+        page: &UsersPage,
+    ) -> Result<Users, Error> {
+        match self {
+            Self::Embedded(store) => store.users(catalog, page).await,
+            Self::Redis(store) => {
+                redis_histories::users(store, catalog, page).await
             }
         }
     }

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use domain::{Invalid, Item, ItemId, NewItem, Violations};
-use prost_types::value::Kind;
-use serde_json::{Map, Value};
 
+use crate::convert::attributes::fields;
 use crate::pb;
 
 /// Most new items of a request: each takes a millisecond or more.
@@ -111,33 +110,4 @@ pub(super) fn at_most(
     }
 
     Ok(text)
-}
-
-fn fields(fields: prost_types::Struct) -> Map<String, Value> {
-    let fields = fields.fields.into_iter();
-    fields.map(|(name, value)| (name, json(value))).collect()
-}
-
-fn json(value: prost_types::Value) -> Value {
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::NumberValue(number)) => self::number(number),
-        Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::BoolValue(is_so)) => Value::Bool(is_so),
-        Some(Kind::StructValue(of)) => Value::Object(fields(of)),
-        Some(Kind::ListValue(list)) => {
-            Value::Array(list.values.into_iter().map(json).collect())
-        }
-    }
-}
-
-/// A whole number is one, as it is in a data set.
-fn number(number: f64) -> Value {
-    /// Whole numbers up to this one are exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        return Value::from(number as i64);
-    }
-
-    Value::from(number)
 }

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use dataset::{Dataset, Manifest, Report, date_of};
+use dataset::{Manifest, date_of};
 use domain::ArtifactId;
+use ingestion::{Ingested, SeededSplits};
 use serde_json::json;
 use storage::{Artifacts, Kind};
 
-use crate::import::reading::{Reading, read};
-use crate::import::seeding::{SeededSplits, Seeding};
-use crate::import::store::{StoredDataset, forget_histories, store_and_seed};
+use crate::import::reading::{ReadData, Reading, read};
+use crate::import::seeding::{self, SeedHistories};
+use crate::import::store::{forget_histories, store_and_seed};
 use crate::import::summary;
 use crate::lookup;
 use crate::output::plain::minute;
@@ -67,7 +68,7 @@ pub(crate) struct Import {
 
     /// Which splits become histories.
     #[arg(long, default_value = "all")]
-    seed_histories: SeededSplits,
+    seed_histories: SeedHistories,
 }
 
 pub(crate) async fn run(
@@ -133,20 +134,14 @@ async fn import(
 ) -> anyhow::Result<()> {
     // Before anything is stored: a store that cannot be opened is found out
     // about first.
-    let seeding = Seeding::open(settings, arguments.seed_histories).await?;
+    let splits = arguments.seed_histories.into();
+    let seeding = seeding::open(settings, splits).await?;
     let mut reading = arguments.reading.clone();
-    reading.seeds_nothing = arguments.seed_histories == SeededSplits::None;
-    let read = read(&arguments.path, &reading, &settings.storage).await;
-    let (dataset, report) = read?;
-    let stored = store_and_seed(&dataset, seeding, settings).await?;
-    show_import(output, &stored, &WhatWasRead { dataset, report });
+    reading.seeds_nothing = splits == SeededSplits::None;
+    let read = read(&arguments.path, &reading, &settings.storage).await?;
+    let stored = store_and_seed(&read, seeding, settings).await?;
+    show_import(output, &stored, &read);
     Ok(())
-}
-
-/// A data set, and what its reading said.
-struct WhatWasRead {
-    dataset: Dataset,
-    report: Report,
 }
 
 /// Reads as an import would, and says what came out.
@@ -156,23 +151,24 @@ async fn check(
     output: Output,
 ) -> anyhow::Result<()> {
     let Check { path, reading } = arguments;
-    let (dataset, report) = read(path, reading, &settings.storage).await?;
+    let read = read(path, reading, &settings.storage).await?;
+    let ReadData { dataset, report } = &read;
     let manifest = &dataset.manifest;
-    let value = summary::json(manifest, &report);
+    let value = summary::json(manifest, report);
     output.write(&value, || {
         let first = text::dataset("not stored", manifest);
-        format!("{first}{}", summary::text(&report))
+        format!("{first}{}", summary::text(report))
     });
     Ok(())
 }
 
-fn show_import(output: Output, stored: &StoredDataset, read: &WhatWasRead) {
-    let StoredDataset {
+fn show_import(output: Output, stored: &Ingested, read: &ReadData) {
+    let Ingested {
         id,
         n_seeded,
         n_replaced,
     } = stored;
-    let WhatWasRead { dataset, report } = read;
+    let ReadData { dataset, report } = read;
     let mut value = summary::json(&dataset.manifest, report);
     value["dataset"] = json!(id);
     value["n_seeded"] = json!(n_seeded);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use dataset::{Dataset, Split};
 use domain::{Metric, RankedBy, TrainSpec};
+use ingestion::SeededSplits;
 use proto::pb;
 use proto::pb::recommendation_service_client::RecommendationServiceClient;
 use serde_json::{Map, Value, json};
@@ -16,8 +17,7 @@ use service::client::{Connection, Target, connect};
 use storage::now_ms;
 use tonic::Code;
 
-use crate::import::reading::read_as_usual;
-use crate::import::seeding::SeededSplits;
+use crate::import::reading::{ReadData, read_as_usual};
 use crate::import::store::store_in;
 use crate::jobs::client::training_client;
 use crate::jobs::exit::{exit_code, has_succeeded};
@@ -89,12 +89,13 @@ async fn walk(
     services: &LocalServices,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let data = match &arguments.data {
+    let read = match &arguments.data {
         Some(path) => read_as_usual(path).await?,
         None => games().await?,
     };
     let id =
-        store_in(&services.storage, &data, SeededSplits::TrainValid).await?;
+        store_in(&services.storage, &read, SeededSplits::TrainValid).await?;
+    let data = read.dataset;
     say(output, &text::dataset(&id, &data.manifest));
 
     let started = Instant::now();
@@ -121,7 +122,7 @@ async fn walk(
 }
 
 /// The data set of `examples/games`, from inside the program.
-async fn games() -> anyhow::Result<Dataset> {
+async fn games() -> anyhow::Result<ReadData> {
     let temporary = tempfile::tempdir()?;
     // A data set is called as its folder.
     let folder = temporary.path().join("games");

@@ -7,14 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use dataset::{Dataset, Manifest, Report};
 use domain::{ArtifactId, TrainSpec};
+use ingestion::{Replaced, SeededSplits};
 use proto::pb;
 use proto::pb::model_service_client::ModelServiceClient;
 use serde_json::json;
 use service::client::{Target, connect};
 
-use crate::import::reading::{Reading, read};
-use crate::import::replaced::Replaced;
-use crate::import::seeding::SeededSplits;
+use crate::import::reading::{ReadData, Reading, read};
 use crate::import::store::{import_and_seed, store_in};
 use crate::import::summary;
 use crate::jobs::client::{TrainingClient, training_client};
@@ -110,8 +109,9 @@ impl Study<'_> {
     ) -> anyhow::Result<ExitCode> {
         let start = self.start_version(&settings.coordinator).await?;
         let reading = self.reading(start.as_ref());
-        let (data, report) = read(path, &reading, &settings.storage).await?;
-        let manifest = &data.manifest;
+        let read = read(path, &reading, &settings.storage).await?;
+        let ReadData { dataset, report } = &read;
+        let manifest = &dataset.manifest;
         let mut imported = NOT_STORED;
         if somebody_answers(&settings.coordinator).await? {
             imported.may_go_live = self
@@ -120,11 +120,11 @@ impl Study<'_> {
         }
         let spec = self.submit.spec_on(imported, start.as_ref())?;
         let notes = self.costs(&spec, manifest, settings).await?;
-        let mut value = summary::json(manifest, &report);
+        let mut value = summary::json(manifest, report);
         value["job_notes"] = json!(notes);
         self.output.write(&value, || {
             let mut text = text::dataset("not stored", manifest);
-            text.push_str(&summary::text(&report));
+            text.push_str(&summary::text(report));
             text.push_str("\nthe specification is valid");
             for note in &notes {
                 text.push('\n');
@@ -170,12 +170,11 @@ impl Study<'_> {
         let may_go_live = self
             .may_go_live(&settings.coordinator, start.as_ref())
             .await?;
-        let (data, report, id) =
-            import_and_seed(path, &reading, settings).await?;
-        self.tell(&report);
+        let (read, id) = import_and_seed(path, &reading, settings).await?;
+        self.tell(&read.report);
         let imported = Imported {
-            data: &data,
-            report: &report,
+            data: &read.dataset,
+            report: &read.report,
             stored: ImportedData {
                 id: &id,
                 may_go_live,
@@ -197,15 +196,16 @@ impl Study<'_> {
         LocalServices::during(settings, async |services| {
             let start = self.start_version(&services.coordinator).await?;
             let reading = self.reading(start.as_ref());
-            let (data, report) = read(path, &reading, &storage).await?;
-            self.tell(&report);
+            let read = read(path, &reading, &storage).await?;
+            self.tell(&read.report);
             let id =
-                store_in(&services.storage, &data, SeededSplits::All).await?;
+                store_in(&services.storage, &read, SeededSplits::All).await?;
             let artifacts = &services.storage.artifacts;
-            let replaced = Replaced::all_by(&data.manifest, artifacts).await?;
+            let manifest = &read.dataset.manifest;
+            let replaced = Replaced::all_by(manifest, artifacts).await?;
             let imported = Imported {
-                data: &data,
-                report: &report,
+                data: &read.dataset,
+                report: &read.report,
                 stored: ImportedData {
                     id: &id,
                     may_go_live: true,

@@ -2,9 +2,7 @@
 
 /// The arguments that say how a path is read, and the reading.
 pub(crate) mod reading;
-/// What an import takes the place of.
-pub(crate) mod replaced;
-/// Records interactions as histories, in the store or through a scorer.
+/// Who writes histories down: the store, or a scorer.
 pub(crate) mod seeding;
 /// Stores a data set and seeds its histories, both or neither.
 pub(crate) mod store;

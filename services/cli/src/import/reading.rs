@@ -13,7 +13,6 @@ use dataset::{
 use domain::{ArtifactId, Catalog};
 use storage::{Artifacts, Kind};
 
-use crate::import::replaced;
 use crate::lookup;
 
 /// How a file becomes a data set.
@@ -179,12 +178,18 @@ enum SplitName {
     LeaveLastOut,
 }
 
+/// A data set, and what its reading said.
+pub(crate) struct ReadData {
+    pub(crate) dataset: Dataset,
+    pub(crate) report: Report,
+}
+
 /// Reads a path as the arguments say.
 pub(crate) async fn read(
     path: &Path,
     reading: &Reading,
     storage: &storage::Settings,
-) -> anyhow::Result<(Dataset, Report)> {
+) -> anyhow::Result<ReadData> {
     let mut options = reading.options()?;
     options.needs_random_split = reading.splits_of.is_some();
     let earlier = reading.splits_of.as_ref().or(reading.starts_from.as_ref());
@@ -197,26 +202,28 @@ pub(crate) async fn read(
         let earlier = Dataset::read_without_texts(&folder)?;
         options.splits_of = Some(Arc::new(earlier));
     }
-    let (dataset, mut report) = read_with(path, options).await?;
-    if !reading.seeds_nothing {
-        replaced::tell(&mut report, &dataset, storage).await?;
+    let mut read = read_with(path, options).await?;
+    // To open a store would make its folder.
+    if !reading.seeds_nothing && Path::new(&storage.artifacts).is_dir() {
+        let artifacts = Artifacts::open(storage)?;
+        ingestion::tell(&mut read.report, &read.dataset, &artifacts).await?;
     }
-    Ok((dataset, report))
+    Ok(read)
 }
 
 /// Reads a path with the usual options.
-pub(crate) async fn read_as_usual(path: &Path) -> anyhow::Result<Dataset> {
-    let (dataset, _) = read_with(path, ImportOptions::default()).await?;
-    Ok(dataset)
+pub(crate) async fn read_as_usual(path: &Path) -> anyhow::Result<ReadData> {
+    read_with(path, ImportOptions::default()).await
 }
 
 async fn read_with(
     path: &Path,
     options: ImportOptions,
-) -> anyhow::Result<(Dataset, Report)> {
+) -> anyhow::Result<ReadData> {
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || import(&path, &options));
-    Ok(reading.await??)
+    let (dataset, report) = reading.await??;
+    Ok(ReadData { dataset, report })
 }
 
 /// How far in the future an interaction may be, in milliseconds: what a scorer

@@ -1,31 +1,20 @@
-//! A data set into the artifact store and its histories beside it: both or
-//! neither.
+//! A data set into the store of this command, where running services see it.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use dataset::{Dataset, Report};
+use dataset::Dataset;
 use domain::ArtifactId;
+use ingestion::{Ingested, Ingestion, SeededSplits, Seeding};
 use proto::pb;
 use proto::pb::training_service_client::TrainingServiceClient;
 use service::client::connect;
 use storage::{Artifacts, Kind, Storage};
 use tonic::Code;
 
-use crate::import::reading::{Reading, read};
-use crate::import::replaced::Replaced;
-use crate::import::seeding::{SeededSplits, Seeding};
+use crate::import::reading::{ReadData, Reading, read};
+use crate::import::seeding::{self, Keeper};
 use crate::settings::Settings;
-
-/// A data set that is in the store.
-pub(crate) struct StoredDataset {
-    /// The hash of its content.
-    pub(crate) id: ArtifactId,
-    /// How many events were new to the histories.
-    pub(crate) n_seeded: usize,
-    /// How many events of an earlier data set of this name were taken back.
-    pub(crate) n_replaced: usize,
-}
 
 /// Imports a path where running services see it, and seeds the histories.
 /// Returns the data set, what its reading said, and its id.
@@ -33,95 +22,46 @@ pub(crate) async fn import_and_seed(
     path: &Path,
     reading: &Reading,
     settings: &Settings,
-) -> anyhow::Result<(Dataset, Report, String)> {
-    let seeding = Seeding::open(settings, SeededSplits::All).await?;
-    let (dataset, report) = read(path, reading, &settings.storage).await?;
-    let stored = store_and_seed(&dataset, seeding, settings).await?;
-    Ok((dataset, report, stored.id.into()))
+) -> anyhow::Result<(ReadData, String)> {
+    let seeding = seeding::open(settings, SeededSplits::All).await?;
+    let read = read(path, reading, &settings.storage).await?;
+    let stored = store_and_seed(&read, seeding, settings).await?;
+    Ok((read, stored.id.into()))
 }
 
 /// Stores a data set and seeds its histories; when that fails nothing new is
 /// left.
 pub(crate) async fn store_and_seed(
-    dataset: &Dataset,
-    seeding: Seeding,
+    read: &ReadData,
+    mut seeding: Seeding<Keeper>,
     settings: &Settings,
-) -> anyhow::Result<StoredDataset> {
+) -> anyhow::Result<Ingested> {
     let artifacts = Artifacts::open(&settings.storage)?;
-    let before = artifacts.list(Kind::Dataset).await?;
-    let id = store(&artifacts, dataset).await?;
-    match check_and_seed(dataset, &id, seeding, settings).await {
-        Ok((n_seeded, n_replaced)) => Ok(StoredDataset {
-            id,
-            n_seeded,
-            n_replaced,
-        }),
-        Err(error) => {
-            if !before.contains(&id) {
-                artifacts.delete(Kind::Dataset, &id).await?;
-            }
-
-            Err(error.context("the data set was not kept"))
-        }
+    let begun = Ingestion::begin(&artifacts, &read.dataset, &read.report);
+    let begun = begun.await?;
+    if let Err(error) = check_that_services_see(begun.id(), settings).await {
+        begun.withdraw().await?;
+        return Err(error.context("the data set was not kept"));
     }
+    let seeded = begun.seed(&mut seeding).await;
+    seeded.context("the data set was not kept")
 }
 
 /// Stores a data set where services of this process see it, and seeds the
 /// histories with the given splits. Returns its id.
 pub(crate) async fn store_in(
     storage: &Storage,
-    dataset: &Dataset,
+    read: &ReadData,
     splits: SeededSplits,
 ) -> anyhow::Result<String> {
-    let id = store(&storage.artifacts, dataset).await?;
-    let mut seeding = Seeding::into_store(storage.clone(), splits);
-    seeding.record(dataset).await?;
-    replace(&storage.artifacts, dataset, &mut seeding).await?;
-    Ok(id.into())
-}
-
-/// Writes a data set into the artifact store; nothing is left of one that fails
-/// half-way.
-async fn store(
-    artifacts: &Artifacts,
-    dataset: &Dataset,
-) -> anyhow::Result<ArtifactId> {
-    let staging = tempfile::tempdir()?;
-    dataset.write(staging.path())?;
-    Ok(artifacts.put(Kind::Dataset, staging.path()).await?)
-}
-
-async fn check_and_seed(
-    dataset: &Dataset,
-    id: &ArtifactId,
-    mut seeding: Seeding,
-    settings: &Settings,
-) -> anyhow::Result<(usize, usize)> {
-    check_that_services_see(id, settings).await?;
-    let seeded = seeding.record(dataset).await;
-    let n_seeded = seeded.context("the histories could not be seeded")?;
-    let artifacts = Artifacts::open(&settings.storage)?;
-    let replaced = replace(&artifacts, dataset, &mut seeding).await;
-    let n_replaced = replaced.context(
-        "what an earlier data set of this name seeded could not be taken back",
-    )?;
-    Ok((n_seeded, n_replaced))
-}
-
-/// Takes back what earlier data sets of the same name and catalogue seeded and
-/// this one does not have: the file was corrected.
-async fn replace(
-    artifacts: &Artifacts,
-    dataset: &Dataset,
-    seeding: &mut Seeding,
-) -> anyhow::Result<usize> {
-    let mut n_replaced = 0;
-    for old in Replaced::all_by(&dataset.manifest, artifacts).await? {
-        if let Some(old) = old.dataset() {
-            n_replaced += seeding.forget_replaced(&old, dataset).await?;
-        }
-    }
-    Ok(n_replaced)
+    let begun =
+        Ingestion::begin(&storage.artifacts, &read.dataset, &read.report);
+    let mut seeding = Seeding {
+        splits,
+        keeper: storage.clone(),
+    };
+    let stored = begun.await?.seed(&mut seeding).await?;
+    Ok(stored.id.into())
 }
 
 /// Takes back what a stored data set seeded; returns how many events were
@@ -133,8 +73,9 @@ pub(crate) async fn forget_histories(
 ) -> anyhow::Result<usize> {
     let folder = artifacts.folder(Kind::Dataset, id).await?;
     let dataset = Dataset::read_without_texts(&folder)?;
-    let mut seeding = Seeding::open(settings, SeededSplits::All).await?;
-    seeding.forget(&dataset).await
+    let mut seeding = seeding::open(settings, SeededSplits::All).await?;
+    let forgotten = seeding.forget(&dataset).await;
+    forgotten.map_err(|error| anyhow::anyhow!(error))
 }
 
 /// A running coordinator must know the data set: else it was stored where no

@@ -1,7 +1,7 @@
 //! What an import says of itself: what was read as what, what was left out, and
 //! what is probably not as it was meant.
 
-use dataset::{ColumnUse, Manifest, Report, date_of};
+use dataset::{Manifest, Report, date_of};
 use serde_json::{Value, json};
 
 /// The summary for programs.
@@ -56,7 +56,7 @@ pub(crate) fn text(report: &Report) -> String {
             items.n_read, items.n_matched
         ));
     }
-    lines.extend(columns(&report.columns));
+    lines.extend(report.column_lines());
     for note in &report.notes {
         lines.push(format!("note: {note}"));
     }
@@ -92,48 +92,4 @@ fn rows(report: &Report) -> String {
         }
     }
     line
-}
-
-/// A line a file: what each column was read as. Files of the same columns, as
-/// parts are, have one line.
-fn columns(uses: &[ColumnUse]) -> Vec<String> {
-    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
-    for of_file in uses.chunk_by(|a, b| a.file == b.file) {
-        let said = said_of(of_file);
-        let file = of_file[0].file.as_str();
-        match lines.iter_mut().find(|(line, _)| *line == said) {
-            Some((_, files)) => files.push(file),
-            None => lines.push((said, vec![file])),
-        }
-    }
-    let mut shown = Vec::new();
-    for (said, files) in lines {
-        let more = match files.len() {
-            1 => String::new(),
-            n => format!(" and {} more", n - 1),
-        };
-        shown.push(format!("{}{more}: {said}", files[0]));
-    }
-    shown
-}
-
-fn said_of(uses: &[ColumnUse]) -> String {
-    let (mut read, mut ignored) = (Vec::new(), Vec::new());
-    for one in uses {
-        match (&one.read_as, &one.hint) {
-            (Some(as_what), _) => {
-                read.push(format!("{} as {as_what}", one.column));
-            }
-            (None, Some(hint)) => {
-                ignored.push(format!("{} ({hint})", one.column));
-            }
-            (None, None) => ignored.push(one.column.clone()),
-        }
-    }
-    let mut said = read.join(", ");
-    if !ignored.is_empty() {
-        said.push_str("; ignored: ");
-        said.push_str(&ignored.join(", "));
-    }
-    said
 }

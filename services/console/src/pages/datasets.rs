@@ -1,16 +1,12 @@
-//! All data sets, and one of them.
+//! All data sets.
 
-use axum::extract::Path;
 use maud::{Markup, html};
 use proto::pb;
-use tonic::Status;
 use wording::grouped;
 
 use crate::failure::Failure;
-use crate::view::job::place;
 use crate::view::layout;
-use crate::view::metrics::lift;
-use crate::view::written::{id, minute, query, short};
+use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;
 
 /// What people call the data sets.
@@ -55,6 +51,7 @@ pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
         "Data sets",
         &html! {
             h1 { "Data sets" }
+            p { a.button href="/datasets/new" { "Import a file" } }
             @if !listed.unreadable.is_empty() {
                 p.wrong {
                     "These cannot be read; importing the same data again makes them whole: "
@@ -63,8 +60,9 @@ pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
             }
             @if listed.datasets.is_empty() {
                 p.hint {
-                    "There is no data set. " code { "cllm4rec dataset import orders.csv --items products.csv" }
-                    " imports one; " code { "dataset check" } " shows beforehand what would be read."
+                    "There is no data set. " a href="/datasets/new" { "Import a file" } ", or "
+                    code { "cllm4rec dataset import orders.csv --items products.csv" } "; "
+                    code { "dataset check" } " shows beforehand what would be read."
                 }
             } @else {
                 (table(&listed.datasets))
@@ -108,91 +106,11 @@ fn table(datasets: &[pb::Dataset]) -> Markup {
     }
 }
 
-fn n_interactions(dataset: &pb::Dataset) -> u64 {
+pub(crate) fn n_interactions(dataset: &pb::Dataset) -> u64 {
     dataset.n_train + dataset.n_valid + dataset.n_test
 }
 
 /// How many of something each has on average.
-fn per(n: u64, of: u64) -> String {
+pub(crate) fn per(n: u64, of: u64) -> String {
     format!("{:.1}", n as f64 / of.max(1) as f64)
-}
-
-pub(crate) async fn dataset(
-    visitor: Visitor,
-    Path(wanted): Path<String>,
-) -> Result<Markup, Failure> {
-    let name = format!("datasets/{wanted}");
-    let listed = visitor.services.datasets().await?;
-    let found = listed.datasets.into_iter().find(|it| it.name == name);
-    let dataset = found.ok_or_else(|| {
-        Status::not_found(format!("there is no data set {wanted}"))
-    })?;
-    let request = pb::ListJobsRequest {
-        page_size: 20,
-        dataset: name,
-        newest_first: true,
-        ..Default::default()
-    };
-    let jobs = visitor.services.jobs(request).await?;
-    let title = format!("Data set {}", dataset.display_name);
-    Ok(layout::page(
-        &visitor,
-        &title,
-        &html! {
-            h1 { (title) }
-            p.hint { (dataset.name) ", imported " (minute(dataset.import_time)) }
-            (counts(&dataset))
-            p {
-                a.button href=(format!("/jobs/new?{}", query(&[("dataset", id(&dataset.name))]))) {
-                    "Train on it"
-                }
-            }
-            h2 { "Jobs on it" }
-            (jobs_on_it(&jobs.jobs))
-        },
-    ))
-}
-
-fn counts(dataset: &pb::Dataset) -> Markup {
-    let n = n_interactions(dataset);
-    html! {
-        dl.facts {
-            div { dt { "Users" } dd { (grouped(dataset.n_users)) } }
-            div { dt { "Items" } dd { (grouped(dataset.n_items)) ", " (grouped(dataset.n_titles)) " with a title" } }
-            div { dt { "Interactions" } dd { (grouped(n)) } }
-            div {
-                dt { "Splits" }
-                dd {
-                    (grouped(dataset.n_train)) " train, " (grouped(dataset.n_valid)) " validation, "
-                    (grouped(dataset.n_test)) " test"
-                }
-            }
-            div {
-                dt { "On average" }
-                dd {
-                    (per(n, dataset.n_users)) " interactions a user, " (per(n, dataset.n_items)) " an item"
-                }
-            }
-            div { dt { "Texts" } dd { (grouped(dataset.n_texts)) } }
-            div { dt { "Catalog" } dd { (dataset.catalog) } }
-        }
-    }
-}
-
-fn jobs_on_it(jobs: &[pb::Job]) -> Markup {
-    html! {
-        @if jobs.is_empty() {
-            p.hint { "There is none." }
-        } @else {
-            ul.plain {
-                @for job in jobs {
-                    li {
-                        (place(job))
-                        " " (minute(job.create_time))
-                        @if !job.metrics.is_empty() { ", " (lift(&job.metrics)) }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -4,7 +4,9 @@
 pub(crate) mod compare;
 /// The curves of several jobs over each other.
 pub(crate) mod curves;
-/// All data sets, and one of them.
+/// One data set.
+pub(crate) mod dataset;
+/// All data sets.
 pub(crate) mod datasets;
 /// One item.
 pub(crate) mod item;
@@ -24,3 +26,7 @@ pub(crate) mod overview;
 pub(crate) mod submit;
 /// Lists for any user, any history, any version.
 pub(crate) mod try_it;
+/// A small file becomes a data set.
+pub(crate) mod upload;
+/// Users who have a history.
+pub(crate) mod users;

@@ -13,7 +13,7 @@ use crate::pages::models::{dataset_name, labelled};
 use crate::view::job::{place, progress};
 use crate::view::layout;
 use crate::view::metrics::{better_method, lift, table};
-use crate::view::written::{id, minute, short};
+use crate::view::written::{id, minute, percent, short};
 use crate::visitor::Visitor;
 
 pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
@@ -95,6 +95,10 @@ impl Now {
             section aria-labelledby="running" {
                 h2 id="running" { "Jobs that run or wait" }
                 (self.running())
+            }
+            section aria-labelledby="traffic" {
+                h2 id="traffic" { "The scorer's calls of the last minute" }
+                (self.traffic())
             }
             section aria-labelledby="scorer" {
                 h2 id="scorer" { "The scorer since its start" }
@@ -207,6 +211,42 @@ impl Now {
         }
     }
 
+    fn traffic(&self) -> Markup {
+        let Ok(serving) = &self.serving else {
+            return html! { p.hint { "Not known: the scorer does not answer." } };
+        };
+        html! {
+            @if serving.traffic.is_empty() {
+                p.hint { "Nobody has called." }
+            } @else {
+                div.wide tabindex="0" role="group" aria-label="Calls of the last minute" {
+                    table.numbers {
+                        thead {
+                            tr {
+                                th scope="col" { "Call" }
+                                th scope="col" { "a second" }
+                                th scope="col" { "Median" }
+                                th scope="col" { "99 of 100 within" }
+                                th scope="col" { "Failed" }
+                            }
+                        }
+                        tbody {
+                            @for calls in &serving.traffic {
+                                tr {
+                                    th scope="row" { (calls.method) }
+                                    td { (rate(calls.per_second)) }
+                                    td { (milliseconds(calls.median_ms)) }
+                                    td { (milliseconds(calls.p99_ms)) }
+                                    td { (percent(calls.failed)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn scorer(&self) -> Markup {
         let Ok(serving) = &self.serving else {
             return html! { p.hint { "It does not answer." } };
@@ -223,7 +263,7 @@ impl Now {
                         @if n > 0 { ", " }
                         (short(&version.model_version))
                         " (" (bytes(version.memory_bytes))
-                        @for label in &version.labels { ", " (label) }
+                        @for label in &version.labels { ", " (served_as(label, serving.canary_share)) }
                         ")"
                     }
                 }
@@ -236,6 +276,34 @@ impl Now {
                 }
             }
         }
+    }
+}
+
+/// A label, and who gets the version that has it.
+fn served_as(label: &str, canary_share: f64) -> String {
+    match label {
+        "canary" => {
+            format!("canary for {} of the users", percent(canary_share))
+        }
+        label => label.to_owned(),
+    }
+}
+
+/// How many a second; of few, what differs from none.
+fn rate(per_second: f64) -> String {
+    if per_second < 1.0 {
+        format!("{per_second:.2}")
+    } else {
+        format!("{per_second:.1}")
+    }
+}
+
+/// A time with two digits or more.
+fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{ms:.0} ms")
     }
 }
 

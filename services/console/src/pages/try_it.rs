@@ -11,8 +11,12 @@ use serde_json::json;
 use wording::grouped;
 
 use crate::failure::{Failure, said};
+use crate::view::copied::Copied;
+use crate::view::curves::in_script;
 use crate::view::layout;
-use crate::view::written::{id, in_path, minute, query, short, version_name};
+use crate::view::written::{
+    id, in_path, minute, query, short, shown, version_name,
+};
 use crate::visitor::Visitor;
 
 /// Items of a history that are shown.
@@ -108,6 +112,8 @@ pub(crate) async fn page(
                 p.wrong { "The versions cannot be listed: " (said(&status)) }
             }
             (form(&asked, &versions))
+            p.hint { a href="/users" { "Users who have a history" } }
+            (fields(&visitor, &asked).await)
             div id="answers" { (answers) }
         },
     ))
@@ -117,9 +123,18 @@ fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
     html! {
         form.grid action="/try" hx-get="/try" hx-target="#answers" hx-select="#answers" hx-swap="outerHTML"
             hx-trigger="submit, change" hx-push-url="true" {
-            label { "User" input name="user" value=(asked.user); }
+            label {
+                "User"
+                input name="user" value=(asked.user) list="users" autocomplete="off"
+                    hx-get="/users" hx-trigger="focus once, input changed delay:150ms" hx-target="#users" hx-select="unset" hx-swap="innerHTML" hx-push-url="false";
+                datalist id="users" {}
+            }
             label { "Looks for" input name="query" value=(asked.query) placeholder="in their own words"; }
-            label { "Filter" input name="filter" value=(asked.filter) placeholder="category in [\"…\"] && price < 20"; }
+            label {
+                "Filter"
+                input name="filter" id="filter" value=(asked.filter) placeholder="category in [\"…\"] && price < 20" list="filters" autocomplete="off";
+                datalist id="filters" {}
+            }
             label { "How many" input name="k" type="number" min="1" max="100" value=(if asked.k.is_empty() { "10" } else { &asked.k }); }
             label { "Version" (choice("version", &asked.version, "live", versions)) }
             label { "Beside it" (choice("beside", &asked.beside, "nothing", versions)) }
@@ -133,6 +148,60 @@ fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
             }
             button.main { "Show" }
         }
+    }
+}
+
+/// The fields that a filter can ask for: a table for people, and the same for
+/// the script that completes what is typed.
+async fn fields(visitor: &Visitor, asked: &Asked) -> Markup {
+    use pb::list_fields_request::Model;
+    let version = version_name(&asked.version);
+    let request = pb::ListFieldsRequest {
+        model: (!asked.version.is_empty())
+            .then_some(Model::ModelVersion(version)),
+    };
+    let listed = match visitor.services.fields(request).await {
+        Ok(listed) => listed.fields,
+        // The list itself says what is wrong.
+        Err(error) => {
+            tracing::debug!(%error, "fields cannot be listed");
+            Vec::new()
+        }
+    };
+    let known: Vec<_> = listed
+        .iter()
+        .map(|field| json!({"name": field.name, "values": field.values}))
+        .collect();
+    html! {
+        script type="application/json" id="fields" { (in_script(&known)) }
+        @if !listed.is_empty() {
+            details {
+                summary { "Fields that a filter can ask for" }
+                div.wide tabindex="0" role="group" aria-label="Fields" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Field" }
+                                th scope="col" { "Kind" }
+                                th scope="col" { "Items that have it" }
+                                th scope="col" { "Most frequent values" }
+                            }
+                        }
+                        tbody {
+                            @for field in &listed {
+                                tr {
+                                    th scope="row" { code { (field.name) } }
+                                    td { (field.kind) }
+                                    td { (grouped(field.n_items)) }
+                                    td { @for value in &field.values { code { (value) } " " } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        script src="/assets/console.js" defer {}
     }
 }
 
@@ -229,11 +298,6 @@ fn reasons(reasons: &[pb::Reason]) -> Markup {
             }
         }
     }
-}
-
-/// A title, or the id of what has none.
-pub(crate) fn shown(title: &str, id: &str) -> String {
-    if title.is_empty() { id } else { title }.to_owned()
 }
 
 fn source(source: Source) -> &'static str {
@@ -384,18 +448,22 @@ fn to_copy(visitor: &Visitor, request: &pb::RecommendRequest) -> Markup {
     {
         body["model_version"] = json!(version);
     }
-    let body = body.to_string();
-    // A single quote would end the shell's.
-    let quoted = body.replace('\'', r"'\''");
     let url = visitor.backend.scorer_url();
-    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let copied = Copied {
+        body: &body,
+        url,
+        has_token: visitor.has_token,
+    };
     html! {
         details {
             summary { "This request for a program" }
+            @if visitor.has_token { p.hint { "With your token in the variable " code { "TOKEN" } "." } }
+            h3 { "Python" }
+            pre { code { (copied.python()) } }
             h3 { "curl" }
-            pre { code { "curl " (url) "/v1/recommend -H 'content-type: application/json' -d '" (quoted) "'" } }
+            pre { code { (copied.curl()) } }
             h3 { "grpcurl" }
-            pre { code { "grpcurl -plaintext -d '" (quoted) "' " (address) " cllm4rec.v1.RecommendationService/Recommend" } }
+            pre { code { (copied.grpcurl()) } }
         }
     }
 }

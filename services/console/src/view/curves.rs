@@ -69,14 +69,18 @@ pub(crate) fn charts(jobs: &[Curves]) -> Markup {
     }
 }
 
-/// The numbers where the script finds them. Nothing in them can end the
-/// element: `<` is written as JSON's escape.
+/// The numbers where the script finds them.
 fn data(jobs: &[Curves]) -> Markup {
-    let json = serde_json::to_string(jobs).unwrap_or_else(|_| "[]".to_owned());
-    let json = json.replace('<', "\\u003c");
     html! {
-        script type="application/json" id="curves" { (PreEscaped(json)) }
+        script type="application/json" id="curves" { (in_script(&jobs)) }
     }
+}
+
+/// Data as the inside of a script element, which nothing in it can end: `<` is
+/// written as JSON's escape.
+pub(crate) fn in_script(data: &impl Serialize) -> Markup {
+    let json = serde_json::to_string(data).unwrap_or_else(|_| "[]".to_owned());
+    PreEscaped(json.replace('<', "\\u003c"))
 }
 
 fn numbers(job: &Curves) -> Markup {

@@ -1,5 +1,9 @@
 //! What pages consist of.
 
+/// Bars for counts.
+pub(crate) mod bars;
+/// A request as programs send it.
+pub(crate) mod copied;
 /// Curves of training, as data for a script and as a table.
 pub(crate) mod curves;
 /// A job: its state, its settings.

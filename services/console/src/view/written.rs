@@ -39,6 +39,38 @@ pub(crate) fn version_name(id: &str) -> String {
     format!("modelVersions/{id}")
 }
 
+/// A data set's name in the API.
+pub(crate) fn dataset_name(id: &str) -> String {
+    format!("datasets/{id}")
+}
+
+/// A title, or the id of what has none.
+pub(crate) fn shown(title: &str, id: &str) -> String {
+    if title.is_empty() { id } else { title }.to_owned()
+}
+
+/// The value of an attribute.
+pub(crate) fn value_of(value: &prost_types::Value) -> String {
+    use prost_types::value::Kind;
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => NONE.to_owned(),
+        Some(Kind::NumberValue(number)) => number.to_string(),
+        Some(Kind::StringValue(text)) => text.clone(),
+        Some(Kind::BoolValue(is_so)) => is_so.to_string(),
+        Some(Kind::ListValue(list)) => {
+            let values: Vec<_> = list.values.iter().map(value_of).collect();
+            values.join(", ")
+        }
+        Some(Kind::StructValue(fields)) => {
+            let fields = fields.fields.iter();
+            let fields: Vec<_> = fields
+                .map(|(name, value)| format!("{name}: {}", value_of(value)))
+                .collect();
+            fields.join(", ")
+        }
+    }
+}
+
 /// The first digits of an id, enough to tell it from others by eye.
 pub(crate) fn short(name: &str) -> String {
     // All jobs begin so.

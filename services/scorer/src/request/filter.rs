@@ -12,6 +12,8 @@
 mod check;
 /// How much work an expression is.
 mod cost;
+/// What a catalogue's fields hold.
+mod fields;
 /// What kind of value a field or an expression has.
 mod kinds;
 /// What an operator or a function makes of the kinds of its values.
@@ -32,14 +34,20 @@ use crate::error::Error;
 use crate::request::filter::kinds::Fields;
 use crate::versions::loaded::LoadedModel;
 
+pub(crate) use fields::FieldSummary;
+
 /// Memory for the bits of filters that were asked for, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
+/// Versions whose fields are kept.
+const VERSIONS_WITH_FIELDS: u64 = 8;
 /// New filters that are evaluated at once: each takes a core.
 const AT_ONCE: usize = 2;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Filters {
     known: moka::future::Cache<FilterKey, Arc<FixedBitSet>>,
+    /// The fields of each version that somebody asked for them.
+    fields: moka::future::Cache<ModelVersion, Arc<Vec<FieldSummary>>>,
     evaluations: BoundedWork,
 }
 
@@ -58,6 +66,7 @@ impl Default for Filters {
             .build();
         Self {
             known,
+            fields: moka::future::Cache::new(VERSIONS_WITH_FIELDS),
             evaluations: BoundedWork::new(AT_ONCE),
         }
     }
@@ -81,6 +90,20 @@ impl Filters {
         };
         let rows = self.known.try_get_with(key, self.evaluate(model, text));
         rows.await.map_err(|error| (*error).clone())
+    }
+
+    /// The fields of a version's catalogue.
+    pub(crate) async fn fields(
+        &self,
+        model: &LoadedModel,
+    ) -> Result<Arc<Vec<FieldSummary>>, Error> {
+        let items = Arc::clone(&model.items);
+        let tally = async {
+            let tally = move || fields::summaries(&items);
+            Ok::<_, Error>(Arc::new(self.evaluations.run(tally).await?))
+        };
+        let fields = self.fields.try_get_with(model.version.clone(), tally);
+        fields.await.map_err(|error| (*error).clone())
     }
 
     async fn evaluate(

@@ -24,6 +24,9 @@ mod score;
 /// `SimilarItems`: the items whose rows are most alike.
 mod similar;
 
+/// `GetItem` and `ListFields`: what a version knows of its catalogue.
+pub(crate) mod catalogue;
+
 /// What a text finds in a catalogue.
 pub(crate) mod search;
 

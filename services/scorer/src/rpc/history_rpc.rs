@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use domain::{Catalog, Interaction, Invalid, Priority, UserId, Violations};
 use proto::pb::history_service_server::HistoryService;
-use proto::{catalog, pb, recorded};
+use proto::{UsersAsked, catalog, pb, recorded};
+use storage::UsersPage;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
@@ -103,6 +104,29 @@ impl HistoryRpc {
         })
     }
 
+    async fn users(
+        &self,
+        request: pb::ListUsersRequest,
+    ) -> Result<pb::ListUsersResponse, Error> {
+        let UsersAsked {
+            catalog,
+            prefix,
+            page_size,
+            page_token,
+        } = UsersAsked::try_from(request)?;
+        let page = UsersPage {
+            prefix,
+            most: page_size,
+            from: page_token,
+        };
+        let histories = &self.recommender.histories;
+        let found = histories.users(&catalog, &page).await?;
+        Ok(pb::ListUsersResponse {
+            user_ids: found.users.into_iter().map(String::from).collect(),
+            next_page_token: found.next,
+        })
+    }
+
     async fn delete(
         &self,
         request: pb::DeleteUserRequest,
@@ -155,6 +179,15 @@ impl HistoryService for HistoryRpc {
         let call = self.way_in.admit(&request, Priority::Interactive)?;
         let history = call.in_time(self.history(request.into_inner())).await;
         Ok(Response::new(self.way_in.counted(history)?))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<pb::ListUsersRequest>,
+    ) -> Result<Response<pb::ListUsersResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let users = call.in_time(self.users(request.into_inner())).await;
+        Ok(Response::new(self.way_in.counted(users)?))
     }
 
     async fn delete_user(

@@ -9,6 +9,9 @@ mod recommendation_rpc;
 /// The requests of a `BatchRecommend` stream, so many at once.
 mod stream;
 
+/// Items and fields of a catalogue.
+mod catalogue;
+
 /// What `GetStatus` tells operators.
 mod status;
 
@@ -17,4 +20,5 @@ mod history_rpc;
 
 pub(crate) use history_rpc::HistoryRpc;
 pub(crate) use recommendation_rpc::RecommendationRpc;
+pub(crate) use status::StatusSource;
 pub(crate) use way_in::WayIn;

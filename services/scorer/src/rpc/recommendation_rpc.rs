@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use domain::{Priority, ScoreQuery, SimilarQuery};
+use domain::{ItemQuery, Priority, ScoreQuery, SimilarQuery};
 use futures::{Stream, StreamExt};
 use proto::pb::recommendation_service_server::RecommendationService;
 use proto::{Asked, pb};
@@ -14,10 +14,10 @@ use crate::admission::caller::Caller;
 use crate::admission::gate::{Call, Gate};
 use crate::error::Error;
 use crate::request::recommend::Recommender;
-use crate::rpc::status::serving_status;
+use crate::rpc::catalogue::{fields, item};
+use crate::rpc::status::StatusSource;
 use crate::rpc::stream::{Numbered, answers};
 use crate::rpc::way_in::{WayIn, origin};
-use crate::upkeep::shadow::ShadowReports;
 
 /// A stream that found no place may come back then: others stay open for long.
 const STREAM_RETRY: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(crate) struct RecommendationRpc {
     pub(crate) streams: Gate,
     /// A stream without a request for so long is closed.
     pub(crate) stream_idle: Duration,
-    pub(crate) shadow_reports: ShadowReports,
+    pub(crate) status: StatusSource,
 }
 
 impl RecommendationRpc {
@@ -152,12 +152,33 @@ impl RecommendationService for RecommendationRpc {
         Ok(Response::new(pb::SimilarItemsResponse::of(items, &version)))
     }
 
+    async fn get_item(
+        &self,
+        request: Request<pb::GetItemRequest>,
+    ) -> Result<Response<pb::Item>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let query = ItemQuery::try_from(request.into_inner());
+        let query = self.way_in.counted(query)?;
+        let found = call.in_time(self.recommender.item(query, &call)).await;
+        Ok(Response::new(item(&self.way_in.counted(found)?)))
+    }
+
+    async fn list_fields(
+        &self,
+        request: Request<pb::ListFieldsRequest>,
+    ) -> Result<Response<pb::ListFieldsResponse>, Status> {
+        let call = self.way_in.admit(&request, Priority::Interactive)?;
+        let choice = proto::fields_model(request.into_inner());
+        let choice = self.way_in.counted(choice)?;
+        let found = call.in_time(self.recommender.fields(&choice, &call)).await;
+        Ok(Response::new(fields(&self.way_in.counted(found)?)))
+    }
+
     async fn get_status(
         &self,
         _: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::ServingStatus>, Status> {
-        let status = serving_status(&self.recommender, &self.shadow_reports);
-        Ok(Response::new(status))
+        Ok(Response::new(self.status.now(&self.recommender)))
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct LoadedModel {
     pub(crate) texts: Option<TextReader>,
     item_rows: HashMap<ItemId, u32>,
     user_rows: HashMap<UserId, u32>,
+    /// Users who took each item in the training data; absent in older versions.
+    popularity: Option<Vec<u32>>,
     /// Memory that is this version's alone, in bytes, about: rows, light
     /// weights, ids, titles, what filters look at.
     pub(crate) n_bytes: u64,
@@ -65,8 +67,14 @@ impl LoadedModel {
         let text_bytes = texts.as_ref().map_or(0, TextReader::n_bytes);
         let vocabulary = vocabulary_bytes::of_users(&users)
             + vocabulary_bytes::of_items(&items);
-        let n_bytes =
-            language.n_bytes() + light_bytes + text_bytes + vocabulary;
+        let popularity_bytes = popularity
+            .as_ref()
+            .map_or(0, |counts| size_of_val(&**counts));
+        let n_bytes = language.n_bytes()
+            + light_bytes
+            + text_bytes
+            + vocabulary
+            + popularity_bytes;
         let item_ids = items.iter().map(|item| item.id.clone());
         Ok(Self {
             version,
@@ -77,6 +85,7 @@ impl LoadedModel {
             items: Arc::new(items),
             texts,
             user_rows: users.into_iter().zip(0..).collect(),
+            popularity,
             n_bytes: n_bytes as u64,
             last_used: AtomicU64::new(0),
         })
@@ -93,6 +102,13 @@ impl LoadedModel {
 
     pub(crate) fn item(&self, row: u32) -> &Item {
         &self.items[row as usize]
+    }
+
+    /// How many users took an item in the training data; `None` where the
+    /// version does not say.
+    pub(crate) fn n_users_of(&self, row: u32) -> Option<u64> {
+        let counts = self.popularity.as_ref()?;
+        counts.get(row as usize).map(|&n| u64::from(n))
     }
 
     /// What reads texts; an error for a version that reads none.

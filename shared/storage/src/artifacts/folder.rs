@@ -50,7 +50,7 @@ impl Folder {
         self.root.join(kind.folder()).join(id.as_str())
     }
 
-    fn staging(&self) -> PathBuf {
+    pub(super) fn staging(&self) -> PathBuf {
         self.root.join(STAGING)
     }
 
@@ -114,7 +114,7 @@ impl Folder {
         Ok(staged)
     }
 
-    fn new_staging_place(&self, owner: &str) -> PathBuf {
+    pub(super) fn new_staging_place(&self, owner: &str) -> PathBuf {
         let unique = uuid::Uuid::now_v7().simple();
         self.staging().join(format!("{owner}.{unique}"))
     }
@@ -285,7 +285,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut file = File::create_new(path).map_err(Error::file(path))?;
     file.write_all(bytes).map_err(Error::file(path))?;
     file.sync_all().map_err(Error::file(path))

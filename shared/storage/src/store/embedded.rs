@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::store::commit::{Commit, Entry, Pair, Place};
 use crate::store::embedded::file::{ENTRIES, StoreFile, unavailable};
 use crate::store::embedded_reads;
-use crate::store::history::Additions;
+use crate::store::history::{Additions, Users, UsersPage};
 use crate::store::range::Range;
 
 #[derive(Debug, Clone)]
@@ -191,6 +191,18 @@ impl Embedded {
         let (catalog, user) = (catalog.clone(), user.clone());
         self.blocking(move |database| {
             histories::delete(database, &catalog, &user, now_ms)
+        })
+        .await
+    }
+
+    pub(crate) async fn users(
+        &self,
+        catalog: &Catalog,
+        page: &UsersPage,
+    ) -> Result<Users, Error> {
+        let (catalog, page) = (catalog.clone(), page.clone());
+        self.reading(move |database| {
+            histories::users(database, &catalog, &page)
         })
         .await
     }

@@ -20,6 +20,28 @@ pub(crate) struct Additions {
     pub(crate) kept: Kept,
 }
 
+/// Which users are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct UsersPage {
+    /// What their ids begin with.
+    pub prefix: String,
+    /// How many, about.
+    pub most: usize,
+    /// Where the page before ended, as [`Users::next`] says it; empty for the
+    /// first one.
+    pub from: String,
+}
+
+/// Some users who have a history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Users {
+    /// In the order of the store. One may come on two pages while histories
+    /// are written.
+    pub users: Vec<UserId>,
+    /// Where the next page begins; empty after the last one.
+    pub next: String,
+}
+
 /// Which events of a user stay when new ones arrive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {

@@ -9,6 +9,8 @@
 
 /// Takes single events back.
 mod forget;
+/// Lists who has a history.
+mod users;
 
 use std::sync::LazyLock;
 
@@ -22,6 +24,7 @@ use crate::store::history::{Additions, name, old_record, old_space};
 use crate::store::redis::{Redis, refused};
 
 pub(crate) use forget::forget;
+pub(crate) use users::users;
 
 static RECORD: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_histories/record.lua")));

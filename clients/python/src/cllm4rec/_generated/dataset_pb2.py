@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63llm4rec/v1/dataset.proto\x12\x0b\x63llm4rec.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13ListDatasetsRequest\"R\n\x14ListDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.cllm4rec.v1.Dataset\x12\x12\n\nunreadable\x18\x02 \x03(\t\"\xe6\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x03 \x01(\t\x12/\n\x0bimport_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_users\x18\x05 \x01(\x04\x12\x0f\n\x07n_items\x18\x06 \x01(\x04\x12\x0f\n\x07n_train\x18\x07 \x01(\x04\x12\x0f\n\x07n_valid\x18\x08 \x01(\x04\x12\x0e\n\x06n_test\x18\t \x01(\x04\x12\x0f\n\x07n_texts\x18\n \x01(\x04\x12\x10\n\x08n_titles\x18\x0b \x01(\x04\x32{\n\x0e\x44\x61tasetService\x12i\n\x0cListDatasets\x12 .cllm4rec.v1.ListDatasetsRequest\x1a!.cllm4rec.v1.ListDatasetsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/datasetsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63llm4rec/v1/dataset.proto\x12\x0b\x63llm4rec.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13ListDatasetsRequest\"R\n\x14ListDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.cllm4rec.v1.Dataset\x12\x12\n\nunreadable\x18\x02 \x03(\t\"\xe6\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x03 \x01(\t\x12/\n\x0bimport_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_users\x18\x05 \x01(\x04\x12\x0f\n\x07n_items\x18\x06 \x01(\x04\x12\x0f\n\x07n_train\x18\x07 \x01(\x04\x12\x0f\n\x07n_valid\x18\x08 \x01(\x04\x12\x0e\n\x06n_test\x18\t \x01(\x04\x12\x0f\n\x07n_texts\x18\n \x01(\x04\x12\x10\n\x08n_titles\x18\x0b \x01(\x04\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x91\x01\n\x0e\x44\x61tasetDetails\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.cllm4rec.v1.Dataset\x12*\n\x06import\x18\x02 \x01(\x0b\x32\x1a.cllm4rec.v1.ImportSummary\x12,\n\x07profile\x18\x03 \x01(\x0b\x32\x1b.cllm4rec.v1.DatasetProfile\"\x8f\x01\n\rImportSummary\x12\x0e\n\x06n_read\x18\x01 \x01(\x04\x12\x11\n\tn_refused\x18\x02 \x01(\x04\x12\x11\n\tn_repeats\x18\x03 \x01(\x04\x12\x16\n\x0en_outside_core\x18\x04 \x01(\x04\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\r\n\x05notes\x18\x06 \x03(\t\x12\x0f\n\x07\x63olumns\x18\x07 \x03(\t\"\xef\x05\n\x0e\x44\x61tasetProfile\x12.\n\nfirst_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x15users_by_interactions\x18\x03 \x03(\x0b\x32 .cllm4rec.v1.DatasetProfile.Band\x12?\n\x15items_by_interactions\x18\x04 \x03(\x0b\x32 .cllm4rec.v1.DatasetProfile.Band\x12?\n\rpopular_items\x18\x05 \x03(\x0b\x32(.cllm4rec.v1.DatasetProfile.ShareOfItems\x12\x43\n\x0cinteractions\x18\x06 \x03(\x0b\x32-.cllm4rec.v1.DatasetProfile.SampleInteraction\x12\x35\n\x05items\x18\x07 \x03(\x0b\x32&.cllm4rec.v1.DatasetProfile.SampleItem\x1a+\n\x04\x42\x61nd\x12\x0c\n\x04\x66rom\x18\x01 \x01(\x04\x12\n\n\x02to\x18\x02 \x01(\x04\x12\t\n\x01n\x18\x03 \x01(\x04\x1a\x39\n\x0cShareOfItems\x12\x10\n\x08of_items\x18\x01 \x01(\x01\x12\x17\n\x0fof_interactions\x18\x02 \x01(\x01\x1a}\n\x11SampleInteraction\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05split\x18\x05 \x01(\t\x1aX\n\nSampleItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x16\n\x0en_interactions\x18\x04 \x01(\x04\"\x8b\x05\n\x14ImportDatasetRequest\x12<\n\x07options\x18\x01 \x01(\x0b\x32).cllm4rec.v1.ImportDatasetRequest.OptionsH\x00\x12\x16\n\x0cinteractions\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05items\x18\x03 \x01(\x0cH\x00\x1a\xaf\x02\n\x07Options\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x17\n\x0fitems_file_name\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x04 \x01(\t\x12\x36\n\x05split\x18\x05 \x01(\x0e\x32\'.cllm4rec.v1.ImportDatasetRequest.Split\x12\x13\n\x06k_core\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nmin_rating\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12:\n\x07\x63olumns\x18\x08 \x01(\x0b\x32).cllm4rec.v1.ImportDatasetRequest.Columns\x12\x15\n\rvalidate_only\x18\t \x01(\x08\x42\t\n\x07_k_coreB\r\n\x0b_min_rating\x1a\x86\x01\n\x07\x43olumns\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x11\n\ttimestamp\x18\x03 \x01(\t\x12\x0e\n\x06rating\x18\x04 \x01(\t\x12\r\n\x05split\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05title\x18\x07 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x08 \x01(\t\"I\n\x05Split\x12\x15\n\x11SPLIT_UNSPECIFIED\x10\x00\x12\t\n\x05GIVEN\x10\x01\x12\n\n\x06RANDOM\x10\x02\x12\x12\n\x0eLEAVE_LAST_OUT\x10\x03\x42\x06\n\x04part\"k\n\x15ImportDatasetResponse\x12,\n\x07\x64\x65tails\x18\x01 \x01(\x0b\x32\x1b.cllm4rec.v1.DatasetDetails\x12\x10\n\x08n_seeded\x18\x02 \x01(\x04\x12\x12\n\nn_replaced\x18\x03 \x01(\x04\x32\xbf\x02\n\x0e\x44\x61tasetService\x12i\n\x0cListDatasets\x12 .cllm4rec.v1.ListDatasetsRequest\x1a!.cllm4rec.v1.ListDatasetsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/datasets\x12h\n\nGetDataset\x12\x1e.cllm4rec.v1.GetDatasetRequest\x1a\x1b.cllm4rec.v1.DatasetDetails\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=datasets/*}\x12X\n\rImportDataset\x12!.cllm4rec.v1.ImportDatasetRequest\x1a\".cllm4rec.v1.ImportDatasetResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/datasets'
+  _globals['_DATASETSERVICE'].methods_by_name['GetDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['GetDataset']._serialized_options = b'\202\323\344\223\002\027\022\025/v1/{name=datasets/*}'
   _globals['_LISTDATASETSREQUEST']._serialized_start=105
   _globals['_LISTDATASETSREQUEST']._serialized_end=126
   _globals['_LISTDATASETSRESPONSE']._serialized_start=128
   _globals['_LISTDATASETSRESPONSE']._serialized_end=210
   _globals['_DATASET']._serialized_start=213
   _globals['_DATASET']._serialized_end=443
-  _globals['_DATASETSERVICE']._serialized_start=445
-  _globals['_DATASETSERVICE']._serialized_end=568
+  _globals['_GETDATASETREQUEST']._serialized_start=445
+  _globals['_GETDATASETREQUEST']._serialized_end=478
+  _globals['_DATASETDETAILS']._serialized_start=481
+  _globals['_DATASETDETAILS']._serialized_end=626
+  _globals['_IMPORTSUMMARY']._serialized_start=629
+  _globals['_IMPORTSUMMARY']._serialized_end=772
+  _globals['_DATASETPROFILE']._serialized_start=775
+  _globals['_DATASETPROFILE']._serialized_end=1526
+  _globals['_DATASETPROFILE_BAND']._serialized_start=1207
+  _globals['_DATASETPROFILE_BAND']._serialized_end=1250
+  _globals['_DATASETPROFILE_SHAREOFITEMS']._serialized_start=1252
+  _globals['_DATASETPROFILE_SHAREOFITEMS']._serialized_end=1309
+  _globals['_DATASETPROFILE_SAMPLEINTERACTION']._serialized_start=1311
+  _globals['_DATASETPROFILE_SAMPLEINTERACTION']._serialized_end=1436
+  _globals['_DATASETPROFILE_SAMPLEITEM']._serialized_start=1438
+  _globals['_DATASETPROFILE_SAMPLEITEM']._serialized_end=1526
+  _globals['_IMPORTDATASETREQUEST']._serialized_start=1529
+  _globals['_IMPORTDATASETREQUEST']._serialized_end=2180
+  _globals['_IMPORTDATASETREQUEST_OPTIONS']._serialized_start=1657
+  _globals['_IMPORTDATASETREQUEST_OPTIONS']._serialized_end=1960
+  _globals['_IMPORTDATASETREQUEST_COLUMNS']._serialized_start=1963
+  _globals['_IMPORTDATASETREQUEST_COLUMNS']._serialized_end=2097
+  _globals['_IMPORTDATASETREQUEST_SPLIT']._serialized_start=2099
+  _globals['_IMPORTDATASETREQUEST_SPLIT']._serialized_end=2172
+  _globals['_IMPORTDATASETRESPONSE']._serialized_start=2182
+  _globals['_IMPORTDATASETRESPONSE']._serialized_end=2289
+  _globals['_DATASETSERVICE']._serialized_start=2292
+  _globals['_DATASETSERVICE']._serialized_end=2611
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DatasetServiceStub(object):
-    """The data sets that jobs can learn from. They are imported and removed on the command line.
+    """The data sets that jobs can learn from. Large ones are imported on the command line, which also removes them.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,44 @@ class DatasetServiceStub(object):
                 request_serializer=cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
+        self.GetDataset = channel.unary_unary(
+                '/cllm4rec.v1.DatasetService/GetDataset',
+                request_serializer=cllm4rec_dot_v1_dot_dataset__pb2.GetDatasetRequest.SerializeToString,
+                response_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.DatasetDetails.FromString,
+                _registered_method=True)
+        self.ImportDataset = channel.stream_unary(
+                '/cllm4rec.v1.DatasetService/ImportDataset',
+                request_serializer=cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetRequest.SerializeToString,
+                response_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetResponse.FromString,
+                _registered_method=True)
 
 
 class DatasetServiceServicer(object):
-    """The data sets that jobs can learn from. They are imported and removed on the command line.
+    """The data sets that jobs can learn from. Large ones are imported on the command line, which also removes them.
     """
 
     def ListDatasets(self, request, context):
         """All data sets, the one imported last first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDataset(self, request, context):
+        """One data set, with what its import said and what its interactions look like.
+        NOT_FOUND: there is none of this name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDataset(self, request_iterator, context):
+        """Imports a small file, as `cllm4rec dataset import` imports a file of any size: the data set is stored under its hash, and its
+        interactions become histories. The first message says how the file is to be read, the others bring it, piece by piece.
+        All or nothing.
+
+        INVALID_ARGUMENT: a file that cannot be read, with the line and what would be right; an option that has no effect.
+        RESOURCE_EXHAUSTED: more than 32 MiB, or two files are being imported already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +91,16 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsRequest.FromString,
                     response_serializer=cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsResponse.SerializeToString,
             ),
+            'GetDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDataset,
+                    request_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.GetDatasetRequest.FromString,
+                    response_serializer=cllm4rec_dot_v1_dot_dataset__pb2.DatasetDetails.SerializeToString,
+            ),
+            'ImportDataset': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportDataset,
+                    request_deserializer=cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetRequest.FromString,
+                    response_serializer=cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'cllm4rec.v1.DatasetService', rpc_method_handlers)
@@ -70,7 +110,7 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DatasetService(object):
-    """The data sets that jobs can learn from. They are imported and removed on the command line.
+    """The data sets that jobs can learn from. Large ones are imported on the command line, which also removes them.
     """
 
     @staticmethod
@@ -90,6 +130,60 @@ class DatasetService(object):
             '/cllm4rec.v1.DatasetService/ListDatasets',
             cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsRequest.SerializeToString,
             cllm4rec_dot_v1_dot_dataset__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cllm4rec.v1.DatasetService/GetDataset',
+            cllm4rec_dot_v1_dot_dataset__pb2.GetDatasetRequest.SerializeToString,
+            cllm4rec_dot_v1_dot_dataset__pb2.DatasetDetails.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDataset(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/cllm4rec.v1.DatasetService/ImportDataset',
+            cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetRequest.SerializeToString,
+            cllm4rec_dot_v1_dot_dataset__pb2.ImportDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,

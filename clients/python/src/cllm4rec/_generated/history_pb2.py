@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63llm4rec/v1/history.proto\x12\x0b\x63llm4rec.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n\x0bInteraction\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\"\\\n\x19RecordInteractionsRequest\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"J\n\x1aRecordInteractionsResponse\x12\x12\n\nn_recorded\x18\x01 \x01(\r\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\"\\\n\x19\x46orgetInteractionsRequest\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"1\n\x1a\x46orgetInteractionsResponse\x12\x13\n\x0bn_forgotten\x18\x01 \x01(\r\"D\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"U\n\x12GetHistoryResponse\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"5\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteUserResponse2\x81\x04\n\x0eHistoryService\x12\x82\x01\n\x12RecordInteractions\x12&.cllm4rec.v1.RecordInteractionsRequest\x1a\'.cllm4rec.v1.RecordInteractionsResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/interactions:\x01*\x12\x89\x01\n\x12\x46orgetInteractions\x12&.cllm4rec.v1.ForgetInteractionsRequest\x1a\'.cllm4rec.v1.ForgetInteractionsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/interactions:forget:\x01*\x12r\n\nGetHistory\x12\x1e.cllm4rec.v1.GetHistoryRequest\x1a\x1f.cllm4rec.v1.GetHistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/users/{user_id}/history\x12j\n\nDeleteUser\x12\x1e.cllm4rec.v1.DeleteUserRequest\x1a\x1f.cllm4rec.v1.DeleteUserResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/users/{user_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63llm4rec/v1/history.proto\x12\x0b\x63llm4rec.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n\x0bInteraction\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\t\"\\\n\x19RecordInteractionsRequest\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"J\n\x1aRecordInteractionsResponse\x12\x12\n\nn_recorded\x18\x01 \x01(\r\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\"\\\n\x19\x46orgetInteractionsRequest\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"1\n\x1a\x46orgetInteractionsResponse\x12\x13\n\x0bn_forgotten\x18\x01 \x01(\r\"D\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"U\n\x12GetHistoryResponse\x12.\n\x0cinteractions\x18\x01 \x03(\x0b\x32\x18.cllm4rec.v1.Interaction\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"Z\n\x10ListUsersRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\">\n\x11ListUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteUserResponse2\xe0\x04\n\x0eHistoryService\x12\x82\x01\n\x12RecordInteractions\x12&.cllm4rec.v1.RecordInteractionsRequest\x1a\'.cllm4rec.v1.RecordInteractionsResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/interactions:\x01*\x12\x89\x01\n\x12\x46orgetInteractions\x12&.cllm4rec.v1.ForgetInteractionsRequest\x1a\'.cllm4rec.v1.ForgetInteractionsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/interactions:forget:\x01*\x12r\n\nGetHistory\x12\x1e.cllm4rec.v1.GetHistoryRequest\x1a\x1f.cllm4rec.v1.GetHistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/users/{user_id}/history\x12]\n\tListUsers\x12\x1d.cllm4rec.v1.ListUsersRequest\x1a\x1e.cllm4rec.v1.ListUsersResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/users\x12j\n\nDeleteUser\x12\x1e.cllm4rec.v1.DeleteUserRequest\x1a\x1f.cllm4rec.v1.DeleteUserResponse\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/users/{user_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HISTORYSERVICE'].methods_by_name['ForgetInteractions']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/interactions:forget:\001*'
   _globals['_HISTORYSERVICE'].methods_by_name['GetHistory']._loaded_options = None
   _globals['_HISTORYSERVICE'].methods_by_name['GetHistory']._serialized_options = b'\202\323\344\223\002\035\022\033/v1/users/{user_id}/history'
+  _globals['_HISTORYSERVICE'].methods_by_name['ListUsers']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/users'
   _globals['_HISTORYSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
   _globals['_HISTORYSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\202\323\344\223\002\025*\023/v1/users/{user_id}'
   _globals['_INTERACTION']._serialized_start=105
@@ -55,10 +57,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETHISTORYREQUEST']._serialized_end=597
   _globals['_GETHISTORYRESPONSE']._serialized_start=599
   _globals['_GETHISTORYRESPONSE']._serialized_end=684
-  _globals['_DELETEUSERREQUEST']._serialized_start=686
-  _globals['_DELETEUSERREQUEST']._serialized_end=739
-  _globals['_DELETEUSERRESPONSE']._serialized_start=741
-  _globals['_DELETEUSERRESPONSE']._serialized_end=761
-  _globals['_HISTORYSERVICE']._serialized_start=764
-  _globals['_HISTORYSERVICE']._serialized_end=1277
+  _globals['_LISTUSERSREQUEST']._serialized_start=686
+  _globals['_LISTUSERSREQUEST']._serialized_end=776
+  _globals['_LISTUSERSRESPONSE']._serialized_start=778
+  _globals['_LISTUSERSRESPONSE']._serialized_end=840
+  _globals['_DELETEUSERREQUEST']._serialized_start=842
+  _globals['_DELETEUSERREQUEST']._serialized_end=895
+  _globals['_DELETEUSERRESPONSE']._serialized_start=897
+  _globals['_DELETEUSERRESPONSE']._serialized_end=917
+  _globals['_HISTORYSERVICE']._serialized_start=920
+  _globals['_HISTORYSERVICE']._serialized_end=1528
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,11 @@ class HistoryServiceStub(object):
                 request_serializer=cllm4rec_dot_v1_dot_history__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=cllm4rec_dot_v1_dot_history__pb2.GetHistoryResponse.FromString,
                 _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/cllm4rec.v1.HistoryService/ListUsers',
+                request_serializer=cllm4rec_dot_v1_dot_history__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=cllm4rec_dot_v1_dot_history__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/cllm4rec.v1.HistoryService/DeleteUser',
                 request_serializer=cllm4rec_dot_v1_dot_history__pb2.DeleteUserRequest.SerializeToString,
@@ -85,6 +90,13 @@ class HistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsers(self, request, context):
+        """Users who have a history, some at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteUser(self, request, context):
         """Forgets a user. A tombstone stays, so that an event from before the deletion does not bring the user back.
         """
@@ -109,6 +121,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=cllm4rec_dot_v1_dot_history__pb2.GetHistoryRequest.FromString,
                     response_serializer=cllm4rec_dot_v1_dot_history__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=cllm4rec_dot_v1_dot_history__pb2.ListUsersRequest.FromString,
+                    response_serializer=cllm4rec_dot_v1_dot_history__pb2.ListUsersResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -198,6 +215,33 @@ class HistoryService(object):
             '/cllm4rec.v1.HistoryService/GetHistory',
             cllm4rec_dot_v1_dot_history__pb2.GetHistoryRequest.SerializeToString,
             cllm4rec_dot_v1_dot_history__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cllm4rec.v1.HistoryService/ListUsers',
+            cllm4rec_dot_v1_dot_history__pb2.ListUsersRequest.SerializeToString,
+            cllm4rec_dot_v1_dot_history__pb2.ListUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

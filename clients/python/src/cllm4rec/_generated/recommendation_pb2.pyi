@@ -244,12 +244,65 @@ class SimilarItemsResponse(_message.Message):
     model_version: str
     def __init__(self, items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., model_version: _Optional[str] = ...) -> None: ...
 
+class GetItemRequest(_message.Message):
+    __slots__ = ("item_id", "model_version", "label")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    model_version: str
+    label: str
+    def __init__(self, item_id: _Optional[str] = ..., model_version: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class Item(_message.Message):
+    __slots__ = ("item_id", "title", "categories", "attributes", "model_version", "n_users")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    N_USERS_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    title: str
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    attributes: _struct_pb2.Struct
+    model_version: str
+    n_users: int
+    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_version: _Optional[str] = ..., n_users: _Optional[int] = ...) -> None: ...
+
+class ListFieldsRequest(_message.Message):
+    __slots__ = ("model_version", "label")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    label: str
+    def __init__(self, model_version: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class ListFieldsResponse(_message.Message):
+    __slots__ = ("fields", "model_version")
+    class Field(_message.Message):
+        __slots__ = ("name", "kind", "n_items", "values")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        KIND_FIELD_NUMBER: _ClassVar[int]
+        N_ITEMS_FIELD_NUMBER: _ClassVar[int]
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        kind: str
+        n_items: int
+        values: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., n_items: _Optional[int] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.RepeatedCompositeFieldContainer[ListFieldsResponse.Field]
+    model_version: str
+    def __init__(self, fields: _Optional[_Iterable[_Union[ListFieldsResponse.Field, _Mapping]]] = ..., model_version: _Optional[str] = ...) -> None: ...
+
 class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ServingStatus(_message.Message):
-    __slots__ = ("versions", "unloadable", "counters", "shadow")
+    __slots__ = ("versions", "unloadable", "counters", "shadow", "canary_share", "traffic")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -261,11 +314,29 @@ class ServingStatus(_message.Message):
     UNLOADABLE_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
+    CANARY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
     versions: _containers.RepeatedCompositeFieldContainer[LoadedVersion]
     unloadable: _containers.RepeatedCompositeFieldContainer[UnloadableVersion]
     counters: _containers.ScalarMap[str, int]
     shadow: ShadowReport
-    def __init__(self, versions: _Optional[_Iterable[_Union[LoadedVersion, _Mapping]]] = ..., unloadable: _Optional[_Iterable[_Union[UnloadableVersion, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., shadow: _Optional[_Union[ShadowReport, _Mapping]] = ...) -> None: ...
+    canary_share: float
+    traffic: _containers.RepeatedCompositeFieldContainer[Traffic]
+    def __init__(self, versions: _Optional[_Iterable[_Union[LoadedVersion, _Mapping]]] = ..., unloadable: _Optional[_Iterable[_Union[UnloadableVersion, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., shadow: _Optional[_Union[ShadowReport, _Mapping]] = ..., canary_share: _Optional[float] = ..., traffic: _Optional[_Iterable[_Union[Traffic, _Mapping]]] = ...) -> None: ...
+
+class Traffic(_message.Message):
+    __slots__ = ("method", "per_second", "median_ms", "p99_ms", "failed")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_MS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    per_second: float
+    median_ms: float
+    p99_ms: float
+    failed: float
+    def __init__(self, method: _Optional[str] = ..., per_second: _Optional[float] = ..., median_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., failed: _Optional[float] = ...) -> None: ...
 
 class LoadedVersion(_message.Message):
     __slots__ = ("model_version", "labels", "memory_bytes", "backbone", "backbone_bytes")

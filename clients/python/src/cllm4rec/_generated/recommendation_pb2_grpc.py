@@ -63,6 +63,16 @@ class RecommendationServiceStub(object):
                 request_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsRequest.SerializeToString,
                 response_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsResponse.FromString,
                 _registered_method=True)
+        self.GetItem = channel.unary_unary(
+                '/cllm4rec.v1.RecommendationService/GetItem',
+                request_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.GetItemRequest.SerializeToString,
+                response_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.Item.FromString,
+                _registered_method=True)
+        self.ListFields = channel.unary_unary(
+                '/cllm4rec.v1.RecommendationService/ListFields',
+                request_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsRequest.SerializeToString,
+                response_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/cllm4rec.v1.RecommendationService/GetStatus',
                 request_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.GetStatusRequest.SerializeToString,
@@ -112,6 +122,20 @@ class RecommendationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetItem(self, request, context):
+        """An item as a version knows it. NOT_FOUND: it is not in the version's catalogue.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFields(self, request, context):
+        """The fields that filters can ask for, with values that items have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """What this scorer serves and how it fares: for operators.
         """
@@ -141,6 +165,16 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
                     servicer.SimilarItems,
                     request_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsRequest.FromString,
                     response_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsResponse.SerializeToString,
+            ),
+            'GetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetItem,
+                    request_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.GetItemRequest.FromString,
+                    response_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.Item.SerializeToString,
+            ),
+            'ListFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFields,
+                    request_deserializer=cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsRequest.FromString,
+                    response_serializer=cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -265,6 +299,60 @@ class RecommendationService(object):
             '/cllm4rec.v1.RecommendationService/SimilarItems',
             cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsRequest.SerializeToString,
             cllm4rec_dot_v1_dot_recommendation__pb2.SimilarItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cllm4rec.v1.RecommendationService/GetItem',
+            cllm4rec_dot_v1_dot_recommendation__pb2.GetItemRequest.SerializeToString,
+            cllm4rec_dot_v1_dot_recommendation__pb2.Item.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cllm4rec.v1.RecommendationService/ListFields',
+            cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsRequest.SerializeToString,
+            cllm4rec_dot_v1_dot_recommendation__pb2.ListFieldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

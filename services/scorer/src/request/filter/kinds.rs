@@ -37,7 +37,7 @@ impl Kinds {
         (Self::NULL, "null"),
     ];
 
-    fn of(value: &Value) -> Self {
+    pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::NULL,
             Value::Bool(_) => Self::TRUTH,

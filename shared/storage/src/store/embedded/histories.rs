@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::record::{decode, encode};
 use crate::store::embedded::file::{ENTRIES, unavailable};
-use crate::store::history::{Additions, Kept, name, old_record, old_space};
+use crate::store::history::{
+    Additions, Kept, Users, UsersPage, name, old_record, old_space,
+};
 
 /// Catalog, user, time in milliseconds, item, and the event's id or nothing.
 type EventKey<'a> = (&'a str, &'a str, i64, &'a str, &'a str);
@@ -139,6 +141,39 @@ pub(crate) fn read(
         Some(old) => Ok(history.merged(&old_record(user, old.value())?)),
         None => Ok(history),
     }
+}
+
+/// Some of the users who have events, by their ids.
+pub(crate) fn users(
+    database: &Database,
+    catalog: &Catalog,
+    page: &UsersPage,
+) -> Result<Users, Error> {
+    let read = database.begin_read().map_err(unavailable)?;
+    let about = read.open_table(ABOUT).map_err(unavailable)?;
+    let from = page.from.as_str().max(page.prefix.as_str());
+    let from = (catalog.as_str(), from);
+    let mut found = Users::default();
+    for entry in about.range(from..).map_err(unavailable)? {
+        let (key, about) = entry.map_err(unavailable)?;
+        let (of_catalog, user) = key.value();
+        if of_catalog != catalog.as_str() || !user.starts_with(&page.prefix) {
+            break;
+        }
+        if found.users.len() >= page.most {
+            found.next = user.to_owned();
+            break;
+        }
+        // A damaged record, or id, hides no other.
+        let Ok(user) = UserId::new(user) else {
+            continue;
+        };
+        let about = decode::<About>(&name(&user), about.value());
+        if about.is_ok_and(|about| about.n_events > 0) {
+            found.users.push(user);
+        }
+    }
+    Ok(found)
 }
 
 fn interaction(

@@ -2,8 +2,8 @@
 // @generated from file cllm4rec/v1/dataset.proto (package cllm4rec.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cllm4rec/v1/dataset.proto.
  */
 export const file_cllm4rec_v1_dataset: GenFile = /*@__PURE__*/
-  fileDesc("ChljbGxtNHJlYy92MS9kYXRhc2V0LnByb3RvEgtjbGxtNHJlYy52MSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0IlIKFExpc3REYXRhc2V0c1Jlc3BvbnNlEiYKCGRhdGFzZXRzGAEgAygLMhQuY2xsbTRyZWMudjEuRGF0YXNldBISCgp1bnJlYWRhYmxlGAIgAygJIuYBCgdEYXRhc2V0EgwKBG5hbWUYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEg8KB2NhdGFsb2cYAyABKAkSLwoLaW1wb3J0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25fdXNlcnMYBSABKAQSDwoHbl9pdGVtcxgGIAEoBBIPCgduX3RyYWluGAcgASgEEg8KB25fdmFsaWQYCCABKAQSDgoGbl90ZXN0GAkgASgEEg8KB25fdGV4dHMYCiABKAQSEAoIbl90aXRsZXMYCyABKAQyewoORGF0YXNldFNlcnZpY2USaQoMTGlzdERhdGFzZXRzEiAuY2xsbTRyZWMudjEuTGlzdERhdGFzZXRzUmVxdWVzdBohLmNsbG00cmVjLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlIhSC0+STAg4SDC92MS9kYXRhc2V0c2IGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChljbGxtNHJlYy92MS9kYXRhc2V0LnByb3RvEgtjbGxtNHJlYy52MSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0IlIKFExpc3REYXRhc2V0c1Jlc3BvbnNlEiYKCGRhdGFzZXRzGAEgAygLMhQuY2xsbTRyZWMudjEuRGF0YXNldBISCgp1bnJlYWRhYmxlGAIgAygJIuYBCgdEYXRhc2V0EgwKBG5hbWUYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEg8KB2NhdGFsb2cYAyABKAkSLwoLaW1wb3J0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25fdXNlcnMYBSABKAQSDwoHbl9pdGVtcxgGIAEoBBIPCgduX3RyYWluGAcgASgEEg8KB25fdmFsaWQYCCABKAQSDgoGbl90ZXN0GAkgASgEEg8KB25fdGV4dHMYCiABKAQSEAoIbl90aXRsZXMYCyABKAQiIQoRR2V0RGF0YXNldFJlcXVlc3QSDAoEbmFtZRgBIAEoCSKRAQoORGF0YXNldERldGFpbHMSJQoHZGF0YXNldBgBIAEoCzIULmNsbG00cmVjLnYxLkRhdGFzZXQSKgoGaW1wb3J0GAIgASgLMhouY2xsbTRyZWMudjEuSW1wb3J0U3VtbWFyeRIsCgdwcm9maWxlGAMgASgLMhsuY2xsbTRyZWMudjEuRGF0YXNldFByb2ZpbGUijwEKDUltcG9ydFN1bW1hcnkSDgoGbl9yZWFkGAEgASgEEhEKCW5fcmVmdXNlZBgCIAEoBBIRCgluX3JlcGVhdHMYAyABKAQSFgoObl9vdXRzaWRlX2NvcmUYBCABKAQSEAoId2FybmluZ3MYBSADKAkSDQoFbm90ZXMYBiADKAkSDwoHY29sdW1ucxgHIAMoCSLvBQoORGF0YXNldFByb2ZpbGUSLgoKZmlyc3RfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbGFzdF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/ChV1c2Vyc19ieV9pbnRlcmFjdGlvbnMYAyADKAsyIC5jbGxtNHJlYy52MS5EYXRhc2V0UHJvZmlsZS5CYW5kEj8KFWl0ZW1zX2J5X2ludGVyYWN0aW9ucxgEIAMoCzIgLmNsbG00cmVjLnYxLkRhdGFzZXRQcm9maWxlLkJhbmQSPwoNcG9wdWxhcl9pdGVtcxgFIAMoCzIoLmNsbG00cmVjLnYxLkRhdGFzZXRQcm9maWxlLlNoYXJlT2ZJdGVtcxJDCgxpbnRlcmFjdGlvbnMYBiADKAsyLS5jbGxtNHJlYy52MS5EYXRhc2V0UHJvZmlsZS5TYW1wbGVJbnRlcmFjdGlvbhI1CgVpdGVtcxgHIAMoCzImLmNsbG00cmVjLnYxLkRhdGFzZXRQcm9maWxlLlNhbXBsZUl0ZW0aKwoEQmFuZBIMCgRmcm9tGAEgASgEEgoKAnRvGAIgASgEEgkKAW4YAyABKAQaOQoMU2hhcmVPZkl0ZW1zEhAKCG9mX2l0ZW1zGAEgASgBEhcKD29mX2ludGVyYWN0aW9ucxgCIAEoARp9ChFTYW1wbGVJbnRlcmFjdGlvbhIPCgd1c2VyX2lkGAEgASgJEg8KB2l0ZW1faWQYAiABKAkSDQoFdGl0bGUYAyABKAkSKAoEdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFc3BsaXQYBSABKAkaWAoKU2FtcGxlSXRlbRIPCgdpdGVtX2lkGAEgASgJEg0KBXRpdGxlGAIgASgJEhIKCmNhdGVnb3JpZXMYAyADKAkSFgoObl9pbnRlcmFjdGlvbnMYBCABKAQiiwUKFEltcG9ydERhdGFzZXRSZXF1ZXN0EjwKB29wdGlvbnMYASABKAsyKS5jbGxtNHJlYy52MS5JbXBvcnREYXRhc2V0UmVxdWVzdC5PcHRpb25zSAASFgoMaW50ZXJhY3Rpb25zGAIgASgMSAASDwoFaXRlbXMYAyABKAxIABqvAgoHT3B0aW9ucxIRCglmaWxlX25hbWUYASABKAkSFwoPaXRlbXNfZmlsZV9uYW1lGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRIPCgdjYXRhbG9nGAQgASgJEjYKBXNwbGl0GAUgASgOMicuY2xsbTRyZWMudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QuU3BsaXQSEwoGa19jb3JlGAYgASgNSACIAQESFwoKbWluX3JhdGluZxgHIAEoAUgBiAEBEjoKB2NvbHVtbnMYCCABKAsyKS5jbGxtNHJlYy52MS5JbXBvcnREYXRhc2V0UmVxdWVzdC5Db2x1bW5zEhUKDXZhbGlkYXRlX29ubHkYCSABKAhCCQoHX2tfY29yZUINCgtfbWluX3JhdGluZxqGAQoHQ29sdW1ucxIMCgR1c2VyGAEgASgJEgwKBGl0ZW0YAiABKAkSEQoJdGltZXN0YW1wGAMgASgJEg4KBnJhdGluZxgEIAEoCRINCgVzcGxpdBgFIAEoCRIMCgR0ZXh0GAYgASgJEg0KBXRpdGxlGAcgASgJEhAKCGNhdGVnb3J5GAggASgJIkkKBVNwbGl0EhUKEVNQTElUX1VOU1BFQ0lGSUVEEAASCQoFR0lWRU4QARIKCgZSQU5ET00QAhISCg5MRUFWRV9MQVNUX09VVBADQgYKBHBhcnQiawoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEiwKB2RldGFpbHMYASABKAsyGy5jbGxtNHJlYy52MS5EYXRhc2V0RGV0YWlscxIQCghuX3NlZWRlZBgCIAEoBBISCgpuX3JlcGxhY2VkGAMgASgEMr8CCg5EYXRhc2V0U2VydmljZRJpCgxMaXN0RGF0YXNldHMSIC5jbGxtNHJlYy52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiEuY2xsbTRyZWMudjEuTGlzdERhdGFzZXRzUmVzcG9uc2UiFILT5JMCDhIML3YxL2RhdGFzZXRzEmgKCkdldERhdGFzZXQSHi5jbGxtNHJlYy52MS5HZXREYXRhc2V0UmVxdWVzdBobLmNsbG00cmVjLnYxLkRhdGFzZXREZXRhaWxzIh2C0+STAhcSFS92MS97bmFtZT1kYXRhc2V0cy8qfRJYCg1JbXBvcnREYXRhc2V0EiEuY2xsbTRyZWMudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIi5jbGxtNHJlYy52MS5JbXBvcnREYXRhc2V0UmVzcG9uc2UoAWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cllm4rec.v1.ListDatasetsRequest
@@ -136,7 +136,553 @@ export const DatasetSchema: GenMessage<Dataset> = /*@__PURE__*/
   messageDesc(file_cllm4rec_v1_dataset, 2);
 
 /**
- * The data sets that jobs can learn from. They are imported and removed on the command line.
+ * @generated from message cllm4rec.v1.GetDatasetRequest
+ */
+export type GetDatasetRequest = Message<"cllm4rec.v1.GetDatasetRequest"> & {
+  /**
+   * datasets/{dataset}
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.GetDatasetRequest.
+ * Use `create(GetDatasetRequestSchema)` to create a new message.
+ */
+export const GetDatasetRequestSchema: GenMessage<GetDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 3);
+
+/**
+ * @generated from message cllm4rec.v1.DatasetDetails
+ */
+export type DatasetDetails = Message<"cllm4rec.v1.DatasetDetails"> & {
+  /**
+   * @generated from field: cllm4rec.v1.Dataset dataset = 1;
+   */
+  dataset?: Dataset | undefined;
+
+  /**
+   * What its latest import said; absent where that was before imports were written down.
+   *
+   * @generated from field: cllm4rec.v1.ImportSummary import = 2;
+   */
+  import?: ImportSummary | undefined;
+
+  /**
+   * Absent where `import` is.
+   *
+   * @generated from field: cllm4rec.v1.DatasetProfile profile = 3;
+   */
+  profile?: DatasetProfile | undefined;
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetDetails.
+ * Use `create(DatasetDetailsSchema)` to create a new message.
+ */
+export const DatasetDetailsSchema: GenMessage<DatasetDetails> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 4);
+
+/**
+ * What an import read and what people should know of it.
+ *
+ * @generated from message cllm4rec.v1.ImportSummary
+ */
+export type ImportSummary = Message<"cllm4rec.v1.ImportSummary"> & {
+  /**
+   * Lines that were read, the refused ones among them.
+   *
+   * @generated from field: uint64 n_read = 1;
+   */
+  nRead: bigint;
+
+  /**
+   * @generated from field: uint64 n_refused = 2;
+   */
+  nRefused: bigint;
+
+  /**
+   * Further interactions of the same user and item; the earliest is kept.
+   *
+   * @generated from field: uint64 n_repeats = 3;
+   */
+  nRepeats: bigint;
+
+  /**
+   * Interactions left out because their user or item had too few.
+   *
+   * @generated from field: uint64 n_outside_core = 4;
+   */
+  nOutsideCore: bigint;
+
+  /**
+   * What is probably not as it was meant.
+   *
+   * @generated from field: repeated string warnings = 5;
+   */
+  warnings: string[];
+
+  /**
+   * What was decided on the way.
+   *
+   * @generated from field: repeated string notes = 6;
+   */
+  notes: string[];
+
+  /**
+   * What each file's columns were read as, such as "orders.csv: customer as user, sku as item".
+   *
+   * @generated from field: repeated string columns = 7;
+   */
+  columns: string[];
+};
+
+/**
+ * Describes the message cllm4rec.v1.ImportSummary.
+ * Use `create(ImportSummarySchema)` to create a new message.
+ */
+export const ImportSummarySchema: GenMessage<ImportSummary> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 5);
+
+/**
+ * What the interactions of a data set look like.
+ *
+ * @generated from message cllm4rec.v1.DatasetProfile
+ */
+export type DatasetProfile = Message<"cllm4rec.v1.DatasetProfile"> & {
+  /**
+   * Of the earliest and the latest interaction; absent where the data has no times.
+   *
+   * @generated from field: google.protobuf.Timestamp first_time = 1;
+   */
+  firstTime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_time = 2;
+   */
+  lastTime?: Timestamp | undefined;
+
+  /**
+   * Users by how many interactions they have.
+   *
+   * @generated from field: repeated cllm4rec.v1.DatasetProfile.Band users_by_interactions = 3;
+   */
+  usersByInteractions: DatasetProfile_Band[];
+
+  /**
+   * Items by how many interactions they have; the first band are those with none, where there are such.
+   *
+   * @generated from field: repeated cllm4rec.v1.DatasetProfile.Band items_by_interactions = 4;
+   */
+  itemsByInteractions: DatasetProfile_Band[];
+
+  /**
+   * Which share of all interactions the most popular items have: at 1 %, 2 %, 5 %, 10 %, 20 %, 50 % of the items.
+   *
+   * @generated from field: repeated cllm4rec.v1.DatasetProfile.ShareOfItems popular_items = 5;
+   */
+  popularItems: DatasetProfile_ShareOfItems[];
+
+  /**
+   * Some interactions, evenly spread over the users.
+   *
+   * @generated from field: repeated cllm4rec.v1.DatasetProfile.SampleInteraction interactions = 6;
+   */
+  interactions: DatasetProfile_SampleInteraction[];
+
+  /**
+   * Some items, evenly spread over the catalogue.
+   *
+   * @generated from field: repeated cllm4rec.v1.DatasetProfile.SampleItem items = 7;
+   */
+  items: DatasetProfile_SampleItem[];
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetProfile.
+ * Use `create(DatasetProfileSchema)` to create a new message.
+ */
+export const DatasetProfileSchema: GenMessage<DatasetProfile> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 6);
+
+/**
+ * How many have between `from` and `to` interactions, both included.
+ *
+ * @generated from message cllm4rec.v1.DatasetProfile.Band
+ */
+export type DatasetProfile_Band = Message<"cllm4rec.v1.DatasetProfile.Band"> & {
+  /**
+   * @generated from field: uint64 from = 1;
+   */
+  from: bigint;
+
+  /**
+   * @generated from field: uint64 to = 2;
+   */
+  to: bigint;
+
+  /**
+   * @generated from field: uint64 n = 3;
+   */
+  n: bigint;
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetProfile.Band.
+ * Use `create(DatasetProfile_BandSchema)` to create a new message.
+ */
+export const DatasetProfile_BandSchema: GenMessage<DatasetProfile_Band> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 6, 0);
+
+/**
+ * @generated from message cllm4rec.v1.DatasetProfile.ShareOfItems
+ */
+export type DatasetProfile_ShareOfItems = Message<"cllm4rec.v1.DatasetProfile.ShareOfItems"> & {
+  /**
+   * 0 to 1.
+   *
+   * @generated from field: double of_items = 1;
+   */
+  ofItems: number;
+
+  /**
+   * 0 to 1.
+   *
+   * @generated from field: double of_interactions = 2;
+   */
+  ofInteractions: number;
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetProfile.ShareOfItems.
+ * Use `create(DatasetProfile_ShareOfItemsSchema)` to create a new message.
+ */
+export const DatasetProfile_ShareOfItemsSchema: GenMessage<DatasetProfile_ShareOfItems> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 6, 1);
+
+/**
+ * @generated from message cllm4rec.v1.DatasetProfile.SampleInteraction
+ */
+export type DatasetProfile_SampleInteraction = Message<"cllm4rec.v1.DatasetProfile.SampleInteraction"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * @generated from field: string item_id = 2;
+   */
+  itemId: string;
+
+  /**
+   * Empty when the item has none.
+   *
+   * @generated from field: string title = 3;
+   */
+  title: string;
+
+  /**
+   * Absent where the data has no times.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 4;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * "train", "valid" or "test".
+   *
+   * @generated from field: string split = 5;
+   */
+  split: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetProfile.SampleInteraction.
+ * Use `create(DatasetProfile_SampleInteractionSchema)` to create a new message.
+ */
+export const DatasetProfile_SampleInteractionSchema: GenMessage<DatasetProfile_SampleInteraction> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 6, 2);
+
+/**
+ * @generated from message cllm4rec.v1.DatasetProfile.SampleItem
+ */
+export type DatasetProfile_SampleItem = Message<"cllm4rec.v1.DatasetProfile.SampleItem"> & {
+  /**
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * From broad to narrow.
+   *
+   * @generated from field: repeated string categories = 3;
+   */
+  categories: string[];
+
+  /**
+   * @generated from field: uint64 n_interactions = 4;
+   */
+  nInteractions: bigint;
+};
+
+/**
+ * Describes the message cllm4rec.v1.DatasetProfile.SampleItem.
+ * Use `create(DatasetProfile_SampleItemSchema)` to create a new message.
+ */
+export const DatasetProfile_SampleItemSchema: GenMessage<DatasetProfile_SampleItem> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 6, 3);
+
+/**
+ * @generated from message cllm4rec.v1.ImportDatasetRequest
+ */
+export type ImportDatasetRequest = Message<"cllm4rec.v1.ImportDatasetRequest"> & {
+  /**
+   * @generated from oneof cllm4rec.v1.ImportDatasetRequest.part
+   */
+  part: {
+    /**
+     * The first message, and no other.
+     *
+     * @generated from field: cllm4rec.v1.ImportDatasetRequest.Options options = 1;
+     */
+    value: ImportDatasetRequest_Options;
+    case: "options";
+  } | {
+    /**
+     * The next piece of the interactions, at most 128 KiB.
+     *
+     * @generated from field: bytes interactions = 2;
+     */
+    value: Uint8Array;
+    case: "interactions";
+  } | {
+    /**
+     * The next piece of the items' file, at most 128 KiB.
+     *
+     * @generated from field: bytes items = 3;
+     */
+    value: Uint8Array;
+    case: "items";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cllm4rec.v1.ImportDatasetRequest.
+ * Use `create(ImportDatasetRequestSchema)` to create a new message.
+ */
+export const ImportDatasetRequestSchema: GenMessage<ImportDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 7);
+
+/**
+ * The options of `cllm4rec dataset import` (docs/data.md) that a small file may need.
+ *
+ * @generated from message cllm4rec.v1.ImportDatasetRequest.Options
+ */
+export type ImportDatasetRequest_Options = Message<"cllm4rec.v1.ImportDatasetRequest.Options"> & {
+  /**
+   * Name of the file with the interactions: its ending says its form (csv, tsv, jsonl or json, packed as gz or not).
+   *
+   * @generated from field: string file_name = 1;
+   */
+  fileName: string;
+
+  /**
+   * Name of the file with the items; empty when there is none.
+   *
+   * @generated from field: string items_file_name = 2;
+   */
+  itemsFileName: string;
+
+  /**
+   * What people call the data set; the name of the file when empty.
+   *
+   * @generated from field: string display_name = 3;
+   */
+  displayName: string;
+
+  /**
+   * Namespace of its item ids and histories; "default" when empty.
+   *
+   * @generated from field: string catalog = 4;
+   */
+  catalog: string;
+
+  /**
+   * @generated from field: cllm4rec.v1.ImportDatasetRequest.Split split = 5;
+   */
+  split: ImportDatasetRequest_Split;
+
+  /**
+   * Users and items keep at least this many interactions; 1 when absent.
+   *
+   * @generated from field: optional uint32 k_core = 6;
+   */
+  kCore?: number | undefined;
+
+  /**
+   * Interactions rated lower are left out.
+   *
+   * @generated from field: optional double min_rating = 7;
+   */
+  minRating?: number | undefined;
+
+  /**
+   * Names of columns that are not to be guessed.
+   *
+   * @generated from field: cllm4rec.v1.ImportDatasetRequest.Columns columns = 8;
+   */
+  columns?: ImportDatasetRequest_Columns | undefined;
+
+  /**
+   * Say what would be read, and store nothing.
+   *
+   * @generated from field: bool validate_only = 9;
+   */
+  validateOnly: boolean;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ImportDatasetRequest.Options.
+ * Use `create(ImportDatasetRequest_OptionsSchema)` to create a new message.
+ */
+export const ImportDatasetRequest_OptionsSchema: GenMessage<ImportDatasetRequest_Options> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 7, 0);
+
+/**
+ * @generated from message cllm4rec.v1.ImportDatasetRequest.Columns
+ */
+export type ImportDatasetRequest_Columns = Message<"cllm4rec.v1.ImportDatasetRequest.Columns"> & {
+  /**
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * @generated from field: string item = 2;
+   */
+  item: string;
+
+  /**
+   * @generated from field: string timestamp = 3;
+   */
+  timestamp: string;
+
+  /**
+   * @generated from field: string rating = 4;
+   */
+  rating: string;
+
+  /**
+   * @generated from field: string split = 5;
+   */
+  split: string;
+
+  /**
+   * @generated from field: string text = 6;
+   */
+  text: string;
+
+  /**
+   * @generated from field: string title = 7;
+   */
+  title: string;
+
+  /**
+   * @generated from field: string category = 8;
+   */
+  category: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ImportDatasetRequest.Columns.
+ * Use `create(ImportDatasetRequest_ColumnsSchema)` to create a new message.
+ */
+export const ImportDatasetRequest_ColumnsSchema: GenMessage<ImportDatasetRequest_Columns> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 7, 1);
+
+/**
+ * How interactions are split into training, validation and test.
+ *
+ * @generated from enum cllm4rec.v1.ImportDatasetRequest.Split
+ */
+export enum ImportDatasetRequest_Split {
+  /**
+   * The same as GIVEN.
+   *
+   * @generated from enum value: SPLIT_UNSPECIFIED = 0;
+   */
+  SPLIT_UNSPECIFIED = 0,
+
+  /**
+   * As a column says; at random where there is none.
+   *
+   * @generated from enum value: GIVEN = 1;
+   */
+  GIVEN = 1,
+
+  /**
+   * 80/10/10 for each user, at random.
+   *
+   * @generated from enum value: RANDOM = 2;
+   */
+  RANDOM = 2,
+
+  /**
+   * The last item for the test, the one before for validation.
+   *
+   * @generated from enum value: LEAVE_LAST_OUT = 3;
+   */
+  LEAVE_LAST_OUT = 3,
+}
+
+/**
+ * Describes the enum cllm4rec.v1.ImportDatasetRequest.Split.
+ */
+export const ImportDatasetRequest_SplitSchema: GenEnum<ImportDatasetRequest_Split> = /*@__PURE__*/
+  enumDesc(file_cllm4rec_v1_dataset, 7, 0);
+
+/**
+ * @generated from message cllm4rec.v1.ImportDatasetResponse
+ */
+export type ImportDatasetResponse = Message<"cllm4rec.v1.ImportDatasetResponse"> & {
+  /**
+   * What was imported, or would be; without a name where nothing was stored.
+   *
+   * @generated from field: cllm4rec.v1.DatasetDetails details = 1;
+   */
+  details?: DatasetDetails | undefined;
+
+  /**
+   * Interactions that are new in the histories.
+   *
+   * @generated from field: uint64 n_seeded = 2;
+   */
+  nSeeded: bigint;
+
+  /**
+   * Interactions of an earlier data set of this name that were taken back.
+   *
+   * @generated from field: uint64 n_replaced = 3;
+   */
+  nReplaced: bigint;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ImportDatasetResponse.
+ * Use `create(ImportDatasetResponseSchema)` to create a new message.
+ */
+export const ImportDatasetResponseSchema: GenMessage<ImportDatasetResponse> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_dataset, 8);
+
+/**
+ * The data sets that jobs can learn from. Large ones are imported on the command line, which also removes them.
  *
  * @generated from service cllm4rec.v1.DatasetService
  */
@@ -150,6 +696,32 @@ export const DatasetService: GenService<{
     methodKind: "unary";
     input: typeof ListDatasetsRequestSchema;
     output: typeof ListDatasetsResponseSchema;
+  },
+  /**
+   * One data set, with what its import said and what its interactions look like.
+   * NOT_FOUND: there is none of this name.
+   *
+   * @generated from rpc cllm4rec.v1.DatasetService.GetDataset
+   */
+  getDataset: {
+    methodKind: "unary";
+    input: typeof GetDatasetRequestSchema;
+    output: typeof DatasetDetailsSchema;
+  },
+  /**
+   * Imports a small file, as `cllm4rec dataset import` imports a file of any size: the data set is stored under its hash, and its
+   * interactions become histories. The first message says how the file is to be read, the others bring it, piece by piece.
+   * All or nothing.
+   *
+   * INVALID_ARGUMENT: a file that cannot be read, with the line and what would be right; an option that has no effect.
+   * RESOURCE_EXHAUSTED: more than 32 MiB, or two files are being imported already.
+   *
+   * @generated from rpc cllm4rec.v1.DatasetService.ImportDataset
+   */
+  importDataset: {
+    methodKind: "client_streaming";
+    input: typeof ImportDatasetRequestSchema;
+    output: typeof ImportDatasetResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_cllm4rec_v1_dataset, 0);

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cllm4rec/v1/history.proto.
  */
 export const file_cllm4rec_v1_history: GenFile = /*@__PURE__*/
-  fileDesc("ChljbGxtNHJlYy92MS9oaXN0b3J5LnByb3RvEgtjbGxtNHJlYy52MSJrCgtJbnRlcmFjdGlvbhIPCgd1c2VyX2lkGAEgASgJEg8KB2l0ZW1faWQYAiABKAkSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZXZlbnRfaWQYBCABKAkiXAoZUmVjb3JkSW50ZXJhY3Rpb25zUmVxdWVzdBIuCgxpbnRlcmFjdGlvbnMYASADKAsyGC5jbGxtNHJlYy52MS5JbnRlcmFjdGlvbhIPCgdjYXRhbG9nGAIgASgJIkoKGlJlY29yZEludGVyYWN0aW9uc1Jlc3BvbnNlEhIKCm5fcmVjb3JkZWQYASABKA0SGAoQdW5rbm93bl9pdGVtX2lkcxgCIAMoCSJcChlGb3JnZXRJbnRlcmFjdGlvbnNSZXF1ZXN0Ei4KDGludGVyYWN0aW9ucxgBIAMoCzIYLmNsbG00cmVjLnYxLkludGVyYWN0aW9uEg8KB2NhdGFsb2cYAiABKAkiMQoaRm9yZ2V0SW50ZXJhY3Rpb25zUmVzcG9uc2USEwoLbl9mb3Jnb3R0ZW4YASABKA0iRAoRR2V0SGlzdG9yeVJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIPCgdjYXRhbG9nGAIgASgJEg0KBWxpbWl0GAMgASgNIlUKEkdldEhpc3RvcnlSZXNwb25zZRIuCgxpbnRlcmFjdGlvbnMYASADKAsyGC5jbGxtNHJlYy52MS5JbnRlcmFjdGlvbhIPCgdkZWxldGVkGAIgASgIIjUKEURlbGV0ZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSDwoHY2F0YWxvZxgCIAEoCSIUChJEZWxldGVVc2VyUmVzcG9uc2UygQQKDkhpc3RvcnlTZXJ2aWNlEoIBChJSZWNvcmRJbnRlcmFjdGlvbnMSJi5jbGxtNHJlYy52MS5SZWNvcmRJbnRlcmFjdGlvbnNSZXF1ZXN0GicuY2xsbTRyZWMudjEuUmVjb3JkSW50ZXJhY3Rpb25zUmVzcG9uc2UiG4LT5JMCFToBKiIQL3YxL2ludGVyYWN0aW9ucxKJAQoSRm9yZ2V0SW50ZXJhY3Rpb25zEiYuY2xsbTRyZWMudjEuRm9yZ2V0SW50ZXJhY3Rpb25zUmVxdWVzdBonLmNsbG00cmVjLnYxLkZvcmdldEludGVyYWN0aW9uc1Jlc3BvbnNlIiKC0+STAhw6ASoiFy92MS9pbnRlcmFjdGlvbnM6Zm9yZ2V0EnIKCkdldEhpc3RvcnkSHi5jbGxtNHJlYy52MS5HZXRIaXN0b3J5UmVxdWVzdBofLmNsbG00cmVjLnYxLkdldEhpc3RvcnlSZXNwb25zZSIjgtPkkwIdEhsvdjEvdXNlcnMve3VzZXJfaWR9L2hpc3RvcnkSagoKRGVsZXRlVXNlchIeLmNsbG00cmVjLnYxLkRlbGV0ZVVzZXJSZXF1ZXN0Gh8uY2xsbTRyZWMudjEuRGVsZXRlVXNlclJlc3BvbnNlIhuC0+STAhUqEy92MS91c2Vycy97dXNlcl9pZH1iBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChljbGxtNHJlYy92MS9oaXN0b3J5LnByb3RvEgtjbGxtNHJlYy52MSJrCgtJbnRlcmFjdGlvbhIPCgd1c2VyX2lkGAEgASgJEg8KB2l0ZW1faWQYAiABKAkSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIZXZlbnRfaWQYBCABKAkiXAoZUmVjb3JkSW50ZXJhY3Rpb25zUmVxdWVzdBIuCgxpbnRlcmFjdGlvbnMYASADKAsyGC5jbGxtNHJlYy52MS5JbnRlcmFjdGlvbhIPCgdjYXRhbG9nGAIgASgJIkoKGlJlY29yZEludGVyYWN0aW9uc1Jlc3BvbnNlEhIKCm5fcmVjb3JkZWQYASABKA0SGAoQdW5rbm93bl9pdGVtX2lkcxgCIAMoCSJcChlGb3JnZXRJbnRlcmFjdGlvbnNSZXF1ZXN0Ei4KDGludGVyYWN0aW9ucxgBIAMoCzIYLmNsbG00cmVjLnYxLkludGVyYWN0aW9uEg8KB2NhdGFsb2cYAiABKAkiMQoaRm9yZ2V0SW50ZXJhY3Rpb25zUmVzcG9uc2USEwoLbl9mb3Jnb3R0ZW4YASABKA0iRAoRR2V0SGlzdG9yeVJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIPCgdjYXRhbG9nGAIgASgJEg0KBWxpbWl0GAMgASgNIlUKEkdldEhpc3RvcnlSZXNwb25zZRIuCgxpbnRlcmFjdGlvbnMYASADKAsyGC5jbGxtNHJlYy52MS5JbnRlcmFjdGlvbhIPCgdkZWxldGVkGAIgASgIIloKEExpc3RVc2Vyc1JlcXVlc3QSDwoHY2F0YWxvZxgBIAEoCRIOCgZwcmVmaXgYAiABKAkSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiPgoRTGlzdFVzZXJzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjUKEURlbGV0ZVVzZXJSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSDwoHY2F0YWxvZxgCIAEoCSIUChJEZWxldGVVc2VyUmVzcG9uc2Uy4AQKDkhpc3RvcnlTZXJ2aWNlEoIBChJSZWNvcmRJbnRlcmFjdGlvbnMSJi5jbGxtNHJlYy52MS5SZWNvcmRJbnRlcmFjdGlvbnNSZXF1ZXN0GicuY2xsbTRyZWMudjEuUmVjb3JkSW50ZXJhY3Rpb25zUmVzcG9uc2UiG4LT5JMCFToBKiIQL3YxL2ludGVyYWN0aW9ucxKJAQoSRm9yZ2V0SW50ZXJhY3Rpb25zEiYuY2xsbTRyZWMudjEuRm9yZ2V0SW50ZXJhY3Rpb25zUmVxdWVzdBonLmNsbG00cmVjLnYxLkZvcmdldEludGVyYWN0aW9uc1Jlc3BvbnNlIiKC0+STAhw6ASoiFy92MS9pbnRlcmFjdGlvbnM6Zm9yZ2V0EnIKCkdldEhpc3RvcnkSHi5jbGxtNHJlYy52MS5HZXRIaXN0b3J5UmVxdWVzdBofLmNsbG00cmVjLnYxLkdldEhpc3RvcnlSZXNwb25zZSIjgtPkkwIdEhsvdjEvdXNlcnMve3VzZXJfaWR9L2hpc3RvcnkSXQoJTGlzdFVzZXJzEh0uY2xsbTRyZWMudjEuTGlzdFVzZXJzUmVxdWVzdBoeLmNsbG00cmVjLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIhGC0+STAgsSCS92MS91c2VycxJqCgpEZWxldGVVc2VyEh4uY2xsbTRyZWMudjEuRGVsZXRlVXNlclJlcXVlc3QaHy5jbGxtNHJlYy52MS5EZWxldGVVc2VyUmVzcG9uc2UiG4LT5JMCFSoTL3YxL3VzZXJzL3t1c2VyX2lkfWIGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cllm4rec.v1.Interaction
@@ -208,6 +208,72 @@ export const GetHistoryResponseSchema: GenMessage<GetHistoryResponse> = /*@__PUR
   messageDesc(file_cllm4rec_v1_history, 6);
 
 /**
+ * @generated from message cllm4rec.v1.ListUsersRequest
+ */
+export type ListUsersRequest = Message<"cllm4rec.v1.ListUsersRequest"> & {
+  /**
+   * "default" when empty.
+   *
+   * @generated from field: string catalog = 1;
+   */
+  catalog: string;
+
+  /**
+   * Only those whose id begins so.
+   *
+   * @generated from field: string prefix = 2;
+   */
+  prefix: string;
+
+  /**
+   * At most so many, 1 to 1,000; 100 when 0.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * From the answer before.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ListUsersRequest.
+ * Use `create(ListUsersRequestSchema)` to create a new message.
+ */
+export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_history, 7);
+
+/**
+ * @generated from message cllm4rec.v1.ListUsersResponse
+ */
+export type ListUsersResponse = Message<"cllm4rec.v1.ListUsersResponse"> & {
+  /**
+   * In the order of the store: on Redis none that means anything. A user may come twice while histories are written.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+
+  /**
+   * For the next page; empty when this is the last one. A page may have fewer users than asked for, or none, and not be the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ListUsersResponse.
+ * Use `create(ListUsersResponseSchema)` to create a new message.
+ */
+export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_history, 8);
+
+/**
  * @generated from message cllm4rec.v1.DeleteUserRequest
  */
 export type DeleteUserRequest = Message<"cllm4rec.v1.DeleteUserRequest"> & {
@@ -229,7 +295,7 @@ export type DeleteUserRequest = Message<"cllm4rec.v1.DeleteUserRequest"> & {
  * Use `create(DeleteUserRequestSchema)` to create a new message.
  */
 export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_history, 7);
+  messageDesc(file_cllm4rec_v1_history, 9);
 
 /**
  * @generated from message cllm4rec.v1.DeleteUserResponse
@@ -242,7 +308,7 @@ export type DeleteUserResponse = Message<"cllm4rec.v1.DeleteUserResponse"> & {
  * Use `create(DeleteUserResponseSchema)` to create a new message.
  */
 export const DeleteUserResponseSchema: GenMessage<DeleteUserResponse> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_history, 8);
+  messageDesc(file_cllm4rec_v1_history, 10);
 
 /**
  * Interaction histories: what users did, in the customer's own ids.
@@ -282,6 +348,16 @@ export const HistoryService: GenService<{
     methodKind: "unary";
     input: typeof GetHistoryRequestSchema;
     output: typeof GetHistoryResponseSchema;
+  },
+  /**
+   * Users who have a history, some at a time.
+   *
+   * @generated from rpc cllm4rec.v1.HistoryService.ListUsers
+   */
+  listUsers: {
+    methodKind: "unary";
+    input: typeof ListUsersRequestSchema;
+    output: typeof ListUsersResponseSchema;
   },
   /**
    * Forgets a user. A tombstone stays, so that an event from before the deletion does not bring the user back.

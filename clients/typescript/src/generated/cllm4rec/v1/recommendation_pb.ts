@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file cllm4rec/v1/recommendation.proto.
  */
 export const file_cllm4rec_v1_recommendation: GenFile = /*@__PURE__*/
-  fileDesc("CiBjbGxtNHJlYy92MS9yZWNvbW1lbmRhdGlvbi5wcm90bxILY2xsbTRyZWMudjEiygUKEFJlY29tbWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIvCgdoaXN0b3J5GAIgAygLMh4uY2xsbTRyZWMudjEuSW5saW5lSW50ZXJhY3Rpb24SPQoLaGlzdG9yeV91c2UYCSABKA4yKC5jbGxtNHJlYy52MS5SZWNvbW1lbmRSZXF1ZXN0Lkhpc3RvcnlVc2USKwoHYXRfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoBaxgDIAEoDUgBiAEBEhIKCnBhZ2VfdG9rZW4YCyABKAkSGQoMZXhjbHVkZV9zZWVuGAQgASgISAKIAQESGQoRZXhjbHVkZWRfaXRlbV9pZHMYBSADKAkSGgoSY2FuZGlkYXRlX2l0ZW1faWRzGAwgAygJEg4KBmZpbHRlchgNIAEoCRIUCgxyZWxheF9maWx0ZXIYDiABKAgSDwoHZXhwbGFpbhgPIAEoCBIwCg1tYXhfc3RhbGVuZXNzGBAgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKCHByaW9yaXR5GBEgASgOMhUuY2xsbTRyZWMudjEuUHJpb3JpdHkSDQoFcXVlcnkYEyABKAkSGQoMcXVlcnlfd2VpZ2h0GBQgASgBSAOIAQESJwoJbmV3X2l0ZW1zGBUgAygLMhQuY2xsbTRyZWMudjEuTmV3SXRlbRIXCg1tb2RlbF92ZXJzaW9uGAYgASgJSAASDwoFbGFiZWwYByABKAlIABIPCgdjYXRhbG9nGAggASgJIkEKCkhpc3RvcnlVc2USGwoXSElTVE9SWV9VU0VfVU5TUEVDSUZJRUQQABILCgdSRVBMQUNFEAESCQoFTUVSR0UQAkIHCgVtb2RlbEIECgJfa0IPCg1fZXhjbHVkZV9zZWVuQg8KDV9xdWVyeV93ZWlnaHQifwoHTmV3SXRlbRIPCgdpdGVtX2lkGAEgASgJEg0KBXRpdGxlGAIgASgJEhIKCmNhdGVnb3JpZXMYAyADKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSKwoKYXR0cmlidXRlcxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiTgoRSW5saW5lSW50ZXJhY3Rpb24SDwoHaXRlbV9pZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLaAQoRUmVjb21tZW5kUmVzcG9uc2USKwoFaXRlbXMYASADKAsyHC5jbGxtNHJlYy52MS5SZWNvbW1lbmRlZEl0ZW0SFQoNbW9kZWxfdmVyc2lvbhgCIAEoCRIWCg5oaXN0b3J5X2xlbmd0aBgDIAEoDRIOCgZjYWNoZWQYBCABKAgSLgoMZGVncmFkYXRpb25zGAUgAygLMhguY2xsbTRyZWMudjEuRGVncmFkYXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJEhAKCG5fc2NvcmVkGAcgASgNIroCCg9SZWNvbW1lbmRlZEl0ZW0SDwoHaXRlbV9pZBgBIAEoCRINCgV0aXRsZRgCIAEoCRINCgVzY29yZRgDIAEoAhIMCgRyYW5rGAQgASgNEjMKBnNvdXJjZRgFIAEoDjIjLmNsbG00cmVjLnYxLlJlY29tbWVuZGVkSXRlbS5Tb3VyY2USJAoHcmVhc29ucxgGIAMoCzITLmNsbG00cmVjLnYxLlJlYXNvbhIaChJxdWVyeV9jb250cmlidXRpb24YByABKAIicwoGU291cmNlEhYKElNPVVJDRV9VTlNQRUNJRklFRBAAEgkKBU1PREVMEAESEQoNQ09fT0NDVVJSRU5DRRACEggKBEJPVEgQAxIOCgpDT0xEX1NUQVJUEAQSDgoKUE9QVUxBUklUWRAFEgkKBVFVRVJZEAYiPgoGUmVhc29uEg8KB2l0ZW1faWQYASABKAkSDQoFdGl0bGUYAiABKAkSFAoMY29udHJpYnV0aW9uGAMgASgCIlMKFUJhdGNoUmVjb21tZW5kUmVxdWVzdBIKCgJpZBgBIAEoBBIuCgdyZXF1ZXN0GAIgASgLMh0uY2xsbTRyZWMudjEuUmVjb21tZW5kUmVxdWVzdCL8AQoWQmF0Y2hSZWNvbW1lbmRSZXNwb25zZRIKCgJpZBgBIAEoBBIyCghyZXNwb25zZRgCIAEoCzIeLmNsbG00cmVjLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASPgoHZmFpbHVyZRgDIAEoCzIrLmNsbG00cmVjLnYxLkJhdGNoUmVjb21tZW5kUmVzcG9uc2UuRmFpbHVyZUgAGlgKB0ZhaWx1cmUSDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJEi4KC3JldHJ5X2RlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnJlc3VsdCLUAQoRU2NvcmVJdGVtc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIvCgdoaXN0b3J5GAIgAygLMh4uY2xsbTRyZWMudjEuSW5saW5lSW50ZXJhY3Rpb24SEAoIaXRlbV9pZHMYAyADKAkSJwoJbmV3X2l0ZW1zGAcgAygLMhQuY2xsbTRyZWMudjEuTmV3SXRlbRIXCg1tb2RlbF92ZXJzaW9uGAQgASgJSAASDwoFbGFiZWwYBSABKAlIABIPCgdjYXRhbG9nGAYgASgJQgcKBW1vZGVsItIBChJTY29yZUl0ZW1zUmVzcG9uc2USOQoGc2NvcmVzGAEgAygLMikuY2xsbTRyZWMudjEuU2NvcmVJdGVtc1Jlc3BvbnNlLkl0ZW1TY29yZRIVCg1tb2RlbF92ZXJzaW9uGAIgASgJEi4KDGRlZ3JhZGF0aW9ucxgDIAMoCzIYLmNsbG00cmVjLnYxLkRlZ3JhZGF0aW9uGjoKCUl0ZW1TY29yZRIPCgdpdGVtX2lkGAEgASgJEhIKBXNjb3JlGAIgASgCSACIAQFCCAoGX3Njb3JlIo0BChNTaW1pbGFySXRlbXNSZXF1ZXN0Eg8KB2l0ZW1faWQYASABKAkSDAoEdGV4dBgGIAEoCRIOCgFrGAIgASgNSAGIAQESDgoGZmlsdGVyGAMgASgJEhcKDW1vZGVsX3ZlcnNpb24YBCABKAlIABIPCgVsYWJlbBgFIAEoCUgAQgcKBW1vZGVsQgQKAl9rIloKFFNpbWlsYXJJdGVtc1Jlc3BvbnNlEisKBWl0ZW1zGAEgAygLMhwuY2xsbTRyZWMudjEuUmVjb21tZW5kZWRJdGVtEhUKDW1vZGVsX3ZlcnNpb24YAiABKAkiEgoQR2V0U3RhdHVzUmVxdWVzdCKJAgoNU2VydmluZ1N0YXR1cxIsCgh2ZXJzaW9ucxgBIAMoCzIaLmNsbG00cmVjLnYxLkxvYWRlZFZlcnNpb24SMgoKdW5sb2FkYWJsZRgCIAMoCzIeLmNsbG00cmVjLnYxLlVubG9hZGFibGVWZXJzaW9uEjoKCGNvdW50ZXJzGAMgAygLMiguY2xsbTRyZWMudjEuU2VydmluZ1N0YXR1cy5Db3VudGVyc0VudHJ5EikKBnNoYWRvdxgEIAEoCzIZLmNsbG00cmVjLnYxLlNoYWRvd1JlcG9ydBovCg1Db3VudGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEidgoNTG9hZGVkVmVyc2lvbhIVCg1tb2RlbF92ZXJzaW9uGAEgASgJEg4KBmxhYmVscxgCIAMoCRIUCgxtZW1vcnlfYnl0ZXMYAyABKAQSEAoIYmFja2JvbmUYBCABKAkSFgoOYmFja2JvbmVfYnl0ZXMYBSABKAQi5wEKEVVubG9hZGFibGVWZXJzaW9uEhUKDW1vZGVsX3ZlcnNpb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRIzCgVjYXVzZRgDIAEoDjIkLmNsbG00cmVjLnYxLlVubG9hZGFibGVWZXJzaW9uLkNhdXNlInUKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASCwoHREFNQUdFRBABEgsKB01JU1NJTkcQAhIPCgtVTlJFQUNIQUJMRRADEg8KC1VOU1VQUE9SVEVEEAQSDQoJTk9fTUVNT1JZEAUSCgoGQlJPS0VOEAYibgoMU2hhZG93UmVwb3J0EhUKDW1vZGVsX3ZlcnNpb24YASABKAkSEgoKbl9yZXF1ZXN0cxgCIAEoBBIPCgdvdmVybGFwGAMgASgBEg8KB2xpdmVfbXMYBCABKAESEQoJc2hhZG93X21zGAUgASgBItYCCgtEZWdyYWRhdGlvbhIrCgRraW5kGAEgASgOMh0uY2xsbTRyZWMudjEuRGVncmFkYXRpb24uS2luZBIPCgdtZXNzYWdlGAIgASgJIogCCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIQCgxVTktOT1dOX1VTRVIQARIRCg1VTktOT1dOX0lURU1TEAISEQoNRU1QVFlfSElTVE9SWRADEhUKEVRSVU5DQVRFRF9ISVNUT1JZEAQSHQoZSElTVE9SWV9TVE9SRV9VTkFWQUlMQUJMRRAFEhQKEEZFV0VSX1RIQU5fQVNLRUQQBhISCg5GSUxURVJfUkVMQVhFRBAHEhEKDVNUQUxFX0hJU1RPUlkQCBIWChJVTktOT1dOX0NBTkRJREFURVMQCRIRCg1VTktOT1dOX1dPUkRTEAoSFAoQVU5SRUFEQUJMRV9JVEVNUxALKkAKCFByaW9yaXR5EhgKFFBSSU9SSVRZX1VOU1BFQ0lGSUVEEAASDwoLSU5URVJBQ1RJVkUQARIJCgVCQVRDSBACMooEChVSZWNvbW1lbmRhdGlvblNlcnZpY2USZAoJUmVjb21tZW5kEh0uY2xsbTRyZWMudjEuUmVjb21tZW5kUmVxdWVzdBoeLmNsbG00cmVjLnYxLlJlY29tbWVuZFJlc3BvbnNlIhiC0+STAhI6ASoiDS92MS9yZWNvbW1lbmQSXQoOQmF0Y2hSZWNvbW1lbmQSIi5jbGxtNHJlYy52MS5CYXRjaFJlY29tbWVuZFJlcXVlc3QaIy5jbGxtNHJlYy52MS5CYXRjaFJlY29tbWVuZFJlc3BvbnNlKAEwARJjCgpTY29yZUl0ZW1zEh4uY2xsbTRyZWMudjEuU2NvcmVJdGVtc1JlcXVlc3QaHy5jbGxtNHJlYy52MS5TY29yZUl0ZW1zUmVzcG9uc2UiFILT5JMCDjoBKiIJL3YxL3Njb3JlEmsKDFNpbWlsYXJJdGVtcxIgLmNsbG00cmVjLnYxLlNpbWlsYXJJdGVtc1JlcXVlc3QaIS5jbGxtNHJlYy52MS5TaW1pbGFySXRlbXNSZXNwb25zZSIWgtPkkwIQOgEqIgsvdjEvc2ltaWxhchJaCglHZXRTdGF0dXMSHS5jbGxtNHJlYy52MS5HZXRTdGF0dXNSZXF1ZXN0GhouY2xsbTRyZWMudjEuU2VydmluZ1N0YXR1cyISgtPkkwIMEgovdjEvc3RhdHVzYgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiBjbGxtNHJlYy92MS9yZWNvbW1lbmRhdGlvbi5wcm90bxILY2xsbTRyZWMudjEiygUKEFJlY29tbWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIvCgdoaXN0b3J5GAIgAygLMh4uY2xsbTRyZWMudjEuSW5saW5lSW50ZXJhY3Rpb24SPQoLaGlzdG9yeV91c2UYCSABKA4yKC5jbGxtNHJlYy52MS5SZWNvbW1lbmRSZXF1ZXN0Lkhpc3RvcnlVc2USKwoHYXRfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoBaxgDIAEoDUgBiAEBEhIKCnBhZ2VfdG9rZW4YCyABKAkSGQoMZXhjbHVkZV9zZWVuGAQgASgISAKIAQESGQoRZXhjbHVkZWRfaXRlbV9pZHMYBSADKAkSGgoSY2FuZGlkYXRlX2l0ZW1faWRzGAwgAygJEg4KBmZpbHRlchgNIAEoCRIUCgxyZWxheF9maWx0ZXIYDiABKAgSDwoHZXhwbGFpbhgPIAEoCBIwCg1tYXhfc3RhbGVuZXNzGBAgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKCHByaW9yaXR5GBEgASgOMhUuY2xsbTRyZWMudjEuUHJpb3JpdHkSDQoFcXVlcnkYEyABKAkSGQoMcXVlcnlfd2VpZ2h0GBQgASgBSAOIAQESJwoJbmV3X2l0ZW1zGBUgAygLMhQuY2xsbTRyZWMudjEuTmV3SXRlbRIXCg1tb2RlbF92ZXJzaW9uGAYgASgJSAASDwoFbGFiZWwYByABKAlIABIPCgdjYXRhbG9nGAggASgJIkEKCkhpc3RvcnlVc2USGwoXSElTVE9SWV9VU0VfVU5TUEVDSUZJRUQQABILCgdSRVBMQUNFEAESCQoFTUVSR0UQAkIHCgVtb2RlbEIECgJfa0IPCg1fZXhjbHVkZV9zZWVuQg8KDV9xdWVyeV93ZWlnaHQifwoHTmV3SXRlbRIPCgdpdGVtX2lkGAEgASgJEg0KBXRpdGxlGAIgASgJEhIKCmNhdGVnb3JpZXMYAyADKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSKwoKYXR0cmlidXRlcxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiTgoRSW5saW5lSW50ZXJhY3Rpb24SDwoHaXRlbV9pZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLaAQoRUmVjb21tZW5kUmVzcG9uc2USKwoFaXRlbXMYASADKAsyHC5jbGxtNHJlYy52MS5SZWNvbW1lbmRlZEl0ZW0SFQoNbW9kZWxfdmVyc2lvbhgCIAEoCRIWCg5oaXN0b3J5X2xlbmd0aBgDIAEoDRIOCgZjYWNoZWQYBCABKAgSLgoMZGVncmFkYXRpb25zGAUgAygLMhguY2xsbTRyZWMudjEuRGVncmFkYXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJEhAKCG5fc2NvcmVkGAcgASgNIroCCg9SZWNvbW1lbmRlZEl0ZW0SDwoHaXRlbV9pZBgBIAEoCRINCgV0aXRsZRgCIAEoCRINCgVzY29yZRgDIAEoAhIMCgRyYW5rGAQgASgNEjMKBnNvdXJjZRgFIAEoDjIjLmNsbG00cmVjLnYxLlJlY29tbWVuZGVkSXRlbS5Tb3VyY2USJAoHcmVhc29ucxgGIAMoCzITLmNsbG00cmVjLnYxLlJlYXNvbhIaChJxdWVyeV9jb250cmlidXRpb24YByABKAIicwoGU291cmNlEhYKElNPVVJDRV9VTlNQRUNJRklFRBAAEgkKBU1PREVMEAESEQoNQ09fT0NDVVJSRU5DRRACEggKBEJPVEgQAxIOCgpDT0xEX1NUQVJUEAQSDgoKUE9QVUxBUklUWRAFEgkKBVFVRVJZEAYiPgoGUmVhc29uEg8KB2l0ZW1faWQYASABKAkSDQoFdGl0bGUYAiABKAkSFAoMY29udHJpYnV0aW9uGAMgASgCIlMKFUJhdGNoUmVjb21tZW5kUmVxdWVzdBIKCgJpZBgBIAEoBBIuCgdyZXF1ZXN0GAIgASgLMh0uY2xsbTRyZWMudjEuUmVjb21tZW5kUmVxdWVzdCL8AQoWQmF0Y2hSZWNvbW1lbmRSZXNwb25zZRIKCgJpZBgBIAEoBBIyCghyZXNwb25zZRgCIAEoCzIeLmNsbG00cmVjLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASPgoHZmFpbHVyZRgDIAEoCzIrLmNsbG00cmVjLnYxLkJhdGNoUmVjb21tZW5kUmVzcG9uc2UuRmFpbHVyZUgAGlgKB0ZhaWx1cmUSDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJEi4KC3JldHJ5X2RlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnJlc3VsdCLUAQoRU2NvcmVJdGVtc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIvCgdoaXN0b3J5GAIgAygLMh4uY2xsbTRyZWMudjEuSW5saW5lSW50ZXJhY3Rpb24SEAoIaXRlbV9pZHMYAyADKAkSJwoJbmV3X2l0ZW1zGAcgAygLMhQuY2xsbTRyZWMudjEuTmV3SXRlbRIXCg1tb2RlbF92ZXJzaW9uGAQgASgJSAASDwoFbGFiZWwYBSABKAlIABIPCgdjYXRhbG9nGAYgASgJQgcKBW1vZGVsItIBChJTY29yZUl0ZW1zUmVzcG9uc2USOQoGc2NvcmVzGAEgAygLMikuY2xsbTRyZWMudjEuU2NvcmVJdGVtc1Jlc3BvbnNlLkl0ZW1TY29yZRIVCg1tb2RlbF92ZXJzaW9uGAIgASgJEi4KDGRlZ3JhZGF0aW9ucxgDIAMoCzIYLmNsbG00cmVjLnYxLkRlZ3JhZGF0aW9uGjoKCUl0ZW1TY29yZRIPCgdpdGVtX2lkGAEgASgJEhIKBXNjb3JlGAIgASgCSACIAQFCCAoGX3Njb3JlIo0BChNTaW1pbGFySXRlbXNSZXF1ZXN0Eg8KB2l0ZW1faWQYASABKAkSDAoEdGV4dBgGIAEoCRIOCgFrGAIgASgNSAGIAQESDgoGZmlsdGVyGAMgASgJEhcKDW1vZGVsX3ZlcnNpb24YBCABKAlIABIPCgVsYWJlbBgFIAEoCUgAQgcKBW1vZGVsQgQKAl9rIloKFFNpbWlsYXJJdGVtc1Jlc3BvbnNlEisKBWl0ZW1zGAEgAygLMhwuY2xsbTRyZWMudjEuUmVjb21tZW5kZWRJdGVtEhUKDW1vZGVsX3ZlcnNpb24YAiABKAkiVAoOR2V0SXRlbVJlcXVlc3QSDwoHaXRlbV9pZBgBIAEoCRIXCg1tb2RlbF92ZXJzaW9uGAIgASgJSAASDwoFbGFiZWwYAyABKAlIAEIHCgVtb2RlbCKgAQoESXRlbRIPCgdpdGVtX2lkGAEgASgJEg0KBXRpdGxlGAIgASgJEhIKCmNhdGVnb3JpZXMYAyADKAkSKwoKYXR0cmlidXRlcxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFQoNbW9kZWxfdmVyc2lvbhgFIAEoCRIUCgduX3VzZXJzGAYgASgESACIAQFCCgoIX25fdXNlcnMiRgoRTGlzdEZpZWxkc1JlcXVlc3QSFwoNbW9kZWxfdmVyc2lvbhgBIAEoCUgAEg8KBWxhYmVsGAIgASgJSABCBwoFbW9kZWwiqAEKEkxpc3RGaWVsZHNSZXNwb25zZRI1CgZmaWVsZHMYASADKAsyJS5jbGxtNHJlYy52MS5MaXN0RmllbGRzUmVzcG9uc2UuRmllbGQSFQoNbW9kZWxfdmVyc2lvbhgCIAEoCRpECgVGaWVsZBIMCgRuYW1lGAEgASgJEgwKBGtpbmQYAiABKAkSDwoHbl9pdGVtcxgDIAEoBBIOCgZ2YWx1ZXMYBCADKAkiEgoQR2V0U3RhdHVzUmVxdWVzdCLGAgoNU2VydmluZ1N0YXR1cxIsCgh2ZXJzaW9ucxgBIAMoCzIaLmNsbG00cmVjLnYxLkxvYWRlZFZlcnNpb24SMgoKdW5sb2FkYWJsZRgCIAMoCzIeLmNsbG00cmVjLnYxLlVubG9hZGFibGVWZXJzaW9uEjoKCGNvdW50ZXJzGAMgAygLMiguY2xsbTRyZWMudjEuU2VydmluZ1N0YXR1cy5Db3VudGVyc0VudHJ5EikKBnNoYWRvdxgEIAEoCzIZLmNsbG00cmVjLnYxLlNoYWRvd1JlcG9ydBIUCgxjYW5hcnlfc2hhcmUYBSABKAESJQoHdHJhZmZpYxgGIAMoCzIULmNsbG00cmVjLnYxLlRyYWZmaWMaLwoNQ291bnRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBImAKB1RyYWZmaWMSDgoGbWV0aG9kGAEgASgJEhIKCnBlcl9zZWNvbmQYAiABKAESEQoJbWVkaWFuX21zGAMgASgBEg4KBnA5OV9tcxgEIAEoARIOCgZmYWlsZWQYBSABKAEidgoNTG9hZGVkVmVyc2lvbhIVCg1tb2RlbF92ZXJzaW9uGAEgASgJEg4KBmxhYmVscxgCIAMoCRIUCgxtZW1vcnlfYnl0ZXMYAyABKAQSEAoIYmFja2JvbmUYBCABKAkSFgoOYmFja2JvbmVfYnl0ZXMYBSABKAQi5wEKEVVubG9hZGFibGVWZXJzaW9uEhUKDW1vZGVsX3ZlcnNpb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCRIzCgVjYXVzZRgDIAEoDjIkLmNsbG00cmVjLnYxLlVubG9hZGFibGVWZXJzaW9uLkNhdXNlInUKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASCwoHREFNQUdFRBABEgsKB01JU1NJTkcQAhIPCgtVTlJFQUNIQUJMRRADEg8KC1VOU1VQUE9SVEVEEAQSDQoJTk9fTUVNT1JZEAUSCgoGQlJPS0VOEAYibgoMU2hhZG93UmVwb3J0EhUKDW1vZGVsX3ZlcnNpb24YASABKAkSEgoKbl9yZXF1ZXN0cxgCIAEoBBIPCgdvdmVybGFwGAMgASgBEg8KB2xpdmVfbXMYBCABKAESEQoJc2hhZG93X21zGAUgASgBItYCCgtEZWdyYWRhdGlvbhIrCgRraW5kGAEgASgOMh0uY2xsbTRyZWMudjEuRGVncmFkYXRpb24uS2luZBIPCgdtZXNzYWdlGAIgASgJIogCCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIQCgxVTktOT1dOX1VTRVIQARIRCg1VTktOT1dOX0lURU1TEAISEQoNRU1QVFlfSElTVE9SWRADEhUKEVRSVU5DQVRFRF9ISVNUT1JZEAQSHQoZSElTVE9SWV9TVE9SRV9VTkFWQUlMQUJMRRAFEhQKEEZFV0VSX1RIQU5fQVNLRUQQBhISCg5GSUxURVJfUkVMQVhFRBAHEhEKDVNUQUxFX0hJU1RPUlkQCBIWChJVTktOT1dOX0NBTkRJREFURVMQCRIRCg1VTktOT1dOX1dPUkRTEAoSFAoQVU5SRUFEQUJMRV9JVEVNUxALKkAKCFByaW9yaXR5EhgKFFBSSU9SSVRZX1VOU1BFQ0lGSUVEEAASDwoLSU5URVJBQ1RJVkUQARIJCgVCQVRDSBACMsUFChVSZWNvbW1lbmRhdGlvblNlcnZpY2USZAoJUmVjb21tZW5kEh0uY2xsbTRyZWMudjEuUmVjb21tZW5kUmVxdWVzdBoeLmNsbG00cmVjLnYxLlJlY29tbWVuZFJlc3BvbnNlIhiC0+STAhI6ASoiDS92MS9yZWNvbW1lbmQSXQoOQmF0Y2hSZWNvbW1lbmQSIi5jbGxtNHJlYy52MS5CYXRjaFJlY29tbWVuZFJlcXVlc3QaIy5jbGxtNHJlYy52MS5CYXRjaFJlY29tbWVuZFJlc3BvbnNlKAEwARJjCgpTY29yZUl0ZW1zEh4uY2xsbTRyZWMudjEuU2NvcmVJdGVtc1JlcXVlc3QaHy5jbGxtNHJlYy52MS5TY29yZUl0ZW1zUmVzcG9uc2UiFILT5JMCDjoBKiIJL3YxL3Njb3JlEmsKDFNpbWlsYXJJdGVtcxIgLmNsbG00cmVjLnYxLlNpbWlsYXJJdGVtc1JlcXVlc3QaIS5jbGxtNHJlYy52MS5TaW1pbGFySXRlbXNSZXNwb25zZSIWgtPkkwIQOgEqIgsvdjEvc2ltaWxhchJWCgdHZXRJdGVtEhsuY2xsbTRyZWMudjEuR2V0SXRlbVJlcXVlc3QaES5jbGxtNHJlYy52MS5JdGVtIhuC0+STAhUSEy92MS9pdGVtcy97aXRlbV9pZH0SYQoKTGlzdEZpZWxkcxIeLmNsbG00cmVjLnYxLkxpc3RGaWVsZHNSZXF1ZXN0Gh8uY2xsbTRyZWMudjEuTGlzdEZpZWxkc1Jlc3BvbnNlIhKC0+STAgwSCi92MS9maWVsZHMSWgoJR2V0U3RhdHVzEh0uY2xsbTRyZWMudjEuR2V0U3RhdHVzUmVxdWVzdBoaLmNsbG00cmVjLnYxLlNlcnZpbmdTdGF0dXMiEoLT5JMCDBIKL3YxL3N0YXR1c2IGcHJvdG8z", [file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cllm4rec.v1.RecommendRequest
@@ -771,6 +771,189 @@ export const SimilarItemsResponseSchema: GenMessage<SimilarItemsResponse> = /*@_
   messageDesc(file_cllm4rec_v1_recommendation, 11);
 
 /**
+ * @generated from message cllm4rec.v1.GetItemRequest
+ */
+export type GetItemRequest = Message<"cllm4rec.v1.GetItemRequest"> & {
+  /**
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * As in RecommendRequest.
+   *
+   * @generated from oneof cllm4rec.v1.GetItemRequest.model
+   */
+  model: {
+    /**
+     * @generated from field: string model_version = 2;
+     */
+    value: string;
+    case: "modelVersion";
+  } | {
+    /**
+     * @generated from field: string label = 3;
+     */
+    value: string;
+    case: "label";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cllm4rec.v1.GetItemRequest.
+ * Use `create(GetItemRequestSchema)` to create a new message.
+ */
+export const GetItemRequestSchema: GenMessage<GetItemRequest> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 12);
+
+/**
+ * @generated from message cllm4rec.v1.Item
+ */
+export type Item = Message<"cllm4rec.v1.Item"> & {
+  /**
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * Empty when the item has none.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * From broad to narrow.
+   *
+   * @generated from field: repeated string categories = 3;
+   */
+  categories: string[];
+
+  /**
+   * What filters look at.
+   *
+   * @generated from field: google.protobuf.Struct attributes = 4;
+   */
+  attributes?: JsonObject | undefined;
+
+  /**
+   * modelVersions/{version} that knows it so.
+   *
+   * @generated from field: string model_version = 5;
+   */
+  modelVersion: string;
+
+  /**
+   * Users who took it in the data that the version learned from; absent in versions that do not say.
+   *
+   * @generated from field: optional uint64 n_users = 6;
+   */
+  nUsers?: bigint | undefined;
+};
+
+/**
+ * Describes the message cllm4rec.v1.Item.
+ * Use `create(ItemSchema)` to create a new message.
+ */
+export const ItemSchema: GenMessage<Item> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 13);
+
+/**
+ * @generated from message cllm4rec.v1.ListFieldsRequest
+ */
+export type ListFieldsRequest = Message<"cllm4rec.v1.ListFieldsRequest"> & {
+  /**
+   * As in RecommendRequest.
+   *
+   * @generated from oneof cllm4rec.v1.ListFieldsRequest.model
+   */
+  model: {
+    /**
+     * @generated from field: string model_version = 1;
+     */
+    value: string;
+    case: "modelVersion";
+  } | {
+    /**
+     * @generated from field: string label = 2;
+     */
+    value: string;
+    case: "label";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cllm4rec.v1.ListFieldsRequest.
+ * Use `create(ListFieldsRequestSchema)` to create a new message.
+ */
+export const ListFieldsRequestSchema: GenMessage<ListFieldsRequest> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 14);
+
+/**
+ * @generated from message cllm4rec.v1.ListFieldsResponse
+ */
+export type ListFieldsResponse = Message<"cllm4rec.v1.ListFieldsResponse"> & {
+  /**
+   * `id`, `title`, `category`, `categories`, then attributes by name; at most 200.
+   *
+   * @generated from field: repeated cllm4rec.v1.ListFieldsResponse.Field fields = 1;
+   */
+  fields: ListFieldsResponse_Field[];
+
+  /**
+   * @generated from field: string model_version = 2;
+   */
+  modelVersion: string;
+};
+
+/**
+ * Describes the message cllm4rec.v1.ListFieldsResponse.
+ * Use `create(ListFieldsResponseSchema)` to create a new message.
+ */
+export const ListFieldsResponseSchema: GenMessage<ListFieldsResponse> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 15);
+
+/**
+ * @generated from message cllm4rec.v1.ListFieldsResponse.Field
+ */
+export type ListFieldsResponse_Field = Message<"cllm4rec.v1.ListFieldsResponse.Field"> & {
+  /**
+   * As a filter names it.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What its values are, such as "text" or "a whole number"; several where items differ.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * Items that have one.
+   *
+   * @generated from field: uint64 n_items = 3;
+   */
+  nItems: bigint;
+
+  /**
+   * The most frequent values, as a filter writes them, at most ten; empty where nearly every item has its own.
+   *
+   * @generated from field: repeated string values = 4;
+   */
+  values: string[];
+};
+
+/**
+ * Describes the message cllm4rec.v1.ListFieldsResponse.Field.
+ * Use `create(ListFieldsResponse_FieldSchema)` to create a new message.
+ */
+export const ListFieldsResponse_FieldSchema: GenMessage<ListFieldsResponse_Field> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 15, 0);
+
+/**
  * @generated from message cllm4rec.v1.GetStatusRequest
  */
 export type GetStatusRequest = Message<"cllm4rec.v1.GetStatusRequest"> & {
@@ -781,7 +964,7 @@ export type GetStatusRequest = Message<"cllm4rec.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 12);
+  messageDesc(file_cllm4rec_v1_recommendation, 16);
 
 /**
  * @generated from message cllm4rec.v1.ServingStatus
@@ -814,6 +997,20 @@ export type ServingStatus = Message<"cllm4rec.v1.ServingStatus"> & {
    * @generated from field: cllm4rec.v1.ShadowReport shadow = 4;
    */
   shadow?: ShadowReport | undefined;
+
+  /**
+   * Share of the users of `live` who get the version of the label `canary`, 0 to 1, whether there is one or not.
+   *
+   * @generated from field: double canary_share = 5;
+   */
+  canaryShare: number;
+
+  /**
+   * Calls of the last minute by method, as far as there were any.
+   *
+   * @generated from field: repeated cllm4rec.v1.Traffic traffic = 6;
+   */
+  traffic: Traffic[];
 };
 
 /**
@@ -821,7 +1018,54 @@ export type ServingStatus = Message<"cllm4rec.v1.ServingStatus"> & {
  * Use `create(ServingStatusSchema)` to create a new message.
  */
 export const ServingStatusSchema: GenMessage<ServingStatus> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 13);
+  messageDesc(file_cllm4rec_v1_recommendation, 17);
+
+/**
+ * What came in within the last minute, or since the start.
+ *
+ * @generated from message cllm4rec.v1.Traffic
+ */
+export type Traffic = Message<"cllm4rec.v1.Traffic"> & {
+  /**
+   * Such as "Recommend".
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * Calls that ended, a second.
+   *
+   * @generated from field: double per_second = 2;
+   */
+  perSecond: number;
+
+  /**
+   * Time from a call's head until its answer's, in milliseconds: of half of them, and of all but one in a hundred. To a tenth.
+   *
+   * @generated from field: double median_ms = 3;
+   */
+  medianMs: number;
+
+  /**
+   * @generated from field: double p99_ms = 4;
+   */
+  p99Ms: number;
+
+  /**
+   * Share of calls that ended with another status than OK, 0 to 1.
+   *
+   * @generated from field: double failed = 5;
+   */
+  failed: number;
+};
+
+/**
+ * Describes the message cllm4rec.v1.Traffic.
+ * Use `create(TrafficSchema)` to create a new message.
+ */
+export const TrafficSchema: GenMessage<Traffic> = /*@__PURE__*/
+  messageDesc(file_cllm4rec_v1_recommendation, 18);
 
 /**
  * @generated from message cllm4rec.v1.LoadedVersion
@@ -862,7 +1106,7 @@ export type LoadedVersion = Message<"cllm4rec.v1.LoadedVersion"> & {
  * Use `create(LoadedVersionSchema)` to create a new message.
  */
 export const LoadedVersionSchema: GenMessage<LoadedVersion> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 14);
+  messageDesc(file_cllm4rec_v1_recommendation, 19);
 
 /**
  * @generated from message cllm4rec.v1.UnloadableVersion
@@ -891,7 +1135,7 @@ export type UnloadableVersion = Message<"cllm4rec.v1.UnloadableVersion"> & {
  * Use `create(UnloadableVersionSchema)` to create a new message.
  */
 export const UnloadableVersionSchema: GenMessage<UnloadableVersion> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 15);
+  messageDesc(file_cllm4rec_v1_recommendation, 20);
 
 /**
  * @generated from enum cllm4rec.v1.UnloadableVersion.Cause
@@ -949,7 +1193,7 @@ export enum UnloadableVersion_Cause {
  * Describes the enum cllm4rec.v1.UnloadableVersion.Cause.
  */
 export const UnloadableVersion_CauseSchema: GenEnum<UnloadableVersion_Cause> = /*@__PURE__*/
-  enumDesc(file_cllm4rec_v1_recommendation, 15, 0);
+  enumDesc(file_cllm4rec_v1_recommendation, 20, 0);
 
 /**
  * @generated from message cllm4rec.v1.ShadowReport
@@ -992,7 +1236,7 @@ export type ShadowReport = Message<"cllm4rec.v1.ShadowReport"> & {
  * Use `create(ShadowReportSchema)` to create a new message.
  */
 export const ShadowReportSchema: GenMessage<ShadowReport> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 16);
+  messageDesc(file_cllm4rec_v1_recommendation, 21);
 
 /**
  * @generated from message cllm4rec.v1.Degradation
@@ -1016,7 +1260,7 @@ export type Degradation = Message<"cllm4rec.v1.Degradation"> & {
  * Use `create(DegradationSchema)` to create a new message.
  */
 export const DegradationSchema: GenMessage<Degradation> = /*@__PURE__*/
-  messageDesc(file_cllm4rec_v1_recommendation, 17);
+  messageDesc(file_cllm4rec_v1_recommendation, 22);
 
 /**
  * @generated from enum cllm4rec.v1.Degradation.Kind
@@ -1109,7 +1353,7 @@ export enum Degradation_Kind {
  * Describes the enum cllm4rec.v1.Degradation.Kind.
  */
 export const Degradation_KindSchema: GenEnum<Degradation_Kind> = /*@__PURE__*/
-  enumDesc(file_cllm4rec_v1_recommendation, 17, 0);
+  enumDesc(file_cllm4rec_v1_recommendation, 22, 0);
 
 /**
  * Who goes first when requests wait.
@@ -1198,6 +1442,26 @@ export const RecommendationService: GenService<{
     methodKind: "unary";
     input: typeof SimilarItemsRequestSchema;
     output: typeof SimilarItemsResponseSchema;
+  },
+  /**
+   * An item as a version knows it. NOT_FOUND: it is not in the version's catalogue.
+   *
+   * @generated from rpc cllm4rec.v1.RecommendationService.GetItem
+   */
+  getItem: {
+    methodKind: "unary";
+    input: typeof GetItemRequestSchema;
+    output: typeof ItemSchema;
+  },
+  /**
+   * The fields that filters can ask for, with values that items have.
+   *
+   * @generated from rpc cllm4rec.v1.RecommendationService.ListFields
+   */
+  listFields: {
+    methodKind: "unary";
+    input: typeof ListFieldsRequestSchema;
+    output: typeof ListFieldsResponseSchema;
   },
   /**
    * What this scorer serves and how it fares: for operators.

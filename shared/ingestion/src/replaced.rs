@@ -2,18 +2,20 @@
 //! the same name and catalogue.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use dataset::{Dataset, Manifest, Report};
+use dataset::{Dataset, Manifest, Report, date_of};
 use domain::ArtifactId;
 use storage::{Artifacts, Kind};
 use wording::short;
 
-use crate::output::plain::minute;
+use crate::error::Error;
 
 /// A data set that another one of its name takes the place of.
-pub(crate) struct Replaced {
-    pub(crate) id: ArtifactId,
+#[derive(Debug)]
+pub struct Replaced {
+    /// Its hash.
+    pub id: ArtifactId,
     name: String,
     folder: PathBuf,
     put_ms: i64,
@@ -22,10 +24,10 @@ pub(crate) struct Replaced {
 impl Replaced {
     /// All data sets of the name and catalogue of a new one that are not the
     /// same, the latest first. A damaged one says nothing of what it seeded.
-    pub(crate) async fn all_by(
+    pub async fn all_by(
         new: &Manifest,
         artifacts: &Artifacts,
-    ) -> anyhow::Result<Vec<Self>> {
+    ) -> Result<Vec<Self>, Error> {
         let mut replaced = Vec::new();
         for id in artifacts.list(Kind::Dataset).await? {
             let folder = artifacts.folder(Kind::Dataset, &id).await;
@@ -50,7 +52,7 @@ impl Replaced {
     }
 
     /// The data set without its texts; `None` where it is damaged.
-    pub(crate) fn dataset(&self) -> Option<Dataset> {
+    pub fn dataset(&self) -> Option<Dataset> {
         Dataset::read_without_texts(&self.folder).ok()
     }
 
@@ -64,7 +66,8 @@ impl Replaced {
         }
         let n_before = before.interactions.users.len();
         let id = short(self.id.as_str());
-        let imported = minute(self.put_ms);
+        // To the minute.
+        let imported: String = date_of(self.put_ms).chars().take(16).collect();
         let text = format!(
             "this takes the place of `{}` of {imported} ({id}), and lacks {n_lacking} of its {n_before} interactions: \
              they leave the histories (export everything again, or `--name` keeps both)",
@@ -79,17 +82,12 @@ impl Replaced {
 const SHARE_OF_A_PART: f64 = 0.1;
 
 /// Adds to a report what the histories lose by an import.
-pub(crate) async fn tell(
+pub async fn tell(
     report: &mut Report,
     dataset: &Dataset,
-    storage: &storage::Settings,
-) -> anyhow::Result<()> {
-    // To open a store would make its folder.
-    if !Path::new(&storage.artifacts).is_dir() {
-        return Ok(());
-    }
-    let artifacts = Artifacts::open(storage)?;
-    let replaced = Replaced::all_by(&dataset.manifest, &artifacts).await?;
+    artifacts: &Artifacts,
+) -> Result<(), Error> {
+    let replaced = Replaced::all_by(&dataset.manifest, artifacts).await?;
     // What the others seeded has been replaced already.
     let latest = replaced.first();
     if let Some((share, text)) = latest.and_then(|one| one.lacking(dataset)) {
@@ -130,6 +128,8 @@ fn n_lacking(before: &Dataset, after: &Dataset) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use dataset::{ImportOptions, import};
 

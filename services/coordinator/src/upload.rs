@@ -1,0 +1,427 @@
+//! A small file that a client sends becomes a data set: received into a folder
+//! of its own, read there, stored and its histories seeded, all or nothing.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dataset::{Columns, Dataset, ImportOptions, Report, SplitRule, import};
+use domain::{Invalid, Violations};
+use ingestion::{Ingested, Ingestion, SeededSplits, Seeding};
+use proto::pb;
+use proto::pb::import_dataset_request::{self as message, Part};
+use storage::Storage;
+use tempfile::TempDir;
+use tonic::{Code, Status, Streaming};
+
+use crate::error::Error;
+
+/// Bytes of both files together.
+const MOST_BYTES: u64 = 32 << 20;
+/// A client that sends nothing for so long has given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Forms that are taken: text, which is as large in memory as it is on the
+/// wire. Packed and binary files are the command line's.
+const ENDINGS: [&str; 5] = ["csv", "tsv", "txt", "json", "jsonl"];
+/// Bytes of the longest name of a file, of a column and of the data set.
+const LONGEST_NAME: usize = 200;
+/// How far in the future an interaction may be, in milliseconds: what a scorer
+/// accepts.
+const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+/// Where the two files are in the folder: their names may be the same.
+const FOLDERS: [&str; 2] = ["interactions", "items"];
+
+/// What a client sent, whole.
+pub(crate) struct Upload {
+    /// The files are gone with it.
+    folder: TempDir,
+    interactions: PathBuf,
+    options: ImportOptions,
+    validate_only: bool,
+}
+
+/// What became of an upload.
+pub(crate) struct Imported {
+    pub(crate) dataset: Dataset,
+    pub(crate) report: Report,
+    /// Absent where nothing was to be stored.
+    pub(crate) stored: Option<Ingested>,
+}
+
+impl Upload {
+    /// Receives what a client sends, up to its end.
+    pub(crate) async fn receive(
+        mut messages: Streaming<pb::ImportDatasetRequest>,
+    ) -> Result<Self, Status> {
+        let first = next(&mut messages).await?;
+        let Some(Part::Options(options)) = first else {
+            let reason = "must be in the first message, before any file";
+            return Err(refused(&Invalid::one("options", reason)));
+        };
+        let upload = Self::new(options).map_err(|invalid| refused(&invalid))?;
+        let mut files = Files::create(&upload)?;
+        while let Some(part) = next(&mut messages).await? {
+            files.add(part)?;
+        }
+        files.close(&upload)?;
+        Ok(upload)
+    }
+
+    fn new(asked: message::Options) -> Result<Self, Invalid> {
+        let mut wrong = Violations::default();
+        let interactions = file_name("file_name", &asked.file_name);
+        let interactions = wrong.take(interactions);
+        let mut items = None;
+        if !asked.items_file_name.is_empty() {
+            let name = file_name("items_file_name", &asked.items_file_name);
+            items = wrong.take(name);
+        }
+        let catalog = proto::catalog("catalog", &asked.catalog);
+        let catalog = wrong.or_default(catalog);
+        let split = wrong.take(split(asked.split));
+        let columns = columns(asked.columns.unwrap_or_default());
+        let columns = wrong.or_default(columns);
+        if asked.display_name.len() > LONGEST_NAME {
+            let reason = format!("must be at most {LONGEST_NAME} bytes");
+            wrong.add("display_name", reason);
+        }
+        if asked.min_rating.is_some_and(|rating| !rating.is_finite()) {
+            wrong.add("min_rating", "must be a number");
+        }
+        let (Some(interactions), Some(split)) = (interactions, split) else {
+            return Err(wrong.into_invalid());
+        };
+        wrong.check()?;
+        let folder = tempfile::tempdir().map_err(|error| {
+            Invalid::one("options", format!("nothing can be received: {error}"))
+        })?;
+        let [of_interactions, of_items] =
+            FOLDERS.map(|name| folder.path().join(name));
+        let name = match asked.display_name.trim() {
+            "" => asked.file_name.clone(),
+            name => name.to_owned(),
+        };
+        let options = ImportOptions {
+            name: Some(name),
+            catalog,
+            split,
+            columns,
+            items: items.map(|name| of_items.join(name)),
+            k_core: asked.k_core.unwrap_or(1).max(1) as usize,
+            min_rating: asked.min_rating,
+            latest_ms: Some(storage::now_ms() + MAX_CLOCK_SKEW_MS),
+            ..ImportOptions::default()
+        };
+        Ok(Self {
+            interactions: of_interactions.join(interactions),
+            options,
+            validate_only: asked.validate_only,
+            folder,
+        })
+    }
+
+    /// Reads what was received, and stores it.
+    pub(crate) async fn import(
+        self,
+        storage: Storage,
+    ) -> Result<Imported, Status> {
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = import(&self.interactions, &self.options);
+            (read, self)
+        });
+        let (read, upload) = reading.await.map_err(|error| {
+            Status::internal(format!("the reading ended: {error}"))
+        })?;
+        let read = read.map_err(|error| {
+            Status::invalid_argument(upload.without_folder(&said(&error)))
+        });
+        let (dataset, mut report) = read?;
+        upload.clean(&mut report);
+        let artifacts = storage.artifacts.clone();
+        let told = ingestion::tell(&mut report, &dataset, &artifacts).await;
+        told.map_err(failed)?;
+        if upload.validate_only {
+            return Ok(Imported {
+                dataset,
+                report,
+                stored: None,
+            });
+        }
+        let begun = Ingestion::begin(&artifacts, &dataset, &report).await;
+        let mut seeding = Seeding {
+            splits: SeededSplits::All,
+            keeper: storage,
+        };
+        let stored = begun.map_err(failed)?.seed(&mut seeding).await;
+        Ok(Imported {
+            stored: Some(stored.map_err(failed)?),
+            dataset,
+            report,
+        })
+    }
+
+    /// Takes the folder's name out of a text: it says nothing to a client.
+    fn without_folder(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for name in FOLDERS {
+            let folder = self.folder.path().join(name);
+            text = text.replace(&format!("{}/", folder.display()), "");
+        }
+        text
+    }
+
+    fn clean(&self, report: &mut Report) {
+        for line in report.warnings.iter_mut().chain(&mut report.notes) {
+            *line = self.without_folder(line);
+        }
+        for column in &mut report.columns {
+            column.file = self.without_folder(&column.file);
+        }
+    }
+}
+
+fn said(error: &dataset::Error) -> String {
+    domain::shortened(service::chain(error), 1_000)
+}
+
+/// The status of a data set that could not be stored.
+fn failed(error: ingestion::Error) -> Status {
+    match error {
+        ingestion::Error::Storage(error) => Error::from(error).into(),
+        error @ (ingestion::Error::Dataset(_)
+        | ingestion::Error::Folder(_)
+        | ingestion::Error::Seeding(_)
+        | ingestion::Error::Replacing(_)) => {
+            service::status(Code::Unavailable, &error)
+        }
+    }
+}
+
+fn refused(invalid: &Invalid) -> Status {
+    proto::invalid_argument(invalid)
+}
+
+/// The next part; `None` at the end.
+async fn next(
+    messages: &mut Streaming<pb::ImportDatasetRequest>,
+) -> Result<Option<Part>, Status> {
+    let message = tokio::time::timeout(SILENCE, messages.message()).await;
+    let message = message.map_err(|_| {
+        Status::deadline_exceeded(format!(
+            "nothing came for {SILENCE:?}: send the file again"
+        ))
+    })??;
+    match message {
+        None => Ok(None),
+        Some(message) => match message.part {
+            Some(part) => Ok(Some(part)),
+            None => {
+                let reason = "must be given: the options, or a piece of a file";
+                Err(refused(&Invalid::one("part", reason)))
+            }
+        },
+    }
+}
+
+/// The files that are being received.
+struct Files {
+    interactions: File,
+    items: Option<File>,
+    n_bytes: u64,
+    n_of_items: u64,
+}
+
+impl Files {
+    fn create(upload: &Upload) -> Result<Self, Status> {
+        let create = |path: &Path| {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            File::create_new(path)
+        };
+        let items = upload.options.items.as_deref().map(create);
+        Ok(Self {
+            interactions: create(&upload.interactions)
+                .map_err(|error| no_room(&error))?,
+            items: items.transpose().map_err(|error| no_room(&error))?,
+            n_bytes: 0,
+            n_of_items: 0,
+        })
+    }
+
+    fn add(&mut self, part: Part) -> Result<(), Status> {
+        let (file, bytes) = match part {
+            Part::Options(_) => {
+                let reason = "must be in the first message alone";
+                return Err(refused(&Invalid::one("options", reason)));
+            }
+            Part::Interactions(bytes) => (&mut self.interactions, bytes),
+            Part::Items(bytes) => {
+                let Some(file) = &mut self.items else {
+                    let reason =
+                        "must be left out where `items_file_name` is empty";
+                    return Err(refused(&Invalid::one("items", reason)));
+                };
+                self.n_of_items += bytes.len() as u64;
+                (file, bytes)
+            }
+        };
+        self.n_bytes += bytes.len() as u64;
+        if self.n_bytes > MOST_BYTES {
+            return Err(Status::resource_exhausted(format!(
+                "files of more than {} MiB are imported by `cllm4rec dataset import`",
+                MOST_BYTES >> 20
+            )));
+        }
+        file.write_all(&bytes).map_err(|error| no_room(&error))
+    }
+
+    /// Refuses a file of which nothing came.
+    fn close(self, upload: &Upload) -> Result<(), Status> {
+        if self.n_bytes == self.n_of_items {
+            let reason = "is empty: no message had a piece of it";
+            return Err(refused(&Invalid::one("interactions", reason)));
+        }
+        if upload.options.items.is_some() && self.n_of_items == 0 {
+            let reason = "is empty: no message had a piece of it";
+            return Err(refused(&Invalid::one("items", reason)));
+        }
+        let items = upload.options.items.iter().map(|path| ("items", path));
+        let files = [("interactions", &upload.interactions)].into_iter();
+        for (field, path) in files.chain(items) {
+            if is_packed(path).map_err(|error| no_room(&error))? {
+                let reason = "is packed, or no text: send it unpacked, or use `cllm4rec dataset import`";
+                return Err(refused(&Invalid::one(field, reason)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How packed and binary files begin: what they become in memory has no bound.
+const PACKED: [&[u8]; 5] = [
+    b"\x1f\x8b",
+    b"\x28\xb5\x2f\xfd",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"PAR1",
+];
+
+fn is_packed(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(8).read_to_end(&mut head)?;
+    Ok(PACKED.iter().any(|packed| head.starts_with(packed)))
+}
+
+fn no_room(error: &std::io::Error) -> Status {
+    Status::unavailable(format!("the file cannot be received: {error}"))
+}
+
+/// A file's own name, of a form that is taken.
+fn file_name(field: &str, name: &str) -> Result<String, Invalid> {
+    let is_plain = Path::new(name).file_name() == Some(name.as_ref())
+        && !name.contains(['/', '\\'])
+        && !name.chars().any(char::is_control);
+    if !is_plain || name.len() > LONGEST_NAME {
+        let reason = format!(
+            "must be the name of a file, at most {LONGEST_NAME} bytes, such as orders.csv"
+        );
+        return Err(Invalid::one(field, reason));
+    }
+    let ending = Path::new(name).extension().and_then(|it| it.to_str());
+    let ending = ending.unwrap_or_default().to_lowercase();
+    if !ENDINGS.contains(&ending.as_str()) {
+        let reason = format!(
+            "must end with .{}; other forms are imported by `cllm4rec dataset import`",
+            ENDINGS.join(", .")
+        );
+        return Err(Invalid::one(field, reason));
+    }
+    Ok(name.to_owned())
+}
+
+fn split(asked: i32) -> Result<SplitRule, Invalid> {
+    match message::Split::try_from(asked) {
+        Ok(message::Split::Unspecified | message::Split::Given) => {
+            Ok(SplitRule::Given)
+        }
+        Ok(message::Split::Random) => Ok(SplitRule::Random { seed: 0 }),
+        Ok(message::Split::LeaveLastOut) => Ok(SplitRule::LeaveLastOut),
+        Err(_) => Err(Invalid::one(
+            "split",
+            format!("must be GIVEN, RANDOM or LEAVE_LAST_OUT, is {asked}"),
+        )),
+    }
+}
+
+fn columns(asked: message::Columns) -> Result<Columns, Invalid> {
+    let mut wrong = Violations::default();
+    let mut named = |field: &str, name: String| {
+        if name.len() > LONGEST_NAME {
+            let reason = format!("must be at most {LONGEST_NAME} bytes");
+            wrong.add(format!("columns.{field}"), reason);
+        }
+        (!name.is_empty()).then_some(name)
+    };
+    let columns = Columns {
+        user: named("user", asked.user),
+        item: named("item", asked.item),
+        timestamp: named("timestamp", asked.timestamp),
+        rating: named("rating", asked.rating),
+        split: named("split", asked.split),
+        text: named("text", asked.text),
+        title: named("title", asked.title),
+        category: named("category", asked.category),
+        all: Vec::new(),
+    };
+    wrong.check()?;
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(options: message::Options) -> String {
+        match Upload::new(options) {
+            Ok(_) => String::new(),
+            Err(invalid) => invalid.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_before_anything_is_received() {
+        let named = |file_name: &str| message::Options {
+            file_name: file_name.to_owned(),
+            ..Default::default()
+        };
+        for good in ["orders.csv", "a b.JSONL", "ü.tsv"] {
+            assert_eq!(refusal(named(good)), "", "{good}");
+        }
+        for bad in [
+            "",
+            "..",
+            "/etc/passwd.csv",
+            "a/b.csv",
+            "a\\b.csv",
+            "a\n.csv",
+        ] {
+            let refused = refusal(named(bad));
+            assert!(refused.contains("the name of a file"), "{bad}: {refused}");
+        }
+        for bad in ["orders", "orders.csv.gz", "orders.parquet", ".csv"] {
+            let refused = refusal(named(bad));
+            assert!(refused.contains("must end with"), "{bad}: {refused}");
+        }
+        let refused = refusal(message::Options {
+            split: 9,
+            min_rating: Some(f64::NAN),
+            items_file_name: "items.npz".to_owned(),
+            ..named("orders.csv")
+        });
+        for field in ["split", "min_rating", "items_file_name"] {
+            assert!(refused.contains(field), "{field}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! How many calls came in lately, how long they took and how they ended: method
+//! by method, for people who look.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::{Code, Status};
+use tower_layer::Layer;
+
+use crate::access::Access;
+
+/// Stretches that the last minute is made of.
+const N_STRETCHES: usize = 12;
+/// How long a stretch is.
+const STRETCH: Duration = Duration::from_secs(5);
+
+/// The calls of the last minute; clones count together.
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    methods: Arc<BTreeMap<&'static str, Mutex<Calls>>>,
+    start: Instant,
+}
+
+/// What is known of the calls of a method within the last minute, or since the
+/// start where that was later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodTraffic {
+    /// The method's own name, such as `Recommend`.
+    pub method: &'static str,
+    /// Calls a second.
+    pub per_second: f64,
+    /// Milliseconds from a call's head to its answer's, of half of the calls,
+    /// to a tenth.
+    pub median_ms: f64,
+    /// Of all but one in a hundred.
+    pub p99_ms: f64,
+    /// Share of the calls that ended with another status than OK, 0 to 1.
+    pub failed: f64,
+}
+
+/// The calls of a method, stretch by stretch.
+#[derive(Debug)]
+struct Calls {
+    stretches: [Stretch; N_STRETCHES],
+}
+
+/// The calls that ended within a stretch of time.
+#[derive(Debug, Clone)]
+struct Stretch {
+    /// Its number since the start.
+    number: u64,
+    n_failed: u64,
+    /// Calls by how long they took: [`bucket`].
+    by_time: [u32; N_BUCKETS],
+}
+
+/// Each bucket's times are a tenth longer than those of the one before.
+const RATIO: f64 = 1.1;
+/// The longest time of the first bucket, in seconds.
+const SHORTEST: f64 = 20e-6;
+/// As many as reach ten minutes, the longest that a call may take.
+const N_BUCKETS: usize = 182;
+
+impl Traffic {
+    /// Counts the calls of a port's methods.
+    pub fn of(access: Access) -> Self {
+        let methods = access.iter().map(|(path, _)| {
+            let calls = Calls {
+                stretches: [const { Stretch::of(0) }; N_STRETCHES],
+            };
+            (*path, Mutex::new(calls))
+        });
+        Self {
+            methods: Arc::new(methods.collect()),
+            start: Instant::now(),
+        }
+    }
+
+    /// What came in within the last minute, by method; methods that nobody
+    /// called are left out.
+    pub fn of_last_minute(&self) -> Vec<MethodTraffic> {
+        let elapsed = self.start.elapsed();
+        let mut of_methods = Vec::new();
+        for (path, calls) in self.methods.iter() {
+            let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let method = path.rsplit('/').next().unwrap_or(path);
+            of_methods.extend(calls.lately(method, elapsed));
+        }
+        of_methods
+    }
+
+    fn count(&self, path: &str, took: Duration, is_failure: bool) {
+        let Some(calls) = self.methods.get(path) else {
+            return;
+        };
+        let number = stretch_number(self.start.elapsed());
+        let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let stretch = calls.at(number);
+        stretch.n_failed += u64::from(is_failure);
+        let count = &mut stretch.by_time[bucket(took)];
+        *count = count.saturating_add(1);
+    }
+}
+
+fn stretch_number(elapsed: Duration) -> u64 {
+    elapsed.as_secs() / STRETCH.as_secs()
+}
+
+impl Calls {
+    /// The stretch with a number; it takes the place of one of a minute ago.
+    fn at(&mut self, number: u64) -> &mut Stretch {
+        let stretch = &mut self.stretches[number as usize % N_STRETCHES];
+        if stretch.number != number {
+            *stretch = Stretch::of(number);
+        }
+        stretch
+    }
+
+    /// What came in within the stretches that are not older than a minute.
+    fn lately(
+        &self,
+        method: &'static str,
+        elapsed: Duration,
+    ) -> Option<MethodTraffic> {
+        let now = stretch_number(elapsed);
+        let mut sum = Stretch::of(now);
+        for stretch in &self.stretches {
+            if stretch.number + N_STRETCHES as u64 > now {
+                sum.add(stretch);
+            }
+        }
+        let n_calls = sum.n_calls();
+        if n_calls == 0 {
+            return None;
+        }
+        // The stretch that is not over counts as far as it has come.
+        let before = N_STRETCHES as u64 - 1;
+        let first = now.saturating_sub(before) * STRETCH.as_secs();
+        let seconds = elapsed.as_secs_f64() - first as f64;
+        Some(MethodTraffic {
+            method,
+            per_second: n_calls as f64 / seconds.max(1.0),
+            median_ms: sum.milliseconds(0.5),
+            p99_ms: sum.milliseconds(0.99),
+            failed: sum.n_failed as f64 / n_calls as f64,
+        })
+    }
+}
+
+impl Stretch {
+    const fn of(number: u64) -> Self {
+        Self {
+            number,
+            n_failed: 0,
+            by_time: [0; N_BUCKETS],
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.n_failed += other.n_failed;
+        for (sum, n) in self.by_time.iter_mut().zip(other.by_time) {
+            *sum = sum.saturating_add(n);
+        }
+    }
+
+    fn n_calls(&self) -> u64 {
+        self.by_time.iter().map(|&n| u64::from(n)).sum()
+    }
+
+    /// The time within which a share of the calls ended.
+    fn milliseconds(&self, share: f64) -> f64 {
+        let wanted = (share * self.n_calls() as f64).ceil().max(1.0) as u64;
+        let mut n = 0;
+        for (bucket, &of_bucket) in self.by_time.iter().enumerate() {
+            n += u64::from(of_bucket);
+            if n >= wanted {
+                return longest_of(bucket) * 1e3;
+            }
+        }
+        longest_of(N_BUCKETS) * 1e3
+    }
+}
+
+/// The bucket of a time.
+fn bucket(took: Duration) -> usize {
+    let ratio = took.as_secs_f64() / SHORTEST;
+    let steps = ratio.max(1.0).ln() / RATIO.ln();
+    (steps.ceil() as usize).min(N_BUCKETS - 1)
+}
+
+/// The longest time of a bucket, in seconds.
+fn longest_of(bucket: usize) -> f64 {
+    SHORTEST * RATIO.powi(bucket as i32)
+}
+
+impl<S> Layer<S> for Traffic {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Counted {
+            inner,
+            traffic: self.clone(),
+        }
+    }
+}
+
+/// A service whose calls are counted.
+#[derive(Clone)]
+pub struct Counted<S> {
+    inner: S,
+    traffic: Traffic,
+}
+
+impl<S, B, R> Service<http::Request<B>> for Counted<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let since = Instant::now();
+        let path = request.uri().path().to_owned();
+        let answer = self.inner.call(request);
+        let traffic = self.traffic.clone();
+        Box::pin(async move {
+            let answer = answer.await?;
+            // A call that fails has its status in the head.
+            let status = Status::from_header_map(answer.headers());
+            let is_failure =
+                status.is_some_and(|status| status.code() != Code::Ok);
+            traffic.count(&path, since.elapsed(), is_failure);
+            Ok(answer)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCESS: Access = &[("/s/Read", &[]), ("/s/Write", &[])];
+
+    fn milliseconds(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn calls_are_counted_by_method_with_their_times_and_failures() {
+        let traffic = Traffic::of(ACCESS);
+        assert_eq!(traffic.of_last_minute(), []);
+        for n in 1..=100 {
+            traffic.count("/s/Read", milliseconds(n), n > 90);
+        }
+        traffic.count("/s/Nothing", milliseconds(1), false);
+        let [read] = &traffic.of_last_minute()[..] else {
+            panic!("one method was called");
+        };
+        assert_eq!(read.method, "Read");
+        assert_eq!(read.failed, 0.1);
+        assert!((50.0..=55.0).contains(&read.median_ms), "{read:?}");
+        assert!((99.0..=108.9).contains(&read.p99_ms), "{read:?}");
+        assert!(read.per_second > 1.0, "{read:?}");
+    }
+
+    #[test]
+    fn what_is_older_than_a_minute_does_not_count() {
+        let mut calls = Calls {
+            stretches: [const { Stretch::of(0) }; N_STRETCHES],
+        };
+        calls.at(3).by_time[0] = 60;
+        calls.at(14).by_time[0] = 60;
+        let at = |seconds| calls.lately("Read", Duration::from_secs(seconds));
+        // Stretches 3 to 14, the last of them just over.
+        let both = at(74).unwrap();
+        assert!((both.per_second - 120.0 / 59.0).abs() < 1e-9, "{both:?}");
+        let one = at(75).unwrap();
+        assert!((one.per_second - 60.0 / 55.0).abs() < 1e-9, "{one:?}");
+        assert_eq!(at(135), None);
+    }
+
+    #[test]
+    fn any_time_has_a_bucket() {
+        assert_eq!(bucket(Duration::ZERO), 0);
+        assert_eq!(bucket(Duration::MAX), N_BUCKETS - 1);
+        let ten_minutes = Duration::from_secs(600);
+        assert!(longest_of(bucket(ten_minutes)) >= 600.0);
+    }
+}
