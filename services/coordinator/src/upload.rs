@@ -1,13 +1,16 @@
 //! A small file that a client sends becomes a data set: received into a folder
 //! of its own, read there, stored and its histories seeded, all or nothing.
 
+/// How it is to be read.
+mod options;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dataset::{Columns, Dataset, ImportOptions, Report, SplitRule, import};
-use domain::{Invalid, Violations};
+use dataset::{Dataset, ImportOptions, Report, import};
+use domain::Invalid;
 use ingestion::{Ingested, Ingestion, SeededSplits, Seeding};
 use proto::pb;
 use proto::pb::import_dataset_request::{self as message, Part};
@@ -16,19 +19,12 @@ use tempfile::TempDir;
 use tonic::{Code, Status, Streaming};
 
 use crate::error::Error;
+use crate::upload::options::Checked;
 
 /// Bytes of both files together.
 const MOST_BYTES: u64 = 32 << 20;
 /// A client that sends nothing for so long has given up.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Forms that are taken: text, which is as large in memory as it is on the
-/// wire. Packed and binary files are the command line's.
-const ENDINGS: [&str; 5] = ["csv", "tsv", "txt", "json", "jsonl"];
-/// Bytes of the longest name of a file, of a column and of the data set.
-const LONGEST_NAME: usize = 200;
-/// How far in the future an interaction may be, in milliseconds: what a scorer
-/// accepts.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 /// Where the two files are in the folder: their names may be the same.
 const FOLDERS: [&str; 2] = ["interactions", "items"];
 
@@ -59,7 +55,7 @@ impl Upload {
             let reason = "must be in the first message, before any file";
             return Err(refused(&Invalid::one("options", reason)));
         };
-        let upload = Self::new(options).map_err(|invalid| refused(&invalid))?;
+        let upload = Self::begin(options)?;
         let mut files = Files::create(&upload)?;
         while let Some(part) = next(&mut messages).await? {
             files.add(part)?;
@@ -68,55 +64,21 @@ impl Upload {
         Ok(upload)
     }
 
-    fn new(asked: message::Options) -> Result<Self, Invalid> {
-        let mut wrong = Violations::default();
-        let interactions = file_name("file_name", &asked.file_name);
-        let interactions = wrong.take(interactions);
-        let mut items = None;
-        if !asked.items_file_name.is_empty() {
-            let name = file_name("items_file_name", &asked.items_file_name);
-            items = wrong.take(name);
-        }
-        let catalog = proto::catalog("catalog", &asked.catalog);
-        let catalog = wrong.or_default(catalog);
-        let split = wrong.take(split(asked.split));
-        let columns = columns(asked.columns.unwrap_or_default());
-        let columns = wrong.or_default(columns);
-        if asked.display_name.len() > LONGEST_NAME {
-            let reason = format!("must be at most {LONGEST_NAME} bytes");
-            wrong.add("display_name", reason);
-        }
-        if asked.min_rating.is_some_and(|rating| !rating.is_finite()) {
-            wrong.add("min_rating", "must be a number");
-        }
-        let (Some(interactions), Some(split)) = (interactions, split) else {
-            return Err(wrong.into_invalid());
-        };
-        wrong.check()?;
-        let folder = tempfile::tempdir().map_err(|error| {
-            Invalid::one("options", format!("nothing can be received: {error}"))
-        })?;
+    /// Checks the options, and makes a folder for the files.
+    fn begin(options: message::Options) -> Result<Self, Status> {
+        let validate_only = options.validate_only;
+        let checked = Checked::try_from(options);
+        let checked = checked.map_err(|invalid| refused(&invalid))?;
+        let folder = tempfile::tempdir().map_err(|error| no_room(&error))?;
         let [of_interactions, of_items] =
             FOLDERS.map(|name| folder.path().join(name));
-        let name = match asked.display_name.trim() {
-            "" => asked.file_name.clone(),
-            name => name.to_owned(),
-        };
-        let options = ImportOptions {
-            name: Some(name),
-            catalog,
-            split,
-            columns,
-            items: items.map(|name| of_items.join(name)),
-            k_core: asked.k_core.unwrap_or(1).max(1) as usize,
-            min_rating: asked.min_rating,
-            latest_ms: Some(storage::now_ms() + MAX_CLOCK_SKEW_MS),
-            ..ImportOptions::default()
-        };
         Ok(Self {
-            interactions: of_interactions.join(interactions),
-            options,
-            validate_only: asked.validate_only,
+            interactions: of_interactions.join(checked.interactions),
+            options: ImportOptions {
+                items: checked.items.map(|name| of_items.join(name)),
+                ..checked.options
+            },
+            validate_only,
             folder,
         })
     }
@@ -316,112 +278,4 @@ fn is_packed(path: &Path) -> std::io::Result<bool> {
 
 fn no_room(error: &std::io::Error) -> Status {
     Status::unavailable(format!("the file cannot be received: {error}"))
-}
-
-/// A file's own name, of a form that is taken.
-fn file_name(field: &str, name: &str) -> Result<String, Invalid> {
-    let is_plain = Path::new(name).file_name() == Some(name.as_ref())
-        && !name.contains(['/', '\\'])
-        && !name.chars().any(char::is_control);
-    if !is_plain || name.len() > LONGEST_NAME {
-        let reason = format!(
-            "must be the name of a file, at most {LONGEST_NAME} bytes, such as orders.csv"
-        );
-        return Err(Invalid::one(field, reason));
-    }
-    let ending = Path::new(name).extension().and_then(|it| it.to_str());
-    let ending = ending.unwrap_or_default().to_lowercase();
-    if !ENDINGS.contains(&ending.as_str()) {
-        let reason = format!(
-            "must end with .{}; other forms are imported by `cllm4rec dataset import`",
-            ENDINGS.join(", .")
-        );
-        return Err(Invalid::one(field, reason));
-    }
-    Ok(name.to_owned())
-}
-
-fn split(asked: i32) -> Result<SplitRule, Invalid> {
-    match message::Split::try_from(asked) {
-        Ok(message::Split::Unspecified | message::Split::Given) => {
-            Ok(SplitRule::Given)
-        }
-        Ok(message::Split::Random) => Ok(SplitRule::Random { seed: 0 }),
-        Ok(message::Split::LeaveLastOut) => Ok(SplitRule::LeaveLastOut),
-        Err(_) => Err(Invalid::one(
-            "split",
-            format!("must be GIVEN, RANDOM or LEAVE_LAST_OUT, is {asked}"),
-        )),
-    }
-}
-
-fn columns(asked: message::Columns) -> Result<Columns, Invalid> {
-    let mut wrong = Violations::default();
-    let mut named = |field: &str, name: String| {
-        if name.len() > LONGEST_NAME {
-            let reason = format!("must be at most {LONGEST_NAME} bytes");
-            wrong.add(format!("columns.{field}"), reason);
-        }
-        (!name.is_empty()).then_some(name)
-    };
-    let columns = Columns {
-        user: named("user", asked.user),
-        item: named("item", asked.item),
-        timestamp: named("timestamp", asked.timestamp),
-        rating: named("rating", asked.rating),
-        split: named("split", asked.split),
-        text: named("text", asked.text),
-        title: named("title", asked.title),
-        category: named("category", asked.category),
-        all: Vec::new(),
-    };
-    wrong.check()?;
-    Ok(columns)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(options: message::Options) -> String {
-        match Upload::new(options) {
-            Ok(_) => String::new(),
-            Err(invalid) => invalid.to_string(),
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused_before_anything_is_received() {
-        let named = |file_name: &str| message::Options {
-            file_name: file_name.to_owned(),
-            ..Default::default()
-        };
-        for good in ["orders.csv", "a b.JSONL", "ü.tsv"] {
-            assert_eq!(refusal(named(good)), "", "{good}");
-        }
-        for bad in [
-            "",
-            "..",
-            "/etc/passwd.csv",
-            "a/b.csv",
-            "a\\b.csv",
-            "a\n.csv",
-        ] {
-            let refused = refusal(named(bad));
-            assert!(refused.contains("the name of a file"), "{bad}: {refused}");
-        }
-        for bad in ["orders", "orders.csv.gz", "orders.parquet", ".csv"] {
-            let refused = refusal(named(bad));
-            assert!(refused.contains("must end with"), "{bad}: {refused}");
-        }
-        let refused = refusal(message::Options {
-            split: 9,
-            min_rating: Some(f64::NAN),
-            items_file_name: "items.npz".to_owned(),
-            ..named("orders.csv")
-        });
-        for field in ["split", "min_rating", "items_file_name"] {
-            assert!(refused.contains(field), "{field}: {refused}");
-        }
-    }
 }

@@ -83,7 +83,7 @@ const LONGEST_TITLE: usize = 200;
 impl Profile {
     /// Counts and samples a data set whose interactions happened between two
     /// times, where they have any.
-    pub(crate) fn of(dataset: &Dataset, times_ms: Option<(i64, i64)>) -> Self {
+    pub fn of(dataset: &Dataset, times_ms: Option<(i64, i64)>) -> Self {
         let rows = &dataset.interactions;
         let of_users = counts(&rows.users, dataset.users.len());
         let of_items = counts(&rows.items, dataset.items.len());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use dataset::{Dataset, Manifest, Report};
+use dataset::{Dataset, Manifest, Profile, Report};
 use domain::{ArtifactId, TrainSpec};
 use ingestion::{Replaced, SeededSplits};
 use proto::pb;
@@ -313,7 +313,7 @@ impl Study<'_> {
             let report = report::Report {
                 job: &job,
                 manifest,
-                times_ms: imported.report.times_ms,
+                profile: Profile::of(imported.data, imported.report.times_ms),
                 seeds: other_seeds(&mut client, &job).await,
                 lists: sample_lists(&job, imported.data, services.scorer).await,
             };

@@ -19,6 +19,9 @@ pub(crate) struct Caption<'a> {
     /// The largest value that the chart has room for: the same for charts that
     /// are compared.
     pub(crate) most: f64,
+    /// What whoever knows nothing would reach, where that is known: a line
+    /// across the chart.
+    pub(crate) guessing: Option<f64>,
 }
 
 /// Width of a chart, in the units of its drawing.
@@ -49,8 +52,11 @@ pub(crate) fn curve(caption: Caption<'_>, points: &[EpochValue]) -> String {
             let axes = Axes {
                 first: start.epoch,
                 last: end.epoch,
-                value_step: step(caption.most / N_LABELS),
-                most: caption.most,
+                value_step: step(
+                    caption.most.max(caption.guessing.unwrap_or(0.0))
+                        / N_LABELS,
+                ),
+                most: caption.most.max(caption.guessing.unwrap_or(0.0)),
             };
             figure(caption, points, &axes)
         }
@@ -156,6 +162,16 @@ fn figure(caption: Caption<'_>, points: &[EpochValue], axes: &Axes) -> String {
         ));
     }
 
+    let guessing = caption.guessing.map_or(String::new(), |value| {
+        let y = axes.up(value);
+        format!(
+            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{y:.1}\" stroke=\"#a3261c\" stroke-dasharray=\"5 4\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" font-size=\"12\" fill=\"#a3261c\">guessing: ln V = {value:.2}</text>",
+            WIDTH - RIGHT,
+            WIDTH - RIGHT,
+            y - 4.0
+        )
+    });
     let (title, unit) = (escaped(caption.title), escaped(caption.unit));
     let last = points.last().map_or(0.0, |point| point.value);
     format!(
@@ -163,7 +179,7 @@ fn figure(caption: Caption<'_>, points: &[EpochValue], axes: &Axes) -> String {
          <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">\
          <g font-size=\"12\" fill=\"#555\">{}{}</g>\
          <polyline fill=\"none\" stroke=\"#1565c0\" stroke-width=\"2\" points=\"{}\"/>\
-         <g fill=\"#1565c0\">{dots}</g></svg></figure>\n",
+         <g fill=\"#1565c0\">{dots}</g>{guessing}</svg></figure>\n",
         axes.value_labels(),
         axes.epoch_labels(),
         line.join(" "),
@@ -184,8 +200,23 @@ mod tests {
             title: "Loss",
             unit: "nats",
             most,
+            guessing: None,
         };
         curve(caption, &points)
+    }
+
+    #[test]
+    fn the_loss_of_guessing_is_a_line_that_the_chart_has_room_for() {
+        let points = [1, 2].map(|epoch| EpochValue { epoch, value: 1.0 });
+        let caption = Caption {
+            title: "Loss",
+            unit: "nats",
+            most: 1.0,
+            guessing: Some(50_f64.ln()),
+        };
+        let svg = curve(caption, &points);
+        assert!(svg.contains("guessing: ln V = 3.91"), "{svg}");
+        assert!(svg.contains(">4<"), "an axis that reaches it: {svg}");
     }
 
     /// The heights of the line's points.

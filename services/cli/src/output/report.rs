@@ -2,15 +2,15 @@
 //! does it recommend, and how did training go? As text and as one HTML page that
 //! needs nothing else.
 
-use dataset::{Manifest, date_of};
-use domain::{Metric, RankedBy};
+use dataset::{Band, Manifest, Profile, date_of};
+use domain::{Backbone, Metric, RankedBy, Shape, TrainSpec};
 use proto::{milliseconds, pb};
 use wording::duration;
 
 use crate::output::advice::advice;
 use crate::output::html::escaped;
 use crate::output::job_page::parts_by_length;
-use crate::output::report_parts::{SampleLists, charts, lists, row};
+use crate::output::report_parts::{SampleLists, Words, charts, lists, row};
 use crate::output::seeds::Seeds;
 use crate::output::spec_fields::important;
 use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
@@ -20,9 +20,8 @@ use crate::output::text::{FINAL_FIT, is_fitted_finally, metrics_table};
 pub(crate) struct Report<'a> {
     pub(crate) job: &'a pb::Job,
     pub(crate) manifest: &'a Manifest,
-    /// The earliest and the latest time of an interaction, in milliseconds since
-    /// 1970-01-01 UTC; absent where there are no times.
-    pub(crate) times_ms: Option<(i64, i64)>,
+    /// What its interactions look like.
+    pub(crate) profile: Profile,
     /// The jobs that differ from this one in the seed.
     pub(crate) seeds: Seeds,
     pub(crate) lists: SampleLists,
@@ -64,7 +63,7 @@ impl Report<'_> {
         page.push_str(&time(self.job));
         page.push_str("<h2>Training</h2>\n");
         if let Some(progress) = &self.job.progress {
-            page.push_str(&charts(progress));
+            page.push_str(&charts(progress, &self.words()));
         }
 
         page.push_str("</body></html>\n");
@@ -108,7 +107,7 @@ impl Report<'_> {
             grouped(*n_test)
         );
         table.push_str(&row("splits", &splits));
-        let times = match self.times_ms {
+        let times = match self.profile.times_ms {
             Some((first, last)) => {
                 format!("{} to {}", date_of(first), date_of(last))
             }
@@ -119,8 +118,82 @@ impl Report<'_> {
         table.push_str(&row("items with a title", &titles));
         table.push_str(&row("texts", &grouped(*n_texts)));
         table.push_str("</table>\n");
+        table.push_str(&spread(&self.profile));
         table
     }
+
+    /// What the language models choose among.
+    fn words(&self) -> Words {
+        let spec = self.job.spec.clone().and_then(|it| it.try_into().ok());
+        let n_words = spec.and_then(|spec: TrainSpec| match &spec.backbone {
+            Backbone::Random(shape) => Some(Shape::from(shape).n_words),
+            Backbone::Path(_) => None,
+        });
+        Words {
+            n_items: self.manifest.n_items,
+            n_words,
+        }
+    }
+}
+
+/// How interactions are spread over users and items.
+fn spread(profile: &Profile) -> String {
+    let mut page = "<div class=\"many\">\n".to_owned();
+    page.push_str(&bands(
+        "Users by their number of interactions",
+        &profile.users_by_interactions,
+    ));
+    page.push_str(&bands(
+        "Items by their number of interactions",
+        &profile.items_by_interactions,
+    ));
+    let mut tail = String::new();
+    for share in &profile.popular_items {
+        tail.push_str(&bar(&Bar {
+            name: &format!("top {:.0} %", 100.0 * share.of_items),
+            share: share.of_interactions,
+            shown: &format!("{:.0} %", 100.0 * share.of_interactions),
+        }));
+    }
+    page.push_str(&format!(
+        "<div><h3>Interactions with the most popular items</h3>\n{tail}</div>\n</div>\n"
+    ));
+    page
+}
+
+fn bands(title: &str, bands: &[Band]) -> String {
+    let most = bands.iter().map(|band| band.n).max().unwrap_or(1);
+    let mut bars = String::new();
+    for band in bands {
+        let name = if band.from == band.to {
+            format!("{}", band.from)
+        } else {
+            format!("{} to {}", band.from, band.to)
+        };
+        bars.push_str(&bar(&Bar {
+            name: &name,
+            share: band.n as f64 / most.max(1) as f64,
+            shown: &wording::grouped(band.n),
+        }));
+    }
+    format!("<div><h3>{title}</h3>\n{bars}</div>\n")
+}
+
+/// A bar beside its name and its number.
+struct Bar<'a> {
+    name: &'a str,
+    /// How much of its column it fills, 0 to 1.
+    share: f64,
+    shown: &'a str,
+}
+
+fn bar(bar: &Bar<'_>) -> String {
+    format!(
+        "<div class=\"bar\"><span>{}</span><i style=\"width:{:.1}%\"></i><span>{}</span></div>\n",
+        escaped(bar.name),
+        100.0 * bar.share,
+        escaped(bar.shown)
+    )
 }
 
 const STYLE: &str = "\
@@ -202,11 +275,11 @@ fn time(job: &pb::Job) -> String {
     let parts = parts_by_length(job);
     let longest = parts.first().map_or(1.0, |(_, seconds)| *seconds);
     for (name, seconds) in parts {
-        let percent = 100.0 * seconds / longest;
-        text.push_str(&format!(
-            "<div class=\"bar\"><span>{name}</span><i style=\"width:{percent:.1}%\"></i><span>{}</span></div>\n",
-            duration(seconds)
-        ));
+        text.push_str(&bar(&Bar {
+            name,
+            share: seconds / longest,
+            shown: &duration(seconds),
+        }));
     }
     text
 }

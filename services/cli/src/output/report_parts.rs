@@ -66,13 +66,34 @@ fn entries(titles: &[String]) -> String {
     entries
 }
 
+/// How many words the language models choose among.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    /// Items: what the collaborative one chooses among.
+    pub(super) n_items: usize,
+    /// The backbone's vocabulary, where it is known: what the content one
+    /// chooses among.
+    pub(super) n_words: Option<f64>,
+}
+
+impl Words {
+    /// The loss a token of a model that knows nothing, in nats.
+    fn guessing(&self, stage: &str) -> Option<f64> {
+        match stage {
+            "content" => self.n_words.map(f64::ln),
+            "collaborative" => Some((self.n_items as f64).max(1.0).ln()),
+            _ => None,
+        }
+    }
+}
+
 /// The stage whose loss is summed over a user's items: it is not compared with
 /// the losses a token of the others.
 const RANKING_STAGE: &str = "finetuning";
 
 /// A curve of the validation, and one of each stage's losses; those a token
 /// have the same range.
-pub(super) fn charts(progress: &pb::Progress) -> String {
+pub(super) fn charts(progress: &pb::Progress, words: &Words) -> String {
     let mut validated = Vec::new();
     for (place, epoch) in progress.epochs.iter().enumerate() {
         let Some(value) = epoch.valid_ndcg_100 else {
@@ -88,6 +109,7 @@ pub(super) fn charts(progress: &pb::Progress) -> String {
         title: "Validation",
         unit: "NDCG@100, by epoch of the job",
         most: largest(&validated),
+        guessing: None,
     };
     let mut charts = "<div class=\"many\">\n".to_owned();
     charts.push_str(&curve(caption, &validated));
@@ -109,6 +131,7 @@ pub(super) fn charts(progress: &pb::Progress) -> String {
             } else {
                 most
             },
+            guessing: words.guessing(stage),
         };
         charts.push_str(&curve(caption, &losses));
     }

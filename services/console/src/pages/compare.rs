@@ -11,9 +11,9 @@ use serde::Deserialize;
 use wording::change;
 
 use crate::failure::{Failure, said};
-use crate::pages::try_it::list;
 use crate::view::job::changed_fields;
 use crate::view::layout;
+use crate::view::list::list;
 use crate::view::metrics::value;
 use crate::view::written::{id, minute, short};
 use crate::visitor::Visitor;

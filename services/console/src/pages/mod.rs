@@ -8,6 +8,8 @@ pub(crate) mod curves;
 pub(crate) mod dataset;
 /// All data sets.
 pub(crate) mod datasets;
+/// The fields that a filter can ask for.
+mod fields;
 /// One item.
 pub(crate) mod item;
 /// One job.

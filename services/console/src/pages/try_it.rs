@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use axum::extract::Query;
 use maud::{Markup, html};
 use proto::pb;
-use proto::pb::recommended_item::Source;
 use serde::Deserialize;
 use serde_json::json;
-use wording::grouped;
 
 use crate::failure::{Failure, said};
+use crate::pages::fields::fields;
 use crate::view::copied::Copied;
-use crate::view::curves::in_script;
 use crate::view::layout;
+use crate::view::list::list;
 use crate::view::written::{
     id, in_path, minute, query, short, shown, version_name,
 };
@@ -113,7 +112,7 @@ pub(crate) async fn page(
             }
             (form(&asked, &versions))
             p.hint { a href="/users" { "Users who have a history" } }
-            (fields(&visitor, &asked).await)
+            (fields(&visitor, &asked.version).await)
             div id="answers" { (answers) }
         },
     ))
@@ -148,60 +147,6 @@ fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
             }
             button.main { "Show" }
         }
-    }
-}
-
-/// The fields that a filter can ask for: a table for people, and the same for
-/// the script that completes what is typed.
-async fn fields(visitor: &Visitor, asked: &Asked) -> Markup {
-    use pb::list_fields_request::Model;
-    let version = version_name(&asked.version);
-    let request = pb::ListFieldsRequest {
-        model: (!asked.version.is_empty())
-            .then_some(Model::ModelVersion(version)),
-    };
-    let listed = match visitor.services.fields(request).await {
-        Ok(listed) => listed.fields,
-        // The list itself says what is wrong.
-        Err(error) => {
-            tracing::debug!(%error, "fields cannot be listed");
-            Vec::new()
-        }
-    };
-    let known: Vec<_> = listed
-        .iter()
-        .map(|field| json!({"name": field.name, "values": field.values}))
-        .collect();
-    html! {
-        script type="application/json" id="fields" { (in_script(&known)) }
-        @if !listed.is_empty() {
-            details {
-                summary { "Fields that a filter can ask for" }
-                div.wide tabindex="0" role="group" aria-label="Fields" {
-                    table {
-                        thead {
-                            tr {
-                                th scope="col" { "Field" }
-                                th scope="col" { "Kind" }
-                                th scope="col" { "Items that have it" }
-                                th scope="col" { "Most frequent values" }
-                            }
-                        }
-                        tbody {
-                            @for field in &listed {
-                                tr {
-                                    th scope="row" { code { (field.name) } }
-                                    td { (field.kind) }
-                                    td { (grouped(field.n_items)) }
-                                    td { @for value in &field.values { code { (value) } " " } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        script src="/assets/console.js" defer {}
     }
 }
 
@@ -262,53 +207,6 @@ fn answered(
                 Err(status) => p.wrong { (said(status)) },
             }
         }
-    }
-}
-
-/// The items of an answer, with where they come from and why.
-pub(crate) fn list(answer: &pb::RecommendResponse) -> Markup {
-    html! {
-        p.hint {
-            "By " (short(&answer.model_version)) ", from " (answer.history_length)
-            " items of the history, out of " (grouped(answer.n_scored.into()))
-        }
-        @for degradation in &answer.degradations {
-            p.wrong { (degradation.message) }
-        }
-        @if answer.items.is_empty() {
-            p.hint { "Nothing is left to recommend." }
-        }
-        ol.items {
-            @for item in &answer.items {
-                li {
-                    a href=(format!("/items/{}", in_path(&item.item_id))) { (shown(&item.title, &item.item_id)) }
-                    " " span.quiet { (source(item.source())) ", " (format!("{:.3}", item.score)) }
-                    @if !item.reasons.is_empty() { (reasons(&item.reasons)) }
-                }
-            }
-        }
-    }
-}
-
-fn reasons(reasons: &[pb::Reason]) -> Markup {
-    html! {
-        ul.reasons {
-            @for reason in reasons.iter().take(3) {
-                li { (format!("{:+.3} ", reason.contribution)) (shown(&reason.title, &reason.item_id)) }
-            }
-        }
-    }
-}
-
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::Unspecified => "",
-        Source::Model => "language model",
-        Source::CoOccurrence => "what others took with it",
-        Source::Both => "language model and what others took",
-        Source::ColdStart => "by its text",
-        Source::Popularity => "popular",
-        Source::Query => "the query",
     }
 }
 

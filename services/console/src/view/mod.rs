@@ -10,6 +10,8 @@ pub(crate) mod curves;
 pub(crate) mod job;
 /// Head, navigation and foot of every page.
 pub(crate) mod layout;
+/// A list of recommended items.
+pub(crate) mod list;
 /// How good a model is, beside simpler methods.
 pub(crate) mod metrics;
 /// Numbers, times and names as people read them.

@@ -53,7 +53,15 @@ fn page(lists: SampleLists) -> String {
     let report = Report {
         job: &job,
         manifest: &manifest,
-        times_ms: Some((0, 86_400_000)),
+        profile: Profile {
+            times_ms: Some((0, 86_400_000)),
+            users_by_interactions: vec![Band {
+                from: 5,
+                to: 8,
+                n: 900,
+            }],
+            ..Profile::default()
+        },
         seeds: Seeds::default(),
         lists,
     };
@@ -72,6 +80,7 @@ fn the_page_shows_data_settings_time_and_curves() {
         "<td>hybrid.light</td><td>ease <span",
         "1 min 15 s from submission",
         "<span>finetuning</span>",
+        "<span>5 to 8</span>",
         "nobody serves &lt;it&gt;",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
