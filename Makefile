@@ -51,6 +51,9 @@ clients: ## the Python and the TypeScript client: built, installed and tried in 
 tracking: ## jobs exported to TensorBoard and a real MLflow server, read back by their own packages
 	cargo build --workspace --bins && tests/tracking.sh
 
+metrics: ## a real Prometheus scrapes real services under load; rules and metrics are checked
+	cargo build --workspace --bins && tests/metrics.sh
+
 wheel: ## the command line as a wheel in target/wheels, and the demo from it in a clean folder
 	tests/wheel.sh
 
@@ -89,4 +92,4 @@ images: ## container images of all services
 
 ci: lint layers deny k8s quality-check bench-smoke chaos-short console-walk clients tracking wheel test ## everything that CI runs
 
-.PHONY: help demo test lint layers e2e chaos chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images console-walk clients tracking wheel ci
+.PHONY: help demo test lint layers e2e chaos metrics chaos-short bench-large bench bench-smoke bench-serving bench-queue fuzz profile deny k8s libtorch smollm2 test-tch quality quality-report quality-check images console-walk clients tracking wheel ci

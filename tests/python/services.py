@@ -25,7 +25,7 @@ def free_ports(number: int) -> list[int]:
 class Services:
     """`cllm4rec up` in a folder of its own, and a command line that finds it."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, settings: dict[str, str] | None = None) -> None:
         api, workers, scorer, self.port = free_ports(4)
         self.api, self.scorer = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{scorer}"
         self.binary, self.folder = binary, folder
@@ -37,6 +37,7 @@ class Services:
             CONSOLE__PAGES__ADDRESS=f"127.0.0.1:{self.port}",
             CLLM4REC__COORDINATOR__URL=self.api,
             CLLM4REC__SCORER__URL=self.scorer,
+            **(settings or {}),
         )
         self.process = subprocess.Popen(
             [binary, "up"], cwd=folder, env=self.environment, stderr=subprocess.DEVNULL

@@ -55,6 +55,8 @@ mod watch;
 
 /// Removes what nothing needs any more.
 mod gc;
+/// What a Prometheus is told.
+mod measured;
 /// Model versions and labels as clients see them.
 mod models;
 
@@ -66,13 +68,14 @@ use proto::pb::model_service_server::ModelServiceServer;
 use proto::pb::training_service_server::TrainingServiceServer;
 use proto::pb::upkeep_service_server::UpkeepServiceServer;
 use proto::pb::worker_service_server::WorkerServiceServer;
-use service::{Bound, Health, Traffic};
+use service::{Bound, BoundMetrics, Health, Metrics, Traffic};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::gc::collector::Collector;
+use crate::measured::Measured;
 use crate::models::Models;
 use crate::queues::Queues;
 use crate::rpc::datasets::Datasets;
@@ -104,6 +107,9 @@ pub struct Coordinator {
     collector: Collector,
     /// Files that become data sets.
     imports: TaskTracker,
+    traffic: Traffic,
+    measured: Measured,
+    metrics: BoundMetrics,
     grace: Duration,
 }
 
@@ -127,7 +133,14 @@ impl Coordinator {
             );
         }
 
+        let traffic = Traffic::of(proto::ACCESS);
+        let measured = Measured::default();
+        let metrics = Metrics::new(&traffic);
+        metrics.add(measured.clone());
         Ok(Self {
+            metrics: metrics.bind(&settings.metrics).await?,
+            measured,
+            traffic,
             api: Bound::bind(&settings.api).await?,
             workers: Bound::bind(&settings.workers).await?,
             jobs: TrainJobs::new(storage.clone(), lease_term)
@@ -174,7 +187,7 @@ impl Coordinator {
         let what = service::Api {
             descriptors: proto::DESCRIPTORS,
             access: proto::ACCESS,
-            traffic: Traffic::of(proto::ACCESS),
+            traffic: self.traffic.clone(),
         };
         let api = service::serve(self.api, api_routes, what.clone(), lifecycle);
         let workers =
@@ -190,11 +203,13 @@ impl Coordinator {
                 self.collector.collect_until(shutdown.clone()),
                 jobs.sweep_until(workers_gone.clone()),
                 jobs.workers_leave(grace, &shutdown, &workers_gone),
+                self.measured.count_until(&jobs, shutdown.clone()),
             );
             Ok(())
         };
 
-        tokio::try_join!(api, workers, upkeep)?;
+        let metrics = self.metrics.run(shutdown.clone());
+        tokio::try_join!(api, workers, metrics, upkeep)?;
         self.imports.close();
         let ended = tokio::time::timeout(grace, self.imports.wait()).await;
         if ended.is_err() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use service::Port;
+use service::{MetricsSettings, Port};
 
 use crate::gc::keep::Keep;
 use crate::queues::QueueLimits;
@@ -32,6 +32,9 @@ pub struct Settings {
     pub queues: BTreeMap<String, QueueLimits>,
     /// How much is kept of what nothing needs.
     pub keep: Keep,
+    /// Where metrics are scraped.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
     /// What is logged, and how.
     pub log: service::telemetry::Settings,
     /// Where things are kept.

@@ -31,6 +31,9 @@ mod admission;
 /// The histories that requests go by, stored or remembered.
 mod histories;
 
+/// What a Prometheus is told.
+mod measured;
+
 /// Counts what went wrong or was missing since the start.
 mod counters;
 

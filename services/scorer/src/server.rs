@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::pb::history_service_server::HistoryServiceServer;
 use proto::pb::recommendation_service_server::RecommendationServiceServer;
-use service::{Bound, Health, Lifecycle, Traffic};
+use service::{Bound, BoundMetrics, Health, Lifecycle, Metrics, Traffic};
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -17,6 +17,7 @@ use crate::compute::rankers::Rankers;
 use crate::compute::states::UserStates;
 use crate::counters::Counters;
 use crate::histories::RememberedHistories;
+use crate::measured::Measured;
 use crate::request::filter::Filters;
 use crate::request::follow_up::FollowUps;
 use crate::request::recommend::Recommender;
@@ -42,6 +43,7 @@ pub struct Scorer {
     histories: HistoryRpc,
     upkeep: Upkeep,
     traffic: Traffic,
+    metrics: BoundMetrics,
     /// Time that calls get to end after `shutdown`.
     grace: Duration,
 }
@@ -83,13 +85,18 @@ impl Scorer {
             traffic: traffic.clone(),
             canary_share: settings.canary_share,
         };
+        let recommendations =
+            recommendation_rpc(settings, recommender.clone(), status.clone());
+        let metrics = Metrics::new(&traffic);
+        metrics.add(Measured {
+            recommender: recommender.clone(),
+            status,
+            gate: recommendations.way_in.gate.clone(),
+        });
         Ok(Self {
             api: Bound::bind(&settings.api).await?,
-            recommendations: recommendation_rpc(
-                settings,
-                recommender.clone(),
-                status,
-            ),
+            metrics: metrics.bind(&settings.metrics).await?,
+            recommendations,
             histories: history_rpc(settings, recommender),
             upkeep,
             traffic,
@@ -120,8 +127,9 @@ impl Scorer {
             traffic: self.traffic,
         };
         let serving = service::serve(self.api, routes, what, lifecycle);
+        let metrics = self.metrics.run(shutdown.clone());
         let upkeep = Box::pin(self.upkeep.run(health, shutdown));
-        tokio::try_join!(serving, async {
+        tokio::try_join!(serving, metrics, async {
             upkeep.await;
             Ok(())
         })?;

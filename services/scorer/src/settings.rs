@@ -3,7 +3,7 @@
 
 use model::Precision;
 use serde::Deserialize;
-use service::Port;
+use service::{MetricsSettings, Port};
 
 /// The defaults of [`Settings`], as TOML.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -56,6 +56,9 @@ pub struct Settings {
     pub state_cache_mb: u64,
     /// Memory for remembered histories, in MiB.
     pub history_cache_mb: u64,
+    /// Where metrics are scraped.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
     /// Time that calls get to end on SIGTERM, in seconds.
     pub grace_s: u64,
     /// The port of `RecommendationService` and `HistoryService`.

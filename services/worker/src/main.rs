@@ -27,10 +27,12 @@ async fn main() -> anyhow::Result<()> {
     let worker = Worker::new(settings, artifacts)?;
     let shutdown = CancellationToken::new();
     let signalled = service::shutdown_on_signal(shutdown.clone())?;
+    let metrics = worker.metrics().await?;
+    let metrics = metrics.run(shutdown.clone());
     let work = async {
         worker.run(shutdown.clone()).await;
         shutdown.cancel();
     };
-    tokio::join!(work, signalled);
-    Ok(())
+    let (metrics, (), ()) = tokio::join!(metrics, work, signalled);
+    metrics
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use model::Precision;
 use serde::Deserialize;
+use service::MetricsSettings;
 use service::client::Target;
 
 /// The worker's settings; unknown ones are refused.
@@ -40,6 +41,9 @@ pub struct Settings {
     pub grace_s: u64,
     /// The coordinator's port for workers.
     pub coordinator: Target,
+    /// Where metrics are scraped.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
     /// What is logged, and how.
     pub log: service::telemetry::Settings,
     /// Where things are kept; a worker uses the artifacts alone.

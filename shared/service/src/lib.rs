@@ -16,6 +16,8 @@ mod access;
 mod certificate;
 /// Accepts a port's connections, within bounds.
 mod incoming;
+/// Tells Prometheus how the process fares.
+mod metrics;
 /// Counts who is inside, by address.
 mod places;
 /// Says where to listen, with which TLS and which token.
@@ -24,7 +26,7 @@ mod port;
 mod serve;
 /// Makes one cancellation of SIGTERM and SIGINT.
 mod shutdown;
-/// Counts the calls of the last minute.
+/// Counts calls, those of the last minute and all.
 mod traffic;
 /// Reads and writes a connection, encrypted or not.
 mod wire;
@@ -46,6 +48,9 @@ pub mod client;
 pub use access::{Access, Holder};
 pub use deadline::deadline;
 pub use http::{check_origin, openapi};
+pub use metrics::{
+    BoundMetrics, Kind, Measure, Measurement, Metrics, MetricsSettings, Reading,
+};
 pub use port::{NamedToken, Port, PortError, Tls};
 pub use serve::{Api, Bound, Health, Lifecycle, serve, serve_pages};
 pub use settings::{SettingsError, load};

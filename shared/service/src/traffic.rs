@@ -6,6 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Code, Status};
 use tower_layer::Layer;
@@ -22,7 +28,34 @@ const STRETCH: Duration = Duration::from_secs(5);
 pub struct Traffic {
     methods: Arc<BTreeMap<&'static str, Mutex<Calls>>>,
     start: Instant,
+    /// All calls since the start.
+    ended: Family<EndedLabels, Counter>,
+    seconds: Family<MethodLabels, Histogram>,
+    under_way: Family<MethodLabels, Gauge>,
 }
+
+/// Of which calls a number is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedLabels {
+    /// `Service/Method`.
+    method: &'static str,
+    /// The status's name, such as `ResourceExhausted`.
+    code: &'static str,
+}
+
+/// Of which method a number is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    /// `Service/Method`.
+    method: &'static str,
+}
+
+/// Upper ends of the histogram's buckets, in seconds: from a cached list to a
+/// training job's lease.
+const BUCKETS: [f64; 14] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 10.0, 60.0,
+];
 
 /// What is known of the calls of a method within the last minute, or since the
 /// start where that was later.
@@ -73,10 +106,43 @@ impl Traffic {
             };
             (*path, Mutex::new(calls))
         });
-        Self {
+        let traffic = Self {
             methods: Arc::new(methods.collect()),
             start: Instant::now(),
+            ended: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            under_way: Family::default(),
+        };
+        // What nobody has called yet is there, too.
+        for path in traffic.methods.keys() {
+            let method = method_of(path);
+            drop(traffic.ended.get_or_create(&EndedLabels {
+                method,
+                code: code_name(Code::Ok),
+            }));
+            drop(traffic.seconds.get_or_create(&MethodLabels { method }));
+            drop(traffic.under_way.get_or_create(&MethodLabels { method }));
         }
+        traffic
+    }
+
+    /// Adds the calls to what is scraped.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "cllm4rec_rpc_ended",
+            "Calls that ended, by method and status",
+            self.ended.clone(),
+        );
+        registry.register(
+            "cllm4rec_rpc_seconds",
+            "Time from a call's head to its answer's, in seconds",
+            self.seconds.clone(),
+        );
+        registry.register(
+            "cllm4rec_rpc_under_way",
+            "Calls whose answer has not begun",
+            self.under_way.clone(),
+        );
     }
 
     /// What came in within the last minute, by method; methods that nobody
@@ -92,10 +158,25 @@ impl Traffic {
         of_methods
     }
 
-    fn count(&self, path: &str, took: Duration, is_failure: bool) {
+    /// The path of a method that is counted, as it is written here.
+    fn known(&self, path: &str) -> Option<&'static str> {
+        self.methods.get_key_value(path).map(|(path, _)| *path)
+    }
+
+    fn count(&self, path: &'static str, took: Duration, code: Code) {
         let Some(calls) = self.methods.get(path) else {
             return;
         };
+        let method = method_of(path);
+        let ended = EndedLabels {
+            method,
+            code: code_name(code),
+        };
+        self.ended.get_or_create(&ended).inc();
+        let seconds = self.seconds.get_or_create(&MethodLabels { method });
+        seconds.observe(took.as_secs_f64());
+        drop(seconds);
+        let is_failure = code != Code::Ok;
         let number = stretch_number(self.start.elapsed());
         let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
         let stretch = calls.at(number);
@@ -233,18 +314,69 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let since = Instant::now();
-        let path = request.uri().path().to_owned();
+        let path = self.traffic.known(request.uri().path());
         let answer = self.inner.call(request);
-        let traffic = self.traffic.clone();
+        let Some(path) = path else {
+            return Box::pin(answer);
+        };
+        let under_way = UnderWay::new(self.traffic.clone(), path);
         Box::pin(async move {
             let answer = answer.await?;
             // A call that fails has its status in the head.
             let status = Status::from_header_map(answer.headers());
-            let is_failure =
-                status.is_some_and(|status| status.code() != Code::Ok);
-            traffic.count(&path, since.elapsed(), is_failure);
+            let code = status.map_or(Code::Ok, |status| status.code());
+            under_way.traffic.count(path, since.elapsed(), code);
             Ok(answer)
         })
+    }
+}
+
+/// A call whose answer has not begun.
+struct UnderWay {
+    traffic: Traffic,
+    labels: MethodLabels,
+}
+
+impl UnderWay {
+    fn new(traffic: Traffic, path: &'static str) -> Self {
+        let method = method_of(path);
+        let labels = MethodLabels { method };
+        traffic.under_way.get_or_create(&labels).inc();
+        Self { traffic, labels }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.traffic.under_way.get_or_create(&self.labels).dec();
+    }
+}
+
+/// `Service/Method` of a method's path.
+fn method_of(path: &'static str) -> &'static str {
+    path.rsplit_once('.').map_or(path, |(_, method)| method)
+}
+
+/// A status's name, as gRPC's clients write it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -263,9 +395,10 @@ mod tests {
         let traffic = Traffic::of(ACCESS);
         assert_eq!(traffic.of_last_minute(), []);
         for n in 1..=100 {
-            traffic.count("/s/Read", milliseconds(n), n > 90);
+            let code = if n > 90 { Code::NotFound } else { Code::Ok };
+            traffic.count("/s/Read", milliseconds(n), code);
         }
-        traffic.count("/s/Nothing", milliseconds(1), false);
+        assert_eq!(traffic.known("/s/Nothing"), None);
         let [read] = &traffic.of_last_minute()[..] else {
             panic!("one method was called");
         };

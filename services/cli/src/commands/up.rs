@@ -23,7 +23,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let signalled = service::shutdown_on_signal(shutdown.clone())?;
     let pages = settings.console.clone();
-    let mut services = LocalServices::start(settings, shutdown).await?;
+    let starting = LocalServices::start(settings, shutdown);
+    // On the heap: the settings of all services are large.
+    let mut services = Box::pin(starting).await?;
     writer::note(format_args!(
         "coordinator {}   scorer {}   data {}",
         services.coordinator.url,

@@ -51,7 +51,9 @@ impl LocalServices {
             target(workers, ours.workers.token_with(&["worker"]));
         let worker = Worker::new(worker_settings, storage.artifacts.clone())?;
 
+        let metrics = worker.metrics().await?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(metrics.run(shutdown.clone()));
         tasks.spawn(coordinator.run(shutdown.clone()));
         tasks.spawn(scorer.run(shutdown.clone()));
         tasks.spawn(run_worker(worker, shutdown.clone()));

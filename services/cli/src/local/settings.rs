@@ -57,6 +57,14 @@ impl LocalSettings {
         self.coordinator.api.address.set_port(0);
         self.coordinator.workers.address.set_port(0);
         self.scorer.api.address.set_port(0);
+        // Nobody scrapes what lives as long as a command.
+        for metrics in [
+            &mut self.coordinator.metrics,
+            &mut self.scorer.metrics,
+            &mut self.worker.metrics,
+        ] {
+            metrics.address = None;
+        }
         self
     }
 }

@@ -94,6 +94,13 @@ impl Queue {
         self.wake();
     }
 
+    /// How many wait for a job.
+    pub(crate) fn n_askers(&self) -> usize {
+        let line = self.line();
+        let askers = line.askers.iter();
+        askers.filter(|asker| !asker.answer.is_closed()).count()
+    }
+
     /// Takes all who still wait for the answer out of the line.
     pub(super) fn take_askers(&self) -> Vec<Asker> {
         let mut line = self.line();

@@ -32,6 +32,15 @@ struct Rooms {
     mean_stay: f64,
 }
 
+/// Who is inside a gate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occupancy {
+    /// Requests.
+    pub(crate) inside: usize,
+    /// Those among them that do not wait for the model thread.
+    pub(crate) running: usize,
+}
+
 /// A request that is inside; it leaves when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -58,6 +67,15 @@ impl Gate {
         };
         Self {
             rooms: Arc::new(Mutex::new(rooms)),
+        }
+    }
+
+    /// How many are inside.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let rooms = self.lock();
+        Occupancy {
+            inside: rooms.inside.n_inside(),
+            running: rooms.running.n_inside(),
         }
     }
 

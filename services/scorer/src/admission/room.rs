@@ -78,6 +78,11 @@ enum State {
 }
 
 impl Room {
+    /// How many are inside.
+    pub(super) fn n_inside(&self) -> usize {
+        self.n
+    }
+
     /// A room that never takes more than its limit.
     pub(super) fn strict(limit: usize) -> Self {
         let burst = Burst {

@@ -39,6 +39,7 @@ pub(super) async fn run(
     let mut lease = Lease::new(coordinator, leased, watch.progress.clone());
     let mut kept_alive = lease.clone();
     let every = Duration::from_millis(settings.heartbeat_ms.max(1));
+    equipment.at_hand.set(Some(watch.progress.clone()));
     let mut training = Training::new(watch);
     let grace = Grace::new(settings);
     let leave = training.leave.clone();
@@ -49,6 +50,7 @@ pub(super) async fn run(
         () = grace.is_used_up(shutdown, &leave) => Err(End::released()),
     };
     stop.cancel();
+    equipment.at_hand.set(None);
     match ended {
         Ok(()) => tracing::info!(job, "job done"),
         Err(End::LeaseLost) => {

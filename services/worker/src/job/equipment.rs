@@ -7,6 +7,7 @@ use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::Connection;
 use storage::Artifacts;
 
+use crate::job::measured::AtHand;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 
@@ -21,4 +22,6 @@ pub(super) struct Equipment {
     pub(super) scratch: Arc<Scratch>,
     pub(super) device: Device,
     pub(super) coordinator: Coordinator,
+    /// What is measured of the job at hand.
+    pub(super) at_hand: AtHand,
 }

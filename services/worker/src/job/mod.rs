@@ -24,5 +24,8 @@ mod end;
 /// What every attempt of a worker works with.
 mod equipment;
 
+/// What is measured of the job at hand.
+mod measured;
+
 /// Pauses between the repeats of a call.
 mod pauses;

@@ -7,6 +7,7 @@ use domain::{Calibration, SeenBackbone};
 use proto::pb;
 use proto::pb::worker_service_client::WorkerServiceClient;
 use service::client::connect;
+use service::{BoundMetrics, Metrics, Traffic};
 use storage::Artifacts;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::calibrate;
 use crate::error::Error;
 use crate::job::attempt;
 use crate::job::equipment::Equipment;
+use crate::job::measured::AtHand;
 use crate::job::pauses::Pauses;
 use crate::material::seen::{self, Look, SizesRead};
 use crate::memory::memory_bytes;
@@ -75,12 +77,24 @@ impl Worker {
             scratch,
             device: computing.device,
             coordinator,
+            at_hand: AtHand::default(),
         };
         Ok(Self {
             equipment,
             calibration,
             sizes_read: SizesRead::new(),
         })
+    }
+
+    /// Opens the port on which a Prometheus finds what the worker measures, if
+    /// there is to be one.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn metrics(&self) -> anyhow::Result<BoundMetrics> {
+        let metrics = Metrics::new(&Traffic::of(&[]));
+        metrics.add(self.equipment.at_hand.clone());
+        metrics.bind(&self.equipment.settings.metrics).await
     }
 
     /// Takes one job after the other until `shutdown`; a job at hand is given
