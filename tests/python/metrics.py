@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services import ROOT, Services, free_ports, until
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 SERVICES = ("scorer", "coordinator", "worker")
 
 

@@ -59,17 +59,16 @@ async fn names(port: u16) -> Vec<String> {
         .collect()
 }
 
-const OF_RECOMMEND: &str =
-    r#"method="RecommendationService/Recommend""#;
+const OF_RECOMMEND: &str = r#"method="RecommendationService/Recommend""#;
 
 #[tokio::test]
-async fn calls_are_counted_by_method_and_status_and_nothing_is_missing_before() {
+async fn calls_are_counted_by_method_and_status_and_nothing_is_missing_before()
+{
     let Scraped {
         cluster, scorer, ..
     } = Scraped::start().await;
     let before = scrape(scorer).await;
-    let ok =
-        format!("cllm4rec_rpc_ended_total{{{OF_RECOMMEND},code=\"OK\"}}");
+    let ok = format!("cllm4rec_rpc_ended_total{{{OF_RECOMMEND},code=\"OK\"}}");
     assert_eq!(before[&ok], 0.0, "before anybody has called");
     assert_eq!(before["cllm4rec_scorer_ready"], 0.0);
 
@@ -112,7 +111,10 @@ async fn jobs_and_the_worker_that_has_one_are_measured() {
         ..
     } = Scraped::start().await;
     let dataset = cluster.import_two_groups();
-    cluster.submit(&dataset, &["finetuning.epochs=10000", "evaluation.patience=0"]);
+    cluster.submit(
+        &dataset,
+        &["finetuning.epochs=10000", "evaluation.patience=0"],
+    );
     let time = Duration::from_secs(60);
     eventually("the worker is busy", time, async || {
         let numbers = scrape(worker).await;

@@ -155,6 +155,61 @@ fn assert_would_be_as_it_is(
 }
 
 #[tokio::test]
+async fn a_corrected_file_takes_the_place_of_the_other_and_a_part_does_not_by_itself()
+ {
+    let cluster = Cluster::start_without_worker().await;
+    let products = products();
+    let wrong = orders().replace("c07", "typo");
+    let files = [wrong.as_bytes(), products.as_bytes()];
+    import(&cluster, parts(options(), files)).await.unwrap();
+    assert_eq!(n_events(&cluster, "typo").await, 6);
+    let right = orders();
+    let files = [right.as_bytes(), products.as_bytes()];
+    let answer = import(&cluster, parts(options(), files)).await.unwrap();
+    assert_eq!((answer.n_seeded, answer.n_replaced), (6, 6));
+    assert_eq!(n_events(&cluster, "typo").await, 0);
+
+    let part: Vec<&str> = right.lines().take(61).collect();
+    let part = part.join("\n");
+    let files = [part.as_bytes(), products.as_bytes()];
+    let status = import(&cluster, parts(options(), files)).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    assert!(status.message().contains("lacks 60 of its 120"), "{status}");
+    assert_eq!(n_events(&cluster, "c19").await, 6);
+    let meant = Options {
+        replace: true,
+        ..options()
+    };
+    let answer = import(&cluster, parts(meant, files)).await.unwrap();
+    assert_eq!(answer.n_replaced, 60);
+    assert_eq!(n_events(&cluster, "c19").await, 0);
+}
+
+#[tokio::test]
+async fn imports_of_one_name_at_once_leave_the_histories_of_one() {
+    let cluster = Cluster::start_without_worker().await;
+    let products = products();
+    let renamed = |user| orders().replace("\nc", &format!("\n{user}"));
+    let [one, other] = ["a", "b"].map(renamed);
+    let meant = || Options {
+        replace: true,
+        ..options()
+    };
+    let send = |rows: String| {
+        let files = [rows.as_bytes(), products.as_bytes()];
+        import(&cluster, parts(meant(), files))
+    };
+    let (one, other) = tokio::join!(send(one), send(other));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.n_seeded, other.n_seeded), (120, 120));
+    let mut replaced = [one.n_replaced, other.n_replaced];
+    replaced.sort_unstable();
+    assert_eq!(replaced, [0, 120], "the second takes the first one's place");
+    let [a, b] = [n_events(&cluster, "a00"), n_events(&cluster, "b00")];
+    assert_eq!(a.await + b.await, 6);
+}
+
+#[tokio::test]
 async fn what_is_no_upload_is_refused_and_leaves_nothing() {
     let cluster = Cluster::start_without_worker().await;
     let (orders, products) = (orders(), products());

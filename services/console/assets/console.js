@@ -153,3 +153,18 @@ if (filter && known) {
   filter.addEventListener("input", complete);
   filter.addEventListener("focus", complete);
 }
+
+// What went wrong with a part of the page is said where that part would be.
+function failed(event) {
+  const { xhr, target } = event.detail;
+  const page = new DOMParser().parseFromString(xhr?.responseText ?? "", "text/html");
+  const said = page.querySelector("main .wrong")?.textContent ?? "The console does not answer.";
+  const line = document.createElement("p");
+  line.className = "wrong";
+  line.textContent = said;
+  target.replaceChildren(line);
+  target.scrollIntoView();
+}
+
+document.body.addEventListener("htmx:responseError", failed);
+document.body.addEventListener("htmx:sendError", failed);

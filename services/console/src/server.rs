@@ -73,6 +73,8 @@ async fn nothing_there(uri: Uri) -> Failure {
 }
 
 fn router(backend: Backend, reach: Reach) -> Router {
+    // A form with files is longer than other bodies.
+    let files = DefaultBodyLimit::max(upload::LONGEST);
     Router::new()
         .route("/", get(overview::page))
         .route("/overview/now", get(overview::now))
@@ -94,10 +96,11 @@ fn router(backend: Backend, reach: Reach) -> Router {
             "/labels/{label}/remove",
             get(models::confirm_removal).post(models::remove_label),
         )
-        .route("/datasets", get(datasets::page).post(upload::import))
-        .route("/datasets/check", post(upload::check))
-        // The two above: a form with files is longer than other bodies.
-        .layer(DefaultBodyLimit::max(upload::LONGEST))
+        .route(
+            "/datasets",
+            get(datasets::page).post(upload::import).layer(files),
+        )
+        .route("/datasets/check", post(upload::check).layer(files))
         .route("/datasets/new", get(upload::page))
         .route("/datasets/{id}", get(dataset::page))
         .route("/try", get(try_it::page))

@@ -4,8 +4,9 @@
 /// How it is to be read.
 mod options;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::upload::options::Checked;
 const MOST_BYTES: u64 = 32 << 20;
 /// A client that sends nothing for so long has given up.
 const SILENCE: Duration = Duration::from_secs(30);
+/// All of it has come within this time.
+const LONGEST: Duration = Duration::from_secs(120);
 /// Where the two files are in the folder: their names may be the same.
 const FOLDERS: [&str; 2] = ["interactions", "items"];
 
@@ -35,6 +38,9 @@ pub(crate) struct Upload {
     interactions: PathBuf,
     options: ImportOptions,
     validate_only: bool,
+    /// Whether much of an earlier data set of this name may leave the
+    /// histories.
+    may_replace: bool,
 }
 
 /// What became of an upload.
@@ -56,20 +62,39 @@ impl Upload {
             return Err(refused(&Invalid::one("options", reason)));
         };
         let upload = Self::begin(options)?;
-        let mut files = Files::create(&upload)?;
-        while let Some(part) = next(&mut messages).await? {
+        let received = upload.receive_files(&mut messages);
+        let received = tokio::time::timeout(LONGEST, received).await;
+        received.map_err(|_| {
+            Status::deadline_exceeded(format!(
+                "the files did not come within {LONGEST:?}"
+            ))
+        })??;
+        Ok(upload)
+    }
+
+    async fn receive_files(
+        &self,
+        messages: &mut Streaming<pb::ImportDatasetRequest>,
+    ) -> Result<(), Status> {
+        let mut files = Files::create(self)?;
+        while let Some(part) = next(messages).await? {
             files.add(part)?;
         }
-        files.close(&upload)?;
-        Ok(upload)
+        files.close(self)
     }
 
     /// Checks the options, and makes a folder for the files.
     fn begin(options: message::Options) -> Result<Self, Status> {
         let validate_only = options.validate_only;
+        let may_replace = options.replace;
         let checked = Checked::try_from(options);
         let checked = checked.map_err(|invalid| refused(&invalid))?;
-        let folder = tempfile::tempdir().map_err(|error| no_room(&error))?;
+        // Nobody else on the machine reads what a client sends.
+        let folder = tempfile::Builder::new()
+            .prefix("cllm4rec-upload-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| no_room(&error))?;
         let [of_interactions, of_items] =
             FOLDERS.map(|name| folder.path().join(name));
         Ok(Self {
@@ -79,6 +104,7 @@ impl Upload {
                 ..checked.options
             },
             validate_only,
+            may_replace,
             folder,
         })
     }
@@ -102,7 +128,13 @@ impl Upload {
         upload.clean(&mut report);
         let artifacts = storage.artifacts.clone();
         let told = ingestion::tell(&mut report, &dataset, &artifacts).await;
-        told.map_err(failed)?;
+        let is_part = told.map_err(failed)?;
+        if is_part && !upload.validate_only && !upload.may_replace {
+            let why = report.warnings.last().cloned().unwrap_or_default();
+            return Err(Status::failed_precondition(format!(
+                "nothing was imported: {why}; `replace` imports it all the same"
+            )));
+        }
         if upload.validate_only {
             return Ok(Imported {
                 dataset,
@@ -143,8 +175,28 @@ impl Upload {
     }
 }
 
+/// The options of the command line, which errors of files name, and the fields
+/// of a request that are the same.
+const FIELDS: [(&str, &str); 11] = [
+    ("--user-column", "columns.user"),
+    ("--item-column", "columns.item"),
+    ("--timestamp-column", "columns.timestamp"),
+    ("--rating-column", "columns.rating"),
+    ("--split-column", "columns.split"),
+    ("--text-column", "columns.text"),
+    ("--title-column", "columns.title"),
+    ("--category-column", "columns.category"),
+    ("--min-rating", "min_rating"),
+    ("--dates day-first", "dates: DAY_FIRST"),
+    ("--dates month-first", "dates: MONTH_FIRST"),
+];
+
 fn said(error: &dataset::Error) -> String {
-    domain::shortened(service::chain(error), 1_000)
+    let mut said = service::chain(error);
+    for (option, field) in FIELDS {
+        said = said.replace(option, field);
+    }
+    domain::shortened(said, 1_000)
 }
 
 /// The status of a data set that could not be stored.
@@ -229,6 +281,10 @@ impl Files {
                 (file, bytes)
             }
         };
+        if bytes.is_empty() {
+            let reason = "must not be empty";
+            return Err(refused(&Invalid::one("part", reason)));
+        }
         self.n_bytes += bytes.len() as u64;
         if self.n_bytes > MOST_BYTES {
             return Err(Status::resource_exhausted(format!(

@@ -37,6 +37,9 @@ pub struct ImportRecord {
     pub columns: Vec<String>,
     /// What the interactions look like.
     pub profile: Profile,
+    /// False while the histories are being seeded: an import that was killed
+    /// leaves it so.
+    pub is_seeded: bool,
 }
 
 impl Default for ImportRecord {
@@ -51,6 +54,7 @@ impl Default for ImportRecord {
             notes: Vec::new(),
             columns: Vec::new(),
             profile: Profile::default(),
+            is_seeded: false,
         }
     }
 }
@@ -71,6 +75,7 @@ impl ImportRecord {
             notes: kept(&report.notes),
             columns: kept(&report.column_lines()),
             profile: Profile::of(dataset, report.times_ms),
+            is_seeded: false,
         }
     }
 }

@@ -145,6 +145,11 @@ pub fn best_simpler_method(
     best
 }
 
+/// The key of the nearness in the hybrid's light model: over how many places of
+/// a history a pair's weight falls to 1/e; absent where all pairs count the
+/// same.
+pub const HYBRID_NEARNESS: &str = "hybrid_nearness";
+
 /// The key of the light model's weight in the hybrid that validation chose, 0
 /// to 1.
 pub const HYBRID_WEIGHT: &str = "hybrid_weight";

@@ -29,6 +29,14 @@ pub const UNCHOSEN_START_TEXT_STRENGTH: f64 = 0.1;
 /// beside the language model than alone: it knows the interactions already.
 pub const PARTNER_TEXT_FACTOR: f64 = 3.0;
 
+/// Over how many places of a history a pair's weight falls to 1/e in the light
+/// model that heeds the order of histories, and by how much its λ is smaller
+/// than that of the one that does not: fewer pairs count. Chosen on the
+/// validation splits of games, beauty and musical_instruments.
+pub const PARTNER_NEARNESS: f64 = 2.0;
+/// See [`PARTNER_NEARNESS`].
+pub const PARTNER_NEARNESS_LAMBDA_PART: f64 = 8.0;
+
 /// Numbers of singular vectors that a spectral start tries; the one that ranks
 /// the validation split best by itself stays.
 pub const SPECTRAL_RANKS: [usize; 6] = [8, 16, 32, 64, 96, 128];

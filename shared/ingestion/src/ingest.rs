@@ -28,6 +28,8 @@ pub struct Ingestion<'a> {
     id: ArtifactId,
     /// Whether it had been stored before.
     was_there: bool,
+    /// What its import said.
+    record: ImportRecord,
 }
 
 impl<'a> Ingestion<'a> {
@@ -46,24 +48,12 @@ impl<'a> Ingestion<'a> {
         dataset.write(staging.path())?;
         let id = artifacts.put(Kind::Dataset, staging.path()).await?;
         let record = ImportRecord::of(dataset, report);
-        let record = serde_json::to_vec(&record);
-        // Everything but what people look at works without it.
-        match record {
-            Ok(record) => {
-                let note = (ImportRecord::FILE, record);
-                let noted = artifacts.annotate(Kind::Dataset, &id, note).await;
-                if let Err(error) = noted {
-                    tracing::warn!(%id, %error, "what an import said is not kept");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%id, %error, "what an import said is not kept");
-            }
-        }
+        note(artifacts, &id, &record).await;
         Ok(Self {
             artifacts,
             dataset,
             was_there: before.contains(&id),
+            record,
             id,
         })
     }
@@ -81,15 +71,19 @@ impl<'a> Ingestion<'a> {
     /// The histories cannot be written; the data set is removed then, unless it
     /// had been stored before.
     pub async fn seed<K: HistoryKeeper>(
-        self,
+        mut self,
         seeding: &mut Seeding<K>,
     ) -> Result<Ingested, Error> {
         match self.record(seeding).await {
-            Ok((n_seeded, n_replaced)) => Ok(Ingested {
-                id: self.id,
-                n_seeded,
-                n_replaced,
-            }),
+            Ok((n_seeded, n_replaced)) => {
+                self.record.is_seeded = true;
+                note(self.artifacts, &self.id, &self.record).await;
+                Ok(Ingested {
+                    id: self.id,
+                    n_seeded,
+                    n_replaced,
+                })
+            }
             Err(error) => {
                 self.withdraw().await?;
                 Err(error)
@@ -116,7 +110,7 @@ impl<'a> Ingestion<'a> {
         let n_seeded = seeding.record(dataset).await;
         let n_seeded = n_seeded.map_err(Error::Seeding)?;
         let mut n_replaced = 0;
-        let replaced = Replaced::all_by(&dataset.manifest, self.artifacts);
+        let replaced = Replaced::all_by(dataset, self.artifacts);
         for old in replaced.await? {
             if let Some(old) = old.dataset() {
                 let taken_back = seeding.forget_replaced(&old, dataset).await;
@@ -124,5 +118,21 @@ impl<'a> Ingestion<'a> {
             }
         }
         Ok((n_seeded, n_replaced))
+    }
+}
+
+/// Keeps what an import said beside the data set; everything but what people
+/// look at works without it.
+async fn note(artifacts: &Artifacts, id: &ArtifactId, record: &ImportRecord) {
+    let noted = match serde_json::to_vec(record) {
+        Ok(bytes) => {
+            let note = (ImportRecord::FILE, bytes);
+            let noted = artifacts.annotate(Kind::Dataset, id, note).await;
+            noted.map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = noted {
+        tracing::warn!(%id, error, "what an import said is not kept");
     }
 }

@@ -2,7 +2,7 @@
 //! the same name and catalogue.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataset::{Dataset, Manifest, Report, date_of};
 use domain::ArtifactId;
@@ -25,27 +25,31 @@ impl Replaced {
     /// All data sets of the name and catalogue of a new one that are not the
     /// same, the latest first. A damaged one says nothing of what it seeded.
     pub async fn all_by(
-        new: &Manifest,
+        new: &Dataset,
         artifacts: &Artifacts,
     ) -> Result<Vec<Self>, Error> {
+        let manifest = &new.manifest;
         let mut replaced = Vec::new();
         for id in artifacts.list(Kind::Dataset).await? {
             let folder = artifacts.folder(Kind::Dataset, &id).await;
             let Ok(folder) = folder else { continue };
-            let Ok(manifest) = Manifest::read(&folder) else {
+            let Ok(old) = Manifest::read(&folder) else {
                 continue;
             };
             let is_same_name =
-                manifest.name == new.name && manifest.catalog == new.catalog;
-            if is_same_name && manifest != *new {
-                let put_ms = artifacts.put_ms(Kind::Dataset, &id).await?;
-                replaced.push(Self {
-                    id,
-                    name: manifest.name,
-                    folder,
-                    put_ms: put_ms.unwrap_or_default(),
-                });
+                old.name == manifest.name && old.catalog == manifest.catalog;
+            if !is_same_name
+                || (old == *manifest && seeds_the_same(&folder, new))
+            {
+                continue;
             }
+            let put_ms = artifacts.put_ms(Kind::Dataset, &id).await?;
+            replaced.push(Self {
+                id,
+                name: old.name,
+                folder,
+                put_ms: put_ms.unwrap_or_default(),
+            });
         }
         replaced.sort_by_key(|one| std::cmp::Reverse(one.put_ms));
         Ok(replaced)
@@ -77,27 +81,46 @@ impl Replaced {
     }
 }
 
+/// Whether a stored data set has the very interactions of another one with the
+/// same counts: a corrected id or time changes no count.
+fn seeds_the_same(folder: &Path, new: &Dataset) -> bool {
+    let Ok(old) = Dataset::read_without_texts(folder) else {
+        return false;
+    };
+    let ids = |dataset: &Dataset| -> Vec<String> {
+        let items = dataset.items.iter();
+        items.map(|item| item.id.to_string()).collect()
+    };
+    let (ours, theirs) = (&new.interactions, &old.interactions);
+    old.users == new.users
+        && ids(&old) == ids(new)
+        && ours.users == theirs.users
+        && ours.items == theirs.items
+        && ours.at_ms == theirs.at_ms
+}
+
 /// A data set that lacks a larger share of what it replaces may be a part of an
 /// export.
 const SHARE_OF_A_PART: f64 = 0.1;
 
-/// Adds to a report what the histories lose by an import.
+/// Adds to a report what the histories lose by an import; true where that is so
+/// much that the data may be a part of an export.
 pub async fn tell(
     report: &mut Report,
     dataset: &Dataset,
     artifacts: &Artifacts,
-) -> Result<(), Error> {
-    let replaced = Replaced::all_by(&dataset.manifest, artifacts).await?;
+) -> Result<bool, Error> {
+    let replaced = Replaced::all_by(dataset, artifacts).await?;
     // What the others seeded has been replaced already.
     let latest = replaced.first();
     if let Some((share, text)) = latest.and_then(|one| one.lacking(dataset)) {
         if share > SHARE_OF_A_PART {
             report.warnings.push(text);
-        } else {
-            report.notes.push(text);
+            return Ok(true);
         }
+        report.notes.push(text);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// How many interactions of a data set are of a user and an item that never
@@ -128,8 +151,6 @@ fn n_lacking(before: &Dataset, after: &Dataset) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use dataset::{ImportOptions, import};
 

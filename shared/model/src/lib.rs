@@ -69,7 +69,7 @@ pub use device::{
     has_own_memory, n_cores, use_threads,
 };
 pub use error::Error;
-pub use light::ease::{Ease, Gram, ItemWeights};
+pub use light::ease::{Ease, EaseSettings, Gram, ItemWeights};
 pub use light::row_map::{RowMap, RowPair};
 pub use light::spectral::{Matrix, Spectrum};
 pub use light::{ease, hybrid};

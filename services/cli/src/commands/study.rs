@@ -201,8 +201,7 @@ impl Study<'_> {
             let id =
                 store_in(&services.storage, &read, SeededSplits::All).await?;
             let artifacts = &services.storage.artifacts;
-            let manifest = &read.dataset.manifest;
-            let replaced = Replaced::all_by(manifest, artifacts).await?;
+            let replaced = Replaced::all_by(&read.dataset, artifacts).await?;
             let imported = Imported {
                 data: &read.dataset,
                 report: &read.report,

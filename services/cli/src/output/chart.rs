@@ -216,7 +216,7 @@ mod tests {
         };
         let svg = curve(caption, &points);
         assert!(svg.contains("guessing: ln V = 3.91"), "{svg}");
-        assert!(svg.contains(">4<"), "an axis that reaches it: {svg}");
+        assert!(svg.contains(">4.0<"), "an axis that reaches it: {svg}");
     }
 
     /// The heights of the line's points.

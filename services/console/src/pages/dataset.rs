@@ -13,7 +13,7 @@ use crate::view::job::place;
 use crate::view::layout;
 use crate::view::metrics::lift;
 use crate::view::written::{
-    NONE, dataset_name, id, minute, percent, query, shown,
+    NONE, dataset_name, id, in_path, minute, percent, query, shown,
 };
 use crate::visitor::Visitor;
 
@@ -165,7 +165,7 @@ fn samples(profile: &pb::DatasetProfile) -> Markup {
                     @for row in &profile.interactions {
                         tr {
                             td { a href=(format!("/try?{}", query(&[("user", &row.user_id)]))) { (row.user_id) } }
-                            td { (shown(&row.title, &row.item_id)) }
+                            td { a href=(format!("/items/{}", in_path(&row.item_id))) { (shown(&row.title, &row.item_id)) } }
                             td.nowrap { (minute(row.time)) }
                             td { (row.split) }
                         }
@@ -187,7 +187,7 @@ fn samples(profile: &pb::DatasetProfile) -> Markup {
                 tbody {
                     @for row in &profile.items {
                         tr {
-                            td { (row.item_id) }
+                            td { a href=(format!("/items/{}", in_path(&row.item_id))) { (row.item_id) } }
                             td { (if row.title.is_empty() { NONE } else { &row.title }) }
                             td { (row.categories.join(" › ")) }
                             td { (grouped(row.n_interactions)) }

@@ -78,6 +78,7 @@ fn table(datasets: &[pb::Dataset]) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Name" }
+                        th scope="col" { "Catalog" }
                         th scope="col" { "Imported" }
                         th scope="col" { "Users" }
                         th scope="col" { "Items" }
@@ -92,6 +93,7 @@ fn table(datasets: &[pb::Dataset]) -> Markup {
                             th scope="row" {
                                 a href=(format!("/datasets/{}", id(&dataset.name))) { (dataset.display_name) }
                             }
+                            td { (dataset.catalog) }
                             td { (minute(dataset.import_time)) }
                             td { (grouped(dataset.n_users)) }
                             td { (grouped(dataset.n_items)) }

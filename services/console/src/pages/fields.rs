@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use proto::pb;
+use proto::pb::list_fields_response::Field;
 use serde_json::json;
 use wording::grouped;
 
@@ -9,22 +10,28 @@ use crate::view::curves::in_script;
 use crate::view::written::version_name;
 use crate::visitor::Visitor;
 
-/// The fields that a filter can ask for: a table for people, and the same for
-/// the script that completes what is typed.
-pub(crate) async fn fields(visitor: &Visitor, version: &str) -> Markup {
+/// The fields of a version, and its catalog; none where they cannot be had.
+pub(crate) async fn listed(
+    visitor: &Visitor,
+    version: &str,
+) -> pb::ListFieldsResponse {
     use pb::list_fields_request::Model;
     let request = pb::ListFieldsRequest {
         model: (!version.is_empty())
             .then(|| Model::ModelVersion(version_name(version))),
     };
-    let listed = match visitor.services.fields(request).await {
-        Ok(listed) => listed.fields,
+    match visitor.services.fields(request).await {
+        Ok(listed) => listed,
         // The list itself says what is wrong.
         Err(error) => {
             tracing::debug!(%error, "fields cannot be listed");
-            Vec::new()
+            pb::ListFieldsResponse::default()
         }
-    };
+    }
+}
+
+/// A table for people, and the same for the script that completes what is typed.
+pub(crate) fn fields(listed: &[Field]) -> Markup {
     let known: Vec<_> = listed
         .iter()
         .map(|field| json!({"name": field.name, "values": field.values}))
@@ -45,7 +52,7 @@ pub(crate) async fn fields(visitor: &Visitor, version: &str) -> Markup {
                             }
                         }
                         tbody {
-                            @for field in &listed {
+                            @for field in listed {
                                 tr {
                                     th scope="row" { code { (field.name) } }
                                     td { (field.kind) }

@@ -164,8 +164,16 @@ async fn who_gets_it(
     item: &str,
     asked: &Asked,
 ) -> Result<GetsIt, Status> {
+    let request = pb::GetItemRequest {
+        item_id: item.to_owned(),
+        model: asked
+            .version()
+            .map(pb::get_item_request::Model::ModelVersion),
+    };
+    let known = visitor.services.item(request).await?;
     let request = pb::ListUsersRequest {
         page_size: N_ASKED,
+        catalog: known.catalog,
         ..Default::default()
     };
     let users = visitor.services.users(request).await?.user_ids;

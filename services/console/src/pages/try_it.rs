@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::failure::{Failure, said};
-use crate::pages::fields::fields;
+use crate::pages::fields::{fields, listed};
 use crate::view::copied::Copied;
 use crate::view::layout;
 use crate::view::list::list;
@@ -97,10 +97,11 @@ pub(crate) async fn page(
         Ok(listed) => (listed.model_versions, None),
         Err(status) => (Vec::new(), Some(status)),
     };
+    let known = listed(&visitor, &asked.version).await;
     let answers = if asked.is_empty() {
         html! { p.hint { "Name a user, or items that somebody has, or what they look for." } }
     } else {
-        answers(&visitor, &asked).await?
+        answers(&visitor, &asked, &known.catalog).await?
     };
     Ok(layout::page(
         &visitor,
@@ -110,22 +111,22 @@ pub(crate) async fn page(
             @if let Some(status) = unlisted {
                 p.wrong { "The versions cannot be listed: " (said(&status)) }
             }
-            (form(&asked, &versions))
-            p.hint { a href="/users" { "Users who have a history" } }
-            (fields(&visitor, &asked.version).await)
+            (form(&asked, &versions, &known.catalog))
+            p.hint { a href=(format!("/users?{}", query(&[("catalog", &known.catalog)]))) { "Users who have a history" } }
+            (fields(&known.fields))
             div id="answers" { (answers) }
         },
     ))
 }
 
-fn form(asked: &Asked, versions: &[pb::ModelVersion]) -> Markup {
+fn form(asked: &Asked, versions: &[pb::ModelVersion], catalog: &str) -> Markup {
     html! {
         form.grid action="/try" hx-get="/try" hx-target="#answers" hx-select="#answers" hx-swap="outerHTML"
             hx-trigger="submit, change" hx-push-url="true" {
             label {
                 "User"
                 input name="user" value=(asked.user) list="users" autocomplete="off"
-                    hx-get="/users" hx-trigger="focus once, input changed delay:150ms" hx-target="#users" hx-select="unset" hx-swap="innerHTML" hx-push-url="false";
+                    hx-get=(format!("/users?{}", query(&[("catalog", catalog)]))) hx-trigger="focus once, input changed delay:150ms" hx-target="#users" hx-select="unset" hx-swap="innerHTML" hx-push-url="false";
                 datalist id="users" {}
             }
             label { "Looks for" input name="query" value=(asked.query) placeholder="in their own words"; }
@@ -172,7 +173,11 @@ fn choice(
     }
 }
 
-async fn answers(visitor: &Visitor, asked: &Asked) -> Result<Markup, Failure> {
+async fn answers(
+    visitor: &Visitor,
+    asked: &Asked,
+    catalog: &str,
+) -> Result<Markup, Failure> {
     let services = &visitor.services;
     let request = asked.request(&asked.version);
     let answer = services.recommend(request.clone()).await;
@@ -187,7 +192,7 @@ async fn answers(visitor: &Visitor, asked: &Asked) -> Result<Markup, Failure> {
     };
     Ok(html! {
         div.columns {
-            (history(visitor, asked).await)
+            (history(visitor, asked, catalog).await)
             (answered("List", &answer))
             @if let Some(beside) = &beside { (answered("Beside it", beside)) }
         }
@@ -211,10 +216,10 @@ fn answered(
 }
 
 /// The history that a list goes by, with the ways to change it.
-async fn history(visitor: &Visitor, asked: &Asked) -> Markup {
+async fn history(visitor: &Visitor, asked: &Asked, catalog: &str) -> Markup {
     let inline = asked.items();
     let (title, items) = if inline.is_empty() {
-        match stored(visitor, &asked.user).await {
+        match stored(visitor, &asked.user, catalog).await {
             Ok(items) => ("Stored history, the latest first", items),
             Err(status) => {
                 return html! {
@@ -308,6 +313,7 @@ fn add(asked: &Asked, items: &[String]) -> Markup {
 async fn stored(
     visitor: &Visitor,
     user: &str,
+    catalog: &str,
 ) -> Result<Vec<String>, tonic::Status> {
     if user.is_empty() {
         return Ok(Vec::new());
@@ -315,7 +321,7 @@ async fn stored(
     let request = pb::GetHistoryRequest {
         user_id: user.to_owned(),
         limit: 200,
-        ..Default::default()
+        catalog: catalog.to_owned(),
     };
     let history = visitor.services.history(request).await?;
     let items = history.interactions.into_iter().rev();

@@ -9,8 +9,8 @@ use axum::extract::multipart::{Field, MultipartError};
 use futures::Stream;
 use maud::{Markup, html};
 use proto::pb;
-use proto::pb::import_dataset_request::{Columns, Options, Part, Split};
-use tokio::sync::Semaphore;
+use proto::pb::import_dataset_request::{Columns, Dates, Options, Part, Split};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::{Code, Status};
 use wording::grouped;
 
@@ -44,8 +44,10 @@ const COLUMNS: [(&str, &str); 8] = [
     ("category", "Category (items)"),
 ];
 
-pub(crate) async fn page(visitor: Visitor) -> Markup {
-    filled(&visitor, &Markup::default())
+pub(crate) async fn page(visitor: Visitor) -> Result<Markup, Failure> {
+    // Whoever may not log in finds out before they have filled in the form.
+    visitor.services.versions("").await?;
+    Ok(filled(&visitor, &Markup::default()))
 }
 
 fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
@@ -59,7 +61,7 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                 "Larger files, folders and other forms: " code { "cllm4rec dataset import" } "."
             }
             form.stack method="post" action="/datasets" enctype="multipart/form-data"
-                hx-post="/datasets" hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML" {
+                hx-post="/datasets" hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML show:#read:top" hx-disabled-elt="find button" {
                 // The fields come before the files: what cannot be is found before these are sent on.
                 (form_key(visitor))
                 label for="name" { "Name; the file's where empty" }
@@ -71,6 +73,12 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                     option value="GIVEN" { "as a column says, at random where there is none" }
                     option value="RANDOM" { "at random" }
                     option value="LEAVE_LAST_OUT" { "each user's last item for the test, the one before for validation" }
+                }
+                label for="dates" { "Dates such as 03/04/2020" }
+                select name="dates" id="dates" {
+                    option value="" { "are found out" }
+                    option value="DAY_FIRST" { "begin with the day" }
+                    option value="MONTH_FIRST" { "begin with the month" }
                 }
                 label for="k_core" { "Users and items keep at least this many interactions" }
                 input name="k_core" id="k_core" type="number" min="1" value="1";
@@ -88,13 +96,18 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                 input type="file" name="interactions" id="interactions" required;
                 label for="items" { "Items, with titles and categories" }
                 input type="file" name="items" id="items";
+                label.check {
+                    input type="checkbox" name="replace" id="replace";
+                    " An earlier data set of this name may lose much of its interactions in the histories"
+                }
                 div.row {
                     button name="what" value="check" formaction="/datasets/check" hx-post="/datasets/check"
-                        hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML" { "Say what would be read" }
+                        hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML show:#read:top" { "Say what would be read" }
                     button.main { "Import it" }
                 }
             }
-            div id="read" { (answer) }
+            div id="read" aria-live="polite" { (answer) }
+            script src="/assets/console.js" defer {}
         },
     )
 }
@@ -120,11 +133,8 @@ async fn send(
     form: Multipart,
     validate_only: bool,
 ) -> Result<Markup, Failure> {
-    let Ok(_until_answered) = UPLOADS.try_acquire() else {
-        return Err(Failure::from(Status::resource_exhausted(
-            "others are sending files: try again in a minute",
-        )));
-    };
+    // A stranger gets no place.
+    visitor.services.versions("").await?;
     let form = tokio::time::timeout(PATIENCE, Form::read(visitor, form)).await;
     let form = form.map_err(|_| {
         Status::deadline_exceeded("the file did not come to its end")
@@ -133,6 +143,7 @@ async fn send(
         None => html! { p.wrong { "Choose a file with interactions." } },
         Some(mut form) => {
             form.options.validate_only = validate_only;
+            let _until_answered = form.place.take();
             let messages = form.messages();
             match visitor.services.import_dataset(messages).await {
                 Ok(answer) => answered(&answer),
@@ -152,9 +163,24 @@ struct Form {
     options: Options,
     interactions: Vec<Bytes>,
     items: Vec<Bytes>,
+    /// Kept from the first piece of a file until all has been answered.
+    place: Option<SemaphorePermit<'static>>,
 }
 
 impl Form {
+    /// Takes a place for files; nothing of one is read before.
+    fn take_place(&mut self) -> Result<(), Failure> {
+        if self.place.is_none() {
+            let place = UPLOADS.try_acquire();
+            self.place = Some(place.map_err(|_| {
+                Status::resource_exhausted(
+                    "others are sending files: try again in a minute",
+                )
+            })?);
+        }
+        Ok(())
+    }
+
     /// Reads a form; `None` where no file was chosen. Nothing of a file is read
     /// before it is known that the form is one of ours.
     async fn read(
@@ -171,11 +197,13 @@ impl Form {
                 "form_key" => key = text(field).await?,
                 "interactions" => {
                     visitor.check(&key)?;
+                    form.take_place()?;
                     form.options.file_name = file_name(&field);
                     form.interactions = pieces(field).await?;
                 }
                 "items" => {
                     visitor.check(&key)?;
+                    form.take_place()?;
                     form.options.items_file_name = file_name(&field);
                     form.items = pieces(field).await?;
                 }
@@ -206,6 +234,12 @@ impl Form {
                 let split = split.ok_or_else(|| wrong("split"))?;
                 self.options.split = split.into();
             }
+            "dates" => {
+                let dates = Dates::from_str_name(&text);
+                let dates = dates.ok_or_else(|| wrong("order of a date"))?;
+                self.options.dates = dates.into();
+            }
+            "replace" => self.options.replace = true,
             "k_core" => {
                 let n = text.parse().map_err(|_| wrong("whole number"))?;
                 self.options.k_core = Some(n);

@@ -19,6 +19,8 @@ const A_PAGE: u32 = 50;
 pub(crate) struct Wanted {
     /// What their ids begin with.
     user: String,
+    /// Namespace of their items; empty: `default`.
+    catalog: String,
     page: String,
 }
 
@@ -32,10 +34,11 @@ pub(crate) async fn page(
         prefix: wanted.user.clone(),
         page_size: A_PAGE,
         page_token: wanted.page.clone(),
-        ..Default::default()
+        catalog: wanted.catalog.clone(),
     };
     let listed = visitor.services.users(request).await?;
     if headers.contains_key("hx-request") {
+        // A field in which somebody types.
         return Ok(html! {
             @for user in listed.user_ids.iter().take(A_PAGE as usize) { option value=(user) {} }
         });
@@ -49,6 +52,7 @@ pub(crate) async fn page(
             h1 { "Users" }
             form.row action="/users" {
                 label { "Whose id begins with " input name="user" value=(wanted.user); }
+                label { "Catalog " input name="catalog" value=(wanted.catalog) placeholder="default"; }
                 button { "Show" }
             }
             @if listed.user_ids.is_empty() {

@@ -32,13 +32,20 @@ pub(super) fn details(
     }
 }
 
+/// What people should know of a data set whose import was killed.
+const CUT_OFF: &str = "the import was cut off: not all of these interactions are in the histories; importing the same data again makes that whole";
+
 fn summary(record: &ImportRecord) -> pb::ImportSummary {
+    let mut warnings = record.warnings.clone();
+    if !record.is_seeded {
+        warnings.insert(0, CUT_OFF.to_owned());
+    }
     pb::ImportSummary {
         n_read: record.n_read,
         n_refused: record.n_refused,
         n_repeats: record.n_repeats,
         n_outside_core: record.n_outside_core,
-        warnings: record.warnings.clone(),
+        warnings,
         notes: record.notes.clone(),
         columns: record.columns.clone(),
     }

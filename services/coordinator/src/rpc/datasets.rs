@@ -8,7 +8,7 @@ use domain::{ArtifactId, Catalog, DatasetId};
 use proto::{pb, timestamp};
 use serde::Deserialize;
 use storage::{Kind, Storage};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,6 +29,7 @@ const IMPORTS_AT_ONCE: usize = 2;
 pub(crate) struct Datasets {
     storage: Storage,
     importing: Arc<Semaphore>,
+    one_by_one: Arc<Mutex<()>>,
     /// The imports that go on.
     imports: TaskTracker,
 }
@@ -96,7 +97,7 @@ impl pb::dataset_service_server::DatasetService for Datasets {
         request: Request<Streaming<pb::ImportDatasetRequest>>,
     ) -> Result<Response<pb::ImportDatasetResponse>, Status> {
         let place = Arc::clone(&self.importing).try_acquire_owned();
-        let Ok(_until_it_ends) = place else {
+        let Ok(place) = place else {
             return Err(proto::overloaded(
                 "two files are being imported already",
                 RETRY,
@@ -105,11 +106,18 @@ impl pb::dataset_service_server::DatasetService for Datasets {
         let upload = Upload::receive(request.into_inner()).await?;
         // Once begun it goes on to its end, whether the client waits or not.
         let storage = self.storage.clone();
-        let import = self.imports.spawn(upload.import(storage));
+        let one_by_one = Arc::clone(&self.one_by_one);
+        let import = self.imports.spawn(async move {
+            let _until_it_ends = place;
+            // Two of one name would take each other's histories away.
+            let _turn = one_by_one.lock().await;
+            upload.import(storage).await
+        });
         let imported = import.await.map_err(|error| {
             Status::internal(format!("the import ended: {error}"))
         })??;
-        let record = ImportRecord::of(&imported.dataset, &imported.report);
+        let mut record = ImportRecord::of(&imported.dataset, &imported.report);
+        record.is_seeded = true;
         let Some(stored) = imported.stored else {
             let unnamed = dataset_of(&imported.dataset.manifest);
             return Ok(Response::new(pb::ImportDatasetResponse {
@@ -135,6 +143,7 @@ impl Datasets {
         Self {
             storage,
             imports,
+            one_by_one: Arc::default(),
             importing: Arc::new(Semaphore::new(IMPORTS_AT_ONCE)),
         }
     }

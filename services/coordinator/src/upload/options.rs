@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dataset::{Columns, ImportOptions, SplitRule};
+use dataset::{Columns, DateOrder, ImportOptions, SplitRule};
 use domain::{Invalid, Violations};
 use proto::pb::import_dataset_request as message;
 
@@ -42,10 +42,15 @@ impl TryFrom<message::Options> for Checked {
         let split = wrong.take(split(asked.split));
         let columns = columns(asked.columns.unwrap_or_default());
         let columns = wrong.or_default(columns);
-        if asked.display_name.len() > LONGEST_NAME {
-            let reason = format!("must be at most {LONGEST_NAME} bytes");
+        if asked.display_name.len() > LONGEST_NAME
+            || !is_plain(&asked.display_name)
+        {
+            let reason = format!(
+                "must be at most {LONGEST_NAME} bytes of text in one line"
+            );
             wrong.add("display_name", reason);
         }
+        let dates = wrong.or_default(dates(asked.dates));
         if asked.min_rating.is_some_and(|rating| !rating.is_finite()) {
             wrong.add("min_rating", "must be a number");
         }
@@ -65,6 +70,7 @@ impl TryFrom<message::Options> for Checked {
             catalog,
             split,
             columns,
+            dates,
             k_core: asked.k_core.unwrap_or(1) as usize,
             min_rating: asked.min_rating,
             latest_ms: Some(storage::now_ms() + MAX_CLOCK_SKEW_MS),
@@ -80,10 +86,10 @@ impl TryFrom<message::Options> for Checked {
 
 /// A file's own name, of a form that is taken.
 fn file_name(field: &str, name: &str) -> Result<String, Invalid> {
-    let is_plain = Path::new(name).file_name() == Some(name.as_ref())
+    let is_name = Path::new(name).file_name() == Some(name.as_ref())
         && !name.contains(['/', '\\'])
-        && !name.chars().any(char::is_control);
-    if !is_plain || name.len() > LONGEST_NAME {
+        && is_plain(name);
+    if !is_name || name.len() > LONGEST_NAME {
         let reason = format!(
             "must be the name of a file, at most {LONGEST_NAME} bytes, such as orders.csv"
         );
@@ -99,6 +105,26 @@ fn file_name(field: &str, name: &str) -> Result<String, Invalid> {
         return Err(Invalid::one(field, reason));
     }
     Ok(name.to_owned())
+}
+
+/// Whether a text has no letter that is none, or that turns what follows.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|letter| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    })
+}
+
+fn dates(asked: i32) -> Result<DateOrder, Invalid> {
+    match message::Dates::try_from(asked) {
+        Ok(message::Dates::Unspecified) => Ok(DateOrder::NotTold),
+        Ok(message::Dates::DayFirst) => Ok(DateOrder::DayFirst),
+        Ok(message::Dates::MonthFirst) => Ok(DateOrder::MonthFirst),
+        Err(_) => Err(Invalid::one(
+            "dates",
+            format!("must be DAY_FIRST or MONTH_FIRST, is {asked}"),
+        )),
+    }
 }
 
 fn split(asked: i32) -> Result<SplitRule, Invalid> {

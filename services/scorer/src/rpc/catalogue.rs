@@ -14,6 +14,7 @@ pub(super) fn item(found: &FoundItem) -> pb::Item {
         attributes: Some(attributes(&item.attributes)),
         model_version: version_name(&model.version),
         n_users: model.n_users_of(found.row),
+        catalog: model.catalog.to_string(),
     }
 }
 
@@ -28,5 +29,6 @@ pub(super) fn fields(found: &FoundFields) -> pb::ListFieldsResponse {
     pb::ListFieldsResponse {
         fields: fields.collect(),
         model_version: version_name(&found.model.version),
+        catalog: found.model.catalog.to_string(),
     }
 }

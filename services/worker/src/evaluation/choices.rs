@@ -47,6 +47,13 @@ pub(crate) struct PartnerChoice {
     pub(crate) weight: f64,
     /// How much the texts count in it, β.
     pub(crate) text_strength: f64,
+    /// Its λ; EASE's own where absent.
+    #[serde(default)]
+    pub(crate) lambda: Option<f64>,
+    /// Over how many places of a history a pair's weight falls to 1/e in it;
+    /// absent where all pairs count the same.
+    #[serde(default)]
+    pub(crate) nearness: Option<f64>,
 }
 
 /// Name of the choices among a model's files.

@@ -14,6 +14,7 @@ use model::{Backbone, Tables, TextMap, TokenTables, rows_from_texts};
 use crate::contract::plan::plan;
 use crate::contract::progress::Progress;
 use crate::error::Error;
+use crate::evaluation::baselines::ease;
 use crate::evaluation::baselines::ease::{ChosenEase, LightWeights};
 use crate::evaluation::choices::{Choices, PartnerChoice};
 use crate::evaluation::holdout::Holdout;
@@ -121,10 +122,14 @@ impl Chosen {
         self.known_user = choices.known_user;
         self.new_user = choices.new_user;
         if let Some(choice) = choices.partner
-            && let Some(ease) = &self.candidate.ease
+            && let Some(chosen) = &self.candidate.ease
         {
-            let strength = choice.text_strength;
-            let light = ease.light_model(strength, hybrid.n_kept, corpus);
+            let settings = ease::Settings {
+                lambda: choice.lambda.unwrap_or(chosen.reading.lambda),
+                text_strength: choice.text_strength,
+                nearness: choice.nearness,
+            };
+            let light = chosen.light_model(settings, hybrid.n_kept, corpus);
             self.partner = light.map(|light| Partner {
                 light,
                 weight: choice.weight,
@@ -147,7 +152,9 @@ impl Chosen {
             new_user: self.new_user,
             partner: self.partner.as_ref().map(|partner| PartnerChoice {
                 weight: partner.weight,
-                text_strength: partner.light.text_strength,
+                text_strength: partner.light.settings.text_strength,
+                lambda: Some(partner.light.settings.lambda),
+                nearness: partner.light.settings.nearness,
             }),
         }
     }

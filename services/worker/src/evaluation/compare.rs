@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::contract::input::EarlierVersion;
 use crate::contract::progress::Progress;
 use crate::error::Error;
-use crate::evaluation::baselines::ease::LightWeights;
+use crate::evaluation::baselines::ease::{self, LightWeights};
 use crate::evaluation::holdout::Holdout;
 use crate::evaluation::ranker::{Mixes, Ranker};
 use crate::material::corpus::TestSplit;
@@ -326,6 +326,6 @@ impl Users {
 fn unread(weights: ItemWeights) -> LightWeights {
     LightWeights {
         weights,
-        text_strength: 0.0,
+        settings: ease::Settings::default(),
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_TEXT_STRENGTH, HYBRID_WEIGHT,
-    RankedBy, TrainSpec,
+    EASE_LAMBDA, EASE_TEXT_STRENGTH, HYBRID_NEARNESS, HYBRID_TEXT_STRENGTH,
+    HYBRID_WEIGHT, RankedBy, TrainSpec,
 };
 use model::metrics::RankingMetrics;
 
@@ -54,8 +54,12 @@ pub(crate) fn measure(
         metrics.extend(lifts(&served, by, &bar));
     }
     if let Some(partner) = &chosen.partner {
-        let strength = partner.light.text_strength;
+        let settings = partner.light.settings;
+        let strength = settings.text_strength;
         metrics.insert(HYBRID_TEXT_STRENGTH.to_owned(), strength);
+        if let Some(nearness) = settings.nearness {
+            metrics.insert(HYBRID_NEARNESS.to_owned(), nearness);
+        }
     }
     if let Some(ease) = ease {
         metrics.insert(EASE_LAMBDA.to_owned(), ease.reading.lambda);

@@ -6,8 +6,8 @@ use model::hybrid::standardized;
 use model::prompt::Document;
 use model::step::compute;
 use model::{
-    Ease, Gram, ItemWords, PromptTexts, Tables, Token, TokenTables, Tokenizer,
-    collaborative, content, recommender,
+    Ease, EaseSettings, Gram, ItemWords, PromptTexts, Tables, Token,
+    TokenTables, Tokenizer, collaborative, content, recommender,
 };
 use worker::{Error, Progress, train};
 
@@ -217,7 +217,12 @@ fn a_distilled_model_ranks_more_like_its_teacher() {
     let data = Dataset::read(&bench.data).unwrap();
     let train = data.histories(Split::Train);
     let gram = Gram::new(&train, &ItemWords::none(N_ITEMS));
-    let ease = Ease::fit(&gram, 50.0, 0.0).unwrap();
+    let settings = EaseSettings {
+        lambda: 50.0,
+        text_strength: 0.0,
+        nearness: None,
+    };
+    let ease = Ease::fit(&gram, &settings).unwrap();
     let divergence = |result: &Outcome| -> f64 {
         let texts = PromptTexts::new(&Tokenizer::gpt2());
         let tables = &result.artifact.tables.collaborative;

@@ -5,6 +5,9 @@
 //! It may read: the cosines of the items' texts, times a strength β, are added
 //! to how often the items go together, as if each word were a user whose
 //! history is the items that have it.
+//!
+//! It may heed the order of histories: two items that a user took one after the
+//! other then go together more than two with many others between them.
 
 use std::path::Path;
 
@@ -50,10 +53,28 @@ impl<'a> Gram<'a> {
         self.cosines.is_some()
     }
 
-    /// `XᵀX + β K + λ I` `[items, items]`, K the cosines of the texts.
-    fn regularized(&self, lambda: f64, text_strength: f64) -> Mat<f64> {
+    /// `G + β K + λ I` `[items, items]`: G counts how often items go together,
+    /// K are the cosines of the texts.
+    fn regularized(&self, settings: &EaseSettings) -> Mat<f64> {
         let n_items = self.n_items;
         let mut gram = Mat::<f64>::zeros(n_items, n_items);
+        match settings.nearness {
+            None => self.add_pairs(&mut gram),
+            Some(nearness) => self.add_near_pairs(&mut gram, nearness),
+        }
+        if let Some(cosines) = &self.cosines
+            && settings.text_strength > 0.0
+        {
+            cosines.add_to(&mut gram, settings.text_strength);
+        }
+        for item in 0..n_items {
+            gram[(item, item)] += settings.lambda;
+        }
+        gram
+    }
+
+    /// `XᵀX`: each pair of items of a history counts 1.
+    fn add_pairs(&self, gram: &mut Mat<f64>) {
         for history in self.histories {
             for &a in history {
                 for &b in history {
@@ -61,31 +82,50 @@ impl<'a> Gram<'a> {
                 }
             }
         }
-        if let Some(cosines) = &self.cosines
-            && text_strength > 0.0
-        {
-            cosines.add_to(&mut gram, text_strength);
+    }
+
+    /// A pair counts `e^(−distance/τ)`, the distance in places of the history:
+    /// a positive definite kernel, so that the matrix can be inverted as before.
+    fn add_near_pairs(&self, gram: &mut Mat<f64>, nearness: f64) {
+        let shares: Vec<f64> = (0..FARTHEST)
+            .map(|distance| (-(distance as f64) / nearness).exp())
+            .collect();
+        for history in self.histories {
+            for (place, &a) in history.iter().enumerate() {
+                gram[(a as usize, a as usize)] += 1.0;
+                for (&b, share) in history[place + 1..].iter().zip(&shares[1..])
+                {
+                    gram[(a as usize, b as usize)] += share;
+                    gram[(b as usize, a as usize)] += share;
+                }
+            }
         }
-        for item in 0..n_items {
-            gram[(item, item)] += lambda;
-        }
-        gram
     }
 }
 
+/// What EASE is fitted with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EaseSettings {
+    /// The regularisation λ.
+    pub lambda: f64,
+    /// How much a text's likeness counts beside an interaction, β.
+    pub text_strength: f64,
+    /// Over how many places of a history a pair's weight falls to 1/e, τ; absent
+    /// where all pairs of a history count the same.
+    pub nearness: Option<f64>,
+}
+
+/// Pairs farther apart count nothing: `e^(−64/2)` is below what f32 keeps.
+const FARTHEST: usize = 64;
+
 impl Ease {
-    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with
-    /// `P = (XᵀX + β K + λ I)⁻¹` (the paper's equation 8, and the cosines of
-    /// the texts K).
+    /// Computes `B_ij = −P_ij / P_jj`, `B_ii = 0`, with `P = (G + β K + λ I)⁻¹`
+    /// (the paper's equation 8, where G is XᵀX, and the cosines of the texts K).
     ///
     /// `None` where the matrix cannot be inverted, which a λ above 0 rules out.
-    pub fn fit(
-        gram: &Gram<'_>,
-        lambda: f64,
-        text_strength: f64,
-    ) -> Option<Self> {
+    pub fn fit(gram: &Gram<'_>, settings: &EaseSettings) -> Option<Self> {
         let n_items = gram.n_items;
-        let gram = gram.regularized(lambda, text_strength);
+        let gram = gram.regularized(settings);
         let factor = gram.llt(Side::Lower).ok()?;
         drop(gram); // the largest catalogue's takes .8 GB
         let inverse = factor.inverse();
@@ -280,13 +320,41 @@ mod tests {
             .collect()
     }
 
+    fn with(lambda: f64, text_strength: f64) -> EaseSettings {
+        EaseSettings {
+            lambda,
+            text_strength,
+            nearness: None,
+        }
+    }
+
+    #[test]
+    fn what_was_taken_next_goes_with_an_item_more_than_what_came_later() {
+        let histories: Vec<Vec<u32>> = (0..20).map(|_| vec![0, 1, 2]).collect();
+        let gram = Gram::new(&histories, &ItemWords::none(3));
+        let scores = |nearness| {
+            let settings = EaseSettings {
+                nearness,
+                ..with(3.0, 0.0)
+            };
+            Ease::fit(&gram, &settings).unwrap().scores(&[0])
+        };
+        let blind = scores(None);
+        assert!((blind[1] - blind[2]).abs() < 1e-6, "{blind:?}");
+        let near = scores(Some(2.0));
+        assert!(near[1] > 1.5 * near[2], "{near:?}");
+        // So far that all count the same.
+        let far = scores(Some(1e9));
+        assert!((far[1] - blind[1]).abs() < 1e-4, "{far:?} {blind:?}");
+    }
+
     fn fit(
         histories: &[Vec<u32>],
         n_items: usize,
         lambda: f64,
     ) -> Option<Ease> {
         let gram = Gram::new(histories, &ItemWords::none(n_items));
-        Ease::fit(&gram, lambda, 0.0)
+        Ease::fit(&gram, &with(lambda, 0.0))
     }
 
     #[test]
@@ -300,9 +368,9 @@ mod tests {
         }
         let histories = pairs();
         let gram = Gram::new(&histories, &ItemWords::of(&counter.finish()));
-        let reads = Ease::fit(&gram, 3.0, 2.0).unwrap().scores(&[0]);
+        let reads = Ease::fit(&gram, &with(3.0, 2.0)).unwrap().scores(&[0]);
         assert!(reads[4] > 0.0 && reads[4] > reads[2].abs(), "{reads:?}");
-        let blind = Ease::fit(&gram, 3.0, 0.0).unwrap().scores(&[0]);
+        let blind = Ease::fit(&gram, &with(3.0, 0.0)).unwrap().scores(&[0]);
         assert_eq!(blind[4], 0.0, "no text is read");
     }
 

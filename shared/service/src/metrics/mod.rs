@@ -129,6 +129,8 @@ impl BoundMetrics {
     /// The port fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Some(bound) = self.bound else {
+            // As long as the others: a service that ends takes them with it.
+            shutdown.cancelled().await;
             return Ok(());
         };
         let metrics = self.metrics;

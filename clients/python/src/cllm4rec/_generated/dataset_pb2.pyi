@@ -141,6 +141,14 @@ class DatasetProfile(_message.Message):
 
 class ImportDatasetRequest(_message.Message):
     __slots__ = ("options", "interactions", "items")
+    class Dates(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DATES_UNSPECIFIED: _ClassVar[ImportDatasetRequest.Dates]
+        DAY_FIRST: _ClassVar[ImportDatasetRequest.Dates]
+        MONTH_FIRST: _ClassVar[ImportDatasetRequest.Dates]
+    DATES_UNSPECIFIED: ImportDatasetRequest.Dates
+    DAY_FIRST: ImportDatasetRequest.Dates
+    MONTH_FIRST: ImportDatasetRequest.Dates
     class Split(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         SPLIT_UNSPECIFIED: _ClassVar[ImportDatasetRequest.Split]
@@ -152,7 +160,7 @@ class ImportDatasetRequest(_message.Message):
     RANDOM: ImportDatasetRequest.Split
     LEAVE_LAST_OUT: ImportDatasetRequest.Split
     class Options(_message.Message):
-        __slots__ = ("file_name", "items_file_name", "display_name", "catalog", "split", "k_core", "min_rating", "columns", "validate_only")
+        __slots__ = ("file_name", "items_file_name", "display_name", "catalog", "split", "k_core", "min_rating", "columns", "validate_only", "replace", "dates")
         FILE_NAME_FIELD_NUMBER: _ClassVar[int]
         ITEMS_FILE_NAME_FIELD_NUMBER: _ClassVar[int]
         DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +170,8 @@ class ImportDatasetRequest(_message.Message):
         MIN_RATING_FIELD_NUMBER: _ClassVar[int]
         COLUMNS_FIELD_NUMBER: _ClassVar[int]
         VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+        REPLACE_FIELD_NUMBER: _ClassVar[int]
+        DATES_FIELD_NUMBER: _ClassVar[int]
         file_name: str
         items_file_name: str
         display_name: str
@@ -171,7 +181,9 @@ class ImportDatasetRequest(_message.Message):
         min_rating: float
         columns: ImportDatasetRequest.Columns
         validate_only: bool
-        def __init__(self, file_name: _Optional[str] = ..., items_file_name: _Optional[str] = ..., display_name: _Optional[str] = ..., catalog: _Optional[str] = ..., split: _Optional[_Union[ImportDatasetRequest.Split, str]] = ..., k_core: _Optional[int] = ..., min_rating: _Optional[float] = ..., columns: _Optional[_Union[ImportDatasetRequest.Columns, _Mapping]] = ..., validate_only: bool = ...) -> None: ...
+        replace: bool
+        dates: ImportDatasetRequest.Dates
+        def __init__(self, file_name: _Optional[str] = ..., items_file_name: _Optional[str] = ..., display_name: _Optional[str] = ..., catalog: _Optional[str] = ..., split: _Optional[_Union[ImportDatasetRequest.Split, str]] = ..., k_core: _Optional[int] = ..., min_rating: _Optional[float] = ..., columns: _Optional[_Union[ImportDatasetRequest.Columns, _Mapping]] = ..., validate_only: bool = ..., replace: bool = ..., dates: _Optional[_Union[ImportDatasetRequest.Dates, str]] = ...) -> None: ...
     class Columns(_message.Message):
         __slots__ = ("user", "item", "timestamp", "rating", "split", "text", "title", "category")
         USER_FIELD_NUMBER: _ClassVar[int]

@@ -77,6 +77,7 @@ class DatasetServiceServicer(object):
         All or nothing.
 
         INVALID_ARGUMENT: a file that cannot be read, with the line and what would be right; an option that has no effect.
+        FAILED_PRECONDITION: much of an earlier data set of this name would leave the histories, and `replace` is not set.
         RESOURCE_EXHAUSTED: more than 32 MiB, or two files are being imported already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -255,20 +255,22 @@ class GetItemRequest(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., model_version: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("item_id", "title", "categories", "attributes", "model_version", "n_users")
+    __slots__ = ("item_id", "title", "categories", "attributes", "model_version", "n_users", "catalog")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     N_USERS_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     title: str
     categories: _containers.RepeatedScalarFieldContainer[str]
     attributes: _struct_pb2.Struct
     model_version: str
     n_users: int
-    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_version: _Optional[str] = ..., n_users: _Optional[int] = ...) -> None: ...
+    catalog: str
+    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_version: _Optional[str] = ..., n_users: _Optional[int] = ..., catalog: _Optional[str] = ...) -> None: ...
 
 class ListFieldsRequest(_message.Message):
     __slots__ = ("model_version", "label")
@@ -279,7 +281,7 @@ class ListFieldsRequest(_message.Message):
     def __init__(self, model_version: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
 
 class ListFieldsResponse(_message.Message):
-    __slots__ = ("fields", "model_version")
+    __slots__ = ("fields", "model_version", "catalog")
     class Field(_message.Message):
         __slots__ = ("name", "kind", "n_items", "values")
         NAME_FIELD_NUMBER: _ClassVar[int]
@@ -293,9 +295,11 @@ class ListFieldsResponse(_message.Message):
         def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., n_items: _Optional[int] = ..., values: _Optional[_Iterable[str]] = ...) -> None: ...
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CATALOG_FIELD_NUMBER: _ClassVar[int]
     fields: _containers.RepeatedCompositeFieldContainer[ListFieldsResponse.Field]
     model_version: str
-    def __init__(self, fields: _Optional[_Iterable[_Union[ListFieldsResponse.Field, _Mapping]]] = ..., model_version: _Optional[str] = ...) -> None: ...
+    catalog: str
+    def __init__(self, fields: _Optional[_Iterable[_Union[ListFieldsResponse.Field, _Mapping]]] = ..., model_version: _Optional[str] = ..., catalog: _Optional[str] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

@@ -2,11 +2,12 @@
 //! validation split best.
 
 use domain::{
-    LIGHT_TEXT_STRENGTHS, MAX_LIGHT_ITEMS, PARTNER_TEXT_FACTOR, TrainSpec,
+    LIGHT_TEXT_STRENGTHS, MAX_LIGHT_ITEMS, PARTNER_NEARNESS,
+    PARTNER_NEARNESS_LAMBDA_PART, PARTNER_TEXT_FACTOR, TrainSpec,
     UNCHOSEN_LIGHT_TEXT_STRENGTH, ease_lambdas,
 };
 use model::metrics::RankingMetrics;
-use model::{Ease, Gram, ItemWeights, ItemWords};
+use model::{Ease, EaseSettings, Gram, ItemWeights, ItemWords};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::progress::Progress;
@@ -32,17 +33,21 @@ pub(crate) struct ChosenEase {
 #[derive(Debug)]
 pub(crate) struct LightWeights {
     pub(crate) weights: ItemWeights,
-    /// How much the texts count in them, β.
-    pub(crate) text_strength: f64,
+    /// What they were fitted with.
+    pub(crate) settings: Settings,
 }
 
 /// What EASE is fitted with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) lambda: f64,
     /// How much a text's likeness counts beside an interaction, β; 0: no text
     /// is read.
     pub(crate) text_strength: f64,
+    /// Over how many places of a history a pair's weight falls to 1/e, τ; absent
+    /// where all pairs count the same.
+    #[serde(default)]
+    pub(crate) nearness: Option<f64>,
 }
 
 impl ChosenEase {
@@ -89,48 +94,50 @@ impl ChosenEase {
         }
     }
 
-    /// The light models that a hybrid tries: these weights, and where texts
-    /// count those with stronger texts. The `n_kept` largest weights of each
-    /// item stay.
+    /// The light models that a hybrid tries: these weights, where texts count
+    /// those with stronger texts, and those that heed the order of histories.
+    /// The `n_kept` largest weights of each item stay.
     pub(crate) fn light_models(
         &self,
         n_kept: usize,
         corpus: &Corpus,
         progress: &Progress,
     ) -> Result<Vec<LightWeights>, Error> {
-        let own = self.reading.text_strength;
-        let mut models = Vec::new();
-        models.extend(self.light_model(own, n_kept, corpus));
+        let mut tried = vec![self.reading];
         if self.reads() {
+            tried.push(Settings {
+                text_strength: PARTNER_TEXT_FACTOR * self.reading.text_strength,
+                ..self.reading
+            });
+        }
+        tried.push(Settings {
+            lambda: self.reading.lambda / PARTNER_NEARNESS_LAMBDA_PART,
+            nearness: Some(PARTNER_NEARNESS),
+            ..self.reading
+        });
+        let mut models = Vec::new();
+        for settings in tried {
             progress.check()?;
-            let stronger = PARTNER_TEXT_FACTOR * own;
-            models.extend(self.light_model(stronger, n_kept, corpus));
+            models.extend(self.light_model(settings, n_kept, corpus));
         }
         Ok(models)
     }
 
-    /// The light model in which texts count as much as said; `None` where its
-    /// matrix cannot be inverted.
+    /// The light model of some settings; `None` where its matrix cannot be
+    /// inverted.
     pub(crate) fn light_model(
         &self,
-        text_strength: f64,
+        settings: Settings,
         n_kept: usize,
         corpus: &Corpus,
     ) -> Option<LightWeights> {
-        let settings = Settings {
-            text_strength,
-            ..self.reading
-        };
         let weights = if settings == self.reading {
             self.weights.sparse(n_kept)
         } else {
             let gram = Gram::new(&corpus.histories.train, &corpus.item_words);
             fit(&gram, settings)?.sparse(n_kept)
         };
-        Some(LightWeights {
-            weights,
-            text_strength,
-        })
+        Some(LightWeights { weights, settings })
     }
 
     /// True where texts count.
@@ -144,7 +151,12 @@ fn ranked(weights: &Ease, holdout: Holdout<'_>) -> RankingMetrics {
 }
 
 fn fit(gram: &Gram<'_>, settings: Settings) -> Option<Ease> {
-    Ease::fit(gram, settings.lambda, settings.text_strength)
+    let settings = EaseSettings {
+        lambda: settings.lambda,
+        text_strength: settings.text_strength,
+        nearness: settings.nearness,
+    };
+    Ease::fit(gram, &settings)
 }
 
 /// Fits EASE for each λ, then for each strength of the texts with the best λ,
@@ -178,6 +190,7 @@ pub(crate) fn choose(
         search.try_with(Settings {
             lambda,
             text_strength: 0.0,
+            nearness: None,
         })?;
     }
     let Some(blind) = search.settings() else {
@@ -233,6 +246,7 @@ impl Search<'_> {
             self.try_with(Settings {
                 lambda,
                 text_strength,
+                nearness: None,
             })?;
         }
         let Some(Settings { text_strength, .. }) = self.settings() else {
@@ -245,6 +259,7 @@ impl Search<'_> {
             self.try_with(Settings {
                 lambda,
                 text_strength,
+                nearness: None,
             })?;
         }
         Ok(())
@@ -264,6 +279,7 @@ impl Search<'_> {
         let Settings {
             lambda,
             text_strength,
+            ..
         } = settings;
         tracing::info!(lambda, text_strength, sum, "EASE tried");
         if self.best.as_ref().is_none_or(|best| sum > best.sum) {
