@@ -22,13 +22,15 @@ const MOST_SHOWN: usize = 1_000;
 
 /// When a further file may find a place.
 const RETRY: Duration = Duration::from_secs(10);
-/// Files that are imported at a time: each takes memory and a core.
+/// Files that are received and imported at a time: each takes memory.
 const IMPORTS_AT_ONCE: usize = 2;
 
 /// Serves `DatasetService` to clients.
 pub(crate) struct Datasets {
     storage: Storage,
+    /// Places of files that are received or imported.
     importing: Arc<Semaphore>,
+    /// The turn of the one that is imported.
     one_by_one: Arc<Mutex<()>>,
     /// The imports that go on.
     imports: TaskTracker,
