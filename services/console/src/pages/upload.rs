@@ -102,7 +102,7 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                 }
                 div.row {
                     button name="what" value="check" formaction="/datasets/check" hx-post="/datasets/check"
-                        hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML show:#read:top" { "Say what would be read" }
+                        hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML show:#read:top" hx-disabled-elt="this" { "Say what would be read" }
                     button.main { "Import it" }
                 }
             }
