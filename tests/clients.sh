@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tests/redis.sh
+tests/stubs.sh
 tests/venv.sh target/openapi-venv openapi-spec-validator==0.7.2
 target/openapi-venv/bin/python -m openapi_spec_validator docs/openapi.json
 clients/python/check.sh

@@ -294,7 +294,7 @@ async fn a_version_that_does_not_fit_into_the_memory_takes_no_label_and_one_of_t
     let versions = cluster.status().await.versions;
     assert_eq!(versions.len(), 2, "the way back");
     assert_eq!(versions[0].backbone, versions[1].backbone);
-    let n_bytes = versions[0].backbone_bytes;
+    let n_bytes = versions[0].shared_bytes;
     assert!(n_bytes > 0, "{versions:?}");
     assert!(
         n_bytes < 1_000_000,

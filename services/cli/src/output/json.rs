@@ -133,7 +133,7 @@ fn loaded_version(version: &pb::LoadedVersion) -> Value {
         "labels": version.labels,
         "memory_bytes": version.memory_bytes,
         "backbone": version.backbone,
-        "backbone_bytes": version.backbone_bytes,
+        "backbone_bytes": version.shared_bytes,
     })
 }
 

@@ -161,7 +161,7 @@ pub(crate) fn serving_status(status: &pb::ServingStatus) -> String {
 
 fn loaded_version(version: &pb::LoadedVersion) -> String {
     let own = mib(version.memory_bytes);
-    let backbone = mib(version.backbone_bytes);
+    let backbone = mib(version.shared_bytes);
     let labels = version.labels.join(", ");
     format!(
         "{}  {own:.1} MiB  backbone {} {backbone:.1} MiB  {labels}",

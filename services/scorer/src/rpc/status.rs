@@ -59,7 +59,7 @@ fn loaded_version(loaded: LabelledModel) -> pb::LoadedVersion {
         labels,
         memory_bytes: model.n_bytes,
         backbone: backbone.id.clone(),
-        backbone_bytes: backbone.n_bytes(),
+        shared_bytes: backbone.n_bytes(),
     }
 }
 

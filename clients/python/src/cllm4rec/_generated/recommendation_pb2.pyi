@@ -343,18 +343,18 @@ class Traffic(_message.Message):
     def __init__(self, method: _Optional[str] = ..., per_second: _Optional[float] = ..., median_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., failed: _Optional[float] = ...) -> None: ...
 
 class LoadedVersion(_message.Message):
-    __slots__ = ("model_version", "labels", "memory_bytes", "backbone", "backbone_bytes")
+    __slots__ = ("model_version", "labels", "memory_bytes", "backbone", "shared_bytes")
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     BACKBONE_FIELD_NUMBER: _ClassVar[int]
-    BACKBONE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_BYTES_FIELD_NUMBER: _ClassVar[int]
     model_version: str
     labels: _containers.RepeatedScalarFieldContainer[str]
     memory_bytes: int
     backbone: str
-    backbone_bytes: int
-    def __init__(self, model_version: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., memory_bytes: _Optional[int] = ..., backbone: _Optional[str] = ..., backbone_bytes: _Optional[int] = ...) -> None: ...
+    shared_bytes: int
+    def __init__(self, model_version: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., memory_bytes: _Optional[int] = ..., backbone: _Optional[str] = ..., shared_bytes: _Optional[int] = ...) -> None: ...
 
 class UnloadableVersion(_message.Message):
     __slots__ = ("model_version", "message", "cause")
