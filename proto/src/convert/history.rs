@@ -1,6 +1,8 @@
 //! Interactions, as they are recorded and shown.
 
-use domain::{Catalog, EventId, Invalid, ItemId, UserId, Violations};
+use domain::{
+    Catalog, EventId, Invalid, ItemId, MAX_CLOCK_SKEW_MS, UserId, Violations,
+};
 
 use crate::convert::name::{catalog, millis, timestamp};
 use crate::pb;
@@ -8,9 +10,6 @@ use crate::pb;
 /// Most interactions in one call: bounds what a client can make the server
 /// hold.
 const MAX_INTERACTIONS: usize = 10_000;
-
-/// Events from the future would outlive a deletion.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
 /// Groups a batch by user, in the order of first appearance; events without a
 /// time happen at `now_ms`.

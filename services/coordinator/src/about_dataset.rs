@@ -1,5 +1,5 @@
-//! What the coordinator reads of a stored data set's manifest: this service links
-//! no crate that knows all of it.
+//! What the coordinator reads of a stored data set's manifest: no more of it than
+//! each question needs, so that manifests of other programs are understood.
 
 use domain::{ArtifactId, Catalog, DatasetId};
 use serde::Deserialize;

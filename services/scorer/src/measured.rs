@@ -5,6 +5,7 @@ use service::{Kind, Measure, Measurement, Reading};
 use crate::admission::gate::{Gate, Occupancy};
 use crate::request::recommend::Recommender;
 use crate::rpc::StatusSource;
+use crate::versions::live_model::{LabelledModel, Overview};
 
 /// A scorer, as a Prometheus sees it.
 #[derive(Debug)]
@@ -18,7 +19,9 @@ pub(crate) struct Measured {
 impl Measure for Measured {
     fn measurements(&self) -> Vec<Measurement> {
         let Occupancy { inside, running } = self.gate.occupancy();
-        let is_ready = self.recommender.models.is_ready();
+        let models = &self.recommender.models;
+        let is_ready = models.is_ready();
+        let Overview { loaded, unloadable } = models.overview();
         vec![
             Measurement::gauge(
                 "cllm4rec_scorer_ready",
@@ -40,9 +43,13 @@ impl Measure for Measured {
                 "Share of the users of live who get the canary",
                 self.status.canary_share,
             ),
+            Measurement::gauge(
+                "cllm4rec_scorer_unloadable_versions",
+                "Versions that could not be loaded lately",
+                unloadable.len() as f64,
+            ),
             self.events(),
-            self.versions(),
-            self.unloadable(),
+            versions(loaded),
             self.shadow(),
         ]
     }
@@ -66,38 +73,6 @@ impl Measured {
         }
     }
 
-    fn versions(&self) -> Measurement {
-        let mut readings = Vec::new();
-        for loaded in self.recommender.models.overview().loaded {
-            let model = &loaded.model;
-            let mut labels = loaded.labels;
-            labels.sort_unstable();
-            readings.push(Reading {
-                labels: vec![
-                    ("model_version", model.version.to_string()),
-                    ("catalog", model.catalog.to_string()),
-                    ("labels", labels.join(" ")),
-                ],
-                value: model.n_bytes as f64,
-            });
-        }
-        Measurement {
-            name: "cllm4rec_scorer_version_bytes",
-            help: "Memory of each version that is loaded, without its backbone",
-            kind: Kind::Gauge,
-            readings,
-        }
-    }
-
-    fn unloadable(&self) -> Measurement {
-        let unloadable = self.recommender.models.overview().unloadable;
-        Measurement::gauge(
-            "cllm4rec_scorer_unloadable_versions",
-            "Versions that could not be loaded lately",
-            unloadable.len() as f64,
-        )
-    }
-
     fn shadow(&self) -> Measurement {
         let report = self.status.shadow_reports.latest();
         let readings = report.map(|report| Reading {
@@ -110,5 +85,26 @@ impl Measured {
             kind: Kind::Gauge,
             readings: readings.into_iter().collect(),
         }
+    }
+}
+
+fn versions(loaded: Vec<LabelledModel>) -> Measurement {
+    let mut readings = Vec::new();
+    for LabelledModel { model, mut labels } in loaded {
+        labels.sort_unstable();
+        readings.push(Reading {
+            labels: vec![
+                ("model_version", model.version.to_string()),
+                ("catalog", model.catalog.to_string()),
+                ("labels", labels.join(" ")),
+            ],
+            value: model.n_bytes as f64,
+        });
+    }
+    Measurement {
+        name: "cllm4rec_scorer_version_bytes",
+        help: "Memory of each version that is loaded, without its backbone",
+        kind: Kind::Gauge,
+        readings,
     }
 }

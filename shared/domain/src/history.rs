@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EventId, ItemId};
 
+/// How far in the future an interaction may be, in milliseconds: later ones
+/// would outlive a deletion.
+pub const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+
 /// One interaction of a user with an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interaction {

@@ -57,7 +57,7 @@ pub use cost::operations::{
 };
 pub use cost::part::{Part, Spent};
 pub use field::{Invalid, Violation, Violations, at_most, shortened};
-pub use history::{History, Interaction, Retention};
+pub use history::{History, Interaction, MAX_CLOCK_SKEW_MS, Retention};
 pub use ids::{
     ArtifactId, Catalog, DatasetId, EventId, ItemId, JobId, Label,
     ModelVersion, QueueName, UserId, WorkerLabel,

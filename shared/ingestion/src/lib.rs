@@ -1,6 +1,6 @@
 //! How a data set comes into the store: its files become an artifact, its
 //! interactions histories, both or neither. Whoever imports, the command line or
-//! the coordinator, does it through [`ingest`].
+//! the coordinator, does it through [`Ingestion`].
 
 /// Stores a data set and seeds its histories, both or neither.
 mod ingest;

@@ -1,8 +1,9 @@
-//! How many calls came in lately, how long they took and how they ended: method
-//! by method, for people who look.
+//! How many calls came in, how long they took and how they ended, method by
+//! method: those of the last minute for people who look, all of them for a
+//! Prometheus.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,11 @@ const N_STRETCHES: usize = 12;
 /// How long a stretch is.
 const STRETCH: Duration = Duration::from_secs(5);
 
-/// The calls of the last minute; clones count together.
+/// The calls of a port's methods; clones count together.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    methods: Arc<BTreeMap<&'static str, Mutex<Calls>>>,
+    /// By the methods' paths.
+    methods: Arc<BTreeMap<&'static str, Method>>,
     start: Instant,
     /// All calls since the start.
     ended: Family<EndedLabels, Counter>,
@@ -34,12 +36,21 @@ pub struct Traffic {
     under_way: Family<MethodLabels, Gauge>,
 }
 
+/// What is counted of a method. Its parts of the families are held here: to find
+/// them for each call would take a lock and a hash each.
+#[derive(Debug)]
+struct Method {
+    lately: Mutex<Calls>,
+    seconds: Histogram,
+    under_way: Gauge,
+}
+
 /// Of which calls a number is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndedLabels {
     /// `Service/Method`.
     method: &'static str,
-    /// The status's name, such as `ResourceExhausted`.
+    /// The status's name, such as `RESOURCE_EXHAUSTED`.
     code: &'static str,
 }
 
@@ -100,30 +111,38 @@ const N_BUCKETS: usize = 182;
 impl Traffic {
     /// Counts the calls of a port's methods.
     pub fn of(access: Access) -> Self {
-        let methods = access.iter().map(|(path, _)| {
-            let calls = Calls {
-                stretches: [const { Stretch::of(0) }; N_STRETCHES],
-            };
-            (*path, Mutex::new(calls))
-        });
-        let traffic = Self {
-            methods: Arc::new(methods.collect()),
-            start: Instant::now(),
-            ended: Family::default(),
-            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            under_way: Family::default(),
-        };
+        let ended = Family::<EndedLabels, Counter>::default();
+        let seconds =
+            Family::<MethodLabels, Histogram>::new_with_constructor(|| {
+                Histogram::new(BUCKETS)
+            });
+        let under_way = Family::<MethodLabels, Gauge>::default();
+        let mut methods = BTreeMap::new();
         // What nobody has called yet is there, too.
-        for path in traffic.methods.keys() {
+        for (path, _) in access {
             let method = method_of(path);
-            drop(traffic.ended.get_or_create(&EndedLabels {
+            drop(ended.get_or_create(&EndedLabels {
                 method,
                 code: code_name(Code::Ok),
             }));
-            drop(traffic.seconds.get_or_create(&MethodLabels { method }));
-            drop(traffic.under_way.get_or_create(&MethodLabels { method }));
+            let labels = MethodLabels { method };
+            let lately = Calls {
+                stretches: [const { Stretch::of(0) }; N_STRETCHES],
+            };
+            let method = Method {
+                lately: Mutex::new(lately),
+                seconds: seconds.get_or_create(&labels).clone(),
+                under_way: under_way.get_or_create(&labels).clone(),
+            };
+            methods.insert(*path, method);
         }
-        traffic
+        Self {
+            methods: Arc::new(methods),
+            start: Instant::now(),
+            ended,
+            seconds,
+            under_way,
+        }
     }
 
     /// Adds the calls to what is scraped.
@@ -150,39 +169,41 @@ impl Traffic {
     pub fn of_last_minute(&self) -> Vec<MethodTraffic> {
         let elapsed = self.start.elapsed();
         let mut of_methods = Vec::new();
-        for (path, calls) in self.methods.iter() {
-            let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-            let method = path.rsplit('/').next().unwrap_or(path);
-            of_methods.extend(calls.lately(method, elapsed));
+        for (path, method) in self.methods.iter() {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            of_methods.extend(method.calls().lately(name, elapsed));
         }
         of_methods
     }
 
-    /// The path of a method that is counted, as it is written here.
-    fn known(&self, path: &str) -> Option<&'static str> {
-        self.methods.get_key_value(path).map(|(path, _)| *path)
+    /// A method that is counted, and its path as it is written here.
+    fn known(&self, path: &str) -> Option<(&'static str, &Method)> {
+        let (path, method) = self.methods.get_key_value(path)?;
+        Some((*path, method))
     }
 
     fn count(&self, path: &'static str, took: Duration, code: Code) {
-        let Some(calls) = self.methods.get(path) else {
+        let Some(method) = self.methods.get(path) else {
             return;
         };
-        let method = method_of(path);
         let ended = EndedLabels {
-            method,
+            method: method_of(path),
             code: code_name(code),
         };
         self.ended.get_or_create(&ended).inc();
-        let seconds = self.seconds.get_or_create(&MethodLabels { method });
-        seconds.observe(took.as_secs_f64());
-        drop(seconds);
-        let is_failure = code != Code::Ok;
+        method.seconds.observe(took.as_secs_f64());
         let number = stretch_number(self.start.elapsed());
-        let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = method.calls();
         let stretch = calls.at(number);
-        stretch.n_failed += u64::from(is_failure);
+        stretch.n_failed += u64::from(code != Code::Ok);
         let count = &mut stretch.by_time[bucket(took)];
         *count = count.saturating_add(1);
+    }
+}
+
+impl Method {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -314,41 +335,40 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let since = Instant::now();
-        let path = self.traffic.known(request.uri().path());
+        let known = self.traffic.known(request.uri().path());
+        let known = known.map(|(path, method)| {
+            (path, UnderWay::new(method.under_way.clone()))
+        });
         let answer = self.inner.call(request);
-        let Some(path) = path else {
+        let Some((path, under_way)) = known else {
             return Box::pin(answer);
         };
-        let under_way = UnderWay::new(self.traffic.clone(), path);
+        let traffic = self.traffic.clone();
         Box::pin(async move {
             let answer = answer.await?;
             // A call that fails has its status in the head.
             let status = Status::from_header_map(answer.headers());
             let code = status.map_or(Code::Ok, |status| status.code());
-            under_way.traffic.count(path, since.elapsed(), code);
+            traffic.count(path, since.elapsed(), code);
+            drop(under_way);
             Ok(answer)
         })
     }
 }
 
 /// A call whose answer has not begun.
-struct UnderWay {
-    traffic: Traffic,
-    labels: MethodLabels,
-}
+struct UnderWay(Gauge);
 
 impl UnderWay {
-    fn new(traffic: Traffic, path: &'static str) -> Self {
-        let method = method_of(path);
-        let labels = MethodLabels { method };
-        traffic.under_way.get_or_create(&labels).inc();
-        Self { traffic, labels }
+    fn new(calls: Gauge) -> Self {
+        calls.inc();
+        Self(calls)
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.traffic.under_way.get_or_create(&self.labels).dec();
+        self.0.dec();
     }
 }
 
@@ -398,7 +418,7 @@ mod tests {
             let code = if n > 90 { Code::NotFound } else { Code::Ok };
             traffic.count("/s/Read", milliseconds(n), code);
         }
-        assert_eq!(traffic.known("/s/Nothing"), None);
+        assert!(traffic.known("/s/Nothing").is_none());
         let [read] = &traffic.of_last_minute()[..] else {
             panic!("one method was called");
         };

@@ -30,6 +30,15 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// Numbers from one to another: `5 to 8`, or `5` where both are the same.
+pub fn range(from: u64, to: u64) -> String {
+    if from == to {
+        grouped(from)
+    } else {
+        format!("{} to {}", grouped(from), grouped(to))
+    }
+}
+
 /// Bytes in the unit that fits: `12 kB`, `1.5 MB`, `2.01 GB`.
 pub fn bytes(n: u64) -> String {
     match n {

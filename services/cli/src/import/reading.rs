@@ -10,7 +10,7 @@ use dataset::{
     Columns, Dataset, DateOrder, Format, ImportOptions, Report, SplitRule,
     import,
 };
-use domain::{ArtifactId, Catalog};
+use domain::{ArtifactId, Catalog, MAX_CLOCK_SKEW_MS};
 use storage::{Artifacts, Kind};
 
 use crate::lookup;
@@ -225,10 +225,6 @@ async fn read_with(
     let (dataset, report) = reading.await??;
     Ok(ReadData { dataset, report })
 }
-
-/// How far in the future an interaction may be, in milliseconds: what a scorer
-/// accepts.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
 impl Reading {
     /// The first option that says something else than is usual; none where

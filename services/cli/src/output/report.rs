@@ -165,13 +165,8 @@ fn bands(title: &str, bands: &[Band]) -> String {
     let most = bands.iter().map(|band| band.n).max().unwrap_or(1);
     let mut bars = String::new();
     for band in bands {
-        let name = if band.from == band.to {
-            format!("{}", band.from)
-        } else {
-            format!("{} to {}", band.from, band.to)
-        };
         bars.push_str(&bar(&Bar {
-            name: &name,
+            name: &wording::range(band.from, band.to),
             share: band.n as f64 / most.max(1) as f64,
             shown: &wording::grouped(band.n),
         }));

@@ -4,7 +4,7 @@ use axum::extract::Path;
 use maud::{Markup, html};
 use proto::pb;
 use proto::pb::dataset_profile::Band;
-use wording::grouped;
+use wording::{grouped, range};
 
 use crate::failure::Failure;
 use crate::pages::datasets::{n_interactions, per};
@@ -136,14 +136,7 @@ fn looks(profile: &pb::DatasetProfile) -> Markup {
 }
 
 fn of_bands(bands: &[Band]) -> Vec<Bar> {
-    let bar = |band: &Band| {
-        let label = if band.from == band.to {
-            grouped(band.from)
-        } else {
-            format!("{} to {}", grouped(band.from), grouped(band.to))
-        };
-        Bar::counted(label, band.n)
-    };
+    let bar = |band: &Band| Bar::counted(range(band.from, band.to), band.n);
     bands.iter().map(bar).collect()
 }
 

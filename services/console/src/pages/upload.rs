@@ -84,6 +84,10 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                 input name="k_core" id="k_core" type="number" min="1" value="1";
                 label for="min_rating" { "Leave out interactions rated lower" }
                 input name="min_rating" id="min_rating" type="number" step="any";
+                label.check {
+                    input type="checkbox" name="replace" id="replace";
+                    " An earlier data set of this name may lose much of its interactions in the histories"
+                }
                 details {
                     summary { "Names of columns that are not to be guessed" }
                     div.grid {
@@ -96,10 +100,6 @@ fn filled(visitor: &Visitor, answer: &Markup) -> Markup {
                 input type="file" name="interactions" id="interactions" required;
                 label for="items" { "Items, with titles and categories" }
                 input type="file" name="items" id="items";
-                label.check {
-                    input type="checkbox" name="replace" id="replace";
-                    " An earlier data set of this name may lose much of its interactions in the histories"
-                }
                 div.row {
                     button name="what" value="check" formaction="/datasets/check" hx-post="/datasets/check"
                         hx-encoding="multipart/form-data" hx-target="#read" hx-select="#read" hx-swap="outerHTML show:#read:top" hx-disabled-elt="this" { "Say what would be read" }

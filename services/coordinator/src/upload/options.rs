@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use dataset::{Columns, DateOrder, ImportOptions, SplitRule};
-use domain::{Invalid, Violations};
+use domain::{Invalid, MAX_CLOCK_SKEW_MS, Violations};
 use proto::pb::import_dataset_request as message;
 
 /// Forms that are taken: text, which is as large in memory as it is on the
@@ -12,9 +12,6 @@ use proto::pb::import_dataset_request as message;
 const ENDINGS: [&str; 5] = ["csv", "tsv", "txt", "json", "jsonl"];
 /// Bytes of the longest name of a file, of a column and of the data set.
 const LONGEST_NAME: usize = 200;
-/// How far in the future an interaction may be, in milliseconds: what a scorer
-/// accepts.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 /// What a client says of its files.
 pub(super) struct Checked {
     /// The name of the interactions' file.

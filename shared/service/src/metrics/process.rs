@@ -45,27 +45,27 @@ impl Measure for Process {
         vec![
             Measurement::counter(
                 "process_cpu_seconds",
-                "Processor time of the process, in seconds.",
+                "Processor time of the process, in seconds",
                 seconds,
             ),
             Measurement::gauge(
                 "process_threads",
-                "Threads of the process.",
+                "Threads of the process",
                 number(16),
             ),
             Measurement::gauge(
                 "process_resident_memory_bytes",
-                "Memory of the process, in bytes.",
+                "Memory of the process, in bytes",
                 number(20) * PAGE_BYTES,
             ),
             Measurement::gauge(
                 "process_open_fds",
-                "Open files and connections.",
+                "Open files and connections",
                 n_files as f64,
             ),
             Measurement::gauge(
                 "process_start_time_seconds",
-                "When the process started, in seconds since 1970-01-01 UTC.",
+                "When the process started, in seconds since 1970-01-01 UTC",
                 started.map_or(0.0, |time| time.as_secs_f64()),
             ),
         ]

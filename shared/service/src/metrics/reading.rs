@@ -32,7 +32,7 @@ pub enum Kind {
 pub struct Measurement {
     /// Its name, without `_total`.
     pub name: &'static str,
-    /// What it is, with its unit.
+    /// What it is, with its unit; without a full stop.
     pub help: &'static str,
     /// Whether it can go down.
     pub kind: Kind,
@@ -89,8 +89,6 @@ impl<M: Measure> Collector for Collected<M> {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
             };
-            // The registry ends each help with a full stop.
-            let help = help.trim_end_matches('.');
             let mut of_metric =
                 encoder.encode_descriptor(name, help, None, metric_type)?;
             if let [Reading { labels, value }] = &readings[..]
